@@ -1,0 +1,5 @@
+//! Hosts NATS account JWTs for nats-servers in operator mode.
+
+#![forbid(unsafe_code)]
+
+pub mod key;

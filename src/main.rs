@@ -1,0 +1,3 @@
+//! The `nats-account-server` program.
+
+fn main() {}
