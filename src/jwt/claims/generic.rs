@@ -1,0 +1,86 @@
+//! Claims of no particular kind. nsc sends deletion requests as such.
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::super::error::DecodeError;
+use super::super::json::Value;
+use super::super::read::{Faults, FromJson};
+
+/// The body of a generic token: any JSON object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generic {
+    /// The members as they stand; none if the body was absent or `null`.
+    pub data: Option<Map<String, Json>>,
+}
+
+impl Generic {
+    /// The accounts that a deletion request names: the texts of the list `accounts`. None if there is no such list or
+    /// if something else than texts stands in it.
+    pub fn accounts(&self) -> Option<Vec<&str>> {
+        self.data.as_ref()?.get("accounts")?.as_array()?.iter().map(Json::as_str).collect()
+    }
+
+    /// Takes over what version 1 has beside the body. Without a body there is no place for it: the library dies of such
+    /// a token, so it is refused here.
+    pub(in super::super) fn adopt(&mut self, kind: String, tags: Vec<String>) -> Result<(), DecodeError> {
+        if kind.is_empty() && tags.is_empty() {
+            return Ok(());
+        }
+        let data = self.data.as_mut().ok_or(DecodeError::NoBody)?;
+        if !kind.is_empty() {
+            data.insert("type".to_owned(), Json::String(kind));
+        }
+        if !tags.is_empty() {
+            data.insert("tags".to_owned(), tags.into());
+        }
+        Ok(())
+    }
+
+    /// The member `version`, if it is a number.
+    pub fn version(&self) -> i64 {
+        let version = self.data.as_ref().and_then(|data| data.get("version")?.as_f64());
+        // Go truncates in the same way within range, and out of range nobody cares.
+        #[allow(clippy::cast_possible_truncation)]
+        version.map_or(0, |version| version as i64)
+    }
+}
+
+impl FromJson for Generic {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        match value {
+            Value::Null => (),
+            Value::Object(_) => {
+                if let Some(Json::Object(data)) = loose(value, faults) {
+                    self.data = Some(data);
+                }
+            }
+            other => faults.mismatch(other, "map"),
+        }
+    }
+}
+
+/// The value for anyone to look at. As in Go, numbers are floats; a member that occurs twice is refused.
+fn loose(value: &Value<'_>, faults: &mut Faults) -> Option<Json> {
+    Some(match value {
+        Value::Null => Json::Null,
+        Value::Bool(set) => Json::Bool(*set),
+        Value::Number(text) => {
+            let number = text.parse().ok().and_then(Number::from_f64);
+            if number.is_none() {
+                faults.mismatch(value, "float64");
+            }
+            Json::Number(number?)
+        }
+        Value::String(text) => Json::String(text.to_string()),
+        Value::Array(items) => Json::Array(items.iter().map(|item| loose(item, faults)).collect::<Option<_>>()?),
+        Value::Object(members) => {
+            let mut map = Map::with_capacity(members.len());
+            for (name, value) in members {
+                if map.insert(name.to_string(), loose(value, faults)?).is_some() {
+                    faults.repeated(name);
+                }
+            }
+            Json::Object(map)
+        }
+    })
+}

@@ -1,0 +1,103 @@
+//! NATS JWTs: wire format, claims and validation rules.
+//!
+//! Everything here is pure: no I/O, and time is an argument (Unix seconds). Verdicts and texts are those of
+//! `nats-io/jwt` v2.8.2, because nats-server judges with it and a token that it refuses must never be stored. Where
+//! this module is stricter, it is so on purpose: see [`DecodeError`] and the list in `tests/jwt_vectors.rs`.
+//!
+//! * [`AccountJwt::decode`] and its siblings take a bare token; [`decorated`] finds one in a file.
+//! * [`AccountJwt::validate`] and its siblings give [`Issues`].
+//! * [`activation_hash_id`] names an activation in a URL; [`readable`] shows a token to people.
+//! * [`encode`] makes tokens for demonstrations and tests.
+
+pub mod claims;
+pub mod encode;
+mod error;
+mod json;
+mod quote;
+mod read;
+mod wire;
+
+pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
+pub use error::{DecodeError, MAX_TOKEN_BYTES};
+pub use wire::{Body, Jwt};
+
+/// A token of any kind.
+pub type AnyJwt = Jwt<Body>;
+/// An account JWT.
+pub type AccountJwt = Jwt<Account>;
+/// An operator JWT.
+pub type OperatorJwt = Jwt<Operator>;
+/// An activation token.
+pub type ActivationJwt = Jwt<Activation>;
+/// A token of no particular kind, such as a deletion request.
+pub type GenericJwt = Jwt<Generic>;
+
+impl AnyJwt {
+    /// Decodes a bare token of any kind and checks its signature by its own issuer.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode(token)
+    }
+}
+
+impl AccountJwt {
+    /// Decodes a bare account JWT and checks its signature by its own issuer. `sub` may be anything.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode(token)?.narrow(|body| match body {
+            Body::Account(account) => Ok(*account),
+            _ => Err(DecodeError::Kind("account")),
+        })
+    }
+}
+
+impl OperatorJwt {
+    /// Decodes a bare operator JWT and checks its signature by its own issuer. `sub` may be anything.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode(token)?.narrow(|body| match body {
+            Body::Operator(operator) => Ok(operator),
+            _ => Err(DecodeError::Kind("operator")),
+        })
+    }
+
+    /// Whether this operator vouches for claims with this issuer and subject, whatever their kind.
+    ///
+    /// A signing key always does. The operator's own key does unless `strict_signing_key_usage` is set, when it vouches
+    /// only for the operator JWT itself.
+    pub fn did_sign(&self, iss: &str, sub: &str) -> bool {
+        if iss == self.claims.sub {
+            return !self.body.strict_signing_key_usage || sub == self.claims.sub;
+        }
+        self.body.signing_keys.iter().any(|key| key == iss)
+    }
+}
+
+impl AccountJwt {
+    /// Whether this account vouches for an activation with this issuer and `issuer_account`: its own key always does, a
+    /// signing key if the activation names this account.
+    pub fn did_sign(&self, iss: &str, issuer_account: &str) -> bool {
+        iss == self.claims.sub || issuer_account == self.claims.sub && self.body.signing_keys.contains(iss)
+    }
+}
+
+impl ActivationJwt {
+    /// Decodes a bare activation token and checks its signature by its own issuer. `sub` may be anything.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode(token)?.narrow(|body| match body {
+            Body::Activation(activation) => Ok(activation),
+            _ => Err(DecodeError::Kind("activation")),
+        })
+    }
+}
+
+impl GenericJwt {
+    /// Decodes a bare token without regard to its kind and checks its signature by its own issuer, as the library's
+    /// `DecodeGeneric` does: the header decides about the version, any key may be the issuer, and there is no limit of
+    /// size.
+    pub fn decode(token: &str) -> Result<Self, DecodeError> {
+        wire::decode_generic(token)
+    }
+
+    /// The accounts that a deletion request names. See [`Generic::accounts`].
+    pub fn accounts(&self) -> Option<Vec<&str>> {
+        self.body.accounts()
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading claims from a JSON tree by the rules of Go's `encoding/json`.
+//!
+//! Names match whatever their case, unknown members and `null` are passed over, and a value of a wrong type is
+//! remembered while reading goes on: the first *fatal* fault in the text (a type that the library itself refuses)
+//! outweighs it, and only the texts' order tells which fault is reported. A known member that occurs twice is refused.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::error::DecodeError;
+use super::json::Value;
+
+/// More known members than any one object of the claims has.
+const MAX_KNOWN: usize = 32;
+
+/// Faults met while reading one tree.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    place: Vec<&'static str>,
+    mismatch: Option<DecodeError>,
+    fatal: Option<DecodeError>,
+}
+
+impl Faults {
+    /// Notes that a value is of another type than the member's.
+    pub(super) fn mismatch(&mut self, found: &Value<'_>, wanted: &'static str) {
+        if self.mismatch.is_none() {
+            self.mismatch = Some(self.describe(found, wanted));
+        }
+    }
+
+    /// What [`Self::mismatch`] would note.
+    pub(super) fn describe(&self, found: &Value<'_>, wanted: &'static str) -> DecodeError {
+        let found = match found {
+            Value::Null => "null".to_owned(),
+            Value::Bool(_) => "bool".to_owned(),
+            Value::Number(text) => format!("number {text}"),
+            Value::String(_) => "string".to_owned(),
+            Value::Array(_) => "array".to_owned(),
+            Value::Object(_) => "object".to_owned(),
+        };
+        let place = if self.place.is_empty() { "the whole".to_owned() } else { self.place.join(".") };
+        DecodeError::Mismatch { found, place, wanted }
+    }
+
+    /// Notes a fault that ends Go's reading on the spot.
+    pub(super) fn abort(&mut self, error: DecodeError) {
+        self.fatal.get_or_insert(error);
+    }
+
+    /// Notes that a member occurs twice.
+    pub(super) fn repeated(&mut self, name: &str) {
+        self.mismatch.get_or_insert_with(|| DecodeError::Repeated(name.to_owned()));
+    }
+
+    /// Reads a member of the object that is being read, so that its faults name it.
+    pub(super) fn member<T: FromJson>(&mut self, name: &'static str, field: &mut T, value: &Value<'_>) {
+        self.place.push(name);
+        field.read(value, self);
+        self.place.pop();
+    }
+
+    /// The verdict on the tree.
+    pub(super) fn into_result(self) -> Result<(), DecodeError> {
+        self.fatal.or(self.mismatch).map_or(Ok(()), Err)
+    }
+}
+
+/// Reads a whole tree into a value that begins as its default.
+pub(super) fn read<T: FromJson + Default>(value: &Value<'_>) -> Result<T, DecodeError> {
+    let mut target = T::default();
+    let mut faults = Faults::default();
+    target.read(value, &mut faults);
+    faults.into_result().map(|()| target)
+}
+
+/// What can be read from a JSON value. `null` leaves the target as it is.
+pub(super) trait FromJson {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults);
+}
+
+/// What is read from an object with known members.
+pub(super) trait Members {
+    /// Reads one member by its name in lower case, and gives that name back if it is known.
+    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<&'static str>;
+}
+
+/// Implements [`Members`] from a list of JSON names and the fields behind them.
+macro_rules! members {
+    ($type:ty { $($name:literal => $($field:ident).+),* $(,)? }) => {
+        impl $crate::jwt::read::Members for $type {
+            fn member(
+                &mut self,
+                name: &str,
+                value: &$crate::jwt::json::Value<'_>,
+                faults: &mut $crate::jwt::read::Faults,
+            ) -> Option<&'static str> {
+                match name {
+                    $($name => {
+                        faults.member($name, &mut self.$($field).+, value);
+                        Some($name)
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(super) use members;
+
+impl<T: Members> FromJson for T {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        let members = match value {
+            Value::Null => return,
+            Value::Object(members) => members,
+            other => return faults.mismatch(other, "object"),
+        };
+        let mut seen = [""; MAX_KNOWN];
+        let mut count = 0;
+        for (name, value) in members {
+            let Some(known) = self.member(&folded(name), value, faults) else { continue };
+            if seen[..count].contains(&known) {
+                faults.repeated(known);
+            }
+            if count < MAX_KNOWN {
+                seen[count] = known;
+                count += 1;
+            }
+        }
+    }
+}
+
+/// A member's name in lower case. Go folds by Unicode, so that U+212A and U+017F stand for `k` and `s`.
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(name);
+    }
+    let fold = |symbol| match symbol {
+        '\u{212A}' => 'k',
+        '\u{17F}' => 's',
+        other => other.to_ascii_lowercase(),
+    };
+    Cow::Owned(name.chars().map(fold).collect())
+}
+
+impl FromJson for String {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        match value {
+            Value::Null => (),
+            Value::String(text) => text.as_ref().clone_into(self),
+            other => faults.mismatch(other, "string"),
+        }
+    }
+}
+
+impl FromJson for bool {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        match value {
+            Value::Null => (),
+            Value::Bool(set) => *self = *set,
+            other => faults.mismatch(other, "bool"),
+        }
+    }
+}
+
+/// Integers are plain literals in range: `1.0` and `1e3` are none, and `-0` is one only where there is a sign.
+macro_rules! integer {
+    ($type:ty, $wanted:literal) => {
+        impl FromJson for $type {
+            fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+                match value {
+                    Value::Null => (),
+                    Value::Number(text) => match text.parse() {
+                        Ok(number) => *self = number,
+                        Err(_) => faults.mismatch(value, $wanted),
+                    },
+                    other => faults.mismatch(other, $wanted),
+                }
+            }
+        }
+    };
+}
+integer!(i64, "int64");
+integer!(u64, "uint64");
+integer!(u8, "uint8");
+
+impl<T: FromJson + Default> FromJson for Vec<T> {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        match value {
+            Value::Null => (),
+            Value::Array(items) => {
+                *self = items
+                    .iter()
+                    .map(|item| {
+                        let mut target = T::default();
+                        target.read(item, faults);
+                        target
+                    })
+                    .collect();
+            }
+            other => faults.mismatch(other, "list"),
+        }
+    }
+}
+
+impl<T: FromJson + Default> FromJson for Option<T> {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        if !matches!(value, Value::Null) {
+            self.get_or_insert_default().read(value, faults);
+        }
+    }
+}
+
+impl<T: FromJson + Default> FromJson for BTreeMap<String, T> {
+    fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
+        let members = match value {
+            Value::Null => return,
+            Value::Object(members) => members,
+            other => return faults.mismatch(other, "map"),
+        };
+        for (name, value) in members {
+            let mut target = T::default();
+            target.read(value, faults);
+            if self.insert(name.to_string(), target).is_some() {
+                faults.repeated(name);
+            }
+        }
+    }
+}
