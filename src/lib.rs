@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod commands;
 pub mod jwt;
 pub mod key;

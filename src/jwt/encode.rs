@@ -62,7 +62,7 @@ pub fn jti(claims: &Map<String, Value>) -> String {
     let mut standard = Map::new();
     for name in STANDARD {
         match claims.get(name) {
-            Some(value) if name != "jti" && *value != Value::from("") && *value != Value::from(0) => {
+            Some(value) if name != "jti" && value.as_str() != Some("") && value.as_i64() != Some(0) => {
                 standard.insert(name.to_owned(), value.clone());
             }
             _ => (),

@@ -29,8 +29,8 @@ pub enum DecodeError {
         /// What the claim knows.
         wanted: &'static str,
     },
-    /// A member that the claim knows occurs twice. Go merges the two; a reader of another language would take either.
-    #[error("json: member {0:?} occurs twice")]
+    /// A list that the claim knows occurs twice. Go merges the two in a way that nobody can have meant.
+    #[error("json: list {0:?} occurs twice")]
     Repeated(String),
     /// The header's `typ` is not `JWT`; the text is quoted as Go does.
     #[error("not supported type {0}")]
@@ -53,6 +53,9 @@ pub enum DecodeError {
     /// A signing key's scope is not `user_scope`; Go's print of the scope's `type` member.
     #[error("unknown signing key scope {0}")]
     Scope(String),
+    /// A signing key's scope states its kind twice, and one of them is not `user_scope`. The library prints the other.
+    #[error("unknown scope type \"user_scope\"")]
+    ScopeKind,
     /// Not signed by its issuer, or the issuer is no public nkey. The version says what the signature had to cover.
     #[error("claim failed V{0} signature verification")]
     Signature(u8),

@@ -2,16 +2,17 @@
 //!
 //! Names match whatever their case, unknown members and `null` are passed over, and a value of a wrong type is
 //! remembered while reading goes on: the first *fatal* fault in the text (a type that the library itself refuses)
-//! outweighs it, and only the texts' order tells which fault is reported. A known member that occurs twice is refused.
+//! outweighs it, and only the texts' order tells which fault is reported.
+//!
+//! A member that occurs twice is read twice into the same place, as in Go: a later `null` empties lists and maps and
+//! leaves the rest, objects merge, maps add up. Only a list that follows another one is refused: Go then merges what it
+//! finds in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::error::DecodeError;
 use super::json::Value;
-
-/// More known members than any one object of the claims has.
-const MAX_KNOWN: usize = 32;
 
 /// Faults met while reading one tree.
 #[derive(Debug, Default)]
@@ -48,9 +49,10 @@ impl Faults {
         self.fatal.get_or_insert(error);
     }
 
-    /// Notes that a member occurs twice.
-    pub(super) fn repeated(&mut self, name: &str) {
-        self.mismatch.get_or_insert_with(|| DecodeError::Repeated(name.to_owned()));
+    /// Notes that the list that is being read occurs twice.
+    fn repeated(&mut self) {
+        let place = self.place.join(".");
+        self.mismatch.get_or_insert(DecodeError::Repeated(place));
     }
 
     /// Reads a member of the object that is being read, so that its faults name it.
@@ -74,15 +76,15 @@ pub(super) fn read<T: FromJson + Default>(value: &Value<'_>) -> Result<T, Decode
     faults.into_result().map(|()| target)
 }
 
-/// What can be read from a JSON value. `null` leaves the target as it is.
+/// What can be read from a JSON value, into a target that may hold an earlier one.
 pub(super) trait FromJson {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults);
 }
 
 /// What is read from an object with known members.
 pub(super) trait Members {
-    /// Reads one member by its name in lower case, and gives that name back if it is known.
-    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<&'static str>;
+    /// Reads one member by its name in lower case, and says whether it is known.
+    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> bool;
 }
 
 /// Implements [`Members`] from a list of JSON names and the fields behind them.
@@ -94,14 +96,12 @@ macro_rules! members {
                 name: &str,
                 value: &$crate::jwt::json::Value<'_>,
                 faults: &mut $crate::jwt::read::Faults,
-            ) -> Option<&'static str> {
+            ) -> bool {
                 match name {
-                    $($name => {
-                        faults.member($name, &mut self.$($field).+, value);
-                        Some($name)
-                    })*
-                    _ => None,
+                    $($name => faults.member($name, &mut self.$($field).+, value),)*
+                    _ => return false,
                 }
+                true
             }
         }
     };
@@ -115,17 +115,8 @@ impl<T: Members> FromJson for T {
             Value::Object(members) => members,
             other => return faults.mismatch(other, "object"),
         };
-        let mut seen = [""; MAX_KNOWN];
-        let mut count = 0;
         for (name, value) in members {
-            let Some(known) = self.member(&folded(name), value, faults) else { continue };
-            if seen[..count].contains(&known) {
-                faults.repeated(known);
-            }
-            if count < MAX_KNOWN {
-                seen[count] = known;
-                count += 1;
-            }
+            self.member(&folded(name), value, faults);
         }
     }
 }
@@ -187,8 +178,11 @@ integer!(u8, "uint8");
 impl<T: FromJson + Default> FromJson for Vec<T> {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         match value {
-            Value::Null => (),
+            Value::Null => self.clear(),
             Value::Array(items) => {
+                if !self.is_empty() && !items.is_empty() {
+                    faults.repeated();
+                }
                 *self = items
                     .iter()
                     .map(|item| {
@@ -205,8 +199,9 @@ impl<T: FromJson + Default> FromJson for Vec<T> {
 
 impl<T: FromJson + Default> FromJson for Option<T> {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
-        if !matches!(value, Value::Null) {
-            self.get_or_insert_default().read(value, faults);
+        match value {
+            Value::Null => *self = None,
+            value => self.get_or_insert_default().read(value, faults),
         }
     }
 }
@@ -214,16 +209,14 @@ impl<T: FromJson + Default> FromJson for Option<T> {
 impl<T: FromJson + Default> FromJson for BTreeMap<String, T> {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         let members = match value {
-            Value::Null => return,
+            Value::Null => return self.clear(),
             Value::Object(members) => members,
             other => return faults.mismatch(other, "map"),
         };
         for (name, value) in members {
             let mut target = T::default();
             target.read(value, faults);
-            if self.insert(name.to_string(), target).is_some() {
-                faults.repeated(name);
-            }
+            self.insert(name.to_string(), target);
         }
     }
 }

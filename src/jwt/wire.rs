@@ -103,15 +103,15 @@ pub(super) fn decode_generic(token: &str) -> Result<Jwt<Generic>, DecodeError> {
     Ok(Jwt { claims, version: i64::from(generation), body, signed })
 }
 
-struct Chunks<'t> {
+pub(super) struct Chunks<'t> {
     token: &'t str,
-    header: &'t str,
-    payload: &'t str,
-    signature: &'t str,
+    pub(super) header: &'t str,
+    pub(super) payload: &'t str,
+    pub(super) signature: &'t str,
 }
 
 impl<'t> Chunks<'t> {
-    fn split(token: &'t str) -> Result<Self, DecodeError> {
+    pub(super) fn split(token: &'t str) -> Result<Self, DecodeError> {
         let mut parts = token.split('.');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(header), Some(payload), Some(signature), None) => Ok(Self { token, header, payload, signature }),
@@ -133,22 +133,27 @@ impl<'t> Chunks<'t> {
 }
 
 /// The bytes behind a part in its one spelling.
-fn unbase64(chunk: &str) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn unbase64(chunk: &str) -> Result<Vec<u8>, DecodeError> {
     BASE64URL_NOPAD.decode(chunk.as_bytes()).map_err(|error| DecodeError::Base64(error.position))
 }
 
 #[derive(Default)]
-struct Header {
-    typ: String,
-    alg: String,
+pub(super) struct Header {
+    pub(super) typ: String,
+    pub(super) alg: String,
 }
 
 members!(Header { "typ" => typ, "alg" => alg });
 
 impl Header {
-    fn parse(chunk: &str) -> Result<Self, DecodeError> {
+    /// Reads a header, whatever it says.
+    pub(super) fn read(chunk: &str) -> Result<Self, DecodeError> {
         let bytes = unbase64(chunk)?;
-        let header: Self = read(&json::parse(&bytes)?)?;
+        read(&json::parse(&bytes)?)
+    }
+
+    fn parse(chunk: &str) -> Result<Self, DecodeError> {
+        let header = Self::read(chunk)?;
         if !header.typ.eq_ignore_ascii_case("jwt") {
             return Err(DecodeError::HeaderType(quote(&header.typ)));
         }
@@ -218,6 +223,19 @@ fn old<B: FromJson + Default>(
 }
 
 impl Body {
+    /// The kind's name, as `account`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+            Self::Account(_) => "account",
+            Self::Activation(_) => "activation",
+            Self::User(_) => "user",
+            Self::AuthorizationRequest => "authorization_request",
+            Self::AuthorizationResponse => "authorization_response",
+            Self::Generic(_) => "generic",
+        }
+    }
+
     /// Refuses an issuer of a kind that cannot issue such claims.
     fn check_issuer(&self, iss: &str) -> Result<(), DecodeError> {
         let (kinds, text): (&[Kind], _) = match self {
@@ -242,21 +260,13 @@ struct LooseDocument {
 }
 
 impl Members for LooseDocument {
-    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<&'static str> {
+    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> bool {
         match name {
-            "type" => {
-                faults.member("type", &mut self.kind, value);
-                Some("type")
-            }
-            "tags" => {
-                faults.member("tags", &mut self.tags, value);
-                Some("tags")
-            }
-            "version" => {
-                faults.member("version", &mut self.version, value);
-                Some("version")
-            }
-            _ => self.document.member(name, value, faults),
+            "type" => faults.member("type", &mut self.kind, value),
+            "tags" => faults.member("tags", &mut self.tags, value),
+            "version" => faults.member("version", &mut self.version, value),
+            _ => return self.document.member(name, value, faults),
         }
+        true
     }
 }

@@ -48,10 +48,10 @@ impl Generic {
 impl FromJson for Generic {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         match value {
-            Value::Null => (),
+            Value::Null => self.data = None,
             Value::Object(_) => {
                 if let Some(Json::Object(data)) = loose(value, faults) {
-                    self.data = Some(data);
+                    self.data.get_or_insert_default().extend(data);
                 }
             }
             other => faults.mismatch(other, "map"),
@@ -59,7 +59,7 @@ impl FromJson for Generic {
     }
 }
 
-/// The value for anyone to look at. As in Go, numbers are floats; a member that occurs twice is refused.
+/// The value for anyone to look at. As in Go, numbers are floats.
 fn loose(value: &Value<'_>, faults: &mut Faults) -> Option<Json> {
     Some(match value {
         Value::Null => Json::Null,
@@ -76,9 +76,7 @@ fn loose(value: &Value<'_>, faults: &mut Faults) -> Option<Json> {
         Value::Object(members) => {
             let mut map = Map::with_capacity(members.len());
             for (name, value) in members {
-                if map.insert(name.to_string(), loose(value, faults)?).is_some() {
-                    faults.repeated(name);
-                }
+                map.insert(name.to_string(), loose(value, faults)?);
             }
             Json::Object(map)
         }

@@ -77,10 +77,10 @@ pub(in super::super) struct Document<B> {
 }
 
 impl<B: FromJson> Members for Document<B> {
-    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<&'static str> {
+    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> bool {
         if name == "nats" {
             faults.member("nats", &mut self.body, value);
-            return Some("nats");
+            return true;
         }
         self.registered.member(name, value, faults)
     }
@@ -111,8 +111,7 @@ impl Moved {
 }
 
 impl<B: FromJson> Members for DocumentV1<B> {
-    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> Option<&'static str> {
-        let known = self.moved.member(name, value, faults);
-        known.or_else(|| self.document.member(name, value, faults))
+    fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> bool {
+        self.moved.member(name, value, faults) || self.document.member(name, value, faults)
     }
 }

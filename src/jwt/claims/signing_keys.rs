@@ -69,9 +69,13 @@ struct ScopeKind;
 
 impl FromJson for ScopeKind {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
-        if !matches!(value, Value::String(text) if text == "user_scope") {
-            let error = faults.describe(value, "scope");
-            faults.abort(error);
+        match value {
+            Value::String(text) if text == "user_scope" => (),
+            Value::String(_) | Value::Null => faults.abort(DecodeError::ScopeKind),
+            other => {
+                let error = faults.describe(other, "string");
+                faults.abort(error);
+            }
         }
     }
 }
@@ -136,8 +140,9 @@ fn print(value: Option<&Value<'_>>) -> String {
     }
 }
 
-/// The value after its numbers went through a 64-bit float, as the library's do: so `1e3` becomes an integer, and some
-/// large integers become others. None if a number is too large for one.
+/// The value as the library sees it when it reads a scope: of members with one name only the last is left, in the order
+/// of names, and numbers went through a 64-bit float, so that `1e3` becomes an integer, and some large integers become
+/// others. None if a number is too large for one.
 fn through_float<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     Some(match value {
         Value::Number(text) => {
@@ -148,9 +153,13 @@ fn through_float<'a>(value: &Value<'a>) -> Option<Value<'a>> {
             Value::Number(Cow::Owned(number.to_string()))
         }
         Value::Array(items) => Value::Array(items.iter().map(through_float).collect::<Option<_>>()?),
-        Value::Object(members) => Value::Object(
-            members.iter().map(|(name, value)| Some((name.clone(), through_float(value)?))).collect::<Option<_>>()?,
-        ),
+        Value::Object(members) => {
+            let mut last = BTreeMap::new();
+            for (name, value) in members {
+                last.insert(name.clone(), through_float(value)?);
+            }
+            Value::Object(last.into_iter().collect())
+        }
         other => other.clone(),
     })
 }

@@ -49,6 +49,7 @@ pub struct Networks(pub Vec<String>);
 impl FromJson for Networks {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         let mut inner = Faults::default();
+        self.0.clear();
         match value {
             Value::String(text) => {
                 for network in text.to_lowercase().split(',').map(str::trim).filter(|network| !network.is_empty()) {

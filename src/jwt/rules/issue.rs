@@ -1,0 +1,62 @@
+//! What validation finds.
+
+/// One finding about claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// What is wrong, in the Go library's words.
+    pub text: String,
+    /// Whether the claims must be refused for it.
+    pub blocking: bool,
+    /// Whether it is about time, and so blocks only whoever asks for that. Without either it is a warning.
+    pub time_check: bool,
+}
+
+/// All findings, in the library's order. Where the library walks a map, its order varies and this one is sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issues(Vec<Issue>);
+
+impl Issues {
+    /// Adds an issue that blocks.
+    pub(super) fn error(&mut self, text: impl Into<String>) {
+        self.0.push(Issue { text: text.into(), blocking: true, time_check: false });
+    }
+
+    /// Adds an issue of time.
+    pub(super) fn time(&mut self, text: impl Into<String>) {
+        self.0.push(Issue { text: text.into(), blocking: false, time_check: true });
+    }
+
+    /// Adds a warning.
+    pub(super) fn warning(&mut self, text: impl Into<String>) {
+        self.0.push(Issue { text: text.into(), blocking: false, time_check: false });
+    }
+
+    /// Whether the claims must be refused, and with `include_time` also if they are expired or not yet valid.
+    pub fn is_blocking(&self, include_time: bool) -> bool {
+        self.0.iter().any(|issue| issue.blocking || include_time && issue.time_check)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The findings in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Issue> {
+        self.0.iter()
+    }
+
+    /// The first finding that makes [`Self::is_blocking`] true.
+    pub fn first_blocking(&self, include_time: bool) -> Option<&Issue> {
+        self.0.iter().find(|issue| issue.blocking || include_time && issue.time_check)
+    }
+}
+
+impl<'a> IntoIterator for &'a Issues {
+    type Item = &'a Issue;
+    type IntoIter = std::slice::Iter<'a, Issue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
