@@ -4,11 +4,15 @@
 //! exact: a listed line on which we agree fails the test, too. Nothing may be accepted here that the library refuses.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/verdicts.rs"]
+mod verdicts;
+
 use std::collections::BTreeSet;
 use std::fs;
 
 use nats_account_server::commands::check::{Question, judge};
 use serde_json::Value;
+use verdicts::{difference, is_accepted};
 
 /// 2026: the vectors' times are 2001 or older, or 2100.
 const NOW: i64 = 1_790_000_000;
@@ -53,59 +57,6 @@ const REFUSED_EARLIER: &[&str] = &[
 fn lines(file: &str) -> Vec<Value> {
     let text = fs::read_to_string(format!("{}/tests/vectors/{file}.jsonl", env!("CARGO_MANIFEST_DIR"))).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Whether Go's own packages speak in this text, which need not be repeated word by word.
-fn is_gos_own(text: &str) -> bool {
-    ["json: ", "invalid character", "unexpected end of JSON input", "illegal base64 data", "panic: "]
-        .iter()
-        .any(|start| text.starts_with(start))
-}
-
-fn is_accepted(verdict: &Value) -> bool {
-    verdict["decode"] == "ok" && verdict["panicked"] == false && verdict["blocking_without_time"] == false
-}
-
-fn texts(verdict: &Value, sort: bool) -> Vec<String> {
-    let mut texts: Vec<_> = verdict["issues"].as_array().unwrap().iter().map(ToString::to_string).collect();
-    if sort {
-        texts.sort();
-    }
-    texts
-}
-
-/// What differs between our verdict and the library's; None if they agree.
-fn difference(ours: &Value, theirs: &Value) -> Option<String> {
-    if theirs["panicked"] == true {
-        return is_accepted(ours).then(|| "accepted, but the library dies of it".to_owned());
-    }
-    let (our_decode, their_decode) = (ours["decode"].as_str().unwrap(), theirs["decode"].as_str().unwrap());
-    if our_decode != their_decode && !(is_gos_own(their_decode) && our_decode != "ok") {
-        return Some(format!("decode: {our_decode:?} instead of {their_decode:?}"));
-    }
-    if their_decode != "ok" {
-        return None;
-    }
-    let sort = theirs["any_order"] == true;
-    for member in ["issues"] {
-        let (own, expected) = (texts(ours, sort), texts(theirs, sort));
-        if own != expected {
-            return Some(format!("{member}: {own:#?} instead of {expected:#?}"));
-        }
-    }
-    for member in
-        ["sub", "iss", "iat", "exp", "nbf", "jti", "name", "version", "blocking_without_time", "blocking_with_time"]
-    {
-        if ours[member] != theirs[member] {
-            return Some(format!("{member}: {} instead of {}", ours[member], theirs[member]));
-        }
-    }
-    for member in ["did_sign", "hash_id", "operator_decode"] {
-        if theirs.get(member).is_some() && ours[member] != theirs[member] {
-            return Some(format!("{member}: {} instead of {}", ours[member], theirs[member]));
-        }
-    }
-    None
 }
 
 fn verdict(line: &Value) -> Value {

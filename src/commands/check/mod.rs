@@ -1,5 +1,182 @@
-//! `check`: would this token be accepted?
+//! `check`: would these tokens be accepted?
+//!
+//! Nothing is sent anywhere and no server need run. For people it says what a token is and what is wrong with it; for
+//! programs (`--json`) it gives one line of JSON a token, and with `--vectors` it answers questions line by line, which
+//! is how the tests compare it with the Go library.
 
+mod report;
 mod verdict;
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
+
+use crate::jwt::{OperatorJwt, decorated};
+use report::Report;
+
+/// Every token would be accepted, or every question was answered.
+const DONE: u8 = 0;
+/// A token would be refused, or something could not be read.
+const REFUSED: u8 = 1;
+/// The arguments do not fit together.
+const USAGE: u8 = 2;
+
+/// Longest file that is looked at, in bytes: a token and all that may stand around it.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CheckArgs {
+    /// Files with a token each, bare or decorated as nsc writes them; - is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+
+    /// Print one line of JSON for each token instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Read questions, one JSON object a line, and answer each with a line (needs --json and one FILE)
+    #[arg(long, requires = "json")]
+    pub vectors: bool,
+
+    /// An operator JWT, or a file with one: also check that this operator signed the tokens
+    #[arg(long, value_name = "FILE|JWT")]
+    pub operator: Option<String>,
+}
+
+/// Runs the command and gives the exit status: 0 if all is well, 1 if a token would be refused or something cannot be
+/// read, 2 if the arguments do not fit together. Complaints about files and arguments go to the standard error.
+pub fn run(args: &CheckArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> u8 {
+    let now = now();
+    let status = match args.files.as_slice() {
+        [file] if args.vectors && args.json => vectors(file, stdin, stdout, now),
+        _ if args.vectors => return usage("--vectors needs --json and exactly one FILE"),
+        [] => return usage("name a FILE with a token, or - for the standard input"),
+        files if files.iter().filter(|file| *file == "-").count() > 1 => {
+            return usage("the standard input (-) can be read only once");
+        }
+        files => tokens(files, args, stdin, stdout, now),
+    };
+    match status {
+        Ok(status) => status,
+        // Whoever reads the output has gone; there is nobody to tell.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => REFUSED,
+        Err(error) => {
+            complain(&error.to_string());
+            REFUSED
+        }
+    }
+}
+
+fn tokens(
+    files: &[String],
+    args: &CheckArgs,
+    stdin: &mut dyn BufRead,
+    stdout: &mut dyn Write,
+    now: i64,
+) -> io::Result<u8> {
+    let operator = match args.operator.as_deref().map(read_operator).transpose() {
+        Ok(operator) => operator,
+        Err(complaint) => {
+            complain(&complaint);
+            return Ok(REFUSED);
+        }
+    };
+    let mut status = DONE;
+    for file in files {
+        let text = match read_text(file, stdin) {
+            Ok(text) => text,
+            Err(error) => {
+                complain(&format!("cannot read {file}: {error}"));
+                status = REFUSED;
+                continue;
+            }
+        };
+        let report = Report::new(file, decorated::trim(decorated::token(&text)), operator.as_ref(), now);
+        if args.json {
+            serde_json::to_writer(&mut *stdout, &report.verdict)?;
+            writeln!(stdout)?;
+        } else {
+            report.write(stdout)?;
+        }
+        if report.refusal.is_some() {
+            status = REFUSED;
+        }
+    }
+    stdout.flush()?;
+    Ok(status)
+}
+
+/// Answers each line, at once: whoever asks may wait for the answer before the next question.
+fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64) -> io::Result<u8> {
+    let mut opened;
+    let questions: &mut dyn BufRead = if file == "-" {
+        stdin
+    } else {
+        opened = BufReader::new(File::open(file).map_err(|error| named(file, &error))?);
+        &mut opened
+    };
+    let mut status = DONE;
+    let mut line = Vec::new();
+    while questions.read_until(b'\n', &mut line).map_err(|error| named(file, &error))? > 0 {
+        if !line.trim_ascii().is_empty() {
+            let verdict = serde_json::from_slice(&line).map_or_else(
+                |error| {
+                    status = REFUSED;
+                    Verdict { decode: format!("not a question: {error}"), ..Verdict::default() }
+                },
+                |question| judge(&question, now),
+            );
+            serde_json::to_writer(&mut *stdout, &verdict)?;
+            writeln!(stdout)?;
+            stdout.flush()?;
+        }
+        line.clear();
+    }
+    Ok(status)
+}
+
+/// An operator JWT given as such or as the name of a file with one, and its text.
+fn read_operator(argument: &str) -> Result<(OperatorJwt, String), String> {
+    let text = if argument.starts_with("eyJ") {
+        argument.to_owned()
+    } else {
+        let file = File::open(argument).map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?;
+        read_some(file).map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?
+    };
+    let token = decorated::trim(decorated::token(&text)).to_owned();
+    let operator = OperatorJwt::decode(&token).map_err(|error| format!("{argument} is no operator JWT: {error}"))?;
+    Ok((operator, token))
+}
+
+fn read_text(file: &str, stdin: &mut dyn BufRead) -> io::Result<String> {
+    if file == "-" { read_some(stdin) } else { read_some(File::open(file)?) }
+}
+
+/// Bytes that are no UTF-8 are replaced: no token has any.
+fn read_some(file: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn named(file: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot read {file}: {error}"))
+}
+
+fn usage(complaint: &str) -> u8 {
+    complain(complaint);
+    USAGE
+}
+
+fn complain(complaint: &str) {
+    // If even this cannot be written, the exit status still tells.
+    let _ = writeln!(io::stderr(), "error: {complaint}");
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -36,12 +36,15 @@ impl Generic {
         Ok(())
     }
 
-    /// The member `version`, if it is a number.
+    /// The member `version`, if it is a number; one that is too large is the least of all, as in Go on most machines.
     pub fn version(&self) -> i64 {
-        let version = self.data.as_ref().and_then(|data| data.get("version")?.as_f64());
-        // Go truncates in the same way within range, and out of range nobody cares.
-        #[allow(clippy::cast_possible_truncation)]
-        version.map_or(0, |version| version as i64)
+        let version = self.data.as_ref().and_then(|data| data.get("version")?.as_f64()).unwrap_or_default();
+        // Both bounds are exact as floats; within them, `as` cuts off the fraction and nothing else.
+        if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&version) {
+            version as i64
+        } else {
+            i64::MIN
+        }
     }
 }
 

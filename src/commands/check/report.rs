@@ -1,0 +1,128 @@
+//! The verdict on one token for people.
+
+use std::io::{self, Write};
+
+use super::verdict::{Question, Verdict, judge};
+use crate::jwt::{GenericJwt, OperatorJwt, utc_date};
+use crate::key::{Kind, PublicKey};
+
+/// How far ahead `iat` may be, in seconds: a clock that is off by more is taken for a mistake.
+const MAX_AHEAD: i64 = 3600;
+
+/// What can be said about one token.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) verdict: Verdict,
+    /// Why the token would be refused.
+    pub(super) refusal: Option<String>,
+    operator: Option<String>,
+}
+
+impl Report {
+    /// Looks at a bare token. `name` says where it is from; `operator` is the one to ask about trust, and its text.
+    pub(super) fn new(name: &str, token: &str, operator: Option<&(OperatorJwt, String)>, now: i64) -> Self {
+        // Requests, such as the one to delete accounts, are generic claims, which can be decoded only as such.
+        let typed = judge(&question(name, "any", token, operator), now);
+        let generic = typed.decode != "ok" && GenericJwt::decode(token).is_ok_and(|jwt| jwt.accounts().is_some());
+        let mut verdict = if generic { judge(&question(name, "generic", token, operator), now) } else { typed };
+        if generic {
+            verdict.kind = "delete request".to_owned();
+        }
+        let refusal = refusal(&verdict, now);
+        let operator = operator.map(|(jwt, _)| format!("{} {}", jwt.claims.sub, jwt.claims.name));
+        Self { verdict, refusal, operator }
+    }
+
+    /// Writes the report, a line for each thing that is known.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let verdict = &self.verdict;
+        if verdict.decode == "ok" {
+            writeln!(out, "{}: {} JWT, version {}", verdict.id, verdict.kind, verdict.version)?;
+            writeln!(out, "  key:      {}", printable(&verdict.sub))?;
+            writeln!(out, "  name:     {}", printable(&verdict.name))?;
+            writeln!(out, "  issuer:   {}", printable(&verdict.iss))?;
+            writeln!(out, "  issued:   {}", date(verdict.iat, "unknown"))?;
+            writeln!(out, "  expires:  {}", date(verdict.exp, "never"))?;
+            if verdict.nbf != 0 {
+                writeln!(out, "  starts:   {}", date(verdict.nbf, ""))?;
+            }
+            if !verdict.hash_id.is_empty() {
+                writeln!(out, "  hash id:  {}", verdict.hash_id)?;
+            }
+            self.write_trust(out)?;
+            for issue in &verdict.issues {
+                let grade = match (issue.blocking, issue.time_check) {
+                    (true, _) => "error:   ",
+                    (false, true) => "time:    ",
+                    (false, false) => "warning: ",
+                };
+                writeln!(out, "  {grade} {}", printable(&issue.text))?;
+            }
+        } else {
+            writeln!(out, "{}: no valid token", verdict.id)?;
+        }
+        match &self.refusal {
+            None => writeln!(out, "  would be accepted"),
+            Some(reason) => writeln!(out, "  would be refused because {}", printable(reason)),
+        }
+    }
+
+    fn write_trust(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(operator) = &self.operator else { return Ok(()) };
+        let trust = match (self.verdict.did_sign, self.verdict.kind.as_str()) {
+            (_, "activation") => "not asked: the account that exports vouches for an activation, not the operator",
+            (Some(true), _) => "signed by",
+            _ => "not signed by",
+        };
+        writeln!(out, "  operator: {trust} {}", printable(operator))
+    }
+}
+
+fn question(name: &str, kind: &str, token: &str, operator: Option<&(OperatorJwt, String)>) -> Question {
+    Question {
+        id: name.to_owned(),
+        kind: kind.to_owned(),
+        token: token.to_owned(),
+        operator: operator.map(|(_, text)| text.clone()).unwrap_or_default(),
+        ..Question::default()
+    }
+}
+
+/// Why a push of this token would be refused, as far as it can be told without the server's store.
+fn refusal(verdict: &Verdict, now: i64) -> Option<String> {
+    if verdict.decode != "ok" {
+        return Some(verdict.decode.clone());
+    }
+    let wanted = match verdict.kind.as_str() {
+        "account" | "activation" => Kind::Account,
+        "operator" | "delete request" => Kind::Operator,
+        other => return Some(format!("{other} claims are not hosted")),
+    };
+    // The library lets an activation be for anyone, and a request be about anything.
+    if matches!(verdict.kind.as_str(), "account" | "operator")
+        && let Err(error) = PublicKey::parse_kind(&verdict.sub, wanted)
+    {
+        return Some(format!("its subject is {error}"));
+    }
+    if let Some(issue) = verdict.issues.iter().find(|issue| issue.blocking || issue.time_check) {
+        return Some(issue.text.clone());
+    }
+    if verdict.iat > now.saturating_add(MAX_AHEAD) {
+        return Some("it was issued more than an hour ahead of this machine's clock".to_owned());
+    }
+    if verdict.did_sign == Some(false) && verdict.kind != "activation" {
+        return Some(format!("the operator did not sign it: {} is none of its keys", verdict.iss));
+    }
+    None
+}
+
+fn date(seconds: i64, absent: &str) -> String {
+    if seconds == 0 { absent.to_owned() } else { format!("{} ({seconds})", utc_date(seconds)) }
+}
+
+/// A text that cannot steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|symbol| if symbol.is_control() { symbol.escape_default().collect() } else { vec![symbol] })
+        .collect()
+}
