@@ -5,9 +5,9 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub enum Tree {
     Text(String),
-    List(Vec<Tree>),
+    List(Vec<Self>),
     /// Names stand with their quotes.
-    Object(Vec<(String, Tree)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Tree {

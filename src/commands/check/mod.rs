@@ -140,14 +140,14 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
 
 /// An operator JWT given as such or as the name of a file with one, and its text.
 fn read_operator(argument: &str) -> Result<(OperatorJwt, String), String> {
-    let text = if argument.starts_with("eyJ") {
-        argument.to_owned()
+    let (name, text) = if argument.starts_with("eyJ") {
+        ("the text given with --operator", argument.to_owned())
     } else {
-        let file = File::open(argument).map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?;
-        read_some(file).map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?
+        let text = File::open(argument).and_then(read_some);
+        (argument, text.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
     };
     let token = decorated::trim(decorated::token(&text)).to_owned();
-    let operator = OperatorJwt::decode(&token).map_err(|error| format!("{argument} is no operator JWT: {error}"))?;
+    let operator = OperatorJwt::decode(&token).map_err(|error| format!("{name} is no operator JWT: {error}"))?;
     Ok((operator, token))
 }
 
