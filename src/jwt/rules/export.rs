@@ -91,7 +91,7 @@ fn overlaps(kind: StreamKind, exports: &[&Export], issues: &mut Issues) {
         *copies.entry(&export.subject).or_default() += 1;
     }
     // Without a wildcard a subject contains only its copies, so only these need to be compared with all.
-    let mut wide: Vec<_> = copies.keys().copied().filter(|subject| subject.contains(['*', '>'])).collect();
+    let mut wide: Vec<_> = copies.keys().copied().filter(|subject| subject::may_contain_others(subject)).collect();
     wide.sort_unstable();
     let mut reported: HashSet<&str> = HashSet::new();
     for export in exports {

@@ -1,6 +1,6 @@
 //! An account's imports, and the activation tokens in them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::claims::{Import, StreamKind};
 use super::super::quote::quote;
@@ -9,7 +9,7 @@ use super::{Issues, activation, renaming, subject};
 
 /// The rules for the imports of the account `sub`.
 pub(super) fn check_all(account: &Account, sub: &str, issues: &mut Issues) {
-    let mut seen: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut seen: HashMap<&str, Seen> = HashMap::new();
     for import in &account.imports {
         let Some(import) = import else {
             issues.error("null import is not allowed");
@@ -22,8 +22,16 @@ pub(super) fn check_all(account: &Account, sub: &str, issues: &mut Issues) {
     }
 }
 
+/// Where the services of one exporting account were seen here so far.
+#[derive(Default)]
+struct Seen {
+    all: BTreeSet<String>,
+    /// Those with a wildcard: only they need to be compared with a subject that has none and is new.
+    wide: Vec<String>,
+}
+
 /// Services of one account must not meet under one subject here.
-fn overlaps(import: &Import, seen: &mut Vec<String>, issues: &mut Issues) {
+fn overlaps(import: &Import, seen: &mut Seen, issues: &mut Issues) {
     let here = if !import.to.is_empty() {
         import.to.clone()
     } else if !import.local_subject.is_empty() {
@@ -31,18 +39,26 @@ fn overlaps(import: &Import, seen: &mut Vec<String>, issues: &mut Issues) {
     } else {
         import.subject.clone()
     };
-    let account = quote(&import.account);
-    for other in &*seen {
-        if subject::is_contained_in(&here, other) || subject::is_contained_in(other, &here) {
-            let (here, other) = (quote(&here), quote(other));
-            issues.error(format!("overlapping subject namespace for {here} and {other} in same account {account}"));
-        }
-    }
-    if seen.contains(&here) {
-        issues.error(format!("overlapping subject namespace for {} in account {account}", quote(&here)));
+    let meets = |other: &String| subject::is_contained_in(&here, other) || subject::is_contained_in(other, &here);
+    let is_wide = subject::may_contain_others(&here);
+    let others: Vec<_> = if is_wide {
+        seen.all.iter().filter(|other| meets(other)).collect()
     } else {
-        seen.push(here);
+        seen.all.get(&here).into_iter().chain(seen.wide.iter().filter(|other| meets(other))).collect()
+    };
+    let account = quote(&import.account);
+    for other in others {
+        let (here, other) = (quote(&here), quote(other));
+        issues.error(format!("overlapping subject namespace for {here} and {other} in same account {account}"));
     }
+    if seen.all.contains(&here) {
+        issues.error(format!("overlapping subject namespace for {} in account {account}", quote(&here)));
+        return;
+    }
+    if is_wide {
+        seen.wide.push(here.clone());
+    }
+    seen.all.insert(here);
 }
 
 fn check(import: &Import, sub: &str, issues: &mut Issues) {

@@ -28,10 +28,15 @@ pub(super) fn has_wildcards(subject: &str) -> bool {
         || subject.contains(".*.")
 }
 
+/// Whether anything but an equal text can be contained in it.
+pub(super) fn may_contain_others(subject: &str) -> bool {
+    subject.contains(['*', '>'])
+}
+
 /// Whether everything that `subject` can stand for, `other` can stand for as well, token by token.
 pub(super) fn is_contained_in(subject: &str, other: &str) -> bool {
-    // Most pairs end here: without a wildcard, only an equal text is contained.
-    if !other.contains(['*', '>']) {
+    // Most pairs end here.
+    if !may_contain_others(other) {
         return subject == other;
     }
     let mut own = subject.split('.');
