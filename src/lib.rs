@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod config;
 pub mod jwt;
 pub mod key;

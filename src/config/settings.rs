@@ -1,0 +1,278 @@
+//! What the server is built from: every choice made, every value checked, nothing left to parse.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::token_source::{SystemAccount, TokenSource};
+use super::units::millis;
+
+/// All settings of one run. [`Settings::default`] is what a server without a configuration does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The operator whose accounts are hosted: its JWT, or a file that holds it. Default: none, so nothing can be
+    /// pushed.
+    pub operator: Option<TokenSource>,
+    /// The system account: its key, its JWT, or a file that holds its JWT. Default: none.
+    pub system_account: Option<SystemAccount>,
+    /// Base URLs of the primary, tried in order, without a trailing slash and without `/jwt/v1`. Not empty: this server
+    /// is a replica. Default: empty, a primary.
+    pub primary: Vec<String>,
+    /// The HTTP edge.
+    pub http: Http,
+    /// Where tokens are kept.
+    pub store: Store,
+    /// The connection to the nats-servers.
+    pub nats: Nats,
+    /// How a replica behaves. Without effect on a primary.
+    pub replica: Replica,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+impl Settings {
+    /// Whether this server follows a primary.
+    pub fn is_replica(&self) -> bool {
+        !self.primary.is_empty()
+    }
+}
+
+/// The HTTP edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Name or address to listen on. Default `localhost`; `0.0.0.0` is every IPv4 interface.
+    pub host: String,
+    /// TCP port; 0 lets the system choose. Default 9090.
+    pub port: u16,
+    /// Time a client has to send its request; zero is no limit. Default 5 s.
+    #[serde(with = "millis")]
+    pub read_timeout: Duration,
+    /// Time a client has to take an answer, long-polls and streams excepted; zero is no limit. Default 5 s.
+    #[serde(with = "millis")]
+    pub write_timeout: Duration,
+    /// Worker threads. Default: one per core.
+    pub workers: usize,
+    /// Time that requests under way get to end after SIGTERM. Default 10 s.
+    #[serde(with = "millis")]
+    pub shutdown_grace: Duration,
+    /// Connections open at once, over all workers. Default 25 000.
+    pub max_connections: usize,
+    /// Serving HTTPS.
+    pub tls: Tls,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            port: 9090,
+            read_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(5),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            shutdown_grace: Duration::from_secs(10),
+            max_connections: 25_000,
+            tls: Tls::default(),
+        }
+    }
+}
+
+/// Files for TLS, all PEM.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate chain of this side. Default: none.
+    pub cert: Option<PathBuf>,
+    /// Private key of `cert`. Default: none.
+    pub key: Option<PathBuf>,
+    /// Certificate authorities that the other side is checked against. Default: none (the system's, as a client).
+    pub root: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Whether any of the files is named.
+    pub fn is_set(&self) -> bool {
+        self.cert.is_some() || self.key.is_some() || self.root.is_some()
+    }
+}
+
+/// Where tokens are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Folder of tokens on a primary, of the snapshot on a replica. Default: none, everything is in memory.
+    pub dir: Option<PathBuf>,
+    /// Whether files lie in sub-folders named after the last two characters of the key. Default: no.
+    pub shard: bool,
+    /// Folder of the journal. Default: none, which is `<dir>/.nats-account-server`.
+    pub state_dir: Option<PathBuf>,
+    /// Whether a missing state folder is an error at start, as it is when a volume is not mounted. Default: no.
+    pub require_existing: bool,
+    /// Versions kept per key, the current one included. Default 5.
+    pub history: usize,
+    /// Memory for token bodies on a primary, in bytes. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
+    #[serde(with = "millis")]
+    pub max_iat_ahead: Duration,
+    /// Whether the folder belongs to somebody else and is only read. Default: no.
+    pub readonly: bool,
+    /// Operator folder of nsc to serve from. Default: none.
+    pub nsc: Option<PathBuf>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            shard: false,
+            state_dir: None,
+            require_existing: false,
+            history: 5,
+            cache_bytes: 64 * 1024 * 1024,
+            max_iat_ahead: Duration::from_secs(3600),
+            readonly: false,
+            nsc: None,
+        }
+    }
+}
+
+/// The connection to the nats-servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nats {
+    /// Addresses, `nats://host:port` or `host:port`. Default: empty, NATS is not used.
+    pub servers: Vec<String>,
+    /// Credentials file of a system-account user. Default: none.
+    pub creds: Option<PathBuf>,
+    /// Time for one attempt to connect. Default 5 s.
+    #[serde(with = "millis")]
+    pub connect_timeout: Duration,
+    /// Pause between attempts to connect, before jitter. Default 1 s.
+    #[serde(with = "millis")]
+    pub reconnect_wait: Duration,
+    /// Time to gather the receipts of nats-servers after a change was announced. Default 2 s.
+    #[serde(with = "millis")]
+    pub receipts_timeout: Duration,
+    /// Time between two comparisons of packs with other resolvers. Default 60 s.
+    #[serde(with = "millis")]
+    pub sync_interval: Duration,
+    /// Files for TLS towards the nats-servers.
+    pub tls: Tls,
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            creds: None,
+            connect_timeout: Duration::from_secs(5),
+            reconnect_wait: Duration::from_secs(1),
+            receipts_timeout: Duration::from_secs(2),
+            sync_interval: Duration::from_secs(60),
+            tls: Tls::default(),
+        }
+    }
+}
+
+/// How a replica behaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replica {
+    /// How much of the primary is held here. Default `cache`.
+    pub mode: ReplicaMode,
+    /// Age at which an entry is checked against the primary while its change feed is away. Default 5 s.
+    #[serde(with = "millis")]
+    pub ttl: Duration,
+    /// Longest wait of a request for the primary. Default 1 s: nats-server itself waits 1.9 s and does not retry.
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+    /// Memory for the cache, in bytes. Default 256 MiB.
+    pub cache_bytes: u64,
+    /// How long a key that the primary does not know is remembered as such. Default 2 s.
+    #[serde(with = "millis")]
+    pub negative_ttl: Duration,
+    /// What a pushed token meets here. Default `refuse`.
+    pub writes: ReplicaWrites,
+}
+
+impl Default for Replica {
+    fn default() -> Self {
+        Self {
+            mode: ReplicaMode::Cache,
+            ttl: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            cache_bytes: 256 * 1024 * 1024,
+            negative_ttl: Duration::from_secs(2),
+            writes: ReplicaWrites::Refuse,
+        }
+    }
+}
+
+/// How much of its primary a replica holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaMode {
+    /// What has been asked for, within a bound.
+    Cache,
+    /// Everything.
+    Mirror,
+}
+
+/// What a replica does with a pushed token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaWrites {
+    /// 405: push to the primary.
+    Refuse,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines that are written. Default `info`.
+    pub level: LogLevel,
+    /// For people or for machines. Default `human`.
+    pub format: LogFormat,
+    /// Whether a human line starts with date and time. Default: yes.
+    pub time: bool,
+    /// Whether the label is coloured when standard error is a terminal. Default: yes.
+    pub colors: bool,
+    /// Whether a human line carries the process id. Default: no.
+    pub pid: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Human, time: true, colors: true, pid: false }
+    }
+}
+
+/// Importance of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something needs attention.
+    Warn,
+    /// What an operator of this server wants to read.
+    Info,
+    /// Every request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `2026/11/23 23:50:56.236792 [INF] text key=value`, as nats-server writes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
