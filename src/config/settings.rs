@@ -227,6 +227,10 @@ pub enum ReplicaMode {
 pub enum ReplicaWrites {
     /// 405: push to the primary.
     Refuse,
+    /// Sends the client to the primary.
+    Redirect,
+    /// Hands it to the primary.
+    Forward,
 }
 
 /// What is logged, and how.

@@ -1,0 +1,224 @@
+//! Maps, arrays, keys, and what stands between them.
+
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value, ValueKind};
+
+use super::cursor::{Cursor, Mark, is_newline};
+use super::error::SyntaxError;
+use super::text;
+use super::word::{Word, classify};
+
+/// How deep maps and arrays may be nested; a parser that calls itself must stop before its stack does.
+pub(super) const MAX_DEPTH: usize = 100;
+
+/// Looks up an environment variable.
+pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The state of reading one configuration with all that it includes.
+pub(super) struct Parser<'a> {
+    /// The maps around the current place, outermost first; never empty while reading.
+    pub(super) scopes: Vec<Map<String, Value>>,
+    pub(super) env: Env<'a>,
+    /// The files being read, to notice a circle of includes.
+    pub(super) open_files: Vec<PathBuf>,
+    pub(super) included: usize,
+    /// Environment variables being read, one inside the other.
+    pub(super) variables: usize,
+    /// Values copied by references so far.
+    pub(super) copies: usize,
+    /// Brackets open around the current place.
+    pub(super) depth: usize,
+}
+
+/// What ends a list of entries.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// The end of the file.
+    File,
+    /// The `}` to the `{` at this place.
+    Brace(Mark),
+}
+
+/// Reads a whole file called `name`.
+pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<Map<String, Value>, SyntaxError> {
+    let mut parser = Parser {
+        scopes: vec![Map::new()],
+        env,
+        open_files: std::fs::canonicalize(name).into_iter().collect(),
+        included: 0,
+        variables: 0,
+        copies: 0,
+        depth: 0,
+    };
+    let base = name.parent().unwrap_or(Path::new(""));
+    parser.entries(&mut Cursor::new(&name.display().to_string(), text), base, End::File)?;
+    Ok(parser.scopes.pop().unwrap_or_default())
+}
+
+impl Parser<'_> {
+    /// Reads entries into the innermost map, up to and with `end`.
+    pub(super) fn entries(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: End) -> Result<(), SyntaxError> {
+        loop {
+            cursor.skip_while(|c| c.is_whitespace() || matches!(c, ',' | ';'));
+            if cursor.skip_comment() {
+                continue;
+            }
+            let at = cursor.mark();
+            match (cursor.peek(), end) {
+                (None, End::File) => return Ok(()),
+                (None, End::Brace(open)) => {
+                    return Err(cursor.error(open, "this { is never closed", "add the missing }"));
+                }
+                (Some('}'), End::Brace(_)) => {
+                    cursor.next();
+                    return Ok(());
+                }
+                (Some('}'), End::File) => {
+                    return Err(cursor.error(at, "this } closes nothing", "remove it, or look for a missing {"));
+                }
+                // A whole file may stand in braces, as JSON does.
+                (Some('{'), End::File) => {
+                    cursor.next();
+                    self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, End::Brace(at)))?;
+                }
+                (Some(_), _) => {
+                    if !self.include(cursor, base)? {
+                        self.entry(cursor, base, end)?;
+                    }
+                    end_of_value(cursor, end)?;
+                }
+            }
+        }
+    }
+
+    /// A value of any kind, the cursor standing on its first character. Includes inside it are relative to `base`.
+    pub(super) fn value(&mut self, cursor: &mut Cursor<'_>, base: &Path) -> Result<Value, SyntaxError> {
+        let at = cursor.mark();
+        let origin = cursor.origin(at);
+        let kind = match cursor.peek() {
+            Some('{') => {
+                cursor.next();
+                self.scopes.push(Map::new());
+                self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, End::Brace(at)))?;
+                ValueKind::Table(self.scopes.pop().unwrap_or_default())
+            }
+            Some('[') => {
+                cursor.next();
+                ValueKind::Array(self.nested(cursor, at, |parser, cursor| parser.items(cursor, base, at))?)
+            }
+            Some('"') => ValueKind::String(text::double_quoted(cursor)?),
+            Some('\'') => ValueKind::String(text::literal(cursor)?),
+            Some('(') => ValueKind::String(text::block(cursor)?),
+            None | Some(',' | ';' | ']' | '}') => {
+                return Err(cursor.error(at, "a value is expected here", "write \"\" for an empty text"));
+            }
+            Some(_) => {
+                let word = text::bare(cursor)?;
+                if word.escaped {
+                    ValueKind::String(word.text)
+                } else {
+                    match classify(&word.text).map_err(|(problem, hint)| cursor.error(at, problem, hint))? {
+                        Word::Value(kind) => kind,
+                        Word::Reference(name) => return self.resolve(cursor, at, name),
+                    }
+                }
+            }
+        };
+        Ok(Value::new(Some(&origin), kind))
+    }
+
+    /// One key with its value.
+    fn entry(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: End) -> Result<(), SyntaxError> {
+        let at = cursor.mark();
+        let key = match cursor.peek() {
+            Some('"' | '\'') => text::literal(cursor)?,
+            _ => {
+                cursor.skip_while(|c| !c.is_whitespace() && !matches!(c, '=' | ':' | '{' | '}'));
+                cursor.since(at).to_owned()
+            }
+        };
+        if key.is_empty() {
+            return Err(cursor.error(at, "a key is expected here", "write: key: value"));
+        }
+        cursor.skip_white_space();
+        if cursor.eat('=') || cursor.eat(':') {
+            cursor.skip_blanks();
+            // At the top level Go refuses this, and rightly: the next line is most likely another key.
+            if end == End::File && cursor.peek().is_some_and(is_newline) {
+                let hint = "write the value on the same line, \"\" for an empty text";
+                return Err(cursor.error(cursor.mark(), "Expected value but found new line", hint));
+            }
+            cursor.skip_white_space();
+        }
+        if matches!(cursor.peek(), None | Some('}' | ',' | ';')) {
+            return Err(cursor.error(at, format!("the key {key} has no value"), "write: key: value"));
+        }
+        let value = self.value(cursor, base)?;
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(key, value);
+        }
+        Ok(())
+    }
+
+    /// The items of an array, up to and with its `]`.
+    fn items(&mut self, cursor: &mut Cursor<'_>, base: &Path, open: Mark) -> Result<Vec<Value>, SyntaxError> {
+        let mut items = Vec::new();
+        loop {
+            cursor.skip_while(|c| c.is_whitespace() || c == ',');
+            if cursor.skip_comment() {
+                continue;
+            }
+            match cursor.peek() {
+                None => return Err(cursor.error(open, "this [ is never closed", "add the missing ]")),
+                Some(']') => {
+                    cursor.next();
+                    return Ok(items);
+                }
+                Some(_) => items.push(self.value(cursor, base)?),
+            }
+            cursor.skip_blanks();
+            let at = cursor.mark();
+            match cursor.peek() {
+                None | Some(',' | ']' | '#' | '/') => {}
+                Some(c) if is_newline(c) => {}
+                Some(_) => {
+                    let hint = "items are separated by a comma or a new line; a text with blanks needs quotes";
+                    return Err(cursor.error(at, "a comma, a new line or ] is expected here", hint));
+                }
+            }
+        }
+    }
+
+    /// Runs `read` one level deeper; `open` is the place of the bracket.
+    fn nested<T>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        open: Mark,
+        read: impl FnOnce(&mut Self, &mut Cursor<'_>) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
+        if self.depth >= MAX_DEPTH {
+            let problem = format!("nested more than {MAX_DEPTH} levels deep");
+            return Err(cursor.error(open, problem, "look for a bracket that is not closed"));
+        }
+        self.depth += 1;
+        let result = read(self, cursor);
+        self.depth -= 1;
+        result
+    }
+}
+
+/// What may follow a value: the end of its line, a comma or semicolon, a comment, or the end of the map.
+fn end_of_value(cursor: &mut Cursor<'_>, end: End) -> Result<(), SyntaxError> {
+    cursor.skip_blanks();
+    let at = cursor.mark();
+    match cursor.peek() {
+        None | Some(',' | ';') => Ok(()),
+        Some('}') if end != End::File => Ok(()),
+        Some(c) if is_newline(c) || cursor.clone().skip_comment() => Ok(()),
+        Some(_) => {
+            let hint = "one entry a line, or a comma between them; a text with blanks needs quotes";
+            Err(cursor.error(at, "the end of the line is expected after a value", hint))
+        }
+    }
+}

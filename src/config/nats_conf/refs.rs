@@ -1,0 +1,83 @@
+//! `$name`: an earlier key of an enclosing map, or an environment variable.
+
+use std::path::Path;
+
+use config::{Map, Value, ValueKind};
+
+use super::cursor::{Cursor, Mark};
+use super::error::SyntaxError;
+use super::parser::{MAX_DEPTH as MAX_NESTING, Parser};
+
+/// How deep references through environment variables may go; `A=$A` would otherwise never end.
+const MAX_DEPTH: usize = 16;
+
+/// Values that references may copy in one reading: each line can double what the one before it holds.
+const MAX_COPIES: usize = 1_000_000;
+
+impl Parser<'_> {
+    /// The value that `$name` stands for, looked up from the innermost map outward and then in the environment.
+    pub(super) fn resolve(&mut self, cursor: &Cursor<'_>, at: Mark, name: &str) -> Result<Value, SyntaxError> {
+        if let Some(value) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
+            let size = Size::of(&value.kind);
+            self.copies += size.values;
+            if self.copies > MAX_COPIES || self.depth + size.depth > MAX_NESTING {
+                return Err(cursor.error(at, format!("${name} grows too big"), "references copy what they refer to"));
+            }
+            return Ok(Value::new(Some(&cursor.origin(at)), value.kind.clone()));
+        }
+        let Some(text) = (self.env)(name) else {
+            let problem = format!("variable reference for '{name}' can not be found");
+            let hint = "it is neither an earlier key nor an environment variable; quote a text that starts with $";
+            return Err(cursor.error(at, problem, hint));
+        };
+        if self.variables >= MAX_DEPTH {
+            return Err(cursor.error(at, format!("the environment variable {name} refers to itself"), ""));
+        }
+        self.variables += 1;
+        let value = self.environment_value(name, &text);
+        self.variables -= 1;
+        value.map(|value| Value::new(Some(&format!("environment variable {name}")), value.kind))
+    }
+
+    /// The text of a variable is itself written in this language, so that `PORT=5k` is a number.
+    fn environment_value(&mut self, name: &str, text: &str) -> Result<Value, SyntaxError> {
+        let place = format!("${name}");
+        let mut cursor = Cursor::new(&place, text);
+        cursor.skip_white_space();
+        if cursor.peek().is_none() {
+            return Ok(Value::new(None, String::new()));
+        }
+        // Keys of the file are not in reach of a variable's text.
+        let scopes = std::mem::replace(&mut self.scopes, vec![Map::new()]);
+        let value = self.value(&mut cursor, Path::new(""));
+        self.scopes = scopes;
+        let value = value?;
+        cursor.skip_white_space();
+        if cursor.peek().is_some() {
+            let hint = "put quotes around it inside the variable if it is one text";
+            return Err(cursor.error(cursor.mark(), format!("the environment variable {name} is not one value"), hint));
+        }
+        Ok(value)
+    }
+}
+
+/// How much there is in a value.
+struct Size {
+    values: usize,
+    depth: usize,
+}
+
+impl Size {
+    fn of(kind: &ValueKind) -> Self {
+        let inner: Vec<&Value> = match kind {
+            ValueKind::Table(map) => map.values().collect(),
+            ValueKind::Array(items) => items.iter().collect(),
+            _ => Vec::new(),
+        };
+        let nested = matches!(kind, ValueKind::Table(_) | ValueKind::Array(_));
+        inner.into_iter().fold(Self { values: 1, depth: nested.into() }, |size, value| {
+            let part = Self::of(&value.kind);
+            Self { values: size.values + part.values, depth: size.depth.max(part.depth + 1) }
+        })
+    }
+}
