@@ -1,13 +1,35 @@
 //! Settings, and the languages in which they are written.
 //!
 //! A setting can come from a flag, an environment variable, a file, or be left at its default, in this order of
-//! precedence.
+//! precedence. [`Settings::load`] walks this way:
+//!
+//! 1. A file is read, by its extension, as TOML, YAML, JSON, or the NATS configuration language (`nats_conf`).
+//! 2. Each source becomes a layer: every key is looked up in `schema`, in any letter case and under its old
+//!    names too, and its value is brought into one form. Whatever is wrong with a value is found here, where it is
+//!    still known who gave it.
+//! 3. The `config` crate lays the layers over each other and fills [`Settings`].
+//! 4. `checks` judges what can only be judged as a whole.
+//!
+//! Errors: what is understood and wrong, or understood and not possible, is a [`ConfigError`] and nothing starts. What
+//! is not understood, or has no effect any more, is a warning, since files of the old servers must keep working.
 
+mod checks;
+mod dump;
+mod environment;
+mod error;
+mod layer;
+mod load;
 mod nats_conf;
+mod schema;
 mod settings;
+mod suggest;
 mod token_source;
 mod units;
+mod urls;
+mod value;
 
+pub use error::ConfigError;
+pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use settings::{Http, Log, LogFormat, LogLevel, Nats, Replica, ReplicaMode, ReplicaWrites, Settings, Store, Tls};
 pub use token_source::{SystemAccount, TokenSource};

@@ -56,14 +56,19 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     any.then_some(total)
 }
 
-/// Durations as whole milliseconds, the form in which checked values travel to [`super::Settings`].
+/// Durations come into [`super::Settings`] as whole milliseconds, the form of checked values, and leave them as text, so
+/// that what is dumped can be read as a file.
 pub(super) mod millis {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(in crate::config) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        if duration.subsec_millis() == 0 {
+            serializer.collect_str(&format_args!("{}s", duration.as_secs()))
+        } else {
+            serializer.collect_str(&format_args!("{}ms", duration.as_millis()))
+        }
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -168,7 +168,7 @@ fn values_know_their_line() {
 
 #[test]
 fn depth_and_size_have_bounds() {
-    assert!(shown(&"a: [".repeat(1)).contains("never closed"));
+    assert!(shown("a: [").contains("never closed"));
     assert!(shown(&format!("a: {}", "[".repeat(100_000))).contains("levels deep"));
     assert!(shown(&"a{".repeat(100_000)).contains("levels deep"));
     assert!(shown(&"{".repeat(100_000)).contains("a key is expected"), "only a whole file may stand in braces");

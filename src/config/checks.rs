@@ -1,0 +1,44 @@
+//! What can only be judged when all settings are together.
+
+use super::error::ConfigError;
+use super::settings::{ReplicaMode, ReplicaWrites, Settings, Tls};
+
+/// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
+pub(super) fn check(
+    settings: &Settings,
+    origin: &dyn Fn(&str) -> String,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    unsupported(settings, origin)?;
+    let Tls { cert, key, .. } = &settings.nats.tls;
+    if cert.is_some() != key.is_some() {
+        return Err(ConfigError::Conflict("nats.tls.cert and nats.tls.key are needed together".to_owned()));
+    }
+    if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
+        warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
+    }
+    if settings.store.require_existing && settings.store.dir.is_none() && settings.store.state_dir.is_none() {
+        warnings.push("store.require_existing has no effect, because store.dir is not set".to_owned());
+    }
+    Ok(())
+}
+
+/// Each rule goes when its feature comes.
+fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
+    let Settings { http, store, replica, .. } = settings;
+    let rules = [
+        (http.tls.cert.is_some(), "http.tls.cert", NO_TLS),
+        (http.tls.key.is_some(), "http.tls.key", NO_TLS),
+        (http.tls.root.is_some(), "http.tls.root", NO_TLS),
+        (store.readonly, "store.readonly", "use a folder that this server may write to"),
+        (store.nsc.is_some(), "store.nsc", "push the accounts with `nsc push`, or give a folder of JWTs as store.dir"),
+        (replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache"),
+        (replica.writes != ReplicaWrites::Refuse, "replica.writes", "only refuse is"),
+    ];
+    match rules.into_iter().find(|(set, ..)| *set) {
+        Some((_, key, advice)) => Err(ConfigError::Unsupported { key, origin: origin(key), advice }),
+        None => Ok(()),
+    }
+}
+
+const NO_TLS: &str = "put a proxy that ends TLS in front, and remove it";

@@ -1,0 +1,56 @@
+//! The settings in effect, for people to read.
+
+use serde_json::Value;
+
+use super::settings::Settings;
+use super::urls::without_password;
+
+impl Settings {
+    /// All settings as indented JSON, which is a valid configuration file but for passwords in URLs: those are covered.
+    pub fn dump(&self) -> String {
+        let mut covered = self.clone();
+        for url in covered.nats.servers.iter_mut().chain(&mut covered.primary) {
+            *url = without_password(url);
+        }
+        // Neither step can fail for plain data with text as keys.
+        let json = serde_json::to_value(covered).unwrap_or(Value::Null);
+        serde_json::to_string_pretty(&json).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+
+    #[test]
+    fn a_dump_is_a_file_that_means_the_same() {
+        let mut overrides = Overrides::default();
+        for (key, value) in [
+            ("operator", "op.jwt"),
+            ("nats.servers", "a:1,b:2"),
+            ("http.read_timeout", "250ms"),
+            ("http.workers", "3"),
+            ("store.dir", "/d"),
+            ("log.level", "trace"),
+        ] {
+            overrides.set(key, value, "-x");
+        }
+        let (settings, _) = Settings::load_with(&overrides, []).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.json", "a.conf"] {
+            // In the NATS configuration language `null` is a word.
+            let text = settings.dump().replace("null", if name == "a.conf" { "\"\"" } else { "null" });
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let again = Settings::load_with(Overrides::new(Some(path)), []).unwrap();
+            assert_eq!(again, (settings.clone(), vec![]), "{name}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_dumped() {
+        let settings = Settings { primary: vec!["http://u:secret@h".to_owned()], ..Settings::default() };
+        assert!(!settings.dump().contains("secret"));
+    }
+}

@@ -1,0 +1,29 @@
+//! Settings in environment variables: `NAS_HTTP__PORT` is `http.port`.
+
+use super::layer::Given;
+
+/// What all variables of this program start with.
+const PREFIX: &str = "NAS_";
+
+/// How the origin of such a setting starts; the variable's name follows.
+pub(super) const ORIGIN: &str = "environment variable ";
+
+/// The variable of a path.
+pub(super) fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
+}
+
+/// Picks the settings out of an environment. An empty variable is as good as none: compose files and charts pass on
+/// variables that nobody set.
+pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Given> {
+    let mut found: Vec<Given> = variables
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .filter_map(|(name, value)| {
+            let path = name.strip_prefix(PREFIX)?.replace("__", ".").to_lowercase();
+            Some(Given::text(&path, &value, &format!("{ORIGIN}{name}")))
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}

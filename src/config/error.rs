@@ -1,0 +1,58 @@
+//! Why there are no settings.
+
+use std::path::PathBuf;
+
+use super::nats_conf::SyntaxError;
+
+/// The configuration cannot be used. Each text says where the fault is and what is expected there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read, or is not UTF-8.
+    #[error("error reading configuration file: {}: {source}", path.display())]
+    Read {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not in the NATS configuration language.
+    #[error("error reading configuration file: {0}")]
+    Syntax(Box<SyntaxError>),
+    /// The file is not the TOML, YAML or JSON that its extension promises.
+    #[error("error reading configuration file: {}: {problem}", path.display())]
+    Format {
+        /// The file as it was named.
+        path: PathBuf,
+        /// What its parser says.
+        problem: String,
+    },
+    /// A value does not suit its key.
+    #[error("{origin}: {key} is {value}, but {expected} is expected")]
+    Value {
+        /// The key as it was written.
+        key: String,
+        /// The value, shortened and without passwords.
+        value: String,
+        /// `file:line`, the environment variable or the flag.
+        origin: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A known setting that this version cannot fulfil. To ignore it would be worse than not to start.
+    #[error("{origin}: {key} is not supported yet: {advice}")]
+    Unsupported {
+        /// The setting.
+        key: &'static str,
+        /// Where it was set.
+        origin: String,
+        /// What to do instead.
+        advice: &'static str,
+    },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Conflict(String),
+    /// Checked values did not fit the settings, which is a fault of this program.
+    #[error("cannot put the settings together: {0}")]
+    Merge(#[from] config::ConfigError),
+}

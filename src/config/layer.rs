@@ -1,0 +1,145 @@
+//! One source of settings, brought to the names and forms of this version.
+//!
+//! Sources are made alike before they are laid over each other; otherwise an old name in a file could not give way to the
+//! new name in the environment.
+
+use std::collections::BTreeMap;
+
+use config::{Map, Source, Value, ValueKind};
+
+use super::environment;
+use super::error::ConfigError;
+use super::schema::{self, Meaning, Reading};
+use super::suggest::suggest;
+use super::value::{normalise, shown};
+
+/// A value as somebody gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Its path in lower case, as in `http.port`.
+    pub(super) path: String,
+    /// Its name as it was written, for messages.
+    pub(super) name: String,
+    pub(super) value: Value,
+}
+
+impl Given {
+    /// A text from a flag or the environment; `origin` says which.
+    pub(super) fn text(path: &str, text: &str, origin: &str) -> Self {
+        let value = Value::new(Some(&origin.to_owned()), text);
+        Self { path: path.to_owned(), name: path.to_owned(), value }
+    }
+
+    fn origin(&self) -> String {
+        self.value.origin().unwrap_or("configuration").to_owned()
+    }
+
+    fn error(&self, expected: String) -> ConfigError {
+        let (key, value) = (self.name.clone(), shown(&self.value.kind));
+        ConfigError::Value { key, value, origin: self.origin(), expected }
+    }
+}
+
+/// The settings of one source: checked values under their paths.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layer {
+    values: BTreeMap<&'static str, Accepted>,
+}
+
+#[derive(Clone, Debug)]
+struct Accepted {
+    value: Value,
+    name: String,
+    reading: Reading,
+    old: bool,
+}
+
+impl Layer {
+    /// Checks everything that one source gives. What is not understood becomes a warning; what is understood and wrong,
+    /// an error.
+    pub(super) fn new(given: Vec<Given>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+        let mut layer = Self::default();
+        for given in given {
+            match schema::meaning(&given.path) {
+                Meaning::Setting(key, reading, old) => {
+                    let normal = normalise(key.kind, reading, &given.value).map_err(|what| given.error(what))?;
+                    if let Some(kind) = normal {
+                        let value = Value::new(Some(&given.origin()), kind);
+                        layer.add(key.path, Accepted { value, name: given.name, reading, old }, warnings);
+                    }
+                }
+                Meaning::Ignored(reason) => warnings.push(format!("{}: {} {reason}", given.origin(), given.name)),
+                Meaning::Section => return Err(given.error("a section, { … },".to_owned())),
+                Meaning::Unknown => warnings.push(unknown(&given)),
+            }
+        }
+        Ok(layer)
+    }
+
+    /// Flattens the tables of a file. Two spellings of one key are put in an order that does not depend on chance.
+    pub(super) fn of_tables(map: Map<String, Value>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+        let mut given = Vec::new();
+        flatten("", map, &mut given);
+        given.sort_by(|a, b| a.name.cmp(&b.name));
+        Self::new(given, warnings)
+    }
+
+    /// Where a setting was given, if it was.
+    pub(super) fn origin(&self, path: &str) -> Option<&str> {
+        self.values.get(path)?.value.origin()
+    }
+
+    fn add(&mut self, path: &'static str, new: Accepted, warnings: &mut Vec<String>) {
+        let Some(held) = self.values.get(path) else {
+            self.values.insert(path, new);
+            return;
+        };
+        // `debug` and `trace` may both be on; the more talkative wins.
+        if let (Reading::Level(_), Reading::Level(level)) = (held.reading, new.reading) {
+            if level == "trace" {
+                self.values.insert(path, new);
+            }
+            return;
+        }
+        // The Go server took the exact field name (in capitals) before others: the order in which they come.
+        let (winner, loser) = if held.old && !new.old { (&new, held) } else { (held, &new) };
+        let place = loser.value.origin().unwrap_or_default();
+        warnings.push(format!("{place}: {} is not used, because {} says the same thing", loser.name, winner.name));
+        let winner = winner.clone();
+        self.values.insert(path, winner);
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.values.iter().map(|(path, accepted)| ((*path).to_owned(), accepted.value.clone())).collect())
+    }
+}
+
+fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<Given>) {
+    for (key, value) in map {
+        let origin = value.origin().map(str::to_owned);
+        let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        let path = name.to_lowercase();
+        match value.kind {
+            ValueKind::Table(inner) if matches!(schema::meaning(&path), Meaning::Section) => flatten(&name, inner, out),
+            ValueKind::Table(inner) if path == "admin" && inner.is_empty() => {}
+            kind => out.push(Given { path, name, value: Value::new(origin.as_ref(), kind) }),
+        }
+    }
+}
+
+fn unknown(given: &Given) -> String {
+    let suggestion = suggest(&given.path);
+    if let Some(variable) = given.origin().strip_prefix(environment::ORIGIN) {
+        let hint = suggestion.map(|name| format!("; did you mean {}?", environment::variable(name)));
+        return format!("unknown environment variable {variable}{}", hint.unwrap_or_default());
+    }
+    let what = if matches!(given.value.kind, ValueKind::Table(_)) { "section" } else { "key" };
+    let hint = suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    format!("{}: unknown {what} {}{hint}", given.origin(), given.name)
+}

@@ -1,0 +1,89 @@
+//! Flags over environment over file over defaults.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, FileFormat, Format, Map, Value};
+
+use super::checks;
+use super::environment;
+use super::error::ConfigError;
+use super::layer::{Given, Layer};
+use super::nats_conf::NatsConf;
+use super::settings::Settings;
+
+/// What the command line says about settings.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    given: Vec<Given>,
+}
+
+impl Overrides {
+    /// Names the configuration file, if there is one.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        Self { file, given: Vec::new() }
+    }
+
+    /// Sets the key `path`, as in `http.port`; `flag` is the flag that said so, as in `-hp`.
+    pub fn set(&mut self, path: &str, value: &str, flag: &str) {
+        self.given.push(Given::text(path, value, &format!("flag {flag}")));
+    }
+}
+
+impl AsRef<Self> for Overrides {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl Settings {
+    /// Reads the file that `overrides` names, and lays this process's environment and the flags over it.
+    ///
+    /// Also gives the warnings: they come before logging is set up, which these settings decide about.
+    pub fn load(overrides: impl AsRef<Overrides>) -> Result<(Self, Vec<String>), ConfigError> {
+        // Variables that are not UTF-8 are none of ours.
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::load_with(overrides, environment)
+    }
+
+    /// As [`Settings::load`], with these environment variables.
+    pub fn load_with(
+        overrides: impl AsRef<Overrides>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
+        let overrides = overrides.as_ref();
+        let mut warnings = Vec::new();
+        let file = overrides.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let layers = [
+            Layer::of_tables(file, &mut warnings)?,
+            Layer::new(environment::read(environment), &mut warnings)?,
+            Layer::new(overrides.given.clone(), &mut warnings)?,
+        ];
+        let mut builder = Config::builder();
+        for layer in layers.clone() {
+            builder = builder.add_source(layer);
+        }
+        let settings: Self = builder.build()?.try_deserialize()?;
+        let origin =
+            |path: &str| layers.iter().rev().find_map(|layer| layer.origin(path)).unwrap_or_default().to_owned();
+        checks::check(&settings, &origin, &mut warnings)?;
+        Ok((settings, warnings))
+    }
+}
+
+/// Reads a configuration file; its extension says in which language it is.
+fn read_file(path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let format = match extension.as_str() {
+        "toml" => FileFormat::Toml,
+        "yaml" | "yml" => FileFormat::Yaml,
+        "json" => FileFormat::Json,
+        _ => return NatsConf::read(path, &text).map_err(|error| ConfigError::Syntax(Box::new(error))),
+    };
+    let name = path.display().to_string();
+    format
+        .parse(Some(&name), &text)
+        .map_err(|error| ConfigError::Format { path: path.to_owned(), problem: error.to_string() })
+}

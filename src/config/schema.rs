@@ -1,0 +1,189 @@
+//! Every key there is, with what it takes and what it used to be called.
+//!
+//! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
+
+use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Size, Text};
+use Reading::{Level, Millis, Same};
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Any text; an empty one is the same as none.
+    Text,
+    /// A name or address to listen on; an empty one is every IPv4 interface.
+    Host,
+    Bool,
+    /// A whole number in these bounds.
+    Int {
+        min: u64,
+        max: u64,
+    },
+    /// A time of at least so many milliseconds.
+    Duration {
+        min: u64,
+    },
+    /// A number of bytes.
+    Size,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Addresses of nats-servers.
+    NatsServers,
+    /// Base URLs of a primary.
+    PrimaryUrls,
+}
+
+/// How an old key's value is read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reading {
+    /// As the key's new name.
+    Same,
+    /// A bare number is milliseconds.
+    Millis,
+    /// A boolean that, when true, chooses this log level.
+    Level(&'static str),
+}
+
+/// A setting that can be given.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its name with its section, as in `http.port`.
+    pub(super) path: &'static str,
+    pub(super) kind: Kind,
+    /// Former names.
+    pub(super) old: &'static [(&'static str, Reading)],
+}
+
+const fn key(path: &'static str, kind: Kind, old: &'static [(&'static str, Reading)]) -> Key {
+    Key { path, kind, old }
+}
+
+/// All keys, in the order of the documentation.
+pub(super) const KEYS: &[Key] = &[
+    key("operator", Text, &[("operatorjwtpath", Same)]),
+    key("system_account", Text, &[("systemaccountjwtpath", Same)]),
+    key("primary", PrimaryUrls, &[]),
+    key("http.host", Host, &[]),
+    key("http.port", Int { min: 0, max: 65535 }, &[]),
+    key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
+    key("http.write_timeout", Duration { min: 0 }, &[("http.writetimeout", Millis)]),
+    key("http.workers", Int { min: 1, max: 1024 }, &[]),
+    key("http.shutdown_grace", Duration { min: 0 }, &[]),
+    key("http.max_connections", Int { min: 1, max: 10_000_000 }, &[]),
+    key("http.tls.cert", Text, &[]),
+    key("http.tls.key", Text, &[]),
+    key("http.tls.root", Text, &[]),
+    key("store.dir", Text, &[]),
+    key("store.shard", Bool, &[]),
+    key("store.state_dir", Text, &[]),
+    key("store.require_existing", Bool, &[]),
+    key("store.history", Int { min: 1, max: 1000 }, &[]),
+    key("store.cache_bytes", Size, &[]),
+    key("store.max_iat_ahead", Duration { min: 0 }, &[]),
+    key("store.readonly", Bool, &[]),
+    key("store.nsc", Text, &[]),
+    key("nats.servers", NatsServers, &[]),
+    key("nats.creds", Text, &[("nats.usercredentials", Same)]),
+    key("nats.connect_timeout", Duration { min: 1 }, &[("nats.connecttimeout", Millis)]),
+    key("nats.reconnect_wait", Duration { min: 1 }, &[("nats.reconnectwait", Millis)]),
+    key("nats.receipts_timeout", Duration { min: 1 }, &[]),
+    key("nats.sync_interval", Duration { min: 1000 }, &[]),
+    key("nats.tls.root", Text, &[]),
+    key("nats.tls.cert", Text, &[]),
+    key("nats.tls.key", Text, &[]),
+    key("replica.mode", Choice(&["cache", "mirror"]), &[]),
+    key("replica.ttl", Duration { min: 1 }, &[]),
+    key("replica.timeout", Duration { min: 1 }, &[("replicationtimeout", Millis)]),
+    key("replica.cache_bytes", Size, &[]),
+    key("replica.negative_ttl", Duration { min: 0 }, &[]),
+    key("replica.writes", Choice(&["refuse", "redirect", "forward"]), &[]),
+    key(
+        "log.level",
+        Choice(&["error", "warn", "info", "debug", "trace"]),
+        &[("logging.trace", Level("trace")), ("logging.debug", Level("debug"))],
+    ),
+    key("log.format", Choice(&["human", "json"]), &[]),
+    key("log.time", Bool, &[("logging.time", Same)]),
+    key("log.colors", Bool, &[("logging.colors", Same)]),
+    key("log.pid", Bool, &[("logging.pid", Same)]),
+];
+
+/// Keys that are known and do nothing, with the reason.
+pub(super) const IGNORED: &[(&str, &str)] = &[
+    ("nats.max_reconnects", FOR_EVER),
+    ("nats.maxreconnects", FOR_EVER),
+    ("maxreplicationpack", "has no effect in this version: a replica follows the primary's changes instead"),
+    ("signrequestsubject", "has no effect in this version: requests are not passed to a signing service"),
+    ("signrequesttimeout", "has no effect in this version: requests are not passed to a signing service"),
+    ("cleanupinterval", NO_CLEANUP),
+    ("store.cleanupinterval", NO_CLEANUP),
+    ("admin", "is reserved and has no effect in this version"),
+];
+
+const FOR_EVER: &str = "has no effect: the connection to NATS is tried again for ever";
+const NO_CLEANUP: &str = "has no effect in this version: expired tokens are not deleted";
+
+/// What a path, in lower case, stands for.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// A setting, and how its value is read.
+    Setting(&'static Key, Reading, IsOld),
+    /// Known, but without effect; the reason.
+    Ignored(&'static str),
+    /// The path of a section.
+    Section,
+    Unknown,
+}
+
+/// Whether a former name was used.
+pub(super) type IsOld = bool;
+
+/// Looks up a path in lower case.
+pub(super) fn meaning(path: &str) -> Meaning {
+    for key in KEYS {
+        if key.path == path {
+            return Meaning::Setting(key, Same, false);
+        }
+        if let Some((_, reading)) = key.old.iter().find(|(old, _)| *old == path) {
+            return Meaning::Setting(key, *reading, true);
+        }
+    }
+    if let Some((_, reason)) = IGNORED.iter().find(|(ignored, _)| *ignored == path) {
+        return Meaning::Ignored(reason);
+    }
+    if names().any(|name| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))) {
+        return Meaning::Section;
+    }
+    Meaning::Unknown
+}
+
+/// All names, new and old.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let settings = KEYS.iter().flat_map(|key| std::iter::once(key.path).chain(key.old.iter().map(|(old, _)| *old)));
+    settings.chain(IGNORED.iter().map(|(name, _)| *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut seen = std::collections::HashSet::new();
+        for name in names() {
+            assert!(seen.insert(name), "{name}");
+            assert_eq!(name, name.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_key() {
+        let page = include_str!("../../docs/configuration.md");
+        for name in names() {
+            assert!(page.contains(&format!("`{name}`")), "docs/configuration.md does not mention `{name}`");
+        }
+        for key in KEYS {
+            let variable = super::super::environment::variable(key.path);
+            assert!(page.contains(&format!("`{variable}`")), "docs/configuration.md does not mention {variable}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Addresses of nats-servers and primaries.
+
+use reqwest::Url;
+
+/// Checks the address of a nats-server, with or without scheme; it is kept as written.
+pub(super) fn nats_server(text: &str) -> Result<String, String> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
+    let url = parse(&with_scheme)?;
+    if !["nats", "tls", "ws", "wss"].contains(&url.scheme()) {
+        return Err(format!("{}:// is not a NATS scheme", url.scheme()));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the URL of a primary and cuts it to its base: people paste what they gave nats-server as resolver.
+pub(super) fn primary(text: &str) -> Result<String, String> {
+    if !text.contains("://") {
+        return Err("the scheme http:// or https:// is missing".to_owned());
+    }
+    let url = parse(text)?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(format!("{}:// is neither http:// nor https://", url.scheme()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no place in it".to_owned());
+    }
+    let mut base = text.trim_end_matches('/');
+    for path in ["/jwt/v1/accounts", "/jwt/v1"] {
+        base = base.strip_suffix(path).unwrap_or(base);
+    }
+    Ok(base.trim_end_matches('/').to_owned())
+}
+
+fn parse(text: &str) -> Result<Url, String> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("it contains white space".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the host is missing".to_owned());
+    }
+    Ok(url)
+}
+
+/// The text with what stands between `://` and `@` covered.
+pub(super) fn without_password(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + 3);
+        out.push_str(before);
+        let authority = after.split(['/', ',', ' ', '?', '#']).next().unwrap_or_default();
+        rest = match authority.rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                after.get(at..).unwrap_or_default()
+            }
+            None => after,
+        };
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_primary_is_cut_to_its_base() {
+        let table = [
+            ("http://h:9090", Some("http://h:9090")),
+            ("https://h/", Some("https://h")),
+            ("http://h:9090/jwt/v1", Some("http://h:9090")),
+            ("http://h:9090/jwt/v1/", Some("http://h:9090")),
+            ("http://h:9090/jwt/v1/accounts/", Some("http://h:9090")),
+            ("http://h/nas/jwt/v1", Some("http://h/nas")),
+            ("http://[::1]:9090", Some("http://[::1]:9090")),
+            ("h:9090", None),
+            ("nats://h:4222", None),
+            ("http://", None),
+            ("http://h:99999", None),
+            ("http://h/?x=1", None),
+            ("http://h /", None),
+            ("", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(primary(text).ok().as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nats_server_needs_no_scheme() {
+        for good in ["nats://h:4222", "tls://h", "h:4222", "h", "ws://h:80", "nats://user:pw@h:4222", "10.0.0.1:4222"] {
+            assert_eq!(nats_server(good).as_deref(), Ok(good));
+        }
+        for bad in ["http://h", "nats://", "h:x", "a b", ""] {
+            assert!(nats_server(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_covered() {
+        let table = [
+            ("nats://u:p@h:1", "nats://***@h:1"),
+            ("nats://u:p@h:1,tls://t@i", "nats://***@h:1,tls://***@i"),
+            ("nats://h:1", "nats://h:1"),
+            ("a@b", "a@b"),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(without_password(text), wanted);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! From what somebody wrote to the one form in which a setting is kept.
+
+use config::{Value, ValueKind};
+
+use super::schema::{Kind, Reading};
+use super::units::{parse_duration, parse_size};
+use super::urls;
+
+/// The longest time a setting may be, in milliseconds: ten years. Arithmetic on instants stays far from its limits.
+const MAX_MILLIS: u64 = 10 * 365 * 86_400_000;
+
+/// Brings `value` into the form that [`super::Settings`] is made from: durations in milliseconds, sizes in bytes, lists
+/// as lists. `None` is a value that says "not set". The error says what is expected.
+pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
+    let given = &value.kind;
+    if matches!(given, ValueKind::Nil) {
+        return Ok(None);
+    }
+    if let Reading::Level(level) = reading {
+        return Ok(boolean(given)?.then(|| level.into()));
+    }
+    match kind {
+        Kind::Text => match text(given, "text")? {
+            "" => Ok(None),
+            text => Ok(Some(text.into())),
+        },
+        Kind::Host => match text(given, "a host name or an address")?.trim() {
+            "" => Ok(Some("0.0.0.0".into())),
+            host if host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') => {
+                Err("a host name or an address without port".to_owned())
+            }
+            host => Ok(Some(host.trim_start_matches('[').trim_end_matches(']').into())),
+        },
+        Kind::Bool => boolean(given).map(|value| Some(value.into())),
+        Kind::Int { min, max } => match whole(given) {
+            Some(number) if (min..=max).contains(&number) => Ok(Some(number.into())),
+            _ => Err(format!("a whole number from {min} to {max}")),
+        },
+        Kind::Size => {
+            let size = match given {
+                ValueKind::String(text) => parse_size(text),
+                other => whole(other),
+            };
+            size.filter(|size| i64::try_from(*size).is_ok())
+                .map(|size| Some(size.into()))
+                .ok_or_else(|| "a size in bytes or with a unit, such as 67108864 or \"64MiB\",".to_owned())
+        }
+        Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
+        Kind::Choice(words) => {
+            let word = text(given, "a word").unwrap_or_default().trim().to_ascii_lowercase();
+            match words.iter().find(|known| **known == word) {
+                Some(known) => Ok(Some((*known).into())),
+                None => Err(format!("one of {}", words.join(", "))),
+            }
+        }
+        Kind::NatsServers => list(given, "a NATS URL such as nats://host:4222, or a list of them,", urls::nats_server),
+        Kind::PrimaryUrls => list(given, "a URL such as https://host:9090, or a list of them,", urls::primary),
+    }
+}
+
+/// Only a text is a text: a bare number in its place is more often a slip than a name.
+fn text<'a>(value: &'a ValueKind, expected: &str) -> Result<&'a str, String> {
+    match value {
+        ValueKind::String(text) => Ok(text),
+        _ => Err(format!("{expected} (in quotes, if it looks like something else)")),
+    }
+}
+
+fn boolean(value: &ValueKind) -> Result<bool, String> {
+    let expected = || "true or false".to_owned();
+    match value {
+        ValueKind::Boolean(value) => Ok(*value),
+        ValueKind::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(true),
+            "false" | "no" | "off" => Ok(false),
+            _ => Err(expected()),
+        },
+        _ => Err(expected()),
+    }
+}
+
+fn whole(value: &ValueKind) -> Option<u64> {
+    match value {
+        ValueKind::I64(number) => u64::try_from(*number).ok(),
+        ValueKind::U64(number) => Some(*number),
+        ValueKind::I128(number) => u64::try_from(*number).ok(),
+        ValueKind::U128(number) => u64::try_from(*number).ok(),
+        ValueKind::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+fn duration(value: &ValueKind, reading: Reading, min: u64) -> Result<u64, String> {
+    let millis = match (whole(value), value) {
+        (Some(number), _) if reading == Reading::Millis || number == 0 => Some(number),
+        (_, ValueKind::String(text)) => parse_duration(text).and_then(|time| u64::try_from(time.as_millis()).ok()),
+        _ => None,
+    };
+    let how = if reading == Reading::Millis { "a number of milliseconds" } else { "a time with its unit" };
+    match millis {
+        Some(millis) if (min..=MAX_MILLIS).contains(&millis) => Ok(millis),
+        Some(millis) if millis < min => Err(format!("{how}, at least {min} ms,")),
+        Some(_) => Err(format!("{how}, at most ten years,")),
+        None if reading == Reading::Millis => Err(how.to_owned()),
+        None => Err(format!("{how}, such as \"5s\", \"250ms\" or \"2m\" in quotes,")),
+    }
+}
+
+/// A list, or one text with commas. `item` gives the form in which an item is kept.
+fn list(
+    value: &ValueKind,
+    expected: &str,
+    item: impl Fn(&str) -> Result<String, String>,
+) -> Result<Option<ValueKind>, String> {
+    let texts: Vec<&str> = match value {
+        ValueKind::String(text) => text.split(',').collect(),
+        ValueKind::Array(items) => {
+            let each = items.iter().map(|item| text(&item.kind, expected));
+            each.collect::<Result<Vec<_>, _>>()?.into_iter().flat_map(|text| text.split(',')).collect()
+        }
+        _ => return Err(expected.to_owned()),
+    };
+    let items: Vec<Value> = texts
+        .into_iter()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| item(text).map(|kept| kept.into()).map_err(|problem| format!("{expected} ({problem})")))
+        .collect::<Result<_, _>>()?;
+    Ok(if items.is_empty() { None } else { Some(ValueKind::Array(items)) })
+}
+
+/// A value for a message: short, on one line, without passwords.
+pub(super) fn shown(value: &ValueKind) -> String {
+    const MOST: usize = 60;
+    let text = match value {
+        ValueKind::Table(_) => return "a section".to_owned(),
+        ValueKind::Array(items) => {
+            format!("[{}]", items.iter().map(|item| shown(&item.kind)).collect::<Vec<_>>().join(", "))
+        }
+        ValueKind::String(text) => format!("{:?}", urls::without_password(text)),
+        other => other.to_string(),
+    };
+    if text.chars().count() > MOST { text.chars().take(MOST).chain("…".chars()).collect() } else { text }
+}

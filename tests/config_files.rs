@@ -1,0 +1,318 @@
+//! Configuration files and environments as people have them.
+// The lint's exception for tests does not reach the helpers of a test crate.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nats_account_server::config::{ConfigError, LogLevel, Overrides, Settings, SystemAccount, TokenSource};
+
+/// Loads a file with this name and content, these variables, and these flags.
+fn load(
+    name: &str,
+    text: &str,
+    variables: &[(&str, &str)],
+    flags: &[(&str, &str)],
+) -> Result<(Settings, Vec<String>), ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let mut overrides = Overrides::new(Some(path));
+    for (key, value) in flags {
+        overrides.set(key, value, "-x");
+    }
+    Settings::load_with(overrides, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+}
+
+fn conf(text: &str) -> Result<(Settings, Vec<String>), ConfigError> {
+    load("nas.conf", text, &[], &[])
+}
+
+/// The text of a warning or error without the folder that the file is in.
+fn without_folder(text: &str) -> String {
+    match text.find("nas.") {
+        Some(at) if text.starts_with('/') => text.split_at(at).1.to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+fn fault(text: &str) -> String {
+    without_folder(&conf(text).unwrap_err().to_string())
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    conf(text).unwrap().1.iter().map(|warning| without_folder(warning)).collect()
+}
+
+const HELM: &str = r#"
+operatorjwtpath: "/etc/nats-config/operator/operator.jwt"
+systemaccountjwtpath: "/etc/nats-config/system/sys.jwt"
+http {
+  host: "0.0.0.0"
+  port: 9090
+  readtimeout: 3000,
+}
+nats {
+  servers: [nats://nats:4222]
+  usercredentials: "/etc/nats-config/sys.creds"
+  reconnectwait: "2500"
+}
+store {
+  dir: "/store",
+}
+"#;
+
+const HELM_AS_TOML: &str = r#"
+operator = "/etc/nats-config/operator/operator.jwt"
+system_account = "/etc/nats-config/system/sys.jwt"
+[http]
+host = "0.0.0.0"
+port = 9090
+read_timeout = "3s"
+[nats]
+servers = "nats://nats:4222"
+creds = "/etc/nats-config/sys.creds"
+reconnect_wait = "2500ms"
+[store]
+dir = "/store"
+"#;
+
+const HELM_AS_YAML: &str = "
+operatorjwtpath: /etc/nats-config/operator/operator.jwt
+systemAccountJWTPath: /etc/nats-config/system/sys.jwt
+http: {host: 0.0.0.0, port: '9090', readTimeout: 3000}
+nats: {servers: [nats://nats:4222], userCredentials: /etc/nats-config/sys.creds, reconnectWait: 2500}
+store: {dir: /store, nsc: null}
+";
+
+#[test]
+fn the_file_of_the_old_chart_means_the_same_in_every_language() {
+    let mut wanted = Settings {
+        operator: Some(TokenSource::Path("/etc/nats-config/operator/operator.jwt".into())),
+        system_account: Some(SystemAccount::Token(TokenSource::Path("/etc/nats-config/system/sys.jwt".into()))),
+        ..Settings::default()
+    };
+    wanted.http.host = "0.0.0.0".to_owned();
+    wanted.http.read_timeout = Duration::from_secs(3);
+    wanted.nats.servers = vec!["nats://nats:4222".to_owned()];
+    wanted.nats.creds = Some("/etc/nats-config/sys.creds".into());
+    wanted.nats.reconnect_wait = Duration::from_millis(2500);
+    wanted.store.dir = Some(PathBuf::from("/store"));
+
+    let files = [("a.conf", HELM), ("a", HELM), ("a.cfg", HELM), ("a.toml", HELM_AS_TOML), ("a.yaml", HELM_AS_YAML)];
+    for (name, text) in files {
+        assert_eq!(load(name, text, &[], &[]).unwrap(), (wanted.clone(), vec![]), "{name}");
+    }
+    let json = serde_json::to_string(&serde_json::json!({
+        "OperatorJWTPath": "/etc/nats-config/operator/operator.jwt",
+        "SystemAccountJWTPath": "/etc/nats-config/system/sys.jwt",
+        "HTTP": {"Host": "0.0.0.0", "Port": 9090, "ReadTimeout": 3000},
+        "NATS": {"Servers": ["nats://nats:4222"], "UserCredentials": "/etc/nats-config/sys.creds", "ReconnectWait": 2500},
+        "Store": {"Dir": "/store"},
+    }))
+    .unwrap();
+    for name in ["a.json", "a.conf"] {
+        assert_eq!(load(name, &json, &[], &[]).unwrap(), (wanted.clone(), vec![]), "JSON in {name}");
+    }
+}
+
+#[test]
+fn nothing_set_is_the_default() {
+    assert_eq!(Settings::load_with(Overrides::default(), []).unwrap(), (Settings::default(), vec![]));
+    assert_eq!(conf("").unwrap(), (Settings::default(), vec![]));
+    let empty = "operatorjwtpath: \"\", primary: \"\", store { dir: \"\" }, nats { servers: [] }, http {}, admin {}";
+    assert_eq!(conf(empty).unwrap(), (Settings::default(), vec![]));
+}
+
+#[test]
+fn flags_beat_the_environment_which_beats_the_file() {
+    type Given<'a> = &'a [(&'a str, &'a str)];
+    let table: &[(&str, Given<'_>, Given<'_>, u16)] = &[
+        ("", &[], &[], 9090),
+        ("http { port: 1 }", &[], &[], 1),
+        ("http { port: 1 }", &[("NAS_HTTP__PORT", "2")], &[], 2),
+        ("http { port: 1 }", &[("NAS_HTTP__PORT", "")], &[], 1),
+        ("http { port: 1 }", &[("NAS_HTTP__PORT", "2")], &[("http.port", "3")], 3),
+        ("http { port: 1 }", &[], &[("http.port", "3")], 3),
+        ("", &[("NAS_HTTP__PORT", "2")], &[], 2),
+    ];
+    for (file, variables, flags, wanted) in table {
+        let (settings, _) = load("nas.conf", file, variables, flags).unwrap();
+        assert_eq!(settings.http.port, *wanted, "{file} {variables:?} {flags:?}");
+    }
+}
+
+#[test]
+fn an_old_name_below_gives_way_to_a_new_name_above() {
+    let variables =
+        [("NAS_OPERATOR", "new.jwt"), ("NAS_NATS__CONNECT_TIMEOUT", "7s"), ("NAS_REPLICATIONTIMEOUT", "900")];
+    let file = "operatorjwtpath: old.jwt\nnats { connecttimeout: 1 }\nreplica { timeout: 3s }";
+    let (settings, warnings) = load("nas.conf", file, &variables, &[]).unwrap();
+    assert_eq!(settings.operator, Some(TokenSource::Path("new.jwt".into())));
+    assert_eq!(settings.nats.connect_timeout, Duration::from_secs(7));
+    assert_eq!(settings.replica.timeout, Duration::from_millis(900));
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_folder_on_the_command_line_keeps_the_rest_of_its_section() {
+    let (settings, _) = load("nas.conf", "store { dir: a, shard: true }", &[], &[("store.dir", "b")]).unwrap();
+    assert_eq!(settings.store.dir, Some("b".into()));
+    assert!(settings.store.shard);
+}
+
+#[test]
+fn values_are_taken_in_every_form() {
+    let text = "
+        primary: [\"http://a:1/\", https://b/jwt/v1]
+        operator: eyJhbGciOiJlZDI1NTE5In0.eyJ4IjoxfQ.c2ln
+        http { port: \"80\", read_timeout: 250ms, write_timeout: 0, workers: 3 }
+        store { shard: yes, history: 7, cache_bytes: 1MiB, max_iat_ahead: \"1h30m\" }
+        nats { servers: \"nats://a:1, b:2\", sync_interval: \"2m\" }
+        replica { cache_bytes: \"512KB\", mode: Cache, writes: refuse }
+        logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
+    let (settings, warnings) = conf(text).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(settings.primary, ["http://a:1", "https://b"]);
+    assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
+    assert_eq!(settings.http.port, 80);
+    assert_eq!(settings.http.read_timeout, Duration::from_millis(250));
+    assert_eq!(settings.http.write_timeout, Duration::ZERO);
+    assert!(settings.store.shard);
+    assert_eq!(settings.store.cache_bytes, 1 << 20);
+    assert_eq!(settings.store.max_iat_ahead, Duration::from_secs(5400));
+    assert_eq!(settings.nats.servers, ["nats://a:1", "b:2"]);
+    assert_eq!(settings.replica.cache_bytes, 512 << 10);
+    assert_eq!(settings.log.level, LogLevel::Debug);
+    assert!(!settings.log.time && settings.log.pid);
+}
+
+#[test]
+fn the_more_talkative_of_the_old_switches_wins() {
+    for text in ["logging { debug: true, trace: true }", "logging { trace: true, debug: true }"] {
+        let (settings, warnings) = conf(text).unwrap();
+        assert_eq!((settings.log.level, warnings.len()), (LogLevel::Trace, 0), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_or_has_no_effect_is_a_warning() {
+    let table = [
+        ("http {\n prot: 1 }", "nas.conf:2: unknown key http.prot; did you mean http.port?"),
+        ("htpp { port: 1, host: x }", "nas.conf:1: unknown section htpp; did you mean http?"),
+        ("jetstream: x", "nas.conf:1: unknown key jetstream"),
+        (
+            "nats { maxreconnects: 5 }",
+            "nas.conf:1: nats.maxreconnects has no effect: the connection to NATS is tried again for ever",
+        ),
+        (
+            "signrequestsubject: x",
+            "nas.conf:1: signrequestsubject has no effect in this version: requests are not passed to a signing service",
+        ),
+        ("admin { x: 1 }", "nas.conf:1: admin is reserved and has no effect in this version"),
+        ("nats { usercredentials: x }", "nats.creds has no effect, because nats.servers is empty: NATS is not used"),
+        (
+            "http { readtimeout: 1, read_timeout: 2s }",
+            "nas.conf:1: http.readtimeout is not used, because http.read_timeout says the same thing",
+        ),
+        (
+            "HTTP { port: 1 }\nhttp { port: 2 }",
+            "nas.conf:2: http.port is not used, because HTTP.port says the same thing",
+        ),
+    ];
+    for (text, wanted) in table {
+        assert_eq!(warnings(text), [wanted], "{text}");
+    }
+    let (_, warnings) = load("nas.conf", "", &[("NAS_HTTP__PROT", "1"), ("NASTY", "1")], &[]).unwrap();
+    assert_eq!(warnings, ["unknown environment variable NAS_HTTP__PROT; did you mean NAS_HTTP__PORT?"]);
+}
+
+#[test]
+fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
+    let long = "x".repeat(100);
+    let table = [
+        ("\nhttp { port: abc }", r#"nas.conf:2: http.port is "abc", but a whole number from 0 to 65535 is expected"#),
+        ("http { port: 65536 }", "nas.conf:1: http.port is 65536, but a whole number from 0 to 65535 is expected"),
+        ("http { port: -1 }", "nas.conf:1: http.port is -1, but a whole number from 0 to 65535 is expected"),
+        ("http { port: 1.5 }", "nas.conf:1: http.port is 1.5, but a whole number from 0 to 65535 is expected"),
+        ("http: 5", "nas.conf:1: http is 5, but a section, { … }, is expected"),
+        (
+            "operator { x: 1 }",
+            "nas.conf:1: operator is a section, but text (in quotes, if it looks like something else) is expected",
+        ),
+        ("operator: 5", "nas.conf:1: operator is 5, but text (in quotes, if it looks like something else) is expected"),
+        ("HTTP { ReadTimeout: 5.5 }", "nas.conf:1: HTTP.ReadTimeout is 5.5, but a number of milliseconds is expected"),
+        (
+            "http { read_timeout: 5000 }",
+            "nas.conf:1: http.read_timeout is 5000, but a time with its unit, such as \"5s\", \"250ms\" or \"2m\" in quotes, is expected",
+        ),
+        (
+            "nats { sync_interval: 1ms }",
+            "nas.conf:1: nats.sync_interval is \"1ms\", but a time with its unit, at least 1000 ms, is expected",
+        ),
+        ("store { shard: 1 }", "nas.conf:1: store.shard is 1, but true or false is expected"),
+        ("store { shard: \"maybe\" }", "nas.conf:1: store.shard is \"maybe\", but true or false is expected"),
+        (
+            "store { cache_bytes: 5x }",
+            "nas.conf:1: store.cache_bytes is \"5x\", but a size in bytes or with a unit, such as 67108864 or \"64MiB\", is expected",
+        ),
+        (
+            "log { level: loud }",
+            "nas.conf:1: log.level is \"loud\", but one of error, warn, info, debug, trace is expected",
+        ),
+        (
+            "primary: nats://u:secret@h",
+            "nas.conf:1: primary is \"nats://***@h\", but a URL such as https://host:9090, or a list of them, \
+             (nats:// is neither http:// nor https://) is expected",
+        ),
+    ];
+    for (text, wanted) in table {
+        assert_eq!(fault(text), wanted, "{text}");
+    }
+    assert!(fault(&format!("log {{ format: {long} }}")).len() < 150);
+    // A bare `2m` is two million in this language, as it is for nats-server.
+    assert!(fault("nats { sync_interval: 2m }").contains("is 2000000, but a time with its unit"));
+    for text in ["nats { servers: [4222] }", "nats { servers: [http://h] }", "primary: \"host:9090\""] {
+        assert!(fault(text).contains("is expected"), "{text}");
+    }
+    let error = load("nas.conf", "", &[("NAS_HTTP__PORT", "x")], &[]).unwrap_err().to_string();
+    assert!(error.starts_with("environment variable NAS_HTTP__PORT: http.port is \"x\", but "), "{error}");
+    let error = load("nas.conf", "", &[], &[("http.port", "x")]).unwrap_err().to_string();
+    assert!(error.starts_with("flag -x: http.port is \"x\", but "), "{error}");
+}
+
+#[test]
+fn what_cannot_be_done_yet_does_not_start() {
+    let table = [
+        ("http { tls { cert: a } }", "http.tls.cert"),
+        ("store { readonly: true }", "store.readonly"),
+        ("store {\n nsc: /n }", "store.nsc"),
+        ("replica { mode: mirror }", "replica.mode"),
+        ("replica { writes: forward }", "replica.writes"),
+    ];
+    for (text, key) in table {
+        let error = fault(text);
+        assert!(
+            error.starts_with("nas.conf:") && error.contains(key) && error.contains("not supported yet"),
+            "{error}"
+        );
+    }
+    assert!(conf("store { readonly: false }").is_ok());
+    assert!(matches!(conf("nats { tls { cert: a } }"), Err(ConfigError::Conflict(_))));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let missing = Overrides::new(Some("no-such-file.conf".into()));
+    let error = Settings::load_with(missing, []).unwrap_err();
+    assert!(matches!(error, ConfigError::Read { .. }));
+    assert!(error.to_string().starts_with("error reading configuration file: no-such-file.conf: "));
+
+    assert!(matches!(conf("a: ]"), Err(ConfigError::Syntax(_))));
+    assert!(fault("\nhttp { port 1 2 }").contains("nas.conf:2:15: the end of the line is expected"));
+    for name in ["a.toml", "a.json", "a.yaml"] {
+        let error = load(name, "{ : [", &[], &[]).unwrap_err();
+        assert!(matches!(error, ConfigError::Format { .. }), "{name}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
