@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod gate;
 pub mod jwt;
 pub mod key;
 pub mod logging;

@@ -1,0 +1,101 @@
+//! Admission: is this token genuine, ours, and sound?
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+
+use super::entry::{Entry, sha256};
+use super::{Refusal, Trust, Via};
+use crate::jwt::{self, AccountJwt};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// The one function through which every token enters, and the trust it decides by.
+#[derive(Debug)]
+pub struct Gate {
+    trust: ArcSwapOption<Trust>,
+    /// The one that was configured; else the trusted operator names it.
+    system_account: Option<AccountKey>,
+    max_iat_ahead: i64,
+}
+
+impl Gate {
+    /// A gate that trusts one operator, or none.
+    ///
+    /// Without an operator nothing can be changed by anybody; what a folder or an older primary holds is served after
+    /// checks of its own consistency only. `max_iat_ahead`: seconds by which `iat` may be ahead of the clock.
+    pub fn new(trust: Option<Trust>, system_account: Option<AccountKey>, max_iat_ahead: i64) -> Self {
+        Self { trust: ArcSwapOption::new(trust.map(Arc::new)), system_account, max_iat_ahead }
+    }
+
+    /// The operator that is trusted now.
+    pub fn trust(&self) -> Option<Arc<Trust>> {
+        self.trust.load_full()
+    }
+
+    /// Trusts another operator from now on.
+    pub fn set_trust(&self, trust: Trust) {
+        self.trust.store(Some(Arc::new(trust)));
+    }
+
+    /// The system account, which no delete request may name.
+    pub fn system_account(&self) -> Option<AccountKey> {
+        self.system_account.or_else(|| self.trust.load().as_ref().and_then(|trust| trust.system_account().copied()))
+    }
+
+    /// Admits an account JWT.
+    ///
+    /// `expected` is the account it was sent for, if the path says so. `now` is in unix seconds. The checks come in the
+    /// order of the Go server's POST, so that a client sees the same finding first. White space behind the token is
+    /// not part of it and is dropped.
+    pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via, now: i64) -> Result<Entry, Refusal> {
+        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| Refusal::NotText)?);
+        let decoded = AccountJwt::decode(text)?;
+        let claims = &decoded.claims;
+        if let Some(expected) = expected
+            && claims.sub != expected.text()
+        {
+            return Err(Refusal::WrongAccount { subject: claims.sub.clone(), expected: *expected });
+        }
+        let issuer = PublicKey::parse_kind(&claims.iss, Kind::Operator)
+            .map_err(|_| Refusal::IssuerKind { issuer: claims.iss.clone(), self_signed: claims.iss == claims.sub })?;
+        let key = AccountKey::parse(&claims.sub).map_err(|_| Refusal::SubjectKind(claims.sub.clone()))?;
+        self.check_issuer(&claims.iss, via)?;
+        let issues = decoded.validate(now);
+        if issues.is_blocking(via.demands_valid_time()) {
+            return Err(Refusal::Invalid(issues));
+        }
+        self.check_not_ahead(claims.iat, via, now)?;
+        let identity = sha256(decoded.signing_input(text).as_bytes());
+        Ok(Entry::new(key, Bytes::copy_from_slice(text.as_bytes()), identity, issuer, claims.iat, claims.exp))
+    }
+
+    /// Whether `iat` is ahead of the clock by more than is tolerated: kept on some paths, but worth a warning.
+    pub const fn is_ahead(&self, iat: i64, now: i64) -> bool {
+        iat.saturating_sub(now) > self.max_iat_ahead
+    }
+
+    pub(super) fn check_not_ahead(&self, iat: i64, via: Via, now: i64) -> Result<(), Refusal> {
+        if via.demands_valid_time() && self.is_ahead(iat, now) {
+            return Err(Refusal::FromTheFuture { ahead: iat.saturating_sub(now) });
+        }
+        Ok(())
+    }
+
+    fn check_issuer(&self, issuer: &str, via: Via) -> Result<(), Refusal> {
+        let Some(trust) = self.trust.load_full() else {
+            // A folder or an older primary is all there is to go by.
+            return match via {
+                Via::FirstScan | Via::EditedFile | Via::Upstream | Via::Feed => Ok(()),
+                Via::Post | Via::Update | Via::Pack | Via::Hint => Err(Refusal::NoOperator),
+            };
+        };
+        if trust.vouches(issuer) {
+            Ok(())
+        } else if trust.is_identity(issuer) {
+            Err(Refusal::IdentityKeyUsed(issuer.to_owned()))
+        } else {
+            Err(Refusal::Untrusted(issuer.to_owned()))
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The gate: the one way in.
+//!
+//! Whatever arrives, over whichever path ([`Via`]), enters through [`Gate::admit`] or [`Gate::admit_delete`]. They
+//! decode, check the signature, the issuer, the claims and the time rules, and give out an [`Entry`] or a
+//! [`Tombstone`]. Both can be made nowhere else, so what a store keeps, a cache holds or a response carries has
+//! passed here. Nothing is verified again on a read.
+//!
+//! Whether an admitted token may take the place of what is held is the second half of the gate, [`order`]: pure
+//! rules over a [`Held`] head, applied by whoever owns the head (the journal's writer on a primary, the memory of
+//! what was seen on a replica), under its lock.
+//!
+//! Nothing in this room reads a clock, a file or a socket. Time is an argument, in unix seconds.
+
+mod admit;
+mod delete;
+mod entry;
+pub mod order;
+mod refusal;
+mod trust;
+mod via;
+
+pub use admit::Gate;
+pub use delete::Tombstone;
+pub use entry::{Damaged, Digest, Entry, Identity, Record};
+pub use order::{Held, Ordering, Position};
+pub use refusal::Refusal;
+pub use trust::{Trust, TrustError};
+pub use via::Via;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Why the gate said no.
+
+use crate::jwt::{DecodeError, Issues};
+use crate::key::AccountKey;
+
+/// The reason for which a token was not admitted, or may not replace what is held.
+///
+/// The text is a fragment that fits after "refused: ". What an edge of the server shows to a client may be worded
+/// differently, for compatibility.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Not a token, or its signature is wrong.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// Bytes that are no text at all.
+    #[error("not a JWT: it is not text")]
+    NotText,
+    /// The token is about another account than the one it was addressed to.
+    #[error("the JWT is about {subject}, but was sent for {expected}")]
+    WrongAccount {
+        /// The account in the token.
+        subject: String,
+        /// The account it was sent for.
+        expected: AccountKey,
+    },
+    /// The issuer is not an operator key.
+    #[error("the issuer {issuer} is not an operator key")]
+    IssuerKind {
+        /// The `iss` claim.
+        issuer: String,
+        /// The account signed its own JWT.
+        self_signed: bool,
+    },
+    /// The subject is not a canonical account key.
+    #[error("the subject {0:?} is not an account key")]
+    SubjectKind(String),
+    /// The issuer is an operator key, but none of ours.
+    #[error("the issuer {0} is not a key of the configured operator")]
+    Untrusted(String),
+    /// The issuer is the operator's identity key, and the operator demands signing keys.
+    #[error("the operator requires JWTs to be signed by a signing key, not by its identity key {0}")]
+    IdentityKeyUsed(String),
+    /// No operator is configured, so nobody can vouch for a change.
+    #[error("no operator is configured, so no JWT can be accepted")]
+    NoOperator,
+    /// The claims violate a blocking rule, or are not valid now. All findings are listed.
+    #[error("{}", list(.0))]
+    Invalid(Issues),
+    /// Issued later than the clock and its tolerance allow.
+    #[error("the JWT is dated {ahead} seconds in the future; check the clocks, or sign it again")]
+    FromTheFuture {
+        /// Seconds between our clock and `iat`.
+        ahead: i64,
+    },
+    /// A newer version is held.
+    #[error("a newer JWT is held: it was issued at {held}, this one at {offered}; sign the content again to go back")]
+    Older {
+        /// `iat` of what is held, unix seconds.
+        held: i64,
+        /// `iat` of what was offered, unix seconds.
+        offered: i64,
+    },
+    /// This very version was held before and has been replaced.
+    #[error("this JWT was replaced by a later one and does not come back; sign the content again")]
+    Replaced,
+    /// Another version with the same `iat` is held, and this path may not choose between them.
+    #[error("another JWT issued in the same second ({0}) is held")]
+    Tie(i64),
+    /// The account was deleted at or after the time the token was issued.
+    #[error(
+        "the account was deleted (request of {deleted}), and this JWT was issued at {offered}; to bring the account back, \
+         edit it (for instance with nsc), so that it is signed anew, and push it again"
+    )]
+    Deleted {
+        /// `iat` of the delete request, unix seconds.
+        deleted: i64,
+        /// `iat` of what was offered, unix seconds.
+        offered: i64,
+    },
+    /// A delete request that names an account whose JWT is newer than the request.
+    #[error(
+        "the delete request was issued at {request}, but the JWT of account {account} at {held}; nothing was deleted"
+    )]
+    DeleteOlder {
+        /// The account with the newer JWT.
+        account: AccountKey,
+        /// `iat` of that JWT, unix seconds.
+        held: i64,
+        /// `iat` of the request, unix seconds.
+        request: i64,
+    },
+    /// A delete request whose subject is not its issuer.
+    #[error("not self signed")]
+    DeleteNotSelfSigned,
+    /// A delete request that no key of the operator signed.
+    #[error("not trusted")]
+    DeleteUntrusted,
+    /// A delete request without a list of account keys.
+    #[error("malformed request")]
+    DeleteMalformed,
+    /// A delete request that names the system account.
+    #[error("not allowed to delete system account")]
+    DeleteSystemAccount,
+    /// A delete request for other accounts than the one it was addressed to.
+    #[error("the delete request does not name account {0}")]
+    DeleteElsewhere(AccountKey),
+}
+
+impl Refusal {
+    /// The label of the refusal in metrics: a small fixed set.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Decode(_) | Self::NotText => "undecodable",
+            Self::WrongAccount { .. } | Self::DeleteElsewhere(_) => "wrong_account",
+            Self::IssuerKind { .. } => "issuer_kind",
+            Self::SubjectKind(_) => "subject_kind",
+            Self::Untrusted(_) | Self::DeleteUntrusted | Self::DeleteNotSelfSigned => "untrusted",
+            Self::IdentityKeyUsed(_) => "identity_key",
+            Self::NoOperator => "no_operator",
+            Self::Invalid(issues) if issues.is_blocking(false) => "invalid",
+            Self::Invalid(_) => "time",
+            Self::FromTheFuture { .. } => "future",
+            Self::Older { .. } | Self::DeleteOlder { .. } => "older",
+            Self::Replaced => "replaced",
+            Self::Tie(_) => "tie",
+            Self::Deleted { .. } => "deleted",
+            Self::DeleteMalformed => "malformed",
+            Self::DeleteSystemAccount => "system_account",
+        }
+    }
+
+    /// Whether the token is sound, but what is held is to stay.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Older { .. } | Self::Replaced | Self::Tie(_) | Self::Deleted { .. } | Self::DeleteOlder { .. }
+        )
+    }
+}
+
+fn list(issues: &Issues) -> String {
+    issues.iter().map(|issue| issue.text.as_str()).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,107 @@
+//! Whose signature counts: the operator's JWT, its identity key and its signing keys.
+
+use bytes::Bytes;
+
+use crate::jwt::{self, DecodeError, OperatorJwt};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// The keys of one operator, taken from its JWT.
+#[derive(Debug)]
+pub struct Trust {
+    token: Bytes,
+    jwt: OperatorJwt,
+    identity: PublicKey,
+    system_account: Option<AccountKey>,
+    warnings: Vec<String>,
+}
+
+/// Why an operator JWT cannot be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Not an operator JWT, or its signature is wrong.
+    #[error("not a valid operator JWT: {0}")]
+    Decode(#[from] DecodeError),
+    /// The subject is not an operator key.
+    #[error("the operator JWT's subject {0:?} is not an operator key")]
+    Subject(String),
+    /// Signed by neither the operator's identity key nor one of its own signing keys.
+    #[error(
+        "the operator JWT is signed by {0}, which is neither the operator's identity key nor one of its signing keys"
+    )]
+    Foreign(String),
+    /// A blocking rule is violated.
+    #[error("the operator JWT is not valid: {0}")]
+    Invalid(String),
+}
+
+impl Trust {
+    /// Reads an operator JWT, bare or decorated. `now` is in unix seconds.
+    ///
+    /// An expired operator JWT is accepted with a warning: refusing it would take every account away with it.
+    pub fn from_operator_jwt(text: &str, now: i64) -> Result<Self, TrustError> {
+        let token = jwt::decorated::trim(jwt::decorated::token(text));
+        let operator = OperatorJwt::decode(token)?;
+        let subject = &operator.claims.sub;
+        let identity =
+            PublicKey::parse_kind(subject, Kind::Operator).map_err(|_| TrustError::Subject(subject.clone()))?;
+        let issuer = &operator.claims.iss;
+        if issuer != subject && !operator.body.signing_keys.contains(issuer) {
+            return Err(TrustError::Foreign(issuer.clone()));
+        }
+        let issues = operator.validate(now);
+        let texts = |wanted: fn(&jwt::Issue) -> bool| {
+            issues.iter().filter(|issue| wanted(issue)).map(|issue| issue.text.clone()).collect::<Vec<_>>()
+        };
+        let blocking = texts(|issue| issue.blocking);
+        if !blocking.is_empty() {
+            return Err(TrustError::Invalid(blocking.join("; ")));
+        }
+        let mut warnings = texts(|issue| !issue.blocking);
+        if operator.body.strict_signing_key_usage && operator.body.signing_keys.is_empty() {
+            warnings.push("strict signing key usage is on, but there is no signing key: no JWT can be accepted".into());
+        }
+        let system_account = AccountKey::parse(&operator.body.system_account).ok();
+        Ok(Self { token: Bytes::copy_from_slice(token.as_bytes()), jwt: operator, identity, system_account, warnings })
+    }
+
+    /// The operator JWT, exactly as given, without decoration.
+    pub const fn token(&self) -> &Bytes {
+        &self.token
+    }
+
+    /// The operator's identity key.
+    pub const fn identity(&self) -> &PublicKey {
+        &self.identity
+    }
+
+    /// The operator's name.
+    pub fn name(&self) -> &str {
+        &self.jwt.claims.name
+    }
+
+    /// The system account that the operator JWT names.
+    pub const fn system_account(&self) -> Option<&AccountKey> {
+        self.system_account.as_ref()
+    }
+
+    /// What is odd about the operator JWT, but does not keep it from being used.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether the operator demands that only signing keys sign accounts.
+    pub const fn is_strict(&self) -> bool {
+        self.jwt.body.strict_signing_key_usage
+    }
+
+    /// Whether `issuer` may sign account JWTs and delete requests: a signing key, or the identity key unless strict.
+    pub fn vouches(&self, issuer: &str) -> bool {
+        (!self.is_strict() && issuer == self.jwt.claims.sub)
+            || self.jwt.body.signing_keys.iter().any(|key| key == issuer)
+    }
+
+    /// Whether `issuer` is the operator's identity key.
+    pub fn is_identity(&self, issuer: &str) -> bool {
+        issuer == self.jwt.claims.sub
+    }
+}

@@ -1,0 +1,69 @@
+//! The paths on which a token can arrive, and what each path allows.
+
+/// How a token came to the gate.
+///
+/// The path decides two things: whether a token that is expired (or dated in the future) is refused or kept, and who
+/// wins between two versions with the same `iat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// A `POST` over HTTP at the primary.
+    Post,
+    /// A claims update over NATS at the primary.
+    Update,
+    /// A file in the token folder, changed while the server knew it.
+    EditedFile,
+    /// A line of a peer's pack.
+    Pack,
+    /// The token folder as found at start.
+    FirstScan,
+    /// The primary's change feed, on a replica.
+    Feed,
+    /// The answer to a replica's own GET at its upstream.
+    Upstream,
+    /// A claims update over NATS, heard by a replica: a hint that carries its own proof.
+    Hint,
+}
+
+impl Via {
+    /// Every path, for tables and metrics.
+    pub const ALL: [Self; 8] = [
+        Self::Post,
+        Self::Update,
+        Self::EditedFile,
+        Self::Pack,
+        Self::FirstScan,
+        Self::Feed,
+        Self::Upstream,
+        Self::Hint,
+    ];
+
+    /// The name in logs and metric labels.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Update => "update",
+            Self::EditedFile => "file",
+            Self::Pack => "pack",
+            Self::FirstScan => "scan",
+            Self::Feed => "feed",
+            Self::Upstream => "upstream",
+            Self::Hint => "hint",
+        }
+    }
+
+    /// The path behind a [`Via::label`], as the journal keeps it.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|via| via.label() == label)
+    }
+
+    /// Whether somebody is asking for this very change now.
+    ///
+    /// Such a token must be valid now. One that is merely carried (a scan, the feed) was accepted earlier and is kept
+    /// whatever the clock says meanwhile, as the earlier servers did.
+    pub const fn demands_valid_time(self) -> bool {
+        match self {
+            Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,
+            Self::FirstScan | Self::Feed | Self::Upstream => false,
+        }
+    }
+}
