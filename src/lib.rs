@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod feed;
 pub mod gate;
 pub mod jwt;
 pub mod key;

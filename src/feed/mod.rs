@@ -1,0 +1,175 @@
+//! The order of changes: what one primary committed, in which order, and how a follower names where it stands.
+//!
+//! A journal has a **session** (made when the journal is made, or restored) and gives each change the next **serial**.
+//! Changes are **hash-chained**: each carries the SHA-256 of its predecessor's chain value and its own content. A
+//! follower that names session, serial and chain value therefore proves that it stands on this very history; a primary
+//! that was restored from a backup and written to since is noticed by its chain, not by luck.
+//!
+//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, specified in
+//! `docs/replication.md`.
+
+mod ring;
+pub mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use ring::{Catchup, Ring};
+use sha2::{Digest as _, Sha256};
+
+use crate::gate::{Digest, Entry, Position, Tombstone, Via};
+use crate::key::AccountKey;
+
+/// Which journal a serial belongs to: 16 random bytes, written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Session(pub [u8; 16]);
+
+impl Session {
+    /// A new session.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// Parses the hexadecimal form.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The hash over a whole history up to one change.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chain(pub [u8; 32]);
+
+impl Chain {
+    /// Parses the hexadecimal form.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text).map(Self)
+    }
+
+    /// The chain value after one more change: SHA-256 of this value, the serial (8 bytes, big endian), one byte for the
+    /// operation (`p` or `d`) and the SHA-256 of the change's body (the JWT, or the delete request).
+    pub fn next(&self, serial: u64, operation: Operation, body: &Digest) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(serial.to_be_bytes());
+        hash.update([operation.tag()]);
+        hash.update(body);
+        Self(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+/// What a change does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// An account gets a JWT.
+    Put,
+    /// Accounts are deleted.
+    Delete,
+}
+
+impl Operation {
+    /// The byte that enters the chain and the journal.
+    pub const fn tag(self) -> u8 {
+        match self {
+            Self::Put => b'p',
+            Self::Delete => b'd',
+        }
+    }
+}
+
+/// Where a journal, or a follower of it, stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The journal.
+    pub session: Session,
+    /// The serial of its last change; 0 before the first.
+    pub serial: u64,
+    /// The chain value after that change.
+    pub chain: Chain,
+}
+
+impl Head {
+    /// The position of a change of this journal.
+    pub const fn position(&self, serial: u64) -> Position {
+        Position { session: self.session.0, serial }
+    }
+}
+
+/// One committed change.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Its place in the order.
+    pub serial: u64,
+    /// The chain value after it.
+    pub chain: Chain,
+    /// When it was committed, unix milliseconds.
+    pub at: i64,
+    /// The path on which it came.
+    pub via: Via,
+    /// What it does.
+    pub content: Content,
+}
+
+/// What a change does, with its proof.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// An account gets this JWT.
+    Put(Arc<Entry>),
+    /// The accounts that an operator-signed request names are deleted.
+    Delete(Arc<Tombstone>),
+    /// A JWT whose text is no longer kept, because a later change replaced it. Its digest keeps the chain checkable.
+    Superseded {
+        /// The account.
+        key: AccountKey,
+        /// SHA-256 of the text.
+        digest: Digest,
+    },
+}
+
+impl Change {
+    /// The accounts that the change is about.
+    pub fn keys(&self) -> &[AccountKey] {
+        match &self.content {
+            Content::Put(entry) => std::slice::from_ref(entry.key()),
+            Content::Delete(tombstone) => tombstone.keys(),
+            Content::Superseded { key, .. } => std::slice::from_ref(key),
+        }
+    }
+
+    /// Bytes of token text that it carries.
+    pub fn weight(&self) -> usize {
+        match &self.content {
+            Content::Put(entry) => entry.token().len(),
+            Content::Delete(tombstone) => tombstone.request().len(),
+            Content::Superseded { .. } => 0,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The JSON form of changes, as `GET /jwt/v1/changes` answers and a follower reads. Format version 1.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Chain, Change, Content, Head, Operation, Session};
+use crate::gate::Position;
+
+/// The header by which a follower asks for a JWT's place in the order (with any value), and by which it is told.
+pub const POSITION_HEADER: &str = "nas-position";
+
+/// The kind of a change of an account.
+pub const KIND_ACCOUNT: &str = "account";
+
+/// Writes a position as `<session>/<serial>`.
+pub fn position_text(position: &Position) -> String {
+    format!("{}/{}", Session(position.session), position.serial)
+}
+
+/// Reads `<session>/<serial>`.
+pub fn parse_position(text: &str) -> Option<Position> {
+    let (session, serial) = text.split_once('/')?;
+    Some(Position { session: Session::parse(session)?.0, serial: serial.parse().ok()? })
+}
+
+/// A long-poll answer, or the first event of a stream: where the journal stands, and changes in order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page {
+    /// The journal's session, 32 hexadecimal digits.
+    pub session: String,
+    /// The serial of the last change in this answer, or of the position asked for if there is none.
+    pub serial: u64,
+    /// The chain value after that change, 64 hexadecimal digits.
+    pub chain: String,
+    /// Where the journal itself stood when it answered.
+    pub head: u64,
+    /// The lowest serial from which a follower can go on.
+    pub floor: u64,
+    /// The changes after the position asked for.
+    #[serde(default)]
+    pub changes: Vec<Item>,
+}
+
+/// One change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Item {
+    /// Its place in the order.
+    pub serial: u64,
+    /// The chain value after it.
+    pub chain: String,
+    /// When it was committed, unix milliseconds.
+    pub at: i64,
+    /// What kind of thing changed. Version 1 knows `account`.
+    pub kind: String,
+    /// `put` or `delete`.
+    pub op: String,
+    /// The account of a put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The JWT of a put, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<String>,
+    /// The accounts of a delete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The operator-signed request of a delete, verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Instead of `jwt`, for a version that a later change replaced: SHA-256 of its text, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+impl From<&Change> for Item {
+    fn from(change: &Change) -> Self {
+        let mut item = Self {
+            serial: change.serial,
+            chain: change.chain.to_string(),
+            at: change.at,
+            kind: KIND_ACCOUNT.into(),
+            op: "put".into(),
+            key: None,
+            jwt: None,
+            keys: Vec::new(),
+            request: None,
+            digest: None,
+        };
+        match &change.content {
+            Content::Put(entry) => {
+                item.key = Some(entry.key().text());
+                item.jwt = Some(entry.text().to_owned());
+            }
+            Content::Delete(tombstone) => {
+                item.op = "delete".into();
+                item.keys = tombstone.keys().iter().map(|key| key.text()).collect();
+                item.request = Some(String::from_utf8_lossy(tombstone.request()).into_owned());
+            }
+            Content::Superseded { key, digest } => {
+                item.key = Some(key.text());
+                item.digest = Some(data_encoding::HEXLOWER.encode(digest));
+            }
+        }
+        item
+    }
+}
+
+impl Item {
+    /// The operation and the digest of the body, as they enter the chain. `None`: not of this format.
+    pub fn link(&self) -> Option<(Operation, [u8; 32])> {
+        use sha2::{Digest as _, Sha256};
+        let (operation, body) = match (self.op.as_str(), &self.jwt, &self.request, &self.digest) {
+            ("put", Some(jwt), None, None) => (Operation::Put, Sha256::digest(jwt.as_bytes()).into()),
+            ("put", None, None, Some(digest)) => (Operation::Put, super::parse_hex(digest)?),
+            ("delete", None, Some(request), None) => (Operation::Delete, Sha256::digest(request.as_bytes()).into()),
+            _ => return None,
+        };
+        Some((operation, body))
+    }
+}
+
+impl Page {
+    /// An answer that ends at `at` and carries `changes`.
+    pub fn new(at: Head, head: u64, floor: u64, changes: &[std::sync::Arc<Change>]) -> Self {
+        let (serial, chain) = changes.last().map_or((at.serial, at.chain), |last| (last.serial, last.chain));
+        Self {
+            session: at.session.to_string(),
+            serial,
+            chain: chain.to_string(),
+            head,
+            floor,
+            changes: changes.iter().map(|change| Item::from(&**change)).collect(),
+        }
+    }
+
+    /// Where a follower stands after this answer. `None`: not of this format.
+    pub fn position(&self) -> Option<Head> {
+        Some(Head { session: Session::parse(&self.session)?, serial: self.serial, chain: Chain::parse(&self.chain)? })
+    }
+}
