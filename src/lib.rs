@@ -10,3 +10,4 @@ pub mod gate;
 pub mod jwt;
 pub mod key;
 pub mod logging;
+pub mod store;

@@ -1,0 +1,265 @@
+//! One write inside the writer's transaction: load the head, let the gate decide, append, update.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+
+use super::schema::{KIND_ACCOUNT, Meta};
+use super::{CommitError, Outcome, Write};
+use crate::feed::{Change, Content, Operation};
+use crate::gate::{Digest, Entry, Held, Identity, Ordering, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+
+/// The transaction under way: the connection and the state that its commit will make true.
+pub(super) struct Transaction<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) meta: Meta,
+    pub(super) history: usize,
+    pub(super) changes: Vec<Arc<Change>>,
+    /// Whether something was written although there is no change.
+    pub(super) repaired: std::cell::Cell<bool>,
+}
+
+/// A row of `head`.
+struct HeadRow {
+    serial: u64,
+    held: Held,
+    digest: Digest,
+    history: Vec<u8>,
+    deleted_serial: Option<u64>,
+}
+
+impl Transaction<'_> {
+    /// Applies one write. The outer error means that the whole transaction has failed.
+    pub(super) fn apply(&mut self, write: &Write, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        match write {
+            Write::Put(entry, via) => self.put(entry, *via, at),
+            Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
+        }
+    }
+
+    /// Writes the state row; the last statement before the commit.
+    pub(super) fn write_meta(&self) -> rusqlite::Result<()> {
+        let Meta { head, count } = &self.meta;
+        self.connection
+            .prepare_cached("UPDATE meta SET serial = ?1, chain = ?2, count = ?3 WHERE id = 1")?
+            .execute(params![head.serial, head.chain.0, count])?;
+        Ok(())
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>, via: Via, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let row = self.load(entry.key())?;
+        let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
+        match held.order(entry.iat(), entry.identity(), via, None) {
+            Ordering::Newer => {}
+            Ordering::Same => {
+                let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
+                self.repair(&row, entry)?;
+                return Ok(Ok(Outcome::Same { serial: row.serial }));
+            }
+            Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(entry.iat()).into())),
+            Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
+        }
+        let serial = self.append(
+            Content::Put(entry.clone()),
+            Record {
+                via,
+                at,
+                key: Some(entry.key().raw()),
+                iat: entry.iat(),
+                exp: entry.exp(),
+                identity: entry.identity(),
+                issuer: Some(entry.issuer().raw()),
+                digest: entry.digest(),
+                body: entry.token(),
+            },
+        )?;
+        let history = match &row {
+            Some(row) if row.serial != 0 => self.push_history(&row.history, row.serial)?,
+            Some(row) => row.history.clone(),
+            None => Vec::new(),
+        };
+        let was_live = held.is_live();
+        let mut now_held = held;
+        now_held.put(entry.iat(), *entry.identity(), None);
+        let ties: Vec<u8> = now_held.ties().iter().flat_map(|tie| tie.identity).collect();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 ON CONFLICT (kind, key) DO UPDATE SET
+                     serial = ?3, iat = ?4, exp = ?5, identity = ?6, issuer = ?7, digest = ?8, ties = ?9, history = ?10",
+            )?
+            .execute(params![
+                KIND_ACCOUNT,
+                entry.key().raw(),
+                serial,
+                entry.iat(),
+                entry.exp(),
+                entry.identity(),
+                entry.issuer().raw(),
+                entry.digest(),
+                ties,
+                history,
+            ])?;
+        if !was_live {
+            self.meta.count += 1;
+        }
+        Ok(Ok(Outcome::Changed { serial }))
+    }
+
+    fn delete(
+        &mut self,
+        tombstone: &Arc<Tombstone>,
+        via: Via,
+        at: i64,
+    ) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let mut rows = Vec::with_capacity(tombstone.keys().len());
+        let mut news = false;
+        let mut latest = 0;
+        for key in tombstone.keys() {
+            let row = self.load(key)?;
+            let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
+            if let Err(refusal) = held.order_delete(key, tombstone.iat()) {
+                return Ok(Err(refusal.into()));
+            }
+            let was_live = held.is_live();
+            news |= held.delete(tombstone.iat());
+            latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
+            rows.push((key, held, was_live));
+        }
+        if !news {
+            return Ok(Ok(Outcome::Same { serial: latest }));
+        }
+        let digest: Digest = Sha256::digest(tombstone.request()).into();
+        let serial = self.append(
+            Content::Delete(tombstone.clone()),
+            Record {
+                via,
+                at,
+                key: None,
+                iat: tombstone.iat(),
+                exp: 0,
+                identity: tombstone.identity(),
+                issuer: None,
+                digest: &digest,
+                body: tombstone.request(),
+            },
+        )?;
+        for (key, held, was_live) in rows {
+            // The head keeps the version that was deleted: its iat and identity still bar older ones.
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted, deleted_serial)
+                     VALUES (?1, ?2, 0, 0, 0, ?3, x'', x'', x'', x'', ?4, ?5)
+                     ON CONFLICT (kind, key) DO UPDATE SET deleted = ?4, deleted_serial = ?5",
+                )?
+                .execute(params![KIND_ACCOUNT, key.raw(), tombstone.identity(), held.deleted(), serial])?;
+            if was_live {
+                self.meta.count -= 1;
+            }
+        }
+        Ok(Ok(Outcome::Changed { serial }))
+    }
+
+    /// Puts back a body that rotted, when exactly the same JWT comes in again.
+    fn repair(&self, row: &HeadRow, entry: &Entry) -> rusqlite::Result<()> {
+        if row.digest != *entry.digest() {
+            return Ok(());
+        }
+        let sound: bool = self
+            .connection
+            .prepare_cached("SELECT body = ?2 FROM change WHERE serial = ?1")?
+            .query_row(params![row.serial, &entry.token()[..]], |found| Ok(found.get(0).unwrap_or(false)))?;
+        if !sound {
+            tracing::warn!(account = %entry.key(), "the damaged JWT of {} is put back", entry.key());
+            self.connection
+                .prepare_cached("UPDATE change SET body = ?2 WHERE serial = ?1")?
+                .execute(params![row.serial, &entry.token()[..]])?;
+            self.repaired.set(true);
+        }
+        Ok(())
+    }
+
+    fn load(&self, key: &AccountKey) -> rusqlite::Result<Option<HeadRow>> {
+        self.connection
+            .prepare_cached(
+                "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial FROM head WHERE kind = ?1 AND key = ?2",
+            )?
+            .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
+                let serial: u64 = row.get(0)?;
+                let identity: Identity = row.get(2)?;
+                let version = (serial != 0).then_some((row.get(1)?, identity));
+                let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
+                Ok(HeadRow {
+                    serial,
+                    held: Held::restore(version, ties, row.get(6)?),
+                    digest: if serial == 0 { [0; 32] } else { row.get(3)? },
+                    history: row.get(5)?,
+                    deleted_serial: row.get(7)?,
+                })
+            })
+            .optional()
+    }
+
+    /// Gives the change its place in the order. This is the one seam that assigns serials.
+    fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
+        let operation = if record.key.is_some() { Operation::Put } else { Operation::Delete };
+        let head = &mut self.meta.head;
+        head.serial += 1;
+        head.chain = head.chain.next(head.serial, operation, record.digest);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO change (serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                head.serial,
+                record.at,
+                operation.tag(),
+                KIND_ACCOUNT,
+                record.via.label(),
+                record.key,
+                record.iat,
+                record.exp,
+                record.identity,
+                record.issuer,
+                record.digest,
+                head.chain.0,
+                record.body,
+            ])?;
+        self.changes.push(Arc::new(Change {
+            serial: head.serial,
+            chain: head.chain,
+            at: record.at,
+            via: record.via,
+            content,
+        }));
+        Ok(head.serial)
+    }
+
+    /// Adds a serial to the history of a head, and drops the bodies that fall out of it.
+    fn push_history(&self, history: &[u8], serial: u64) -> rusqlite::Result<Vec<u8>> {
+        let mut serials = history.to_vec();
+        serials.extend_from_slice(&serial.to_be_bytes());
+        while serials.len() / 8 > self.history {
+            let oldest = serials.drain(..8).fold(0u64, |serial, byte| serial << 8 | u64::from(byte));
+            self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([oldest])?;
+        }
+        Ok(serials)
+    }
+}
+
+/// The columns of a change.
+struct Record<'a> {
+    via: Via,
+    at: i64,
+    key: Option<&'a [u8; 32]>,
+    iat: i64,
+    exp: i64,
+    identity: &'a Identity,
+    issuer: Option<&'a [u8; 32]>,
+    digest: &'a Digest,
+    body: &'a [u8],
+}

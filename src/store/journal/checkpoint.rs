@@ -1,0 +1,88 @@
+//! Writing the log back into the database, off the path of writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::super::StoreError;
+
+/// A log larger than this is written back in the background, in bytes.
+const WRITE_BACK: u64 = 4 << 20;
+/// At this size the writer itself makes room, or under steady load the log would grow for ever, in bytes.
+const BOUND: u64 = 64 << 20;
+/// How long a writer waits for another one: for instance a tool that somebody opened the file with.
+const BUSY: Duration = Duration::from_secs(5);
+/// How often the background looks.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Tells the background thread to end.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Closing {
+    pub(super) fn close(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for one period. Returns whether it is time to end.
+    fn wait(&self) -> bool {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.changed.wait_timeout_while(closed, PERIOD, |closed| !*closed).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Starts the background thread for the journal at `path`.
+pub(super) fn spawn(
+    path: PathBuf,
+    closing: std::sync::Arc<Closing>,
+) -> Result<std::thread::JoinHandle<()>, StoreError> {
+    let connection = Connection::open(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+    let started = path.clone();
+    std::thread::Builder::new()
+        .name("journal-checkpoint".into())
+        .spawn(move || {
+            while !closing.wait() {
+                if log_size(&path) > WRITE_BACK {
+                    checkpoint(&connection, &path, "PASSIVE");
+                }
+            }
+        })
+        .map_err(StoreError::io("start the checkpoints of", &started))
+}
+
+/// Makes room if the log has passed its bound. Called by the writer between two transactions.
+///
+/// A reader that holds the log (a backup with another program, a long query) is not waited for: the log grows meanwhile.
+pub(super) fn bound_log(connection: &Connection, path: &Path) {
+    if log_size(path) > BOUND {
+        // Setting a time-out does not fail on an open connection.
+        let _ = connection.busy_timeout(Duration::from_millis(20));
+        checkpoint(connection, path, "RESTART");
+        let _ = connection.busy_timeout(BUSY);
+    }
+}
+
+/// Writes the whole log back and empties it. Called by the writer at its end: SQLite would do so when the last connection
+/// closes, but the readers', which cannot write, stay open until the process is gone.
+pub(super) fn fold_log(connection: &Connection, path: &Path) {
+    checkpoint(connection, path, "TRUNCATE");
+}
+
+fn checkpoint(connection: &Connection, path: &Path, mode: &str) {
+    // A failed checkpoint loses nothing: the log stays, and the next one tries again.
+    if let Err(error) = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
+        tracing::debug!("journal {}: checkpoint: {error}", path.display());
+    }
+}
+
+fn log_size(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |meta| meta.len())
+}

@@ -1,0 +1,183 @@
+//! The journal: every change in order, and the head of every account, in SQLite.
+//!
+//! One thread writes ([`writer`]). It drains what has been submitted into one transaction, decides about each write
+//! with the gate's rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have
+//! connections of their own and never wait for the writer. The log is written back by a thread of its own
+//! ([`checkpoint`]), off the path of writes.
+//!
+//! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
+
+mod apply;
+mod checkpoint;
+mod read;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+pub use read::Stored;
+
+use super::StoreError;
+use crate::feed::{Change, Head, Ring};
+use crate::gate::{Entry, Refusal, Tombstone, Via};
+
+/// How a journal is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file; `None` keeps everything in memory.
+    pub path: Option<PathBuf>,
+    /// Versions kept per account besides the current one.
+    pub history: usize,
+    /// Connections for readers.
+    pub readers: usize,
+}
+
+/// A change that somebody asks for. Its content has passed the gate.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Set an account's JWT.
+    Put(Arc<Entry>, Via),
+    /// Delete the accounts that a request names.
+    Delete(Arc<Tombstone>, Via),
+}
+
+/// What became of a write that was not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Committed, as the change with this serial.
+    Changed {
+        /// The serial of the change.
+        serial: u64,
+    },
+    /// Exactly this is held already; nothing changed.
+    Same {
+        /// The serial of the change that brought what is held; 0 if nothing ever did.
+        serial: u64,
+    },
+}
+
+/// Why a write was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// What is held is to stay.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The journal could not write. Shared by all writes of one transaction.
+    #[error(transparent)]
+    Failed(#[from] Arc<StoreError>),
+}
+
+/// A handle on an open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    queue: tokio::sync::mpsc::Sender<writer::Request>,
+    readers: read::Readers,
+    ring: Arc<Ring>,
+    stats: Arc<writer::Stats>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    closing: Arc<checkpoint::Closing>,
+}
+
+impl Journal {
+    /// Opens or creates a journal.
+    ///
+    /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
+    /// before anybody is told: the place to bring caches up to date.
+    pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>]) + Send + 'static) -> Result<Self, StoreError> {
+        let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
+        let connection = match &options.path {
+            Some(path) => schema::open_writer(path)?,
+            None => schema::open_memory()?,
+        };
+        let meta = schema::load_meta(&connection, &path)?;
+        let writer_connection = Arc::new(Mutex::new(connection));
+        let readers = match &options.path {
+            Some(path) => read::Readers::open(path, options.readers)?,
+            None => read::Readers::shared(writer_connection.clone()),
+        };
+        let ring = Arc::new(Ring::new(meta.head));
+        let stats = Arc::new(writer::Stats::new(meta.count));
+        let closing = Arc::new(checkpoint::Closing::default());
+        let mut threads = Vec::new();
+        if let Some(path) = &options.path {
+            threads.push(checkpoint::spawn(path.clone(), closing.clone())?);
+        }
+        let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
+        let writer = writer::Writer {
+            connection: writer_connection,
+            path: path.clone(),
+            meta,
+            history: options.history,
+            ring: ring.clone(),
+            stats: stats.clone(),
+            on_commit: Box::new(on_commit),
+        };
+        threads.push(writer.spawn(requests)?);
+        Ok(Self { path, queue, readers, ring, stats, threads: Mutex::new(threads), closing })
+    }
+
+    /// The database file, or `:memory:`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The latest changes, and the place to wait for more.
+    pub const fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Where the journal stands.
+    pub fn head(&self) -> Head {
+        self.ring.head()
+    }
+
+    /// Whether writes can be committed: the writer has neither been closed nor failed.
+    pub fn is_open(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// How many accounts have a JWT that is not deleted.
+    pub fn count(&self) -> u64 {
+        self.stats.count()
+    }
+
+    /// Submits a write and waits until it is durable, refused, or has failed.
+    pub async fn commit(&self, write: Write) -> Result<Outcome, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || CommitError::Failed(Arc::new(StoreError::Closed));
+        self.queue.send(writer::Request::Write(write, reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may
+    /// repeat a little.
+    pub async fn set_cursor(&self, name: &'static str, serial: u64) {
+        // A closed journal has nobody left who would go on from the cursor.
+        let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
+    }
+
+    /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.readers.with(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+    }
+
+    /// Ends the writer after what is queued is committed. Later writes fail.
+    pub async fn close(&self) {
+        // Already closed: nothing to do.
+        let _ = self.queue.send(writer::Request::Close).await;
+        self.closing.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A writer that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Queries.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::StoreError;
+use super::Journal;
+use super::schema::{self, KIND_ACCOUNT};
+use crate::feed::{Catchup, Chain, Change, Content, Operation};
+use crate::gate::{Damaged, Entry, Record, Tombstone, Via};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// Connections for readers.
+#[derive(Debug)]
+pub(super) enum Readers {
+    /// Some of their own, handed out and taken back. Who finds none waits: to open one costs more than a query.
+    Pool { idle: Mutex<Vec<Connection>>, returned: Condvar },
+    /// A journal in memory has one connection, for all.
+    Shared(Arc<Mutex<Connection>>),
+}
+
+impl Readers {
+    pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
+        let idle = (0..count.max(1)).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
+        Ok(Self::Pool { idle: Mutex::new(idle), returned: Condvar::new() })
+    }
+
+    pub(super) const fn shared(connection: Arc<Mutex<Connection>>) -> Self {
+        Self::Shared(connection)
+    }
+
+    pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        match self {
+            Self::Shared(connection) => query(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Pool { idle, returned } => {
+                let mut waiting = idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let connection = loop {
+                    match waiting.pop() {
+                        Some(connection) => break connection,
+                        None => waiting = returned.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                    }
+                };
+                drop(waiting);
+                let result = query(&connection);
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                returned.notify_one();
+                result
+            }
+        }
+    }
+}
+
+/// A JWT as the journal holds it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The JWT.
+    pub entry: Arc<Entry>,
+    /// The serial of the change that brought it.
+    pub serial: u64,
+}
+
+impl Journal {
+    /// The live JWT of an account. Blocks for a query, about 10 µs when the pages are in memory.
+    pub fn get(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
+        let record = self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial
+                     FROM head h JOIN change c ON c.serial = h.serial
+                     WHERE h.kind = ?1 AND h.key = ?2 AND (h.deleted IS NULL OR h.iat > h.deleted)",
+                )?
+                .query_row(params![KIND_ACCOUNT, key.raw()], |row| Ok((record(row)?, row.get(7)?)))
+                .optional()
+        })?;
+        let Some((record, serial)) = record else { return Ok(None) };
+        let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
+        Ok(Some(Stored { entry, serial }))
+    }
+
+    /// The changes after `serial`, in order, at most `limit` of them and about 1 MiB of token text.
+    ///
+    /// From memory if the follower keeps up, else from the database.
+    pub fn changes_after(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        match self.ring.after(serial, limit) {
+            Catchup::Changes(changes) => Ok(changes),
+            Catchup::TooOld => self.read_changes(serial, limit),
+        }
+    }
+
+    /// The chain value after the change with this serial; `None` if there is no such change.
+    pub fn chain_at(&self, serial: u64) -> Result<Option<Chain>, StoreError> {
+        if serial == 0 {
+            return Ok(Some(Chain::default()));
+        }
+        let head = self.head();
+        if serial == head.serial {
+            return Ok(Some(head.chain));
+        }
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT chain FROM change WHERE serial = ?1")?
+                .query_row([serial], |row| Ok(Chain(row.get(0)?)))
+                .optional()
+        })
+    }
+
+    /// The serial of the change that brought an account's newest JWT, deleted or not.
+    pub fn serial_of(&self, key: &AccountKey) -> Result<Option<u64>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT serial FROM head WHERE kind = ?1 AND key = ?2")?
+                .query_row(params![KIND_ACCOUNT, key.raw()], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// How far a follower of the journal came, as it was last remembered.
+    pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT serial FROM cursor WHERE name = ?1")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    pub(super) fn read_changes(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        const BYTES: usize = 1 << 20;
+        let rows = self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via FROM change
+                 WHERE serial > ?1 ORDER BY serial LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![serial, limit])?;
+            let mut found = Vec::new();
+            let mut bytes = 0;
+            while bytes < BYTES
+                && let Some(row) = rows.next()?
+            {
+                let read = RawChange::read(row)?;
+                bytes += read.body_len();
+                found.push(read);
+            }
+            Ok(found)
+        })?;
+        rows.into_iter()
+            .map(|row| row.open().map(Arc::new).ok_or_else(|| self.unusable("a change in it cannot be read back")))
+            .collect()
+    }
+
+    fn damaged(&self, damaged: &Damaged) -> StoreError {
+        self.unusable(&damaged.to_string())
+    }
+
+    fn unusable(&self, what: &str) -> StoreError {
+        StoreError::Unusable {
+            path: self.path.clone(),
+            reason: format!("{what}; restore the journal from a backup, or push the JWT again"),
+        }
+    }
+}
+
+struct RawChange {
+    serial: u64,
+    at: i64,
+    chain: Chain,
+    via: Via,
+    body: RawBody,
+}
+
+enum RawBody {
+    Put(Record),
+    Superseded { key: [u8; 32], digest: [u8; 32] },
+    Delete(Vec<u8>),
+}
+
+impl RawChange {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let op: u8 = row.get(9)?;
+        let body = if op == Operation::Delete.tag() {
+            RawBody::Delete(row.get(6)?)
+        } else if row.get_ref(6)? == rusqlite::types::ValueRef::Null {
+            RawBody::Superseded { key: row.get(0)?, digest: row.get(5)? }
+        } else {
+            RawBody::Put(record(row)?)
+        };
+        // A path of a later version is as good as a push.
+        let via = Via::from_label(row.get_ref(11)?.as_str()?).unwrap_or(Via::Post);
+        Ok(Self { serial: row.get(7)?, at: row.get(8)?, chain: Chain(row.get(10)?), via, body })
+    }
+
+    fn body_len(&self) -> usize {
+        match &self.body {
+            RawBody::Put(record) => record.token.len(),
+            RawBody::Delete(request) => request.len(),
+            RawBody::Superseded { .. } => 64,
+        }
+    }
+
+    fn open(self) -> Option<Change> {
+        let content = match self.body {
+            RawBody::Put(record) => {
+                let (key, digest) = (record.key, record.digest);
+                match Entry::reopen(record) {
+                    Ok(entry) => Content::Put(Arc::new(entry)),
+                    // One damaged body must not end the feed for everybody: followers ask for it when they want it.
+                    Err(damaged) => {
+                        tracing::error!("change {}: {damaged}", self.serial);
+                        Content::Superseded { key, digest }
+                    }
+                }
+            }
+            RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
+            RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
+        };
+        Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })
+    }
+}
+
+/// The first seven columns of a query: key, iat, exp, identity, issuer, digest, body.
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record {
+        key: AccountKey::from_raw(row.get(0)?),
+        iat: row.get(1)?,
+        exp: row.get(2)?,
+        identity: row.get(3)?,
+        issuer: PublicKey::from_raw(Kind::Operator, row.get(4)?),
+        digest: row.get(5)?,
+        token: row.get::<_, Vec<u8>>(6)?.into(),
+    })
+}

@@ -1,0 +1,165 @@
+//! The tables, their version, and how a connection is set up.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+
+use super::super::StoreError;
+use crate::feed::{Chain, Head, Session};
+
+/// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
+const VERSION: i64 = 1;
+/// Marks the file as ours, for `file(1)` and for the check at open.
+const APPLICATION_ID: i64 = 0x4e41_5331;
+
+/// Rows of kind account in `head` and `change`. Other kinds get other numbers.
+pub(super) const KIND_ACCOUNT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    session BLOB    NOT NULL,  -- 16 bytes
+    serial  INTEGER NOT NULL,  -- of the last change
+    chain   BLOB    NOT NULL,  -- 32 bytes, after the last change
+    count   INTEGER NOT NULL   -- live accounts
+);
+CREATE TABLE change (
+    serial   INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,  -- unix milliseconds
+    op       INTEGER NOT NULL,  -- 'p' put, 'd' delete
+    kind     INTEGER NOT NULL,
+    via      TEXT    NOT NULL,
+    key      BLOB,              -- 32 bytes; null for a delete, whose request names the keys
+    iat      INTEGER NOT NULL,
+    exp      INTEGER NOT NULL,
+    identity BLOB    NOT NULL,  -- SHA-256 of the signing input
+    issuer   BLOB,              -- 32 bytes of the operator key
+    digest   BLOB    NOT NULL,  -- SHA-256 of the body
+    chain    BLOB    NOT NULL,
+    body     BLOB               -- null once it is beyond the history
+);
+CREATE TABLE head (
+    kind           INTEGER NOT NULL,
+    key            BLOB    NOT NULL,  -- 32 bytes
+    serial         INTEGER NOT NULL,  -- the change with the newest JWT; 0 if there never was one
+    iat            INTEGER NOT NULL,
+    exp            INTEGER NOT NULL,
+    identity       BLOB    NOT NULL,
+    issuer         BLOB    NOT NULL,
+    digest         BLOB    NOT NULL,
+    ties           BLOB    NOT NULL,  -- identities replaced at the same iat, 32 bytes each
+    history        BLOB    NOT NULL,  -- serials of kept earlier versions, 8 bytes each, oldest first
+    deleted        INTEGER,           -- iat of the newest delete request
+    deleted_serial INTEGER,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE TABLE cursor (
+    name   TEXT PRIMARY KEY,
+    serial INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
+/// The row of `meta`.
+#[derive(Debug, Clone)]
+pub(super) struct Meta {
+    pub(super) head: Head,
+    pub(super) count: u64,
+}
+
+/// Opens the one connection that writes, creating or migrating the file.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let connection = Connection::open(path).map_err(sqlite)?;
+    // Nothing that changes the file comes before the check of whose it is.
+    check_ours(&connection, path)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;")
+        .map_err(sqlite)?;
+    create(&connection).map_err(sqlite)?;
+    Ok(connection)
+}
+
+/// A journal that lives as long as its process.
+pub(super) fn open_memory() -> Result<Connection, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: ":memory:".into(), source };
+    let connection = Connection::open_in_memory().map_err(sqlite)?;
+    create(&connection).map_err(sqlite)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
+    // 8 MiB hold the inner pages of a journal with millions of accounts, so that a look-up reads the leaves only.
+    connection.execute_batch("PRAGMA cache_size = -8192").map_err(sqlite)?;
+    Ok(connection)
+}
+
+fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    if tables == 0 {
+        return Ok(());
+    }
+    if pragma("application_id").map_err(sqlite)? != APPLICATION_ID {
+        return unusable("this is a SQLite database of another program; move it away".into());
+    }
+    let version = pragma("user_version").map_err(sqlite)?;
+    if version > VERSION {
+        return unusable(format!(
+            "its format {version} was written by a newer version of this program, which knows format {VERSION}; \
+             run that version"
+        ));
+    }
+    Ok(())
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute_batch(TABLES)?;
+    connection.execute(
+        "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, ?1, 0, ?2, 0)",
+        (Session::random().0, Chain::default().0),
+    )?;
+    connection
+        .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT"))
+}
+
+/// Reads where the journal stands, and checks that its last change says the same.
+pub(super) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let unusable = |reason: &str| StoreError::Unusable { path: path.to_owned(), reason: reason.into() };
+    let meta = connection
+        .query_row("SELECT session, serial, chain, count FROM meta WHERE id = 1", [], |row| {
+            Ok(Meta {
+                head: Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) },
+                count: row.get(3)?,
+            })
+        })
+        .optional()
+        .map_err(sqlite)?
+        .ok_or_else(|| unusable("its state row is missing; restore it from a backup"))?;
+    let last: Option<(u64, [u8; 32])> = connection
+        .query_row("SELECT serial, chain FROM change ORDER BY serial DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()
+        .map_err(sqlite)?;
+    match last {
+        None if meta.head.serial == 0 => Ok(meta),
+        Some((serial, chain)) if serial == meta.head.serial && chain == meta.head.chain.0 => Ok(meta),
+        _ => Err(unusable(
+            "its last change does not match its state row: it was damaged or edited; restore it from a backup",
+        )),
+    }
+}

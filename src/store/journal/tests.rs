@@ -1,0 +1,207 @@
+//! The journal on a real file: order, chain, history, restarts, and files that are not what they should be.
+
+use std::sync::Arc;
+
+use nkeys::KeyPair;
+use serde_json::json;
+
+use super::{CommitError, Journal, Options, Outcome, Write};
+use crate::feed::{Chain, Content, Operation};
+use crate::gate::{Entry, Gate, Refusal, Trust, Via};
+use crate::jwt::encode;
+use crate::store::StoreError;
+
+const NOW: i64 = 1_800_000_000;
+
+struct Signer {
+    operator: KeyPair,
+    gate: Gate,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let operator = KeyPair::new_operator();
+        let claims = json!({ "sub": operator.public_key(), "iat": NOW, "nats": { "type": "operator", "version": 2 } });
+        let jwt = encode::sign(&claims, &operator).expect("signed");
+        let gate = Gate::new(Some(Trust::from_operator_jwt(&jwt, NOW).expect("an operator")), None, 3600);
+        Self { operator, gate }
+    }
+
+    fn entry(&self, account: &KeyPair, iat: i64, name: &str) -> Arc<Entry> {
+        let claims = json!({
+            "sub": account.public_key(), "iat": iat, "name": name,
+            "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
+        });
+        let jwt = encode::sign(&claims, &self.operator).expect("signed");
+        Arc::new(self.gate.admit(jwt.as_bytes(), None, Via::Post, NOW).expect("admitted"))
+    }
+
+    fn delete(&self, accounts: &[&KeyPair], iat: i64) -> Write {
+        let keys: Vec<String> = accounts.iter().map(|account| account.public_key()).collect();
+        let claims =
+            json!({ "sub": self.operator.public_key(), "iat": iat, "nats": { "accounts": keys, "version": 2 } });
+        let jwt = encode::sign(&claims, &self.operator).expect("signed");
+        Write::Delete(Arc::new(self.gate.admit_delete(jwt.as_bytes(), Via::Post, NOW).expect("admitted")), Via::Post)
+    }
+}
+
+fn put(entry: &Arc<Entry>) -> Write {
+    Write::Put(entry.clone(), Via::Post)
+}
+
+fn open(path: &std::path::Path) -> Result<Journal, StoreError> {
+    Journal::open(&Options { path: Some(path.to_owned()), history: 2, readers: 2 }, |_| {})
+}
+
+/// Walks all changes from the database and checks every link of the chain.
+fn chain_of(journal: &Journal) -> Chain {
+    use sha2::{Digest as _, Sha256};
+    let mut chain = Chain::default();
+    for change in journal.read_changes(0, 1000).expect("readable") {
+        let (operation, body) = match &change.content {
+            Content::Put(entry) => (Operation::Put, *entry.digest()),
+            Content::Superseded { digest, .. } => (Operation::Put, *digest),
+            Content::Delete(tombstone) => (Operation::Delete, Sha256::digest(tombstone.request()).into()),
+        };
+        chain = chain.next(change.serial, operation, &body);
+        assert_eq!(chain, change.chain, "change {}", change.serial);
+    }
+    chain
+}
+
+#[tokio::test]
+async fn writes_are_ordered_chained_and_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, account, other) = (Signer::new(), KeyPair::new_account(), KeyPair::new_account());
+    let versions: Vec<_> = (0..5).map(|n| signer.entry(&account, NOW + n, "v")).collect();
+    let key = *versions[0].key();
+    let session;
+    {
+        let journal = open(&path).expect("opens");
+        session = journal.head().session;
+        for (n, version) in versions.iter().enumerate() {
+            let serial = n as u64 + 1;
+            assert_eq!(journal.commit(put(version)).await.expect("newer"), Outcome::Changed { serial });
+        }
+        assert_eq!(journal.commit(put(&versions[4])).await.expect("same"), Outcome::Same { serial: 5 });
+        let older = journal.commit(put(&versions[3])).await.expect_err("older");
+        assert!(matches!(older, CommitError::Refused(Refusal::Older { .. })), "{older}");
+        journal.commit(put(&signer.entry(&other, NOW, "o"))).await.expect("first");
+        assert_eq!(journal.count(), 2);
+        journal.set_cursor("x", 3).await;
+        journal.close().await;
+    }
+    let journal = open(&path).expect("opens again");
+    assert_eq!((journal.head().session, journal.head().serial, journal.count()), (session, 6, 2));
+    assert_eq!(journal.get(&key).expect("readable").expect("held").entry.token(), versions[4].token());
+    assert_eq!(journal.cursor("x").expect("readable"), Some(3));
+    assert_eq!(chain_of(&journal), journal.head().chain);
+    // Two versions are kept besides the current one; of the others, the digest.
+    let kept: Vec<bool> = journal
+        .read_changes(0, 5)
+        .expect("readable")
+        .iter()
+        .map(|change| matches!(change.content, Content::Put(_)))
+        .collect();
+    assert_eq!(kept, [false, false, true, true, true]);
+}
+
+#[tokio::test]
+async fn one_request_deletes_all_its_accounts_or_none() {
+    let (signer, a, b) = (Signer::new(), KeyPair::new_account(), KeyPair::new_account());
+    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let first = signer.entry(&a, NOW, "a");
+    journal.commit(put(&first)).await.expect("new");
+    journal.commit(put(&signer.entry(&b, NOW + 5, "b"))).await.expect("new");
+    let older = journal.commit(signer.delete(&[&a, &b], NOW + 1)).await.expect_err("b is newer");
+    assert!(matches!(older, CommitError::Refused(Refusal::DeleteOlder { .. })), "{older}");
+    assert_eq!(journal.count(), 2);
+    let request = signer.delete(&[&a, &b, &KeyPair::new_account()], NOW + 5);
+    assert_eq!(journal.commit(request.clone()).await.expect("deleted"), Outcome::Changed { serial: 3 });
+    assert_eq!(journal.commit(request).await.expect("again"), Outcome::Same { serial: 3 });
+    assert_eq!(journal.count(), 0);
+    assert!(journal.get(first.key()).expect("readable").is_none());
+    let old = journal.commit(put(&signer.entry(&a, NOW + 5, "again"))).await.expect_err("not after the deletion");
+    assert!(matches!(old, CommitError::Refused(Refusal::Deleted { .. })), "{old}");
+    journal.commit(put(&signer.entry(&a, NOW + 6, "again"))).await.expect("signed after the deletion");
+    assert_eq!(journal.count(), 1);
+    assert_eq!(chain_of(&journal), journal.head().chain);
+}
+
+#[tokio::test]
+async fn of_two_versions_of_one_second_the_first_never_comes_back() {
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (first, second, third) =
+        (signer.entry(&account, NOW, "1"), signer.entry(&account, NOW, "2"), signer.entry(&account, NOW, "3"));
+    let journal = open(&path).expect("opens");
+    for version in [&first, &second, &third] {
+        journal.commit(put(version)).await.expect("unseen");
+    }
+    journal.close().await;
+    let journal = open(&path).expect("opens again");
+    for version in [&first, &second] {
+        let back = journal.commit(put(version)).await.expect_err("replaced");
+        assert!(matches!(back, CommitError::Refused(Refusal::Replaced)), "{back}");
+    }
+    assert_eq!(journal.get(first.key()).expect("readable").expect("held").entry.token(), third.token());
+}
+
+#[test]
+fn files_that_are_no_journal_of_ours_are_refused_with_path_and_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let refused = || open(&path).expect_err("not ours").to_string();
+
+    std::fs::write(&path, "this is no database, however long it is made to be").expect("written");
+    assert!(refused().contains("restore it from a backup"), "{}", refused());
+
+    std::fs::remove_file(&path).expect("removed");
+    let foreign = rusqlite::Connection::open(&path).expect("opens");
+    foreign.execute_batch("CREATE TABLE x (y)").expect("created");
+    assert!(refused().contains("another program"), "{}", refused());
+
+    foreign.execute_batch("PRAGMA application_id = 1312903985; PRAGMA user_version = 99").expect("set");
+    let text = refused();
+    assert!(text.contains("newer version") && text.contains("journal.sqlite"), "{text}");
+}
+
+#[tokio::test]
+async fn a_journal_whose_end_was_edited_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let signer = Signer::new();
+    let journal = open(&path).expect("opens");
+    for _ in 0..3 {
+        journal.commit(put(&signer.entry(&KeyPair::new_account(), NOW, "a"))).await.expect("new");
+    }
+    journal.close().await;
+    drop(journal);
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.execute("DELETE FROM change WHERE serial = 3", []).expect("deleted");
+    drop(connection);
+    let text = open(&path).expect_err("edited").to_string();
+    assert!(text.contains("last change"), "{text}");
+}
+
+#[tokio::test]
+async fn a_body_that_rotted_is_not_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let signer = Signer::new();
+    let entry = signer.entry(&KeyPair::new_account(), NOW, "a");
+    let journal = open(&path).expect("opens");
+    journal.commit(put(&entry)).await.expect("new");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.execute("UPDATE change SET body = zeroblob(length(body))", []).expect("changed");
+    let text = journal.get(entry.key()).expect_err("damaged").to_string();
+    assert!(text.contains(&entry.key().text()) && text.contains("journal.sqlite"), "{text}");
+    // The feed goes on without it, and the same JWT puts it back.
+    let changes = journal.read_changes(0, 10).expect("readable");
+    assert!(matches!(changes[0].content, Content::Superseded { .. }));
+    assert_eq!(journal.commit(put(&entry)).await.expect("the same"), Outcome::Same { serial: 1 });
+    assert_eq!(journal.get(entry.key()).expect("readable").expect("held").entry.token(), entry.token());
+    assert_eq!(chain_of(&journal), journal.head().chain);
+}

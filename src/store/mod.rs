@@ -1,0 +1,96 @@
+//! What is kept on disk: the [`journal`], the folder of tokens, and the lock that keeps a second process out.
+//!
+//! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
+//! from it. It lives beside the tokens, in a state folder that no reader of `*.jwt` files looks into.
+//!
+//! Nothing here knows who asks, or HTTP, or NATS.
+
+pub mod folder;
+pub mod journal;
+mod lock;
+
+use std::path::{Path, PathBuf};
+
+pub use journal::Journal;
+pub use lock::FolderLock;
+
+/// The state folder inside a token folder.
+pub const STATE_FOLDER: &str = ".nats-account-server";
+
+/// A failure of the store: what could not be done, with which file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The journal's database failed.
+    #[error("journal {path}: {source}{}", remedy(.source))]
+    Sqlite {
+        /// The journal file, or `:memory:`.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A file or folder could not be used.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as in "cannot create".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no journal that this version can use.
+    #[error("journal {path}: {reason}")]
+    Unusable {
+        /// The journal file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Another process works on the folder.
+    #[error("folder {path} is in use by {holder}; stop that process, or choose another folder")]
+    Locked {
+        /// The state folder.
+        path: PathBuf,
+        /// What the lock file says of the holder.
+        holder: String,
+    },
+    /// The journal's writer has ended.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// Whether there is no room left to write.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Creates a folder and what is missing above it, so that they are there after a power failure, too.
+pub fn create_folder(folder: &Path) -> Result<(), StoreError> {
+    std::fs::create_dir_all(folder).map_err(StoreError::io("create folder", folder))?;
+    for folder in folder.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+    }
+    Ok(())
+}
+
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk, writes are accepted again at once",
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            "; restore it from a backup, or move it away to start from the folder's JWT files"
+        }
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
+        _ => "",
+    }
+}
