@@ -5,9 +5,11 @@
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod epoch;
 pub mod feed;
 pub mod gate;
 pub mod jwt;
 pub mod key;
 pub mod logging;
+pub mod primary;
 pub mod store;
