@@ -11,5 +11,7 @@ pub mod gate;
 pub mod jwt;
 pub mod key;
 pub mod logging;
+pub mod metrics;
 pub mod primary;
+pub mod replica;
 pub mod store;

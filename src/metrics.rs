@@ -1,0 +1,169 @@
+//! Metric handles, made once at start.
+//!
+//! Names begin with `nats_account_server_`, units are base units, and no label carries an account: a label with a value
+//! per account would cost more than the accounts do.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+
+use crate::gate::{Refusal, Via};
+
+const PREFIX: &str = "nats_account_server";
+const FAST: &[f64] =
+    &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0];
+
+/// All metrics of the process.
+#[derive(Debug)]
+#[allow(missing_docs)] // Each is described by its own help text below.
+pub struct Metrics {
+    registry: Registry,
+    pub http_requests: IntCounterVec,
+    pub http_duration: HistogramVec,
+    pub get_found: IntCounter,
+    pub get_unchanged: IntCounter,
+    pub get_duration: Histogram,
+    accepted: IntCounterVec,
+    refused: IntCounterVec,
+    pub accounts: IntGauge,
+    pub serial: IntGauge,
+    pub commit_failures: IntCounter,
+    pub feed_followers: IntGauge,
+    pub nats_connected: IntGauge,
+    pub announced: IntCounter,
+    pub announce_pending: IntGauge,
+    pub announce_replies: IntCounterVec,
+    pub announce_duration: Histogram,
+    pub replica_feed_connected: IntGauge,
+    pub replica_feed_lag: Histogram,
+    pub replica_fetches: IntCounterVec,
+    pub replica_stale: IntCounter,
+    pub replica_cache_entries: IntGauge,
+    pub replica_cache_bytes: IntGauge,
+    pub replica_heard: IntGauge,
+}
+
+/// Registers metrics; a name that is taken twice is a mistake in this file, which the test below finds.
+struct Maker(Registry);
+
+impl Maker {
+    fn add<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> prometheus::Result<C> {
+        let collector = made?;
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.add(IntCounter::with_opts(Opts::new(name, help).namespace(PREFIX)))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help).namespace(PREFIX), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::with_opts(Opts::new(name, help).namespace(PREFIX)))
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).namespace(PREFIX).buckets(FAST.to_vec())))
+    }
+}
+
+impl Metrics {
+    /// Makes and registers everything. `role`: `primary` or `replica`.
+    pub fn new(role: &str) -> prometheus::Result<Self> {
+        let make = Maker(Registry::new());
+        #[cfg(target_os = "linux")]
+        make.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let info = Opts::new("build_info", "1; the labels say what runs")
+            .namespace(PREFIX)
+            .const_label("version", env!("CARGO_PKG_VERSION"))
+            .const_label("role", role);
+        make.add(IntGauge::with_opts(info))?.set(1);
+        let http_requests = make.counters(
+            "http_requests_total",
+            "HTTP requests answered, by route and status code",
+            &["route", "code"],
+        )?;
+        let http_duration = make.add(HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "Time from a request's head to its answer, by route; one in 16 of the GETs that are answered from memory")
+                .namespace(PREFIX)
+                .buckets(FAST.to_vec()),
+            &["route"],
+        ))?;
+        Ok(Self {
+            get_found: http_requests.with_label_values(&["account", "200"]),
+            get_unchanged: http_requests.with_label_values(&["account", "304"]),
+            get_duration: http_duration.with_label_values(&["account"]),
+            http_requests,
+            http_duration,
+            accepted: make.counters("accepted_total", "Changes taken in, by the path on which they came", &["path"])?,
+            refused: make.counters("refused_total", "Tokens refused, by path and reason", &["path", "reason"])?,
+            accounts: make.gauge("accounts", "Accounts with a JWT that is not deleted, on a primary")?,
+            serial: make.gauge("serial", "Serial of the last change: committed on a primary, followed on a replica")?,
+            commit_failures: make.counter("commit_failures_total", "Writes that the journal could not commit")?,
+            feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
+            nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
+            announced: make.counter("announced_total", "Changes announced over NATS")?,
+            announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
+            announce_replies: make.counters(
+                "announce_replies_total",
+                "Answers of nats-servers to announcements, by result: updated, skipped or error",
+                &["result"],
+            )?,
+            announce_duration: make.histogram(
+                "announce_reply_duration_seconds",
+                "Time from an announcement to each nats-server's answer",
+            )?,
+            replica_feed_connected: make
+                .gauge("replica_feed_connected", "1 while a replica follows its primary's feed and has caught up")?,
+            replica_feed_lag: make.histogram(
+                "replica_feed_lag_seconds",
+                "Time from a change's commit at the primary to its arrival on this replica",
+            )?,
+            replica_fetches: make.counters(
+                "replica_fetches_total",
+                "Requests of a replica to its primary, by result: found, unchanged, absent or failed",
+                &["result"],
+            )?,
+            replica_stale: make
+                .counter("replica_stale_total", "Answers of a replica that its primary could not confirm in time")?,
+            replica_cache_entries: make.gauge("replica_cache_entries", "JWTs in a replica's cache")?,
+            replica_cache_bytes: make.gauge("replica_cache_bytes", "Bytes that a replica's cache counts")?,
+            replica_heard: make.gauge(
+                "replica_primary_heard_timestamp_seconds",
+                "When a replica last heard its primary on the feed, unix time; 0: never",
+            )?,
+            registry: make.0,
+        })
+    }
+
+    /// Counts a change that came in.
+    pub fn accepted(&self, via: Via) {
+        self.accepted.with_label_values(&[via.label()]).inc();
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, via: Via, refusal: &Refusal) {
+        self.refused.with_label_values(&[via.label(), refusal.reason()]).inc();
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn render(&self) -> prometheus::Result<String> {
+        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_can_be_registered_and_rendered() {
+        let metrics = Metrics::new("primary").expect("no name is taken twice");
+        metrics.refused(Via::Post, &Refusal::NoOperator);
+        let text = metrics.render().expect("renders");
+        assert!(text.contains("nats_account_server_refused_total{path=\"post\",reason=\"no_operator\"} 1"), "{text}");
+    }
+}

@@ -1,0 +1,257 @@
+//! Following the primary's change feed.
+//!
+//! An unbroken run of changes is a *stretch*. What was confirmed within the stretch that is live now is current. A feed
+//! that comes back and goes on where it stopped continues its stretch; one that cannot (another session, another chain)
+//! begins a new one, and what was cached before is asked about again when it is next wanted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tokio::time::{Instant, timeout};
+
+use super::sse::{Event, Reader};
+use super::upstream::UpstreamError;
+use super::{Offer, Replica};
+use crate::clock;
+use crate::feed::wire::{Item, KIND_ACCOUNT, Page};
+use crate::feed::{Chain, Head};
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
+
+/// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long a primary without a feed is left alone before it is asked for one again.
+const NO_FEED: Duration = Duration::from_secs(10);
+
+/// A feed that lived for this long was a good one: what comes after it is a new failure.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Where the follower stands.
+#[derive(Debug, Default)]
+struct Follower {
+    position: Option<Head>,
+    /// Where the primary stood when it last said so.
+    target: u64,
+    stretch: u64,
+    failures: u32,
+    told: bool,
+    live_since: Option<Instant>,
+}
+
+/// Why a stretch of feed ended.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    #[error("nothing was heard for {} seconds", SILENCE.as_secs())]
+    Silent,
+    #[error("the primary ended it")]
+    Ended,
+    #[error("{0}")]
+    Format(String),
+    #[error("change {0} is of a form that this version does not know")]
+    Form(u64),
+    #[error("change {0} does not continue the chain: the primary's history is another one")]
+    Chain(u64),
+}
+
+impl Replica {
+    /// Follows the feed for as long as the process lives, whatever happens to the primary.
+    pub async fn follow(self: Arc<Self>) {
+        loop {
+            let following = tokio::spawn(self.clone().follow_on()).await;
+            // It does not end by itself.
+            self.feed.live.store(0, Ordering::Release);
+            if let Err(error) = following {
+                tracing::error!("following the primary failed, and begins again: {error}");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn follow_on(self: Arc<Self>) {
+        let mut follower = Follower::default();
+        loop {
+            let broken = match self.run(&mut follower).await {
+                Ok(never) => match never {},
+                Err(broken) => broken,
+            };
+            self.feed.live.store(0, Ordering::Release);
+            self.metrics.replica_feed_connected.set(0);
+            let pause = self.after(&mut follower, &broken);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Decides how to go on after a break: how long to wait, and whether the position still stands.
+    fn after(&self, follower: &mut Follower, broken: &Broken) -> Duration {
+        if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
+            follower.failures = 0;
+        }
+        match broken {
+            // The position is given up, whatever else: we begin again wherever the primary stands.
+            Broken::Upstream(UpstreamError::Status(StatusCode::GONE)) | Broken::Chain(_) | Broken::Form(_)
+                if follower.position.take().is_some() =>
+            {
+                tracing::warn!(
+                    "the primary {} has another history than the one followed ({broken}); what is cached is checked \
+                     again as it is asked for",
+                    self.primary()
+                );
+            }
+            Broken::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
+                if !std::mem::replace(&mut follower.told, true) {
+                    tracing::info!(
+                        "the primary {} has no change feed; entries are checked again after {:?}",
+                        self.primary(),
+                        self.setup.ttl
+                    );
+                }
+                return jitter(NO_FEED);
+            }
+            _ if follower.failures == 0 => {
+                tracing::warn!(
+                    "the change feed of {} is not to be had: {broken}; what is cached is served meanwhile",
+                    self.primary()
+                );
+            }
+            _ => {}
+        }
+        follower.failures = (follower.failures + 1).min(6);
+        jitter(Duration::from_millis(50 << follower.failures))
+    }
+
+    async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
+        let mut response = self.upstream.changes(follower.position.as_ref()).await?;
+        let mut reader = Reader::default();
+        loop {
+            let piece = timeout(SILENCE, response.chunk())
+                .await
+                .map_err(|_| Broken::Silent)?
+                .map_err(|_| Broken::Ended)?
+                .ok_or(Broken::Ended)?;
+            let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
+            for event in events {
+                self.handle(follower, &event)?;
+            }
+            self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
+        }
+    }
+
+    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<(), Broken> {
+        let json = |error: serde_json::Error| Broken::Format(format!("event {:?}: {error}", event.kind));
+        match event.kind.as_str() {
+            "hello" | "heartbeat" => {
+                let page: Page = serde_json::from_str(&event.data).map_err(json)?;
+                self.stand(follower, &page)
+            }
+            "change" => {
+                let item: Item = serde_json::from_str(&event.data).map_err(json)?;
+                self.advance(follower, &item)
+            }
+            // A later format may say more; what this one needs is above.
+            _ => Ok(()),
+        }
+    }
+
+    /// The primary says where it stands: at the beginning, and with every heartbeat.
+    fn stand(&self, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
+        let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+        let position = match follower.position {
+            Some(position) if position.session == said.session => position,
+            _ => {
+                follower.stretch += 1;
+                follower.position = Some(said);
+                said
+            }
+        };
+        follower.target = page.head;
+        if position.serial >= page.head {
+            self.go_live(follower, position.serial);
+        }
+        Ok(())
+    }
+
+    fn go_live(&self, follower: &mut Follower, serial: u64) {
+        self.feed.serial.store(serial, Ordering::Release);
+        self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
+        if self.feed.live.swap(follower.stretch, Ordering::AcqRel) != follower.stretch {
+            self.metrics.replica_feed_connected.set(1);
+            follower.live_since = Some(Instant::now());
+            follower.told = false;
+            tracing::info!("following the change feed of {} from serial {serial}", self.primary());
+        }
+    }
+
+    fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
+        let format = |what: &str| Broken::Format(format!("change {}: {what}", item.serial));
+        let position = follower.position.as_mut().ok_or_else(|| format("comes before the greeting"))?;
+        let (operation, body) = item.link().ok_or(Broken::Form(item.serial))?;
+        let chain = position.chain.next(item.serial, operation, &body);
+        if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
+            return Err(Broken::Chain(item.serial));
+        }
+        (position.serial, position.chain) = (item.serial, chain);
+        let at = position.position(item.serial);
+        let stretch = Some(follower.stretch);
+        match self.take(item, at, stretch) {
+            Ok(()) => {}
+            Err(refusal) if refusal.is_conflict() => {
+                self.metrics.refused(Via::Feed, &refusal);
+                tracing::debug!("change {} of the primary {} is not taken: {refusal}", item.serial, self.primary());
+            }
+            Err(refusal) => {
+                self.metrics.refused(Via::Feed, &refusal);
+                tracing::warn!("change {} of the primary {} is refused: {refusal}", item.serial, self.primary());
+                // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
+                self.doubt(named(item));
+            }
+        }
+        if item.serial >= follower.target {
+            self.go_live(follower, item.serial);
+        }
+        self.metrics.replica_feed_lag.observe(seconds_since(item.at));
+        Ok(())
+    }
+
+    fn take(self: &Arc<Self>, item: &Item, at: crate::gate::Position, stretch: Option<u64>) -> Result<(), Refusal> {
+        if item.kind != KIND_ACCOUNT {
+            return Ok(());
+        }
+        let now = clock::unix_seconds();
+        if let Some(jwt) = &item.jwt {
+            let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
+            let entry = Arc::new(self.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
+            let key = *entry.key();
+            match self.offer(entry, Via::Feed, Some(at), stretch)? {
+                Offer::Taken(_) => self.metrics.accepted(Via::Feed),
+                Offer::Kept => {}
+                Offer::Refetch => self.refetch(key),
+            }
+        } else if let Some(request) = &item.request {
+            self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?);
+            self.metrics.accepted(Via::Feed);
+        } else {
+            // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
+            self.doubt(named(item));
+        }
+        Ok(())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds_since(at: i64) -> f64 {
+    clock::unix_millis().saturating_sub(at).max(0) as f64 / 1000.0
+}
+
+/// The accounts that a change names.
+fn named(item: &Item) -> impl Iterator<Item = AccountKey> {
+    item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok())
+}
+
+/// Between the half and the whole of a pause, so that a fleet does not march in step.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..=1.0))
+}

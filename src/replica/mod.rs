@@ -1,0 +1,308 @@
+//! A replica: a bounded, read-only cache in front of a primary.
+//!
+//! It pulls a JWT on the first request for it, and keeps it up to date by the primary's change feed ([`follow`]); hints
+//! over NATS are applied at once. While the feed is connected, what is held is current. Without it, entries are asked
+//! about again after a time-to-live, and an answer never waits long for that: whoever has an entry answers it, whatever
+//! is down.
+//!
+//! Everything passes the gate, and what was seen of each account is remembered apart from the cache ([`memory`]), so
+//! neither a lying primary nor an eviction takes an account back.
+
+mod fetch;
+mod follow;
+mod memory;
+mod pin;
+mod slot;
+mod sse;
+mod upstream;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use fetch::Unavailable;
+pub use slot::Slot;
+
+use crate::clock;
+use crate::epoch::Epochs;
+use crate::gate::{Entry, Gate, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use fetch::Flight;
+use memory::Memory;
+use upstream::Upstream;
+
+/// How a replica is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The primary, as `http://host:port`, without a slash at the end.
+    pub primary: String,
+    /// Bound of the cache, in bytes.
+    pub cache_bytes: u64,
+    /// How long an entry is served without asking again, where there is no feed.
+    pub ttl: Duration,
+    /// How long one request to the primary may take.
+    pub timeout: Duration,
+    /// How long an unknown account is remembered as unknown.
+    pub negative_ttl: Duration,
+}
+
+/// Unknown accounts that are remembered at most.
+const NEGATIVE_ENTRIES: u64 = 100_000;
+/// How long an answer waits for the primary when a copy is at hand.
+const STALE_WAIT: Duration = Duration::from_millis(700);
+
+/// The cache and what keeps it true.
+#[derive(Debug)]
+pub struct Replica {
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    setup: Setup,
+    upstream: Upstream,
+    cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
+    unknown: moka::sync::Cache<AccountKey, ()>,
+    memory: Memory,
+    /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
+    epochs: Epochs,
+    flights: Mutex<HashMap<AccountKey, Flight>>,
+    feed: Feed,
+    runtime: tokio::runtime::Handle,
+}
+
+/// Whether the feed is connected and caught up, and when it was last heard.
+#[derive(Debug, Default)]
+struct Feed {
+    /// The number of the unbroken stretch of feed that is live; 0 while there is none.
+    live: AtomicU64,
+    /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`]; 0 if never.
+    heard: AtomicI64,
+    /// Where the primary's journal stood then.
+    serial: AtomicU64,
+}
+
+/// What became of a token that was offered.
+#[derive(Debug)]
+enum Offer {
+    /// It is held now, and in the cache if somebody wants it.
+    Taken(Option<Arc<Slot>>),
+    /// What was held stays.
+    Kept,
+    /// Only the primary can tell.
+    Refetch,
+}
+
+impl Replica {
+    /// A replica with an empty cache. Background work runs on `runtime`.
+    pub fn new(
+        setup: Setup,
+        gate: Arc<Gate>,
+        metrics: Arc<Metrics>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Arc<Self>, String> {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(setup.cache_bytes)
+            .weigher(|_, slot: &Arc<Slot>| slot.weight())
+            .build();
+        let unknown =
+            moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
+        let upstream = Upstream::new(&setup)?;
+        Ok(Arc::new(Self {
+            gate,
+            metrics,
+            upstream,
+            cache,
+            unknown,
+            memory: Memory::default(),
+            epochs: Epochs::default(),
+            flights: Mutex::default(),
+            feed: Feed::default(),
+            runtime,
+            setup,
+        }))
+    }
+
+    /// The primary's URL, without credentials.
+    pub fn primary(&self) -> &str {
+        self.upstream.shown()
+    }
+
+    /// A JWT that is at hand and fresh.
+    pub fn cached(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        self.cache.get(key).filter(|slot| self.is_fresh(slot))
+    }
+
+    /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
+    ///
+    /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a
+    /// copy is.
+    pub async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
+        let held = self.cache.get(key);
+        match held {
+            Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
+            Some(slot) => Ok(self.revalidated(key, slot).await),
+            None if self.unknown.contains_key(key) => Ok(None),
+            None => self.flight(*key).await,
+        }
+    }
+
+    /// Whether an entry can be served without asking.
+    fn is_fresh(&self, slot: &Slot) -> bool {
+        let live = self.feed.live.load(Ordering::Acquire);
+        (live != 0 && slot.stretch() == live) || slot.checked_within(self.setup.ttl, clock::uptime_millis())
+    }
+
+    /// Seconds since the primary last confirmed an entry, or since it was heard over NATS.
+    pub fn age(&self, slot: &Slot) -> u64 {
+        let live = self.feed.live.load(Ordering::Acquire);
+        let confirmed = if live != 0 && slot.stretch() == live {
+            self.feed.heard.load(Ordering::Acquire)
+        } else {
+            slot.confirmed()
+        };
+        u64::try_from((clock::uptime_millis() - confirmed) / 1000).unwrap_or(0)
+    }
+
+    async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
+        if !self.upstream.is_resting()
+            && let Ok(Ok(Some(fresh))) = tokio::time::timeout(STALE_WAIT, self.flight(*key)).await
+        {
+            return Some(fresh);
+        }
+        // Unknown there, unreachable, or slow: absence is no deletion, and a stale answer now beats a late one.
+        self.metrics.replica_stale.inc();
+        self.cache.get(key).or_else(|| self.unless_deleted(key, slot))
+    }
+
+    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion.
+    fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
+        self.memory.with(key, |held| held.is_live()).then_some(slot)
+    }
+
+    /// Takes in a claims update heard over NATS. The NATS subject named `expected`.
+    pub fn hint(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
+        let entry = Arc::new(self.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
+        let key = *entry.key();
+        if let Offer::Refetch = self.offer(entry, Via::Hint, None, None)? {
+            self.refetch(key);
+        }
+        Ok(())
+    }
+
+    /// Asks the primary about an account of which something was just heard. A request that is under way already may be
+    /// answered with what was true before, so another one follows it.
+    fn refetch(self: &Arc<Self>, key: AccountKey) {
+        let (replica, first) = (self.clone(), self.flight(key));
+        self.runtime.spawn(async move {
+            // What it brings is taken in by itself.
+            let _ = first.await;
+            let _ = replica.flight(key).await;
+        });
+    }
+
+    /// Something newer than what is cached could not be taken in.
+    fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
+        for key in keys {
+            if let Some(slot) = self.cache.get(&key) {
+                slot.doubt();
+            }
+        }
+    }
+
+    /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
+    ///
+    /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
+    fn offer(&self, entry: Arc<Entry>, via: Via, at: Option<Position>, stretch: Option<u64>) -> Result<Offer, Refusal> {
+        let key = *entry.key();
+        self.epochs.bump(&key);
+        let offer = self.memory.with(&key, |held| {
+            let order = held.order(entry.iat(), entry.identity(), via, at);
+            match order {
+                Order::Newer | Order::Same => {
+                    held.put(entry.iat(), *entry.identity(), at);
+                    Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
+                }
+                Order::Behind => {
+                    held.note_behind(*entry.identity(), at);
+                    Ok(Offer::Kept)
+                }
+                Order::Refetch => Ok(Offer::Refetch),
+                Order::Refused(refusal) => Err(refusal),
+            }
+        });
+        self.unknown.invalidate(&key);
+        offer
+    }
+
+    /// Puts the current version into the cache if it is wanted there. Called with the account's memory held.
+    fn keep(
+        &self,
+        key: &AccountKey,
+        entry: &Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        stretch: Option<u64>,
+    ) -> Option<Arc<Slot>> {
+        let now = clock::uptime_millis();
+        let cached = self.cache.get(key);
+        if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
+            // The bytes that were served first stay, however the version is spelt this time.
+            if via != Via::Hint {
+                slot.confirm(at, stretch, now);
+            }
+            return Some(slot);
+        }
+        if via != Via::Upstream && !self.is_wanted(key) {
+            return None;
+        }
+        let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
+        self.cache.insert(*key, slot.clone());
+        Some(slot)
+    }
+
+    /// Takes in a deletion from the feed.
+    fn bury(&self, tombstone: &Tombstone) {
+        for key in tombstone.keys() {
+            self.epochs.bump(key);
+            self.memory.with(key, |held| {
+                held.delete(tombstone.iat());
+                if !held.is_live() {
+                    self.cache.invalidate(key);
+                }
+            });
+        }
+    }
+
+    /// Whether somebody has asked for an account lately: it is cached, known to be unknown, or being fetched.
+    fn is_wanted(&self, key: &AccountKey) -> bool {
+        self.cache.contains_key(key)
+            || self.unknown.contains_key(key)
+            || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    /// Entries and bytes in the cache.
+    pub fn size(&self) -> (u64, u64) {
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+
+    /// Whether the feed is connected and caught up.
+    pub fn is_following(&self) -> bool {
+        self.feed.live.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether the primary has ever answered, on the feed or to a request.
+    pub fn was_reached(&self) -> bool {
+        self.silence().is_some() || self.upstream.was_reached()
+    }
+
+    /// Milliseconds since the primary was last heard on the feed; `None`: never.
+    pub fn silence(&self) -> Option<i64> {
+        let heard = self.feed.heard.load(Ordering::Acquire);
+        (heard != 0).then(|| clock::uptime_millis() - heard)
+    }
+
+    /// The serial up to which the feed was followed.
+    pub fn serial(&self) -> u64 {
+        self.feed.serial.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,86 @@
+//! A cached JWT and how current it is known to be.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::gate::{Entry, Position};
+
+/// An entry of the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
+#[derive(Debug)]
+pub struct Slot {
+    entry: Arc<Entry>,
+    position: OnceLock<Position>,
+    /// The stretch of feed within which it is confirmed; 0 if none.
+    stretch: AtomicU64,
+    /// The primary's last confirmation, or when it was heard over NATS.
+    confirmed: AtomicI64,
+    /// The last time the primary was asked and answered something; 0: it is to be asked.
+    checked: AtomicI64,
+}
+
+impl Slot {
+    pub(super) fn new(entry: Arc<Entry>, position: Option<Position>, stretch: Option<u64>, now: i64) -> Self {
+        let slot = Self {
+            entry,
+            position: OnceLock::new(),
+            stretch: AtomicU64::new(0),
+            confirmed: AtomicI64::new(0),
+            checked: AtomicI64::new(0),
+        };
+        slot.confirm(position, stretch, now);
+        slot
+    }
+
+    /// The JWT.
+    pub const fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Where the primary committed it, if the primary said so.
+    pub fn position(&self) -> Option<Position> {
+        self.position.get().copied()
+    }
+
+    /// Bytes that it counts for in the cache's bound.
+    pub(super) fn weight(&self) -> u32 {
+        u32::try_from(self.entry.token().len() + 640).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn stretch(&self) -> u64 {
+        self.stretch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn confirmed(&self) -> i64 {
+        self.confirmed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn checked_within(&self, ttl: Duration, now: i64) -> bool {
+        let checked = self.checked.load(Ordering::Acquire);
+        checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
+    }
+
+    /// The primary said that this is current; within a stretch of feed, if that was live all the while.
+    pub(super) fn confirm(&self, position: Option<Position>, stretch: Option<u64>, now: i64) {
+        if let Some(position) = position {
+            // The first place that was told stays: a version is committed once.
+            let _ = self.position.set(position);
+        }
+        if let Some(stretch) = stretch {
+            self.stretch.store(stretch, Ordering::Release);
+        }
+        self.confirmed.store(now, Ordering::Release);
+        self.checked.store(now, Ordering::Release);
+    }
+
+    /// The primary was asked, and did not confirm it; it is not asked again for a while.
+    pub(super) fn check(&self, now: i64) {
+        self.checked.store(now, Ordering::Release);
+    }
+
+    /// There is something newer that could not be taken in: the primary is asked at the next request.
+    pub(super) fn doubt(&self) {
+        self.stretch.store(0, Ordering::Release);
+        self.checked.store(0, Ordering::Release);
+    }
+}

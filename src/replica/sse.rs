@@ -1,0 +1,98 @@
+//! Reading `text/event-stream`.
+
+use bytes::Bytes;
+
+/// The largest event, in bytes: a change with the largest token, as JSON.
+const MAX_EVENT: usize = 4 << 20;
+
+/// One event of a stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Its type; `message` is written as the empty string.
+    pub(super) kind: String,
+    /// Its data lines, joined.
+    pub(super) data: String,
+}
+
+/// Puts events together from the pieces in which they arrive.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pending: Vec<u8>,
+    /// Where to go on looking for an end: what is before has been looked through.
+    scanned: usize,
+}
+
+/// An event that does not end.
+#[derive(Debug, thiserror::Error)]
+#[error("an event is larger than {MAX_EVENT} bytes")]
+pub(super) struct TooLarge;
+
+impl Reader {
+    /// Adds a piece and takes out the events that it completes. Comments are dropped.
+    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<Event>, TooLarge> {
+        self.pending.extend_from_slice(piece);
+        let mut events = Vec::new();
+        let mut start = 0;
+        while let Some(length) = self.pending[self.scanned..].windows(2).position(|two| two == b"\n\n") {
+            let end = self.scanned + length;
+            events.extend(parse(&String::from_utf8_lossy(&self.pending[start..end])));
+            start = end + 2;
+            self.scanned = start;
+        }
+        self.pending.drain(..start);
+        // The end may be cut in its middle.
+        self.scanned = self.pending.len().saturating_sub(1);
+        if self.pending.len() > MAX_EVENT { Err(TooLarge) } else { Ok(events) }
+    }
+}
+
+fn parse(text: &str) -> Option<Event> {
+    let mut event = Event::default();
+    let mut any = false;
+    for line in text.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => value.clone_into(&mut event.kind),
+            "data" => {
+                if any {
+                    event.data.push('\n');
+                }
+                event.data.push_str(value);
+                any = true;
+            }
+            _ => {}
+        }
+    }
+    any.then_some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_the_same_however_they_are_cut() {
+        let text = ": hello\n\nevent: change\nid: 4\ndata: {\"a\":1}\n\nevent: heartbeat\ndata: x\ndata: y\n\n";
+        let whole = Reader::default().feed(&Bytes::from(text)).expect("small");
+        assert_eq!(whole.len(), 2);
+        assert_eq!(whole[0], Event { kind: "change".into(), data: "{\"a\":1}".into() });
+        assert_eq!(whole[1], Event { kind: "heartbeat".into(), data: "x\ny".into() });
+        for size in 1..text.len() {
+            let mut reader = Reader::default();
+            let cut: Vec<Event> = text
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|piece| reader.feed(&Bytes::copy_from_slice(piece)).expect("small"))
+                .collect();
+            assert_eq!(cut, whole, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn an_event_without_end_is_given_up() {
+        let mut reader = Reader::default();
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        assert!((0..8).any(|_| reader.feed(&piece).is_err()));
+    }
+}
