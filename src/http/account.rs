@@ -1,0 +1,131 @@
+//! `GET` and `HEAD /jwt/v1/accounts/<key>`: what nats-servers, nsc and replicas ask for.
+
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::query::Params;
+use super::{Shared, conditional, lifetime, notify, reply};
+use crate::clock;
+use crate::feed::wire::{self, POSITION_HEADER};
+use crate::gate::Entry;
+use crate::jwt;
+use crate::key::AccountKey;
+use crate::node::Answer;
+
+const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
+const TOKEN: HeaderValue = HeaderValue::from_static("application/jwt");
+
+/// The probe that nats-server sends at start: it wants 200, and looks at nothing else.
+pub(super) fn probe() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .insert_header((header::EXPIRES, "0"))
+        .finish()
+}
+
+/// A plain GET of a JWT that is at hand. `None`: take the long way.
+pub(super) fn get_hot(request: &HttpRequest, shared: &Shared, key: &str) -> Option<HttpResponse> {
+    let key = AccountKey::parse(key).ok()?;
+    let answer = shared.node.get_now(&key)?;
+    let metrics = shared.node.metrics();
+    if conditional::none_match(request, answer.entry().etag()) {
+        metrics.get_unchanged.inc();
+        return Some(unchanged(request, &answer));
+    }
+    metrics.get_found.inc();
+    Some(token(request, &answer))
+}
+
+/// `GET` and `HEAD` with everything that they may ask for.
+pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
+    // A key that cannot exist is answered before anything is looked up: it costs nothing and fills no cache.
+    let key = match AccountKey::parse(key) {
+        Ok(key) => key,
+        Err(error) => {
+            return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{error}"));
+        }
+    };
+    let params = Params::of(request);
+    if params.get("jti").is_some_and(|jti| !jti.is_empty()) {
+        return reply::error(request, StatusCode::NOT_IMPLEMENTED, "lookup by jti is no longer supported");
+    }
+    let answer = match shared.node.get_now(&key) {
+        Some(answer) => answer,
+        None => match shared.node.get(&key).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT"),
+            Err(error) => {
+                tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}");
+                return reply::try_later(
+                    request,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "1",
+                    &format!("error loading JWT\n{error}"),
+                );
+            }
+        },
+    };
+    let entry = answer.entry();
+    if params.is_true("text") {
+        return reply::text(entry.token().clone());
+    }
+    if params.is_true("decode") {
+        return match jwt::readable(entry.text()) {
+            Ok(text) => reply::text(text),
+            Err(error) => reply::error(
+                request,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("error decoding account claim\n{error}"),
+            ),
+        };
+    }
+    if params.is_true("check") && entry.is_expired(clock::unix_seconds()) {
+        return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
+    }
+    if conditional::none_match(request, entry.etag()) {
+        return unchanged(request, &answer);
+    }
+    if params.is_true("notify")
+        && *request.method() == Method::GET
+        && let Err(response) = notify::announce(request, shared, entry)
+    {
+        return response;
+    }
+    token(request, &answer)
+}
+
+fn token(request: &HttpRequest, answer: &Answer) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::OK);
+    describe(request, answer, response.headers_mut());
+    response.headers_mut().insert(header::CONTENT_TYPE, TOKEN);
+    response.set_body(answer.entry().token().clone()).map_into_boxed_body()
+}
+
+/// 304 carries what a cache needs to go on using what it has.
+fn unchanged(request: &HttpRequest, answer: &Answer) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
+    describe(request, answer, response.headers_mut());
+    response
+}
+
+fn describe(request: &HttpRequest, answer: &Answer, headers: &mut header::HeaderMap) {
+    let entry = answer.entry();
+    headers.insert(header::ETAG, etag(entry));
+    headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry, clock::unix_seconds));
+    if let Some(age) = answer.age() {
+        headers.insert(header::AGE, HeaderValue::from(age));
+    }
+    if request.headers().contains_key(POSITION)
+        && let Some(position) = answer.position()
+        && let Ok(value) = HeaderValue::try_from(wire::position_text(&position))
+    {
+        headers.insert(POSITION, value);
+    }
+}
+
+fn etag(entry: &Entry) -> HeaderValue {
+    // Quotes and hexadecimal digits.
+    HeaderValue::from_maybe_shared(entry.etag().clone()).unwrap_or(HeaderValue::from_static("\"\""))
+}

@@ -1,0 +1,28 @@
+//! How long an answer may be kept by caches between us and a client.
+//!
+//! An account JWT can change at any time, and a change should be seen in seconds. So caches may use an answer for a few
+//! seconds without asking, may go on using it for a while if we cannot be reached, and never beyond the token's expiry.
+
+use actix_web::http::header::HeaderValue;
+
+use crate::gate::Entry;
+
+/// Seconds for which an answer is fresh.
+const FRESH: i64 = 5;
+/// Seconds for which it may be used when we fail.
+const IF_ERROR: i64 = 3600;
+
+/// The value of `Cache-Control` for a token. `now` gives unix seconds; most tokens never expire, and need no clock.
+pub(super) fn cache_control(entry: &Entry, now: impl FnOnce() -> i64) -> HeaderValue {
+    let left = if entry.exp() > 0 { entry.exp().saturating_sub(now()) } else { i64::MAX };
+    if left >= FRESH + IF_ERROR {
+        return HeaderValue::from_static("max-age=5, stale-while-revalidate=5, stale-if-error=3600");
+    }
+    if left <= 0 {
+        return HeaderValue::from_static("no-cache");
+    }
+    let fresh = left.min(FRESH);
+    let stale = left - fresh;
+    let text = format!("max-age={fresh}, stale-while-revalidate={}, stale-if-error={stale}", stale.min(FRESH));
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("no-cache"))
+}

@@ -1,0 +1,53 @@
+//! The sockets to listen on.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+
+use tokio::net::TcpSocket;
+
+/// Connections that wait to be accepted. A fleet that reconnects comes as many short connections at once.
+const BACKLOG: u32 = 4096;
+
+/// Listens on every address of a name: `localhost` has one of each family. An empty name is every IPv4 interface.
+///
+/// The first address must be free. Of the others, those that this machine does not have are left out. With port 0 the
+/// system chooses a port for the first address, which is then the only one.
+pub(crate) fn bind(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
+    let host = if host.is_empty() { "0.0.0.0" } else { host.trim_start_matches('[').trim_end_matches(']') };
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.dedup();
+    if port == 0 {
+        addresses.truncate(1);
+    }
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match listen(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if !listeners.is_empty() && error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(listeners) }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_whatever_else_is_free() {
+        let held = bind("127.0.0.1", 0).expect("free");
+        let port = held[0].local_addr().expect("bound").port();
+        assert_eq!(bind("localhost", port).expect_err("held").kind(), io::ErrorKind::AddrInUse);
+        assert!(bind("", 0).expect("every interface")[0].local_addr().expect("bound").ip().is_unspecified());
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTTP edge: reads a request, asks the node, writes the answer.
+//!
+//! There is no router. One hand-written match ([`dispatch`]) finds the route from a borrowed path, because the route
+//! that matters, `GET /jwt/v1/accounts/<key>`, is a look-up and a write to the socket, and a general router would cost
+//! as much as both. One file per family of routes.
+
+mod account;
+mod changes;
+mod conditional;
+mod dispatch;
+mod health;
+mod lifetime;
+mod listener;
+mod notify;
+mod operator;
+mod push;
+mod query;
+mod reply;
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpServer, web};
+use tokio::sync::Semaphore;
+
+pub(crate) use listener::bind;
+
+use crate::node::Node;
+
+/// How the server listens and what it allows.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// How long a client may take to send a request, and its body.
+    pub read_timeout: Duration,
+    /// How long requests under way may take to end when the process stops.
+    pub shutdown_grace: Duration,
+    /// Connections open at the same time.
+    pub max_connections: usize,
+}
+
+/// Idle connections are kept this long; nats-server keeps its own for 30 seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Followers of the change feed at the same time.
+const MAX_FOLLOWERS: usize = 2000;
+
+/// What the routes share.
+#[derive(Debug)]
+struct Shared {
+    node: Arc<Node>,
+    read_timeout: Duration,
+    followers: Arc<Semaphore>,
+    notify_limit: notify::Limit,
+}
+
+/// Serves on listeners until it is stopped.
+pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
+    let shared = Arc::new(Shared {
+        node,
+        read_timeout: setup.read_timeout,
+        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+        notify_limit: notify::Limit::default(),
+    });
+    let mut server = HttpServer::new(move || {
+        // One handle per worker: to count in one shared by all of them is what two cores would quarrel over.
+        let shared = Rc::new(shared.clone());
+        App::new().default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &shared)))
+    })
+    .workers(setup.workers)
+    .max_connections(setup.max_connections.div_ceil(setup.workers))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(setup.read_timeout)
+    .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+    .on_connect(|connection, _| {
+        // Else an event of the feed waits for the acknowledgement of the one before.
+        if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+            let _ = stream.set_nodelay(true);
+        }
+    })
+    .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    Ok(server.run())
+}

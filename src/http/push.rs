@@ -1,0 +1,158 @@
+//! `POST` and `DELETE /jwt/v1/accounts/<key>`: changes, and how refusals are worded.
+//!
+//! The first line of a refusal, and its status, are those of the Go servers; tools and people know them. The lines
+//! after it say more: nsc prints the whole body to the person who pushed.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use super::{Shared, reply};
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
+use crate::node::WriteError;
+use crate::store::journal::CommitError;
+
+/// The largest body that is read, in bytes: the largest token, and some white space behind it.
+const MAX_BODY: usize = (1 << 20) + 4096;
+
+/// What a replica allows where a primary allows changes.
+const REPLICA_ALLOWS: &str = "GET, HEAD, OPTIONS";
+
+pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {
+    let (key, body) = match addressed(request, payload, shared, key, "pub keys don't match\n").await {
+        Ok(addressed) => addressed,
+        Err(response) => return response,
+    };
+    match shared.node.submit(&body, Some(&key), Via::Post).await {
+        Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+        Err(error) => failed(request, &key, error),
+    }
+}
+
+pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {
+    let (key, body) = match addressed(request, payload, shared, key, "").await {
+        Ok(addressed) => addressed,
+        Err(response) => return response,
+    };
+    match shared.node.delete(&body, Some(&key), Via::Post).await {
+        Ok((tombstone, _)) => reply::text(format!("deleted {} accounts\n", tombstone.keys().len())),
+        Err(error) => failed(request, &key, error),
+    }
+}
+
+/// The account and the body of a change. On a replica nothing is read.
+async fn addressed(
+    request: &HttpRequest,
+    payload: web::Payload,
+    shared: &Shared,
+    key: &str,
+    title: &str,
+) -> Result<(AccountKey, Bytes), HttpResponse> {
+    if let Err(error) = shared.node.writable() {
+        return Err(reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string()));
+    }
+    let body = body(request, payload, shared).await?;
+    let key = AccountKey::parse(key).map_err(|_| {
+        let message = format!("{title}the path does not end in a public account key");
+        reply::error(request, StatusCode::BAD_REQUEST, &message)
+    })?;
+    Ok((key, body))
+}
+
+fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
+    match error {
+        WriteError::ReadOnly(_) => reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string()),
+        WriteError::Commit(CommitError::Refused(refusal)) => {
+            tracing::info!(account = %key, "a change of {key} is refused: {refusal}");
+            let (status, message) = worded(&refusal);
+            reply::error(request, status, &message)
+        }
+        WriteError::Commit(CommitError::Failed(error)) => {
+            let status =
+                if error.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
+            reply::error(request, status, &format!("error saving JWT\n{error}"))
+        }
+    }
+}
+
+/// Status and text of a refusal.
+fn worded(refusal: &Refusal) -> (StatusCode, String) {
+    let title = match refusal {
+        Refusal::Decode(_) | Refusal::NotText => "bad JWT in request",
+        Refusal::WrongAccount { .. } => "pub keys don't match",
+        Refusal::IssuerKind { self_signed: true, .. } => "Signing service not enabled\nbad JWT Issuer in request",
+        Refusal::IssuerKind { .. } => "Bad JWT Issuer in request",
+        Refusal::SubjectKind(_) => "bad JWT Subject in request",
+        Refusal::Untrusted(_) | Refusal::IdentityKeyUsed(_) | Refusal::NoOperator => "untrusted issuer in request",
+        Refusal::Invalid(issues) => {
+            return (StatusCode::BAD_REQUEST, validation(issues.iter().map(|issue| issue.text.as_str())));
+        }
+        Refusal::FromTheFuture { .. } => {
+            return (StatusCode::BAD_REQUEST, validation([refusal.to_string().as_str()].into_iter()));
+        }
+        Refusal::DeleteNotSelfSigned
+        | Refusal::DeleteUntrusted
+        | Refusal::DeleteMalformed
+        | Refusal::DeleteSystemAccount
+        | Refusal::DeleteElsewhere(_) => {
+            return (StatusCode::BAD_REQUEST, format!("delete accounts request failed - {refusal}"));
+        }
+        Refusal::Older { .. }
+        | Refusal::Replaced
+        | Refusal::Tie(_)
+        | Refusal::Deleted { .. }
+        | Refusal::DeleteOlder { .. } => return (StatusCode::CONFLICT, refusal.to_string()),
+    };
+    (StatusCode::BAD_REQUEST, format!("{title}\n{refusal}"))
+}
+
+/// The Go servers' text, its slip of the pen included: scripts match it.
+fn validation<'a>(issues: impl Iterator<Item = &'a str>) -> String {
+    let mut text =
+        String::from("The server was unable to update your account JWT. One more more validation issues occurred.");
+    for issue in issues {
+        text.push_str("\n\t - ");
+        text.push_str(issue);
+        text.push('\n');
+    }
+    text
+}
+
+/// Reads a body of bounded size in bounded time.
+async fn body(request: &HttpRequest, mut payload: web::Payload, shared: &Shared) -> Result<Bytes, HttpResponse> {
+    let too_large = || {
+        let message = format!("the body is too large\na JWT has at most {} bytes", 1 << 20);
+        // What follows of the body is not read, so the connection cannot be used again.
+        let mut response = HttpResponse::PayloadTooLarge();
+        reply::error_with(request, response.force_close(), StatusCode::PAYLOAD_TOO_LARGE, &message)
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut body = Vec::with_capacity(announced.unwrap_or(2048));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| {
+                reply::error(
+                    request,
+                    StatusCode::BAD_REQUEST,
+                    &format!("bad JWT in request\nthe body could not be read: {error}"),
+                )
+            })?;
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Bytes::from(body))
+    };
+    if shared.read_timeout.is_zero() {
+        return read.await;
+    }
+    tokio::time::timeout(shared.read_timeout, read)
+        .await
+        .unwrap_or_else(|_| Err(reply::error(request, StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")))
+}

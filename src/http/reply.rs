@@ -1,0 +1,69 @@
+//! Answers that are not tokens: texts, and errors in the form that the client understands.
+//!
+//! Errors are plain text, because nsc prints the body to the person at the terminal; a client that accepts JSON gets a
+//! problem document (RFC 9457).
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use serde_json::json;
+
+const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
+const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+
+/// A text with status 200.
+pub(super) fn text(body: impl Into<bytes::Bytes>) -> HttpResponse {
+    HttpResponse::Ok().insert_header(TEXT).body(body.into())
+}
+
+/// An error. The first line of `message` says what happened, the rest why and what to do.
+pub(super) fn error(request: &HttpRequest, status: StatusCode, message: &str) -> HttpResponse {
+    error_with(request, &mut HttpResponseBuilder::new(status), status, message)
+}
+
+/// An error that carries further headers.
+pub(super) fn error_with(
+    request: &HttpRequest,
+    response: &mut HttpResponseBuilder,
+    status: StatusCode,
+    message: &str,
+) -> HttpResponse {
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if accepts_json(request) {
+        let message = message.trim_end();
+        let (title, detail) = message.split_once('\n').unwrap_or((message, ""));
+        let mut problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+        if !detail.is_empty() {
+            problem["detail"] = detail.trim().into();
+        }
+        return response.insert_header((header::CONTENT_TYPE, "application/problem+json")).body(problem.to_string());
+    }
+    response.insert_header(TEXT).insert_header(NOSNIFF).body(format!("{message}\n"))
+}
+
+pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
+    error(request, StatusCode::NOT_FOUND, "404 page not found")
+}
+
+pub(super) fn method_not_allowed(request: &HttpRequest, allow: &'static str, message: &str) -> HttpResponse {
+    let mut response = HttpResponse::MethodNotAllowed();
+    error_with(request, response.insert_header((header::ALLOW, allow)), StatusCode::METHOD_NOT_ALLOWED, message)
+}
+
+/// Says when to come again.
+pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str, message: &str) -> HttpResponse {
+    let mut response = HttpResponseBuilder::new(status);
+    error_with(request, response.insert_header((header::RETRY_AFTER, seconds)), status, message)
+}
+
+/// Whether a client prefers JSON: it names a JSON type, which browsers and nsc do not.
+pub(super) fn accepts_json(request: &HttpRequest) -> bool {
+    request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|one| {
+            let mut parts = one.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused =
+                parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            !refused && matches!(name, "application/json" | "application/problem+json" | "application/*")
+        })
+    })
+}

@@ -1,0 +1,145 @@
+//! The connection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+
+use crate::node::Connection;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Servers to try, as URLs.
+    pub servers: Vec<String>,
+    /// A `.creds` file of a user of the system account.
+    pub creds: Option<PathBuf>,
+    /// How long one attempt may take.
+    pub connect_timeout: Duration,
+    /// The pause between attempts; the first one is shorter, and each is varied a little.
+    pub reconnect_wait: Duration,
+    /// A file of CA certificates to trust, PEM.
+    pub tls_root: Option<PathBuf>,
+    /// Client certificate and its key, PEM files.
+    pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// How long the answers to an announcement are waited for.
+    pub receipts_timeout: Duration,
+}
+
+/// Why no connection can even be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A server's address cannot be used. Credentials in it are not repeated.
+    #[error("a NATS server URL cannot be used: {0}")]
+    Address(String),
+    /// The credentials cannot be read.
+    #[error("cannot read the NATS credentials {path}: {source}")]
+    Creds {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// The client library refused the options.
+    #[error("cannot set up the NATS connection: {0}")]
+    Options(String),
+}
+
+/// How often the connection is tried. Two answers that fail to come end it.
+const PING: Duration = Duration::from_secs(5);
+/// A connection that was dead all this time would have been noticed.
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
+
+/// The connection, and whether it is still the same one.
+#[derive(Debug)]
+pub struct Connected {
+    client: Client,
+    broken: Arc<AtomicU64>,
+}
+
+impl Connected {
+    /// The client.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Changes whenever the connection breaks.
+    pub(super) fn generation(&self) -> u64 {
+        self.broken.load(Ordering::Acquire)
+    }
+}
+
+impl Connection for Connected {
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
+/// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
+pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
+    let servers = setup
+        .servers
+        .iter()
+        .map(|server| server.parse::<ServerAddr>().map_err(|error| ConnectError::Address(error.to_string())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut options = match &setup.creds {
+        Some(path) => ConnectOptions::with_credentials_file(path)
+            .await
+            .map_err(|source| ConnectError::Creds { path: path.clone(), source })?,
+        None => ConnectOptions::new(),
+    };
+    if let Some(root) = &setup.tls_root {
+        options = options.add_root_certificates(root.clone());
+    }
+    if let Some((cert, key)) = &setup.tls_client {
+        options = options.add_client_certificate(cert.clone(), key.clone());
+    }
+    let wait = setup.reconnect_wait;
+    let broken = Arc::new(AtomicU64::new(0));
+    let count = broken.clone();
+    let client = options
+        .name("nats-account-server")
+        // Else we would hear our own announcements.
+        .no_echo()
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .connection_timeout(setup.connect_timeout)
+        .subscription_capacity(1 << 16)
+        .reconnect_delay_callback(move |attempts| pause(attempts, wait))
+        .ping_interval(PING)
+        .event_callback(move |event| {
+            if matches!(event, Event::Disconnected) {
+                count.fetch_add(1, Ordering::AcqRel);
+            }
+            async move { report(&event) }
+        })
+        .connect(servers)
+        .await
+        .map_err(|error| ConnectError::Options(error.to_string()))?;
+    Ok(Arc::new(Connected { client, broken }))
+}
+
+/// Half to whole of the configured wait, so that a fleet does not come back in one moment; less at first.
+fn pause(attempts: usize, wait: Duration) -> Duration {
+    let wait = if attempts <= 1 { wait.min(Duration::from_millis(100)) } else { wait };
+    wait.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+fn report(event: &Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to NATS for account and activation notifications"),
+        Event::Disconnected => tracing::warn!("disconnected from NATS"),
+        Event::LameDuckMode => tracing::info!("the connected nats-server is about to stop"),
+        Event::ServerError(error) => tracing::warn!("NATS reports an error: {error}"),
+        Event::ClientError(error) => tracing::warn!("failed to connect to NATS, {error}"),
+        Event::SlowConsumer(subscription) => {
+            tracing::warn!(
+                "messages of NATS subscription {subscription} were dropped: they come faster than they are read"
+            );
+        }
+        Event::Closed | Event::Draining => tracing::debug!("the NATS connection is closed"),
+    }
+}

@@ -1,0 +1,14 @@
+//! The NATS edge: a connection with the credentials of a system-account user.
+//!
+//! On a primary, [`Announcer`] tells the nats-servers of every change and collects their answers. On a replica,
+//! [`hear`] applies what others tell. The server starts without NATS, tries to connect for ever, and never goes down
+//! with it.
+
+mod announce;
+mod connect;
+mod hear;
+mod receipts;
+
+pub use announce::Announcer;
+pub use connect::{ConnectError, Connected, Setup, connect};
+pub use hear::hear;

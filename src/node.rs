@@ -1,0 +1,396 @@
+//! What can be asked of this server, whichever role it has.
+//!
+//! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
+//! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::feed::{Chain, Change, Ring};
+use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use crate::primary::{Primary, Submitted};
+use crate::replica::{Replica, Slot, Unavailable};
+use crate::store::StoreError;
+use crate::store::journal::{CommitError, Stored};
+
+/// The role of this server.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// Owns the journal.
+    Primary(Arc<Primary>),
+    /// Caches what a primary owns.
+    Replica(Arc<Replica>),
+}
+
+/// A connection to NATS.
+pub trait Connection: std::fmt::Debug + Send + Sync {
+    /// Whether it is there now.
+    fn is_connected(&self) -> bool;
+}
+
+/// Tells nats-servers about an account's JWT. Only a primary does: what a replica holds may be out of date, and
+/// nats-servers apply an old JWT as readily as a new one.
+pub trait Announce: std::fmt::Debug + Send + Sync {
+    /// Asks for a claims update with what the account holds now. `false`: there is no connection to NATS, or too many
+    /// ask.
+    fn announce(&self, key: &AccountKey) -> bool;
+}
+
+/// This server, as its edges see it.
+#[derive(Debug)]
+pub struct Node {
+    role: Role,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    nats: OnceLock<Arc<dyn Connection>>,
+    announcer: OnceLock<Arc<dyn Announce>>,
+    loaded: AtomicBool,
+    draining: CancellationToken,
+}
+
+/// An account JWT to be served.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// From the journal.
+    Owned(Arc<Stored>, [u8; 16]),
+    /// From a replica's cache, with the seconds since its primary last confirmed it.
+    Cached(Arc<Slot>, u64),
+}
+
+impl Answer {
+    /// The JWT.
+    pub fn entry(&self) -> &Arc<Entry> {
+        match self {
+            Self::Owned(stored, _) => &stored.entry,
+            Self::Cached(slot, _) => slot.entry(),
+        }
+    }
+
+    /// Where the primary committed it, if that is known.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Owned(stored, session) => Some(Position { session: *session, serial: stored.serial }),
+            Self::Cached(slot, _) => slot.position(),
+        }
+    }
+
+    /// Seconds since the primary last confirmed it; `None` on the primary itself.
+    pub const fn age(&self) -> Option<u64> {
+        match self {
+            Self::Owned(..) => None,
+            Self::Cached(_, age) => Some(*age),
+        }
+    }
+}
+
+/// Why a JWT could not be looked up. Not the same as unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The journal failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The primary could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// This server is a replica; the text names its primary.
+    #[error("this server is a read-only replica; its primary is {0}")]
+    ReadOnly(String),
+    /// The gate or the journal said no.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// One line of the readiness report.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether the server can do its work as far as this goes.
+    pub ok: bool,
+    /// For people.
+    pub detail: String,
+}
+
+impl Node {
+    /// A server of the given role.
+    pub fn new(role: Role, gate: Arc<Gate>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            role,
+            gate,
+            metrics,
+            nats: OnceLock::new(),
+            announcer: OnceLock::new(),
+            loaded: AtomicBool::new(false),
+            draining: CancellationToken::new(),
+        }
+    }
+
+    /// The role.
+    pub const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// The metric handles.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The operator that is trusted now.
+    pub fn trust(&self) -> Option<Arc<Trust>> {
+        self.gate.trust()
+    }
+
+    /// Installs the connection to NATS. The first one stays.
+    pub fn set_nats(&self, connection: Arc<dyn Connection>) {
+        // Called once, at start.
+        let _ = self.nats.set(connection);
+    }
+
+    /// Installs the way to tell nats-servers. The first one stays.
+    pub fn set_announcer(&self, announcer: Arc<dyn Announce>) {
+        // Called once, at start.
+        let _ = self.announcer.set(announcer);
+    }
+
+    /// The way to tell nats-servers: on a primary, if NATS is configured.
+    pub fn announcer(&self) -> Option<&Arc<dyn Announce>> {
+        self.announcer.get()
+    }
+
+    /// A JWT that can be served without waiting for anything.
+    pub fn get_now(&self, key: &AccountKey) -> Option<Answer> {
+        match &self.role {
+            Role::Primary(primary) => primary.cached(key).map(|stored| Answer::Owned(stored, primary.session())),
+            Role::Replica(replica) => replica.cached(key).map(|slot| cached(replica, slot)),
+        }
+    }
+
+    /// The JWT of an account. `Ok(None)`: there is none.
+    pub async fn get(&self, key: &AccountKey) -> Result<Option<Answer>, LookupError> {
+        match &self.role {
+            Role::Primary(primary) => {
+                let mut found = load(primary, key).await?;
+                // While the folder is being taken in, who is asked for comes first.
+                if found.is_none() && !self.is_loaded() && primary.take_in_now(key).await? {
+                    found = load(primary, key).await?;
+                }
+                Ok(found.map(|stored| Answer::Owned(stored, primary.session())))
+            }
+            Role::Replica(replica) => Ok(replica.get(key).await?.map(|slot| cached(replica, slot))),
+        }
+    }
+
+    /// Takes in an account JWT: durable when this returns.
+    pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
+        let result = self.writable()?.submit(token, expected, via).await;
+        self.count(via, &result);
+        let submitted = result?;
+        if submitted.changed {
+            let entry = &submitted.entry;
+            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
+        }
+        Ok(submitted)
+    }
+
+    /// Takes in a delete request: durable when this returns. The flag says whether anything changed.
+    pub async fn delete(
+        &self,
+        request: &[u8],
+        expected: Option<&AccountKey>,
+        via: Via,
+    ) -> Result<(Arc<Tombstone>, bool), WriteError> {
+        let result = self.writable()?.delete(request, expected, via).await;
+        self.count(via, &result);
+        let (tombstone, changed) = result?;
+        if changed {
+            for key in tombstone.keys() {
+                tracing::info!(account = %key, via = via.label(), "deleted account {key}");
+            }
+        }
+        Ok((tombstone, changed))
+    }
+
+    fn count<T>(&self, via: Via, result: &Result<T, CommitError>) {
+        match result {
+            Ok(_) => self.metrics.accepted(via),
+            Err(CommitError::Refused(refusal)) => self.metrics.refused(via, refusal),
+            Err(CommitError::Failed(_)) => self.metrics.commit_failures.inc(),
+        }
+    }
+
+    /// The primary that takes changes here; on a replica the error that says where to send them.
+    pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
+        match &self.role {
+            Role::Primary(primary) => Ok(primary),
+            Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
+        }
+    }
+
+    /// Whether changes can be sent here.
+    pub const fn is_writable(&self) -> bool {
+        matches!(self.role, Role::Primary(_))
+    }
+
+    /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
+    pub fn refused(&self, via: Via, key: &AccountKey, refusal: &Refusal) {
+        self.metrics.refused(via, refusal);
+        if refusal.is_conflict() {
+            // What comes late or twice is no attack.
+            tracing::debug!(account = %key, via = via.label(), "JWT for {key} is not taken: {refusal}");
+        } else {
+            tracing::warn!(account = %key, via = via.label(), "JWT for {key} is refused: {refusal}");
+        }
+    }
+
+    /// The order of changes that others can follow; `None` on a server that has none to offer.
+    pub fn ring(&self) -> Option<&Arc<Ring>> {
+        match &self.role {
+            Role::Primary(primary) => Some(primary.ring()),
+            Role::Replica(_) => None,
+        }
+    }
+
+    /// Changes after a serial, in order. Blocks for a query if they are not in memory.
+    pub fn changes_after(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        self.primary()?.journal().changes_after(serial, limit)
+    }
+
+    /// The chain value after a change; `None` if there is no such change. Blocks for a query.
+    pub fn chain_at(&self, serial: u64) -> Result<Option<Chain>, StoreError> {
+        self.primary()?.journal().chain_at(serial)
+    }
+
+    fn primary(&self) -> Result<&Arc<Primary>, StoreError> {
+        match &self.role {
+            Role::Primary(primary) => Ok(primary),
+            Role::Replica(_) => Err(StoreError::Closed),
+        }
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// Says that what was there at start is loaded.
+    pub fn set_loaded(&self) {
+        self.loaded.store(true, Ordering::Release);
+    }
+
+    /// Says that the process is about to end: not ready any more, and long answers end now.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Cancelled when the process is about to end.
+    pub const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// Whether the server can do its work, and why not. Losing NATS or the primary does not end that: what is here is
+    /// served.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![Check {
+            name: "process",
+            ok: !self.draining.is_cancelled(),
+            detail: if self.draining.is_cancelled() { "is stopping".into() } else { "is running".into() },
+        }];
+        match &self.role {
+            Role::Primary(primary) => {
+                let loaded = self.is_loaded();
+                let head = primary.journal().head();
+                checks.push(Check {
+                    name: "store",
+                    ok: loaded && primary.journal().is_open(),
+                    detail: if !primary.journal().is_open() {
+                        "the journal's writer has ended: nothing can be pushed; restart this server".into()
+                    } else if loaded {
+                        format!(
+                            "{} accounts at serial {} of session {}",
+                            primary.journal().count(),
+                            head.serial,
+                            head.session
+                        )
+                    } else {
+                        format!("taking in the folder, {} accounts so far", primary.journal().count())
+                    },
+                });
+            }
+            Role::Replica(replica) => {
+                let (entries, bytes) = replica.size();
+                let met = replica.was_reached();
+                checks.push(Check {
+                    name: "primary",
+                    ok: met,
+                    detail: if replica.is_following() {
+                        format!("following {} at serial {}", replica.primary(), replica.serial())
+                    } else if let Some(silence) = replica.silence() {
+                        format!("{} was last heard {} s ago", replica.primary(), silence / 1000)
+                    } else if met {
+                        format!("{} answers, but no change feed is followed", replica.primary())
+                    } else {
+                        format!("{} was not reached yet", replica.primary())
+                    },
+                });
+                checks.push(Check { name: "cache", ok: true, detail: format!("{entries} JWTs, {bytes} bytes") });
+            }
+        }
+        checks.push(Check {
+            name: "operator",
+            ok: true,
+            detail: self.trust().map_or_else(
+                || "none configured: nothing can be pushed".into(),
+                |trust| format!("{} ({})", trust.identity(), trust.name()),
+            ),
+        });
+        let nats = match self.nats.get() {
+            None => "not configured",
+            Some(nats) if nats.is_connected() => "connected",
+            Some(_) => "not connected; trying again",
+        };
+        checks.push(Check { name: "nats", ok: true, detail: nats.into() });
+        checks
+    }
+
+    /// Brings the gauges up to date, before they are scraped.
+    pub fn measure(&self) {
+        match &self.role {
+            Role::Primary(primary) => {
+                self.metrics.accounts.set(gauge(primary.journal().count()));
+                self.metrics.serial.set(gauge(primary.journal().head().serial));
+            }
+            Role::Replica(replica) => {
+                let (entries, bytes) = replica.size();
+                self.metrics.replica_cache_entries.set(gauge(entries));
+                self.metrics.replica_cache_bytes.set(gauge(bytes));
+                self.metrics.serial.set(gauge(replica.serial()));
+                let heard = replica.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000);
+                self.metrics.replica_heard.set(heard);
+            }
+        }
+        self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
+    }
+}
+
+async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+    let (primary, key) = (primary.clone(), *key);
+    tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
+}
+
+fn cached(replica: &Replica, slot: Arc<Slot>) -> Answer {
+    let age = replica.age(&slot);
+    Answer::Cached(slot, age)
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
