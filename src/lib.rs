@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
@@ -17,4 +18,5 @@ pub mod nats;
 pub mod node;
 pub mod primary;
 pub mod replica;
+pub mod server;
 pub mod store;

@@ -172,7 +172,11 @@ fn values_are_taken_in_every_form() {
         replica { cache_bytes: \"512KB\", mode: Cache, writes: refuse }
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
-    assert_eq!(warnings, Vec::<String>::new());
+    // Nothing is misread; what this version does not use yet is said.
+    for key in ["http.write_timeout", "nats.sync_interval", "store.shard", "of the primaries only the first"] {
+        assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
+    }
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
     assert_eq!(settings.primary, ["http://a:1", "https://b"]);
     assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
     assert_eq!(settings.http.port, 80);
@@ -235,6 +239,10 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
         ("http { port: 65536 }", "nas.conf:1: http.port is 65536, but a whole number from 0 to 65535 is expected"),
         ("http { port: -1 }", "nas.conf:1: http.port is -1, but a whole number from 0 to 65535 is expected"),
         ("http { port: 1.5 }", "nas.conf:1: http.port is 1.5, but a whole number from 0 to 65535 is expected"),
+        (
+            "http { host: localhost:9090 }",
+            r#"nas.conf:1: http.host is "localhost:9090", but a host name or an address, without port, is expected"#,
+        ),
         ("http: 5", "nas.conf:1: http is 5, but a section, { … }, is expected"),
         (
             "operator { x: 1 }",
@@ -299,6 +307,26 @@ fn what_cannot_be_done_yet_does_not_start() {
     }
     assert!(conf("store { readonly: false }").is_ok());
     assert!(matches!(conf("nats { tls { cert: a } }"), Err(ConfigError::Conflict(_))));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_value_panics(value in proptest::prop_oneof!["[0-9]{0,25}(ms|s|m|h|d|kb|MiB|eib)?", "https?://.{0,9}", ".*"]) {
+        for variable in [
+            "NAS_OPERATOR", "NAS_SYSTEM_ACCOUNT", "NAS_PRIMARY", "NAS_HTTP__HOST", "NAS_HTTP__PORT", "NAS_HTTP__READTIMEOUT",
+            "NAS_HTTP__READ_TIMEOUT", "NAS_STORE__CACHE_BYTES", "NAS_STORE__SHARD", "NAS_NATS__SERVERS", "NAS_LOG__LEVEL",
+        ] {
+            let result = Settings::load_with(Overrides::default(), [(variable.to_owned(), value.clone())]);
+            if let Err(error) = result {
+                assert!(matches!(error, ConfigError::Value { .. }), "{variable}={value:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_variable_panics(name in "NAS_[A-Z_.\\[\\]é]*", value in "[a-z0-9]*") {
+        let _ = Settings::load_with(Overrides::default(), [(name, value)]);
+    }
 }
 
 #[test]

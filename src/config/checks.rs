@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use super::settings::{ReplicaMode, ReplicaWrites, Settings, Tls};
+use super::urls;
 
 /// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
 pub(super) fn check(
@@ -10,6 +11,7 @@ pub(super) fn check(
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     unsupported(settings, origin)?;
+    without_effect(settings, warnings);
     let Tls { cert, key, .. } = &settings.nats.tls;
     if cert.is_some() != key.is_some() {
         return Err(ConfigError::Conflict("nats.tls.cert and nats.tls.key are needed together".to_owned()));
@@ -38,6 +40,28 @@ fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(
     match rules.into_iter().find(|(set, ..)| *set) {
         Some((_, key, advice)) => Err(ConfigError::Unsupported { key, origin: origin(key), advice }),
         None => Ok(()),
+    }
+}
+
+/// Settings that are known, but change nothing in this version. Each line goes when its feature comes.
+fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
+    let default = Settings::default();
+    let lines = [
+        (settings.http.write_timeout != default.http.write_timeout, "http.write_timeout"),
+        (settings.nats.sync_interval != default.nats.sync_interval, "nats.sync_interval"),
+        (settings.store.shard, "store.shard"),
+    ];
+    for (_, key) in lines.into_iter().filter(|(set, _)| *set) {
+        warnings.push(format!("{key} has no effect in this version"));
+    }
+    if let [first, _, ..] = &settings.primary[..] {
+        warnings.push(format!(
+            "of the primaries only the first is used in this version: {}",
+            urls::without_password(first)
+        ));
+    }
+    if settings.is_replica() && settings.store.dir.is_some() {
+        warnings.push("store.dir has no effect on a replica in this version: its cache is in memory".to_owned());
     }
 }
 

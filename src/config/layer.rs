@@ -136,6 +136,8 @@ fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<Given>) {
 fn unknown(given: &Given) -> String {
     let suggestion = suggest(&given.path);
     if let Some(variable) = given.origin().strip_prefix(environment::ORIGIN) {
+        // A section is no variable.
+        let suggestion = suggestion.filter(|name| !matches!(schema::meaning(name), Meaning::Section));
         let hint = suggestion.map(|name| format!("; did you mean {}?", environment::variable(name)));
         return format!("unknown environment variable {variable}{}", hint.unwrap_or_default());
     }

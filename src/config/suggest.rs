@@ -12,7 +12,7 @@ pub(super) fn suggest(path: &str) -> Option<&'static str> {
     let sections = schema::KEYS.iter().filter_map(|key| key.path.rsplit_once('.')).map(|(section, _)| section);
     let (distance, nearest) =
         schema::names().chain(sections).map(|name| (damerau_levenshtein(name, path), name)).min()?;
-    let near = distance <= (path.chars().count() / 4).max(2) && distance < path.chars().count();
+    let near = distance <= (path.chars().count() / 4).max(1) && distance < path.chars().count();
     if near && (distance <= 2 || misplaced.is_none()) { Some(nearest) } else { misplaced }
 }
 
@@ -33,6 +33,7 @@ mod tests {
             ("usercredentials", Some("nats.usercredentials")),
             ("jetstream", None),
             ("x", None),
+            ("foo", None),
             ("", None),
         ];
         for (path, wanted) in table {

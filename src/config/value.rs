@@ -26,10 +26,10 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         },
         Kind::Host => match text(given, "a host name or an address")?.trim() {
             "" => Ok(Some("0.0.0.0".into())),
-            host if host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') => {
-                Err("a host name or an address without port".to_owned())
-            }
-            host => Ok(Some(host.trim_start_matches('[').trim_end_matches(']').into())),
+            host => match listen_host(host) {
+                Some(host) => Ok(Some(host.into())),
+                None => Err("a host name or an address, without port,".to_owned()),
+            },
         },
         Kind::Bool => boolean(given).map(|value| Some(value.into())),
         Kind::Int { min, max } => match whole(given) {
@@ -64,6 +64,15 @@ fn text<'a>(value: &'a ValueKind, expected: &str) -> Result<&'a str, String> {
         ValueKind::String(text) => Ok(text),
         _ => Err(format!("{expected} (in quotes, if it looks like something else)")),
     }
+}
+
+/// A host without the brackets of IPv6. A colon elsewhere means that somebody wrote the port as well.
+fn listen_host(text: &str) -> Option<&str> {
+    let host = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
+    let ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok();
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/[]:".contains(c);
+    (ipv6 || !host.contains(odd)).then_some(host)
 }
 
 fn boolean(value: &ValueKind) -> Result<bool, String> {

@@ -1,0 +1,223 @@
+//! The command line.
+//!
+//! The first servers were written in Go, whose flags take one dash or two, whose values follow as the next argument or
+//! after `=`, and whose booleans take `=false`. Command lines of that time are in unit files and charts, so they keep
+//! working: `go_style` rewrites them to what clap reads.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::check::CheckArgs;
+use crate::commands::demo::DemoArgs;
+use crate::config::Overrides;
+
+mod go_style;
+mod hostport;
+
+/// A command line that was understood.
+#[derive(Clone, Debug, Default)]
+pub struct Cli {
+    /// What it says about settings.
+    pub overrides: Overrides,
+    /// What to do; `None` is to serve.
+    pub command: Option<Command>,
+    /// Whether to log the settings at start (`-dump`).
+    pub dump: bool,
+}
+
+/// What to do other than to serve.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Judge JWTs as the server would, without a server
+    Check(CheckArgs),
+    /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
+    Demo(DemoArgs),
+}
+
+/// Why nothing is to be run: help was asked for, or the command line is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The status of the process: 0 after help or version, 1 a start error, 2 a wrong command line.
+    pub code: u8,
+    /// What to print, with its line end.
+    pub text: String,
+    /// Whether it goes to standard error.
+    pub to_stderr: bool,
+}
+
+impl Exit {
+    fn error(code: u8, text: impl std::fmt::Display) -> Self {
+        Self { code, text: format!("{text}\n"), to_stderr: true }
+    }
+
+    /// Prints the text where it belongs, and gives the status.
+    pub fn print(&self) -> ExitCode {
+        // Nobody to tell, if the output is closed.
+        let _ = if self.to_stderr {
+            std::io::stderr().write_all(self.text.as_bytes())
+        } else {
+            std::io::stdout().write_all(self.text.as_bytes())
+        };
+        ExitCode::from(self.code)
+    }
+}
+
+/// Reads a command line, the name of the program first.
+pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Exit> {
+    let args = go_style::rewrite(args.into_iter().map(Into::into)).map_err(|text| Exit::error(2, text))?;
+    let matches = Flags::command().try_get_matches_from(args).and_then(|found| Flags::from_arg_matches(&found));
+    let flags = matches.map_err(|error| Exit {
+        code: if error.use_stderr() { 2 } else { 0 },
+        text: error.to_string(),
+        to_stderr: error.use_stderr(),
+    })?;
+    flags.into_cli(home())
+}
+
+impl AsRef<Overrides> for Cli {
+    fn as_ref(&self) -> &Overrides {
+        &self.overrides
+    }
+}
+
+const ABOUT: &str = "Hosts NATS account JWTs for nats-servers in operator mode";
+
+const AFTER_HELP: &str = "\
+Flags may be written with one dash or two, and their values after a blank or a `=`.
+A flag beats the environment, which beats the file. Every key of the file is also an
+environment variable: http.port is NAS_HTTP__PORT, operator is NAS_OPERATOR.
+
+Examples:
+  See what it does:
+    nats-account-server demo
+
+  Serve a folder, trusting one operator:
+    nats-account-server -dir /var/lib/nas -operator operator.jwt -hp 0.0.0.0:9090
+
+  The same, and tell the nats-servers of every change:
+    nats-account-server -dir /var/lib/nas -operator operator.jwt \\
+        -nats nats://n1:4222,nats://n2:4222 -creds sys.creds
+
+  A replica:
+    nats-account-server -operator operator.jwt -primary https://accounts.example.com
+
+  Judge a token without a server:
+    nats-account-server check account.jwt";
+
+/// The flags as clap knows them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nats-account-server",
+    version,
+    about = ABOUT,
+    after_help = AFTER_HELP,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+struct Flags {
+    /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    config: Option<String>,
+    /// Folder of tokens; without one everything is in memory
+    #[arg(long, value_name = "DIR")]
+    dir: Option<String>,
+    /// The operator: a file with its JWT, or the JWT itself
+    #[arg(long, value_name = "FILE|JWT")]
+    operator: Option<String>,
+    /// NATS servers, separated by commas
+    #[arg(long, value_name = "URLS")]
+    nats: Option<String>,
+    /// Credentials file of a system-account user
+    #[arg(long, value_name = "FILE")]
+    creds: Option<String>,
+    /// Be a replica of the server at this URL
+    #[arg(long, value_name = "URL")]
+    primary: Option<String>,
+    /// Address to listen on; without a host, every interface
+    #[arg(long = "hp", value_name = "HOST:PORT")]
+    host_port: Option<String>,
+    /// Only read the folder (not supported yet)
+    #[arg(long = "ro")]
+    read_only: bool,
+    /// Serve the operator folder of nsc (not supported yet)
+    #[arg(long, value_name = "PATH")]
+    nsc: Option<String>,
+    /// Log requests
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// Log everything
+    #[arg(short = 'V', long)]
+    trace: bool,
+    /// The same as -D and -V together
+    #[arg(long = "DV")]
+    debug_and_trace: bool,
+    /// Log the settings in effect at start
+    #[arg(long)]
+    dump: bool,
+    /// Print the version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+impl Flags {
+    fn into_cli(self, home: Option<PathBuf>) -> Result<Cli, Exit> {
+        let expand = |path: &str| expand_home(path, home.as_deref());
+        let mut overrides = Overrides::new(self.config.as_deref().map(expand));
+        let mut set = |path: &str, value: &str, flag: &str| overrides.set(path, value, flag);
+
+        for (path, value, flag) in
+            [("store.dir", &self.dir, "-dir"), ("store.nsc", &self.nsc, "-nsc"), ("nats.creds", &self.creds, "-creds")]
+        {
+            if let Some(value) = value {
+                set(path, &expand(value).to_string_lossy(), flag);
+            }
+        }
+        for (path, value, flag) in [
+            ("operator", &self.operator, "-operator"),
+            ("nats.servers", &self.nats, "-nats"),
+            ("primary", &self.primary, "-primary"),
+        ] {
+            if let Some(value) = value {
+                set(path, value, flag);
+            }
+        }
+        if let Some(text) = &self.host_port {
+            let (host, port) = hostport::split(text)
+                .map_err(|problem| Exit::error(1, format!("error parsing hostport: {problem}")))?;
+            set("http.host", host, "-hp");
+            set("http.port", port, "-hp");
+        }
+        if self.read_only {
+            set("store.readonly", "true", "-ro");
+        }
+        if self.trace || self.debug_and_trace {
+            set("log.level", "trace", if self.trace { "-V" } else { "-DV" });
+        } else if self.debug {
+            set("log.level", "debug", "-D");
+        }
+        Ok(Cli { overrides, command: self.command, dump: self.dump })
+    }
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
+/// A shell expands `~` only at the start of a word, so not in `-dir=~/x`.
+fn expand_home(path: &str, home: Option<&std::path::Path>) -> PathBuf {
+    match (home, path.strip_prefix('~')) {
+        (Some(home), Some("")) => home.to_owned(),
+        (Some(home), Some(rest)) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(path),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Ports on the loopback interface.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::DemoArgs;
+use super::error::DemoError;
+
+/// The ports of one demo.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) primary: u16,
+    pub(super) replica: u16,
+    pub(super) nats: u16,
+    pub(super) monitor: u16,
+}
+
+impl Ports {
+    /// The ports that were asked for, and free ones for the rest.
+    pub(super) fn choose(args: &DemoArgs) -> Result<Self, DemoError> {
+        // All are held until all are chosen, so that no two are the same.
+        let mut held = Vec::new();
+        let mut choose = |name: &str, asked: u16| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, asked))
+                .map_err(|error| DemoError::new(format!("cannot use port {asked} for the {name}: {error}")))?;
+            let port = listener
+                .local_addr()
+                .map_err(|error| DemoError::new(format!("cannot choose a port for the {name}: {error}")))?
+                .port();
+            held.push(listener);
+            Ok(port)
+        };
+        Ok(Self {
+            primary: choose("primary", args.primary_port)?,
+            replica: choose("replica", args.replica_port)?,
+            nats: choose("nats-server", args.nats_port)?,
+            monitor: choose("nats-server's monitoring", args.monitor_port)?,
+        })
+    }
+
+    /// The primary's base URL.
+    pub(super) fn primary_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.primary)
+    }
+
+    /// The replica's base URL.
+    pub(super) fn replica_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.replica)
+    }
+
+    /// The nats-server's URL for clients.
+    pub(super) fn nats_url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.nats)
+    }
+
+    /// The nats-server's base URL for monitoring.
+    pub(super) fn monitor_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.monitor)
+    }
+}

@@ -1,0 +1,38 @@
+//! Serving: no command on the command line.
+
+use std::process::ExitCode;
+
+use super::{failed, runtime};
+use crate::cli::Cli;
+use crate::config::Settings;
+use crate::{logging, server};
+
+/// Loads the settings, starts logging and serves until a signal. 0 after that, 1 if it could not start.
+pub(super) fn run(cli: &Cli) -> ExitCode {
+    let (settings, warnings) = match Settings::load(cli) {
+        Ok(loaded) => loaded,
+        Err(error) => return failed(&format!("cannot use the settings: {error}")),
+    };
+    // Kept until the end: it is the handle on the logging of the whole process.
+    let _logging = match logging::init(&settings.log) {
+        Ok(logging) => logging,
+        Err(error) => return failed(&format!("cannot start logging: {error}")),
+    };
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    if cli.dump {
+        tracing::info!("settings: {}", settings.dump());
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(server::run(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
