@@ -1,0 +1,125 @@
+//! `GET /jwt/v1/changes`: the change feed.
+
+use std::time::{Duration, Instant};
+
+use crate::support::feed::{Events, history, page};
+use crate::support::{Account, Operator, Server, now};
+
+/// The query that names a position.
+fn at(session: &str, serial: u64, chain: &str) -> String {
+    format!("?session={session}&after={serial}&chain={chain}")
+}
+
+#[tokio::test]
+async fn the_history_is_a_chain_of_every_change_with_its_proof() {
+    let operator = Operator::new();
+    let server = Server::primary(&operator).await;
+    let accounts = [Account::new(), Account::new()];
+    let mut pushed = Vec::new();
+    for age in [30, 20] {
+        for account in &accounts {
+            let jwt = operator.account(account, age);
+            server.http.post(&account.path(), jwt.clone()).await.expect(200);
+            pushed.push(jwt);
+        }
+    }
+    let request = operator.delete_request(&[&accounts[0], &accounts[1]], 10);
+    server.http.delete(&accounts[0].path(), request.clone()).await.expect(200);
+    let history = history(&server.http).await;
+    assert_eq!((history.serial, history.head, history.session.len()), (5, 5, 32));
+    for (change, jwt) in history.changes.iter().zip(&pushed) {
+        assert_eq!((&*change.op, change.jwt.as_ref()), ("put", Some(jwt)));
+        assert!(i64::abs(change.at / 1000 - now()) < 60);
+    }
+    assert_eq!(history.changes[4].request, Some(request));
+    assert_eq!(history.changes[4].keys, accounts.map(|account| account.key()));
+}
+
+#[tokio::test]
+async fn a_long_poll_is_answered_the_moment_something_changes() {
+    let operator = Operator::new();
+    let (server, account) = (Server::primary(&operator).await, Account::new());
+    let http = server.http.clone();
+    let polling = tokio::spawn(async move { (page(&http, "?after=0&wait=25s").await, Instant::now()) });
+    let idle = page(&server.http, "?after=0&wait=300ms").await;
+    assert!(idle.changes.is_empty() && !polling.is_finished());
+    let jwt = operator.account(&account, 10);
+    server.http.post(&account.path(), jwt.clone()).await.expect(200);
+    let pushed = Instant::now();
+    let (page, woken) = polling.await.unwrap();
+    assert_eq!(page.changes.len(), 1);
+    assert_eq!(page.changes[0].jwt, Some(jwt));
+    // Far below every timer in the server.
+    assert!(woken.saturating_duration_since(pushed) < Duration::from_millis(500), "{:?}", woken - pushed);
+}
+
+#[tokio::test]
+async fn who_stands_on_another_history_is_told_where_this_one_is() {
+    let operator = Operator::new();
+    let (server, account) = (Server::primary(&operator).await, Account::new());
+    server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    let head = page(&server.http, "").await;
+    assert_eq!((head.serial, head.changes.len()), (1, 0), "without a position the answer begins at the head");
+    let (session, chain) = (&*head.session, &*head.chain);
+    server.http.get(&format!("/jwt/v1/changes{}", at(session, 1, chain))).await.expect(200);
+    let (other_session, other_chain) = ("0".repeat(32), "0".repeat(64));
+    for elsewhere in [
+        at(&other_session, 1, chain),
+        at(session, 1, &other_chain),
+        at(session, 0, chain),
+        at(session, 2, chain),
+        format!("?after={}", u64::MAX),
+        format!("?after={}", i64::MAX),
+        format!("?session={other_session}"),
+    ] {
+        let reply = server.http.get(&format!("/jwt/v1/changes{elsewhere}")).await;
+        assert_eq!(reply.status, 410, "{elsewhere}: {}", reply.body);
+        let gone = reply.json();
+        assert_eq!(
+            (gone["session"].as_str(), gone["serial"].as_u64(), gone["chain"].as_str()),
+            (Some(session), Some(1), Some(chain))
+        );
+    }
+    for nonsense in ["?after=x", "?session=1", "?chain=zz", "?wait=long", "?after=-1"] {
+        server.http.get(&format!("/jwt/v1/changes{nonsense}")).await.expect(400);
+    }
+}
+
+#[tokio::test]
+async fn an_event_stream_greets_and_lives_and_brings_what_changes() {
+    let operator = Operator::new();
+    let (server, account) = (Server::primary(&operator).await, Account::new());
+    let mut events = Events::open(&server.http, "").await;
+    let (kind, hello) = events.next().await.unwrap();
+    assert_eq!((&*kind, hello["serial"].as_u64(), hello["head"].as_u64()), ("hello", Some(0), Some(0)));
+    let opened = Instant::now();
+    let (kind, _) = events.next().await.unwrap();
+    assert_eq!(kind, "heartbeat");
+    assert!(opened.elapsed() < Duration::from_secs(4), "a heartbeat comes every 2 seconds");
+    let jwt = operator.account(&account, 10);
+    server.http.post(&account.path(), jwt.clone()).await.expect(200);
+    let change = events.next_change().await;
+    assert_eq!((change["serial"].as_u64(), change["jwt"].as_str()), (Some(1), Some(&*jwt)));
+    assert_eq!(server.http.metric("feed_followers", "").await, 1.0);
+    // Who comes later and says where he stands gets what he lacks.
+    let mut late = Events::open(&server.http, "?after=0").await;
+    assert_eq!(late.next_change().await["jwt"].as_str(), Some(&*jwt));
+}
+
+#[tokio::test]
+async fn a_long_history_comes_in_pages() {
+    let operator = Operator::new();
+    let server = Server::primary(&operator).await;
+    let pushes = (0..1_100).map(|_| {
+        let (http, account) = (server.http.clone(), Account::new());
+        let jwt = operator.account(&account, 10);
+        async move { http.post(&account.path(), jwt).await.expect(200) }
+    });
+    futures_util::StreamExt::for_each_concurrent(futures_util::stream::iter(pushes), 64, |push| async {
+        push.await;
+    })
+    .await;
+    let first = page(&server.http, "?after=0").await;
+    assert!(first.changes.len() < 1_100 && first.head == 1_100, "{}", first.changes.len());
+    assert_eq!(history(&server.http).await.changes.len(), 1_100);
+}

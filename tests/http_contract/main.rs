@@ -1,0 +1,13 @@
+//! What the program promises over HTTP, asked of the real program.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod deletes;
+mod errors;
+mod operators;
+mod pushes;
+mod reads;
+mod routes;

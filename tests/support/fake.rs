@@ -1,0 +1,116 @@
+//! A primary of the tests' own, which answers as it is told: wrongly, slowly, or as servers of old did.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// An answer to one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    body: String,
+    delay: Duration,
+    /// Send the body, but do not end the answer.
+    open: bool,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl Into<String>) -> Self {
+        Self { status, body: body.into(), delay: Duration::ZERO, open: false }
+    }
+
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// An event stream that begins with this text and stays open.
+    pub(crate) fn stream(text: impl Into<String>) -> Self {
+        Self { open: true, ..Self::new(200, text) }
+    }
+}
+
+type Script = dyn Fn(&str) -> Answer + Send + Sync;
+
+/// The server. Every request has a connection of its own.
+pub(crate) struct FakePrimary {
+    pub(crate) url: String,
+    script: Arc<Mutex<Arc<Script>>>,
+    requests: Arc<AtomicUsize>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl FakePrimary {
+    /// Answers by `script`, which is given the path and query.
+    pub(crate) async fn new(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let accepting = tokio::spawn(accept(listener, script.clone(), requests.clone()));
+        Self { url, script, requests, accepting }
+    }
+
+    /// Without a change feed: answers every account's GET with `answer`.
+    pub(crate) async fn without_feed(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::new(accounts_only(answer)).await
+    }
+
+    /// Changes what is answered from now on.
+    pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
+    }
+
+    /// How many requests for accounts have come.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FakePrimary {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn accounts_only(answer: impl Fn(&str) -> Answer) -> impl Fn(&str) -> Answer {
+    move |path| match path.strip_prefix("/jwt/v1/accounts/") {
+        Some(key) => answer(key),
+        None => Answer::new(404, "404 page not found\n"),
+    }
+}
+
+async fn accept(listener: TcpListener, script: Arc<Mutex<Arc<Script>>>, requests: Arc<AtomicUsize>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (script, requests) = (script.clone(), requests.clone());
+        tokio::spawn(async move { serve(stream, &script, &requests).await });
+    }
+}
+
+async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &AtomicUsize) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    if path.starts_with("/jwt/v1/accounts/") {
+        requests.fetch_add(1, Ordering::SeqCst);
+    }
+    let script = script.lock().unwrap().clone();
+    let Answer { status, body, delay, open } = script(path);
+    tokio::time::sleep(delay).await;
+    let length = if open { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let answer = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n{length}\r\n{body}");
+    // Who asked may have gone.
+    let _ = stream.write_all(answer.as_bytes()).await;
+    if open {
+        // Until the other side goes.
+        let _ = stream.read_u8().await;
+    }
+}

@@ -1,0 +1,189 @@
+//! Operators, accounts, users, and what they sign.
+
+use nats_account_server::jwt::encode::sign;
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+
+use super::now;
+
+/// An operator with one signing key.
+pub(crate) struct Operator {
+    identity: KeyPair,
+    signing: KeyPair,
+    system: Account,
+    strict: bool,
+    jwt: String,
+}
+
+impl Operator {
+    pub(crate) fn new() -> Self {
+        Self::of(false)
+    }
+
+    /// One that demands its signing keys to be used.
+    pub(crate) fn strict() -> Self {
+        Self::of(true)
+    }
+
+    fn of(strict: bool) -> Self {
+        let (identity, signing, system) = (KeyPair::new_operator(), KeyPair::new_operator(), Account::named("SYS"));
+        let claims = json!({
+            "sub": identity.public_key(), "name": "Tests", "iat": now() - 100_000,
+            "nats": {
+                "type": "operator", "version": 2,
+                "signing_keys": [signing.public_key()],
+                "strict_signing_key_usage": strict,
+                "system_account": system.key(),
+            }
+        });
+        let jwt = sign(&claims, &identity).unwrap();
+        Self { identity, signing, system, strict, jwt }
+    }
+
+    /// The operator JWT.
+    pub(crate) fn jwt(&self) -> String {
+        self.jwt.clone()
+    }
+
+    pub(crate) fn key(&self) -> String {
+        self.identity.public_key()
+    }
+
+    pub(crate) fn system(&self) -> &Account {
+        &self.system
+    }
+
+    /// The key that accounts are signed with unless a test says otherwise.
+    fn signer(&self) -> &KeyPair {
+        if self.strict { &self.signing } else { &self.identity }
+    }
+
+    /// Signs an account's claims as they stand.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        sign(claims, self.signer()).unwrap()
+    }
+
+    /// Signs with the signing key.
+    pub(crate) fn sign_by_signing_key(&self, claims: &Value) -> String {
+        sign(claims, &self.signing).unwrap()
+    }
+
+    /// Signs with the identity key, also where that is not allowed.
+    pub(crate) fn sign_by_identity_key(&self, claims: &Value) -> String {
+        sign(claims, &self.identity).unwrap()
+    }
+
+    /// A plain JWT of an account, issued `age` seconds ago.
+    pub(crate) fn account(&self, account: &Account, age: i64) -> String {
+        self.sign(&account.claims(now() - age))
+    }
+
+    /// An operator-signed request to delete accounts, issued `age` seconds ago.
+    pub(crate) fn delete_request(&self, accounts: &[&Account], age: i64) -> String {
+        let keys: Vec<String> = accounts.iter().map(|account| account.key()).collect();
+        let claims = json!({
+            "sub": self.signer().public_key(), "iat": now() - age,
+            "nats": { "accounts": keys, "type": "generic", "version": 2 }
+        });
+        self.sign(&claims)
+    }
+}
+
+/// An account and its private key, as only its owner has it.
+pub(crate) struct Account {
+    pair: KeyPair,
+    name: String,
+}
+
+impl Account {
+    pub(crate) fn new() -> Self {
+        Self::named("A")
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
+        Self { pair: KeyPair::new_account(), name: name.to_owned() }
+    }
+
+    /// The public key.
+    pub(crate) fn key(&self) -> String {
+        self.pair.public_key()
+    }
+
+    /// The path of its JWT.
+    pub(crate) fn path(&self) -> String {
+        format!("/jwt/v1/accounts/{}", self.key())
+    }
+
+    /// Claims without limits, issued at `iat`.
+    pub(crate) fn claims(&self, iat: i64) -> Value {
+        json!({
+            "sub": self.key(), "name": self.name, "iat": iat,
+            "nats": {
+                "type": "account", "version": 2,
+                "limits": {
+                    "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+                    "conn": -1, "leaf": -1
+                },
+                "default_permissions": { "pub": {}, "sub": {} }
+            }
+        })
+    }
+
+    /// Claims that allow so many connections.
+    pub(crate) fn with_connections(&self, iat: i64, connections: i64) -> Value {
+        let mut claims = self.claims(iat);
+        claims["nats"]["limits"]["conn"] = connections.into();
+        claims
+    }
+
+    /// Claims that revoke what `user` was issued up to now.
+    pub(crate) fn with_revocation(&self, iat: i64, user: &User) -> Value {
+        let mut claims = self.claims(iat);
+        claims["nats"]["revocations"] = json!({ user.key(): now() });
+        claims
+    }
+
+    /// Claims with text of about so many bytes in them.
+    pub(crate) fn with_bulk(&self, iat: i64, bytes: usize) -> Value {
+        let mut claims = self.claims(iat);
+        claims["nats"]["tags"] = json!(["x".repeat(bytes)]);
+        claims
+    }
+
+    /// Signs claims with the account's own key.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        sign(claims, &self.pair).unwrap()
+    }
+
+    /// A new user of this account.
+    pub(crate) fn user(&self) -> User {
+        let pair = KeyPair::new_user();
+        let claims = json!({
+            "sub": pair.public_key(), "name": "user", "iat": now() - 60,
+            "nats": { "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 }
+        });
+        User { jwt: self.sign(&claims), pair }
+    }
+}
+
+/// A user with the JWT that its account signed.
+pub(crate) struct User {
+    pair: KeyPair,
+    pub(crate) jwt: String,
+}
+
+impl User {
+    pub(crate) fn key(&self) -> String {
+        self.pair.public_key()
+    }
+
+    /// The content of a `.creds` file.
+    pub(crate) fn creds(&self) -> String {
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+            self.jwt,
+            self.pair.seed().unwrap()
+        )
+    }
+}

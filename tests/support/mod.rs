@@ -1,0 +1,52 @@
+//! What the tests at the edges share: tokens to push, the real program, real nats-servers, and a network that can fail.
+//!
+//! Nothing here waits for a fixed time in the hope that something has happened; [`until`] waits for a condition, with a
+//! deadline.
+// Each test binary uses its own part of this.
+#![allow(dead_code, unused_imports)]
+// Shown by the test harness when a test fails.
+#![allow(clippy::print_stdout)]
+
+pub(crate) mod fake;
+pub(crate) mod feed;
+pub(crate) mod http;
+pub(crate) mod mint;
+pub(crate) mod nats_server;
+pub(crate) mod proxy;
+pub(crate) mod server;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub(crate) use fake::{Answer, FakePrimary};
+pub(crate) use http::{Http, Reply};
+pub(crate) use mint::{Account, Operator};
+pub(crate) use nats_server::NatsServer;
+pub(crate) use proxy::Proxy;
+pub(crate) use server::{Launch, Server};
+
+/// How long a condition may take to come true, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds, and fails the test with `what` if it does not.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for something that should come soon, and fails the test with `what` if it does not.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let Ok(value) = tokio::time::timeout(PATIENCE, future).await else {
+        panic!("waited {PATIENCE:?} in vain for {what}")
+    };
+    value
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}

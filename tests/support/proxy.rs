@@ -1,0 +1,117 @@
+//! A TCP proxy between two processes: a network that can go silent, be cut, or lead elsewhere.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does with what passes through it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Forward,
+    /// Connections stay, and come, but nothing gets through.
+    Silent,
+    /// Connections are closed, those that are there and those that come.
+    Cut,
+}
+
+/// The mode, and a number that moves when the connections that are there shall end.
+type State = (Mode, u64);
+
+/// The proxy. Its address stays the same whatever happens behind it.
+pub(crate) struct Proxy {
+    address: String,
+    target: Arc<Mutex<String>>,
+    mode: watch::Sender<State>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Forwards to `target`, a host and port.
+    pub(crate) async fn to(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let target = Arc::new(Mutex::new(target.to_owned()));
+        let mode = watch::Sender::new((Mode::Forward, 0));
+        let accepting = tokio::spawn(accept(listener, target.clone(), mode.subscribe()));
+        Self { address, target, mode, accepting }
+    }
+
+    /// One that leads nowhere yet.
+    pub(crate) async fn to_nowhere() -> Self {
+        let proxy = Self::to("127.0.0.1:1").await;
+        proxy.cut();
+        proxy
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Forwards, from now on to `target`. What is connected elsewhere is cut off.
+    pub(crate) fn lead_to(&self, target: &str) {
+        target.clone_into(&mut self.target.lock().unwrap());
+        self.mode.send_modify(|(mode, age)| (*mode, *age) = (Mode::Forward, *age + 1));
+    }
+
+    /// Forwards again.
+    pub(crate) fn heal(&self) {
+        self.mode.send_modify(|state| state.0 = Mode::Forward);
+    }
+
+    /// Lets nothing through any more, and keeps all connections open.
+    pub(crate) fn black_hole(&self) {
+        self.mode.send_modify(|state| state.0 = Mode::Silent);
+    }
+
+    /// Closes everything.
+    pub(crate) fn cut(&self) {
+        self.mode.send_modify(|(mode, age)| (*mode, *age) = (Mode::Cut, *age + 1));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, target: Arc<Mutex<String>>, mode: watch::Receiver<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        tokio::spawn(connection(client, target.clone(), mode.clone()));
+    }
+}
+
+async fn connection(client: TcpStream, target: Arc<Mutex<String>>, mut mode: watch::Receiver<State>) {
+    let Ok(state) = mode.wait_for(|(mode, _)| *mode != Mode::Silent).await.map(|state| *state) else { return };
+    if state.0 == Mode::Cut {
+        return;
+    }
+    let target = target.lock().unwrap().clone();
+    let Ok(Ok(server)) = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(target)).await else { return };
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = pump(from_client, to_server, mode.clone()) => {}
+        () = pump(from_server, to_client, mode.clone()) => {}
+        _ = mode.wait_for(|(_, age)| *age != state.1) => {}
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<State>) {
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
+        if mode.wait_for(|(mode, _)| *mode == Mode::Forward).await.is_err()
+            || to.write_all(&piece[..length]).await.is_err()
+        {
+            return;
+        }
+    }
+}

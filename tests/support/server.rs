@@ -1,0 +1,241 @@
+//! The real program.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{Http, Operator, PATIENCE, until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nats-account-server");
+
+/// A command line to be run.
+#[derive(Clone, Default)]
+pub(crate) struct Launch {
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+}
+
+impl Launch {
+    pub(crate) fn primary(operator: &Operator) -> Self {
+        Self::default().flag("-operator", operator.jwt())
+    }
+
+    pub(crate) fn replica(operator: &Operator, primary: &str) -> Self {
+        Self::primary(operator).flag("-primary", primary)
+    }
+
+    pub(crate) fn flag(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.args.extend([name.into(), value.as_ref().to_owned()]);
+        self
+    }
+
+    pub(crate) fn dir(self, dir: &Path) -> Self {
+        self.flag("-dir", dir)
+    }
+
+    /// A connection to NATS at `url`, as `creds` says.
+    pub(crate) fn nats(self, url: &str, creds: &Path) -> Self {
+        self.flag("-nats", url).flag("-creds", creds)
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the program on a port of the system's choice and waits until it is ready.
+    pub(crate) async fn start(self) -> Server {
+        let server = self.start_unready().await;
+        until("the server is ready", || async {
+            server.http.try_get("/readyz").await.is_ok_and(|reply| reply.status == 200)
+        })
+        .await;
+        server
+    }
+
+    /// Starts the program and waits until it listens.
+    pub(crate) async fn start_unready(self) -> Server {
+        let launch = self.clone();
+        let mut child = self.flag("-hp", "127.0.0.1:0").spawn();
+        let log = Log::of(child.stderr.take().unwrap());
+        let mut server = Server { child, log, launch, url: String::new(), http: Http::new("") };
+        let started = Instant::now();
+        loop {
+            if let Some(port) = server.log.after("http listening on port ") {
+                server.url = format!("http://127.0.0.1:{port}");
+                server.http = Http::new(&server.url);
+                return server;
+            }
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server ended with {status} before it listened:\n{}", server.log.text());
+            }
+            assert!(started.elapsed() < PATIENCE, "no port is in the log:\n{}", server.log.text());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Runs the program to its end, which must come by itself. Returns the exit code and what was written to stderr.
+    pub(crate) async fn fail(self) -> (Option<i32>, String) {
+        let mut child = self.spawn();
+        let log = Log::of(child.stderr.take().unwrap());
+        let mut child = Killed(child);
+        let status = exit(&mut child.0, &log).await;
+        // The last line may be read after the end.
+        until("all is read", || async { Arc::strong_count(&log.0) == 1 }).await;
+        (status.code(), log.text())
+    }
+
+    fn spawn(&self) -> Child {
+        let mut command = Command::new(BINARY);
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+}
+
+/// A running server, killed when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    log: Log,
+    launch: Launch,
+    pub(crate) url: String,
+    pub(crate) http: Http,
+}
+
+impl Server {
+    /// A primary that keeps everything in memory.
+    pub(crate) async fn primary(operator: &Operator) -> Self {
+        Launch::primary(operator).start().await
+    }
+
+    /// A primary with a folder.
+    pub(crate) async fn primary_in(operator: &Operator, dir: &Path) -> Self {
+        Launch::primary(operator).dir(dir).start().await
+    }
+
+    /// A replica that has caught up with the feed of its primary.
+    pub(crate) async fn replica(operator: &Operator, primary: &str) -> Self {
+        let server = Launch::replica(operator, primary).start().await;
+        server.follows().await;
+        server
+    }
+
+    /// Waits until a replica follows its primary's feed.
+    pub(crate) async fn follows(&self) {
+        until("the replica follows the feed", || async { self.http.metric("replica_feed_connected", "").await == 1.0 })
+            .await;
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits for a text in the log.
+    pub(crate) async fn logs(&self, text: &str) {
+        until(&format!("the log says {text:?}"), || async { self.log().contains(text) }).await;
+    }
+
+    /// Ends it as a power cut would end it, as far as the process goes.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills it and starts the same command line again, on another port.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.kill();
+        self.launch.clone().start().await
+    }
+
+    /// Sends a signal by its name, as in `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Sends a signal to a process that may have ended.
+    pub(crate) fn signal_if_running(&mut self, name: &str) {
+        if !self.has_ended() {
+            self.signal(name);
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
+        exit(&mut self.child, &self.log).await
+    }
+}
+
+impl Drop for Server {
+    #[allow(clippy::print_stdout)] // shown with a test that failed
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("--- log of {}:\n{}", self.url, self.log.text());
+        }
+    }
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn exit(child: &mut Child, log: &Log) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(started.elapsed() < PATIENCE, "the process does not end:\n{}", log.text());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// What a process has written so far.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    /// Collects lines until the other side is closed.
+    pub(crate) fn of(from: impl Read + Send + 'static) -> Self {
+        let log = Self(Arc::default());
+        let text = log.0.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                let mut text = text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+        log
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The digits behind the first occurrence of `marker` in a complete line.
+    fn after(&self, marker: &str) -> Option<u16> {
+        let text = self.text();
+        let rest = &text[text.find(marker)? + marker.len()..];
+        rest.split(|symbol: char| !symbol.is_ascii_digit()).next()?.parse().ok()
+    }
+}
