@@ -1,0 +1,153 @@
+//! A primary, or the network before it, that lies: it can withhold, but not forge, and not take anybody back.
+
+use nats_account_server::feed::wire::{Item, Page};
+use nats_account_server::feed::{Chain, Operation, Session};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until};
+
+/// What is offered in the place of an account's JWT, and the reason for which it must be refused.
+fn lies(operator: &Operator, account: &Account) -> Vec<(&'static str, String, &'static str)> {
+    let good = operator.account(account, 100);
+    vec![
+        ("forged", format!("{}A{}", &good[..good.len() - 30], &good[good.len() - 29..]), "undecodable"),
+        ("foreign", Operator::new().account(account, 0), "untrusted"),
+        ("self-signed", account.sign(&account.claims(now())), "issuer_kind"),
+        ("another account's", operator.account(&Account::new(), 0), "wrong_account"),
+        ("garbage", "<html>please log in</html>".into(), "undecodable"),
+        ("empty", String::new(), "undecodable"),
+    ]
+}
+
+async fn refused(replica: &Server, path: &str, reason: &str) -> f64 {
+    replica.http.metric("refused_total", &format!("path=\"{path}\",reason=\"{reason}\"")).await
+}
+
+/// A replica without a feed, which checks what it has often.
+async fn replica_of(primary: &FakePrimary, operator: &Operator) -> Server {
+    Launch::replica(operator, &primary.url).env("NAS_REPLICA__TTL", "200ms").start_unready().await
+}
+
+#[tokio::test]
+async fn a_lie_about_an_unknown_account_is_never_served() {
+    let operator = Operator::new();
+    let account = Account::new();
+    let primary = FakePrimary::without_feed(|_| Answer::new(404, "")).await;
+    for (what, lie, reason) in lies(&operator, &account) {
+        primary.now_answers(move |_| Answer::new(200, lie.clone()));
+        let replica = replica_of(&primary, &operator).await;
+        let reply = replica.http.get(&account.path()).await;
+        assert_eq!(reply.status, 503, "{what}: {}", reply.body);
+        assert!(!reply.body.contains("eyJ"), "{what}: {}", reply.body);
+        assert_eq!(refused(&replica, "upstream", reason).await, 1.0, "{what}");
+    }
+    let endless = "x".repeat(3 << 20);
+    primary.now_answers(move |_| Answer::new(200, endless.clone()));
+    replica_of(&primary, &operator).await.http.get(&account.path()).await.expect(503);
+}
+
+#[tokio::test]
+async fn a_lie_about_a_known_account_changes_nothing() {
+    let operator = Operator::new();
+    let account = Account::new();
+    let held = operator.account(&account, 50);
+    let served = held.clone();
+    let primary = FakePrimary::without_feed(move |_| Answer::new(200, served.clone())).await;
+    let replica = replica_of(&primary, &operator).await;
+    replica.http.get(&account.path()).await.expect(200);
+    let mut lies = lies(&operator, &account);
+    lies.push(("older", operator.account(&account, 100), "older"));
+    for (what, lie, reason) in lies {
+        let before = refused(&replica, "upstream", reason).await;
+        primary.now_answers(move |_| Answer::new(200, lie.clone()));
+        until(&format!("the lie is told: {what}"), || async {
+            assert_eq!(replica.http.get(&account.path()).await.expect(200).body, held, "{what}");
+            refused(&replica, "upstream", reason).await > before
+        })
+        .await;
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, held, "{what}");
+    }
+    let newer = operator.account(&account, 10);
+    let served = newer.clone();
+    primary.now_answers(move |_| Answer::new(200, served.clone()));
+    until("the truth is believed", || async { replica.http.get(&account.path()).await.body == newer }).await;
+}
+
+/// A feed that says hello and brings `changes` as they stand.
+fn feed(changes: &[(AccountText, Option<Chain>)]) -> Answer {
+    let session = Session([7; 16]).to_string();
+    let mut chain = Chain::default();
+    let page = |serial: u64, chain: &Chain| Page {
+        session: session.clone(),
+        serial,
+        chain: chain.to_string(),
+        head: changes.len() as u64,
+        floor: 0,
+        changes: Vec::new(),
+    };
+    let mut text = format!("event: hello\ndata: {}\n\n", serde_json::to_string(&page(0, &chain)).unwrap());
+    for (serial, ((key, jwt), said)) in (1u64..).zip(changes) {
+        chain = chain.next(serial, Operation::Put, &Sha256::digest(jwt).into());
+        let item = Item {
+            serial,
+            chain: said.unwrap_or(chain).to_string(),
+            at: now() * 1000,
+            kind: "account".into(),
+            op: "put".into(),
+            key: Some(key.clone()),
+            jwt: Some(jwt.clone()),
+            keys: Vec::new(),
+            request: None,
+            digest: None,
+        };
+        text.push_str(&format!("event: change\nid: {serial}\ndata: {}\n\n", serde_json::to_string(&item).unwrap()));
+    }
+    Answer::stream(text)
+}
+
+type AccountText = (String, String);
+
+#[tokio::test]
+async fn a_lie_on_the_feed_is_never_served_and_does_not_stop_it() {
+    let operator = Operator::new();
+    let (account, honest) = (Account::new(), Account::new());
+    let held = operator.account(&account, 50);
+    let (truth, answer) = (operator.account(&honest, 1), held.clone());
+    let lies = lies(&operator, &account);
+    let mut changes: Vec<_> = lies.iter().map(|(_, lie, _)| ((account.key(), lie.clone()), None)).collect();
+    changes.push(((honest.key(), truth.clone()), None));
+    let stream = feed(&changes);
+    let primary = FakePrimary::new(move |path| match path {
+        path if path.starts_with("/jwt/v1/changes") => stream.clone(),
+        _ => Answer::new(200, answer.clone()),
+    })
+    .await;
+    let replica = Launch::replica(&operator, &primary.url).start().await;
+    until("the feed is read to its end", || async { replica.http.metric("serial", "").await == changes.len() as f64 })
+        .await;
+    for (what, _, reason) in &lies {
+        assert!(refused(&replica, "feed", reason).await >= 1.0, "{what}");
+    }
+    assert_eq!(replica.http.metric("accepted_total", "path=\"feed\"").await, 1.0);
+    assert_eq!(replica.http.get(&account.path()).await.expect(200).body, held);
+}
+
+#[tokio::test]
+async fn a_feed_that_breaks_its_chain_is_not_followed() {
+    let operator = Operator::new();
+    let account = Account::new();
+    let jwt = operator.account(&account, 50);
+    let stream = feed(&[((account.key(), jwt), Some(Chain([1; 32])))]);
+    let primary =
+        FakePrimary::new(
+            move |path| {
+                if path.starts_with("/jwt/v1/changes") { stream.clone() } else { Answer::new(404, "no\n") }
+            },
+        )
+        .await;
+    let replica = Launch::replica(&operator, &primary.url).start_unready().await;
+    replica.logs("another history").await;
+    replica.http.get(&account.path()).await.expect(404);
+    assert_eq!(replica.http.metric("accepted_total", "path=\"feed\"").await, 0.0);
+    assert_eq!(replica.http.metric("serial", "").await, 0.0);
+}

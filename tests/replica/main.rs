@@ -1,0 +1,31 @@
+//! Primary and replica, and everything that can go wrong between them.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod follows;
+mod liars;
+mod old_primaries;
+mod outages;
+mod pulls;
+
+use support::{Account, Operator, Server};
+
+/// Accounts with their JWTs, held by the primary and known to the replica.
+async fn known(operator: &Operator, primary: &Server, replica: &Server, count: usize) -> Vec<(Account, String)> {
+    let mut known = Vec::new();
+    for _ in 0..count {
+        let account = Account::new();
+        let jwt = operator.account(&account, 1_000);
+        primary.http.post(&account.path(), jwt.clone()).await.expect(200);
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt);
+        known.push((account, jwt));
+    }
+    known
+}
+
+/// How often the replica has asked its primary for a JWT.
+async fn fetches(replica: &Server) -> f64 {
+    replica.http.metric("replica_fetches_total", "").await
+}
