@@ -1,0 +1,129 @@
+//! `cargo bench --bench arrival`: how long a push takes to arrive on a replica and in a running nats-server, at 20
+//! pushes a second on loopback.
+//!
+//! Needs a nats-server: `NATS_SERVER=/path/to/nats-server`, or one on the path.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use nats_account_server::jwt::encode;
+use nkeys::KeyPair;
+use serde_json::json;
+use support::{Connection, Process};
+
+const PUSHES: i64 = 400;
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[tokio::main]
+async fn main() {
+    let (operator, system, account) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
+    let (user, tenant) = (KeyPair::new_user(), KeyPair::new_user());
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let operator_jwt = support::operator(&operator, Some(&system));
+    std::fs::write(at("sys.creds"), creds(&user, &system)).unwrap();
+    std::fs::write(at("tenant.creds"), creds(&tenant, &account)).unwrap();
+    let nats_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nats = format!("nats://127.0.0.1:{nats_port}");
+    let (_primary, primary) = support::server(&[
+        "-operator",
+        &operator_jwt,
+        "-dir",
+        &at("store"),
+        "-nats",
+        &nats,
+        "-creds",
+        &at("sys.creds"),
+    ]);
+    let url = format!("http://127.0.0.1:{primary}");
+    let (_replica, replica) = support::server(&["-operator", &operator_jwt, "-primary", &url]);
+    let first = |pair: &KeyPair| support::post(&pair.public_key(), &support::account(&operator, &pair.public_key(), 0));
+    support::load(primary, vec![vec![first(&system), first(&account)]]).await;
+    let conf = format!(
+        "port: {nats_port}\noperator: {operator_jwt}\nresolver: URL(\"http://127.0.0.1:{replica}/jwt/v1/accounts/\")\n"
+    );
+    std::fs::write(at("nats.conf"), conf).unwrap();
+    let binary = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".into());
+    let nats_server = Command::new(binary).args(["-c", &at("nats.conf")]).stderr(Stdio::null()).spawn().unwrap();
+    let _nats_server = Process(nats_server);
+    let connect = async |file: &str| {
+        let options = async_nats::ConnectOptions::with_credentials_file(at(file)).await.unwrap();
+        options.retry_on_initial_connect().connect(&nats).await.unwrap()
+    };
+    let watcher = connect("sys.creds").await;
+    // The account is loaded in the nats-server as long as somebody of it is connected.
+    let tenant = connect("tenant.creds").await;
+    tenant.flush().await.unwrap();
+    // The answers of the nats-server to the announcements, which say that it has applied them.
+    let mut answers = watcher.subscribe("_INBOX.>").await.unwrap();
+    watcher.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let key = account.public_key();
+    let path = format!("/jwt/v1/accounts/{key}");
+    let (mut poster, mut reader) = (Connection::open(primary).await, Connection::open(replica).await);
+    reader.send(&support::get(&path)).await;
+    let (mut acknowledged, mut on_replica, mut in_server) = (Vec::new(), Vec::new(), Vec::new());
+    for version in 1..=PUSHES {
+        let request = support::post(&key, &support::account(&operator, &key, version));
+        let (_, before) = reader.send(&support::get(&path)).await;
+        // What is left of earlier announcements.
+        while answers.next().now_or_never().is_some() {}
+        let sent = Instant::now();
+        let answer = async {
+            loop {
+                let message = answers.next().await.unwrap();
+                let text = std::str::from_utf8(&message.payload).unwrap_or_default();
+                if text.contains("jwt updated") && text.contains(&key) {
+                    return sent.elapsed();
+                }
+            }
+        };
+        let replica_has_it = async {
+            loop {
+                let (_, now) = reader.send(&support::get(&path)).await;
+                if etag(&now) != etag(&before) {
+                    return sent.elapsed();
+                }
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        };
+        let posted = async {
+            let (status, head) = poster.send(&request).await;
+            assert_eq!(status, 200, "{head}");
+            sent.elapsed()
+        };
+        let (ack, replica, server) = tokio::join!(posted, replica_has_it, answer);
+        acknowledged.push(ack);
+        on_replica.push(replica);
+        in_server.push(server);
+        tokio::time::sleep(PAUSE).await;
+    }
+    for (what, mut times) in
+        [("acknowledged", acknowledged), ("on the replica", on_replica), ("in the nats-server", in_server)]
+    {
+        times.sort();
+        println!("{what}: p50 {:.2} ms, p99 {:.2} ms", support::quantile(&times, 0.5), support::quantile(&times, 0.99));
+    }
+}
+
+fn etag(head: &str) -> Option<&str> {
+    head.lines().find(|line| line.starts_with("etag: "))
+}
+
+fn creds(user: &KeyPair, account: &KeyPair) -> String {
+    let claims = json!({
+        "sub": user.public_key(), "iat": support::EPOCH, "name": "bench",
+        "nats": { "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2 }
+    });
+    let jwt = encode::sign(&claims, account).unwrap();
+    let seed = user.seed().unwrap();
+    format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    )
+}

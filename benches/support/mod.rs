@@ -1,0 +1,169 @@
+//! What the benchmarks share: keys and tokens, processes and what they cost, and a load of keep-alive connections.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nats_account_server::jwt::encode;
+use nkeys::KeyPair;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The time of the first version of everything, unix seconds.
+pub(crate) const EPOCH: i64 = 1_780_000_000;
+
+pub(crate) fn operator(pair: &KeyPair, system: Option<&KeyPair>) -> String {
+    let mut nats = json!({ "type": "operator", "version": 2 });
+    if let Some(system) = system {
+        nats["system_account"] = system.public_key().into();
+    }
+    encode::sign(&json!({ "sub": pair.public_key(), "iat": EPOCH, "name": "bench", "nats": nats }), pair).unwrap()
+}
+
+/// An account JWT of about 1.2 KB, the size that real ones have.
+pub(crate) fn account(operator: &KeyPair, account: &str, version: i64) -> String {
+    let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": 100 + version, "leaf": -1 });
+    let claims = json!({
+        "sub": account, "iat": EPOCH + version, "name": format!("bench account {version}"),
+        "nats": {
+            "limits": limits, "default_permissions": { "pub": {}, "sub": {} }, "type": "account", "version": 2,
+            "description": "x".repeat(320),
+        }
+    });
+    encode::sign(&claims, operator).unwrap()
+}
+
+/// A child process that ends with its handle.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    /// CPU time used so far, user and system, all threads.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Anonymous memory in bytes.
+    pub(crate) fn anonymous(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// Starts the server and waits until it listens. Returns it with its port.
+pub(crate) fn server(args: &[&str]) -> (Process, u16) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_nats-account-server"))
+        .args(args)
+        .args(["-hp", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let port = loop {
+        let line = lines.next().expect("the server has ended").unwrap();
+        if let Some(port) = line.split("http listening on port ").nth(1) {
+            break port.trim().parse().unwrap();
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    (Process(child), port)
+}
+
+/// A keep-alive connection that sends prepared requests.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn open(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::with_capacity(16 << 10) }
+    }
+
+    /// Sends a request and reads the whole answer. Returns the status and the answer's head.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> (u16, String) {
+        self.stream.write_all(request).await.unwrap();
+        self.buffer.clear();
+        loop {
+            assert!(self.stream.read_buf(&mut self.buffer).await.unwrap() > 0, "the server closed the connection");
+            let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+            let head = std::str::from_utf8(&self.buffer[..end]).unwrap();
+            let length: usize = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.parse().unwrap());
+            if self.buffer.len() >= end + 4 + length {
+                return (head[9..12].parse().unwrap(), head.to_owned());
+            }
+        }
+    }
+}
+
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()
+}
+
+pub(crate) fn post(key: &str, token: &str) -> Vec<u8> {
+    let length = token.len();
+    format!("POST /jwt/v1/accounts/{key} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{token}")
+        .into_bytes()
+}
+
+/// Sends each connection's requests in turn, all connections at once. Returns the time of every request, sorted, and
+/// the whole time.
+pub(crate) async fn load(port: u16, requests: Vec<Vec<Vec<u8>>>) -> (Vec<Duration>, Duration) {
+    let start = Arc::new(tokio::sync::Barrier::new(requests.len() + 1));
+    let tasks: Vec<_> = requests
+        .into_iter()
+        .map(|requests| {
+            let start = start.clone();
+            tokio::spawn(async move {
+                let mut connection = Connection::open(port).await;
+                let mut times = Vec::with_capacity(requests.len());
+                start.wait().await;
+                for request in &requests {
+                    let sent = Instant::now();
+                    let (status, head) = connection.send(request).await;
+                    assert_eq!(status, 200, "{head}");
+                    times.push(sent.elapsed());
+                }
+                times
+            })
+        })
+        .collect();
+    start.wait().await;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await.unwrap());
+    }
+    let whole = began.elapsed();
+    times.sort();
+    (times, whole)
+}
+
+/// The time below which `share` of the sorted times lie, in milliseconds.
+pub(crate) fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len() - 1);
+    sorted[index].as_secs_f64() * 1000.0
+}
+
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
