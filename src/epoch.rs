@@ -25,7 +25,8 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    /// Says that something happened to `key`.
+    /// Says that something is about to happen to `key`, or has happened: say both, before and after. Then who looked
+    /// at any time in between finds the counter moved.
     pub fn bump(&self, key: &AccountKey) {
         self.place(key).fetch_add(1, Ordering::SeqCst);
     }

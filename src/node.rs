@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
 use crate::key::AccountKey;
@@ -58,8 +59,8 @@ pub struct Node {
 pub enum Answer {
     /// From the journal.
     Owned(Arc<Stored>, [u8; 16]),
-    /// From a replica's cache, with the seconds since its primary last confirmed it.
-    Cached(Arc<Slot>, u64),
+    /// From a replica's cache.
+    Cached(Arc<Slot>),
 }
 
 impl Answer {
@@ -67,7 +68,7 @@ impl Answer {
     pub fn entry(&self) -> &Arc<Entry> {
         match self {
             Self::Owned(stored, _) => &stored.entry,
-            Self::Cached(slot, _) => slot.entry(),
+            Self::Cached(slot) => slot.entry(),
         }
     }
 
@@ -75,15 +76,7 @@ impl Answer {
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::Owned(stored, session) => Some(Position { session: *session, serial: stored.serial }),
-            Self::Cached(slot, _) => slot.position(),
-        }
-    }
-
-    /// Seconds since the primary last confirmed it; `None` on the primary itself.
-    pub const fn age(&self) -> Option<u64> {
-        match self {
-            Self::Owned(..) => None,
-            Self::Cached(_, age) => Some(*age),
+            Self::Cached(slot) => slot.position(),
         }
     }
 }
@@ -171,7 +164,31 @@ impl Node {
     pub fn get_now(&self, key: &AccountKey) -> Option<Answer> {
         match &self.role {
             Role::Primary(primary) => primary.cached(key).map(|stored| Answer::Owned(stored, primary.session())),
-            Role::Replica(replica) => replica.cached(key).map(|slot| cached(replica, slot)),
+            Role::Replica(replica) => replica.cached(key).map(Answer::Cached),
+        }
+    }
+
+    /// Moves whenever something happens to an account: an answer from before may no longer be right.
+    pub fn epoch(&self, key: &AccountKey) -> Epoch {
+        match &self.role {
+            Role::Primary(primary) => primary.epoch(key),
+            Role::Replica(replica) => replica.epoch(key),
+        }
+    }
+
+    /// Whether an answer, if nothing happened to its account since, can be given again without asking anybody.
+    pub fn is_fresh(&self, answer: &Answer) -> bool {
+        match (&self.role, answer) {
+            (Role::Replica(replica), Answer::Cached(slot)) => replica.is_fresh(slot),
+            _ => true,
+        }
+    }
+
+    /// Seconds since the primary last confirmed an answer; `None` on the primary itself.
+    pub fn age(&self, answer: &Answer) -> Option<u64> {
+        match (&self.role, answer) {
+            (Role::Replica(replica), Answer::Cached(slot)) => Some(replica.age(slot)),
+            _ => None,
         }
     }
 
@@ -186,7 +203,7 @@ impl Node {
                 }
                 Ok(found.map(|stored| Answer::Owned(stored, primary.session())))
             }
-            Role::Replica(replica) => Ok(replica.get(key).await?.map(|slot| cached(replica, slot))),
+            Role::Replica(replica) => Ok(replica.get(key).await?.map(Answer::Cached)),
         }
     }
 
@@ -384,11 +401,6 @@ impl Node {
 async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
     let (primary, key) = (primary.clone(), *key);
     tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
-}
-
-fn cached(replica: &Replica, slot: Arc<Slot>) -> Answer {
-    let age = replica.age(&slot);
-    Answer::Cached(slot, age)
 }
 
 fn gauge(value: u64) -> i64 {

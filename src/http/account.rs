@@ -3,9 +3,10 @@
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, conditional, lifetime, notify, reply};
+use super::{Shared, Worker, conditional, lifetime, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Entry;
@@ -26,16 +27,18 @@ pub(super) fn probe() -> HttpResponse {
 }
 
 /// A plain GET of a JWT that is at hand. `None`: take the long way.
-pub(super) fn get_hot(request: &HttpRequest, shared: &Shared, key: &str) -> Option<HttpResponse> {
+pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &str) -> Option<HttpResponse> {
     let key = AccountKey::parse(key).ok()?;
-    let answer = shared.node.get_now(&key)?;
-    let metrics = shared.node.metrics();
-    if conditional::none_match(request, answer.entry().etag()) {
-        metrics.get_unchanged.inc();
-        return Some(unchanged(request, &answer));
-    }
-    metrics.get_found.inc();
-    Some(token(request, &answer))
+    let shared = &worker.shared;
+    worker.front.borrow_mut().respond(&shared.node, &key, |answer, body| {
+        let metrics = shared.node.metrics();
+        if conditional::none_match(request, answer.entry().etag()) {
+            metrics.get_unchanged.inc();
+            return unchanged(request, shared, answer);
+        }
+        metrics.get_found.inc();
+        token(request, shared, answer, body.clone())
+    })
 }
 
 /// `GET` and `HEAD` with everything that they may ask for.
@@ -85,7 +88,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
         return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
     }
     if conditional::none_match(request, entry.etag()) {
-        return unchanged(request, &answer);
+        return unchanged(request, shared, &answer);
     }
     if params.is_true("notify")
         && *request.method() == Method::GET
@@ -93,28 +96,28 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     {
         return response;
     }
-    token(request, &answer)
+    token(request, shared, &answer, entry.token().clone())
 }
 
-fn token(request: &HttpRequest, answer: &Answer) -> HttpResponse {
+fn token(request: &HttpRequest, shared: &Shared, answer: &Answer, body: Bytes) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::OK);
-    describe(request, answer, response.headers_mut());
+    describe(request, shared, answer, response.headers_mut());
     response.headers_mut().insert(header::CONTENT_TYPE, TOKEN);
-    response.set_body(answer.entry().token().clone()).map_into_boxed_body()
+    response.set_body(body).map_into_boxed_body()
 }
 
 /// 304 carries what a cache needs to go on using what it has.
-fn unchanged(request: &HttpRequest, answer: &Answer) -> HttpResponse {
+fn unchanged(request: &HttpRequest, shared: &Shared, answer: &Answer) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
-    describe(request, answer, response.headers_mut());
+    describe(request, shared, answer, response.headers_mut());
     response
 }
 
-fn describe(request: &HttpRequest, answer: &Answer, headers: &mut header::HeaderMap) {
+fn describe(request: &HttpRequest, shared: &Shared, answer: &Answer, headers: &mut header::HeaderMap) {
     let entry = answer.entry();
     headers.insert(header::ETAG, etag(entry));
     headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry, clock::unix_seconds));
-    if let Some(age) = answer.age() {
+    if let Some(age) = shared.node.age(answer) {
         headers.insert(header::AGE, HeaderValue::from(age));
     }
     if request.headers().contains_key(POSITION)

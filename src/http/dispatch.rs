@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, account, changes, health, operator, push, reply};
+use super::{Shared, Worker, account, changes, health, operator, push, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,20 +84,20 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 ///
 /// The hot path makes its answer here and now, so what the framework has to allocate and move for a request is small;
 /// everything else is a future in a box.
-pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, shared: &Arc<Shared>) -> Answered {
+pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
     if *request.method() == Method::GET
         && request.uri().query().is_none()
         && let Some(key) = request.uri().path().strip_prefix("/jwt/v1/accounts/")
     {
         let timed = is_sample().then(Instant::now);
-        if let Some(response) = account::get_hot(&request, shared, key) {
+        if let Some(response) = account::get_hot(&request, worker, key) {
             if let Some(started) = timed {
-                shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
+                worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
             return Either::Left(ready(response));
         }
     }
-    Either::Right(slow(request, payload, shared.clone(), Instant::now()).boxed_local())
+    Either::Right(slow(request, payload, worker.shared.clone(), Instant::now()).boxed_local())
 }
 
 /// Whether to time this answer: one in 16 of those that are made at once. To read the clock twice would be a noticeable

@@ -8,6 +8,7 @@ mod account;
 mod changes;
 mod conditional;
 mod dispatch;
+mod front;
 mod health;
 mod lifetime;
 mod listener;
@@ -17,6 +18,7 @@ mod push;
 mod query;
 mod reply;
 
+use std::cell::RefCell;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,6 +60,13 @@ struct Shared {
     notify_limit: notify::Limit,
 }
 
+/// What the routes use on one worker's thread.
+#[derive(Debug)]
+struct Worker {
+    shared: Arc<Shared>,
+    front: RefCell<front::Front>,
+}
+
 /// Serves on listeners until it is stopped.
 pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
     let shared = Arc::new(Shared {
@@ -67,9 +76,8 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         notify_limit: notify::Limit::default(),
     });
     let mut server = HttpServer::new(move || {
-        // One handle per worker: to count in one shared by all of them is what two cores would quarrel over.
-        let shared = Rc::new(shared.clone());
-        App::new().default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &shared)))
+        let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
+        App::new().default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
     })
     .workers(setup.workers)
     .max_connections(setup.max_connections.div_ceil(setup.workers))

@@ -17,7 +17,7 @@ use moka::ops::compute::Op;
 pub use intake::Summary;
 
 use crate::clock;
-use crate::epoch::Epochs;
+use crate::epoch::{Epoch, Epochs};
 use crate::feed::{Change, Content, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
@@ -90,6 +90,7 @@ impl Bodies {
             };
             // Computed, not inserted: computations of one key exclude each other, see `load`.
             self.cache.entry_by_ref(key).and_compute_with(|_| op);
+            self.epochs.bump(key);
         }
     }
 }
@@ -137,6 +138,11 @@ impl Primary {
     /// The session of the journal, which is the same for as long as it is open.
     pub const fn session(&self) -> [u8; 16] {
         self.session
+    }
+
+    /// Moves whenever something happens to an account.
+    pub fn epoch(&self, key: &AccountKey) -> Epoch {
+        self.bodies.epochs.of(key)
     }
 
     /// The folder of tokens.

@@ -25,7 +25,7 @@ pub use fetch::Unavailable;
 pub use slot::Slot;
 
 use crate::clock;
-use crate::epoch::Epochs;
+use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
@@ -146,8 +146,13 @@ impl Replica {
         }
     }
 
+    /// Moves whenever something is heard of an account.
+    pub fn epoch(&self, key: &AccountKey) -> Epoch {
+        self.epochs.of(key)
+    }
+
     /// Whether an entry can be served without asking.
-    fn is_fresh(&self, slot: &Slot) -> bool {
+    pub fn is_fresh(&self, slot: &Slot) -> bool {
         let live = self.feed.live.load(Ordering::Acquire);
         (live != 0 && slot.stretch() == live) || slot.checked_within(self.setup.ttl, clock::uptime_millis())
     }
@@ -206,6 +211,7 @@ impl Replica {
             if let Some(slot) = self.cache.get(&key) {
                 slot.doubt();
             }
+            self.epochs.bump(&key);
         }
     }
 
@@ -231,6 +237,7 @@ impl Replica {
             }
         });
         self.unknown.invalidate(&key);
+        self.epochs.bump(&key);
         offer
     }
 
@@ -270,6 +277,7 @@ impl Replica {
                     self.cache.invalidate(key);
                 }
             });
+            self.epochs.bump(key);
         }
     }
 

@@ -1,5 +1,8 @@
 //! `GET` and `HEAD` of an account's JWT.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Account, Operator, Reply, Server, now, until};
@@ -175,4 +178,32 @@ async fn what_is_no_account_key_is_unknown() {
     }
     // The same key in another spelling of the URL is the same key.
     server.http.get(&format!("/jwt/v1/accounts/%{:X}{}", key.as_bytes()[0], &key[1..])).await.expect(200);
+}
+
+#[tokio::test]
+async fn no_reader_sees_an_account_go_back_and_who_was_answered_reads_his_own_push() {
+    let operator = Operator::new();
+    let (server, account) = (Server::primary(&operator).await, Account::new());
+    let path = account.path();
+    let versions: Vec<String> = (0..200).map(|n| operator.account(&account, 300 - n)).collect();
+    server.http.post(&path, versions[0].clone()).await.expect(200);
+    let acknowledged = AtomicUsize::new(0);
+    let place = |body: &str| versions.iter().position(|version| version == body).unwrap();
+    let writer = async {
+        for (n, version) in versions.iter().enumerate().skip(1) {
+            server.http.post(&path, version.clone()).await.expect(200);
+            acknowledged.store(n, Ordering::SeqCst);
+        }
+    };
+    // Enough connections to meet every worker, each reading as fast as it can.
+    let readers = join_all((0..8).map(|_| async {
+        let mut last = 0;
+        while last + 1 < versions.len() {
+            let before = acknowledged.load(Ordering::SeqCst);
+            let now = place(&server.http.get(&path).await.expect(200).body);
+            assert!(now >= last.max(before), "{now} after {last}, with {before} acknowledged");
+            last = now;
+        }
+    }));
+    tokio::join!(writer, readers);
 }

@@ -1,0 +1,62 @@
+//! What a worker has served lately, for itself.
+//!
+//! The node's caches are shared by all workers, and to look into them two cores write to the same few lines of memory
+//! at every request. For accounts that are asked for again and again that is a tenth of the whole cost. So each worker
+//! keeps some answers of its own. An answer is good for as long as nothing was heard of its account, which one shared
+//! counter that is only read tells.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::epoch::Epoch;
+use crate::key::AccountKey;
+use crate::node::{Answer, Node};
+
+/// Answers that a worker keeps. When there are more, it begins anew.
+const MAX_ANSWERS: usize = 512;
+/// Larger tokens are not kept, in bytes: a worker's memory stays below 4 MiB.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// The answers of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Front(HashMap<AccountKey, Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    epoch: Epoch,
+    answer: Answer,
+    body: Bytes,
+}
+
+impl Front {
+    /// Responds with an answer that can be given without waiting, and its body. `None`: there is none.
+    pub(super) fn respond<R>(
+        &mut self,
+        node: &Node,
+        key: &AccountKey,
+        respond: impl FnOnce(&Answer, &Bytes) -> R,
+    ) -> Option<R> {
+        // Before the look-up: what happens during it makes the answer a short-lived one, not a wrong one.
+        let epoch = node.epoch(key);
+        if let Some(kept) = self.0.get(key)
+            && kept.epoch == epoch
+            && node.is_fresh(&kept.answer)
+        {
+            return Some(respond(&kept.answer, &kept.body));
+        }
+        let answer = node.get_now(key)?;
+        let token = answer.entry().token();
+        if token.len() > MAX_TOKEN {
+            return Some(respond(&answer, token));
+        }
+        if self.0.len() >= MAX_ANSWERS {
+            self.0.clear();
+        }
+        // A copy of its own: to count the holders of a shared one is again what the cores would quarrel over.
+        let body = Bytes::copy_from_slice(token);
+        let response = respond(&answer, &body);
+        self.0.insert(*key, Kept { epoch, answer, body });
+        Some(response)
+    }
+}
