@@ -73,7 +73,8 @@ impl Replica {
         // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
         let etag = held.as_ref().filter(|slot| slot.position().is_some()).map(|slot| slot.entry().etag());
         let fetched = self.upstream.fetch(key, etag).await;
-        let stretch = stretch.filter(|_| live() == stretch);
+        // Only an answer that nothing happened during is current by the feed; any other one is asked about again.
+        let stretch = stretch.filter(|_| live() == stretch && self.epochs.of(key) == before);
         let now = clock::uptime_millis();
         let result = match &fetched {
             Ok(Fetched::Token(..)) => "found",
