@@ -91,13 +91,6 @@ pub struct Tls {
     pub root: Option<PathBuf>,
 }
 
-impl Tls {
-    /// Whether any of the files is named.
-    pub fn is_set(&self) -> bool {
-        self.cert.is_some() || self.key.is_some() || self.root.is_some()
-    }
-}
-
 /// Where tokens are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

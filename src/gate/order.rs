@@ -97,7 +97,8 @@ impl Held {
     }
 
     /// Whether the newest version's place in its primary's order is known.
-    pub fn is_placed(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_placed(&self) -> bool {
         self.version.is_some_and(|version| version.at.is_some())
     }
 

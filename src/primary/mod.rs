@@ -145,11 +145,6 @@ impl Primary {
         self.bodies.epochs.of(key)
     }
 
-    /// The folder of tokens.
-    pub const fn dir(&self) -> Option<&PathBuf> {
-        self.dir.as_ref()
-    }
-
     /// The JWT of an account, if its body is in the cache.
     pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
         self.bodies.cache.get(key)

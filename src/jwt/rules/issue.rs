@@ -45,11 +45,6 @@ impl Issues {
     pub fn iter(&self) -> std::slice::Iter<'_, Issue> {
         self.0.iter()
     }
-
-    /// The first finding that makes [`Self::is_blocking`] true.
-    pub fn first_blocking(&self, include_time: bool) -> Option<&Issue> {
-        self.0.iter().find(|issue| issue.blocking || include_time && issue.time_check)
-    }
 }
 
 impl<'a> IntoIterator for &'a Issues {
