@@ -327,8 +327,10 @@ impl Node {
                 let head = primary.journal().head();
                 checks.push(Check {
                     name: "store",
-                    ok: loaded && primary.journal().is_open(),
-                    detail: if !primary.journal().is_open() {
+                    ok: loaded && primary.journal().is_open() && !primary.journal().is_lost(),
+                    detail: if primary.journal().is_lost() {
+                        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and restart this server".into()
+                    } else if !primary.journal().is_open() {
                         "the journal's writer has ended: nothing can be pushed; restart this server".into()
                     } else if loaded {
                         format!(

@@ -110,6 +110,12 @@ impl Journal {
         let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
             connection: writer_connection,
+            place: options
+                .path
+                .as_ref()
+                .map(|path| std::fs::metadata(path).map(|meta| writer::Place::of(&meta)))
+                .transpose()
+                .map_err(StoreError::io("look at the journal", &path))?,
             path: path.clone(),
             meta,
             history: options.history,
@@ -141,6 +147,11 @@ impl Journal {
         !self.queue.is_closed()
     }
 
+    /// Whether the database file was removed or replaced while it was open: what is held can be read, nothing written.
+    pub fn is_lost(&self) -> bool {
+        self.stats.is_lost()
+    }
+
     /// How many accounts have a JWT that is not deleted.
     pub fn count(&self) -> u64 {
         self.stats.count()
@@ -152,6 +163,19 @@ impl Journal {
         let closed = || CommitError::Failed(Arc::new(StoreError::Closed));
         self.queue.send(writer::Request::Write(write, reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Submits many writes as one, and waits until their transaction is durable or has failed. One outcome for each.
+    pub async fn commit_all(&self, writes: Vec<Write>) -> Vec<Result<Outcome, CommitError>> {
+        let count = writes.len();
+        let (reply, answer) = oneshot::channel();
+        if self.queue.send(writer::Request::Batch(writes, reply)).await.is_ok()
+            && let Ok(outcomes) = answer.await
+        {
+            return outcomes;
+        }
+        let closed = Arc::new(StoreError::Closed);
+        (0..count).map(|_| Err(CommitError::Failed(closed.clone()))).collect()
     }
 
     /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may

@@ -8,14 +8,15 @@ use super::super::StoreError;
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Marks the file as ours, for `file(1)` and for the check at open.
-const APPLICATION_ID: i64 = 0x4e41_5331;
+pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
 /// Rows of kind account in `head` and `change`. Other kinds get other numbers.
 pub(super) const KIND_ACCOUNT: i64 = 1;
 
-const TABLES: &str = "
+/// Format 1, from which every journal starts.
+pub(super) const TABLES: &str = "
 CREATE TABLE meta (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     session BLOB    NOT NULL,  -- 16 bytes
@@ -27,7 +28,7 @@ CREATE TABLE change (
     serial   INTEGER PRIMARY KEY,
     at       INTEGER NOT NULL,  -- unix milliseconds
     op       INTEGER NOT NULL,  -- 'p' put, 'd' delete
-    kind     INTEGER NOT NULL,
+    kind     INTEGER NOT NULL,  -- 1 account, 2 operator, 3 activation
     via      TEXT    NOT NULL,
     key      BLOB,              -- 32 bytes; null for a delete, whose request names the keys
     iat      INTEGER NOT NULL,
@@ -58,6 +59,21 @@ CREATE TABLE cursor (
     serial INTEGER NOT NULL
 ) WITHOUT ROWID;
 ";
+
+/// What leads from each format to the next.
+const MIGRATIONS: [&str; 1] = ["
+ALTER TABLE head ADD COLUMN deleted_issuer BLOB;               -- 32 bytes of the operator key that signed the deletion
+ALTER TABLE head ADD COLUMN removed INTEGER NOT NULL DEFAULT 0; -- 1: it left a read-only folder
+CREATE TABLE withdrawn (
+    issuer BLOB PRIMARY KEY,  -- 32 bytes of an operator key that is no longer listed
+    at     INTEGER NOT NULL   -- iat of the operator JWT that left it out
+) WITHOUT ROWID;
+CREATE TABLE activation (
+    account BLOB NOT NULL,    -- 32 bytes of the account that vouches
+    key     BLOB NOT NULL,    -- 32 bytes of the hash
+    PRIMARY KEY (account, key)
+) WITHOUT ROWID;
+"];
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
@@ -120,19 +136,27 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Brings a new or older journal to this version's format, in one transaction.
 fn create(connection: &Connection) -> rusqlite::Result<()> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == VERSION {
         return Ok(());
     }
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    connection.execute_batch(TABLES)?;
-    connection.execute(
-        "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, ?1, 0, ?2, 0)",
-        (Session::random().0, Chain::default().0),
-    )?;
-    connection
-        .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT"))
+    let transaction = connection.unchecked_transaction()?;
+    if version == 0 {
+        connection.execute_batch(TABLES)?;
+        connection.execute(
+            "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, ?1, 0, ?2, 0)",
+            (Session::random().0, Chain::default().0),
+        )?;
+        connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}"))?;
+    }
+    let done = usize::try_from(version - 1).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        connection.execute_batch(migration)?;
+    }
+    connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
+    transaction.commit()
 }
 
 /// Reads where the journal stands, and checks that its last change says the same.

@@ -205,3 +205,47 @@ async fn a_body_that_rotted_is_not_served() {
     assert_eq!(journal.get(entry.key()).expect("readable").expect("held").entry.token(), entry.token());
     assert_eq!(chain_of(&journal), journal.head().chain);
 }
+
+#[tokio::test]
+async fn a_journal_of_the_first_format_is_brought_forward() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    {
+        let old = rusqlite::Connection::open(&path).expect("opens");
+        old.execute_batch(super::schema::TABLES).expect("tables");
+        old.execute_batch(&format!(
+            "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, x'{}', 0, x'{}', 0);
+             PRAGMA application_id = {}; PRAGMA user_version = 1",
+            "07".repeat(16),
+            "00".repeat(32),
+            super::schema::APPLICATION_ID
+        ))
+        .expect("format 1");
+    }
+    let journal = open(&path).expect("brought forward");
+    assert_eq!(journal.head().session.0, [7; 16], "it is the same journal");
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let entry = signer.entry(&account, NOW, "v");
+    assert!(matches!(journal.commit(put(&entry)).await, Ok(Outcome::Changed { serial: 1 })));
+    drop(journal);
+    assert_eq!(open(&path).expect("opens again").get(entry.key()).expect("readable").expect("held").serial, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_the_file_was_taken_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let (first, second) = (signer.entry(&account, NOW, "a"), signer.entry(&account, NOW + 1, "b"));
+    let journal = open(&path).expect("opens");
+    journal.commit(put(&first)).await.expect("committed");
+    let aside = folder.path().join("aside");
+    std::fs::rename(&path, &aside).expect("moved");
+    let refused = journal.commit(put(&second)).await.expect_err("no place");
+    assert!(refused.to_string().contains("removed or replaced"), "{refused}");
+    assert!(journal.is_lost());
+    assert_eq!(journal.get(first.key()).expect("readable").expect("held").serial, 1);
+    std::fs::rename(&aside, &path).expect("moved back");
+    journal.commit(put(&second)).await.expect("committed");
+    assert!(!journal.is_lost());
+}

@@ -1,8 +1,10 @@
 //! The writer's thread: group commit.
 
 use std::cell::Cell;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -21,6 +23,8 @@ pub(super) const QUEUE: usize = 256;
 /// What the writer is asked to do.
 pub(super) enum Request {
     Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
+    /// Many writes of one origin, answered together.
+    Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
     Close,
 }
@@ -29,11 +33,17 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Stats {
     count: AtomicU64,
+    lost: AtomicBool,
 }
 
 impl Stats {
     pub(super) const fn new(count: u64) -> Self {
-        Self { count: AtomicU64::new(count) }
+        Self { count: AtomicU64::new(count), lost: AtomicBool::new(false) }
+    }
+
+    /// Whether the database file was taken away from under the process.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -54,9 +64,24 @@ struct Transacted {
     wrote: bool,
 }
 
+/// Which file on which disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) path: PathBuf,
+    /// Which file was opened at `path`; none in memory.
+    pub(super) place: Option<Place>,
     pub(super) meta: Meta,
     pub(super) history: usize,
     pub(super) ring: Arc<Ring>,
@@ -88,7 +113,9 @@ impl Writer {
 
     /// Commits everything in `group` in one transaction, then answers.
     fn commit(&mut self, group: &mut Vec<Request>) {
-        match self.transact(group) {
+        // What is written to a file without a name is gone with the process: it must not be acknowledged.
+        let result = self.check_place().and_then(|()| self.transact(group));
+        let outcomes = match result {
             Ok(Transacted { meta, changes, outcomes, .. }) => {
                 self.meta = meta;
                 self.stats.count.store(self.meta.count, Ordering::Relaxed);
@@ -97,43 +124,90 @@ impl Writer {
                     (self.on_commit)(&changes);
                     self.ring.extend(changes);
                 }
-                let replies = group.drain(..).filter_map(|request| match request {
-                    Request::Write(_, reply) => Some(reply),
-                    Request::Cursor(..) | Request::Close => None,
-                });
-                for (reply, outcome) in replies.zip(outcomes) {
-                    // Who asked may have gone; the change stands all the same.
-                    let _ = reply.send(outcome);
+                // It may have been taken away during the commit.
+                self.check_place().map(|()| outcomes)
+            }
+            Err(error) => Err(error),
+        };
+        match outcomes {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                // Who asked may have gone; the change stands all the same.
+                for request in group.drain(..) {
+                    match request {
+                        Request::Write(_, reply) => {
+                            if let Some(outcome) = outcomes.next() {
+                                let _ = reply.send(outcome);
+                            }
+                        }
+                        Request::Batch(writes, reply) => {
+                            let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
+                        }
+                        Request::Cursor(..) | Request::Close => {}
+                    }
                 }
             }
-            Err(source) => {
-                let error = Arc::new(StoreError::Sqlite { path: self.path.clone(), source });
+            Err(error) => {
+                let error = Arc::new(error);
                 tracing::error!(writes = group.len(), "cannot commit: {error}");
                 for request in group.drain(..) {
-                    if let Request::Write(_, reply) = request {
-                        let _ = reply.send(Err(CommitError::Failed(error.clone())));
+                    match request {
+                        Request::Write(_, reply) => {
+                            let _ = reply.send(Err(CommitError::Failed(error.clone())));
+                        }
+                        Request::Batch(writes, reply) => {
+                            let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
+                            let _ = reply.send(failed.collect());
+                        }
+                        Request::Cursor(..) | Request::Close => {}
                     }
                 }
             }
         }
     }
 
-    fn transact(&self, group: &[Request]) -> rusqlite::Result<Transacted> {
+    /// Whether the file that is written is still the one in its place.
+    fn check_place(&self) -> Result<(), StoreError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let there = std::fs::metadata(&self.path).is_ok_and(|meta| Place::of(&meta) == *place);
+        if self.stats.lost.swap(!there, Ordering::Relaxed) == there {
+            if there {
+                tracing::warn!("the journal {} is back in its place", self.path.display());
+            } else {
+                tracing::error!(
+                    "the journal {} was taken away: what is held is served, nothing can be pushed",
+                    self.path.display()
+                );
+            }
+        }
+        if there {
+            return Ok(());
+        }
+        Err(StoreError::Unusable {
+            path: self.path.clone(),
+            reason: "it was removed or replaced while this server was running; put the folder back (or mount it), and \
+                     restart this server"
+                .into(),
+        })
+    }
+
+    fn transact(&self, group: &[Request]) -> Result<Transacted, StoreError> {
+        let sqlite = |source| StoreError::Sqlite { path: self.path.clone(), source };
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint::bound_log(&connection, &self.path);
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
         let result = self.run(&connection, group);
         match &result {
             Ok(done) => {
                 let ended = connection.execute_batch(if done.wrote { "COMMIT" } else { "ROLLBACK" });
                 if let Err(error) = ended {
                     roll_back(&connection);
-                    return Err(error);
+                    return Err(sqlite(error));
                 }
             }
             Err(_) => roll_back(&connection),
         }
-        result
+        result.map_err(sqlite)
     }
 
     fn run(&self, connection: &Connection, group: &[Request]) -> rusqlite::Result<Transacted> {
@@ -150,6 +224,11 @@ impl Writer {
         for request in group {
             match request {
                 Request::Write(write, _) => outcomes.push(transaction.apply(write, at)?),
+                Request::Batch(writes, _) => {
+                    for write in writes {
+                        outcomes.push(transaction.apply(write, at)?);
+                    }
+                }
                 Request::Cursor(name, serial) => {
                     connection
                         .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
