@@ -86,7 +86,7 @@ impl Bodies {
             self.epochs.bump(key);
             let op = match &change.content {
                 Content::Put(entry) => Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial })),
-                Content::Delete(_) | Content::Superseded { .. } => Op::Remove,
+                Content::Delete(_) | Content::Superseded { .. } | Content::Removed { .. } => Op::Remove,
             };
             // Computed, not inserted: computations of one key exclude each other, see `load`.
             self.cache.entry_by_ref(key).and_compute_with(|_| op);

@@ -281,6 +281,16 @@ impl Replica {
         }
     }
 
+    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
+    /// is older.
+    fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
+        for key in keys {
+            self.epochs.bump(&key);
+            self.cache.invalidate(&key);
+            self.epochs.bump(&key);
+        }
+    }
+
     /// Whether somebody has asked for an account lately: it is cached, known to be unknown, or being fetched.
     fn is_wanted(&self, key: &AccountKey) -> bool {
         self.cache.contains_key(key)

@@ -28,6 +28,14 @@ struct HeadRow {
     digest: Digest,
     history: Vec<u8>,
     deleted_serial: Option<u64>,
+    removed: bool,
+}
+
+impl HeadRow {
+    /// Whether the account has a JWT that is served.
+    fn is_live(&self) -> bool {
+        self.held.is_live() && !self.removed
+    }
 }
 
 impl Transaction<'_> {
@@ -36,6 +44,7 @@ impl Transaction<'_> {
         match write {
             Write::Put(entry, via) => self.put(entry, *via, at),
             Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
+            Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
         }
     }
 
@@ -53,6 +62,8 @@ impl Transaction<'_> {
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         match held.order(entry.iat(), entry.identity(), via, None) {
             Ordering::Newer => {}
+            // It is back in the folder that it had left.
+            Ordering::Same if row.as_ref().is_some_and(|row| row.removed) => {}
             Ordering::Same => {
                 let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, entry)?;
@@ -72,15 +83,17 @@ impl Transaction<'_> {
                 identity: entry.identity(),
                 issuer: Some(entry.issuer().raw()),
                 digest: entry.digest(),
-                body: entry.token(),
+                body: Some(entry.token()),
             },
         )?;
         let history = match &row {
-            Some(row) if row.serial != 0 => self.push_history(&row.history, row.serial)?,
+            Some(row) if row.serial != 0 && row.digest != *entry.digest() => {
+                self.push_history(&row.history, row.serial)?
+            }
             Some(row) => row.history.clone(),
             None => Vec::new(),
         };
-        let was_live = held.is_live();
+        let was_live = row.as_ref().is_some_and(HeadRow::is_live);
         let mut now_held = held;
         now_held.put(entry.iat(), *entry.identity(), None);
         let ties: Vec<u8> = now_held.ties().iter().flat_map(|tie| tie.identity).collect();
@@ -89,7 +102,8 @@ impl Transaction<'_> {
                 "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (kind, key) DO UPDATE SET
-                     serial = ?3, iat = ?4, exp = ?5, identity = ?6, issuer = ?7, digest = ?8, ties = ?9, history = ?10",
+                     serial = ?3, iat = ?4, exp = ?5, identity = ?6, issuer = ?7, digest = ?8, ties = ?9, history = ?10,
+                     removed = 0",
             )?
             .execute(params![
                 KIND_ACCOUNT,
@@ -124,7 +138,7 @@ impl Transaction<'_> {
             if let Err(refusal) = held.order_delete(key, tombstone.iat()) {
                 return Ok(Err(refusal.into()));
             }
-            let was_live = held.is_live();
+            let was_live = row.as_ref().is_some_and(HeadRow::is_live);
             news |= held.delete(tombstone.iat());
             latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
             rows.push((key, held, was_live));
@@ -144,7 +158,7 @@ impl Transaction<'_> {
                 identity: tombstone.identity(),
                 issuer: None,
                 digest: &digest,
-                body: tombstone.request(),
+                body: Some(tombstone.request()),
             },
         )?;
         for (key, held, was_live) in rows {
@@ -161,6 +175,31 @@ impl Transaction<'_> {
             }
         }
         Ok(Ok(Outcome::Changed { serial }))
+    }
+
+    /// The account's file is gone from a folder whose owner decides what is in it. The head keeps what bars older ones.
+    fn remove(&mut self, key: &AccountKey, via: Via, at: i64) -> rusqlite::Result<Outcome> {
+        let Some(row) = self.load(key)?.filter(HeadRow::is_live) else { return Ok(Outcome::Same { serial: 0 }) };
+        let identity = row.held.identity().copied().unwrap_or_default();
+        let serial = self.append(
+            Content::Removed { key: *key, digest: row.digest },
+            Record {
+                via,
+                at,
+                key: Some(key.raw()),
+                iat: row.held.iat().unwrap_or_default(),
+                exp: 0,
+                identity: &identity,
+                issuer: None,
+                digest: &row.digest,
+                body: None,
+            },
+        )?;
+        self.connection
+            .prepare_cached("UPDATE head SET removed = 1 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw()])?;
+        self.meta.count -= 1;
+        Ok(Outcome::Changed { serial })
     }
 
     /// Puts back a body that rotted, when exactly the same JWT comes in again.
@@ -185,7 +224,7 @@ impl Transaction<'_> {
     fn load(&self, key: &AccountKey) -> rusqlite::Result<Option<HeadRow>> {
         self.connection
             .prepare_cached(
-                "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial FROM head WHERE kind = ?1 AND key = ?2",
+                "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, removed FROM head WHERE kind = ?1 AND key = ?2",
             )?
             .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
                 let serial: u64 = row.get(0)?;
@@ -198,6 +237,7 @@ impl Transaction<'_> {
                     digest: if serial == 0 { [0; 32] } else { row.get(3)? },
                     history: row.get(5)?,
                     deleted_serial: row.get(7)?,
+                    removed: row.get(8)?,
                 })
             })
             .optional()
@@ -205,7 +245,11 @@ impl Transaction<'_> {
 
     /// Gives the change its place in the order. This is the one seam that assigns serials.
     fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
-        let operation = if record.key.is_some() { Operation::Put } else { Operation::Delete };
+        let operation = match (record.key, record.body) {
+            (None, _) => Operation::Delete,
+            (Some(_), Some(_)) => Operation::Put,
+            (Some(_), None) => Operation::Remove,
+        };
         let head = &mut self.meta.head;
         head.serial += 1;
         head.chain = head.chain.next(head.serial, operation, record.digest);
@@ -245,9 +289,14 @@ impl Transaction<'_> {
         serials.extend_from_slice(&serial.to_be_bytes());
         while serials.len() / 8 > self.history {
             let oldest = serials.drain(..8).fold(0u64, |serial, byte| serial << 8 | u64::from(byte));
-            self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([oldest])?;
+            self.drop_body(oldest)?;
         }
         Ok(serials)
+    }
+
+    fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([serial])?;
+        Ok(())
     }
 }
 
@@ -261,5 +310,5 @@ struct Record<'a> {
     identity: &'a Identity,
     issuer: Option<&'a [u8; 32]>,
     digest: &'a Digest,
-    body: &'a [u8],
+    body: Option<&'a [u8]>,
 }

@@ -11,6 +11,7 @@ mod apply;
 mod checkpoint;
 mod read;
 mod schema;
+mod standing;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,10 +21,12 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use read::Stored;
+pub use standing::{Pending, Standing, Version};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
 use crate::gate::{Entry, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub enum Write {
     Put(Arc<Entry>, Via),
     /// Delete the accounts that a request names.
     Delete(Arc<Tombstone>, Via),
+    /// The account's file left a read-only folder.
+    Remove(AccountKey, Via),
 }
 
 /// What became of a write that was not refused.
