@@ -121,8 +121,10 @@ impl Held {
         }
         let tie = self.ties.iter().find(|tie| tie.identity == *identity);
         match via {
-            Via::Post | Via::Update | Via::EditedFile if tie.is_some() => Ordering::Refused(Refusal::Replaced),
-            Via::Post | Via::Update | Via::EditedFile => Ordering::Newer,
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured if tie.is_some() => {
+                Ordering::Refused(Refusal::Replaced)
+            }
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured => Ordering::Newer,
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
             Via::Pack | Via::FirstScan => Ordering::Refused(Refusal::Tie(iat)),

@@ -101,7 +101,7 @@ fn expired_and_future_tokens_are_refused_where_a_change_is_asked_for_and_kept_wh
     for via in Via::ALL {
         let (time, ahead) = match via {
             Via::Post | Via::Update | Via::EditedFile | Via::Pack | Via::Hint => ("time", "future"),
-            Via::FirstScan | Via::Feed | Via::Upstream => ("admitted", "admitted"),
+            Via::FirstScan | Via::Configured | Via::Feed | Via::Upstream => ("admitted", "admitted"),
         };
         let judge = |token: &str| reason(world.gate.admit(token.as_bytes(), None, via, NOW));
         assert_eq!(judge(&expired), time, "expired via {}", via.label());

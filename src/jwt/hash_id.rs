@@ -23,6 +23,11 @@ pub fn activation_hash_id(iss: &str, sub: &str, subject: &str) -> Result<String,
     Ok(BASE32.encode(&digest.finalize()))
 }
 
+/// The 32 bytes of a hash id, if `text` is one as [`activation_hash_id`] writes it.
+pub fn parse_hash_id(text: &str) -> Option<[u8; 32]> {
+    BASE32.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
 /// The subject up to its first wildcard token; `_` if that is the first one.
 fn literal_part(subject: &str) -> &str {
     let mut end = 0;

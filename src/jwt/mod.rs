@@ -25,7 +25,7 @@ mod wire;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
 pub use date::utc_date;
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
-pub use hash_id::{NoHashId, activation_hash_id};
+pub use hash_id::{NoHashId, activation_hash_id, parse_hash_id};
 pub use readable::{ReadableError, readable};
 pub use rules::{Issue, Issues};
 pub use wire::{Body, Jwt};
