@@ -141,10 +141,10 @@ struct Flags {
     /// Address to listen on; without a host, every interface
     #[arg(long = "hp", value_name = "HOST:PORT")]
     host_port: Option<String>,
-    /// Only read the folder (not supported yet)
+    /// Only read the folder
     #[arg(long = "ro")]
     read_only: bool,
-    /// Serve the operator folder of nsc (not supported yet)
+    /// Serve the operator folder of nsc
     #[arg(long, value_name = "PATH")]
     nsc: Option<String>,
     /// Log requests

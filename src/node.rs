@@ -3,7 +3,6 @@
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
 //! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{Primary, Submitted};
+use crate::primary::{Mirrored, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Stored};
@@ -50,7 +49,7 @@ pub struct Node {
     metrics: Arc<Metrics>,
     nats: OnceLock<Arc<dyn Connection>>,
     announcer: OnceLock<Arc<dyn Announce>>,
-    loaded: AtomicBool,
+    mirrored: OnceLock<Arc<Mirrored>>,
     draining: CancellationToken,
 }
 
@@ -98,6 +97,9 @@ pub enum WriteError {
     /// This server is a replica; the text names its primary.
     #[error("this server is a read-only replica; its primary is {0}")]
     ReadOnly(String),
+    /// The accounts are those of a folder that is only read.
+    #[error("this server serves a read-only folder; change the files there")]
+    Folder,
     /// The gate or the journal said no.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -123,7 +125,7 @@ impl Node {
             metrics,
             nats: OnceLock::new(),
             announcer: OnceLock::new(),
-            loaded: AtomicBool::new(false),
+            mirrored: OnceLock::new(),
             draining: CancellationToken::new(),
         }
     }
@@ -153,6 +155,12 @@ impl Node {
     pub fn set_announcer(&self, announcer: Arc<dyn Announce>) {
         // Called once, at start.
         let _ = self.announcer.set(announcer);
+    }
+
+    /// Installs the view on how far the token folder is. The first one stays.
+    pub fn set_mirrored(&self, mirrored: Arc<Mirrored>) {
+        // Called once, at start.
+        let _ = self.mirrored.set(mirrored);
     }
 
     /// The way to tell nats-servers: on a primary, if NATS is configured.
@@ -198,7 +206,10 @@ impl Node {
             Role::Primary(primary) => {
                 let mut found = load(primary, key).await?;
                 // While the folder is being taken in, who is asked for comes first.
-                if found.is_none() && !self.is_loaded() && primary.take_in_now(key).await? {
+                if found.is_none()
+                    && !primary.progress().is_complete()
+                    && primary.take_in_now(key, &self.metrics).await?
+                {
                     found = load(primary, key).await?;
                 }
                 Ok(found.map(|stored| Answer::Owned(stored, primary.session())))
@@ -248,14 +259,15 @@ impl Node {
     /// The primary that takes changes here; on a replica the error that says where to send them.
     pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
         match &self.role {
+            Role::Primary(primary) if primary.is_read_only() => Err(WriteError::Folder),
             Role::Primary(primary) => Ok(primary),
             Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
         }
     }
 
     /// Whether changes can be sent here.
-    pub const fn is_writable(&self) -> bool {
-        matches!(self.role, Role::Primary(_))
+    pub fn is_writable(&self) -> bool {
+        self.writable().is_ok()
     }
 
     /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
@@ -294,15 +306,6 @@ impl Node {
         }
     }
 
-    fn is_loaded(&self) -> bool {
-        self.loaded.load(Ordering::Acquire)
-    }
-
-    /// Says that what was there at start is loaded.
-    pub fn set_loaded(&self) {
-        self.loaded.store(true, Ordering::Release);
-    }
-
     /// Says that the process is about to end: not ready any more, and long answers end now.
     pub fn drain(&self) {
         self.draining.cancel();
@@ -323,26 +326,8 @@ impl Node {
         }];
         match &self.role {
             Role::Primary(primary) => {
-                let loaded = self.is_loaded();
-                let head = primary.journal().head();
-                checks.push(Check {
-                    name: "store",
-                    ok: loaded && primary.journal().is_open() && !primary.journal().is_lost(),
-                    detail: if primary.journal().is_lost() {
-                        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and restart this server".into()
-                    } else if !primary.journal().is_open() {
-                        "the journal's writer has ended: nothing can be pushed; restart this server".into()
-                    } else if loaded {
-                        format!(
-                            "{} accounts at serial {} of session {}",
-                            primary.journal().count(),
-                            head.serial,
-                            head.session
-                        )
-                    } else {
-                        format!("taking in the folder, {} accounts so far", primary.journal().count())
-                    },
-                });
+                checks.push(store_check(primary));
+                checks.extend(self.folder_check());
             }
             Role::Replica(replica) => {
                 let (entries, bytes) = replica.size();
@@ -380,6 +365,20 @@ impl Node {
         checks
     }
 
+    /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.
+    fn folder_check(&self) -> Option<Check> {
+        let mirrored = self.mirrored.get()?;
+        let head = self.primary().ok()?.journal().head().serial;
+        let detail = match mirrored.failure() {
+            Some(failure) => failure,
+            None if mirrored.synced() >= head => format!("all files are on disk up to serial {head}"),
+            None => {
+                format!("files are written up to serial {}, on disk up to {}", mirrored.written(), mirrored.synced())
+            }
+        };
+        Some(Check { name: "folder", ok: true, detail })
+    }
+
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
         match &self.role {
@@ -398,6 +397,24 @@ impl Node {
         }
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
+}
+
+fn store_check(primary: &Primary) -> Check {
+    let (journal, progress) = (primary.journal(), primary.progress());
+    let head = journal.head();
+    let detail = if journal.is_lost() {
+        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and \
+         restart this server"
+            .into()
+    } else if !journal.is_open() {
+        "the journal's writer has ended: nothing can be pushed; restart this server".into()
+    } else if progress.is_complete() {
+        format!("{} accounts at serial {} of session {}", journal.count(), head.serial, head.session)
+    } else {
+        let (done, total) = progress.files();
+        format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
+    };
+    Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
 }
 
 async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {

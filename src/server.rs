@@ -18,9 +18,10 @@ use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::nats::{self, Announcer};
 use crate::node::{Node, Role};
-use crate::primary::{self, Primary};
+use crate::primary::{self, Primary, Source, Tending};
 use crate::replica::{self, Replica};
 use crate::store::StoreError;
+use crate::store::folder::Layout;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -83,14 +84,15 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let serving = tokio::spawn(server);
     let begin = async {
         match role {
-            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await,
-            Role::Replica(replica) => run_replica(&settings, &node, &replica).await,
+            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica).await.map(|()| None),
         }
     };
-    // A folder may take long to be taken in; who wants to stop meanwhile can.
+    let mut tending = None;
+    // To begin may take long; who wants to stop meanwhile can.
     tokio::select! {
         begun = begin => {
-            begun?;
+            tending = begun?;
             tracing::info!("nats-account-server is running");
             signals.wait().await;
         }
@@ -99,6 +101,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     if stop(&node, &handle).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
+    }
+    if let Some(mut tending) = tending {
+        tending.finish(settings.http.shutdown_grace).await;
     }
     if let Role::Primary(primary) = node.role() {
         primary.journal().close().await;
@@ -163,12 +168,8 @@ fn read_token(what: &'static str, source: &TokenSource) -> Result<String, StartE
 
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
     let Some(primary) = settings.primary.first() else {
-        match &settings.store.dir {
-            Some(dir) => tracing::info!("creating a store at {}", dir.display()),
-            None => tracing::info!("creating an in-memory store"),
-        }
         let setup = primary::Setup {
-            dir: settings.store.dir.clone(),
+            source: source(settings),
             state_dir: settings.store.state_dir.clone(),
             require_existing: settings.store.require_existing,
             history: settings.store.history.saturating_sub(1),
@@ -187,6 +188,29 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         .map_err(StartError::Other)?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
     Ok(Role::Replica(replica))
+}
+
+fn source(settings: &Settings) -> Source {
+    let store = &settings.store;
+    if let Some(dir) = &store.nsc {
+        tracing::info!("creating a read-only store for the NSC folder at {}", dir.display());
+        return Source::Nsc(dir.clone());
+    }
+    match &store.dir {
+        Some(dir) if store.readonly => {
+            tracing::info!("creating a read-only store at {}", dir.display());
+            Source::ReadOnly(dir.clone())
+        }
+        Some(dir) => {
+            tracing::info!("creating a store at {}", dir.display());
+            let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
+            Source::Folder { dir: dir.clone(), layout }
+        }
+        None => {
+            tracing::info!("creating an in-memory store");
+            Source::Memory
+        }
+    }
 }
 
 fn listen(settings: &Settings, node: &Arc<Node>) -> Result<actix_web::dev::Server, StartError> {
@@ -222,9 +246,9 @@ async fn run_primary(
     node: &Arc<Node>,
     primary: &Arc<Primary>,
     system_jwt: Option<String>,
-) -> Result<(), StartError> {
+) -> Result<Tending, StartError> {
     if let Some(token) = system_jwt
-        && let Err(error) = primary.submit(token.as_bytes(), None, Via::FirstScan).await
+        && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
         && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())
     {
         return Err(StartError::SystemAccountJwt(error.to_string()));
@@ -239,23 +263,14 @@ async fn run_primary(
             node.set_announcer(Announcer::start(connected, primary.clone(), metrics, setup.receipts_timeout));
         }
     }
-    let summary = primary.scan(|refusal| node.metrics().refused(Via::FirstScan, refusal)).await?;
-    if summary.files > 0 || summary.others > 0 {
-        tracing::info!(
-            "took in the folder: {} JWT files, of which {} are new, {} were known, {} are refused; {} files of other names",
-            summary.files,
-            summary.taken,
-            summary.known,
-            summary.refused,
-            summary.others
-        );
+    let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
+    if let Some(mirrored) = tending.mirrored() {
+        node.set_mirrored(mirrored.clone());
     }
-    node.set_loaded();
-    Ok(())
+    Ok(tending)
 }
 
 async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
-    node.set_loaded();
     if node.trust().is_none() {
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });

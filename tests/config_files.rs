@@ -173,10 +173,10 @@ fn values_are_taken_in_every_form() {
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["http.write_timeout", "nats.sync_interval", "store.shard", "of the primaries only the first"] {
+    for key in ["http.write_timeout", "nats.sync_interval", "of the primaries only the first"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
-    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert_eq!(settings.primary, ["http://a:1", "https://b"]);
     assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
     assert_eq!(settings.http.port, 80);
@@ -293,8 +293,6 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
 fn what_cannot_be_done_yet_does_not_start() {
     let table = [
         ("http { tls { cert: a } }", "http.tls.cert"),
-        ("store { readonly: true }", "store.readonly"),
-        ("store {\n nsc: /n }", "store.nsc"),
         ("replica { mode: mirror }", "replica.mode"),
         ("replica { writes: forward }", "replica.writes"),
     ];

@@ -19,6 +19,17 @@ pub(super) fn check(
     if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
         warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
     }
+    if settings.is_replica() && settings.store.nsc.is_some() {
+        return Err(ConfigError::Conflict(
+            "replicas cannot be run in NSC mode: remove store.nsc or primary".to_owned(),
+        ));
+    }
+    if settings.store.readonly && settings.store.dir.is_none() && settings.store.nsc.is_none() {
+        warnings.push("store.readonly has no effect, because store.dir is not set".to_owned());
+    }
+    if settings.store.nsc.is_some() && settings.store.dir.is_some() {
+        warnings.push("store.dir has no effect, because store.nsc is set".to_owned());
+    }
     if settings.store.require_existing && settings.store.dir.is_none() && settings.store.state_dir.is_none() {
         warnings.push("store.require_existing has no effect, because store.dir is not set".to_owned());
     }
@@ -27,13 +38,11 @@ pub(super) fn check(
 
 /// Each rule goes when its feature comes.
 fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
-    let Settings { http, store, replica, .. } = settings;
+    let Settings { http, replica, .. } = settings;
     let rules = [
         (http.tls.cert.is_some(), "http.tls.cert", NO_TLS),
         (http.tls.key.is_some(), "http.tls.key", NO_TLS),
         (http.tls.root.is_some(), "http.tls.root", NO_TLS),
-        (store.readonly, "store.readonly", "use a folder that this server may write to"),
-        (store.nsc.is_some(), "store.nsc", "push the accounts with `nsc push`, or give a folder of JWTs as store.dir"),
         (replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache"),
         (replica.writes != ReplicaWrites::Refuse, "replica.writes", "only refuse is"),
     ];
@@ -49,7 +58,6 @@ fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
     let lines = [
         (settings.http.write_timeout != default.http.write_timeout, "http.write_timeout"),
         (settings.nats.sync_interval != default.nats.sync_interval, "nats.sync_interval"),
-        (settings.store.shard, "store.shard"),
     ];
     for (_, key) in lines.into_iter().filter(|(set, _)| *set) {
         warnings.push(format!("{key} has no effect in this version"));

@@ -77,6 +77,8 @@ pub(super) const KEYS: &[Key] = &[
     key("store.state_dir", Text, &[]),
     key("store.require_existing", Bool, &[]),
     key("store.history", Int { min: 1, max: 1000 }, &[]),
+    key("store.history_age", Duration { min: 0 }, &[]),
+    key("store.look_interval", Duration { min: 100 }, &[]),
     key("store.cache_bytes", Size, &[]),
     key("store.max_iat_ahead", Duration { min: 0 }, &[]),
     key("store.readonly", Bool, &[]),

@@ -105,6 +105,12 @@ pub struct Store {
     pub require_existing: bool,
     /// Versions kept per key, the current one included. Default 5.
     pub history: usize,
+    /// How long versions besides the current one are kept; zero is no limit. Default: no limit.
+    #[serde(with = "millis")]
+    pub history_age: Duration,
+    /// How often the folder is looked through for changes that the system did not report. Default 60 s.
+    #[serde(with = "millis")]
+    pub look_interval: Duration,
     /// Memory for token bodies on a primary, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
     /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
@@ -124,6 +130,8 @@ impl Default for Store {
             state_dir: None,
             require_existing: false,
             history: 5,
+            history_age: Duration::ZERO,
+            look_interval: Duration::from_secs(60),
             cache_bytes: 64 * 1024 * 1024,
             max_iat_ahead: Duration::from_secs(3600),
             readonly: false,

@@ -63,7 +63,9 @@ async fn addressed(
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
     match error {
-        WriteError::ReadOnly(_) => reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string()),
+        WriteError::ReadOnly(_) | WriteError::Folder => {
+            reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string())
+        }
         WriteError::Commit(CommitError::Refused(refusal)) => {
             tracing::info!(account = %key, "a change of {key} is refused: {refusal}");
             let (status, message) = worded(&refusal);

@@ -6,15 +6,28 @@
 //!
 //! Bodies are served from a bounded cache; what is not there is read from the journal. Nothing is kept in memory per
 //! account.
+//!
+//! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
 
-mod intake;
+mod foreign;
+mod judge;
+mod keeper;
+mod mirror;
+mod own;
+mod progress;
+mod scan;
+mod source;
+mod tend;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use moka::ops::compute::Op;
 
-pub use intake::Summary;
+pub use mirror::Mirrored;
+pub use progress::Progress;
+pub use source::Source;
+pub use tend::Tending;
 
 use crate::clock;
 use crate::epoch::{Epoch, Epochs};
@@ -22,14 +35,15 @@ use crate::feed::{Change, Content, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::journal::{CommitError, Options, Outcome, Stored, Write};
-use crate::store::{self, FolderLock, Journal, STATE_FOLDER, StoreError};
+use crate::store::{self, FolderLock, Journal, StoreError};
+use source::Tokens;
 
 /// How a primary is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The folder of tokens; `None` keeps everything in memory.
-    pub dir: Option<PathBuf>,
-    /// Where the journal lives, if not in `dir`.
+    /// Where the tokens are.
+    pub source: Source,
+    /// Where the journal lives, if not with the tokens.
     pub state_dir: Option<PathBuf>,
     /// Refuse to start if there is no journal yet.
     pub require_existing: bool,
@@ -46,7 +60,8 @@ pub struct Primary {
     gate: Arc<Gate>,
     bodies: Arc<Bodies>,
     session: [u8; 16],
-    dir: Option<PathBuf>,
+    tokens: Tokens,
+    progress: Progress,
     _lock: Option<FolderLock>,
 }
 
@@ -85,6 +100,8 @@ impl Bodies {
         for key in change.keys() {
             self.epochs.bump(key);
             let op = match &change.content {
+                // Who scans a million files does not ask for them.
+                Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
                 Content::Put(entry) => Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial })),
                 Content::Delete(_) | Content::Superseded { .. } | Content::Removed { .. } => Op::Remove,
             };
@@ -98,7 +115,7 @@ impl Bodies {
 impl Primary {
     /// Opens the journal, which must not be in use by another process.
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
-        let state = setup.state_dir.clone().or_else(|| setup.dir.as_ref().map(|dir| dir.join(STATE_FOLDER)));
+        let state = setup.state_dir.clone().or_else(|| setup.source.state_dir());
         let mut lock = None;
         if let Some(state) = &state {
             if setup.require_existing && !state.join("journal.sqlite").exists() {
@@ -112,6 +129,7 @@ impl Primary {
             store::create_folder(state)?;
             lock = Some(FolderLock::acquire(state)?);
         }
+        let tokens = setup.source.open(state.as_deref())?;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes));
         let options = Options {
             path: state.map(|state| state.join("journal.sqlite")),
@@ -122,7 +140,17 @@ impl Primary {
         let journal =
             Journal::open(&options, move |changes| changes.iter().for_each(|change| follower.follow(change)))?;
         let session = journal.head().session.0;
-        Ok(Self { journal, gate, bodies, session, dir: setup.dir.clone(), _lock: lock })
+        Ok(Self { journal, gate, bodies, session, tokens, progress: Progress::default(), _lock: lock })
+    }
+
+    /// How far the first look through the folder has come.
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
+    pub const fn is_read_only(&self) -> bool {
+        self.tokens.is_foreign()
     }
 
     /// The journal, for what follows it.
