@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::check::CheckArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::flush::FlushArgs;
 use crate::config::Overrides;
 
 mod go_style;
@@ -34,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
+    /// Wait until all that was acknowledged is in the token folder, on disk
+    Flush(FlushArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
 }
@@ -121,10 +124,10 @@ Examples:
 )]
 struct Flags {
     /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
     config: Option<String>,
     /// Folder of tokens; without one everything is in memory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     dir: Option<String>,
     /// The operator: a file with its JWT, or the JWT itself
     #[arg(long, value_name = "FILE|JWT")]

@@ -18,9 +18,8 @@ use super::keeper::{Cause, Keeper, Settled};
 use super::source::Tokens;
 use crate::key::AccountKey;
 use crate::store::StoreError;
+use crate::store::journal::MIRROR;
 
-/// The name of the mirror's cursor in the journal.
-const CURSOR: &str = "mirror";
 /// Changes that are looked at in one piece.
 const PIECE: u64 = 2048;
 /// Under steady load, everything is synced this often.
@@ -76,7 +75,7 @@ impl Mirrored {
 
 /// Where the mirror stood when it was last remembered.
 pub(super) fn begin(primary: &Primary) -> Result<u64, StoreError> {
-    Ok(primary.journal().cursor(CURSOR)?.unwrap_or(0))
+    Ok(primary.journal().cursor(MIRROR)?.unwrap_or(0))
 }
 
 /// The work itself.
@@ -241,7 +240,7 @@ impl Mirror {
         self.synced_at = Instant::now();
         match synced {
             Ok(Ok(())) => {
-                self.keeper.primary().journal().set_cursor(CURSOR, reached).await;
+                self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
             Ok(Err(error)) => self.fail(&error).await,

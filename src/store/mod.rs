@@ -14,7 +14,7 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use journal::Journal;
+pub use journal::{Journal, Progress};
 pub use lock::FolderLock;
 
 /// The state folder inside a token folder.
@@ -59,7 +59,7 @@ pub enum StoreError {
     },
     /// A failure that others met, too.
     #[error(transparent)]
-    Shared(#[from] std::sync::Arc<StoreError>),
+    Shared(#[from] std::sync::Arc<Self>),
     /// The journal's writer has ended.
     #[error("the journal is closed")]
     Closed,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use super::support::{Account, Launch, Operator, Server, now, until};
 use super::{file, holds};
@@ -157,4 +158,34 @@ async fn many_changes_of_one_account_leave_its_last() {
     }
     holds(&file(dir.path(), &account), &last).await;
     assert!(super::refused(dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn flush_waits_until_the_folder_has_everything() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let flush = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nats-account-server"));
+        let output = command.args(args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let folder = dir.path().to_str().unwrap();
+    let (code, text) = flush(&["flush", "-dir", folder]);
+    assert!(code == Some(1) && text.contains("has a server run on this folder?"), "{text}");
+    let mut server = Server::primary_in(&operator, dir.path()).await;
+    let accounts: Vec<Account> = (0..50).map(|_| Account::new()).collect();
+    for account in &accounts {
+        server.http.post(&account.path(), operator.account(account, 10)).await.expect(200);
+    }
+    let (code, text) = flush(&["-dir", folder, "flush", "--timeout", "20"]);
+    assert!(code == Some(0) && text.contains("up to serial 50"), "{text}");
+    assert!(accounts.iter().all(|account| file(dir.path(), account).exists()));
+    // With nobody there to write, it does not wait for ever.
+    let making = dir.path().join(".nats-account-server/making");
+    fs::remove_dir(&making).unwrap();
+    fs::write(&making, "in the way").unwrap();
+    server.http.post(&accounts[0].path(), operator.account(&accounts[0], 5)).await.expect(200);
+    server.kill();
+    let (code, text) = flush(&["flush", "-dir", folder, "--timeout", "1"]);
+    assert!(code == Some(1) && text.contains("50 of 51 changes"), "{text}");
 }
