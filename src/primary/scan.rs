@@ -18,6 +18,7 @@ use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
+use crate::logging::Bar;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::folder::{self, Layout, Listing, Unread};
@@ -66,8 +67,10 @@ impl Scan<'_> {
         let results = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(listing, &next, &tally))).collect();
             let mut said = began;
+            let bar = Bar::new("taking in the folder", files.try_into().unwrap_or(u64::MAX));
             while workers.iter().any(|worker| !worker.is_finished()) {
                 std::thread::sleep(Duration::from_millis(20));
+                bar.set(progress.files().0);
                 if said.elapsed() > SAY_EVERY {
                     said = Instant::now();
                     tracing::info!("taking in the folder: {} of {files} files", progress.files().0);
