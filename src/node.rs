@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::primary::{Mirrored, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Stored};
+use crate::store::journal::{CommitError, Standing, Stored, Version};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -103,6 +103,17 @@ pub enum WriteError {
     /// The gate or the journal said no.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// What is known of an account's past.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// Its versions that are kept, oldest first.
+    pub versions: Vec<Version>,
+    /// Whether the last of them is served.
+    pub is_live: bool,
+    /// Whether the account is deleted.
+    pub is_deleted: bool,
 }
 
 /// One line of the readiness report.
@@ -216,6 +227,29 @@ impl Node {
             }
             Role::Replica(replica) => Ok(replica.get(key).await?.map(Answer::Cached)),
         }
+    }
+
+    /// The versions that an account had. `Ok(None)`: this server keeps no history.
+    pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
+        let Role::Primary(primary) = &self.role else { return Ok(None) };
+        let (primary, key) = (primary.clone(), *key);
+        let read = move || {
+            let standing = primary.journal().standing(&key)?;
+            Ok(Some(History {
+                versions: primary.journal().versions(&key)?,
+                is_live: matches!(standing, Standing::Live(_)),
+                is_deleted: matches!(standing, Standing::Deleted(_)),
+            }))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The text of one version of an account, if it is kept. The outer `Ok(None)`: this server keeps no history.
+    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Option<Vec<u8>>>, LookupError> {
+        let Role::Primary(primary) = &self.role else { return Ok(None) };
+        let (primary, key) = (primary.clone(), *key);
+        let read = tokio::task::spawn_blocking(move || primary.journal().text_of(&key, serial));
+        Ok(Some(read.await.map_err(|_| StoreError::Closed)??))
     }
 
     /// Takes in an account JWT: durable when this returns.

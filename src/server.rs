@@ -173,6 +173,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             state_dir: settings.store.state_dir.clone(),
             require_existing: settings.store.require_existing,
             history: settings.store.history.saturating_sub(1),
+            history_age: settings.store.history_age,
             cache_bytes: settings.store.cache_bytes,
         };
         return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
@@ -263,6 +264,7 @@ async fn run_primary(
             node.set_announcer(Announcer::start(connected, primary.clone(), metrics, setup.receipts_timeout));
         }
     }
+    tokio::spawn(primary.clone().forget());
     let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
     if let Some(mirrored) = tending.mirrored() {
         node.set_mirrored(mirrored.clone());

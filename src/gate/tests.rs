@@ -127,7 +127,7 @@ fn without_an_operator_only_what_is_found_or_followed_is_admitted() {
     let token = sign(&claims(&world.account, NOW), &world.operator);
     for via in Via::ALL {
         let expected = match via {
-            Via::FirstScan | Via::EditedFile | Via::Upstream | Via::Feed => "admitted",
+            Via::FirstScan | Via::EditedFile | Via::Configured | Via::Upstream | Via::Feed => "admitted",
             _ => "no_operator",
         };
         assert_eq!(reason(gate.admit(token.as_bytes(), None, via, NOW)), expected, "via {}", via.label());

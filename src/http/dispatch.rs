@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, Worker, account, changes, health, operator, push, reply};
+use super::{Shared, Worker, account, changes, health, history, operator, push, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ enum Route<'p> {
     Probe,
     /// `/jwt/v1/accounts/<key>`
     Account(&'p str),
+    /// `/jwt/v1/accounts/<key>/history`
+    History(&'p str),
     Operator,
     Changes,
     Healthz,
@@ -37,6 +39,8 @@ impl<'p> Route<'p> {
                 None if key.is_empty() => Self::Probe,
                 None => Self::Account(key),
                 Some((before, "")) if !before.is_empty() => Self::Slash,
+                Some((key, "history")) if !key.is_empty() => Self::History(key),
+                Some((key, "history/")) if !key.is_empty() => Self::Slash,
                 Some(_) => Self::Unknown,
             };
         }
@@ -68,6 +72,7 @@ impl<'p> Route<'p> {
         match self {
             Self::Probe => "probe",
             Self::Account(_) => "account",
+            Self::History(_) => "history",
             Self::Operator => "operator",
             Self::Changes => "changes",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
@@ -139,6 +144,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
     match route {
         Route::Probe => account::probe(),
         Route::Account(key) => account::get(request, shared, key).await,
+        Route::History(key) => history::get(request, shared, key).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Healthz => health::healthz(),
@@ -209,6 +215,9 @@ mod tests {
             ("/jwt/v1/accounts/AB", Route::Account("AB")),
             ("/jwt/v1/accounts/AB/", Route::Slash),
             ("/jwt/v1/accounts/AB/CD", Route::Unknown),
+            ("/jwt/v1/accounts/AB/history", Route::History("AB")),
+            ("/jwt/v1/accounts/AB/history/", Route::Slash),
+            ("/jwt/v1/accounts//history", Route::Unknown),
             ("/jwt/v1/accounts//", Route::Unknown),
             ("/jwt/v1/operator/", Route::Slash),
             ("/jwt/v2/operator", Route::Unknown),

@@ -10,6 +10,7 @@ mod conditional;
 mod dispatch;
 mod front;
 mod health;
+mod history;
 mod lifetime;
 mod listener;
 mod notify;

@@ -236,11 +236,8 @@ impl Keeper {
             Cause::Journal => Via::EditedFile,
             Cause::File(via) => via,
         };
-        let (look, bytes) = match folder::read(home) {
-            Ok(read) => read,
-            // It is gone, or different, again.
-            Err(_) => return Ok(None),
-        };
+        // If not, it is gone, or different, again.
+        let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
         let is_unknown = matches!(standing, Ok(Standing::Unknown | Standing::Removed));
         if is_unknown && !self.is_news(home) {
             return Ok(Some(Settled::Left));

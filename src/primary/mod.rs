@@ -21,6 +21,7 @@ mod tend;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use moka::ops::compute::Op;
 
@@ -49,6 +50,8 @@ pub struct Setup {
     pub require_existing: bool,
     /// Versions kept per account besides the current one.
     pub history: usize,
+    /// How long versions besides the current one are kept; zero is no limit.
+    pub history_age: Duration,
     /// Bound of the body cache, in bytes.
     pub cache_bytes: u64,
 }
@@ -62,6 +65,7 @@ pub struct Primary {
     session: [u8; 16],
     tokens: Tokens,
     progress: Progress,
+    history_age: Duration,
     _lock: Option<FolderLock>,
 }
 
@@ -140,7 +144,16 @@ impl Primary {
         let journal =
             Journal::open(&options, move |changes| changes.iter().for_each(|change| follower.follow(change)))?;
         let session = journal.head().session.0;
-        Ok(Self { journal, gate, bodies, session, tokens, progress: Progress::default(), _lock: lock })
+        Ok(Self {
+            journal,
+            gate,
+            bodies,
+            session,
+            tokens,
+            progress: Progress::default(),
+            history_age: setup.history_age,
+            _lock: lock,
+        })
     }
 
     /// How far the first look through the folder has come.
@@ -189,6 +202,23 @@ impl Primary {
             .entry_by_ref(key)
             .and_compute_with(|_| if self.bodies.epochs.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
         Ok(Some(stored))
+    }
+
+    /// Forgets versions as they get too old, for as long as the process lives.
+    pub async fn forget(self: Arc<Self>) {
+        /// Pieces of the history that are looked at in one go, before others have a turn.
+        const PIECES: usize = 100;
+        if self.history_age.is_zero() {
+            return;
+        }
+        let pause = (self.history_age / 10).clamp(Duration::from_millis(100), Duration::from_secs(600));
+        let age = i64::try_from(self.history_age.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            for _ in 0..PIECES {
+                self.journal.prune(clock::unix_millis().saturating_sub(age)).await;
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Takes in an account JWT: admitted, ordered, durable when this returns.

@@ -11,6 +11,9 @@ use crate::feed::{Change, Content, Operation};
 use crate::gate::{Digest, Entry, Held, Identity, Ordering, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 
+/// The name of the cursor up to which versions have been pruned for their age.
+const PRUNED: &str = "pruned";
+
 /// The transaction under way: the connection and the state that its commit will make true.
 pub(super) struct Transaction<'c> {
     pub(super) connection: &'c Connection,
@@ -292,6 +295,53 @@ impl Transaction<'_> {
             self.drop_body(oldest)?;
         }
         Ok(serials)
+    }
+
+    /// Forgets the texts of versions that were replaced before a time, looking at some thousand changes in one go, and
+    /// going on where it stopped. Returns whether anything was written.
+    pub(super) fn prune(&self, before: i64) -> rusqlite::Result<bool> {
+        const PIECE: u64 = 5000;
+        let from: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT serial FROM cursor WHERE name = ?1")?
+            .query_row([PRUNED], |row| row.get(0))
+            .optional()?;
+        let from = from.unwrap_or(0);
+        let to: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND at < ?3")?
+            .query_row(params![from, from + PIECE, before], |row| row.get(0))?;
+        let Some(to) = to else { return Ok(false) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
+        )?;
+        let replaced = statement
+            .query_map(params![from, to, KIND_ACCOUNT, Operation::Put.tag()], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<([u8; 32], u64)>>>()?;
+        for (key, by) in replaced {
+            self.forget_before(&AccountKey::from_raw(key), by)?;
+        }
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
+            .execute(params![PRUNED, to])?;
+        Ok(true)
+    }
+
+    /// Forgets the versions of an account that came before a change.
+    fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
+        let Some(row) = self.load(key)? else { return Ok(()) };
+        let (gone, kept): (Vec<[u8; 8]>, Vec<[u8; 8]>) =
+            row.history.as_chunks::<8>().0.iter().partition(|kept| u64::from_be_bytes(**kept) < serial);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for old in gone {
+            self.drop_body(u64::from_be_bytes(old))?;
+        }
+        self.connection
+            .prepare_cached("UPDATE head SET history = ?3 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw(), kept.concat()])?;
+        Ok(())
     }
 
     fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {

@@ -9,6 +9,7 @@
 
 mod apply;
 mod checkpoint;
+mod progress;
 mod read;
 mod schema;
 mod standing;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use progress::{MIRROR, Progress};
 pub use read::Stored;
 pub use standing::{Pending, Standing, Version};
 
@@ -188,6 +190,13 @@ impl Journal {
     pub async fn set_cursor(&self, name: &'static str, serial: u64) {
         // A closed journal has nobody left who would go on from the cursor.
         let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
+    }
+
+    /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when
+    /// called again. Not waited for.
+    pub async fn prune(&self, before: i64) {
+        // A closed journal is pruned when it is open again.
+        let _ = self.queue.send(writer::Request::Prune(before)).await;
     }
 
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
