@@ -44,7 +44,7 @@ fn refused(dir: &Path) -> Vec<(String, String)> {
         .map(|entry| {
             // A pipe that was moved here would be waited for.
             let is_file = entry.file_type().unwrap().is_file();
-            let text = is_file.then(|| std::fs::read_to_string(entry.path()).unwrap_or_default()).unwrap_or_default();
+            let text = if is_file { std::fs::read_to_string(entry.path()).unwrap_or_default() } else { String::new() };
             (entry.file_name().into_string().unwrap(), text)
         })
         .collect()
