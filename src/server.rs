@@ -19,8 +19,9 @@ use crate::metrics::Metrics;
 use crate::nats::{self, Announcer};
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary};
-use crate::replica::{self, Replica};
+use crate::replica::{self, Access, Replica};
 use crate::store::StoreError;
+use crate::tls::{ServerTls, TlsError};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A TLS file cannot be used.
+    #[error("cannot use {0}")]
+    Tls(#[from] TlsError),
     /// NATS cannot be set up at all.
     #[error("{0}")]
     Nats(#[from] nats::ConnectError),
@@ -78,7 +82,12 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
     let node = Arc::new(Node::new(role.clone(), gate, metrics));
-    let server = listen(&settings, &node)?;
+    let tls = https(&settings, &node)?;
+    let https =
+        tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
+    let https = https.map(|config| http::Https { config, under_way: http::UnderWay::default() });
+    let under_way = https.as_ref().map(|https| https.under_way.clone());
+    let server = listen(&settings, &node, https)?;
     let handle = server.handle();
     let serving = tokio::spawn(server);
     let begin = async {
@@ -96,7 +105,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
         }
         () = signals.wait() => {}
     }
-    if stop(&node, &handle).await {
+    if stop(&node, &handle, under_way).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
@@ -182,6 +191,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         ttl: settings.replica.ttl,
         timeout: settings.replica.timeout,
         negative_ttl: settings.replica.negative_ttl,
+        access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
     };
     let replica = Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current())
         .map_err(StartError::Other)?;
@@ -189,23 +199,39 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
     Ok(Role::Replica(replica))
 }
 
-fn listen(settings: &Settings, node: &Arc<Node>) -> Result<actix_web::dev::Server, StartError> {
+/// What HTTPS is served with, if it is, kept up to date with its files.
+fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<ServerTls>>, StartError> {
+    if !settings.http.tls.is_on() {
+        return Ok(None);
+    }
+    let tls = Arc::new(ServerTls::load(&settings.http.tls, node.metrics().clone())?);
+    tokio::spawn(tls.files().clone().watch());
+    Ok(Some(tls))
+}
+
+fn listen(
+    settings: &Settings,
+    node: &Arc<Node>,
+    https: Option<http::Https>,
+) -> Result<actix_web::dev::Server, StartError> {
     let (host, port) = (&settings.http.host, settings.http.port);
     let address = format!("{host}:{port}");
     let failed = |source| StartError::Listen { address: address.clone(), source };
     let listeners = http::bind(host, port).map_err(failed)?;
     // There is always a first one.
     let local = listeners[0].local_addr().map_err(failed)?;
+    let scheme = if https.is_some() { "https" } else { "http" };
     let setup = http::Setup {
         workers: settings.http.workers,
         read_timeout: settings.http.read_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
+        https,
     };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
-    tracing::info!("http listening on port {}", local.port());
+    tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
-    tracing::info!("  resolver: URL(http://{}/jwt/v1/accounts/)", shown(host, &local));
+    tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
     Ok(server)
 }
 
@@ -260,6 +286,7 @@ async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replic
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });
     }
+    tokio::spawn(replica.tls_files().clone().watch());
     tokio::spawn(replica.clone().follow());
     if let Some(setup) = nats_setup(settings) {
         tracing::info!("connecting to NATS for account updates");
@@ -285,8 +312,8 @@ fn nats_setup(settings: &Settings) -> Option<nats::Setup> {
 
 /// Not ready any more, long answers end, requests under way get their time, then the end. Returns whether they got it:
 /// a second signal takes it from them, and then the HTTP server is not waited for. It ends with the process; once it
-/// stops gently, it cannot be told to hurry.
-async fn stop(node: &Arc<Node>, handle: &ServerHandle) -> bool {
+/// stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for idle connections over HTTPS.
+async fn stop(node: &Arc<Node>, handle: &ServerHandle, under_way: Option<http::UnderWay>) -> bool {
     tracing::info!("stopping account server");
     node.drain();
     tracing::info!("stopping http server");
@@ -295,10 +322,21 @@ async fn stop(node: &Arc<Node>, handle: &ServerHandle) -> bool {
             tracing::info!("http server stopped");
             true
         }
+        () = idle(under_way) => {
+            tracing::info!("http server stopped");
+            false
+        }
         () = again() => {
             tracing::warn!("told to stop a second time: stopping at once");
             false
         }
+    }
+}
+
+async fn idle(under_way: Option<http::UnderWay>) {
+    match under_way {
+        Some(under_way) => under_way.none().await,
+        None => std::future::pending().await,
     }
 }
 
