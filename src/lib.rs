@@ -17,7 +17,8 @@
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
 //! * **6: [`node`]** is what can be asked of either.
 //! * **7: [`http`]** and **[`nats`]** are the two edges.
-//! * **Top.** [`server`] builds the rooms and takes them down; [`cli`] and [`commands`] are the command line.
+//! * **Top.** [`server`] builds the rooms and takes them down, [`reload`] changes what can change meanwhile; [`cli`]
+//!   and [`commands`] are the command line.
 //!
 //! Two walks to begin with: *a push* goes `http::push` → [`node::Node::submit`] → [`gate::Gate::admit`] →
 //! [`store::Journal::commit`] → 200, and from the journal on to followers and nats-servers. *A miss* goes
@@ -41,6 +42,7 @@ pub mod metrics;
 pub mod nats;
 pub mod node;
 pub mod primary;
+pub mod reload;
 pub mod replica;
 pub mod server;
 pub mod store;

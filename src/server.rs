@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock;
 use crate::config::{Settings, SystemAccount, TokenSource};
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::nats::{self, Announcer};
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary};
+use crate::reload::{Live, Reload};
 use crate::replica::{self, Access, Replica};
 use crate::store::StoreError;
 use crate::tls::{ServerTls, TlsError};
@@ -72,10 +73,11 @@ pub enum StartError {
     Other(String),
 }
 
-/// Runs the server until it is told to stop.
-pub async fn run(settings: Settings) -> Result<(), StartError> {
+/// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
+pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
     let mut signals = Signals::install()?;
+    let hangups = install(SignalKind::hangup())?;
     let (gate, system_jwt) = gate(&settings)?;
     let gate = Arc::new(gate);
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
@@ -89,6 +91,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let under_way = https.as_ref().map(|https| https.under_way.clone());
     let server = listen(&settings, &node, https)?;
     let handle = server.handle();
+    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
     let serving = tokio::spawn(server);
     let begin = async {
         match role {
@@ -120,22 +123,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
 /// The gate, and the system account's JWT if it was given as one.
 fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
     let trust = settings.operator.as_ref().map(load_operator).transpose()?;
-    let (system_account, system_jwt) = match &settings.system_account {
-        None => (None, None),
-        Some(SystemAccount::Key(key)) => (Some(*key), None),
-        Some(SystemAccount::Token(source)) => {
-            let text = read_token("the system account JWT", source)?;
-            let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
-            let decoded = crate::jwt::AccountJwt::decode(&token)
-                .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
-            (AccountKey::parse(&decoded.claims.sub).ok(), Some(token))
-        }
-    };
-    if let (Some(configured), Some(operator)) =
-        (system_account, trust.as_ref().and_then(|trust| trust.system_account().copied()))
-        && configured != operator
-    {
-        return Err(StartError::SystemAccount { operator, configured });
+    let (system_account, system_jwt) = system_account(settings)?;
+    if let Some(trust) = &trust {
+        same_system_account(system_account, trust)?;
     }
     match &trust {
         Some(trust) => {
@@ -151,7 +141,36 @@ fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
     Ok((Gate::new(trust, system_account, ahead), system_jwt))
 }
 
-fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
+/// The system account that is configured, by its key or by its JWT.
+fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<String>), StartError> {
+    match &settings.system_account {
+        None => Ok((None, None)),
+        Some(SystemAccount::Key(key)) => Ok((Some(*key), None)),
+        Some(SystemAccount::Token(source)) => {
+            let text = read_token("the system account JWT", source)?;
+            let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
+            let decoded = crate::jwt::AccountJwt::decode(&token)
+                .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+            Ok((AccountKey::parse(&decoded.claims.sub).ok(), Some(token)))
+        }
+    }
+}
+
+/// Whether the configured system account, if there is one, is the operator's.
+pub(crate) fn check_system_account(settings: &Settings, trust: &Trust) -> Result<(), StartError> {
+    same_system_account(system_account(settings)?.0, trust)
+}
+
+fn same_system_account(configured: Option<AccountKey>, trust: &Trust) -> Result<(), StartError> {
+    match (configured, trust.system_account().copied()) {
+        (Some(configured), Some(operator)) if configured != operator => {
+            Err(StartError::SystemAccount { operator, configured })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
     let text = read_token("the operator JWT", source)?;
     Ok(Trust::from_operator_jwt(&text, clock::unix_seconds())?)
 }
@@ -349,33 +368,24 @@ async fn again() {
 
 /// The signals that end the process.
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
     fn install() -> Result<Self, StartError> {
-        let install = |kind| signal(kind).map_err(|error| StartError::Other(format!("cannot handle signals: {error}")));
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-            hangup: install(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
     }
 
     async fn wait(&mut self) {
-        loop {
-            let name = tokio::select! {
-                _ = self.terminate.recv() => "terminated",
-                _ = self.interrupt.recv() => "interrupt",
-                _ = self.hangup.recv() => {
-                    tracing::warn!("received sig-hangup; this version reloads nothing, restart it to apply changes");
-                    continue;
-                }
-            };
-            tracing::info!("received sig-{name}, shutting down");
-            return;
-        }
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "terminated",
+            _ = self.interrupt.recv() => "interrupt",
+        };
+        tracing::info!("received sig-{name}, shutting down");
     }
+}
+
+fn install(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| StartError::Other(format!("cannot handle signals: {error}")))
 }
