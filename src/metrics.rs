@@ -4,7 +4,8 @@
 //! per account would cost more than the accounts do.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 use crate::gate::{Refusal, Via};
@@ -45,6 +46,8 @@ pub struct Metrics {
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
+    reloads: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
 }
 
 /// Registers metrics; a name that is taken twice is a mistake in this file, which the test below finds.
@@ -147,6 +150,19 @@ impl Metrics {
                 "replica_primary_heard_timestamp_seconds",
                 "When a replica last heard its primary on the feed, unix time; 0: never",
             )?,
+            reloads: make.counters(
+                "reloads_total",
+                "What was loaded anew while running, by what it was and by result: ok or failed",
+                &["what", "result"],
+            )?,
+            certificate_expiry: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "tls_certificate_expiry_timestamp_seconds",
+                    "When a certificate expires, unix time, by the section that names it",
+                )
+                .namespace(PREFIX),
+                &["section"],
+            ))?,
             registry: make.0,
         })
     }
@@ -159,6 +175,16 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refused(&self, via: Via, refusal: &Refusal) {
         self.refused.with_label_values(&[via.label(), refusal.reason()]).inc();
+    }
+
+    /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, or a section with TLS files.
+    pub fn reloaded(&self, what: &str, ok: bool) {
+        self.reloads.with_label_values(&[what, if ok { "ok" } else { "failed" }]).inc();
+    }
+
+    /// Says when the certificate of a section, such as `http.tls`, expires, in unix seconds.
+    pub fn certificate_expires(&self, section: &str, at: i64) {
+        self.certificate_expiry.with_label_values(&[section]).set(at);
     }
 
     /// The text that Prometheus scrapes.

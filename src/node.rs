@@ -11,7 +11,7 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
-use crate::key::AccountKey;
+use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Mirrored, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
@@ -116,6 +116,22 @@ pub struct History {
     pub is_deleted: bool,
 }
 
+/// Why an operator JWT does not take the place of the one that is trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// It is another operator's.
+    #[error(
+        "it is of the operator {given}, but this server hosts the accounts of {trusted}; another operator needs a \
+         server of its own"
+    )]
+    Other {
+        /// Whose accounts are here.
+        trusted: PublicKey,
+        /// Whose JWT was given.
+        given: PublicKey,
+    },
+}
+
 /// One line of the readiness report.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -154,6 +170,17 @@ impl Node {
     /// The operator that is trusted now.
     pub fn trust(&self) -> Option<Arc<Trust>> {
         self.gate.trust()
+    }
+
+    /// Trusts what a newer JWT of the same operator says.
+    pub fn set_operator(&self, trust: Trust) -> Result<(), OperatorError> {
+        if let Some(held) = self.trust()
+            && held.identity() != trust.identity()
+        {
+            return Err(OperatorError::Other { trusted: *held.identity(), given: *trust.identity() });
+        }
+        self.gate.set_trust(trust);
+        Ok(())
     }
 
     /// Installs the connection to NATS. The first one stays.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{Method, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
@@ -118,13 +118,23 @@ fn is_sample() -> bool {
 async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, started: Instant) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let response = answer(&request, payload, &shared, &route).await;
+    let response = counted(&request, payload, &shared, &route).await;
     let metrics = shared.node.metrics();
     let label = route.label();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     tracing::debug!(status = response.status().as_u16(), "{} {}", request.method(), request.uri().path());
     response
+}
+
+/// Answers, and keeps the request counted until its answer is sent, if requests are counted.
+async fn counted(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+    let Some(under_way) = &shared.under_way else { return answer(request, payload, shared, route).await };
+    let Some(place) = under_way.enter(request) else {
+        let message = "too many requests are under way on this connection";
+        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message);
+    };
+    place.until_sent(answer(request, payload, shared, route).await)
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {

@@ -18,15 +18,24 @@ pub(crate) struct NatsServer {
 impl NatsServer {
     /// Starts the release `version`, whose resolver asks `resolver` (`http://host:port`), and waits until it serves.
     pub(crate) async fn start(version: &str, operator: &Operator, resolver: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("server.conf");
-        let text = format!(
-            "server_name: test-{version}\nlisten: 127.0.0.1:-1\nports_file_dir: {:?}\noperator: {:?}\n\
-             system_account: {}\nresolver: URL(\"{resolver}/jwt/v1/accounts/\")\n",
-            folder.path(),
+        Self::start_with(version, &Self::resolving(operator, resolver)).await
+    }
+
+    /// The lines of a configuration for an operator's accounts.
+    pub(crate) fn resolving(operator: &Operator, resolver: &str) -> String {
+        format!(
+            "operator: {:?}\nsystem_account: {}\nresolver: URL(\"{resolver}/jwt/v1/accounts/\")\n",
             operator.jwt(),
             operator.system().key(),
-        );
+        )
+    }
+
+    /// Starts the release `version` with these lines in its configuration, and waits until it serves.
+    pub(crate) async fn start_with(version: &str, lines: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("server.conf");
+        let text =
+            format!("server_name: test-{version}\nlisten: 127.0.0.1:-1\nports_file_dir: {:?}\n{lines}", folder.path(),);
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(binary(version))
             .arg("-c")
@@ -79,7 +88,8 @@ impl Drop for NatsServer {
 fn address(ports: &Path) -> Option<String> {
     let text = std::fs::read_to_string(ports).ok()?;
     let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-    Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+    // With TLS it is tls://
+    Some(ports["nats"][0].as_str()?.split("://").last()?.to_owned())
 }
 
 fn binary(version: &str) -> PathBuf {
