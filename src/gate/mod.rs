@@ -28,4 +28,6 @@ pub use trust::{Trust, TrustError};
 pub use via::Via;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
