@@ -4,21 +4,21 @@
 //! expensive part, and there are as many callers as cores), then the journal's writer decides about its order and makes
 //! it durable. What follows from a change (the body cache, followers, notifications) follows from the journal.
 //!
-//! Bodies are served from a bounded cache; what is not there is read from the journal. Nothing is kept in memory per
+//! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in memory per
 //! account.
 
+mod bodies;
 mod intake;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use moka::ops::compute::Op;
-
+use bodies::Bodies;
 pub use intake::Summary;
 
 use crate::clock;
-use crate::epoch::{Epoch, Epochs};
-use crate::feed::{Change, Content, Ring};
+use crate::epoch::Epoch;
+use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::journal::{CommitError, Options, Outcome, Stored, Write};
@@ -59,40 +59,6 @@ pub struct Submitted {
     pub changed: bool,
     /// Where it stands in the order of changes.
     pub position: Position,
-}
-
-/// The bounded cache of bodies, kept true by the journal's writer.
-#[derive(Debug)]
-struct Bodies {
-    cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
-    epochs: Epochs,
-}
-
-impl Bodies {
-    fn new(bytes: u64) -> Self {
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(bytes)
-            .weigher(|_, stored: &Arc<Stored>| {
-                // The token, and what entry, key and cache cost around it.
-                u32::try_from(stored.entry.token().len() + 512).unwrap_or(u32::MAX)
-            })
-            .build();
-        Self { cache, epochs: Epochs::default() }
-    }
-
-    /// Called with every committed change, before anybody is told of it.
-    fn follow(&self, change: &Change) {
-        for key in change.keys() {
-            self.epochs.bump(key);
-            let op = match &change.content {
-                Content::Put(entry) => Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial })),
-                Content::Delete(_) | Content::Superseded { .. } => Op::Remove,
-            };
-            // Computed, not inserted: computations of one key exclude each other, see `load`.
-            self.cache.entry_by_ref(key).and_compute_with(|_| op);
-            self.epochs.bump(key);
-        }
-    }
 }
 
 impl Primary {
@@ -142,24 +108,20 @@ impl Primary {
 
     /// Moves whenever something happens to an account.
     pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.bodies.epochs.of(key)
+        self.bodies.epoch(key)
     }
 
     /// The JWT of an account, if its body is in the cache.
     pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
-        self.bodies.cache.get(key)
+        self.bodies.get(key)
     }
 
     /// The JWT of an account from the journal. Blocks for a query.
     pub fn load(&self, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
-        let before = self.bodies.epochs.of(key);
+        let before = self.bodies.epoch(key);
         let Some(stored) = self.journal.get(key)? else { return Ok(None) };
         let stored = Arc::new(stored);
-        // A change that was committed meanwhile is in the cache already, or has emptied its place: leave both alone.
-        self.bodies
-            .cache
-            .entry_by_ref(key)
-            .and_compute_with(|_| if self.bodies.epochs.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
+        self.bodies.keep(&stored, before);
         Ok(Some(stored))
     }
 
