@@ -3,8 +3,12 @@
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
 //! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
 
+mod operator;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+
+pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +18,7 @@ use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{Primary, Submitted};
+use crate::primary::{Lookup, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Stored};
@@ -90,6 +94,9 @@ pub enum LookupError {
     /// The primary could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// It is held, and may not be served.
+    #[error(transparent)]
+    Withheld(Withheld),
 }
 
 /// Why a change was not made.
@@ -198,12 +205,22 @@ impl Node {
             Role::Primary(primary) => {
                 let mut found = load(primary, key).await?;
                 // While the folder is being taken in, who is asked for comes first.
-                if found.is_none() && !self.is_loaded() && primary.take_in_now(key).await? {
+                if !matches!(found, Lookup::Served(_)) && !self.is_loaded() && primary.take_in_now(key).await? {
                     found = load(primary, key).await?;
                 }
-                Ok(found.map(|stored| Answer::Owned(stored, primary.session())))
+                match found {
+                    Lookup::Served(stored) => Ok(Some(Answer::Owned(stored, primary.session()))),
+                    Lookup::Withheld(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                    Lookup::Absent => Ok(None),
+                }
             }
-            Role::Replica(replica) => Ok(replica.get(key).await?.map(Answer::Cached)),
+            Role::Replica(replica) => match replica.get(key).await? {
+                Some(slot) => Ok(Some(Answer::Cached(slot))),
+                None => match replica.withheld_by(key) {
+                    Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                    None => Ok(None),
+                },
+            },
         }
     }
 
@@ -363,14 +380,7 @@ impl Node {
                 checks.push(Check { name: "cache", ok: true, detail: format!("{entries} JWTs, {bytes} bytes") });
             }
         }
-        checks.push(Check {
-            name: "operator",
-            ok: true,
-            detail: self.trust().map_or_else(
-                || "none configured: nothing can be pushed".into(),
-                |trust| format!("{} ({})", trust.identity(), trust.name()),
-            ),
-        });
+        checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
         let nats = match self.nats.get() {
             None => "not configured",
             Some(nats) if nats.is_connected() => "connected",
@@ -382,6 +392,8 @@ impl Node {
 
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
+        self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
+        self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
         match &self.role {
             Role::Primary(primary) => {
                 self.metrics.accounts.set(gauge(primary.journal().count()));
@@ -400,7 +412,7 @@ impl Node {
     }
 }
 
-async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Lookup, StoreError> {
     let (primary, key) = (primary.clone(), *key);
     tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
 }

@@ -78,6 +78,7 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
     let node = Arc::new(Node::new(role.clone(), gate, metrics));
+    node.report_operator();
     let server = listen(&settings, &node)?;
     let handle = server.handle();
     let serving = tokio::spawn(server);
@@ -223,6 +224,7 @@ async fn run_primary(
     primary: &Arc<Primary>,
     system_jwt: Option<String>,
 ) -> Result<(), StartError> {
+    primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::FirstScan).await
         && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())

@@ -4,14 +4,17 @@
 //! expensive part, and there are as many callers as cores), then the journal's writer decides about its order and makes
 //! it durable. What follows from a change (the body cache, followers, notifications) follows from the journal.
 //!
-//! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in memory per
-//! account.
+//! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
+//! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
 
 mod bodies;
 mod intake;
+mod operator;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use bodies::Bodies;
 pub use intake::Summary;
@@ -20,8 +23,8 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
-use crate::key::AccountKey;
-use crate::store::journal::{CommitError, Options, Outcome, Stored, Write};
+use crate::key::{AccountKey, PublicKey};
+use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
 use crate::store::{self, FolderLock, Journal, STATE_FOLDER, StoreError};
 
 /// How a primary is set up.
@@ -47,6 +50,8 @@ pub struct Primary {
     bodies: Arc<Bodies>,
     session: [u8; 16],
     dir: Option<PathBuf>,
+    /// One change of the operator JWT at a time; the first is under way since the start.
+    operator_turn: Mutex<Option<Committing>>,
     _lock: Option<FolderLock>,
 }
 
@@ -59,6 +64,17 @@ pub struct Submitted {
     pub changed: bool,
     /// Where it stands in the order of changes.
     pub position: Position,
+}
+
+/// What the journal holds of an account.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A JWT that may be served.
+    Served(Arc<Stored>),
+    /// A JWT signed by this key, for which the operator does not vouch.
+    Withheld(PublicKey),
+    /// Nothing, or it was deleted.
+    Absent,
 }
 
 impl Primary {
@@ -78,17 +94,19 @@ impl Primary {
             store::create_folder(state)?;
             lock = Some(FolderLock::acquire(state)?);
         }
-        let bodies = Arc::new(Bodies::new(setup.cache_bytes));
+        let bodies = Arc::new(Bodies::new(setup.cache_bytes, gate.clone()));
         let options = Options {
             path: state.map(|state| state.join("journal.sqlite")),
             history: setup.history,
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
         };
         let follower = bodies.clone();
-        let journal =
-            Journal::open(&options, move |changes| changes.iter().for_each(|change| follower.follow(change)))?;
+        let journal = Journal::open_under(&options, gate.clone(), move |changes| {
+            changes.iter().for_each(|change| follower.follow(change));
+        })?;
+        let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
         let session = journal.head().session.0;
-        Ok(Self { journal, gate, bodies, session, dir: setup.dir.clone(), _lock: lock })
+        Ok(Self { journal, gate, bodies, session, dir: setup.dir.clone(), operator_turn, _lock: lock })
     }
 
     /// The journal, for what follows it.
@@ -117,12 +135,15 @@ impl Primary {
     }
 
     /// The JWT of an account from the journal. Blocks for a query.
-    pub fn load(&self, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+    pub fn load(&self, key: &AccountKey) -> Result<Lookup, StoreError> {
         let before = self.bodies.epoch(key);
-        let Some(stored) = self.journal.get(key)? else { return Ok(None) };
+        let Some(stored) = self.journal.get(key)? else { return Ok(Lookup::Absent) };
         let stored = Arc::new(stored);
+        if !self.gate.vouches(stored.entry.issuer()) {
+            return Ok(Lookup::Withheld(*stored.entry.issuer()));
+        }
         self.bodies.keep(&stored, before);
-        Ok(Some(stored))
+        Ok(Lookup::Served(stored))
     }
 
     /// Takes in an account JWT: admitted, ordered, durable when this returns.
@@ -165,3 +186,6 @@ fn split(outcome: Outcome) -> (bool, u64) {
         Outcome::Same { serial } => (false, serial),
     }
 }
+
+#[cfg(test)]
+mod tests;
