@@ -124,10 +124,10 @@ Examples:
 )]
 struct Flags {
     /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
-    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
     config: Option<String>,
     /// Folder of tokens; without one everything is in memory
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR")]
     dir: Option<String>,
     /// The operator: a file with its JWT, or the JWT itself
     #[arg(long, value_name = "FILE|JWT")]
@@ -196,6 +196,9 @@ impl Flags {
                 .map_err(|problem| Exit::error(1, format!("error parsing hostport: {problem}")))?;
             set("http.host", host, "-hp");
             set("http.port", port, "-hp");
+        }
+        if let Some(Command::Flush(FlushArgs { dir: Some(dir), .. })) = &self.command {
+            set("store.dir", &expand(dir).to_string_lossy(), "-dir");
         }
         if self.read_only {
             set("store.readonly", "true", "-ro");

@@ -27,6 +27,8 @@ pub struct Metrics {
     accepted: IntCounterVec,
     refused: IntCounterVec,
     pub accounts: IntGauge,
+    pub withheld_accounts: IntGauge,
+    pub operator_expiry: IntGauge,
     pub serial: IntGauge,
     pub commit_failures: IntCounter,
     pub folder_pending: IntGauge,
@@ -108,6 +110,14 @@ impl Metrics {
             accepted: make.counters("accepted_total", "Changes taken in, by the path on which they came", &["path"])?,
             refused: make.counters("refused_total", "Tokens refused, by path and reason", &["path", "reason"])?,
             accounts: make.gauge("accounts", "Accounts with a JWT that is not deleted, on a primary")?,
+            withheld_accounts: make.gauge(
+                "withheld_accounts",
+                "Accounts that are held but not served, because the operator does not vouch for who signed them, on a primary",
+            )?,
+            operator_expiry: make.gauge(
+                "operator_expiry_timestamp_seconds",
+                "When the operator JWT in force expires, unix time; 0: never, or there is none",
+            )?,
             serial: make.gauge("serial", "Serial of the last change: committed on a primary, followed on a replica")?,
             commit_failures: make.counter("commit_failures_total", "Writes that the journal could not commit")?,
             folder_pending: make.gauge("folder_pending", "Changes that are not in the token folder yet")?,

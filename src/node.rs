@@ -3,7 +3,11 @@
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
 //! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
 
+mod operator;
+
 use std::sync::{Arc, OnceLock};
+
+pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,12 +15,12 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
-use crate::key::{AccountKey, PublicKey};
+use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{Mirrored, Primary, Submitted};
+use crate::primary::{Lookup, Mirrored, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Standing, Stored, Version};
+use crate::store::journal::{CommitError, Presence, Stored, Version};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -89,6 +93,9 @@ pub enum LookupError {
     /// The primary could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// It is held, and may not be served.
+    #[error(transparent)]
+    Withheld(Withheld),
 }
 
 /// Why a change was not made.
@@ -114,22 +121,6 @@ pub struct History {
     pub is_live: bool,
     /// Whether the account is deleted.
     pub is_deleted: bool,
-}
-
-/// Why an operator JWT does not take the place of the one that is trusted.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    /// It is another operator's.
-    #[error(
-        "it is of the operator {given}, but this server hosts the accounts of {trusted}; another operator needs a \
-         server of its own"
-    )]
-    Other {
-        /// Whose accounts are here.
-        trusted: PublicKey,
-        /// Whose JWT was given.
-        given: PublicKey,
-    },
 }
 
 /// One line of the readiness report.
@@ -170,17 +161,6 @@ impl Node {
     /// The operator that is trusted now.
     pub fn trust(&self) -> Option<Arc<Trust>> {
         self.gate.trust()
-    }
-
-    /// Trusts what a newer JWT of the same operator says.
-    pub fn set_operator(&self, trust: Trust) -> Result<(), OperatorError> {
-        if let Some(held) = self.trust()
-            && held.identity() != trust.identity()
-        {
-            return Err(OperatorError::Other { trusted: *held.identity(), given: *trust.identity() });
-        }
-        self.gate.set_trust(trust);
-        Ok(())
     }
 
     /// Installs the connection to NATS. The first one stays.
@@ -244,15 +224,25 @@ impl Node {
             Role::Primary(primary) => {
                 let mut found = load(primary, key).await?;
                 // While the folder is being taken in, who is asked for comes first.
-                if found.is_none()
+                if !matches!(found, Lookup::Served(_))
                     && !primary.progress().is_complete()
                     && primary.take_in_now(key, &self.metrics).await?
                 {
                     found = load(primary, key).await?;
                 }
-                Ok(found.map(|stored| Answer::Owned(stored, primary.session())))
+                match found {
+                    Lookup::Served(stored) => Ok(Some(Answer::Owned(stored, primary.session()))),
+                    Lookup::Withheld(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                    Lookup::Absent => Ok(None),
+                }
             }
-            Role::Replica(replica) => Ok(replica.get(key).await?.map(Answer::Cached)),
+            Role::Replica(replica) => match replica.get(key).await? {
+                Some(slot) => Ok(Some(Answer::Cached(slot))),
+                None => match replica.withheld_by(key) {
+                    Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                    None => Ok(None),
+                },
+            },
         }
     }
 
@@ -261,11 +251,11 @@ impl Node {
         let Role::Primary(primary) = &self.role else { return Ok(None) };
         let (primary, key) = (primary.clone(), *key);
         let read = move || {
-            let standing = primary.journal().standing(&key)?;
+            let standing = primary.journal().presence(&key)?;
             Ok(Some(History {
                 versions: primary.journal().versions(&key)?,
-                is_live: matches!(standing, Standing::Live(_)),
-                is_deleted: matches!(standing, Standing::Deleted(_)),
+                is_live: matches!(standing, Presence::Live(_)),
+                is_deleted: matches!(standing, Presence::Deleted(_)),
             }))
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
@@ -409,14 +399,7 @@ impl Node {
                 checks.push(Check { name: "cache", ok: true, detail: format!("{entries} JWTs, {bytes} bytes") });
             }
         }
-        checks.push(Check {
-            name: "operator",
-            ok: true,
-            detail: self.trust().map_or_else(
-                || "none configured: nothing can be pushed".into(),
-                |trust| format!("{} ({})", trust.identity(), trust.name()),
-            ),
-        });
+        checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
         let nats = match self.nats.get() {
             None => "not configured",
             Some(nats) if nats.is_connected() => "connected",
@@ -442,6 +425,8 @@ impl Node {
 
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
+        self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
+        self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
         match &self.role {
             Role::Primary(primary) => {
                 self.metrics.accounts.set(gauge(primary.journal().count()));
@@ -478,7 +463,7 @@ fn store_check(primary: &Primary) -> Check {
     Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
 }
 
-async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Lookup, StoreError> {
     let (primary, key) = (primary.clone(), *key);
     tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
 }

@@ -137,7 +137,9 @@ impl Live {
             .map_err(|error| error.to_string())
             .and_then(|trust| {
                 let (before, after) = (self.node.trust(), trust.token().clone());
-                self.node.set_operator(trust).map_err(|error| error.to_string())?;
+                // This thread may be blocked.
+                let set = self.node.set_operator(trust);
+                tokio::runtime::Handle::current().block_on(set).map_err(|error| error.to_string())?;
                 Ok((before, after))
             });
         self.node.metrics().reloaded("operator", result.is_ok());

@@ -85,6 +85,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
     let node = Arc::new(Node::new(role.clone(), gate, metrics));
+    node.report_operator();
     let tls = https(&settings, &node)?;
     let https =
         tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
@@ -293,6 +294,7 @@ async fn run_primary(
     primary: &Arc<Primary>,
     system_jwt: Option<String>,
 ) -> Result<Tending, StartError> {
+    primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
         && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())

@@ -291,10 +291,7 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
 
 #[test]
 fn what_cannot_be_done_yet_does_not_start() {
-    let table = [
-        ("replica { mode: mirror }", "replica.mode"),
-        ("replica { writes: forward }", "replica.writes"),
-    ];
+    let table = [("replica { mode: mirror }", "replica.mode"), ("replica { writes: forward }", "replica.writes")];
     for (text, key) in table {
         let error = fault(text);
         assert!(

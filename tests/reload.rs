@@ -57,9 +57,12 @@ async fn a_signing_key_that_the_operator_adds_counts_after_a_reload() {
     assert!(server.log().contains(&format!("signing key {} is new", key.public_key())), "{}", server.log());
     server.http.post(&account.path(), jwt).await.expect(200);
     assert_eq!(server.http.metric("reloads_total", "{result=\"ok\",what=\"operator\"}").await, 1.0);
-    // And is gone again with the JWT of before.
+    // The JWT of before does not come back; a new one without the key takes it away.
     std::fs::write(bench.file("operator.jwt"), bench.operator.jwt()).unwrap();
     reload(&server, 2).await;
+    assert!(server.log().contains("the operator JWT in force is newer"), "{}", server.log());
+    std::fs::write(bench.file("operator.jwt"), bench.operator.listing(&[], -1)).unwrap();
+    reload(&server, 3).await;
     assert!(server.log().contains(&format!("signing key {} is withdrawn", key.public_key())), "{}", server.log());
 }
 
@@ -70,7 +73,7 @@ async fn an_operator_that_cannot_be_used_changes_nothing() {
     let cases = [
         ("no token".to_owned(), "not a valid operator JWT"),
         (bench.operator.account(&account, 0), "not a valid operator JWT"),
-        (Operator::new().jwt(), "another operator needs a server of its own"),
+        (Operator::new().jwt(), "there is one operator per server"),
         (bench.operator.jwt()[..100].to_owned(), "not a valid operator JWT"),
     ];
     for (times, (content, said)) in cases.into_iter().enumerate() {
@@ -125,7 +128,8 @@ async fn the_log_level_changes_with_the_file() {
 async fn a_broken_configuration_is_reported_as_at_start_and_changes_nothing() {
     let bench = Bench::new();
     let server = bench.launch().start().await;
-    let broken = ["http { port: x }", "http {", "nats { tls { cert: a } }", "log { level: debug }\nstore { nsc: /n }"];
+    let broken =
+        ["http { port: x }", "http {", "nats { tls { cert: a } }", "log { level: debug }\nstore { history: 0 }"];
     for (times, lines) in broken.into_iter().enumerate() {
         bench.configure(lines);
         let (_, text) = bench.launch().fail().await;

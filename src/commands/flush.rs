@@ -16,6 +16,9 @@ use crate::store::{Progress, STATE_FOLDER};
 /// What `flush` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FlushArgs {
+    /// Folder of tokens, unless flags before the command or a configuration file name it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<String>,
     /// Seconds to wait at most
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use ring::{Catchup, Ring};
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::{Digest, Entry, Position, Tombstone, Via};
+use crate::gate::{Digest, Entry, Position, Tombstone, Trust, Via};
 use crate::key::AccountKey;
 
 /// Which journal a serial belongs to: 16 random bytes, written as 32 hexadecimal digits.
@@ -89,7 +89,7 @@ fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// What a change does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// An account gets a JWT.
+    /// An account, or the operator, gets a JWT.
     Put,
     /// Accounts are deleted.
     Delete,
@@ -148,6 +148,8 @@ pub enum Content {
     Put(Arc<Entry>),
     /// The accounts that an operator-signed request names are deleted.
     Delete(Arc<Tombstone>),
+    /// The operator's own JWT, signed by its identity key.
+    Operator(Arc<Trust>),
     /// A JWT whose text is no longer kept, because a later change replaced it. Its digest keeps the chain checkable.
     Superseded {
         /// The account.
@@ -172,6 +174,7 @@ impl Change {
             Content::Put(entry) => std::slice::from_ref(entry.key()),
             Content::Delete(tombstone) => tombstone.keys(),
             Content::Superseded { key, .. } | Content::Removed { key, .. } => std::slice::from_ref(key),
+            Content::Operator(_) => &[],
         }
     }
 
@@ -180,6 +183,7 @@ impl Change {
         match &self.content {
             Content::Put(entry) => entry.token().len(),
             Content::Delete(tombstone) => tombstone.request().len(),
+            Content::Operator(trust) => trust.token().len(),
             Content::Superseded { .. } | Content::Removed { .. } => 0,
         }
     }

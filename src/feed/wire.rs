@@ -11,6 +11,9 @@ pub const POSITION_HEADER: &str = "nas-position";
 /// The kind of a change of an account.
 pub const KIND_ACCOUNT: &str = "account";
 
+/// The kind of a change of the operator's own JWT.
+pub const KIND_OPERATOR: &str = "operator";
+
 /// Writes a position as `<session>/<serial>`.
 pub fn position_text(position: &Position) -> String {
     format!("{}/{}", Session(position.session), position.serial)
@@ -49,11 +52,11 @@ pub struct Item {
     pub chain: String,
     /// When it was committed, unix milliseconds.
     pub at: i64,
-    /// What kind of thing changed. Version 1 knows `account`.
+    /// What kind of thing changed: `account` or `operator`.
     pub kind: String,
     /// `put`, `delete` or `remove`.
     pub op: String,
-    /// The account of a put or a remove.
+    /// The account of a put or a remove, or the operator's identity key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The JWT of a put, verbatim.
@@ -94,6 +97,11 @@ impl From<&Change> for Item {
                 item.op = "delete".into();
                 item.keys = tombstone.keys().iter().map(|key| key.text()).collect();
                 item.request = Some(String::from_utf8_lossy(tombstone.request()).into_owned());
+            }
+            Content::Operator(trust) => {
+                item.kind = KIND_OPERATOR.into();
+                item.key = Some(trust.identity().text());
+                item.jwt = Some(trust.text().to_owned());
             }
             Content::Superseded { key, digest } | Content::Removed { key, digest } => {
                 if let Content::Removed { .. } = change.content {

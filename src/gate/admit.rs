@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 
 use super::entry::{Entry, sha256};
-use super::{Refusal, Trust, Via};
+use super::{Refusal, Standing, Trust, Via};
 use crate::jwt::{self, AccountJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// The one function through which every token enters, and the trust it decides by.
 #[derive(Debug)]
 pub struct Gate {
-    trust: ArcSwapOption<Trust>,
+    standing: ArcSwap<Standing>,
     /// The one that was configured; else the trusted operator names it.
     system_account: Option<AccountKey>,
     max_iat_ahead: i64,
@@ -25,22 +25,40 @@ impl Gate {
     /// Without an operator nothing can be changed by anybody; what a folder or an older primary holds is served after
     /// checks of its own consistency only. `max_iat_ahead`: seconds by which `iat` may be ahead of the clock.
     pub fn new(trust: Option<Trust>, system_account: Option<AccountKey>, max_iat_ahead: i64) -> Self {
-        Self { trust: ArcSwapOption::new(trust.map(Arc::new)), system_account, max_iat_ahead }
+        let standing = ArcSwap::from_pointee(Standing::of(trust.map(Arc::new)));
+        Self { standing, system_account, max_iat_ahead }
     }
 
     /// The operator that is trusted now.
     pub fn trust(&self) -> Option<Arc<Trust>> {
-        self.trust.load_full()
+        self.standing.load().trust().cloned()
     }
 
-    /// Trusts another operator from now on.
+    /// Which keys count now.
+    pub fn standing(&self) -> Guard<Arc<Standing>> {
+        self.standing.load()
+    }
+
+    /// Whether what this key signed may be served now.
+    pub fn vouches(&self, issuer: &PublicKey) -> bool {
+        self.standing.load().vouches(issuer)
+    }
+
+    /// Trusts another operator JWT from now on. What was admitted before is not looked at again: whoever holds it has
+    /// to ask [`Gate::vouches`].
     pub fn set_trust(&self, trust: Trust) {
-        self.trust.store(Some(Arc::new(trust)));
+        let trust = Arc::new(trust);
+        self.standing.rcu(|standing| standing.after(trust.clone()));
+    }
+
+    /// As [`Gate::set_trust`], where it is known which keys were withdrawn before.
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.store(Arc::new(standing));
     }
 
     /// The system account, which no delete request may name.
     pub fn system_account(&self) -> Option<AccountKey> {
-        self.system_account.or_else(|| self.trust.load().as_ref().and_then(|trust| trust.system_account().copied()))
+        self.system_account.or_else(|| self.standing.load().trust().and_then(|trust| trust.system_account().copied()))
     }
 
     /// Admits an account JWT.
@@ -83,7 +101,8 @@ impl Gate {
     }
 
     fn check_issuer(&self, issuer: &str, via: Via) -> Result<(), Refusal> {
-        let Some(trust) = self.trust.load_full() else {
+        let standing = self.standing.load();
+        let Some(trust) = standing.trust() else {
             // A folder or an older primary is all there is to go by.
             return match via {
                 Via::FirstScan | Via::EditedFile | Via::Configured | Via::Upstream | Via::Feed => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::entry::{Identity, sha256};
-use super::{Gate, Refusal, Via};
+use super::{Deletion, Gate, Refusal, Via};
 use crate::jwt::{self, GenericJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -18,6 +18,7 @@ pub struct Tombstone {
     keys: Vec<AccountKey>,
     request: Bytes,
     identity: Identity,
+    issuer: PublicKey,
     iat: i64,
 }
 
@@ -37,6 +38,16 @@ impl Tombstone {
         &self.identity
     }
 
+    /// The operator key that signed the request.
+    pub const fn issuer(&self) -> &PublicKey {
+        &self.issuer
+    }
+
+    /// What its order depends on.
+    pub const fn deletion(&self) -> Deletion {
+        Deletion { iat: self.iat, issuer: self.issuer }
+    }
+
     /// When the request was signed, unix seconds.
     pub const fn iat(&self) -> i64 {
         self.iat
@@ -49,8 +60,9 @@ impl Tombstone {
         let text = std::str::from_utf8(&request).ok()?;
         let decoded = GenericJwt::decode(text).ok()?;
         let keys = account_keys(&decoded)?;
+        let issuer = PublicKey::parse_kind(&decoded.claims.iss, Kind::Operator).ok()?;
         let identity = sha256(decoded.signing_input(text).as_bytes());
-        Some(Self { keys, identity, iat: decoded.claims.iat, request })
+        Some(Self { keys, identity, issuer, iat: decoded.claims.iat, request })
     }
 }
 
@@ -70,7 +82,8 @@ impl Gate {
             return Err(Refusal::DeleteNotSelfSigned);
         }
         let trust = self.trust().ok_or(Refusal::NoOperator)?;
-        if PublicKey::parse_kind(&claims.iss, Kind::Operator).is_err() || !trust.vouches(&claims.iss) {
+        let issuer = PublicKey::parse_kind(&claims.iss, Kind::Operator).map_err(|_| Refusal::DeleteUntrusted)?;
+        if !trust.vouches(&claims.iss) {
             return Err(Refusal::DeleteUntrusted);
         }
         let keys = account_keys(&decoded).ok_or(Refusal::DeleteMalformed)?;
@@ -79,7 +92,7 @@ impl Gate {
         }
         self.check_not_ahead(claims.iat, via, now)?;
         let identity = sha256(decoded.signing_input(text).as_bytes());
-        Ok(Tombstone { keys, request: Bytes::copy_from_slice(text.as_bytes()), identity, iat: claims.iat })
+        Ok(Tombstone { keys, request: Bytes::copy_from_slice(text.as_bytes()), identity, issuer, iat: claims.iat })
     }
 }
 

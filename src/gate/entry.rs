@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::Version;
 use crate::key::{AccountKey, PublicKey};
 
 /// SHA-256 of a token's exact bytes.
@@ -114,6 +115,11 @@ impl Entry {
         &self.issuer
     }
 
+    /// What its order depends on.
+    pub const fn version(&self) -> Version {
+        Version { iat: self.iat, identity: self.identity, issuer: self.issuer }
+    }
+
     /// Issue time, unix seconds.
     pub const fn iat(&self) -> i64 {
         self.iat
@@ -134,7 +140,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-fn etag(digest: &Digest) -> Bytes {
+pub(super) fn etag(digest: &Digest) -> Bytes {
     // 128 bits tell versions of one resource apart.
     Bytes::from(format!("\"{}\"", data_encoding::HEXLOWER.encode(&digest[..16])))
 }

@@ -7,25 +7,34 @@
 //!
 //! Whether an admitted token may take the place of what is held is the second half of the gate, [`order`]: pure
 //! rules over a [`Held`] head, applied by whoever owns the head (the journal's writer on a primary, the memory of
-//! what was seen on a replica), under its lock.
+//! what was seen on a replica), under its lock. Which keys count meanwhile is the [`Standing`]: what a withdrawn key
+//! signed is withheld.
 //!
 //! Nothing in this room reads a clock, a file or a socket. Time is an argument, in unix seconds.
 
 mod admit;
 mod delete;
 mod entry;
+mod marks;
+mod operator;
 pub mod order;
 mod refusal;
+mod standing;
 mod trust;
 mod via;
 
 pub use admit::Gate;
 pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};
-pub use order::{Held, Ordering, Position};
+pub use marks::Mark;
+pub use operator::{OperatorChange, OperatorRefusal};
+pub use order::{Deletion, Held, Ordering, Position, Version};
 pub use refusal::Refusal;
+pub use standing::Standing;
 pub use trust::{Trust, TrustError};
 pub use via::Via;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

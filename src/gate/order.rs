@@ -6,8 +6,9 @@
 //! replaced never comes back, so the identities seen at the head's `iat` are remembered for as long as it is the head.
 
 use super::entry::Identity;
-use super::{Refusal, Via};
-use crate::key::AccountKey;
+use super::marks::Marks;
+use super::{Mark, Refusal, Standing, Via};
+use crate::key::{AccountKey, PublicKey};
 
 /// Where in a primary's order of changes a version was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,26 @@ pub struct Position {
     pub session: [u8; 16],
     /// The serial of the change.
     pub serial: u64,
+}
+
+/// What the order of a version depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// When it was issued, unix seconds.
+    pub iat: i64,
+    /// Which version it is.
+    pub identity: Identity,
+    /// Who signed it.
+    pub issuer: PublicKey,
+}
+
+/// What the order of a deletion depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// When the request was issued, unix seconds.
+    pub iat: i64,
+    /// Who signed it.
+    pub issuer: PublicKey,
 }
 
 /// A version that was held at the same `iat` as the head and was replaced, or was found to be behind it.
@@ -30,18 +51,18 @@ pub struct Tie {
 /// What is remembered of one account: its newest version and its newest deletion.
 ///
 /// Outlives the bytes: a replica that evicted a JWT, or holds a deleted account, still knows what it must not go back
-/// behind.
+/// behind. What the operator says of the keys that signed is an argument, a [`Standing`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    version: Option<Version>,
+    head: Option<Placed>,
     ties: Vec<Tie>,
-    deleted: Option<i64>,
+    deleted: Option<Deletion>,
+    marks: Marks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Version {
-    iat: i64,
-    identity: Identity,
+struct Placed {
+    version: Version,
     at: Option<Position>,
 }
 
@@ -61,29 +82,30 @@ pub enum Ordering {
 }
 
 impl Held {
-    /// The memory of an account as a journal keeps it: the head's `iat` and identity, the identities replaced at that
-    /// `iat`, and the `iat` of its newest deletion.
-    pub fn restore(version: Option<(i64, Identity)>, ties: Vec<Identity>, deleted: Option<i64>) -> Self {
+    /// The memory of an account as a journal keeps it: the head, the identities replaced at its `iat`, the newest
+    /// deletion, and what other keys reached.
+    pub fn restore(version: Option<Version>, ties: Vec<Identity>, deleted: Option<Deletion>, marks: Vec<Mark>) -> Self {
         Self {
-            version: version.map(|(iat, identity)| Version { iat, identity, at: None }),
+            head: version.map(|version| Placed { version, at: None }),
             ties: ties.into_iter().map(|identity| Tie { identity, at: None }).collect(),
             deleted,
+            marks: Marks::restore(marks),
         }
     }
 
-    /// The newest version's `iat`, unix seconds.
-    pub fn iat(&self) -> Option<i64> {
-        self.version.map(|version| version.iat)
+    /// The newest version.
+    pub fn version(&self) -> Option<&Version> {
+        self.head.as_ref().map(|head| &head.version)
     }
 
     /// The newest version's identity.
     pub fn identity(&self) -> Option<&Identity> {
-        self.version.as_ref().map(|version| &version.identity)
+        self.version().map(|version| &version.identity)
     }
 
-    /// `iat` of the newest deletion, unix seconds.
-    pub const fn deleted(&self) -> Option<i64> {
-        self.deleted
+    /// The newest deletion.
+    pub const fn deleted(&self) -> Option<&Deletion> {
+        self.deleted.as_ref()
     }
 
     /// The versions that were replaced at the head's `iat`.
@@ -91,94 +113,166 @@ impl Held {
         &self.ties
     }
 
-    /// Whether there is a version, and no deletion covers it.
+    /// What other keys than the newest version's reached.
+    pub fn marks(&self) -> &[Mark] {
+        self.marks.as_slice()
+    }
+
+    /// Whether there is a version, and no deletion covers it. It may still be withheld.
     pub fn is_live(&self) -> bool {
-        self.version.is_some_and(|version| self.deleted.is_none_or(|deleted| version.iat > deleted))
+        self.version().is_some_and(|version| self.deleted.is_none_or(|deleted| version.iat > deleted.iat))
+    }
+
+    /// The key that signed the live version, if the operator does not vouch for it: the version is withheld.
+    pub fn withheld_by(&self, standing: &Standing) -> Option<PublicKey> {
+        let issuer = self.version()?.issuer;
+        (self.is_live() && !standing.vouches(&issuer)).then_some(issuer)
     }
 
     /// Whether the newest version's place in its primary's order is known.
     #[cfg(test)]
     pub(super) fn is_placed(&self) -> bool {
-        self.version.is_some_and(|version| version.at.is_some())
+        self.head.is_some_and(|head| head.at.is_some())
     }
 
-    /// Decides about an offered version without changing anything.
-    pub fn order(&self, iat: i64, identity: &Identity, via: Via, at: Option<Position>) -> Ordering {
-        if let Some(deleted) = self.deleted
-            && iat <= deleted
+    /// Decides about an offered version without changing anything. Its issuer is one that the operator vouches for.
+    pub fn order(&self, offered: &Version, via: Via, at: Option<Position>, standing: &Standing) -> Ordering {
+        if let Some(deleted) = &self.deleted
+            && offered.iat <= standing.reach(&deleted.issuer, deleted.iat)
         {
-            return Ordering::Refused(Refusal::Deleted { deleted, offered: iat });
+            return Ordering::Refused(Refusal::Deleted { deleted: deleted.iat, offered: offered.iat });
         }
-        let Some(held) = self.version else { return Ordering::Newer };
-        if iat > held.iat {
-            return Ordering::Newer;
-        }
-        if iat < held.iat {
-            return Ordering::Refused(Refusal::Older { held: held.iat, offered: iat });
-        }
-        if *identity == held.identity {
+        let held_at = self.head.as_ref().and_then(|head| head.at);
+        let newer = || match self.marks.bar(&offered.issuer, standing).filter(|bar| offered.iat <= *bar) {
+            None => Ordering::Newer,
+            // Who follows a primary may have heard of a later version before an earlier one; the primary has looked at
+            // its own marks. The feed brings each change once, but an answer may have been on its way for a while.
+            Some(_) if via == Via::Feed || via == Via::Upstream && is_later(at, held_at) => Ordering::Newer,
+            Some(_) if via == Via::Upstream => Ordering::Behind,
+            Some(bar) => Ordering::Refused(Refusal::Older { held: bar, offered: offered.iat }),
+        };
+        let Some(held) = self.version() else { return newer() };
+        if held == offered && self.is_live() {
             return Ordering::Same;
         }
-        let tie = self.ties.iter().find(|tie| tie.identity == *identity);
+        let reach = standing.reach(&held.issuer, held.iat);
+        if offered.iat > held.iat {
+            return newer();
+        }
+        if held == offered || offered.iat > reach {
+            // What is in its way was found void: a deletion that covered it, or a version from the future. Where it
+            // stands among those, its primary tells.
+            return match via {
+                Via::Hint => Ordering::Refetch,
+                Via::Feed if !is_later(held_at, at) => Ordering::Newer,
+                Via::Upstream if at.is_none() || held_at.is_none() || is_later(at, held_at) => Ordering::Newer,
+                Via::Feed | Via::Upstream => Ordering::Behind,
+                _ => newer(),
+            };
+        }
+        if offered.iat < held.iat {
+            return Ordering::Refused(Refusal::Older { held: reach, offered: offered.iat });
+        }
+        let tie = self.ties.iter().find(|tie| tie.identity == offered.identity);
         match via {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured if tie.is_some() => {
                 Ordering::Refused(Refusal::Replaced)
             }
-            Via::Post | Via::Update | Via::EditedFile | Via::Configured => Ordering::Newer,
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
-            Via::Pack | Via::FirstScan => Ordering::Refused(Refusal::Tie(iat)),
-            Via::Feed | Via::Upstream => follow(held.at, tie, via, at),
+            Via::Pack | Via::FirstScan => Ordering::Refused(Refusal::Tie(offered.iat)),
+            Via::Feed | Via::Upstream => follow(held_at, tie, via, at),
         }
     }
 
     /// Takes over a version that [`Held::order`] found newer, the same or behind.
-    pub fn put(&mut self, iat: i64, identity: Identity, at: Option<Position>) {
-        match &mut self.version {
-            Some(held) if held.iat == iat && held.identity == identity => {
+    pub fn put(&mut self, version: Version, at: Option<Position>, standing: &Standing) {
+        self.make_room(&version, standing);
+        match &mut self.head {
+            Some(held) if held.version == version => {
                 if at.is_some() {
                     held.at = at;
                 }
             }
             held => {
+                if let Some(Placed { version: old, .. }) = held
+                    && (old.issuer != version.issuer || old.iat > version.iat)
+                {
+                    self.marks.note(old.issuer, old.iat, standing);
+                }
                 match held {
-                    Some(held) if held.iat == iat => {
-                        let replaced = Tie { identity: held.identity, at: held.at };
-                        self.ties.retain(|tie| tie.identity != identity);
+                    Some(held) if held.version.iat == version.iat => {
+                        let replaced = Tie { identity: held.version.identity, at: held.at };
+                        self.ties.retain(|tie| tie.identity != version.identity);
                         self.ties.push(replaced);
                     }
                     _ => self.ties.clear(),
                 }
-                *held = Some(Version { iat, identity, at });
+                *held = Some(Placed { version, at });
             }
+        }
+    }
+
+    /// Makes lasting what stood no longer in the way of a version that its primary committed, also if it is not taken
+    /// here: a key that is listed again later does not bring it back.
+    pub fn make_room(&mut self, version: &Version, standing: &Standing) {
+        self.marks.settle(standing);
+        let Some(deleted) = self.deleted else { return };
+        let reach = standing.reach(&deleted.issuer, deleted.iat);
+        if reach < version.iat && version.iat <= deleted.iat {
+            self.marks.note(deleted.issuer, deleted.iat, standing);
+            self.deleted = Some(Deletion { iat: reach, ..deleted });
         }
     }
 
     /// Remembers a version that is [`Ordering::Behind`] the head at the same `iat`, so that it cannot come back later.
-    pub fn note_behind(&mut self, identity: Identity, at: Option<Position>) {
-        if self.ties.iter().all(|tie| tie.identity != identity) {
-            self.ties.push(Tie { identity, at });
+    pub fn note_behind(&mut self, version: &Version, at: Option<Position>) {
+        let same_second = self.version().is_some_and(|held| held.iat == version.iat && held != version);
+        if same_second && self.ties.iter().all(|tie| tie.identity != version.identity) {
+            self.ties.push(Tie { identity: version.identity, at });
         }
     }
 
     /// Whether a delete request may delete this account: not if its JWT is newer than the request.
-    pub fn order_delete(&self, account: &AccountKey, request: i64) -> Result<(), Refusal> {
-        match self.version {
-            Some(held) if held.iat > request && self.is_live() => {
-                Err(Refusal::DeleteOlder { account: *account, held: held.iat, request })
-            }
-            _ => Ok(()),
+    pub fn order_delete(&self, account: &AccountKey, request: &Deletion, standing: &Standing) -> Result<(), Refusal> {
+        let Some(held) = self.version().filter(|_| self.is_live()) else { return Ok(()) };
+        let reach = standing.reach(&held.issuer, held.iat);
+        let own = self.marks.own(&request.issuer).filter(|own| request.iat <= *own);
+        match own.or((reach > request.iat).then_some(reach)) {
+            Some(held) => Err(Refusal::DeleteOlder { account: *account, held, request: request.iat }),
+            None => Ok(()),
         }
     }
 
     /// Takes over a deletion. Returns whether it is news: later than every one before.
-    pub fn delete(&mut self, request: i64) -> bool {
-        let news = self.deleted.is_none_or(|deleted| deleted < request);
-        if news {
-            self.deleted = Some(request);
+    pub fn delete(&mut self, request: Deletion, standing: &Standing) -> bool {
+        let earlier = self.deleted;
+        if earlier.is_some_and(|deleted| request.iat <= standing.reach(&deleted.issuer, deleted.iat)) {
+            return false;
         }
-        news
+        if let Some(deleted) = earlier
+            && (deleted.issuer != request.issuer || deleted.iat > request.iat)
+        {
+            self.marks.note(deleted.issuer, deleted.iat, standing);
+        }
+        self.deleted = Some(request);
+        if let Some(Placed { version, .. }) = &mut self.head {
+            let reach = standing.reach(&version.issuer, version.iat);
+            if version.iat > request.iat && reach <= request.iat {
+                // A withheld version from the future: it is no later than what it reaches, and so deleted.
+                self.marks.note(version.issuer, version.iat, standing);
+                version.iat = reach;
+                self.ties.clear();
+            }
+        }
+        true
     }
+}
+
+/// Whether a change came after another one in the same primary's order.
+fn is_later(one: Option<Position>, other: Option<Position>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one.session == other.session && one.serial > other.serial)
 }
 
 /// Two versions of the same second, on a follower: the primary's order decides, where it is known.

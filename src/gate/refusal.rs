@@ -1,5 +1,6 @@
 //! Why the gate said no.
 
+use super::OperatorRefusal;
 use crate::jwt::{DecodeError, Issues};
 use crate::key::AccountKey;
 
@@ -40,6 +41,9 @@ pub enum Refusal {
     /// The issuer is the operator's identity key, and the operator demands signing keys.
     #[error("the operator requires JWTs to be signed by a signing key, not by its identity key {0}")]
     IdentityKeyUsed(String),
+    /// An operator JWT that may not take the place of the one in force.
+    #[error(transparent)]
+    Operator(#[from] OperatorRefusal),
     /// No operator is configured, so nobody can vouch for a change.
     #[error("no operator is configured, so no JWT can be accepted")]
     NoOperator,
@@ -116,6 +120,10 @@ impl Refusal {
             Self::SubjectKind(_) => "subject_kind",
             Self::Untrusted(_) | Self::DeleteUntrusted | Self::DeleteNotSelfSigned => "untrusted",
             Self::IdentityKeyUsed(_) => "identity_key",
+            Self::Operator(OperatorRefusal::Older { .. }) => "older",
+            Self::Operator(OperatorRefusal::Other { .. } | OperatorRefusal::Unlisted(_)) => "untrusted",
+            Self::Operator(OperatorRefusal::Invalid(_)) => "invalid",
+            Self::Operator(OperatorRefusal::NotSelfSigned(_)) => "issuer_kind",
             Self::NoOperator => "no_operator",
             Self::Invalid(issues) if issues.is_blocking(false) => "invalid",
             Self::Invalid(_) => "time",
@@ -133,7 +141,12 @@ impl Refusal {
     pub const fn is_conflict(&self) -> bool {
         matches!(
             self,
-            Self::Older { .. } | Self::Replaced | Self::Tie(_) | Self::Deleted { .. } | Self::DeleteOlder { .. }
+            Self::Older { .. }
+                | Self::Replaced
+                | Self::Tie(_)
+                | Self::Deleted { .. }
+                | Self::DeleteOlder { .. }
+                | Self::Operator(OperatorRefusal::Older { .. })
         )
     }
 }

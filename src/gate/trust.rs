@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::entry::{Identity, sha256};
 use crate::jwt::{self, DecodeError, OperatorJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -11,6 +12,9 @@ pub struct Trust {
     token: Bytes,
     jwt: OperatorJwt,
     identity: PublicKey,
+    /// The keys that may sign account JWTs.
+    keys: Vec<PublicKey>,
+    version: Identity,
     system_account: Option<AccountKey>,
     warnings: Vec<String>,
 }
@@ -61,7 +65,15 @@ impl Trust {
             warnings.push("strict signing key usage is on, but there is no signing key: no JWT can be accepted".into());
         }
         let system_account = AccountKey::parse(&operator.body.system_account).ok();
-        Ok(Self { token: Bytes::copy_from_slice(token.as_bytes()), jwt: operator, identity, system_account, warnings })
+        let own = (!operator.body.strict_signing_key_usage).then_some(identity);
+        let listed =
+            operator.body.signing_keys.iter().filter_map(|key| PublicKey::parse_kind(key, Kind::Operator).ok());
+        let mut keys: Vec<_> = own.into_iter().chain(listed).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let version = sha256(operator.signing_input(token).as_bytes());
+        let token = Bytes::copy_from_slice(token.as_bytes());
+        Ok(Self { token, jwt: operator, identity, keys, version, system_account, warnings })
     }
 
     /// The operator JWT, exactly as given, without decoration.
@@ -77,6 +89,47 @@ impl Trust {
     /// The operator's name.
     pub fn name(&self) -> &str {
         &self.jwt.claims.name
+    }
+
+    /// The token as a string: a decoded token is ASCII.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.token).unwrap_or_default()
+    }
+
+    /// SHA-256 of the operator JWT's signing input: which version of it this is.
+    pub const fn version(&self) -> &Identity {
+        &self.version
+    }
+
+    /// When the operator JWT was issued, unix seconds.
+    pub const fn iat(&self) -> i64 {
+        self.jwt.claims.iat
+    }
+
+    /// When it expires, unix seconds; 0 is never. An expired one goes on counting: see [`Trust::from_operator_jwt`].
+    pub const fn exp(&self) -> i64 {
+        self.jwt.claims.exp
+    }
+
+    /// Whether the operator JWT is past its expiry.
+    pub const fn is_expired(&self, now: i64) -> bool {
+        self.exp() > 0 && now > self.exp()
+    }
+
+    /// Whether the identity key itself signed the operator JWT. Only such a one travels to followers: a stolen signing
+    /// key could otherwise keep itself listed.
+    pub fn is_self_signed(&self) -> bool {
+        self.jwt.claims.iss == self.jwt.claims.sub
+    }
+
+    /// The key that signed the operator JWT.
+    pub fn issuer(&self) -> &str {
+        &self.jwt.claims.iss
+    }
+
+    /// The keys that may sign account JWTs and delete requests, sorted.
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
     }
 
     /// The system account that the operator JWT names.

@@ -12,7 +12,7 @@ use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
-use crate::node::Answer;
+use crate::node::{Answer, LookupError};
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const TOKEN: HeaderValue = HeaderValue::from_static("application/jwt");
@@ -59,6 +59,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
         None => match shared.node.get(&key).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT"),
+            Err(LookupError::Withheld(withheld)) => {
+                return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{withheld}"));
+            }
             Err(error) => {
                 tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}");
                 return reply::try_later(

@@ -101,6 +101,8 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
         | Refusal::DeleteElsewhere(_) => {
             return (StatusCode::BAD_REQUEST, format!("delete accounts request failed - {refusal}"));
         }
+        // Not what this route is for.
+        Refusal::Operator(_) => "bad JWT in request",
         Refusal::Older { .. }
         | Refusal::Replaced
         | Refusal::Tie(_)

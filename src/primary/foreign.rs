@@ -23,7 +23,7 @@ use crate::jwt::{self, AccountJwt};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::folder::{self, Layout, Unread};
-use crate::store::journal::{Standing, Write};
+use crate::store::journal::{Presence, Write};
 use crate::store::{StoreError, nsc};
 
 /// So few removals are always believed at once.
@@ -46,6 +46,8 @@ pub(super) struct Foreign {
     accounts: HashMap<PathBuf, AccountKey>,
     /// Accounts whose removal is not believed yet, and since when they are missing.
     held_back: HashMap<AccountKey, Instant>,
+    /// Files that are gone, and perhaps not the last of them.
+    leaving: HashMap<PathBuf, AccountKey>,
     /// When accounts were removed lately, and how many.
     removed: Vec<(Instant, u64)>,
 }
@@ -58,7 +60,15 @@ struct Found {
 
 impl Foreign {
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
-        Self { primary, metrics, runtime, accounts: HashMap::new(), held_back: HashMap::new(), removed: Vec::new() }
+        Self {
+            primary,
+            metrics,
+            runtime,
+            accounts: HashMap::new(),
+            held_back: HashMap::new(),
+            leaving: HashMap::new(),
+            removed: Vec::new(),
+        }
     }
 
     fn find(&self) -> Result<Found, StoreError> {
@@ -92,6 +102,12 @@ impl Foreign {
             Tokens::Nsc(_) => self.accounts.get(path).copied(),
             _ => named(path),
         }
+    }
+
+    /// Whether there is another file of an account than the one at `path`.
+    fn is_elsewhere(&self, key: &AccountKey, path: &Path) -> bool {
+        self.primary.tokens.places(key).iter().any(|place| place.exists())
+            || self.accounts.iter().any(|(other, held)| held == key && other != path)
     }
 
     /// Takes in one file. Returns whether it is to be looked at again.
@@ -222,7 +238,7 @@ impl Tender for Foreign {
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
-        let (mut again, mut missing) = (Vec::new(), Vec::new());
+        let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {
                 match self.file(&path, Via::EditedFile) {
@@ -230,19 +246,28 @@ impl Tender for Foreign {
                     Ok(false) => {}
                     Err(error) => tracing::error!("{} is not taken in: {error}", path.display()),
                 }
-                continue;
-            }
-            let Some(key) = self.account_of(&path) else { continue };
-            self.accounts.remove(&path);
-            let is_elsewhere = self.primary.tokens.places(&key).iter().any(|place| place.exists())
-                || self.accounts.values().any(|other| *other == key);
-            if !is_elsewhere && matches!(self.primary.journal.standing(&key), Ok(Standing::Live(_))) {
-                missing.push(key);
+            } else if let Some(key) = self.account_of(&path)
+                && !self.is_elsewhere(&key, &path)
+                && matches!(self.primary.journal.presence(&key), Ok(Presence::Live(_)))
+            {
+                leaving.insert(path, key);
             }
         }
-        // A folder that is gone as a whole says nothing about what was in it.
-        if !missing.is_empty() && self.primary.tokens.root().is_some_and(Path::is_dir) {
-            self.remove(missing);
+        // Files are removed one after the other. Only when no more of them go is it known how many that were; and a
+        // folder that is gone as a whole says nothing about what was in it.
+        let is_over = self.leaving.keys().all(|path| leaving.contains_key(path))
+            && leaving.keys().all(|path| self.leaving.contains_key(path));
+        if leaving.is_empty() || !self.primary.tokens.root().is_some_and(Path::is_dir) {
+            self.leaving.clear();
+        } else if is_over {
+            self.leaving.clear();
+            for path in leaving.keys() {
+                self.accounts.remove(path);
+            }
+            self.remove(leaving.into_values().collect());
+        } else {
+            again.extend(leaving.keys().cloned());
+            self.leaving = leaving;
         }
         again
     }

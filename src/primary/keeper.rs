@@ -23,7 +23,7 @@ use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::folder::{self, Folder, Stamp, Unread};
-use crate::store::journal::Standing;
+use crate::store::journal::Presence;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
@@ -114,29 +114,29 @@ impl Keeper {
     fn step(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Option<Settled>, StoreError> {
         let home = folder.home(key);
         // What the journal cannot read may be put back by the file.
-        let standing = self.primary.journal.standing(key);
+        let presence = self.primary.journal.presence(key);
         let there = self.there(&home, key, cause)?;
-        match (&standing, there) {
+        match (&presence, there) {
             (_, There::NotStill) => Ok(Some(Settled::NotStill)),
-            (Ok(Standing::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
+            (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Standing::Live(held)), There::Nothing) => {
+            (Ok(Presence::Live(held)), There::Nothing) => {
                 self.write(folder, key, held.entry.token(), held.entry.digest())?;
                 Ok(Some(Settled::Agreed))
             }
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
-            (Ok(Standing::Live(held)), There::Token(_, true)) => {
+            (Ok(Presence::Live(held)), There::Token(_, true)) => {
                 self.write(folder, key, held.entry.token(), held.entry.digest())?;
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Standing::Deleted(_)), There::Token(_, true)) => {
+            (Ok(Presence::Deleted(_)), There::Token(_, true)) => {
                 folder.bury(key)?;
                 self.known.invalidate(key);
                 Ok(Some(Settled::Agreed))
             }
-            (_, There::Token(..)) => self.take_in(folder, key, &home, cause, standing),
-            (Ok(Standing::Live(_) | Standing::Deleted(_)), There::Junk(reason)) => {
+            (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
+            (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(reason)) => {
                 self.put_aside(folder, key, &home, &reason)?;
                 Ok(None)
             }
@@ -146,7 +146,7 @@ impl Keeper {
                 }
                 Ok(Some(Settled::Left))
             }
-            (Err(_), There::Nothing) => standing.map(|_| None),
+            (Err(_), There::Nothing) => presence.map(|_| None),
         }
     }
 
@@ -165,8 +165,8 @@ impl Keeper {
         match folder::read(home) {
             Ok((look, bytes)) => {
                 let digest: Digest = Sha256::digest(bytes.trim_ascii_end()).into();
-                let is_held = match self.primary.journal.standing(key) {
-                    Ok(Standing::Live(held)) => digest == *held.entry.digest(),
+                let is_held = match self.primary.journal.presence(key) {
+                    Ok(Presence::Live(held)) => digest == *held.entry.digest(),
                     _ => false,
                 };
                 if is_held {
@@ -230,7 +230,7 @@ impl Keeper {
         key: &AccountKey,
         home: &Path,
         cause: Cause,
-        standing: Result<Standing, StoreError>,
+        presence: Result<Presence, StoreError>,
     ) -> Result<Option<Settled>, StoreError> {
         let via = match cause {
             Cause::Journal => Via::EditedFile,
@@ -238,7 +238,7 @@ impl Keeper {
         };
         // If not, it is gone, or different, again.
         let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
-        let is_unknown = matches!(standing, Ok(Standing::Unknown | Standing::Removed));
+        let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
         if is_unknown && !self.is_news(home) {
             return Ok(Some(Settled::Left));
         }
@@ -253,7 +253,7 @@ impl Keeper {
             }
             Verdict::Same => {
                 // The same version in another spelling: ours is the one that is served.
-                let Standing::Live(held) = self.primary.journal.standing(key)? else { return Ok(None) };
+                let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
                 self.write(folder, key, held.entry.token(), held.entry.digest())?;
                 Ok(Some(Settled::Agreed))
             }

@@ -4,15 +4,17 @@
 //! expensive part, and there are as many callers as cores), then the journal's writer decides about its order and makes
 //! it durable. What follows from a change (the body cache, followers, notifications) follows from the journal.
 //!
-//! Bodies are served from a bounded cache; what is not there is read from the journal. Nothing is kept in memory per
-//! account.
+//! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
+//! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
 //!
 //! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
 
+mod bodies;
 mod foreign;
 mod judge;
 mod keeper;
 mod mirror;
+mod operator;
 mod own;
 mod progress;
 mod scan;
@@ -23,19 +25,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::ops::compute::Op;
+use tokio::sync::Mutex;
 
+use bodies::Bodies;
 pub use mirror::Mirrored;
 pub use progress::Progress;
 pub use source::Source;
 pub use tend::Tending;
 
 use crate::clock;
-use crate::epoch::{Epoch, Epochs};
-use crate::feed::{Change, Content, Ring};
+use crate::epoch::Epoch;
+use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
-use crate::key::AccountKey;
-use crate::store::journal::{CommitError, Options, Outcome, Stored, Write};
+use crate::key::{AccountKey, PublicKey};
+use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
 use crate::store::{self, FolderLock, Journal, StoreError};
 use source::Tokens;
 
@@ -66,6 +69,8 @@ pub struct Primary {
     tokens: Tokens,
     progress: Progress,
     history_age: Duration,
+    /// One change of the operator JWT at a time; the first is under way since the start.
+    operator_turn: Mutex<Option<Committing>>,
     _lock: Option<FolderLock>,
 }
 
@@ -80,40 +85,15 @@ pub struct Submitted {
     pub position: Position,
 }
 
-/// The bounded cache of bodies, kept true by the journal's writer.
-#[derive(Debug)]
-struct Bodies {
-    cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
-    epochs: Epochs,
-}
-
-impl Bodies {
-    fn new(bytes: u64) -> Self {
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(bytes)
-            .weigher(|_, stored: &Arc<Stored>| {
-                // The token, and what entry, key and cache cost around it.
-                u32::try_from(stored.entry.token().len() + 512).unwrap_or(u32::MAX)
-            })
-            .build();
-        Self { cache, epochs: Epochs::default() }
-    }
-
-    /// Called with every committed change, before anybody is told of it.
-    fn follow(&self, change: &Change) {
-        for key in change.keys() {
-            self.epochs.bump(key);
-            let op = match &change.content {
-                // Who scans a million files does not ask for them.
-                Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
-                Content::Put(entry) => Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial })),
-                Content::Delete(_) | Content::Superseded { .. } | Content::Removed { .. } => Op::Remove,
-            };
-            // Computed, not inserted: computations of one key exclude each other, see `load`.
-            self.cache.entry_by_ref(key).and_compute_with(|_| op);
-            self.epochs.bump(key);
-        }
-    }
+/// What the journal holds of an account.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A JWT that may be served.
+    Served(Arc<Stored>),
+    /// A JWT signed by this key, for which the operator does not vouch.
+    Withheld(PublicKey),
+    /// Nothing, or it was deleted.
+    Absent,
 }
 
 impl Primary {
@@ -134,21 +114,24 @@ impl Primary {
             lock = Some(FolderLock::acquire(state)?);
         }
         let tokens = setup.source.open(state.as_deref())?;
-        let bodies = Arc::new(Bodies::new(setup.cache_bytes));
+        let bodies = Arc::new(Bodies::new(setup.cache_bytes, gate.clone()));
         let options = Options {
             path: state.map(|state| state.join("journal.sqlite")),
             history: setup.history,
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
         };
         let follower = bodies.clone();
-        let journal =
-            Journal::open(&options, move |changes| changes.iter().for_each(|change| follower.follow(change)))?;
+        let journal = Journal::open_under(&options, gate.clone(), move |changes| {
+            changes.iter().for_each(|change| follower.follow(change));
+        })?;
+        let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
         let session = journal.head().session.0;
         Ok(Self {
             journal,
             gate,
             bodies,
             session,
+            operator_turn,
             tokens,
             progress: Progress::default(),
             history_age: setup.history_age,
@@ -183,25 +166,24 @@ impl Primary {
 
     /// Moves whenever something happens to an account.
     pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.bodies.epochs.of(key)
+        self.bodies.epoch(key)
     }
 
     /// The JWT of an account, if its body is in the cache.
     pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
-        self.bodies.cache.get(key)
+        self.bodies.get(key)
     }
 
     /// The JWT of an account from the journal. Blocks for a query.
-    pub fn load(&self, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
-        let before = self.bodies.epochs.of(key);
-        let Some(stored) = self.journal.get(key)? else { return Ok(None) };
+    pub fn load(&self, key: &AccountKey) -> Result<Lookup, StoreError> {
+        let before = self.bodies.epoch(key);
+        let Some(stored) = self.journal.get(key)? else { return Ok(Lookup::Absent) };
         let stored = Arc::new(stored);
-        // A change that was committed meanwhile is in the cache already, or has emptied its place: leave both alone.
-        self.bodies
-            .cache
-            .entry_by_ref(key)
-            .and_compute_with(|_| if self.bodies.epochs.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
-        Ok(Some(stored))
+        if !self.gate.vouches(stored.entry.issuer()) {
+            return Ok(Lookup::Withheld(*stored.entry.issuer()));
+        }
+        self.bodies.keep(&stored, before);
+        Ok(Lookup::Served(stored))
     }
 
     /// Forgets versions as they get too old, for as long as the process lives.
@@ -261,3 +243,6 @@ fn split(outcome: Outcome) -> (bool, u64) {
         Outcome::Same { serial } => (false, serial),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::logging::Bar;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::folder::{self, Layout, Listing, Unread};
-use crate::store::journal::{CommitError, Outcome, Standing, Write};
+use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
 const PIECE: usize = 256;
@@ -160,7 +160,7 @@ impl Scan<'_> {
         // A scan that goes on where an earlier one stopped need not verify again what is held, byte for byte. What is
         // held but cannot be read may be put back by this very file.
         if self.primary.journal.count() > 0
-            && let Ok(Standing::Live(held)) = self.primary.journal.standing(key)
+            && let Ok(Presence::Live(held)) = self.primary.journal.presence(key)
             && held.entry.digest()[..] == Sha256::digest(bytes.trim_ascii_end())[..]
         {
             tally.known();

@@ -15,7 +15,7 @@ use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
 use super::{Offer, Replica};
 use crate::clock;
-use crate::feed::wire::{Item, KIND_ACCOUNT, Page};
+use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_OPERATOR, Page};
 use crate::feed::{Chain, Head};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
@@ -86,7 +86,7 @@ impl Replica {
     }
 
     /// Decides how to go on after a break: how long to wait, and whether the position still stands.
-    fn after(&self, follower: &mut Follower, broken: &Broken) -> Duration {
+    fn after(self: &Arc<Self>, follower: &mut Follower, broken: &Broken) -> Duration {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
             follower.failures = 0;
         }
@@ -109,6 +109,8 @@ impl Replica {
                         self.setup.ttl
                     );
                 }
+                // Without a feed this is the only way to learn of a change.
+                self.ask_operator();
                 return jitter(NO_FEED);
             }
             _ if follower.failures == 0 => {
@@ -157,13 +159,15 @@ impl Replica {
     }
 
     /// The primary says where it stands: at the beginning, and with every heartbeat.
-    fn stand(&self, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
+    fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
         let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             _ => {
                 follower.stretch += 1;
                 follower.position = Some(said);
+                // The feed does not say what was changed before this.
+                self.ask_operator();
                 said
             }
         };
@@ -217,8 +221,10 @@ impl Replica {
     }
 
     fn take(self: &Arc<Self>, item: &Item, at: crate::gate::Position, stretch: Option<u64>) -> Result<(), Refusal> {
-        if item.kind != KIND_ACCOUNT {
-            return Ok(());
+        match (item.kind.as_str(), &item.jwt) {
+            (KIND_ACCOUNT, _) => {}
+            (KIND_OPERATOR, Some(jwt)) => return self.take_operator(jwt, Via::Feed),
+            _ => return Ok(()),
         }
         let now = clock::unix_seconds();
         if let Some(jwt) = &item.jwt {

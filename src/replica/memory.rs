@@ -24,7 +24,16 @@ impl Default for Memory {
 impl Memory {
     /// Looks at, or changes, what is known of one account. Nobody else does meanwhile.
     pub(super) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Held) -> T) -> T {
-        let mut shard = self.0[usize::from(key.raw()[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         act(shard.entry(*key).or_default())
+    }
+
+    /// Looks at what is known of one account. `None`: it was never heard of, and nothing is remembered for having asked.
+    pub(super) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Held) -> T) -> Option<T> {
+        self.shard(key).lock().unwrap_or_else(PoisonError::into_inner).get(key).map(look)
+    }
+
+    fn shard(&self, key: &AccountKey) -> &Mutex<HashMap<AccountKey, Held>> {
+        &self.0[usize::from(key.raw()[31]) % SHARDS]
     }
 }

@@ -12,6 +12,7 @@ mod clients;
 mod fetch;
 mod follow;
 mod memory;
+mod operator;
 mod pin;
 mod slot;
 mod sse;
@@ -28,7 +29,7 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
-use crate::gate::{Entry, Gate, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::tls::Files;
@@ -83,6 +84,8 @@ pub struct Replica {
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
     flights: Mutex<HashMap<AccountKey, Flight>>,
+    /// Operator JWTs that were replaced by another one of the same second. Held while the operator changes.
+    replaced_operators: Mutex<Vec<Identity>>,
     feed: Feed,
     runtime: tokio::runtime::Handle,
 }
@@ -137,6 +140,7 @@ impl Replica {
             memory: Memory::default(),
             epochs: Epochs::default(),
             flights: Mutex::default(),
+            replaced_operators: Mutex::default(),
             feed: Feed::default(),
             runtime,
             setup,
@@ -211,9 +215,11 @@ impl Replica {
         self.cache.get(key).or_else(|| self.unless_deleted(key, slot))
     }
 
-    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion.
+    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion, or
+    /// because its signer was withdrawn.
     fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
-        self.memory.with(key, |held| held.is_live()).then_some(slot)
+        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |held| held.is_live());
+        served.then_some(slot)
     }
 
     /// Takes in a claims update heard over NATS. The NATS subject named `expected`.
@@ -252,16 +258,24 @@ impl Replica {
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
     fn offer(&self, entry: Arc<Entry>, via: Via, at: Option<Position>, stretch: Option<u64>) -> Result<Offer, Refusal> {
         let key = *entry.key();
+        let standing = self.gate.standing();
+        // It was admitted a moment ago; the operator JWT may be another one by now.
+        if !standing.vouches(entry.issuer()) {
+            return Err(Refusal::Untrusted(entry.issuer().text()));
+        }
         self.epochs.bump(&key);
         let offer = self.memory.with(&key, |held| {
-            let order = held.order(entry.iat(), entry.identity(), via, at);
+            if via == Via::Feed {
+                held.make_room(&entry.version(), &standing);
+            }
+            let order = held.order(&entry.version(), via, at, &standing);
             match order {
                 Order::Newer | Order::Same => {
-                    held.put(entry.iat(), *entry.identity(), at);
+                    held.put(entry.version(), at, &standing);
                     Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
                 }
                 Order::Behind => {
-                    held.note_behind(*entry.identity(), at);
+                    held.note_behind(&entry.version(), at);
                     Ok(Offer::Kept)
                 }
                 Order::Refetch => Ok(Offer::Refetch),
@@ -296,15 +310,21 @@ impl Replica {
         }
         let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
         self.cache.insert(*key, slot.clone());
+        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
+        if !self.gate.vouches(entry.issuer()) {
+            self.cache.invalidate(key);
+            return None;
+        }
         Some(slot)
     }
 
     /// Takes in a deletion from the feed.
     fn bury(&self, tombstone: &Tombstone) {
+        let standing = self.gate.standing();
         for key in tombstone.keys() {
             self.epochs.bump(key);
             self.memory.with(key, |held| {
-                held.delete(tombstone.iat());
+                held.delete(tombstone.deletion(), &standing);
                 if !held.is_live() {
                     self.cache.invalidate(key);
                 }

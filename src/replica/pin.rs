@@ -15,7 +15,8 @@ impl Replica {
     /// It is what an old configuration without an operator gets, and better than nothing; but it is the primary's word,
     /// so such a replica cannot tell a lying primary from an honest one.
     pub async fn pin_operator(&self) {
-        loop {
+        // One may be configured while this one is asked for.
+        while self.gate.trust().is_none() {
             match self
                 .upstream
                 .operator()
@@ -31,6 +32,7 @@ impl Replica {
                         self.primary()
                     );
                     self.gate.set_trust(trust);
+                    self.enforce();
                     return;
                 }
                 Ok(Some(Err(error))) => {

@@ -26,13 +26,15 @@ async fn the_history_is_a_chain_of_every_change_with_its_proof() {
     let request = operator.delete_request(&[&accounts[0], &accounts[1]], 10);
     server.http.delete(&accounts[0].path(), request.clone()).await.expect(200);
     let history = history(&server.http).await;
-    assert_eq!((history.serial, history.head, history.session.len()), (5, 5, 32));
-    for (change, jwt) in history.changes.iter().zip(&pushed) {
+    assert_eq!((history.serial, history.head, history.session.len()), (6, 6, 32));
+    assert_eq!((&*history.changes[0].kind, history.changes[0].jwt.as_ref()), ("operator", Some(&operator.jwt())));
+    for (change, jwt) in history.changes[1..].iter().zip(&pushed) {
+        assert_eq!(change.kind, "account");
         assert_eq!((&*change.op, change.jwt.as_ref()), ("put", Some(jwt)));
         assert!(i64::abs(change.at / 1000 - now()) < 60);
     }
-    assert_eq!(history.changes[4].request, Some(request));
-    assert_eq!(history.changes[4].keys, accounts.map(|account| account.key()));
+    assert_eq!(history.changes[5].request, Some(request));
+    assert_eq!(history.changes[5].keys, accounts.map(|account| account.key()));
 }
 
 #[tokio::test]
@@ -40,8 +42,8 @@ async fn a_long_poll_is_answered_the_moment_something_changes() {
     let operator = Operator::new();
     let (server, account) = (Server::primary(&operator).await, Account::new());
     let http = server.http.clone();
-    let polling = tokio::spawn(async move { (page(&http, "?after=0&wait=25s").await, Instant::now()) });
-    let idle = page(&server.http, "?after=0&wait=300ms").await;
+    let polling = tokio::spawn(async move { (page(&http, "?after=1&wait=25s").await, Instant::now()) });
+    let idle = page(&server.http, "?after=1&wait=300ms").await;
     assert!(idle.changes.is_empty() && !polling.is_finished());
     let jwt = operator.account(&account, 10);
     server.http.post(&account.path(), jwt.clone()).await.expect(200);
@@ -59,15 +61,15 @@ async fn who_stands_on_another_history_is_told_where_this_one_is() {
     let (server, account) = (Server::primary(&operator).await, Account::new());
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     let head = page(&server.http, "").await;
-    assert_eq!((head.serial, head.changes.len()), (1, 0), "without a position the answer begins at the head");
+    assert_eq!((head.serial, head.changes.len()), (2, 0), "without a position the answer begins at the head");
     let (session, chain) = (&*head.session, &*head.chain);
-    server.http.get(&format!("/jwt/v1/changes{}", at(session, 1, chain))).await.expect(200);
+    server.http.get(&format!("/jwt/v1/changes{}", at(session, 2, chain))).await.expect(200);
     let (other_session, other_chain) = ("0".repeat(32), "0".repeat(64));
     for elsewhere in [
-        at(&other_session, 1, chain),
-        at(session, 1, &other_chain),
-        at(session, 0, chain),
-        at(session, 2, chain),
+        at(&other_session, 2, chain),
+        at(session, 2, &other_chain),
+        at(session, 1, chain),
+        at(session, 3, chain),
         format!("?after={}", u64::MAX),
         format!("?after={}", i64::MAX),
         format!("?session={other_session}"),
@@ -77,7 +79,7 @@ async fn who_stands_on_another_history_is_told_where_this_one_is() {
         let gone = reply.json();
         assert_eq!(
             (gone["session"].as_str(), gone["serial"].as_u64(), gone["chain"].as_str()),
-            (Some(session), Some(1), Some(chain))
+            (Some(session), Some(2), Some(chain))
         );
     }
     for nonsense in ["?after=x", "?session=1", "?chain=zz", "?wait=long", "?after=-1"] {
@@ -91,7 +93,7 @@ async fn an_event_stream_greets_and_lives_and_brings_what_changes() {
     let (server, account) = (Server::primary(&operator).await, Account::new());
     let mut events = Events::open(&server.http, "").await;
     let (kind, hello) = events.next().await.unwrap();
-    assert_eq!((&*kind, hello["serial"].as_u64(), hello["head"].as_u64()), ("hello", Some(0), Some(0)));
+    assert_eq!((&*kind, hello["serial"].as_u64(), hello["head"].as_u64()), ("hello", Some(1), Some(1)));
     let opened = Instant::now();
     let (kind, _) = events.next().await.unwrap();
     assert_eq!(kind, "heartbeat");
@@ -99,10 +101,10 @@ async fn an_event_stream_greets_and_lives_and_brings_what_changes() {
     let jwt = operator.account(&account, 10);
     server.http.post(&account.path(), jwt.clone()).await.expect(200);
     let change = events.next_change().await;
-    assert_eq!((change["serial"].as_u64(), change["jwt"].as_str()), (Some(1), Some(&*jwt)));
+    assert_eq!((change["serial"].as_u64(), change["jwt"].as_str()), (Some(2), Some(&*jwt)));
     assert_eq!(server.http.metric("feed_followers", "").await, 1.0);
     // Who comes later and says where he stands gets what he lacks.
-    let mut late = Events::open(&server.http, "?after=0").await;
+    let mut late = Events::open(&server.http, "?after=1").await;
     assert_eq!(late.next_change().await["jwt"].as_str(), Some(&*jwt));
 }
 
@@ -120,6 +122,6 @@ async fn a_long_history_comes_in_pages() {
     })
     .await;
     let first = page(&server.http, "?after=0").await;
-    assert!(first.changes.len() < 1_100 && first.head == 1_100, "{}", first.changes.len());
-    assert_eq!(history(&server.http).await.changes.len(), 1_100);
+    assert!(first.changes.len() < 1_100 && first.head == 1_101, "{}", first.changes.len());
+    assert_eq!(history(&server.http).await.changes.len(), 1_101);
 }

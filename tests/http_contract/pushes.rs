@@ -89,7 +89,7 @@ async fn what_is_not_genuine_ours_and_sound_is_refused_with_the_reason() {
         assert_eq!(server.http.metric("refused_total", &label).await, before + 1.0, "{what} is counted");
         server.http.get(&account.path()).await.expect(404);
     }
-    assert_eq!(server.http.metric("serial", "").await, 0.0);
+    assert_eq!(server.http.metric("serial", "").await, 1.0);
     assert_eq!(server.http.metric("accepted_total", "").await, 0.0);
 }
 
@@ -103,7 +103,7 @@ async fn what_is_refused_leaves_what_is_held() {
         assert_eq!(server.http.post(&account.path(), body).await.status, status, "{what}");
         assert_eq!(server.http.get(&account.path()).await.body, held, "{what}");
     }
-    assert_eq!(server.http.metric("serial", "").await, 1.0);
+    assert_eq!(server.http.metric("serial", "").await, 2.0);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn the_same_jwt_again_is_fine_and_no_change() {
         let reply = server.http.post(&account.path(), jwt.clone()).await.expect(200);
         assert_eq!((&*reply.body, reply.header("content-length")), ("", "0"));
     }
-    assert_eq!(server.http.metric("serial", "").await, 1.0);
+    assert_eq!(server.http.metric("serial", "").await, 2.0);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn white_space_behind_a_jwt_is_no_part_of_it() {
     server.http.post(&account.path(), format!("{jwt}\r\n\n")).await.expect(200);
     assert_eq!(server.http.get(&account.path()).await.body, jwt);
     server.http.post(&account.path(), jwt).await.expect(200);
-    assert_eq!(server.http.metric("serial", "").await, 1.0);
+    assert_eq!(server.http.metric("serial", "").await, 2.0);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn two_jwts_of_one_second_end_on_the_replica_as_on_the_primary() {
         primary.http.post(&account.path(), jwt).await.expect(200);
     }
     let last = primary.http.get(&account.path()).await.body;
-    until("the changes have come", || async { replica.http.metric("serial", "").await == 11.0 }).await;
+    until("the changes have come", || async { replica.http.metric("serial", "").await == 12.0 }).await;
     assert_eq!(replica.http.get(&account.path()).await.body, last);
 }
 

@@ -81,6 +81,23 @@ impl Operator {
         if self.strict { &self.signing } else { &self.identity }
     }
 
+    /// The operator's JWT anew: with these signing keys, issued `age` seconds ago.
+    pub(crate) fn listing(&self, keys: &[&KeyPair], age: i64) -> String {
+        sign(&self.claims(keys, now() - age), &self.identity).unwrap()
+    }
+
+    /// The operator's claims with these signing keys.
+    pub(crate) fn claims(&self, keys: &[&KeyPair], iat: i64) -> Value {
+        let keys: Vec<String> = keys.iter().map(|key| key.public_key()).collect();
+        json!({
+            "sub": self.identity.public_key(), "name": "Tests", "iat": iat,
+            "nats": {
+                "type": "operator", "version": 2, "signing_keys": keys,
+                "strict_signing_key_usage": self.strict, "system_account": self.system.key(),
+            }
+        })
+    }
+
     /// Signs an account's claims as they stand.
     pub(crate) fn sign(&self, claims: &Value) -> String {
         sign(claims, self.signer()).unwrap()

@@ -182,6 +182,13 @@ impl Server {
         self.launch.clone().start().await
     }
 
+    /// Stops it gently and starts the same command line again, on another port.
+    pub(crate) async fn stop_and_start(mut self) -> Self {
+        self.signal("TERM");
+        assert!(self.exit().await.success());
+        self.launch.clone().start().await
+    }
+
     /// Sends a signal by its name, as in `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();

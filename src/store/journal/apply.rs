@@ -5,11 +5,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
+use super::head;
 use super::schema::{KIND_ACCOUNT, Meta};
+use super::signers::Tally;
 use super::{CommitError, Outcome, Write};
 use crate::feed::{Change, Content, Operation};
-use crate::gate::{Digest, Entry, Held, Identity, Ordering, Refusal, Tombstone, Via};
-use crate::key::AccountKey;
+use crate::gate::{Digest, Entry, Identity, Ordering, Refusal, Standing, Tombstone, Via};
+use crate::key::{AccountKey, PublicKey};
 
 /// The name of the cursor up to which versions have been pruned for their age.
 const PRUNED: &str = "pruned";
@@ -19,26 +21,13 @@ pub(super) struct Transaction<'c> {
     pub(super) connection: &'c Connection,
     pub(super) meta: Meta,
     pub(super) history: usize,
+    /// Which keys count for this write; a change of the operator JWT changes it for those behind it.
+    pub(super) standing: Arc<Standing>,
+    /// How many live accounts each key has more or less than before.
+    pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
     /// Whether something was written although there is no change.
     pub(super) repaired: std::cell::Cell<bool>,
-}
-
-/// A row of `head`.
-struct HeadRow {
-    serial: u64,
-    held: Held,
-    digest: Digest,
-    history: Vec<u8>,
-    deleted_serial: Option<u64>,
-    removed: bool,
-}
-
-impl HeadRow {
-    /// Whether the account has a JWT that is served.
-    fn is_live(&self) -> bool {
-        self.held.is_live() && !self.removed
-    }
 }
 
 impl Transaction<'_> {
@@ -48,11 +37,13 @@ impl Transaction<'_> {
             Write::Put(entry, via) => self.put(entry, *via, at),
             Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
             Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
+            Write::Operator(trust, via) => self.operator(trust, *via, at),
         }
     }
 
-    /// Writes the state row; the last statement before the commit.
+    /// Writes the state row and the tally; the last statements before the commit.
     pub(super) fn write_meta(&self) -> rusqlite::Result<()> {
+        self.tally.write(self.connection)?;
         let Meta { head, count } = &self.meta;
         self.connection
             .prepare_cached("UPDATE meta SET serial = ?1, chain = ?2, count = ?3 WHERE id = 1")?
@@ -61,9 +52,13 @@ impl Transaction<'_> {
     }
 
     fn put(&mut self, entry: &Arc<Entry>, via: Via, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        let row = self.load(entry.key())?;
+        // It was admitted a moment ago; the operator JWT may be another one by now.
+        if !self.standing.vouches(entry.issuer()) {
+            return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
+        }
+        let row = head::load(self.connection, KIND_ACCOUNT, entry.key().raw())?;
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
-        match held.order(entry.iat(), entry.identity(), via, None) {
+        match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}
             // It is back in the folder that it had left.
             Ordering::Same if row.as_ref().is_some_and(|row| row.removed) => {}
@@ -78,6 +73,7 @@ impl Transaction<'_> {
         let serial = self.append(
             Content::Put(entry.clone()),
             Record {
+                kind: KIND_ACCOUNT,
                 via,
                 at,
                 key: Some(entry.key().raw()),
@@ -96,17 +92,15 @@ impl Transaction<'_> {
             Some(row) => row.history.clone(),
             None => Vec::new(),
         };
-        let was_live = row.as_ref().is_some_and(HeadRow::is_live);
         let mut now_held = held;
-        now_held.put(entry.iat(), *entry.identity(), None);
-        let ties: Vec<u8> = now_held.ties().iter().flat_map(|tie| tie.identity).collect();
+        now_held.put(entry.version(), None, &self.standing);
         self.connection
             .prepare_cached(
-                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, marks)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (kind, key) DO UPDATE SET
                      serial = ?3, iat = ?4, exp = ?5, identity = ?6, issuer = ?7, digest = ?8, ties = ?9, history = ?10,
-                     removed = 0",
+                     marks = ?11, deleted = ?12, removed = 0",
             )?
             .execute(params![
                 KIND_ACCOUNT,
@@ -117,12 +111,14 @@ impl Transaction<'_> {
                 entry.identity(),
                 entry.issuer().raw(),
                 entry.digest(),
-                ties,
+                head::ties(&now_held),
                 history,
+                head::marks(&now_held),
+                // A withdrawn key's deletion from the future has been cut down to what it reaches.
+                now_held.deleted().map(|deleted| deleted.iat),
             ])?;
-        if !was_live {
-            self.meta.count += 1;
-        }
+        let before = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
+        self.count(before, Some(*entry.issuer()));
         Ok(Ok(Outcome::Changed { serial }))
     }
 
@@ -132,19 +128,24 @@ impl Transaction<'_> {
         via: Via,
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        if !self.standing.vouches(tombstone.issuer()) {
+            return Ok(Err(Refusal::DeleteUntrusted.into()));
+        }
+        let request = tombstone.deletion();
         let mut rows = Vec::with_capacity(tombstone.keys().len());
         let mut news = false;
         let mut latest = 0;
         for key in tombstone.keys() {
-            let row = self.load(key)?;
-            let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
-            if let Err(refusal) = held.order_delete(key, tombstone.iat()) {
+            let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
+            let before = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
+            if let Err(refusal) = before.order_delete(key, &request, &self.standing) {
                 return Ok(Err(refusal.into()));
             }
-            let was_live = row.as_ref().is_some_and(HeadRow::is_live);
-            news |= held.delete(tombstone.iat());
+            let mut after = before.clone();
+            news |= after.delete(request, &self.standing);
             latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
-            rows.push((key, held, was_live));
+            let live = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
+            rows.push((key, live, after));
         }
         if !news {
             return Ok(Ok(Outcome::Same { serial: latest }));
@@ -153,46 +154,60 @@ impl Transaction<'_> {
         let serial = self.append(
             Content::Delete(tombstone.clone()),
             Record {
+                kind: KIND_ACCOUNT,
                 via,
                 at,
                 key: None,
                 iat: tombstone.iat(),
                 exp: 0,
                 identity: tombstone.identity(),
-                issuer: None,
+                issuer: Some(tombstone.issuer().raw()),
                 digest: &digest,
                 body: Some(tombstone.request()),
             },
         )?;
-        for (key, held, was_live) in rows {
+        for (key, live, after) in rows {
             // The head keeps the version that was deleted: its iat and identity still bar older ones.
             self.connection
                 .prepare_cached(
-                    "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted, deleted_serial)
-                     VALUES (?1, ?2, 0, 0, 0, ?3, x'', x'', x'', x'', ?4, ?5)
-                     ON CONFLICT (kind, key) DO UPDATE SET deleted = ?4, deleted_serial = ?5",
+                    "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history,
+                                       deleted, deleted_serial, deleted_issuer, marks)
+                     VALUES (?1, ?2, 0, 0, 0, ?3, x'', x'', x'', x'', ?4, ?5, ?6, ?7)
+                     ON CONFLICT (kind, key) DO UPDATE SET
+                         iat = ?8, ties = ?9, deleted = ?4, deleted_serial = ?5, deleted_issuer = ?6, marks = ?7",
                 )?
-                .execute(params![KIND_ACCOUNT, key.raw(), tombstone.identity(), held.deleted(), serial])?;
-            if was_live {
-                self.meta.count -= 1;
-            }
+                .execute(params![
+                    KIND_ACCOUNT,
+                    key.raw(),
+                    tombstone.identity(),
+                    after.deleted().map(|deleted| deleted.iat),
+                    serial,
+                    after.deleted().map(|deleted| *deleted.issuer.raw()),
+                    head::marks(&after),
+                    after.version().map_or(0, |version| version.iat),
+                    head::ties(&after),
+                ])?;
+            self.count(live, live.filter(|_| after.is_live()));
         }
         Ok(Ok(Outcome::Changed { serial }))
     }
 
     /// The account's file is gone from a folder whose owner decides what is in it. The head keeps what bars older ones.
     fn remove(&mut self, key: &AccountKey, via: Via, at: i64) -> rusqlite::Result<Outcome> {
-        let Some(row) = self.load(key)?.filter(HeadRow::is_live) else { return Ok(Outcome::Same { serial: 0 }) };
-        let identity = row.held.identity().copied().unwrap_or_default();
+        let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
+        let Some((row, version)) = row.and_then(|row| row.live().map(|version| (row, version))) else {
+            return Ok(Outcome::Same { serial: 0 });
+        };
         let serial = self.append(
             Content::Removed { key: *key, digest: row.digest },
             Record {
+                kind: KIND_ACCOUNT,
                 via,
                 at,
                 key: Some(key.raw()),
-                iat: row.held.iat().unwrap_or_default(),
+                iat: version.iat,
                 exp: 0,
-                identity: &identity,
+                identity: &version.identity,
                 issuer: None,
                 digest: &row.digest,
                 body: None,
@@ -201,12 +216,19 @@ impl Transaction<'_> {
         self.connection
             .prepare_cached("UPDATE head SET removed = 1 WHERE kind = ?1 AND key = ?2")?
             .execute(params![KIND_ACCOUNT, key.raw()])?;
-        self.meta.count -= 1;
+        self.count(Some(version.issuer), None);
         Ok(Outcome::Changed { serial })
     }
 
+    /// Brings the counts of live accounts up to date with one account's step: by which key its JWT was signed, and is
+    /// now, if it has one.
+    fn count(&mut self, before: Option<PublicKey>, after: Option<PublicKey>) {
+        self.meta.count = self.meta.count + u64::from(after.is_some()) - u64::from(before.is_some());
+        self.tally.step(before, after);
+    }
+
     /// Puts back a body that rotted, when exactly the same JWT comes in again.
-    fn repair(&self, row: &HeadRow, entry: &Entry) -> rusqlite::Result<()> {
+    fn repair(&self, row: &head::Row, entry: &Entry) -> rusqlite::Result<()> {
         if row.digest != *entry.digest() {
             return Ok(());
         }
@@ -224,30 +246,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn load(&self, key: &AccountKey) -> rusqlite::Result<Option<HeadRow>> {
-        self.connection
-            .prepare_cached(
-                "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, removed FROM head WHERE kind = ?1 AND key = ?2",
-            )?
-            .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
-                let serial: u64 = row.get(0)?;
-                let identity: Identity = row.get(2)?;
-                let version = (serial != 0).then_some((row.get(1)?, identity));
-                let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
-                Ok(HeadRow {
-                    serial,
-                    held: Held::restore(version, ties, row.get(6)?),
-                    digest: if serial == 0 { [0; 32] } else { row.get(3)? },
-                    history: row.get(5)?,
-                    deleted_serial: row.get(7)?,
-                    removed: row.get(8)?,
-                })
-            })
-            .optional()
-    }
-
     /// Gives the change its place in the order. This is the one seam that assigns serials.
-    fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
+    pub(super) fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
         let operation = match (record.key, record.body) {
             (None, _) => Operation::Delete,
             (Some(_), Some(_)) => Operation::Put,
@@ -265,7 +265,7 @@ impl Transaction<'_> {
                 head.serial,
                 record.at,
                 operation.tag(),
-                KIND_ACCOUNT,
+                record.kind,
                 record.via.label(),
                 record.key,
                 record.iat,
@@ -329,7 +329,7 @@ impl Transaction<'_> {
 
     /// Forgets the versions of an account that came before a change.
     fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
-        let Some(row) = self.load(key)? else { return Ok(()) };
+        let Some(row) = head::load(self.connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
         let (gone, kept): (Vec<[u8; 8]>, Vec<[u8; 8]>) =
             row.history.as_chunks::<8>().0.iter().partition(|kept| u64::from_be_bytes(**kept) < serial);
         if gone.is_empty() {
@@ -351,14 +351,15 @@ impl Transaction<'_> {
 }
 
 /// The columns of a change.
-struct Record<'a> {
-    via: Via,
-    at: i64,
-    key: Option<&'a [u8; 32]>,
-    iat: i64,
-    exp: i64,
-    identity: &'a Identity,
-    issuer: Option<&'a [u8; 32]>,
-    digest: &'a Digest,
-    body: Option<&'a [u8]>,
+pub(super) struct Record<'a> {
+    pub(super) kind: i64,
+    pub(super) via: Via,
+    pub(super) at: i64,
+    pub(super) key: Option<&'a [u8; 32]>,
+    pub(super) iat: i64,
+    pub(super) exp: i64,
+    pub(super) identity: &'a Identity,
+    pub(super) issuer: Option<&'a [u8; 32]>,
+    pub(super) digest: &'a Digest,
+    pub(super) body: Option<&'a [u8]>,
 }

@@ -9,10 +9,13 @@
 
 mod apply;
 mod checkpoint;
+mod head;
+mod operator;
+mod presence;
 mod progress;
 mod read;
 mod schema;
-mod standing;
+mod signers;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -21,13 +24,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
-pub use standing::{Pending, Standing, Version};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
-use crate::gate::{Entry, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Gate, Refusal, Tombstone, Trust, Via};
 use crate::key::AccountKey;
 
 /// How a journal is opened.
@@ -50,6 +53,8 @@ pub enum Write {
     Delete(Arc<Tombstone>, Via),
     /// The account's file left a read-only folder.
     Remove(AccountKey, Via),
+    /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
+    Operator(Arc<Trust>, Via),
 }
 
 /// What became of a write that was not refused.
@@ -78,6 +83,17 @@ pub enum CommitError {
     Failed(#[from] Arc<StoreError>),
 }
 
+/// A write that was submitted and is not waited for yet.
+#[derive(Debug)]
+pub struct Committing(oneshot::Receiver<Result<Outcome, CommitError>>);
+
+impl Committing {
+    /// Waits until the write is durable, refused, or has failed.
+    pub async fn outcome(self) -> Result<Outcome, CommitError> {
+        self.0.await.map_err(|_| CommitError::Failed(Arc::new(StoreError::Closed)))?
+    }
+}
+
 /// A handle on an open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -96,6 +112,18 @@ impl Journal {
     /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
     /// before anybody is told: the place to bring caches up to date.
     pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>]) + Send + 'static) -> Result<Self, StoreError> {
+        Self::open_under(options, Arc::new(Gate::new(None, None, 0)), on_commit)
+    }
+
+    /// As [`Journal::open`], with the gate whose operator decides which keys count.
+    ///
+    /// A committed operator JWT is in force from its commit on: for the writes behind it at once, and for the gate before
+    /// `on_commit` is called.
+    pub fn open_under(
+        options: &Options,
+        gate: Arc<Gate>,
+        on_commit: impl Fn(&[Arc<Change>]) + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
         let connection = match &options.path {
             Some(path) => schema::open_writer(path)?,
@@ -108,7 +136,9 @@ impl Journal {
             None => read::Readers::shared(writer_connection.clone()),
         };
         let ring = Arc::new(Ring::new(meta.head));
-        let stats = Arc::new(writer::Stats::new(meta.count));
+        let signers =
+            readers.with(signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let stats = Arc::new(writer::Stats::new(meta.count, signers));
         let closing = Arc::new(checkpoint::Closing::default());
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
@@ -126,6 +156,7 @@ impl Journal {
             path: path.clone(),
             meta,
             history: options.history,
+            gate,
             ring: ring.clone(),
             stats: stats.clone(),
             on_commit: Box::new(on_commit),
@@ -170,6 +201,13 @@ impl Journal {
         let closed = || CommitError::Failed(Arc::new(StoreError::Closed));
         self.queue.send(writer::Request::Write(write, reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Submits a write without waiting, before others that come later. `None`: the queue is full or closed.
+    pub fn commit_soon(&self, write: Write) -> Option<Committing> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(writer::Request::Write(write, reply)).ok()?;
+        Some(Committing(answer))
     }
 
     /// Submits many writes as one, and waits until their transaction is durable or has failed. One outcome for each.

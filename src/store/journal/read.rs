@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use crate::clock;
 use crate::feed::{Catchup, Chain, Change, Content, Operation};
-use crate::gate::{Damaged, Entry, Record, Tombstone, Via};
+use crate::gate::{Damaged, Entry, Record, Tombstone, Trust, Via};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// Connections for readers.
@@ -131,7 +132,7 @@ impl Journal {
         const BYTES: usize = 1 << 20;
         let rows = self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via FROM change
+                "SELECT key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind FROM change
                  WHERE serial > ?1 ORDER BY serial LIMIT ?2",
             )?;
             let mut rows = statement.query(params![serial, limit])?;
@@ -176,12 +177,16 @@ enum RawBody {
     Superseded { key: [u8; 32], digest: [u8; 32] },
     Removed { key: [u8; 32], digest: [u8; 32] },
     Delete(Vec<u8>),
+    Operator(String),
 }
 
 impl RawChange {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let op: u8 = row.get(9)?;
-        let body = if op == Operation::Delete.tag() {
+        let kind: i64 = row.get(12)?;
+        let body = if kind == KIND_OPERATOR {
+            RawBody::Operator(String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned())
+        } else if op == Operation::Delete.tag() {
             RawBody::Delete(row.get(6)?)
         } else if op == Operation::Remove.tag() {
             RawBody::Removed { key: row.get(0)?, digest: row.get(5)? }
@@ -200,6 +205,7 @@ impl RawChange {
             RawBody::Put(record) => record.token.len(),
             RawBody::Delete(request) => request.len(),
             RawBody::Superseded { .. } | RawBody::Removed { .. } => 64,
+            RawBody::Operator(jwt) => jwt.len(),
         }
     }
 
@@ -219,6 +225,9 @@ impl RawChange {
             RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
             RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
             RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
+            RawBody::Operator(jwt) => {
+                Content::Operator(Arc::new(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()?))
+            }
         };
         Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })
     }

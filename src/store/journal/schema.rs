@@ -12,8 +12,10 @@ const VERSION: i64 = 2;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
-/// Rows of kind account in `head` and `change`. Other kinds get other numbers.
+/// Rows of kind account in `head` and `change`.
 pub(super) const KIND_ACCOUNT: i64 = 1;
+/// Rows of kind operator: the operator's own JWT.
+pub(super) const KIND_OPERATOR: i64 = 2;
 
 /// Format 1, from which every journal starts.
 pub(super) const TABLES: &str = "
@@ -64,10 +66,17 @@ CREATE TABLE cursor (
 const MIGRATIONS: [&str; 1] = ["
 ALTER TABLE head ADD COLUMN deleted_issuer BLOB;               -- 32 bytes of the operator key that signed the deletion
 ALTER TABLE head ADD COLUMN removed INTEGER NOT NULL DEFAULT 0; -- 1: it left a read-only folder
+ALTER TABLE head ADD COLUMN marks BLOB NOT NULL DEFAULT x'';   -- of each other key that signed: 32 bytes, iat, reach
 CREATE TABLE withdrawn (
     issuer BLOB PRIMARY KEY,  -- 32 bytes of an operator key that is no longer listed
     at     INTEGER NOT NULL   -- iat of the operator JWT that left it out
 ) WITHOUT ROWID;
+CREATE TABLE signer (
+    issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
+    accounts INTEGER NOT NULL   -- live accounts whose JWT it signed
+) WITHOUT ROWID;
+INSERT INTO signer SELECT issuer, count(*) FROM head
+    WHERE kind = 1 AND serial <> 0 AND (deleted IS NULL OR iat > deleted) GROUP BY issuer;
 CREATE TABLE activation (
     account BLOB NOT NULL,    -- 32 bytes of the account that vouches
     key     BLOB NOT NULL,    -- 32 bytes of the hash

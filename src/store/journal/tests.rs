@@ -63,6 +63,7 @@ fn chain_of(journal: &Journal) -> Chain {
             Content::Superseded { digest, .. } => (Operation::Put, *digest),
             Content::Removed { digest, .. } => (Operation::Remove, *digest),
             Content::Delete(tombstone) => (Operation::Delete, Sha256::digest(tombstone.request()).into()),
+            Content::Operator(trust) => (Operation::Put, Sha256::digest(trust.token()).into()),
         };
         chain = chain.next(change.serial, operation, &body);
         assert_eq!(chain, change.chain, "change {}", change.serial);
@@ -264,7 +265,7 @@ async fn what_left_a_folder_is_gone_until_it_is_back() {
     assert!(matches!(journal.commit(Write::Remove(key, Via::EditedFile)).await, Ok(Outcome::Same { .. })));
     assert!(journal.get(&key).expect("readable").is_none());
     assert_eq!(journal.count(), 0);
-    assert!(matches!(journal.standing(&key), Ok(super::Standing::Removed)));
+    assert!(matches!(journal.presence(&key), Ok(super::Presence::Removed)));
     let older = journal.commit(write(&first)).await.expect_err("it left with a newer one");
     assert!(matches!(older, CommitError::Refused(Refusal::Older { .. })), "{older}");
     assert!(matches!(journal.commit(write(&second)).await, Ok(Outcome::Changed { serial: 3 })));
@@ -272,4 +273,61 @@ async fn what_left_a_folder_is_gone_until_it_is_back() {
     assert_eq!(journal.count(), 1);
     assert_eq!(journal.versions(&key).expect("readable").len(), 1, "the same text is one version");
     chain_of(&journal);
+}
+
+#[tokio::test]
+async fn the_operators_jwt_is_a_change_and_what_was_withdrawn_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (operator, key) = (KeyPair::new_operator(), KeyPair::new_operator());
+    let trust = |keys: &[&KeyPair], iat: i64| {
+        let keys: Vec<_> = keys.iter().map(|key| key.public_key()).collect();
+        let claims = json!({
+            "sub": operator.public_key(), "iat": iat, "nats": { "signing_keys": keys, "type": "operator", "version": 2 }
+        });
+        let jwt = encode::sign(&claims, &operator).expect("signed");
+        Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))
+    };
+    let put = |trust: &Arc<Trust>| Write::Operator(trust.clone(), Via::EditedFile);
+    let (first, second) = (trust(&[&key], NOW), trust(&[], NOW + 10));
+    let journal = open(&path).expect("opens");
+    assert_eq!(journal.operator().expect("readable"), None);
+    let outcomes = journal.commit_all(vec![put(&first), put(&second), put(&second), put(&first)]).await;
+    assert!(matches!(outcomes[..2], [Ok(Outcome::Changed { serial: 1 }), Ok(Outcome::Changed { serial: 2 })]));
+    assert!(matches!(outcomes[2], Ok(Outcome::Same { serial: 2 })), "{outcomes:?}");
+    assert!(matches!(outcomes[3], Err(CommitError::Refused(Refusal::Older { .. }))), "{outcomes:?}");
+    journal.close().await;
+    let journal = open(&path).expect("opens again");
+    assert_eq!(journal.operator().expect("readable").as_deref(), Some(second.text()));
+    let withdrawn = journal.withdrawn().expect("readable");
+    let key = crate::key::PublicKey::parse(&key.public_key()).expect("a key");
+    assert_eq!(withdrawn.into_iter().collect::<Vec<_>>(), [(key, NOW + 10)]);
+    assert_eq!(chain_of(&journal), journal.head().chain);
+    assert_eq!(journal.count(), 0, "it is no account");
+}
+
+#[tokio::test]
+async fn live_accounts_are_counted_by_who_signed_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (ours, theirs) = (Signer::new(), Signer::new());
+    let journal = open(&path).expect("opens");
+    let (a, b, c) = (KeyPair::new_account(), KeyPair::new_account(), KeyPair::new_account());
+    journal.commit(put(&ours.entry(&a, NOW, "a"))).await.expect("new");
+    journal.commit(put(&theirs.entry(&b, NOW, "b"))).await.expect("new");
+    journal.commit(put(&theirs.entry(&c, NOW, "c"))).await.expect("new");
+    journal.commit(put(&theirs.entry(&a, NOW + 1, "a"))).await.expect("newer");
+    journal.commit(theirs.delete(&[&c], NOW + 1)).await.expect("deleted");
+    let standing = ours.gate.standing();
+    assert_eq!(journal.withheld(&standing), 2);
+    journal.close().await;
+    let journal = open(&path).expect("opens again");
+    assert_eq!((journal.withheld(&standing), journal.withheld(&theirs.gate.standing())), (2, 0));
+    let named = journal.withheld_accounts(&standing, 10).expect("readable");
+    let mut keys: Vec<_> = named.iter().map(|(account, _)| account.text()).collect();
+    let mut expected = vec![a.public_key(), b.public_key()];
+    keys.sort();
+    expected.sort();
+    assert_eq!(keys, expected);
+    assert_eq!(journal.withheld_accounts(&standing, 1).expect("readable").len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The writer's thread: group commit.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -13,9 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::StoreError;
 use super::apply::Transaction;
 use super::schema::Meta;
+use super::signers::Tally;
 use super::{CommitError, Outcome, Write, checkpoint};
 use crate::clock;
 use crate::feed::{Change, Ring};
+use crate::gate::{Gate, Standing};
+use crate::key::PublicKey;
 
 /// How many writes may wait, and so how many one transaction can hold.
 pub(super) const QUEUE: usize = 256;
@@ -35,12 +39,18 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct Stats {
     count: AtomicU64,
+    signers: Mutex<HashMap<PublicKey, u64>>,
     lost: AtomicBool,
 }
 
 impl Stats {
-    pub(super) const fn new(count: u64) -> Self {
-        Self { count: AtomicU64::new(count), lost: AtomicBool::new(false) }
+    pub(super) const fn new(count: u64, signers: HashMap<PublicKey, u64>) -> Self {
+        Self { count: AtomicU64::new(count), signers: Mutex::new(signers), lost: AtomicBool::new(false) }
+    }
+
+    /// Looks at how many live accounts each operator key signed.
+    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut HashMap<PublicKey, u64>) -> T) -> T {
+        look(&mut self.signers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the database file was taken away from under the process.
@@ -59,6 +69,9 @@ pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
 /// What a transaction came to.
 struct Transacted {
     meta: Meta,
+    /// Which keys count now, if that has changed.
+    standing: Option<Arc<Standing>>,
+    tally: Tally,
     changes: Vec<Arc<Change>>,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
@@ -86,6 +99,7 @@ pub(super) struct Writer {
     pub(super) place: Option<Place>,
     pub(super) meta: Meta,
     pub(super) history: usize,
+    pub(super) gate: Arc<Gate>,
     pub(super) ring: Arc<Ring>,
     pub(super) stats: Arc<Stats>,
     pub(super) on_commit: OnCommit,
@@ -118,9 +132,14 @@ impl Writer {
         // What is written to a file without a name is gone with the process: it must not be acknowledged.
         let result = self.check_place().and_then(|()| self.transact(group));
         let outcomes = match result {
-            Ok(Transacted { meta, changes, outcomes, .. }) => {
+            Ok(Transacted { meta, standing, tally, changes, outcomes, .. }) => {
                 self.meta = meta;
                 self.stats.count.store(self.meta.count, Ordering::Relaxed);
+                self.stats.with_signers(|signers| tally.add_to(signers));
+                // Before the caches: what enters one from now on is judged by the new operator JWT.
+                if let Some(standing) = standing {
+                    self.gate.set_standing(Standing::clone(&standing));
+                }
                 if !changes.is_empty() {
                     // Durable. Caches and followers come before the answers, so that who is answered reads his own write.
                     (self.on_commit)(&changes);
@@ -213,10 +232,13 @@ impl Writer {
     }
 
     fn run(&self, connection: &Connection, group: &[Request]) -> rusqlite::Result<Transacted> {
+        let standing = Arc::clone(&self.gate.standing());
         let mut transaction = Transaction {
             connection,
             meta: self.meta.clone(),
             history: self.history,
+            standing: standing.clone(),
+            tally: Tally::default(),
             changes: Vec::new(),
             repaired: Cell::new(false),
         };
@@ -245,8 +267,9 @@ impl Writer {
             transaction.write_meta()?;
             wrote = true;
         }
-        let Transaction { meta, changes, repaired, .. } = transaction;
-        Ok(Transacted { meta, changes, outcomes, wrote: wrote || repaired.get() })
+        let Transaction { meta, changes, repaired, standing: stands, tally, .. } = transaction;
+        let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
+        Ok(Transacted { meta, standing, tally, changes, outcomes, wrote: wrote || repaired.get() })
     }
 }
 

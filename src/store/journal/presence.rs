@@ -14,7 +14,7 @@ use crate::key::AccountKey;
 
 /// Whether an account has a JWT, and if not, why.
 #[derive(Debug, Clone)]
-pub enum Standing {
+pub enum Presence {
     /// Nothing was ever heard of it.
     Unknown,
     /// It has this JWT.
@@ -63,7 +63,7 @@ struct HeadRow {
 
 impl Journal {
     /// What stands for an account. Blocks for a query.
-    pub fn standing(&self, key: &AccountKey) -> Result<Standing, StoreError> {
+    pub fn presence(&self, key: &AccountKey) -> Result<Presence, StoreError> {
         let found = self.read(|connection| {
             connection
                 .prepare_cached(
@@ -85,13 +85,13 @@ impl Journal {
                 .optional()
         })?;
         Ok(match found {
-            None => Standing::Unknown,
+            None => Presence::Unknown,
             Some((head, Some(record))) => {
                 let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
-                Standing::Live(Stored { entry, serial: head.serial })
+                Presence::Live(Stored { entry, serial: head.serial })
             }
-            Some((head, None)) if head.gone.is_some() => Standing::Deleted(head.digest),
-            Some(_) => Standing::Removed,
+            Some((head, None)) if head.gone.is_some() => Presence::Deleted(head.digest),
+            Some(_) => Presence::Removed,
         })
     }
 

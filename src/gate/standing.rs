@@ -1,0 +1,120 @@
+//! Which keys the operator vouches for now, and since when it no longer vouches for others.
+//!
+//! What a key signed that is not vouched for is *withheld*: kept, and not served. Nor may it stand in the way of what is
+//! signed after the key was withdrawn, whatever `iat` it claims; otherwise the thief of a signing key could block an
+//! account for ever with one JWT from the future.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Trust;
+use crate::key::PublicKey;
+
+/// The operator JWT in force, and when each key that it no longer lists was withdrawn.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    trust: Option<Arc<Trust>>,
+    /// The keys that are vouched for, sorted. `None`: without an operator every key is as good as another.
+    keys: Option<Vec<PublicKey>>,
+    /// `iat` of the operator JWT in force.
+    iat: i64,
+    /// `iat` of the operator JWT that left a key out.
+    withdrawn: HashMap<PublicKey, i64>,
+}
+
+impl Standing {
+    /// What holds under this operator JWT alone.
+    pub fn of(trust: Option<Arc<Trust>>) -> Self {
+        Self::restore(trust, HashMap::new())
+    }
+
+    /// What holds under this operator JWT, when these keys were withdrawn before: each with the `iat` of the operator
+    /// JWT that left it out.
+    pub fn restore(trust: Option<Arc<Trust>>, withdrawn: HashMap<PublicKey, i64>) -> Self {
+        let keys = trust.as_ref().map(|trust| trust.keys().to_vec());
+        let iat = trust.as_ref().map_or(0, |trust| trust.iat());
+        Self { trust, keys, iat, withdrawn }
+    }
+
+    /// What holds when another operator JWT takes the place of this one.
+    pub fn after(&self, trust: Arc<Trust>) -> Self {
+        let (keys, iat) = (trust.keys().to_vec(), trust.iat());
+        Self { trust: Some(trust), ..self.with_keys(keys, iat) }
+    }
+
+    /// What holds when an operator JWT of this `iat` lists these keys.
+    pub(super) fn with_keys(&self, mut keys: Vec<PublicKey>, iat: i64) -> Self {
+        keys.sort_unstable();
+        let mut withdrawn = self.withdrawn.clone();
+        for key in self.keys.iter().flatten() {
+            withdrawn.entry(*key).or_insert(iat);
+        }
+        withdrawn.retain(|key, _| keys.binary_search(key).is_err());
+        Self { trust: self.trust.clone(), keys: Some(keys), iat, withdrawn }
+    }
+
+    /// The operator that is trusted.
+    pub const fn trust(&self) -> Option<&Arc<Trust>> {
+        self.trust.as_ref()
+    }
+
+    /// Whether what this key signed may be served.
+    pub fn vouches(&self, issuer: &PublicKey) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.binary_search(issuer).is_ok())
+    }
+
+    /// Up to which `iat`, that one included, something stands in the way of others that `issuer` signed with this `iat`.
+    ///
+    /// Up to its own `iat`, if the key is vouched for. Of a withdrawn key only what it claims to have signed before the
+    /// operator JWT that withdrew it; and if it is not known which one that was, before the one in force.
+    pub fn reach(&self, issuer: &PublicKey, iat: i64) -> i64 {
+        if self.vouches(issuer) {
+            return iat;
+        }
+        let withdrawn = self.withdrawn.get(issuer).copied().unwrap_or(self.iat);
+        if iat > withdrawn { withdrawn.saturating_sub(1) } else { iat }
+    }
+
+    /// When the operator JWT in force was issued, unix seconds.
+    #[cfg(test)]
+    pub(super) const fn issued(&self) -> i64 {
+        self.iat
+    }
+
+    /// The keys that were withdrawn, each with the `iat` of the operator JWT that left it out.
+    pub fn withdrawn(&self) -> impl Iterator<Item = (&PublicKey, i64)> {
+        self.withdrawn.iter().map(|(key, at)| (key, *at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Kind;
+
+    fn key(n: u8) -> PublicKey {
+        PublicKey::from_raw(Kind::Operator, [n; 32])
+    }
+
+    #[test]
+    fn a_withdrawn_key_reaches_to_the_first_operator_jwt_that_left_it_out() {
+        let first = Standing::default().with_keys(vec![key(2), key(1)], 100);
+        assert!(first.vouches(&key(1)) && first.vouches(&key(2)) && !first.vouches(&key(3)));
+        assert_eq!(first.reach(&key(1), 900), 900);
+        assert_eq!(first.reach(&key(3), 900), 99, "never seen: as if withdrawn by the operator JWT in force");
+        let second = first.with_keys(vec![key(1)], 200).with_keys(vec![key(1)], 300);
+        assert!(!second.vouches(&key(2)));
+        for (iat, reach) in [(150, 150), (200, 200), (201, 199), (i64::MAX, 199)] {
+            assert_eq!(second.reach(&key(2), iat), reach, "{iat}");
+        }
+        let third = second.with_keys(vec![key(2)], 400);
+        assert_eq!(third.reach(&key(2), 900), 900, "listed again");
+        assert_eq!(third.withdrawn().collect::<Vec<_>>(), [(&key(1), 400)]);
+    }
+
+    #[test]
+    fn without_an_operator_every_key_counts() {
+        assert!(Standing::default().vouches(&key(1)));
+        assert_eq!(Standing::default().reach(&key(1), 900), 900);
+    }
+}

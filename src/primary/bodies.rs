@@ -1,0 +1,88 @@
+//! The bounded cache of bodies, kept true by the journal's writer.
+//!
+//! Only what may be served gets in, so a hot GET need not ask whose signature counts. When that changes, the gate's
+//! trust has changed first: [`Bodies::enforce`] then looks through the cache once, and who is about to put something in
+//! meanwhile looks again afterwards.
+
+use std::sync::Arc;
+
+use moka::ops::compute::Op;
+
+use crate::epoch::{Epoch, Epochs};
+use crate::feed::{Change, Content};
+use crate::gate::{Gate, Via};
+use crate::key::AccountKey;
+use crate::store::journal::Stored;
+
+#[derive(Debug)]
+pub(super) struct Bodies {
+    cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
+    epochs: Epochs,
+    gate: Arc<Gate>,
+}
+
+impl Bodies {
+    pub(super) fn new(bytes: u64, gate: Arc<Gate>) -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, stored: &Arc<Stored>| {
+                // The token, and what entry, key and cache cost around it.
+                u32::try_from(stored.entry.token().len() + 512).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { cache, epochs: Epochs::default(), gate }
+    }
+
+    pub(super) fn epoch(&self, key: &AccountKey) -> Epoch {
+        self.epochs.of(key)
+    }
+
+    pub(super) fn get(&self, key: &AccountKey) -> Option<Arc<Stored>> {
+        self.cache.get(key)
+    }
+
+    /// Called with every committed change, before anybody is told of it.
+    pub(super) fn follow(&self, change: &Change) {
+        for key in change.keys() {
+            self.epochs.bump(key);
+            let op = match &change.content {
+                // Who scans a million files does not ask for them.
+                Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
+                // The operator JWT may have changed in the same transaction.
+                Content::Put(entry) if self.gate.vouches(entry.issuer()) => {
+                    Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial }))
+                }
+                _ => Op::Remove,
+            };
+            // Computed, not inserted: computations of one key exclude each other, see `keep`.
+            self.cache.entry_by_ref(key).and_compute_with(|_| op);
+            self.epochs.bump(key);
+        }
+        if let Content::Operator(_) = &change.content {
+            self.enforce();
+        }
+    }
+
+    /// Keeps what was read from the journal. `before`: the account's epoch before it was read.
+    pub(super) fn keep(&self, stored: &Arc<Stored>, before: Epoch) {
+        let key = stored.entry.key();
+        // A change that was committed meanwhile is in the cache already, or has emptied its place: leave both alone.
+        self.cache
+            .entry_by_ref(key)
+            .and_compute_with(|_| if self.epochs.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
+        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
+        if !self.gate.vouches(stored.entry.issuer()) {
+            self.cache.invalidate(key);
+        }
+    }
+
+    /// Takes out what may no longer be served. The gate's trust has changed before.
+    pub(super) fn enforce(&self) {
+        for (key, stored) in &self.cache {
+            if !self.gate.vouches(stored.entry.issuer()) {
+                self.cache.invalidate(&*key);
+            }
+        }
+        self.epochs.bump_all();
+    }
+}

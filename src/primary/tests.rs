@@ -1,0 +1,146 @@
+//! A change of the operator's JWT while the server runs.
+
+use std::sync::Arc;
+
+use nkeys::KeyPair;
+use serde_json::json;
+
+use super::{Lookup, Primary, Setup};
+use crate::clock;
+use crate::gate::{Gate, OperatorRefusal, Refusal, Trust, Via};
+use crate::jwt::encode;
+use crate::key::AccountKey;
+use crate::store::journal::{CommitError, Write};
+
+struct World {
+    operator: KeyPair,
+    first: KeyPair,
+    second: KeyPair,
+    now: i64,
+    primary: Primary,
+    gate: Arc<Gate>,
+}
+
+fn trust(operator: &KeyPair, keys: &[&KeyPair], iat: i64, signer: &KeyPair) -> Trust {
+    let keys: Vec<_> = keys.iter().map(|key| key.public_key()).collect();
+    let claims = json!({
+        "sub": operator.public_key(), "name": "op", "iat": iat,
+        "nats": { "signing_keys": keys, "type": "operator", "version": 2 }
+    });
+    let jwt = encode::sign(&claims, signer).expect("signed");
+    Trust::from_operator_jwt(&jwt, iat).expect("an operator")
+}
+
+impl World {
+    async fn new() -> Self {
+        let (operator, first, second) = (KeyPair::new_operator(), KeyPair::new_operator(), KeyPair::new_operator());
+        let now = clock::unix_seconds();
+        let begun = trust(&operator, &[&first, &second], now - 1_000, &operator);
+        let gate = Arc::new(Gate::new(Some(begun), None, 3_600));
+        let setup = Setup {
+            source: crate::primary::Source::Memory,
+            state_dir: None,
+            require_existing: false,
+            history: 2,
+            history_age: std::time::Duration::ZERO,
+            cache_bytes: 1 << 20,
+        };
+        let primary = Primary::open(&setup, gate.clone()).expect("opens");
+        primary.settle_operator().await;
+        Self { operator, first, second, now, primary, gate }
+    }
+
+    fn listing(&self, keys: &[&KeyPair], age: i64) -> Trust {
+        trust(&self.operator, keys, self.now - age, &self.operator)
+    }
+
+    fn jwt(&self, account: &KeyPair, signer: &KeyPair, age: i64) -> String {
+        let claims = json!({
+            "sub": account.public_key(), "iat": self.now - age,
+            "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
+        });
+        encode::sign(&claims, signer).expect("signed")
+    }
+
+    async fn push(&self, account: &KeyPair, signer: &KeyPair, age: i64) -> Result<AccountKey, CommitError> {
+        let jwt = self.jwt(account, signer, age);
+        self.primary.submit(jwt.as_bytes(), None, Via::Post).await.map(|submitted| *submitted.entry.key())
+    }
+}
+
+#[tokio::test]
+async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_answered() {
+    let world = World::new().await;
+    let (kept, lost) = (KeyPair::new_account(), KeyPair::new_account());
+    let kept = world.push(&kept, &world.first, 500).await.expect("taken");
+    let lost = world.push(&lost, &world.second, 500).await.expect("taken");
+    let epoch = world.primary.epoch(&lost);
+    assert!(world.primary.cached(&lost).is_some());
+
+    let change = world.primary.set_operator(world.listing(&[&world.first], 100)).await.expect("newer");
+    assert!(change.changed && change.travels);
+    assert_eq!((change.withheld, change.back, world.primary.withheld()), (1, 0, 1));
+    assert_eq!(change.withdrawn.iter().map(|key| key.text()).collect::<Vec<_>>(), [world.second.public_key()]);
+    assert!(world.primary.cached(&lost).is_none() && world.primary.cached(&kept).is_some());
+    assert_ne!(world.primary.epoch(&lost), epoch, "what workers keep is good no more");
+    assert!(matches!(world.primary.load(&lost), Ok(Lookup::Withheld(key)) if key.text() == world.second.public_key()));
+    assert!(world.primary.cached(&lost).is_none());
+    assert_eq!(world.primary.journal().count(), 2);
+
+    let again = world.primary.set_operator(world.listing(&[&world.first], 100)).await.expect("the same");
+    assert!(!again.changed);
+    let change = world.primary.set_operator(world.listing(&[&world.first, &world.second], 50)).await.expect("newer");
+    assert_eq!((change.withheld, change.back), (0, 1));
+    assert!(matches!(world.primary.load(&lost), Ok(Lookup::Served(_))));
+}
+
+#[tokio::test]
+async fn a_reload_takes_no_older_jwt_and_no_other_operators() {
+    let world = World::new().await;
+    let refused = |result: Result<_, CommitError>| match result {
+        Err(CommitError::Refused(Refusal::Operator(refusal))) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let older = world.primary.set_operator(world.listing(&[&world.first], 2_000)).await;
+    assert!(matches!(refused(older), OperatorRefusal::Older { .. }));
+    let stranger = KeyPair::new_operator();
+    let other = world.primary.set_operator(trust(&stranger, &[], world.now, &stranger)).await;
+    assert!(refused(other).to_string().contains("one operator per server"));
+    let thief = KeyPair::new_operator();
+    let by_thief = trust(&world.operator, &[&thief], world.now, &thief);
+    assert!(matches!(refused(world.primary.set_operator(by_thief).await), OperatorRefusal::Unlisted(_)));
+    assert_eq!(world.primary.journal().head().serial, 1);
+    // A listed signing key's counts here, and is not for followers.
+    let by_signer = trust(&world.operator, &[&world.first], world.now, &world.first);
+    let change = world.primary.set_operator(by_signer).await.expect("listed");
+    assert!(change.changed && !change.travels);
+    assert_eq!(world.primary.journal().head().serial, 1);
+    assert!(world.push(&KeyPair::new_account(), &world.second, 0).await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_does_not_get_into_the_cache_after_it() {
+    let world = World::new().await;
+    let account = KeyPair::new_account();
+    let key = world.push(&account, &world.second, 500).await.expect("taken");
+    let Ok(Lookup::Served(stored)) = world.primary.load(&key) else { panic!("it is served") };
+    // As if the cache had been looked through just before this came into it, in the same epoch.
+    world.gate.set_trust(world.listing(&[&world.first], 100));
+    world.primary.bodies.enforce();
+    world.primary.bodies.keep(&stored, world.primary.epoch(&key));
+    assert!(world.primary.cached(&key).is_none());
+}
+
+#[tokio::test]
+async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committed_after_it() {
+    let world = World::new().await;
+    let account = KeyPair::new_account();
+    // Both are on the queue, the withdrawal first; the push was admitted before.
+    let withdrawal = Write::Operator(Arc::new(world.listing(&[&world.first], 100)), Via::EditedFile);
+    let jwt = world.jwt(&account, &world.second, 500);
+    let entry = world.gate.admit(jwt.as_bytes(), None, Via::Post, world.now).expect("admitted");
+    let key = *entry.key();
+    let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
+    assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
+    assert!(matches!(world.primary.load(&key), Ok(Lookup::Absent)));
+}

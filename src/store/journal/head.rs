@@ -1,0 +1,105 @@
+//! The rows of `head`: what the journal remembers of each key.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::gate::{Deletion, Digest, Held, Mark, Tombstone, Version};
+use crate::key::{Kind, PublicKey};
+
+/// Bytes of a mark: the key, its `iat`, its reach.
+const MARK: usize = 48;
+
+/// A row of `head`.
+pub(super) struct Row {
+    pub(super) serial: u64,
+    pub(super) held: Held,
+    pub(super) digest: Digest,
+    pub(super) history: Vec<u8>,
+    pub(super) deleted_serial: Option<u64>,
+    pub(super) removed: bool,
+}
+
+impl Row {
+    /// The version that is live, if one is.
+    pub(super) fn live(&self) -> Option<Version> {
+        self.held.version().filter(|_| self.held.is_live() && !self.removed).copied()
+    }
+}
+
+/// Loads the row of one key.
+pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<Row>> {
+    connection
+        .prepare_cached(
+            "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
+                    removed
+             FROM head WHERE kind = ?1 AND key = ?2",
+        )?
+        .query_row(params![kind, key], |row| {
+            let serial: u64 = row.get(0)?;
+            let version = if serial == 0 {
+                None
+            } else {
+                Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })
+            };
+            let deleted_serial = row.get(7)?;
+            let deleted = match row.get(6)? {
+                None => None,
+                Some(iat) => {
+                    let issuer = match row.get(9)? {
+                        Some(issuer) => signer(issuer),
+                        None => signer_of_request(connection, deleted_serial)?,
+                    };
+                    Some(Deletion { iat, issuer })
+                }
+            };
+            let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
+            let marks = row.get_ref(10)?.as_blob()?.as_chunks::<MARK>().0.iter().map(read_mark).collect();
+            Ok(Row {
+                serial,
+                held: Held::restore(version, ties, deleted, marks),
+                digest: if serial == 0 { [0; 32] } else { row.get(3)? },
+                history: row.get(5)?,
+                deleted_serial,
+                removed: row.get(11)?,
+            })
+        })
+        .optional()
+}
+
+/// The column `ties`.
+pub(super) fn ties(held: &Held) -> Vec<u8> {
+    held.ties().iter().flat_map(|tie| tie.identity).collect()
+}
+
+/// The column `marks`.
+pub(super) fn marks(held: &Held) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(held.marks().len() * MARK);
+    for mark in held.marks() {
+        bytes.extend_from_slice(mark.issuer.raw());
+        bytes.extend_from_slice(&mark.iat.to_be_bytes());
+        bytes.extend_from_slice(&mark.reach.to_be_bytes());
+    }
+    bytes
+}
+
+fn read_mark(bytes: &[u8; MARK]) -> Mark {
+    let (key, times) = bytes.split_at(32);
+    let mut raw = [0; 32];
+    raw.copy_from_slice(key);
+    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)).cast_signed();
+    Mark { issuer: signer(raw), iat: number(&times[..8]), reach: number(&times[8..]) }
+}
+
+const fn signer(raw: [u8; 32]) -> PublicKey {
+    PublicKey::from_raw(Kind::Operator, raw)
+}
+
+/// Format 1 did not write down who signed a delete request: the request itself says it. One that cannot be read any more
+/// still deletes, as if by a key that nobody knows.
+fn signer_of_request(connection: &Connection, serial: Option<u64>) -> rusqlite::Result<PublicKey> {
+    let body: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT body FROM change WHERE serial = ?1")?
+        .query_row([serial], |row| row.get(0))
+        .optional()?;
+    let request = body.and_then(|body| Tombstone::reopen(body.into()));
+    Ok(request.map_or(signer([0; 32]), |request| *request.issuer()))
+}
