@@ -7,7 +7,8 @@
 //! A message that was written to a socket may still be lost with the connection. What was sent counts as announced when
 //! the connection has lived on for longer than a dead one goes unnoticed; if it breaks before, everything since is
 //! announced again. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
-//! stopped, is announced when it is back. What the first scan of a folder brings is no news, and notifies nobody.
+//! stopped, is announced when it is back. What a scan of the folder at start brings is no news, and notifies nobody,
+//! however often that scan is begun anew.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -96,8 +97,6 @@ struct Progress {
     pending: VecDeque<(u64, Instant, u64)>,
     /// What the journal keeps, and since when.
     written: (u64, Instant),
-    /// The journal was never announced from: what its first scan brings is no news.
-    fresh: bool,
 }
 
 impl Progress {
@@ -159,7 +158,6 @@ impl Task {
                         confirmed: at,
                         pending: VecDeque::new(),
                         written: (at, Instant::now()),
-                        fresh: cursor.is_none(),
                     };
                 }
                 Ok(Err(error)) => tracing::error!("cannot tell which changes were announced already: {error}"),
@@ -179,11 +177,11 @@ impl Task {
     /// Announces the next changes. `false`: they could not be read or sent.
     async fn advance(&self, progress: &mut Progress) -> bool {
         let connection = self.connected.generation();
-        let (primary, after, fresh) = (self.primary.clone(), progress.sent, progress.fresh);
+        let (primary, after) = (self.primary.clone(), progress.sent);
         let read = tokio::task::spawn_blocking(move || {
             let changes = primary.journal().changes_after(after, BATCH)?;
             let news = changes.iter().filter_map(|change| match &change.content {
-                Content::Put(entry) if !(fresh && change.via == Via::FirstScan) => Some((change, entry)),
+                Content::Put(entry) if change.via != Via::FirstScan => Some((change, entry)),
                 _ => None,
             });
             let current = news
@@ -274,7 +272,7 @@ mod tests {
     use super::*;
 
     fn progress() -> Progress {
-        Progress { sent: 0, confirmed: 0, pending: VecDeque::new(), written: (0, Instant::now()), fresh: false }
+        Progress { sent: 0, confirmed: 0, pending: VecDeque::new(), written: (0, Instant::now()) }
     }
 
     #[tokio::test(start_paused = true)]
