@@ -9,6 +9,7 @@
 
 mod apply;
 mod checkpoint;
+mod facts;
 mod progress;
 mod read;
 mod schema;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use facts::Fact;
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
 pub use standing::{Pending, Standing, Version};
