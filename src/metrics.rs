@@ -37,6 +37,7 @@ pub struct Metrics {
     pub folder_put_aside: IntCounter,
     pub feed_followers: IntGauge,
     pub nats_connected: IntGauge,
+    pub nats_servers: IntGauge,
     pub announced: IntCounter,
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
@@ -130,6 +131,7 @@ impl Metrics {
             )?,
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
+            nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
             announced: make.counter("announced_total", "Changes announced over NATS")?,
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(

@@ -1,7 +1,11 @@
 //! What can be asked of this server, whichever role it has.
 //!
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
-//! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
+//! the other stands here: [`Announce`] is a small trait that is implemented over NATS and used over HTTP, and
+//! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
+
+mod propagation;
+mod receipts;
 
 mod operator;
 
@@ -10,6 +14,9 @@ use std::sync::{Arc, OnceLock};
 pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
+
+pub use propagation::{Propagation, Silent, Stand, Told};
+pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
 
 use crate::clock;
 use crate::epoch::Epoch;
@@ -54,6 +61,7 @@ pub struct Node {
     nats: OnceLock<Arc<dyn Connection>>,
     announcer: OnceLock<Arc<dyn Announce>>,
     mirrored: OnceLock<Arc<Mirrored>>,
+    receipts: Arc<Receipts>,
     draining: CancellationToken,
 }
 
@@ -144,6 +152,7 @@ impl Node {
             nats: OnceLock::new(),
             announcer: OnceLock::new(),
             mirrored: OnceLock::new(),
+            receipts: Arc::default(),
             draining: CancellationToken::new(),
         }
     }
@@ -184,6 +193,11 @@ impl Node {
     /// The way to tell nats-servers: on a primary, if NATS is configured.
     pub fn announcer(&self) -> Option<&Arc<dyn Announce>> {
         self.announcer.get()
+    }
+
+    /// What is known of the way of changes to the nats-servers.
+    pub const fn receipts(&self) -> &Arc<Receipts> {
+        &self.receipts
     }
 
     /// A JWT that can be served without waiting for anything.
@@ -441,6 +455,7 @@ impl Node {
                 self.metrics.replica_heard.set(heard);
             }
         }
+        self.metrics.nats_servers.set(i64::try_from(self.receipts.servers()).unwrap_or(i64::MAX));
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
 }

@@ -302,13 +302,17 @@ async fn run_primary(
         return Err(StartError::SystemAccountJwt(error.to_string()));
     }
     match nats_setup(settings) {
-        None => tracing::info!("NATS is not configured, server will not fire notifications on update"),
+        None => {
+            node.receipts().switch_off();
+            tracing::info!("NATS is not configured, server will not fire notifications on update");
+        }
         Some(setup) => {
             tracing::info!("connecting to NATS for notifications");
             let connected = nats::connect(&setup).await?;
             node.set_nats(connected.clone());
             let metrics = node.metrics().clone();
-            node.set_announcer(Announcer::start(connected, primary.clone(), metrics, setup.receipts_timeout));
+            let receipts = node.receipts().clone();
+            node.set_announcer(Announcer::start(connected, primary.clone(), metrics, receipts, setup.receipts_timeout));
         }
     }
     tokio::spawn(primary.clone().forget());

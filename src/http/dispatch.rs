@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, Worker, account, changes, health, history, operator, push, reply};
+use super::{Shared, Worker, account, changes, health, history, operator, propagation, push, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Route<'p> {
     Account(&'p str),
     /// `/jwt/v1/accounts/<key>/history`
     History(&'p str),
+    /// `/jwt/v1/accounts/<key>/propagation`
+    Propagation(&'p str),
     Operator,
     Changes,
     Healthz,
@@ -39,9 +41,7 @@ impl<'p> Route<'p> {
                 None if key.is_empty() => Self::Probe,
                 None => Self::Account(key),
                 Some((before, "")) if !before.is_empty() => Self::Slash,
-                Some((key, "history")) if !key.is_empty() => Self::History(key),
-                Some((key, "history/")) if !key.is_empty() => Self::Slash,
-                Some(_) => Self::Unknown,
+                Some((key, page)) => Self::page(key, page),
             };
         }
         match Self::exact(path) {
@@ -51,6 +51,18 @@ impl<'p> Route<'p> {
                 _ => Self::Unknown,
             },
             route => route,
+        }
+    }
+
+    /// A page about an account.
+    fn page(key: &'p str, page: &str) -> Self {
+        match page {
+            "history" if !key.is_empty() => Self::History(key),
+            "propagation" if !key.is_empty() => Self::Propagation(key),
+            _ => match page.strip_suffix('/') {
+                Some(rest) if !rest.ends_with('/') && Self::page(key, rest) != Self::Unknown => Self::Slash,
+                _ => Self::Unknown,
+            },
         }
     }
 
@@ -73,6 +85,7 @@ impl<'p> Route<'p> {
             Self::Probe => "probe",
             Self::Account(_) => "account",
             Self::History(_) => "history",
+            Self::Propagation(_) => "propagation",
             Self::Operator => "operator",
             Self::Changes => "changes",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
@@ -155,6 +168,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Probe => account::probe(),
         Route::Account(key) => account::get(request, shared, key).await,
         Route::History(key) => history::get(request, shared, key).await,
+        Route::Propagation(key) => propagation::get(request, shared, key).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Healthz => health::healthz(),
@@ -229,6 +243,11 @@ mod tests {
             ("/jwt/v1/accounts/AB/history/", Route::Slash),
             ("/jwt/v1/accounts//history", Route::Unknown),
             ("/jwt/v1/accounts//", Route::Unknown),
+            ("/jwt/v1/accounts/AB/propagation", Route::Propagation("AB")),
+            ("/jwt/v1/accounts/AB/propagation/", Route::Slash),
+            ("/jwt/v1/accounts/AB/propagation//", Route::Unknown),
+            ("/jwt/v1/accounts//propagation", Route::Unknown),
+            ("/jwt/v1/accounts//propagation/", Route::Unknown),
             ("/jwt/v1/operator/", Route::Slash),
             ("/jwt/v2/operator", Route::Unknown),
             ("/healthz", Route::Healthz),

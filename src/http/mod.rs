@@ -15,6 +15,7 @@ mod lifetime;
 mod listener;
 mod notify;
 mod operator;
+mod propagation;
 mod push;
 mod query;
 mod reply;

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub(crate) use fake::{Answer, FakePrimary};
 pub(crate) use http::{Http, Reply};
 pub(crate) use mint::{Account, Operator};
-pub(crate) use nats_server::NatsServer;
+pub(crate) use nats_server::{NatsLaunch, NatsServer};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{Launch, Server};
 pub(crate) use tls::{Authority, Connection, Pair};

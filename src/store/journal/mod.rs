@@ -9,6 +9,7 @@
 
 mod apply;
 mod checkpoint;
+mod facts;
 mod head;
 mod operator;
 mod presence;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use facts::Fact;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
