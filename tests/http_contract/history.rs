@@ -1,4 +1,4 @@
-//! `GET /jwt/v1/accounts/<key>/history`.
+//! `GET /jwt/v1/accounts/<key>/history`. The first change of the journal is the operator's JWT.
 
 use super::support::{Account, Launch, Operator, Server, now, until};
 
@@ -17,7 +17,7 @@ async fn the_last_versions_are_listed_and_shown_as_text() {
     assert_eq!(list["account"], account.key());
     let listed = list["versions"].as_array().unwrap();
     let serials: Vec<u64> = listed.iter().map(|version| version["serial"].as_u64().unwrap()).collect();
-    assert_eq!(serials, [5, 4, 3], "newest first");
+    assert_eq!(serials, [6, 5, 4], "newest first");
     for (at, version) in listed.iter().enumerate() {
         assert_eq!(version["current"], at == 0);
         assert_eq!(version["via"], "post");
@@ -27,13 +27,13 @@ async fn the_last_versions_are_listed_and_shown_as_text() {
         assert_eq!(reply.header("content-type"), "text/plain");
         assert_eq!(reply.header("x-content-type-options"), "nosniff");
     }
-    for (query, status) in [("?serial=1", 404), ("?serial=6", 404), ("?serial=x", 400), ("?serial=-1", 400)] {
+    for (query, status) in [("?serial=2", 404), ("?serial=7", 404), ("?serial=x", 400), ("?serial=-1", 400)] {
         server.http.get(&format!("{path}{query}")).await.expect(status);
     }
     // Another account's serial is not this one's history.
     let other = Account::new();
     server.http.post(&other.path(), operator.account(&other, 10)).await.expect(200);
-    server.http.get(&format!("{path}?serial=6")).await.expect(404);
+    server.http.get(&format!("{path}?serial=7")).await.expect(404);
     server.http.delete(&account.path(), operator.delete_request(&[&account], 1)).await.expect(200);
     let list = server.http.get(&path).await.expect(200).json();
     assert_eq!((&list["deleted"], &list["versions"][0]["current"]), (&true.into(), &false.into()));

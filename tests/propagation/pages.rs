@@ -1,4 +1,6 @@
 //! The page and the parameter where there is little to tell.
+//!
+//! The first change of every journal here is the operator's JWT.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ async fn without_nats_a_push_that_waits_is_answered_at_once() {
     let found = reply.json();
     assert_eq!(found["note"], "NATS is not configured on this server: no nats-server is told");
     assert_eq!((&found["complete"], &found["announced_at"]), (&false.into(), &serde_json::Value::Null));
-    assert_eq!((&found["serial"], found["identity"].as_str().unwrap().len()), (&1.into(), 64));
+    assert_eq!((&found["serial"], found["identity"].as_str().unwrap().len()), (&2.into(), 64));
     // Without the parameter nothing is told.
     let reply = server.http.post(&account.path(), operator.account(&account, 5)).await.expect(200);
     assert_eq!((reply.header("nas-receipts"), &*reply.body), ("", ""));
@@ -54,7 +56,7 @@ async fn a_deletion_is_announced_to_nobody_and_says_so() {
     let again = server.http.request("DELETE", &waiting(&account, "30s")).header("accept", "application/json");
     let told: serde_json::Value = again.body(request).send().await.unwrap().json().await.unwrap();
     assert!(told["note"].as_str().unwrap().starts_with("a deletion is not announced"), "{told}");
-    assert_eq!((&told["serial"], &told["complete"]), (&2.into(), &false.into()));
+    assert_eq!((&told["serial"], &told["complete"]), (&3.into(), &false.into()));
     assert_eq!(server.http.get(&page(&account)).await.expect(200).json(), told);
 }
 
@@ -68,14 +70,14 @@ async fn the_page_says_what_it_does_not_know() {
     assert!(no_key.body.starts_with("no matching account JWT\n"), "{}", no_key.body);
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     server.http.get(&page(&account)).await.expect(200);
-    for none in [2_u64, u64::MAX] {
+    for none in [3_u64, u64::MAX] {
         let reply = server.http.get(&format!("{}?serial={none}", page(&account))).await.expect(404);
         assert_eq!(reply.body, format!("no matching change\nthis account has no change {none}\n"));
     }
     // A change of another account.
     let other = Account::new();
     server.http.post(&other.path(), operator.account(&other, 10)).await.expect(200);
-    server.http.get(&format!("{}?serial=2", page(&account))).await.expect(404);
+    server.http.get(&format!("{}?serial=3", page(&account))).await.expect(404);
     server.http.get(&format!("{}?serial=two", page(&account))).await.expect(400);
     let head = server.http.send("HEAD", &page(&account), &[]).await.expect(200);
     assert_eq!((head.header("content-type"), &*head.body), ("application/json", ""));
