@@ -3,11 +3,13 @@
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
 //! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
 
+mod activations;
 mod operator;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+pub use activations::ActivationAnswer;
 pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;

@@ -174,6 +174,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             require_existing: settings.store.require_existing,
             history: settings.store.history.saturating_sub(1),
             cache_bytes: settings.store.cache_bytes,
+            activations_per_account: settings.store.activations_per_account,
         };
         return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
     };
@@ -253,6 +254,7 @@ async fn run_primary(
         );
     }
     node.set_loaded();
+    tokio::spawn(primary.clone().sweep());
     Ok(())
 }
 

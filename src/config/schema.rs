@@ -79,6 +79,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store.history", Int { min: 1, max: 1000 }, &[]),
     key("store.cache_bytes", Size, &[]),
     key("store.max_iat_ahead", Duration { min: 0 }, &[]),
+    key("store.activations_per_account", Int { min: 0, max: 10_000_000 }, &[]),
     key("store.readonly", Bool, &[]),
     key("store.nsc", Text, &[]),
     key("nats.servers", NatsServers, &[]),

@@ -110,6 +110,8 @@ pub struct Store {
     /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
     #[serde(with = "millis")]
     pub max_iat_ahead: Duration,
+    /// Activations that one account may have. Default 10 000.
+    pub activations_per_account: u64,
     /// Whether the folder belongs to somebody else and is only read. Default: no.
     pub readonly: bool,
     /// Operator folder of nsc to serve from. Default: none.
@@ -126,6 +128,7 @@ impl Default for Store {
             history: 5,
             cache_bytes: 64 * 1024 * 1024,
             max_iat_ahead: Duration::from_secs(3600),
+            activations_per_account: 10_000,
             readonly: false,
             nsc: None,
         }

@@ -7,6 +7,7 @@
 //! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
 //! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
 
+mod activations;
 mod bodies;
 mod intake;
 mod operator;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use activations::Activations;
+pub use activations::SubmittedActivation;
 use bodies::Bodies;
 pub use intake::Summary;
 
@@ -38,9 +41,14 @@ pub struct Setup {
     pub require_existing: bool,
     /// Versions kept per account besides the current one.
     pub history: usize,
-    /// Bound of the body cache, in bytes.
+    /// Bound of the caches of bodies and of activations, in bytes.
     pub cache_bytes: u64,
+    /// Activations that one account may have.
+    pub activations_per_account: u64,
 }
+
+/// The part of the caches' bound that activations may take: one in so many bytes.
+const ACTIVATIONS_SHARE: u64 = 16;
 
 /// The owner of the journal.
 #[derive(Debug)]
@@ -48,6 +56,7 @@ pub struct Primary {
     journal: Journal,
     gate: Arc<Gate>,
     bodies: Arc<Bodies>,
+    activations: Arc<Activations>,
     session: [u8; 16],
     dir: Option<PathBuf>,
     /// One change of the operator JWT at a time; the first is under way since the start.
@@ -94,19 +103,24 @@ impl Primary {
             store::create_folder(state)?;
             lock = Some(FolderLock::acquire(state)?);
         }
-        let bodies = Arc::new(Bodies::new(setup.cache_bytes, gate.clone()));
+        let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
+        let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
+        let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
         let options = Options {
             path: state.map(|state| state.join("journal.sqlite")),
             history: setup.history,
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
         };
-        let follower = bodies.clone();
+        let followers = (bodies.clone(), activations.clone());
         let journal = Journal::open_under(&options, gate.clone(), move |changes| {
-            changes.iter().for_each(|change| follower.follow(change));
+            for change in changes {
+                followers.0.follow(change);
+                followers.1.follow(change);
+            }
         })?;
         let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
         let session = journal.head().session.0;
-        Ok(Self { journal, gate, bodies, session, dir: setup.dir.clone(), operator_turn, _lock: lock })
+        Ok(Self { journal, gate, bodies, activations, session, dir: setup.dir.clone(), operator_turn, _lock: lock })
     }
 
     /// The journal, for what follows it.

@@ -8,6 +8,7 @@
 //! Everything passes the gate, and what was seen of each account is remembered apart from the cache ([`memory`]), so
 //! neither a lying primary nor an eviction takes an account back.
 
+mod activations;
 mod fetch;
 mod follow;
 mod memory;
@@ -30,6 +31,7 @@ use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
+use activations::Activations;
 use fetch::Flight;
 use memory::Memory;
 use upstream::Upstream;
@@ -63,6 +65,7 @@ pub struct Replica {
     upstream: Upstream,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: moka::sync::Cache<AccountKey, ()>,
+    activations: Activations,
     memory: Memory,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
@@ -104,7 +107,7 @@ impl Replica {
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, String> {
         let cache = moka::sync::Cache::builder()
-            .max_capacity(setup.cache_bytes)
+            .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
             .build();
         let unknown =
@@ -116,6 +119,7 @@ impl Replica {
             upstream,
             cache,
             unknown,
+            activations: Activations::new(&setup),
             memory: Memory::default(),
             epochs: Epochs::default(),
             flights: Mutex::default(),

@@ -7,6 +7,7 @@
 //!
 //! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
 
+mod activations;
 mod apply;
 mod checkpoint;
 mod head;
@@ -22,11 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use activations::StoredActivation;
 pub use read::Stored;
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
-use crate::gate::{Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::jwt::HashId;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]
@@ -48,6 +51,22 @@ pub enum Write {
     Delete(Arc<Tombstone>, Via),
     /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
     Operator(Arc<Trust>, Via),
+    /// Set an activation.
+    Activation {
+        /// The activation, for which its account vouches.
+        activation: Arc<Activation>,
+        /// The path on which it came.
+        via: Via,
+        /// How many its account may have.
+        limit: u64,
+    },
+    /// Forget the texts of activations that expired before `now`. No change: nothing that anybody may be served.
+    Forget {
+        /// Which.
+        ids: Vec<HashId>,
+        /// Unix seconds.
+        now: i64,
+    },
 }
 
 /// What became of a write that was not refused.
