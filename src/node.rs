@@ -7,10 +7,12 @@
 mod propagation;
 mod receipts;
 
+mod activations;
 mod operator;
 
 use std::sync::{Arc, OnceLock};
 
+pub use activations::ActivationAnswer;
 pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
@@ -240,7 +242,7 @@ impl Node {
                 // While the folder is being taken in, who is asked for comes first.
                 if !matches!(found, Lookup::Served(_))
                     && !primary.progress().is_complete()
-                    && primary.take_in_now(key, &self.metrics).await?
+                    && primary.take_in_now(key).await?
                 {
                     found = load(primary, key).await?;
                 }

@@ -204,6 +204,8 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             history: settings.store.history.saturating_sub(1),
             history_age: settings.store.history_age,
             cache_bytes: settings.store.cache_bytes,
+            activations_per_account: settings.store.activations_per_account,
+            activation_files: settings.store.activation_files,
         };
         return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
     };
@@ -320,6 +322,7 @@ async fn run_primary(
     if let Some(mirrored) = tending.mirrored() {
         node.set_mirrored(mirrored.clone());
     }
+    tokio::spawn(primary.clone().sweep());
     Ok(tending)
 }
 

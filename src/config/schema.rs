@@ -84,6 +84,8 @@ pub(super) const KEYS: &[Key] = &[
     key("store.look_interval", Duration { min: 100 }, &[]),
     key("store.cache_bytes", Size, &[]),
     key("store.max_iat_ahead", Duration { min: 0 }, &[]),
+    key("store.activations_per_account", Int { min: 0, max: 10_000_000 }, &[]),
+    key("store.activation_files", Bool, &[]),
     key("store.readonly", Bool, &[]),
     key("store.nsc", Text, &[]),
     key("nats.servers", NatsServers, &[]),

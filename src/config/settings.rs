@@ -164,6 +164,11 @@ pub struct Store {
     /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
     #[serde(with = "millis")]
     pub max_iat_ahead: Duration,
+    /// Activations that one account may have. Default 10 000.
+    pub activations_per_account: u64,
+    /// Whether activations are also written to the folder, as the Go server did. A nats-server that opens such a folder
+    /// takes them for accounts. Default: no.
+    pub activation_files: bool,
     /// Whether the folder belongs to somebody else and is only read. Default: no.
     pub readonly: bool,
     /// Operator folder of nsc to serve from. Default: none.
@@ -182,6 +187,8 @@ impl Default for Store {
             look_interval: Duration::from_secs(60),
             cache_bytes: 64 * 1024 * 1024,
             max_iat_ahead: Duration::from_secs(3600),
+            activations_per_account: 10_000,
+            activation_files: false,
             readonly: false,
             nsc: None,
         }

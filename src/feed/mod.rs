@@ -17,7 +17,8 @@ use std::sync::Arc;
 pub use ring::{Catchup, Ring};
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::{Digest, Entry, Position, Tombstone, Trust, Via};
+use crate::gate::{Activation, Digest, Entry, Position, Tombstone, Trust, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// Which journal a serial belongs to: 16 random bytes, written as 32 hexadecimal digits.
@@ -89,7 +90,7 @@ fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// What a change does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// An account, or the operator, gets a JWT.
+    /// An account or the operator gets a JWT, or an activation is set.
     Put,
     /// Accounts are deleted.
     Delete,
@@ -150,6 +151,15 @@ pub enum Content {
     Delete(Arc<Tombstone>),
     /// The operator's own JWT, signed by its identity key.
     Operator(Arc<Trust>),
+    /// An activation.
+    Activation(Arc<Activation>),
+    /// An activation whose text is no longer kept, because it was replaced or has expired.
+    PastActivation {
+        /// Which.
+        id: HashId,
+        /// SHA-256 of the text.
+        digest: Digest,
+    },
     /// A JWT whose text is no longer kept, because a later change replaced it. Its digest keeps the chain checkable.
     Superseded {
         /// The account.
@@ -174,7 +184,7 @@ impl Change {
             Content::Put(entry) => std::slice::from_ref(entry.key()),
             Content::Delete(tombstone) => tombstone.keys(),
             Content::Superseded { key, .. } | Content::Removed { key, .. } => std::slice::from_ref(key),
-            Content::Operator(_) => &[],
+            Content::Operator(_) | Content::Activation(_) | Content::PastActivation { .. } => &[],
         }
     }
 
@@ -184,7 +194,8 @@ impl Change {
             Content::Put(entry) => entry.token().len(),
             Content::Delete(tombstone) => tombstone.request().len(),
             Content::Operator(trust) => trust.token().len(),
-            Content::Superseded { .. } | Content::Removed { .. } => 0,
+            Content::Activation(activation) => activation.token().len(),
+            Content::Superseded { .. } | Content::Removed { .. } | Content::PastActivation { .. } => 0,
         }
     }
 }

@@ -14,6 +14,9 @@ pub const KIND_ACCOUNT: &str = "account";
 /// The kind of a change of the operator's own JWT.
 pub const KIND_OPERATOR: &str = "operator";
 
+/// The kind of a change of an activation.
+pub const KIND_ACTIVATION: &str = "activation";
+
 /// Writes a position as `<session>/<serial>`.
 pub fn position_text(position: &Position) -> String {
     format!("{}/{}", Session(position.session), position.serial)
@@ -52,11 +55,11 @@ pub struct Item {
     pub chain: String,
     /// When it was committed, unix milliseconds.
     pub at: i64,
-    /// What kind of thing changed: `account` or `operator`.
+    /// What kind of thing changed: `account`, `operator` or `activation`.
     pub kind: String,
     /// `put`, `delete` or `remove`.
     pub op: String,
-    /// The account of a put or a remove, or the operator's identity key.
+    /// The account of a put or a remove, the operator's identity key, or the activation's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The JWT of a put, verbatim.
@@ -102,6 +105,16 @@ impl From<&Change> for Item {
                 item.kind = KIND_OPERATOR.into();
                 item.key = Some(trust.identity().text());
                 item.jwt = Some(trust.text().to_owned());
+            }
+            Content::Activation(activation) => {
+                item.kind = KIND_ACTIVATION.into();
+                item.key = Some(activation.id().text());
+                item.jwt = Some(activation.text().to_owned());
+            }
+            Content::PastActivation { id, digest } => {
+                item.kind = KIND_ACTIVATION.into();
+                item.key = Some(id.text());
+                item.digest = Some(data_encoding::HEXLOWER.encode(digest));
             }
             Content::Superseded { key, digest } | Content::Removed { key, digest } => {
                 if let Content::Removed { .. } = change.content {

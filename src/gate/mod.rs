@@ -3,7 +3,8 @@
 //! Whatever arrives, over whichever path ([`Via`]), enters through [`Gate::admit`] or [`Gate::admit_delete`]. They
 //! decode, check the signature, the issuer, the claims and the time rules, and give out an [`Entry`] or a
 //! [`Tombstone`]. Both can be made nowhere else, so what a store keeps, a cache holds or a response carries has
-//! passed here. Nothing is verified again on a read.
+//! passed here. Nothing is verified again on a read. An activation is vouched for by the account that issued it, not by the
+//! operator: see [`Gate::read_activation`].
 //!
 //! Whether an admitted token may take the place of what is held is the second half of the gate, [`order`]: pure
 //! rules over a [`Held`] head, applied by whoever owns the head (the journal's writer on a primary, the memory of
@@ -12,6 +13,7 @@
 //!
 //! Nothing in this room reads a clock, a file or a socket. Time is an argument, in unix seconds.
 
+mod activation;
 mod admit;
 mod delete;
 mod entry;
@@ -23,6 +25,7 @@ mod standing;
 mod trust;
 mod via;
 
+pub use activation::{Activation, ActivationRefusal, Judged, Unproven};
 pub use admit::Gate;
 pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};

@@ -203,6 +203,7 @@ impl Follower<'_> {
             }
             Commit::Operator { keys, iat } => self.standing = self.standing.with_keys(listed(keys), *iat),
         }
+        self.check();
     }
 
     /// What a GET at the primary was answered after so many changes.
@@ -220,6 +221,11 @@ impl Follower<'_> {
     /// No key ever goes back: what is held is never an earlier change than what was held before, unless it claims a
     /// later time, or what was held before is withheld (the follower heard of the later change first).
     fn check(&mut self) {
+        if !self.held.is_live() {
+            // Whatever is not after the deletion is barred by it.
+            self.best = None;
+            return;
+        }
         let log = &self.primary.log;
         let found = |change: &Commit| match change {
             Commit::Put(version) => Some(&version.identity) == self.held.identity(),

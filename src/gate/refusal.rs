@@ -1,6 +1,6 @@
 //! Why the gate said no.
 
-use super::OperatorRefusal;
+use super::{ActivationRefusal, OperatorRefusal};
 use crate::jwt::{DecodeError, Issues};
 use crate::key::AccountKey;
 
@@ -44,6 +44,9 @@ pub enum Refusal {
     /// An operator JWT that may not take the place of the one in force.
     #[error(transparent)]
     Operator(#[from] OperatorRefusal),
+    /// An activation that is refused for a reason of its own.
+    #[error(transparent)]
+    Activation(#[from] ActivationRefusal),
     /// No operator is configured, so nobody can vouch for a change.
     #[error("no operator is configured, so no JWT can be accepted")]
     NoOperator,
@@ -124,6 +127,7 @@ impl Refusal {
             Self::Operator(OperatorRefusal::Other { .. } | OperatorRefusal::Unlisted(_)) => "untrusted",
             Self::Operator(OperatorRefusal::Invalid(_)) => "invalid",
             Self::Operator(OperatorRefusal::NotSelfSigned(_)) => "issuer_kind",
+            Self::Activation(refusal) => refusal.reason(),
             Self::NoOperator => "no_operator",
             Self::Invalid(issues) if issues.is_blocking(false) => "invalid",
             Self::Invalid(_) => "time",

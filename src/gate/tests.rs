@@ -206,3 +206,43 @@ fn a_delete_request_needs_the_operator_and_spares_the_system_account() {
         assert_eq!(found, expected, "{name}");
     }
 }
+
+#[test]
+fn an_activation_needs_the_account_that_it_names_on_every_path() {
+    let world = world(false);
+    let (signer, importer) = (KeyPair::new_account(), KeyPair::new_account());
+    let account = |keys: &[&KeyPair]| {
+        let mut claims = claims(&world.account, NOW);
+        claims["nats"]["signing_keys"] = keys.iter().map(|key| key.public_key()).collect();
+        world.gate.admit(sign(&claims, &world.operator).as_bytes(), None, Via::Post, NOW).expect("an account")
+    };
+    let (plain, listing) = (account(&[]), account(&[&signer]));
+    let body = json!({ "subject": "a", "kind": "stream", "type": "activation", "version": 2 });
+    let own = json!({ "sub": importer.public_key(), "iat": NOW, "nats": body });
+    let mut named = own.clone();
+    named["nats"]["issuer_account"] = json!(world.account.public_key());
+    let expired = with(own.clone(), "exp", json!(NOW - 1));
+    let early = with(own.clone(), "nbf", json!(NOW + 1));
+    let cases = [
+        ("by the account itself", sign(&own, &world.account), "admitted", "admitted"),
+        ("by a signing key", sign(&named, &signer), "untrusted", "admitted"),
+        ("by a signing key that names no account", sign(&own, &signer), "untrusted", "untrusted"),
+        ("by a stranger", sign(&named, &importer), "untrusted", "untrusted"),
+        ("expired", sign(&expired, &world.account), "time", "time"),
+    ];
+    for via in Via::ALL {
+        let judge = |token: &str, by: &super::Entry| {
+            let read = world.gate.read_activation(token.as_bytes(), None, via, NOW);
+            match read.and_then(|unproven| unproven.prove(by)) {
+                Ok(_) => "admitted",
+                Err(refusal) => refusal.reason(),
+            }
+        };
+        for (what, token, by_plain, by_listing) in &cases {
+            assert_eq!(judge(token, &plain), *by_plain, "{what} via {}", via.label());
+            assert_eq!(judge(token, &listing), *by_listing, "{what} via {}", via.label());
+        }
+        let expected = if via.demands_valid_time() { "time" } else { "admitted" };
+        assert_eq!(judge(&sign(&early, &world.account), &plain), expected, "not valid yet via {}", via.label());
+    }
+}

@@ -119,7 +119,7 @@ fn unchanged(request: &HttpRequest, shared: &Shared, answer: &Answer) -> HttpRes
 fn describe(request: &HttpRequest, shared: &Shared, answer: &Answer, headers: &mut header::HeaderMap) {
     let entry = answer.entry();
     headers.insert(header::ETAG, etag(entry));
-    headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry, clock::unix_seconds));
+    headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry.exp(), clock::unix_seconds));
     if let Some(age) = shared.node.age(answer) {
         headers.insert(header::AGE, HeaderValue::from(age));
     }

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, Worker, account, changes, health, history, operator, propagation, push, reply};
+use super::{Shared, Worker, account, activations, changes, health, history, operator, propagation, push, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ enum Route<'p> {
     History(&'p str),
     /// `/jwt/v1/accounts/<key>/propagation`
     Propagation(&'p str),
+    /// `/jwt/v1/activations`
+    Activations,
+    /// `/jwt/v1/activations/<hash>`
+    Activation(&'p str),
     Operator,
     Changes,
     Healthz,
@@ -42,6 +46,14 @@ impl<'p> Route<'p> {
                 None => Self::Account(key),
                 Some((before, "")) if !before.is_empty() => Self::Slash,
                 Some((key, page)) => Self::page(key, page),
+            };
+        }
+        if let Some(hash) = path.strip_prefix("/jwt/v1/activations/") {
+            return match hash.split_once('/') {
+                None if hash.is_empty() => Self::Slash,
+                None => Self::Activation(hash),
+                Some((before, "")) if !before.is_empty() => Self::Slash,
+                Some(_) => Self::Unknown,
             };
         }
         match Self::exact(path) {
@@ -69,6 +81,7 @@ impl<'p> Route<'p> {
     fn exact(path: &str) -> Self {
         match path {
             "/jwt/v1/accounts" => Self::Probe,
+            "/jwt/v1/activations" => Self::Activations,
             "/jwt/v1/operator" => Self::Operator,
             "/jwt/v1/changes" => Self::Changes,
             "/healthz" => Self::Healthz,
@@ -86,6 +99,7 @@ impl<'p> Route<'p> {
             Self::Account(_) => "account",
             Self::History(_) => "history",
             Self::Propagation(_) => "propagation",
+            Self::Activations | Self::Activation(_) => "activation",
             Self::Operator => "operator",
             Self::Changes => "changes",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
@@ -161,7 +175,10 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         }
         Route::Account(key) if *method == Method::POST => return push::post(request, payload, shared, key).await,
         Route::Account(key) if *method == Method::DELETE => return push::delete(request, payload, shared, key).await,
-        _ if !reads => return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed"),
+        Route::Activations if *method == Method::POST => return activations::post(request, payload, shared).await,
+        _ if !reads || *route == Route::Activations => {
+            return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
+        }
         _ => {}
     }
     match route {
@@ -169,18 +186,20 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Account(key) => account::get(request, shared, key).await,
         Route::History(key) => history::get(request, shared, key).await,
         Route::Propagation(key) => propagation::get(request, shared, key).await,
+        Route::Activation(hash) => activations::get(request, shared, hash).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Healthz => health::healthz(),
         Route::Livez => health::livez(),
         Route::Readyz => health::readyz(request, shared),
         Route::Metrics => health::metrics(request, shared),
-        Route::Slash | Route::Unknown => reply::not_found(request),
+        Route::Activations | Route::Slash | Route::Unknown => reply::not_found(request),
     }
 }
 
 fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
+        Route::Activations => activations::allow(shared.node.is_writable()),
         Route::Account(_) if shared.node.is_writable() => "GET, HEAD, POST, DELETE, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
@@ -248,6 +267,12 @@ mod tests {
             ("/jwt/v1/accounts/AB/propagation//", Route::Unknown),
             ("/jwt/v1/accounts//propagation", Route::Unknown),
             ("/jwt/v1/accounts//propagation/", Route::Unknown),
+            ("/jwt/v1/activations", Route::Activations),
+            ("/jwt/v1/activations/", Route::Slash),
+            ("/jwt/v1/activations/AB====", Route::Activation("AB====")),
+            ("/jwt/v1/activations/AB/", Route::Slash),
+            ("/jwt/v1/activations/AB/CD", Route::Unknown),
+            ("/jwt/v1/activations//", Route::Unknown),
             ("/jwt/v1/operator/", Route::Slash),
             ("/jwt/v2/operator", Route::Unknown),
             ("/healthz", Route::Healthz),

@@ -5,16 +5,14 @@
 
 use actix_web::http::header::HeaderValue;
 
-use crate::gate::Entry;
-
 /// Seconds for which an answer is fresh.
 const FRESH: i64 = 5;
 /// Seconds for which it may be used when we fail.
 const IF_ERROR: i64 = 3600;
 
-/// The value of `Cache-Control` for a token. `now` gives unix seconds; most tokens never expire, and need no clock.
-pub(super) fn cache_control(entry: &Entry, now: impl FnOnce() -> i64) -> HeaderValue {
-    let left = if entry.exp() > 0 { entry.exp().saturating_sub(now()) } else { i64::MAX };
+/// The value of `Cache-Control` for a token with this expiry, 0 for never. `now` gives unix seconds; most tokens never expire, and need no clock.
+pub(super) fn cache_control(exp: i64, now: impl FnOnce() -> i64) -> HeaderValue {
+    let left = if exp > 0 { exp.saturating_sub(now()) } else { i64::MAX };
     if left >= FRESH + IF_ERROR {
         return HeaderValue::from_static("max-age=5, stale-while-revalidate=5, stale-if-error=3600");
     }

@@ -5,6 +5,7 @@
 //! as much as both. One file per family of routes.
 
 mod account;
+mod activations;
 mod changes;
 mod conditional;
 mod dispatch;

@@ -116,7 +116,7 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
             return (StatusCode::BAD_REQUEST, format!("delete accounts request failed - {refusal}"));
         }
         // Not what this route is for.
-        Refusal::Operator(_) => "bad JWT in request",
+        Refusal::Operator(_) | Refusal::Activation(_) => "bad JWT in request",
         Refusal::Older { .. }
         | Refusal::Replaced
         | Refusal::Tie(_)
@@ -139,7 +139,11 @@ fn validation<'a>(issues: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// Reads a body of bounded size in bounded time.
-async fn body(request: &HttpRequest, mut payload: web::Payload, shared: &Shared) -> Result<Bytes, HttpResponse> {
+pub(super) async fn body(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    shared: &Shared,
+) -> Result<Bytes, HttpResponse> {
     let too_large = || {
         let message = format!("the body is too large\na JWT has at most {} bytes", 1 << 20);
         // What follows of the body is not read, so the connection cannot be used again.

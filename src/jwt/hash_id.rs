@@ -1,6 +1,8 @@
 //! The name under which an activation token is found.
 
-use data_encoding::BASE32;
+use std::fmt;
+
+use data_encoding::{BASE32, BASE32_NOPAD};
 use sha2::{Digest, Sha256};
 
 /// The claims lack what a hash id is made of. The text is the library's, slip included.
@@ -8,24 +10,71 @@ use sha2::{Digest, Sha256};
 #[error("not enough data in the activaion claims to create a hash")]
 pub struct NoHashId;
 
-/// The hash id of an activation: 56 characters that end in `====`.
-///
-/// `iss` is the key that signed, also if it is a signing key; `sub` the importing account; `subject` what is imported.
-/// Subjects that agree up to their first wildcard have the same id.
-pub fn activation_hash_id(iss: &str, sub: &str, subject: &str) -> Result<String, NoHashId> {
-    if iss.is_empty() || sub.is_empty() || subject.is_empty() {
-        return Err(NoHashId);
+/// What follows the digits of a hash id.
+const PADDING: &str = "====";
+
+/// The hash id of an activation: which one it is, in URLs, files and the feed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HashId([u8; 32]);
+
+impl HashId {
+    /// The hash id of an activation with these claims.
+    ///
+    /// `iss` is the key that signed, also if it is a signing key; `sub` the importing account; `subject` what is
+    /// imported. Subjects that agree up to their first wildcard have the same id.
+    pub fn of(iss: &str, sub: &str, subject: &str) -> Result<Self, NoHashId> {
+        if iss.is_empty() || sub.is_empty() || subject.is_empty() {
+            return Err(NoHashId);
+        }
+        let mut digest = Sha256::new();
+        for part in [iss, ".", sub, ".", literal_part(subject)] {
+            digest.update(part);
+        }
+        Ok(Self(digest.finalize().into()))
     }
-    let mut digest = Sha256::new();
-    for part in [iss, ".", sub, ".", literal_part(subject)] {
-        digest.update(part);
+
+    /// Parses the text, with its padding or without it: some clients drop or escape the equals signs.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_suffix(PADDING).unwrap_or(text);
+        BASE32_NOPAD.decode(digits.as_bytes()).ok()?.try_into().ok().map(Self)
     }
-    Ok(BASE32.encode(&digest.finalize()))
+
+    /// A hash id from its 32 bytes.
+    pub const fn from_raw(raw: [u8; 32]) -> Self {
+        Self(raw)
+    }
+
+    /// The 32 bytes.
+    pub const fn raw(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The text: 56 characters that end in `====`.
+    pub fn text(&self) -> String {
+        BASE32.encode(&self.0)
+    }
+
+    /// The name of the file in which servers of old kept the activation.
+    pub fn file_name(&self) -> String {
+        format!("{self}.jwt")
+    }
 }
 
-/// The 32 bytes of a hash id, if `text` is one as [`activation_hash_id`] writes it.
-pub fn parse_hash_id(text: &str) -> Option<[u8; 32]> {
-    BASE32.decode(text.as_bytes()).ok()?.try_into().ok()
+impl fmt::Display for HashId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl fmt::Debug for HashId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// The hash id of an activation as text. See [`HashId::of`].
+pub fn activation_hash_id(iss: &str, sub: &str, subject: &str) -> Result<String, NoHashId> {
+    HashId::of(iss, sub, subject).map(|id| id.text())
 }
 
 /// The subject up to its first wildcard token; `_` if that is the first one.
@@ -43,4 +92,22 @@ fn literal_part(subject: &str) -> &str {
         end += token.len() + 1;
     }
     subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_with_its_padding_or_without_and_in_one_spelling() {
+        let id = HashId::of("I", "S", "foo").expect("enough");
+        let text = "D3BU7BVWHVTDDA4RFUOPRZIVYH3XQVQM53XIRY77J3GDCSPI77MQ====";
+        assert_eq!((id.text().as_str(), id.file_name().as_str()), (text, &*format!("{text}.jwt")));
+        assert_eq!(HashId::parse(text), Some(id));
+        assert_eq!(HashId::parse(&text[..52]), Some(id));
+        let stray = format!("{}R", &text[..51]);
+        for bad in ["", "====", &text[..51], &text[..54], &text.to_lowercase(), &stray, &format!("{text}="), "../x"] {
+            assert_eq!(HashId::parse(bad), None, "{bad}");
+        }
+    }
 }

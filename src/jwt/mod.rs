@@ -6,7 +6,7 @@
 //!
 //! * [`AccountJwt::decode`] and its siblings take a bare token; [`decorated`] finds one in a file.
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
-//! * [`activation_hash_id`] names an activation in a URL; [`readable()`] shows a token to people.
+//! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people.
 //! * [`encode`] makes tokens for demonstrations and tests.
 
 pub mod claims;
@@ -25,7 +25,7 @@ mod wire;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
 pub use date::utc_date;
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
-pub use hash_id::{NoHashId, activation_hash_id, parse_hash_id};
+pub use hash_id::{HashId, NoHashId, activation_hash_id};
 pub use readable::{ReadableError, readable};
 pub use rules::{Issue, Issues};
 pub use wire::{Body, Jwt};

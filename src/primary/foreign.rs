@@ -11,15 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::Primary;
 use super::judge::Verdict;
 use super::keeper::STILL;
 use super::own::named;
 use super::scan::Scan;
 use super::source::Tokens;
 use super::tend::{Looked, Tender};
+use super::{Primary, activation_files};
 use crate::gate::Via;
-use crate::jwt::{self, AccountJwt};
+use crate::jwt::{self, AccountJwt, HashId};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::folder::{self, Layout, Unread};
@@ -55,6 +55,7 @@ pub(super) struct Foreign {
 /// What was found in a look.
 struct Found {
     files: Vec<PathBuf>,
+    activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
 }
 
@@ -75,7 +76,7 @@ impl Foreign {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, folders })
+                Ok(Found { files, activations: Vec::new(), folders })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
@@ -90,7 +91,7 @@ impl Foreign {
                 }
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
-                Ok(Found { files, folders: listing.folders })
+                Ok(Found { files, activations: listing.activations, folders: listing.folders })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -149,6 +150,10 @@ impl Foreign {
         Ok(false)
     }
 
+    fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
+        activation_files::take_in(&self.primary, &self.metrics, &self.runtime, path, id, via)
+    }
+
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
     fn remove(&mut self, missing: Vec<AccountKey>) {
         let now = Instant::now();
@@ -198,7 +203,13 @@ impl Tender for Foreign {
                 layout: Layout::Flat,
                 stop,
             };
-            return Ok(scan.run(&listing)?.then_some(listing.folders));
+            if !scan.run(&listing)? {
+                return Ok(None);
+            }
+            for (path, id) in &listing.activations {
+                self.activation(path, id, Via::FirstScan)?;
+            }
+            return Ok(Some(listing.folders));
         }
         let found = self.find()?;
         self.primary.progress.begin(found.files.len());
@@ -218,6 +229,11 @@ impl Tender for Foreign {
         for path in &found.files {
             let is_new = self.account_of(path).is_none();
             if (is_new || folder::changed(path).is_none_or(|at| at >= since)) && self.file(path, Via::EditedFile)? {
+                again.push(path.clone());
+            }
+        }
+        for (path, id) in &found.activations {
+            if folder::changed(path).is_none_or(|at| at >= since) && self.activation(path, id, Via::EditedFile)? {
                 again.push(path.clone());
             }
         }
@@ -241,7 +257,11 @@ impl Tender for Foreign {
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {
-                match self.file(&path, Via::EditedFile) {
+                let done = match activation_files::named(&path) {
+                    Some(id) => self.activation(&path, &id, Via::EditedFile),
+                    None => self.file(&path, Via::EditedFile),
+                };
+                match done {
                     Ok(true) => again.push(path),
                     Ok(false) => {}
                     Err(error) => tracing::error!("{} is not taken in: {error}", path.display()),

@@ -52,13 +52,16 @@ impl Primary {
 
     /// Takes in the file of one account, if there is one, before its turn in the first scan. Returns whether that
     /// changed anything.
-    pub async fn take_in_now(&self, key: &AccountKey, metrics: &Metrics) -> Result<bool, StoreError> {
+    pub async fn take_in_now(&self, key: &AccountKey) -> Result<bool, StoreError> {
         for path in self.tokens.places(key) {
             let read = tokio::task::spawn_blocking(move || folder::read(&path)).await;
-            if let Ok(Ok((_, bytes))) = read
-                && let Verdict::Taken(_) = self.judge(&bytes, Some(key), Via::FirstScan, metrics).await?
-            {
-                return Ok(true);
+            if let Ok(Ok((_, bytes))) = read {
+                match self.submit(&bytes, Some(key), Via::FirstScan).await {
+                    Ok(submitted) if submitted.changed => return Ok(true),
+                    // When the scan comes to it, it is reported.
+                    Ok(_) | Err(CommitError::Refused(_)) => {}
+                    Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
+                }
             }
         }
         Ok(false)

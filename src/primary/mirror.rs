@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Primary;
 use super::keeper::{Cause, Keeper, Settled};
 use super::source::Tokens;
+use super::{Primary, activation_files};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
+use crate::store::folder::Folder;
 use crate::store::journal::MIRROR;
 
 /// Changes that are looked at in one piece.
@@ -78,14 +80,21 @@ pub(super) fn begin(primary: &Primary) -> Result<u64, StoreError> {
     Ok(primary.journal().cursor(MIRROR)?.unwrap_or(0))
 }
 
+/// What a file is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Account(AccountKey),
+    Activation(HashId),
+}
+
 /// The work itself.
 pub(super) struct Mirror {
     keeper: Arc<Keeper>,
     state: Arc<Mirrored>,
-    /// Accounts whose file could not be settled, and the change that it is about.
-    failed: HashMap<AccountKey, u64>,
-    /// Accounts whose file is being written by somebody, likewise.
-    unsettled: HashMap<AccountKey, u64>,
+    /// What could not be settled, and the change that it is about.
+    failed: HashMap<What, u64>,
+    /// What somebody is writing the file of, likewise.
+    unsettled: HashMap<What, u64>,
     pause: Duration,
     try_again: Instant,
     synced_at: Instant,
@@ -121,7 +130,7 @@ impl Mirror {
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
                 key = asked.recv() => match key {
-                    Some(key) => { self.unsettled.insert(key, self.state.written()); }
+                    Some(key) => { self.unsettled.insert(What::Account(key), self.state.written()); }
                     None => return,
                 },
                 () = sleep(pause) => {}
@@ -139,8 +148,12 @@ impl Mirror {
             Err(_) => return,
         };
         // The last change of an account is the one that its file is about.
-        let keys: HashMap<AccountKey, u64> = pending.keys.into_iter().collect();
-        self.settle(keys).await;
+        let mut all: HashMap<What, u64> =
+            pending.keys.into_iter().map(|(key, serial)| (What::Account(key), serial)).collect();
+        if self.keeper.primary().activation_files {
+            all.extend(pending.activations.into_iter().map(|(id, serial)| (What::Activation(id), serial)));
+        }
+        self.settle(all).await;
         self.state.written.store(pending.reached, Ordering::Release);
         self.show();
     }
@@ -166,35 +179,34 @@ impl Mirror {
         self.show();
     }
 
-    async fn settle(&mut self, keys: HashMap<AccountKey, u64>) {
+    async fn settle(&mut self, all: HashMap<What, u64>) {
         let keeper = self.keeper.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut results = Vec::new();
             let mut failures = 0;
             let Tokens::Own(folder) = &keeper.primary().tokens else { return results };
-            for (key, serial) in keys {
-                let result =
-                    if failures < MANY { keeper.settle(folder, &key, Cause::Journal).map(Some) } else { Ok(None) };
+            for (what, serial) in all {
+                let result = if failures < MANY { settle(&keeper, folder, what).map(Some) } else { Ok(None) };
                 failures += usize::from(result.is_err());
-                results.push((key, serial, result));
+                results.push((what, serial, result));
             }
             results
         })
         .await;
         let mut first = None;
-        for (key, serial, result) in done.unwrap_or_default() {
+        for (what, serial, result) in done.unwrap_or_default() {
             match result {
                 Ok(Some(Settled::NotStill)) => {
-                    self.unsettled.insert(key, serial);
+                    self.unsettled.insert(what, serial);
                 }
                 Ok(Some(_)) => {}
                 // Not even tried.
                 Ok(None) => {
-                    self.failed.insert(key, serial);
+                    self.failed.insert(what, serial);
                 }
                 Err(error) => {
                     self.keeper.metrics().folder_failures.inc();
-                    self.failed.insert(key, serial);
+                    self.failed.insert(what, serial);
                     first.get_or_insert(error);
                 }
             }
@@ -251,5 +263,16 @@ impl Mirror {
     fn show(&self) {
         let behind = self.keeper.primary().journal().head().serial.saturating_sub(self.reached());
         self.keeper.metrics().folder_pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
+    }
+}
+
+fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, StoreError> {
+    match what {
+        What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
+        What::Activation(id) => {
+            activation_files::write(keeper.primary(), folder, &id)?;
+            keeper.metrics().folder_written.inc();
+            Ok(Settled::Agreed)
+        }
     }
 }

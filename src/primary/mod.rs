@@ -9,6 +9,8 @@
 //!
 //! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
 
+mod activation_files;
+mod activations;
 mod bodies;
 mod foreign;
 mod judge;
@@ -27,6 +29,8 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use activations::Activations;
+pub use activations::SubmittedActivation;
 use bodies::Bodies;
 pub use mirror::Mirrored;
 pub use progress::Progress;
@@ -55,9 +59,16 @@ pub struct Setup {
     pub history: usize,
     /// How long versions besides the current one are kept; zero is no limit.
     pub history_age: Duration,
-    /// Bound of the body cache, in bytes.
+    /// Bound of the caches of bodies and of activations, in bytes.
     pub cache_bytes: u64,
+    /// Activations that one account may have.
+    pub activations_per_account: u64,
+    /// Write activations to the folder, too.
+    pub activation_files: bool,
 }
+
+/// The part of the caches' bound that activations may take: one in so many bytes.
+const ACTIVATIONS_SHARE: u64 = 16;
 
 /// The owner of the journal.
 #[derive(Debug)]
@@ -65,10 +76,12 @@ pub struct Primary {
     journal: Journal,
     gate: Arc<Gate>,
     bodies: Arc<Bodies>,
+    activations: Arc<Activations>,
     session: [u8; 16],
     tokens: Tokens,
     progress: Progress,
     history_age: Duration,
+    activation_files: bool,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
     _lock: Option<FolderLock>,
@@ -114,15 +127,20 @@ impl Primary {
             lock = Some(FolderLock::acquire(state)?);
         }
         let tokens = setup.source.open(state.as_deref())?;
-        let bodies = Arc::new(Bodies::new(setup.cache_bytes, gate.clone()));
+        let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
+        let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
+        let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
         let options = Options {
             path: state.map(|state| state.join("journal.sqlite")),
             history: setup.history,
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
         };
-        let follower = bodies.clone();
+        let followers = (bodies.clone(), activations.clone());
         let journal = Journal::open_under(&options, gate.clone(), move |changes| {
-            changes.iter().for_each(|change| follower.follow(change));
+            for change in changes {
+                followers.0.follow(change);
+                followers.1.follow(change);
+            }
         })?;
         let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
         let session = journal.head().session.0;
@@ -130,11 +148,13 @@ impl Primary {
             journal,
             gate,
             bodies,
+            activations,
             session,
             operator_turn,
             tokens,
             progress: Progress::default(),
             history_age: setup.history_age,
+            activation_files: setup.activation_files,
             _lock: lock,
         })
     }

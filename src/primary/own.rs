@@ -8,11 +8,13 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::activation_files;
 use super::keeper::{Cause, Keeper, Settled};
 use super::scan::Scan;
 use super::source::Tokens;
 use super::tend::{Looked, Tender};
 use crate::gate::Via;
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::folder::{self, Folder, Listing};
@@ -50,6 +52,10 @@ impl Own {
             self.keeper.take_in_copy(path, key, Via::EditedFile)?
         };
         Ok(settled == Settled::NotStill)
+    }
+
+    fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
+        activation_files::take_in(self.keeper.primary(), self.keeper.metrics(), &self.runtime, path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -94,7 +100,13 @@ impl Tender for Own {
             layout: folder.layout(),
             stop,
         };
-        Ok(scan.run(&listing)?.then(|| std::mem::take(&mut listing.folders)))
+        if !scan.run(&listing)? {
+            return Ok(None);
+        }
+        for (path, id) in &listing.activations {
+            self.activation(path, id, Via::FirstScan)?;
+        }
+        Ok(Some(std::mem::take(&mut listing.folders)))
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
@@ -118,6 +130,11 @@ impl Tender for Own {
                 }
             }
         }
+        for (path, id) in &listing.activations {
+            if folder::changed(path).is_none_or(|at| at >= since) && self.activation(path, id, Via::EditedFile)? {
+                again.push(path.clone());
+            }
+        }
         self.restore(folder, &listing, &mut failures)?;
         Ok(Looked { folders: listing.folders, again })
     }
@@ -126,7 +143,14 @@ impl Tender for Own {
         let Ok(folder) = self.folder() else { return Vec::new() };
         let mut again = Vec::new();
         for path in files {
-            let Some(key) = named(&path) else { continue };
+            let Some(key) = named(&path) else {
+                match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
+                    Some(Ok(true)) => again.push(path),
+                    Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
+                    Some(Ok(false)) | None => {}
+                }
+                continue;
+            };
             match self.file(folder, &path, &key) {
                 Ok(true) => again.push(path),
                 Ok(false) => {}

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Lookup, Primary, Setup};
 use crate::clock;
+use crate::feed::Content;
 use crate::gate::{Gate, OperatorRefusal, Refusal, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
@@ -44,6 +45,8 @@ impl World {
             history: 2,
             history_age: std::time::Duration::ZERO,
             cache_bytes: 1 << 20,
+            activations_per_account: 3,
+            activation_files: false,
         };
         let primary = Primary::open(&setup, gate.clone()).expect("opens");
         primary.settle_operator().await;
@@ -143,4 +146,54 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
     assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
     assert!(matches!(world.primary.load(&key), Ok(Lookup::Absent)));
+}
+
+#[tokio::test]
+async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_back() {
+    let world = World::new().await;
+    let primary = Arc::new(world.primary);
+    let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
+    let claims = json!({
+        "sub": account.public_key(), "iat": world.now - 500,
+        "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
+    });
+    let jwt = encode::sign(&claims, &world.first).expect("signed");
+    primary.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
+    let activation = |subject: &str, iat: i64, exp: i64| {
+        let claims = json!({
+            "sub": importer.public_key(), "iat": iat, "exp": exp,
+            "nats": { "subject": subject, "kind": "stream", "type": "activation", "version": 2 }
+        });
+        encode::sign(&claims, &account).expect("signed")
+    };
+    let submit = |token: String| {
+        let primary = primary.clone();
+        async move { primary.submit_activation(token.as_bytes(), None, Via::FirstScan).await }
+    };
+    let (old, new) = (activation("a", world.now - 20, 0), activation("a", world.now - 10, world.now + 100));
+    let kept = activation("b", world.now - 10, world.now + 300);
+    submit(old.clone()).await.expect("taken");
+    let id = *submit(new).await.expect("newer").activation.id();
+    let other = *submit(kept).await.expect("taken").activation.id();
+    submit(activation("c", world.now, 0)).await.expect("taken");
+    let refused = submit(activation("d", world.now, 0)).await.expect_err("the limit");
+    assert!(refused.to_string().contains("has 3 activations"), "{refused}");
+
+    assert_eq!(primary.sweep_once(world.now + 100).await.expect("swept"), 0, "in its last second it still holds");
+    assert!(primary.activation(&id).expect("readable").is_some());
+    assert_eq!(primary.sweep_once(world.now + 101).await.expect("swept"), 1);
+    assert!(primary.activation(&id).expect("readable").is_none());
+    assert!(primary.activation(&other).expect("readable").is_some());
+    assert_eq!(primary.sweep_once(world.now + 101).await.expect("swept"), 0);
+    let back = submit(old).await.expect_err("replaced");
+    assert!(matches!(back, CommitError::Refused(Refusal::Older { .. })), "{back}");
+    submit(activation("d", world.now, 0)).await.expect("there is room");
+    // The history goes on without their texts.
+    let changes = primary.journal().read_from_disk(0).expect("readable");
+    let texts: Vec<bool> = changes
+        .iter()
+        .filter(|change| matches!(change.content, Content::Activation(_) | Content::PastActivation { .. }))
+        .map(|change| matches!(change.content, Content::Activation(_)))
+        .collect();
+    assert_eq!(texts, [false, false, true, true, true]);
 }

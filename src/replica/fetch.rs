@@ -72,7 +72,7 @@ impl Replica {
         let held = self.cache.get(key);
         // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
         let etag = held.as_ref().filter(|slot| slot.position().is_some()).map(|slot| slot.entry().etag());
-        let fetched = self.upstream.fetch(key, etag).await;
+        let fetched = self.upstream.fetch(&format!("accounts/{key}"), etag).await;
         // Only an answer that nothing happened during is current by the feed; any other one is asked about again.
         let stretch = stretch.filter(|_| live() == stretch && self.epochs.of(key) == before);
         let now = clock::uptime_millis();
@@ -145,7 +145,7 @@ impl Replica {
         Some(slot)
     }
 
-    fn unavailable(&self, reason: &str) -> Unavailable {
+    pub(super) fn unavailable(&self, reason: &str) -> Unavailable {
         Unavailable { primary: self.upstream.shown().into(), reason: reason.into() }
     }
 }

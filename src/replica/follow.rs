@@ -15,9 +15,10 @@ use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
 use super::{Offer, Replica};
 use crate::clock;
-use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_OPERATOR, Page};
+use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR, Page};
 use crate::feed::{Chain, Head};
 use crate::gate::{Refusal, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.
@@ -223,6 +224,12 @@ impl Replica {
     fn take(self: &Arc<Self>, item: &Item, at: crate::gate::Position, stretch: Option<u64>) -> Result<(), Refusal> {
         match (item.kind.as_str(), &item.jwt) {
             (KIND_ACCOUNT, _) => {}
+            (KIND_ACTIVATION, _) => {
+                if let Some(id) = item.key.as_deref().and_then(HashId::parse) {
+                    self.activations.forget(&id);
+                }
+                return Ok(());
+            }
             (KIND_OPERATOR, Some(jwt)) => return self.take_operator(jwt, Via::Feed),
             _ => return Ok(()),
         }

@@ -8,6 +8,7 @@
 //! Everything passes the gate, and what was seen of each account is remembered apart from the cache ([`memory`]), so
 //! neither a lying primary nor an eviction takes an account back.
 
+mod activations;
 mod clients;
 mod fetch;
 mod follow;
@@ -33,6 +34,7 @@ use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, T
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::tls::Files;
+use activations::Activations;
 use clients::Clients;
 use fetch::Flight;
 use memory::Memory;
@@ -80,6 +82,7 @@ pub struct Replica {
     tls_files: Arc<Files>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: moka::sync::Cache<AccountKey, ()>,
+    activations: Activations,
     memory: Memory,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
@@ -121,7 +124,7 @@ impl Replica {
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, String> {
         let cache = moka::sync::Cache::builder()
-            .max_capacity(setup.cache_bytes)
+            .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
             .build();
         let unknown =
@@ -137,6 +140,7 @@ impl Replica {
             tls_files,
             cache,
             unknown,
+            activations: Activations::new(&setup),
             memory: Memory::default(),
             epochs: Epochs::default(),
             flights: Mutex::default(),

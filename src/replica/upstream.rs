@@ -13,7 +13,6 @@ use super::clients::{self, Clients};
 use crate::clock;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
-use crate::key::AccountKey;
 
 /// Requests under way at the same time.
 const CONCURRENCY: usize = 64;
@@ -35,14 +34,14 @@ pub(super) struct Upstream {
     rests_until: AtomicI64,
 }
 
-/// What the primary answered about one account.
+/// What the primary answered about one account or activation.
 #[derive(Debug)]
 pub(super) enum Fetched {
     /// A JWT, and where it stands in the primary's order, if the primary says so.
     Token(Bytes, Option<Position>),
     /// The version that was named is the current one.
     NotModified,
-    /// The primary does not know the account.
+    /// The primary does not know it.
     Absent,
 }
 
@@ -52,7 +51,7 @@ pub(super) enum UpstreamError {
     /// No answer in time, or none at all.
     #[error("{0}")]
     Transport(String),
-    /// An answer that says nothing about the account.
+    /// An answer that says nothing about what was asked.
     #[error("it answered with status {0}")]
     Status(StatusCode),
     /// So many requests are under way that this one was not even sent.
@@ -94,14 +93,14 @@ impl Upstream {
         self.reached.load(Ordering::Acquire)
     }
 
-    /// Asks for one account's JWT. `etag`: the entity tag of the copy at hand, if it came from a server of our kind.
-    pub(super) async fn fetch(&self, key: &AccountKey, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
+    /// Asks for one JWT by its path behind `/jwt/v1/`. `etag`: the entity tag of the copy at hand, if it came from a server of our kind.
+    pub(super) async fn fetch(&self, path: &str, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
         // The wait for a place counts: when nothing comes back, places are rare. But it says nothing of the primary.
         let began = tokio::time::Instant::now();
         let Ok(Ok(_place)) = tokio::time::timeout(self.timeout, self.places.acquire()).await else {
             return Err(UpstreamError::Busy);
         };
-        let result = tokio::time::timeout_at(began + self.timeout, self.fetch_once(key, etag))
+        let result = tokio::time::timeout_at(began + self.timeout, self.fetch_once(path, etag))
             .await
             .unwrap_or_else(|_| Err(UpstreamError::Transport("no answer in time".into())));
         match &result {
@@ -115,11 +114,11 @@ impl Upstream {
         result
     }
 
-    async fn fetch_once(&self, key: &AccountKey, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
+    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
         let mut request = self
             .clients
             .short()
-            .get(format!("{}/jwt/v1/accounts/{key}", self.base))
+            .get(format!("{}/jwt/v1/{path}", self.base))
             .header(POSITION_HEADER, "ask")
             .header(header::CACHE_CONTROL, "no-cache");
         if let Some(etag) = etag {

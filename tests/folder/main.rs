@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod activations;
 mod edits;
 mod mirror;
 mod nsc;

@@ -190,6 +190,26 @@ impl Account {
         claims
     }
 
+    /// Claims that list a signing key.
+    pub(crate) fn with_signing_key(&self, iat: i64, key: &KeyPair) -> Value {
+        let mut claims = self.claims(iat);
+        claims["nats"]["signing_keys"] = json!([key.public_key()]);
+        claims
+    }
+
+    /// Claims of an activation: leave for `importer` to import the stream `subject`, issued at `iat`.
+    pub(crate) fn activation_claims(&self, importer: &Self, subject: &str, iat: i64) -> Value {
+        json!({
+            "sub": importer.key(), "name": "leave", "iat": iat,
+            "nats": { "type": "activation", "version": 2, "subject": subject, "kind": "stream" }
+        })
+    }
+
+    /// Such an activation, signed with the account's own key, issued `age` seconds ago.
+    pub(crate) fn activation(&self, importer: &Self, subject: &str, age: i64) -> String {
+        self.sign(&self.activation_claims(importer, subject, now() - age))
+    }
+
     /// Signs claims with the account's own key.
     pub(crate) fn sign(&self, claims: &Value) -> String {
         sign(claims, &self.pair).unwrap()

@@ -1,7 +1,7 @@
 //! Activation tokens.
 
 use super::super::claims::StreamKind;
-use super::super::{Activation, ActivationJwt};
+use super::super::{AccountJwt, Activation, ActivationJwt, is_revoked};
 use super::{Issues, is_key, subject, times};
 use crate::key::Kind;
 
@@ -15,6 +15,21 @@ impl ActivationJwt {
     }
 }
 
+impl AccountJwt {
+    /// Whether this account has revoked an activation that it issued: an export of it, which covers what the activation
+    /// is for, revokes its importer since a time that is not earlier. So nats-server decides, too.
+    pub fn revokes(&self, activation: &ActivationJwt) -> bool {
+        let Activation { subject, kind, .. } = &activation.body;
+        let claims = &activation.claims;
+        self.body
+            .exports
+            .iter()
+            .flatten()
+            .filter(|export| export.kind == *kind && subject::is_contained_in(subject, &export.subject))
+            .any(|export| is_revoked(&export.revocations, &claims.sub, claims.iat))
+    }
+}
+
 /// The rules without those of time.
 pub(super) fn check_body(body: &Activation, issues: &mut Issues) {
     if body.kind == StreamKind::Unknown {
@@ -23,5 +38,46 @@ pub(super) fn check_body(body: &Activation, issues: &mut Issues) {
     subject::check(&body.subject, issues);
     if !body.issuer_account.is_empty() && !is_key(&body.issuer_account, Kind::Account) {
         issues.error("account_id is not an account public key");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nkeys::KeyPair;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::jwt::encode::sign;
+
+    const IAT: i64 = 1_800_000_000;
+
+    #[test]
+    fn an_export_that_covers_the_subject_revokes_up_to_its_time() {
+        let (operator, account, importer) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
+        let claims = json!({
+            "sub": importer.public_key(), "iat": IAT,
+            "nats": { "subject": "orders.new", "kind": "stream", "type": "activation", "version": 2 }
+        });
+        let activation = ActivationJwt::decode(&sign(&claims, &account).expect("signed")).expect("an activation");
+        let revokes = |subject: &str, kind: &str, who: &str, until: i64| {
+            let exports: Value =
+                json!([null, { "subject": subject, "type": kind, "token_req": true, "revocations": { who: until } }]);
+            let claims = json!({
+                "sub": account.public_key(), "iat": IAT, "nats": { "exports": exports, "type": "account", "version": 2 }
+            });
+            AccountJwt::decode(&sign(&claims, &operator).expect("signed")).expect("an account").revokes(&activation)
+        };
+        let (him, other) = (importer.public_key(), account.public_key());
+        for (subject, kind, who, until, expected) in [
+            ("orders.new", "stream", &*him, IAT, true),
+            ("orders.new", "stream", &him, IAT - 1, false),
+            ("orders.>", "stream", &him, IAT, true),
+            ("orders.*", "stream", "*", IAT, true),
+            ("orders.new", "service", &him, IAT, false),
+            ("orders.old", "stream", &him, IAT, false),
+            ("orders.new", "stream", &other, IAT, false),
+        ] {
+            assert_eq!(revokes(subject, kind, who, until), expected, "{subject} {kind} {who} {until}");
+        }
     }
 }

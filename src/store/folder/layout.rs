@@ -19,7 +19,11 @@ pub enum Layout {
 impl Layout {
     /// The place of an account's file.
     pub fn place(self, root: &Path, key: &AccountKey) -> PathBuf {
-        let text = key.text();
+        self.place_of(root, &key.text())
+    }
+
+    /// The place of the file of whatever has this name.
+    pub(super) fn place_of(self, root: &Path, text: &str) -> PathBuf {
         let name = format!("{text}.jwt");
         match self {
             Self::Flat => root.join(name),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{STATE_FOLDER, StoreError};
 use super::Layout;
-use crate::jwt;
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// How deep sub-folders are followed.
@@ -28,7 +28,7 @@ pub struct Listing {
     /// Files of accounts that lie elsewhere.
     pub extras: Vec<TokenFile>,
     /// Files that are named like an activation token, with the hash in their name.
-    pub activations: Vec<(PathBuf, [u8; 32])>,
+    pub activations: Vec<(PathBuf, HashId)>,
     /// Other names that end in `.jwt`, such as an operator's JWT.
     pub others: Vec<PathBuf>,
     /// The folder itself, and those in it.
@@ -71,7 +71,7 @@ impl Listing {
             } else {
                 self.extras.push(TokenFile { path, key });
             }
-        } else if let Some(hash) = jwt::parse_hash_id(stem) {
+        } else if let Some(hash) = HashId::parse(stem) {
             self.activations.push((path, hash));
         } else {
             self.others.push(path);

@@ -10,24 +10,33 @@ use sha2::{Digest as _, Sha256};
 use super::super::{StoreError, create_folder};
 use super::read::Look;
 use super::{Folder, Stamp};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 impl Folder {
     /// Puts an account's JWT in its place. Not synced: see [`Folder::sync`].
     pub fn write(&self, key: &AccountKey, token: &[u8]) -> Result<Stamp, StoreError> {
-        let home = self.home(key);
-        let made = self.making.join(format!("{key}.{}", self.number.fetch_add(1, Ordering::Relaxed)));
+        self.write_to(&self.home(key), token)
+    }
+
+    /// Puts an activation in the place where servers of old kept it.
+    pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), StoreError> {
+        self.write_to(&self.layout.place_of(&self.root, &id.text()), token).map(|_| ())
+    }
+
+    fn write_to(&self, home: &Path, token: &[u8]) -> Result<Stamp, StoreError> {
+        let made = self.making.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
         let result = self.make(&made, token).and_then(|look| {
-            match fs::rename(&made, &home) {
+            match fs::rename(&made, home) {
                 // The sub-folder of these two characters is not there yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_here() => {
                     let parent = home.parent().unwrap_or(&self.root);
                     fs::create_dir_all(parent).map_err(StoreError::io("create folder", parent))?;
-                    fs::rename(&made, &home)
+                    fs::rename(&made, home)
                 }
                 result => result,
             }
-            .map_err(StoreError::io("write", &home))?;
+            .map_err(StoreError::io("write", home))?;
             Ok(look.stamp)
         });
         if result.is_err() {

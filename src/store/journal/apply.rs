@@ -38,6 +38,8 @@ impl Transaction<'_> {
             Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
             Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
             Write::Operator(trust, via) => self.operator(trust, *via, at),
+            Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
+            Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now)?)),
         }
     }
 
@@ -64,7 +66,7 @@ impl Transaction<'_> {
             Ordering::Same if row.as_ref().is_some_and(|row| row.removed) => {}
             Ordering::Same => {
                 let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
-                self.repair(&row, entry)?;
+                self.repair(&row, entry.digest(), entry.token(), &entry.key().text())?;
                 return Ok(Ok(Outcome::Same { serial: row.serial }));
             }
             Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(entry.iat()).into())),
@@ -227,20 +229,20 @@ impl Transaction<'_> {
         self.tally.step(before, after);
     }
 
-    /// Puts back a body that rotted, when exactly the same JWT comes in again.
-    fn repair(&self, row: &head::Row, entry: &Entry) -> rusqlite::Result<()> {
-        if row.digest != *entry.digest() {
+    /// Puts back a body that rotted, when exactly the same token comes in again.
+    pub(super) fn repair(&self, row: &head::Row, digest: &Digest, token: &[u8], of: &str) -> rusqlite::Result<()> {
+        if row.digest != *digest {
             return Ok(());
         }
         let sound: bool = self
             .connection
             .prepare_cached("SELECT body = ?2 FROM change WHERE serial = ?1")?
-            .query_row(params![row.serial, &entry.token()[..]], |found| Ok(found.get(0).unwrap_or(false)))?;
+            .query_row(params![row.serial, token], |found| Ok(found.get(0).unwrap_or(false)))?;
         if !sound {
-            tracing::warn!(account = %entry.key(), "the damaged JWT of {} is put back", entry.key());
+            tracing::warn!("the damaged JWT of {of} is put back");
             self.connection
                 .prepare_cached("UPDATE change SET body = ?2 WHERE serial = ?1")?
-                .execute(params![row.serial, &entry.token()[..]])?;
+                .execute(params![row.serial, token])?;
             self.repaired.set(true);
         }
         Ok(())
@@ -344,7 +346,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
+    /// Forgets the text of a change.
+    pub(super) fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
         self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([serial])?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::schema::KIND_ACTIVATION;
 use crate::gate::{Deletion, Digest, Held, Mark, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
 
@@ -27,6 +28,7 @@ impl Row {
 
 /// Loads the row of one key.
 pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<Row>> {
+    let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
     connection
         .prepare_cached(
             "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
@@ -86,10 +88,10 @@ fn read_mark(bytes: &[u8; MARK]) -> Mark {
     let mut raw = [0; 32];
     raw.copy_from_slice(key);
     let number = |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)).cast_signed();
-    Mark { issuer: signer(raw), iat: number(&times[..8]), reach: number(&times[8..]) }
+    Mark { issuer: operator_key(raw), iat: number(&times[..8]), reach: number(&times[8..]) }
 }
 
-const fn signer(raw: [u8; 32]) -> PublicKey {
+const fn operator_key(raw: [u8; 32]) -> PublicKey {
     PublicKey::from_raw(Kind::Operator, raw)
 }
 
@@ -101,5 +103,5 @@ fn signer_of_request(connection: &Connection, serial: Option<u64>) -> rusqlite::
         .query_row([serial], |row| row.get(0))
         .optional()?;
     let request = body.and_then(|body| Tombstone::reopen(body.into()));
-    Ok(request.map_or(signer([0; 32]), |request| *request.issuer()))
+    Ok(request.map_or(operator_key([0; 32]), |request| *request.issuer()))
 }

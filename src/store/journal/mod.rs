@@ -7,6 +7,7 @@
 //!
 //! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
 
+mod activations;
 mod apply;
 mod checkpoint;
 mod facts;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub use activations::StoredActivation;
 pub use facts::Fact;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
@@ -32,7 +34,8 @@ pub use read::Stored;
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
-use crate::gate::{Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// How a journal is opened.
@@ -57,6 +60,22 @@ pub enum Write {
     Remove(AccountKey, Via),
     /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
     Operator(Arc<Trust>, Via),
+    /// Set an activation.
+    Activation {
+        /// The activation, for which its account vouches.
+        activation: Arc<Activation>,
+        /// The path on which it came.
+        via: Via,
+        /// How many its account may have.
+        limit: u64,
+    },
+    /// Forget the texts of activations that expired before `now`. No change: nothing that anybody may be served.
+    Forget {
+        /// Which.
+        ids: Vec<HashId>,
+        /// Unix seconds.
+        now: i64,
+    },
 }
 
 /// What became of a write that was not refused.

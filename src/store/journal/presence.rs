@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::StoreError;
 use super::Journal;
 use super::read::{Stored, record};
-use super::schema::KIND_ACCOUNT;
+use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION};
 use crate::feed::Operation;
 use crate::gate::{Digest, Entry, Identity, Tombstone, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// Whether an account has a JWT, and if not, why.
@@ -49,8 +50,17 @@ pub struct Version {
 pub struct Pending {
     /// The accounts of some changes, in order, with the serial of each change.
     pub keys: Vec<(AccountKey, u64)>,
+    /// The activations that changed, likewise.
+    pub activations: Vec<(HashId, u64)>,
     /// These are all there are up to this serial.
     pub reached: u64,
+}
+
+struct PendingRow {
+    serial: u64,
+    kind: i64,
+    key: Option<[u8; 32]>,
+    request: Option<Vec<u8>>,
 }
 
 /// The head row of an account, with the body that it points to.
@@ -126,32 +136,35 @@ impl Journal {
         })
     }
 
-    /// The accounts that changed after `serial`, but for those that a file brought at the first scan: at most `limit`
+    /// The accounts and activations that changed after `serial`, but for those that a file brought at the first scan: at most `limit`
     /// changes are looked at. Blocks for a query.
     pub fn pending(&self, serial: u64, limit: u64) -> Result<Pending, StoreError> {
         let reached = self.head().serial.min(serial.saturating_add(limit));
         let rows = self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT serial, op, key, iif(op = ?4, body, NULL) FROM change
-                 WHERE serial > ?1 AND serial <= ?2 AND via <> ?3 AND kind = ?5 ORDER BY serial",
+                "SELECT serial, kind, key, iif(op = ?4, body, NULL) FROM change
+                 WHERE serial > ?1 AND serial <= ?2 AND via <> ?3 AND kind IN (?5, ?6) ORDER BY serial",
             )?;
-            let args = params![serial, reached, Via::FirstScan.label(), Operation::Delete.tag(), KIND_ACCOUNT];
+            let (scan, delete) = (Via::FirstScan.label(), Operation::Delete.tag());
+            let args = params![serial, reached, scan, delete, KIND_ACCOUNT, KIND_ACTIVATION];
             statement
                 .query_map(args, |row| {
-                    Ok((row.get::<_, u64>(0)?, row.get::<_, Option<[u8; 32]>>(2)?, row.get::<_, Option<Vec<u8>>>(3)?))
+                    Ok(PendingRow { serial: row.get(0)?, kind: row.get(1)?, key: row.get(2)?, request: row.get(3)? })
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        let mut keys = Vec::with_capacity(rows.len());
-        for (serial, key, request) in rows {
-            if let Some(key) = key {
-                keys.push((AccountKey::from_raw(key), serial));
+        let mut pending = Pending { reached, ..Pending::default() };
+        for PendingRow { serial, kind, key, request } in rows {
+            match key {
+                Some(key) if kind == KIND_ACTIVATION => pending.activations.push((HashId::from_raw(key), serial)),
+                Some(key) => pending.keys.push((AccountKey::from_raw(key), serial)),
+                None => {}
             }
             if let Some(tombstone) = request.and_then(|request| Tombstone::reopen(request.into())) {
-                keys.extend(tombstone.keys().iter().map(|key| (*key, serial)));
+                pending.keys.extend(tombstone.keys().iter().map(|key| (*key, serial)));
             }
         }
-        Ok(Pending { keys, reached })
+        Ok(pending)
     }
 
     /// Live accounts in the order of their keys, after `after`, at most `limit`. Blocks for a query.

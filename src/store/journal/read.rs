@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
-use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use super::schema::{self, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::clock;
 use crate::feed::{Catchup, Chain, Change, Content, Operation};
-use crate::gate::{Damaged, Entry, Record, Tombstone, Trust, Via};
+use crate::gate::{Activation, Damaged, Entry, Record, Tombstone, Trust, Via};
+use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// Connections for readers.
@@ -128,6 +129,12 @@ impl Journal {
         })
     }
 
+    /// Changes as the database has them, not as the ring remembers them.
+    #[cfg(test)]
+    pub(crate) fn read_from_disk(&self, serial: u64) -> Result<Vec<Arc<Change>>, StoreError> {
+        self.read_changes(serial, usize::MAX >> 1)
+    }
+
     pub(super) fn read_changes(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
         const BYTES: usize = 1 << 20;
         let rows = self.read(|connection| {
@@ -156,7 +163,7 @@ impl Journal {
         self.unusable(&damaged.to_string())
     }
 
-    fn unusable(&self, what: &str) -> StoreError {
+    pub(super) fn unusable(&self, what: &str) -> StoreError {
         StoreError::Unusable {
             path: self.path.clone(),
             reason: format!("{what}; restore the journal from a backup, or push the JWT again"),
@@ -178,6 +185,7 @@ enum RawBody {
     Removed { key: [u8; 32], digest: [u8; 32] },
     Delete(Vec<u8>),
     Operator(String),
+    Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
 }
 
 impl RawChange {
@@ -186,6 +194,8 @@ impl RawChange {
         let kind: i64 = row.get(12)?;
         let body = if kind == KIND_OPERATOR {
             RawBody::Operator(String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned())
+        } else if kind == KIND_ACTIVATION {
+            RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
         } else if op == Operation::Delete.tag() {
             RawBody::Delete(row.get(6)?)
         } else if op == Operation::Remove.tag() {
@@ -206,6 +216,7 @@ impl RawChange {
             RawBody::Delete(request) => request.len(),
             RawBody::Superseded { .. } | RawBody::Removed { .. } => 64,
             RawBody::Operator(jwt) => jwt.len(),
+            RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
         }
     }
 
@@ -225,6 +236,12 @@ impl RawChange {
             RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
             RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
             RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
+            RawBody::Activation { key, digest, token } => {
+                match token.and_then(|token| Activation::reopen(&token, &digest)) {
+                    Some(activation) => Content::Activation(Arc::new(activation)),
+                    None => Content::PastActivation { id: HashId::from_raw(key), digest },
+                }
+            }
             RawBody::Operator(jwt) => {
                 Content::Operator(Arc::new(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()?))
             }

@@ -16,6 +16,8 @@ pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 pub(super) const KIND_ACCOUNT: i64 = 1;
 /// Rows of kind operator: the operator's own JWT.
 pub(super) const KIND_OPERATOR: i64 = 2;
+/// Rows of kind activation.
+pub(super) const KIND_ACTIVATION: i64 = 3;
 
 /// Format 1, from which every journal starts.
 pub(super) const TABLES: &str = "
@@ -77,7 +79,7 @@ CREATE TABLE signer (
 ) WITHOUT ROWID;
 INSERT INTO signer SELECT issuer, count(*) FROM head
     WHERE kind = 1 AND serial <> 0 AND (deleted IS NULL OR iat > deleted) GROUP BY issuer;
-CREATE TABLE activation (
+CREATE TABLE activation (     -- those whose text is kept
     account BLOB NOT NULL,    -- 32 bytes of the account that vouches
     key     BLOB NOT NULL,    -- 32 bytes of the hash
     PRIMARY KEY (account, key)

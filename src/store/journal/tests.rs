@@ -64,6 +64,8 @@ fn chain_of(journal: &Journal) -> Chain {
             Content::Removed { digest, .. } => (Operation::Remove, *digest),
             Content::Delete(tombstone) => (Operation::Delete, Sha256::digest(tombstone.request()).into()),
             Content::Operator(trust) => (Operation::Put, Sha256::digest(trust.token()).into()),
+            Content::Activation(activation) => (Operation::Put, *activation.digest()),
+            Content::PastActivation { digest, .. } => (Operation::Put, *digest),
         };
         chain = chain.next(change.serial, operation, &body);
         assert_eq!(chain, change.chain, "change {}", change.serial);

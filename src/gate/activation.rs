@@ -1,0 +1,302 @@
+//! Activations: an account's leave for another to import something.
+//!
+//! The operator does not sign them. Their proof is a chain: the activation, the JWT of the account that issued it (or
+//! that lists the signing key which did), the operator. So admission takes two steps: [`Gate::read_activation`] finds
+//! which account has to vouch, and [`Unproven::prove`] is given that account's JWT. What was admitted once is served only
+//! while the account vouches for it, so it is judged again when the account's JWT is another one: [`Judged`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::entry::{Digest, Identity, etag, sha256};
+use super::{Entry, Gate, Refusal, Version, Via};
+use crate::jwt::{self, AccountJwt, ActivationJwt, HashId};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// The largest activation, in bytes. They are a few hundred bytes long, and accounts push them without the operator.
+const MAX_BYTES: usize = 64 << 10;
+
+/// A verified activation, vouched for by an account when it was admitted.
+#[derive(Debug, Clone)]
+pub struct Activation {
+    id: HashId,
+    token: Bytes,
+    etag: Bytes,
+    digest: Digest,
+    identity: Identity,
+    issuer: PublicKey,
+    account: AccountKey,
+    jwt: ActivationJwt,
+}
+
+/// An activation that is sound in itself, before its account has vouched for it.
+#[derive(Debug)]
+pub struct Unproven(Activation);
+
+/// Why an activation is refused, as far as that does not hold for every token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ActivationRefusal {
+    /// Larger than any activation need be.
+    #[error("the activation has {0} bytes, more than the {MAX_BYTES} that are taken")]
+    TooLarge(usize),
+    /// An operator key signed it.
+    #[error("the issuer {0} is not an account key")]
+    Issuer(String),
+    /// The importer is not an account.
+    #[error("the subject {0:?} is not an account key")]
+    Subject(String),
+    /// There is nothing to make its hash of.
+    #[error("{0}")]
+    Hash(String),
+    /// It was sent for another hash.
+    #[error("the activation's hash is {found}, but it was sent for {expected}")]
+    OtherHash {
+        /// The activation's own.
+        found: HashId,
+        /// The one that was asked for.
+        expected: HashId,
+    },
+    /// Past its expiry.
+    #[error("claim is expired")]
+    Expired,
+    /// The account that has to vouch is not held.
+    #[error("the account {0} that issued the activation is not known here; push its JWT first")]
+    UnknownAccount(AccountKey),
+    /// The account that has to vouch is withheld itself.
+    #[error(
+        "the JWT of the account {account} that issued the activation is withheld: the operator's JWT does not list the \
+         key {issuer} that signed it"
+    )]
+    WithheldAccount {
+        /// The account.
+        account: AccountKey,
+        /// The key that signed its JWT.
+        issuer: PublicKey,
+    },
+    /// The account does not list the key that signed.
+    #[error("the account {account} does not vouch for the key {issuer} that signed the activation")]
+    NotVouched {
+        /// The account.
+        account: AccountKey,
+        /// The key that signed.
+        issuer: PublicKey,
+    },
+    /// The account has revoked it.
+    #[error("the account {0} has revoked the activation")]
+    Revoked(AccountKey),
+    /// The account has as many activations as it may.
+    #[error("the account {account} has {limit} activations here, which is the limit (store.activations_per_account)")]
+    TooMany {
+        /// The account.
+        account: AccountKey,
+        /// How many it may have.
+        limit: u64,
+    },
+}
+
+impl ActivationRefusal {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "undecodable",
+            Self::Issuer(_) => "issuer_kind",
+            Self::Subject(_) => "subject_kind",
+            Self::Hash(_) | Self::OtherHash { .. } => "malformed",
+            Self::Expired => "time",
+            Self::UnknownAccount(_) | Self::WithheldAccount { .. } => "unknown_account",
+            Self::NotVouched { .. } => "untrusted",
+            Self::Revoked(_) => "revoked",
+            Self::TooMany { .. } => "quota",
+        }
+    }
+}
+
+impl Gate {
+    /// Reads an activation, checks it as far as it goes without the account, and says which account that is.
+    ///
+    /// `expected` is the hash it was sent for, if the path says so. `now` is in unix seconds. An expired one is refused on
+    /// every path, because none is served.
+    pub fn read_activation(
+        &self,
+        token: &[u8],
+        expected: Option<&HashId>,
+        via: Via,
+        now: i64,
+    ) -> Result<Unproven, Refusal> {
+        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| Refusal::NotText)?);
+        if text.len() > MAX_BYTES {
+            return Err(ActivationRefusal::TooLarge(text.len()).into());
+        }
+        let activation = Activation::read(text)?;
+        if let Some(expected) = expected.filter(|expected| **expected != activation.id) {
+            return Err(ActivationRefusal::OtherHash { found: activation.id, expected: *expected }.into());
+        }
+        let issues = activation.jwt.validate(now);
+        if issues.is_blocking(via.demands_valid_time()) {
+            return Err(Refusal::Invalid(issues));
+        }
+        if activation.is_expired(now) {
+            return Err(ActivationRefusal::Expired.into());
+        }
+        self.check_not_ahead(activation.iat(), via, now)?;
+        Ok(Unproven(activation))
+    }
+}
+
+impl Unproven {
+    /// The account that has to vouch.
+    pub const fn account(&self) -> &AccountKey {
+        &self.0.account
+    }
+
+    /// Which activation it is.
+    pub const fn id(&self) -> &HashId {
+        &self.0.id
+    }
+
+    /// Admits it, if the account's JWT vouches for it. That JWT has to be the one that may be served now.
+    pub fn prove(self, account: &Entry) -> Result<Activation, Refusal> {
+        self.0.judge(account)?;
+        Ok(self.0)
+    }
+}
+
+impl Activation {
+    /// The checks and their order are those of the Go server's POST.
+    fn read(text: &str) -> Result<Self, Refusal> {
+        let decoded = ActivationJwt::decode(text)?;
+        let claims = &decoded.claims;
+        let issuer = PublicKey::parse_kind(&claims.iss, Kind::Account)
+            .map_err(|_| ActivationRefusal::Issuer(claims.iss.clone()))?;
+        if AccountKey::parse(&claims.sub).is_err() {
+            return Err(ActivationRefusal::Subject(claims.sub.clone()).into());
+        }
+        let id = HashId::of(&claims.iss, &claims.sub, &decoded.body.subject)
+            .map_err(|error| ActivationRefusal::Hash(error.to_string()))?;
+        let named = &decoded.body.issuer_account;
+        // A name that is no account is found by the rules for the claims.
+        let account = AccountKey::parse(named).unwrap_or(AccountKey::from_raw(*issuer.raw()));
+        let token = Bytes::copy_from_slice(text.as_bytes());
+        let (digest, identity) = (sha256(&token), sha256(decoded.signing_input(text).as_bytes()));
+        Ok(Self { id, etag: etag(&digest), token, digest, identity, issuer, account, jwt: decoded })
+    }
+
+    /// Makes an activation from what an earlier admission left in the journal. `None`: its bytes are not those.
+    pub fn reopen(token: &[u8], digest: &Digest) -> Option<Self> {
+        if sha256(token) != *digest {
+            return None;
+        }
+        Self::read(std::str::from_utf8(token).ok()?).ok()
+    }
+
+    /// Whether an account's JWT vouches for it.
+    pub fn judge(&self, account: &Entry) -> Result<(), Refusal> {
+        let vouching = AccountJwt::decode(account.text())?;
+        let claims = &self.jwt.claims;
+        if *account.key() != self.account || !vouching.did_sign(&claims.iss, &self.jwt.body.issuer_account) {
+            return Err(ActivationRefusal::NotVouched { account: self.account, issuer: self.issuer }.into());
+        }
+        if vouching.revokes(&self.jwt) {
+            return Err(ActivationRefusal::Revoked(self.account).into());
+        }
+        Ok(())
+    }
+
+    /// Which activation it is.
+    pub const fn id(&self) -> &HashId {
+        &self.id
+    }
+
+    /// The exact text, as it is stored and served.
+    pub const fn token(&self) -> &Bytes {
+        &self.token
+    }
+
+    /// The text as a string: a decoded token is ASCII.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.token).unwrap_or_default()
+    }
+
+    /// The strong entity tag, in quotes, made from the bytes.
+    pub const fn etag(&self) -> &Bytes {
+        &self.etag
+    }
+
+    /// SHA-256 of the text.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// What its order depends on.
+    pub const fn version(&self) -> Version {
+        Version { iat: self.iat(), identity: self.identity, issuer: self.issuer }
+    }
+
+    /// The key that signed it: the account's own or a signing key of it.
+    pub const fn issuer(&self) -> &PublicKey {
+        &self.issuer
+    }
+
+    /// The account that vouches for it, which exports.
+    pub const fn account(&self) -> &AccountKey {
+        &self.account
+    }
+
+    /// The key of the account that may import, as text.
+    pub fn importer(&self) -> &str {
+        &self.jwt.claims.sub
+    }
+
+    /// The subject that may be imported.
+    pub fn subject(&self) -> &str {
+        &self.jwt.body.subject
+    }
+
+    /// Issue time, unix seconds.
+    pub const fn iat(&self) -> i64 {
+        self.jwt.claims.iat
+    }
+
+    /// Expiry, unix seconds; 0 is never.
+    pub const fn exp(&self) -> i64 {
+        self.jwt.claims.exp
+    }
+
+    /// Whether it is past its expiry.
+    pub const fn is_expired(&self, now: i64) -> bool {
+        self.exp() > 0 && now > self.exp()
+    }
+}
+
+/// A held activation, and what was last found about it.
+#[derive(Debug)]
+pub struct Judged {
+    activation: Arc<Activation>,
+    /// The account JWT by which it was judged last, and what is wrong with it by that one.
+    last: Mutex<Option<(Identity, Option<String>)>>,
+}
+
+impl Judged {
+    /// An activation that is still to be judged.
+    pub const fn new(activation: Arc<Activation>) -> Self {
+        Self { activation, last: Mutex::new(None) }
+    }
+
+    /// The activation.
+    pub const fn activation(&self) -> &Arc<Activation> {
+        &self.activation
+    }
+
+    /// Why it may not be served, by the account's JWT as it is now. Looked into once for each JWT of the account.
+    pub fn fault(&self, account: &Entry) -> Option<String> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((by, fault)) if by == account.identity() => fault.clone(),
+            _ => {
+                let fault = self.activation.judge(account).err().map(|refusal| refusal.to_string());
+                *last = Some((*account.identity(), fault.clone()));
+                fault
+            }
+        }
+    }
+}

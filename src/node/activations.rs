@@ -1,0 +1,87 @@
+//! Activations as the edges ask for them.
+
+use std::sync::Arc;
+
+use super::{LookupError, Node, Role, WriteError};
+use crate::clock;
+use crate::gate::{Activation, Judged, Via};
+use crate::jwt::HashId;
+use crate::primary::SubmittedActivation;
+use crate::store::StoreError;
+
+/// What there is to say about an activation.
+#[derive(Debug, Clone)]
+pub enum ActivationAnswer {
+    /// Its account vouches for it now.
+    Served(Arc<Activation>),
+    /// It is held, and may not be served; the text says why.
+    Refused(String),
+    /// There is none, or it has expired.
+    Absent,
+}
+
+impl Node {
+    /// Takes in an activation: durable when this returns.
+    ///
+    /// `expected` is the hash it was sent for, if the path says so. Files that are found at start come by
+    /// [`Via::FirstScan`].
+    pub async fn submit_activation(
+        &self,
+        token: &[u8],
+        expected: Option<&HashId>,
+        via: Via,
+    ) -> Result<SubmittedActivation, WriteError> {
+        let result = self.writable()?.submit_activation(token, expected, via).await;
+        self.count(via, &result);
+        let submitted = result?;
+        if submitted.changed {
+            let activation = &submitted.activation;
+            tracing::info!(
+                account = %activation.account(),
+                via = via.label(),
+                "updated activation JWT - {}-{} - {:?}",
+                short(&activation.issuer().text()),
+                short(activation.importer()),
+                activation.subject()
+            );
+        }
+        Ok(submitted)
+    }
+
+    /// The activation of a hash, if the account that issued it vouches for it now.
+    pub async fn activation(&self, id: &HashId) -> Result<ActivationAnswer, LookupError> {
+        let found = match self.role() {
+            Role::Primary(primary) => {
+                let (primary, id) = (primary.clone(), *id);
+                tokio::task::spawn_blocking(move || primary.activation(&id)).await.map_err(|_| StoreError::Closed)??
+            }
+            Role::Replica(replica) => replica.activation(id).await?,
+        };
+        let Some(judged) = found.filter(|judged| !judged.activation().is_expired(clock::unix_seconds())) else {
+            return Ok(ActivationAnswer::Absent);
+        };
+        let fault = self.fault(&judged).await?;
+        Ok(fault.map_or_else(|| ActivationAnswer::Served(judged.activation().clone()), ActivationAnswer::Refused))
+    }
+
+    async fn fault(&self, judged: &Judged) -> Result<Option<String>, LookupError> {
+        let account = judged.activation().account();
+        let answer = match self.get_now(account) {
+            Some(answer) => Some(answer),
+            None => match self.get(account).await {
+                Ok(answer) => answer,
+                Err(LookupError::Withheld(withheld)) => return Ok(Some(withheld.to_string())),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(match answer {
+            Some(answer) => judged.fault(answer.entry()),
+            None => Some(format!("the account {account} that issued the activation is not held any more")),
+        })
+    }
+}
+
+/// As much of a key as tells it apart in the log, as in the lines of old.
+fn short(key: &str) -> &str {
+    key.get(..12).unwrap_or(key)
+}

@@ -1,0 +1,163 @@
+//! Activations on a primary: taken in with the account that vouches, read back for whoever asks, forgotten when they have
+//! expired.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Lookup, Primary, split};
+use crate::clock;
+use crate::feed::{Change, Content};
+use crate::gate::{Activation, ActivationRefusal, Entry, Judged, Refusal, Via};
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::journal::{CommitError, Write};
+
+/// How often expired activations are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How many of them are forgotten in one transaction.
+const SWEPT_AT_ONCE: usize = 500;
+
+/// A bounded cache of activations.
+#[derive(Debug)]
+pub(super) struct Activations {
+    cache: moka::sync::Cache<HashId, Arc<Judged>>,
+    /// Moves with every change, so that what was read before it is not kept after it.
+    changes: AtomicU64,
+    /// How many an account may have.
+    per_account: u64,
+}
+
+/// What a submission of an activation came to.
+#[derive(Debug, Clone)]
+pub struct SubmittedActivation {
+    /// The activation that is held now: the one submitted.
+    pub activation: Arc<Activation>,
+    /// Whether that is a change.
+    pub changed: bool,
+}
+
+impl Activations {
+    pub(super) fn new(bytes: u64, per_account: u64) -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, judged: &Arc<Judged>| {
+                // The token, twice for its decoded claims, and what surrounds it.
+                u32::try_from(judged.activation().token().len() * 2 + 512).unwrap_or(u32::MAX)
+            })
+            .build();
+        Self { cache, changes: AtomicU64::new(0), per_account }
+    }
+
+    /// Called with every committed change, before anybody is told of it.
+    pub(super) fn follow(&self, change: &Change) {
+        if let Content::Activation(activation) = &change.content {
+            self.changes.fetch_add(1, Ordering::SeqCst);
+            self.cache.invalidate(activation.id());
+        }
+    }
+
+    fn keep(&self, judged: &Arc<Judged>, before: u64) {
+        let id = *judged.activation().id();
+        let moved = || self.changes.load(Ordering::SeqCst) != before;
+        if moved() {
+            return;
+        }
+        self.cache.insert(id, judged.clone());
+        // A change that emptied the place before this came into it has moved the counter before.
+        if moved() {
+            self.cache.invalidate(&id);
+        }
+    }
+}
+
+impl Primary {
+    /// Takes in an activation: vouched for by an account that is held, ordered, durable when this returns.
+    pub async fn submit_activation(
+        self: &Arc<Self>,
+        token: &[u8],
+        expected: Option<&HashId>,
+        via: Via,
+    ) -> Result<SubmittedActivation, CommitError> {
+        let unproven = self.gate.read_activation(token, expected, via, clock::unix_seconds())?;
+        let account = self.vouching(unproven.account()).await?;
+        let activation = Arc::new(unproven.prove(&account)?);
+        let write = Write::Activation { activation: activation.clone(), via, limit: self.activations.per_account };
+        let (changed, _) = split(self.journal.commit(write).await?);
+        Ok(SubmittedActivation { activation, changed })
+    }
+
+    /// The JWT of an account that is to vouch for something.
+    async fn vouching(self: &Arc<Self>, key: &AccountKey) -> Result<Arc<Entry>, CommitError> {
+        if let Some(stored) = self.cached(key) {
+            return Ok(stored.entry.clone());
+        }
+        let failed = |error| CommitError::Failed(Arc::new(error));
+        let mut found = self.look_up(key).await.map_err(failed)?;
+        // Its file may lie there and not have had its turn.
+        if matches!(found, Lookup::Absent) && self.take_in_now(key).await.map_err(failed)? {
+            found = self.look_up(key).await.map_err(failed)?;
+        }
+        match found {
+            Lookup::Served(stored) => Ok(stored.entry.clone()),
+            Lookup::Absent => Err(Refusal::from(ActivationRefusal::UnknownAccount(*key)).into()),
+            Lookup::Withheld(issuer) => {
+                Err(Refusal::from(ActivationRefusal::WithheldAccount { account: *key, issuer }).into())
+            }
+        }
+    }
+
+    async fn look_up(self: &Arc<Self>, key: &AccountKey) -> Result<Lookup, StoreError> {
+        let (primary, key) = (self.clone(), *key);
+        tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The newest activation of a hash, still to be judged by its account's JWT. Blocks for a query unless it is cached.
+    pub fn activation(&self, id: &HashId) -> Result<Option<Arc<Judged>>, StoreError> {
+        if let Some(judged) = self.activations.cache.get(id) {
+            return Ok(Some(judged));
+        }
+        let before = self.activations.changes.load(Ordering::SeqCst);
+        let Some(stored) = self.journal.activation(id)? else { return Ok(None) };
+        let judged = Arc::new(Judged::new(stored.activation));
+        self.activations.keep(&judged, before);
+        Ok(Some(judged))
+    }
+
+    /// Forgets expired activations now and then, for as long as the process lives.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut turns = interval(SWEEP_EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            match self.sweep_once(clock::unix_seconds()).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!("forgot {count} activations that have expired"),
+                Err(error) => tracing::error!("cannot forget expired activations: {error}"),
+            }
+        }
+    }
+
+    /// Forgets the activations that expired before `now`, in unix seconds. Returns how many.
+    pub(super) async fn sweep_once(self: &Arc<Self>, now: i64) -> Result<usize, CommitError> {
+        let mut count = 0;
+        loop {
+            let primary = self.clone();
+            let found = tokio::task::spawn_blocking(move || primary.journal.expired_activations(now, SWEPT_AT_ONCE))
+                .await
+                .unwrap_or(Err(StoreError::Closed));
+            let ids = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
+            if ids.is_empty() {
+                return Ok(count);
+            }
+            count += ids.len();
+            self.journal.commit(Write::Forget { ids: ids.clone(), now }).await?;
+            for id in &ids {
+                self.activations.cache.invalidate(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Activations on a replica: pulled when they are asked for, and judged here by the account that vouches.
+//!
+//! They are few and small, and nobody waits for one as a nats-server waits for an account. So this is simpler than what
+//! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
+//! a few lanes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::upstream::Fetched;
+use super::{NEGATIVE_ENTRIES, Replica, Setup, Unavailable};
+use crate::clock;
+use crate::gate::{Activation, Judged, Refusal, Via};
+use crate::jwt::HashId;
+
+/// Activations that can be asked for at the same time.
+const LANES: usize = 32;
+/// The part of the cache's bound that activations may take.
+const SHARE: u64 = 16;
+
+/// What a replica holds of activations.
+#[derive(Debug)]
+pub(super) struct Activations {
+    cache: moka::sync::Cache<HashId, Arc<Cached>>,
+    unknown: moka::sync::Cache<HashId, ()>,
+    /// Moves when something is heard of any, so that an answer that was under way is not kept.
+    heard: AtomicU64,
+    lanes: [tokio::sync::Mutex<()>; LANES],
+}
+
+#[derive(Debug)]
+struct Cached {
+    judged: Arc<Judged>,
+    /// The stretch of feed within which it is confirmed; 0 if none.
+    stretch: AtomicU64,
+    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`].
+    checked: AtomicI64,
+}
+
+impl Activations {
+    /// Bytes of a cache's bound that are for activations.
+    pub(super) const fn share(bytes: u64) -> u64 {
+        bytes / SHARE
+    }
+
+    pub(super) fn new(setup: &Setup) -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(Self::share(setup.cache_bytes))
+            .weigher(|_, cached: &Arc<Cached>| {
+                // The token, twice for its decoded claims, and what surrounds it.
+                u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
+            })
+            .build();
+        let unknown =
+            moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
+        Self { cache, unknown, heard: AtomicU64::new(0), lanes: std::array::from_fn(|_| tokio::sync::Mutex::default()) }
+    }
+
+    /// Something changed at the primary.
+    pub(super) fn forget(&self, id: &HashId) {
+        self.heard.fetch_add(1, Ordering::SeqCst);
+        self.cache.invalidate(id);
+        self.unknown.invalidate(id);
+    }
+}
+
+impl Replica {
+    /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
+    /// not know it.
+    pub async fn activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        if let Some(answer) = self.activation_at_hand(id) {
+            return Ok(answer);
+        }
+        let _turn = self.activations.lanes[usize::from(id.raw()[0]) % LANES].lock().await;
+        // Who was before us may have brought it.
+        match self.activation_at_hand(id) {
+            Some(answer) => Ok(answer),
+            None => self.fetch_activation(id).await,
+        }
+    }
+
+    /// What can be answered without asking.
+    fn activation_at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
+        let Some(cached) = self.activations.cache.get(id) else {
+            return self.activations.unknown.contains_key(id).then_some(None);
+        };
+        let live = self.feed.live.load(Ordering::Acquire);
+        let current = live != 0 && cached.stretch.load(Ordering::Acquire) == live;
+        let age = clock::uptime_millis() - cached.checked.load(Ordering::Acquire);
+        let fresh = current || u128::try_from(age).is_ok_and(|age| age < self.setup.ttl.as_millis());
+        (fresh || self.upstream.is_resting()).then(|| Some(cached.judged.clone()))
+    }
+
+    async fn fetch_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        let (stretch, heard) = (self.feed.live.load(Ordering::Acquire), self.activations.heard.load(Ordering::SeqCst));
+        let held = self.activations.cache.get(id);
+        let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
+        let fetched = self.upstream.fetch(&format!("activations/{id}"), etag).await;
+        let undisturbed = || {
+            self.feed.live.load(Ordering::Acquire) == stretch && self.activations.heard.load(Ordering::SeqCst) == heard
+        };
+        let confirm = |cached: &Cached| {
+            cached.stretch.store(if undisturbed() { stretch } else { 0 }, Ordering::Release);
+            cached.checked.store(clock::uptime_millis(), Ordering::Release);
+        };
+        // What is at hand stays, whatever the primary lacks: its account and its expiry decide.
+        let at_hand = || {
+            held.as_ref().map(|cached| {
+                cached.checked.store(clock::uptime_millis(), Ordering::Release);
+                cached.judged.clone()
+            })
+        };
+        match fetched {
+            Ok(Fetched::Token(token, _)) => match self.prove(&token, id).await? {
+                Ok(activation) => {
+                    let older = |cached: &&Arc<Cached>| activation.iat() < cached.judged.activation().iat();
+                    if held.as_ref().filter(older).is_some() {
+                        return Ok(at_hand());
+                    }
+                    let judged = Arc::new(Judged::new(Arc::new(activation)));
+                    let cached = Arc::new(Cached {
+                        judged: judged.clone(),
+                        stretch: AtomicU64::new(0),
+                        checked: AtomicI64::new(0),
+                    });
+                    confirm(&cached);
+                    self.keep_activation(id, cached, heard);
+                    Ok(Some(judged))
+                }
+                Err(refusal) => {
+                    self.metrics.refused(Via::Upstream, &refusal);
+                    tracing::warn!("the primary's activation {id} is refused: {refusal}");
+                    at_hand().map(Some).ok_or_else(|| self.unavailable(&refusal.to_string()))
+                }
+            },
+            Ok(Fetched::NotModified) => {
+                if let Some(cached) = &held {
+                    confirm(cached);
+                }
+                Ok(at_hand())
+            }
+            Ok(Fetched::Absent) => {
+                let answer = at_hand();
+                if answer.is_none() && undisturbed() {
+                    self.activations.unknown.insert(*id, ());
+                }
+                Ok(answer)
+            }
+            Err(error) => at_hand().map(Some).ok_or_else(|| self.unavailable(&error.to_string())),
+        }
+    }
+
+    /// Passes an activation through the gate. Its account is fetched like any other.
+    async fn prove(self: &Arc<Self>, token: &Bytes, id: &HashId) -> Result<Result<Activation, Refusal>, Unavailable> {
+        let unproven = match self.gate.read_activation(token, Some(id), Via::Upstream, clock::unix_seconds()) {
+            Ok(unproven) => unproven,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let account = *unproven.account();
+        Ok(match self.get(&account).await? {
+            Some(slot) => unproven.prove(slot.entry()),
+            None => Err(crate::gate::ActivationRefusal::UnknownAccount(account).into()),
+        })
+    }
+
+    fn keep_activation(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
+        let moved = || self.activations.heard.load(Ordering::SeqCst) != heard;
+        if moved() {
+            return;
+        }
+        self.activations.cache.insert(*id, cached);
+        if moved() {
+            self.activations.cache.invalidate(id);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Activations in the journal: the newest of each hash, so many for each account, and gone when they have expired.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::super::StoreError;
+use super::apply::{Record, Transaction};
+use super::schema::KIND_ACTIVATION;
+use super::{CommitError, Journal, Outcome, head};
+use crate::feed::Content;
+use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
+use crate::jwt::HashId;
+
+/// An activation as the journal holds it.
+#[derive(Debug, Clone)]
+pub struct StoredActivation {
+    /// The activation.
+    pub activation: Arc<Activation>,
+    /// The serial of the change that brought it.
+    pub serial: u64,
+}
+
+impl Transaction<'_> {
+    /// Sets an activation. `limit`: how many its account may have.
+    pub(super) fn activation(
+        &mut self,
+        activation: &Arc<Activation>,
+        via: Via,
+        limit: u64,
+        at: i64,
+    ) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let (key, account) = (activation.id().raw(), activation.account());
+        let row = head::load(self.connection, KIND_ACTIVATION, key)?;
+        let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
+        // Whether its signer counts is asked of its account, and again at every change of that.
+        let standing = Standing::default();
+        match held.order(&activation.version(), via, None, &standing) {
+            Ordering::Newer => {}
+            Ordering::Same => {
+                let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
+                self.repair(&row, activation.digest(), activation.token(), &activation.id().text())?;
+                return Ok(Ok(Outcome::Same { serial: row.serial }));
+            }
+            Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(activation.iat()).into())),
+            Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
+        }
+        let is_listed: bool = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM activation WHERE account = ?1 AND key = ?2)")?
+            .query_row(params![account.raw(), key], |row| row.get(0))?;
+        if !is_listed && self.is_at_limit(account.raw(), limit)? {
+            return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
+        }
+        held.put(activation.version(), None, &standing);
+        let serial = self.append(
+            Content::Activation(activation.clone()),
+            Record {
+                kind: KIND_ACTIVATION,
+                via,
+                at,
+                key: Some(key),
+                iat: activation.iat(),
+                exp: activation.exp(),
+                identity: &activation.version().identity,
+                issuer: Some(activation.issuer().raw()),
+                digest: activation.digest(),
+                body: Some(activation.token()),
+            },
+        )?;
+        if let Some(row) = row {
+            self.drop_body(row.serial)?;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, x'')",
+            )?
+            .execute(params![
+                KIND_ACTIVATION,
+                key,
+                serial,
+                activation.iat(),
+                activation.exp(),
+                activation.version().identity,
+                activation.issuer().raw(),
+                activation.digest(),
+                head::ties(&held),
+            ])?;
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO activation (account, key) VALUES (?1, ?2)")?
+            .execute(params![account.raw(), key])?;
+        Ok(Ok(Outcome::Changed { serial }))
+    }
+
+    fn is_at_limit(&self, account: &[u8; 32], limit: u64) -> rusqlite::Result<bool> {
+        // No more is counted than the answer needs.
+        let count: u64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM activation WHERE account = ?1 LIMIT ?2)")?
+            .query_row(params![account, limit], |row| row.get(0))?;
+        Ok(count >= limit)
+    }
+
+    /// Forgets the texts of activations that have expired. What was issued before them stays barred by their heads.
+    pub(super) fn forget(&self, ids: &[HashId], now: i64) -> rusqlite::Result<Outcome> {
+        for id in ids {
+            // A newer one may have come meanwhile.
+            let expired: Option<u64> = self
+                .connection
+                .prepare_cached("SELECT serial FROM head WHERE kind = ?1 AND key = ?2 AND exp > 0 AND exp < ?3")?
+                .query_row(params![KIND_ACTIVATION, id.raw(), now], |row| row.get(0))
+                .optional()?;
+            let Some(serial) = expired else { continue };
+            self.drop_body(serial)?;
+            self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([id.raw()])?;
+            self.repaired.set(true);
+        }
+        Ok(Outcome::Same { serial: 0 })
+    }
+}
+
+impl Journal {
+    /// The newest activation of a hash, vouched for or not. Blocks for a query.
+    pub fn activation(&self, id: &HashId) -> Result<Option<StoredActivation>, StoreError> {
+        let found: Option<(Vec<u8>, [u8; 32], u64)> = self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT c.body, h.digest, h.serial FROM head h JOIN change c ON c.serial = h.serial
+                     WHERE h.kind = ?1 AND h.key = ?2 AND c.body IS NOT NULL",
+                )?
+                .query_row(params![KIND_ACTIVATION, id.raw()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()
+        })?;
+        let Some((token, digest, serial)) = found else { return Ok(None) };
+        let activation = Activation::reopen(&token, &digest).ok_or_else(|| {
+            self.unusable(&format!("the stored activation {id} is damaged: its bytes do not match their digest"))
+        })?;
+        Ok(Some(StoredActivation { activation: Arc::new(activation), serial }))
+    }
+
+    /// Activations that expired before `now`, in unix seconds, and whose texts are still kept. Looks at every activation.
+    pub fn expired_activations(&self, now: i64, limit: usize) -> Result<Vec<HashId>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT a.key FROM activation a JOIN head h ON h.kind = ?1 AND h.key = a.key
+                     WHERE h.exp > 0 AND h.exp < ?2 LIMIT ?3",
+                )?
+                .query_map(params![KIND_ACTIVATION, now, limit], |row| Ok(HashId::from_raw(row.get(0)?)))?
+                .collect()
+        })
+    }
+}
