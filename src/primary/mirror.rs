@@ -129,10 +129,10 @@ impl Mirror {
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
-                key = asked.recv() => match key {
-                    Some(key) => { self.unsettled.insert(What::Account(key), self.state.written()); }
-                    None => return,
-                },
+                // Who looks at files ends before this does: then nobody asks any more.
+                Some(key) = asked.recv() => {
+                    self.unsettled.insert(What::Account(key), self.state.written());
+                }
                 () = sleep(pause) => {}
             }
         }
