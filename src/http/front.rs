@@ -45,7 +45,11 @@ impl Front {
         {
             return Some(respond(&kept.answer, &kept.body));
         }
-        let answer = node.get_now(key)?;
+        let Some(answer) = node.get_now(key) else {
+            // Asked for once in a while: not worth a place here.
+            let answer = node.read_now(key)?;
+            return Some(respond(&answer, answer.entry().token()));
+        };
         let token = answer.entry().token();
         if token.len() > MAX_TOKEN {
             return Some(respond(&answer, token));

@@ -5,6 +5,7 @@
 //! meanwhile looks again afterwards.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use moka::ops::compute::Op;
 
@@ -19,7 +20,12 @@ pub(super) struct Bodies {
     cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
     epochs: Epochs,
     gate: Arc<Gate>,
+    /// Which accounts were read from the journal lately, by a part of their keys.
+    read: Box<[AtomicU32]>,
 }
+
+/// Accounts whose last read is remembered, about.
+const READ: usize = 1 << 16;
 
 impl Bodies {
     pub(super) fn new(bytes: u64, gate: Arc<Gate>) -> Self {
@@ -30,7 +36,8 @@ impl Bodies {
                 u32::try_from(stored.entry.token().len() + 512).unwrap_or(u32::MAX)
             })
             .build();
-        Self { cache, epochs: Epochs::default(), gate }
+        let read = (0..READ).map(|_| AtomicU32::new(0)).collect();
+        Self { cache, epochs: Epochs::default(), gate, read }
     }
 
     pub(super) fn epoch(&self, key: &AccountKey) -> Epoch {
@@ -66,6 +73,9 @@ impl Bodies {
     /// Keeps what was read from the journal. `before`: the account's epoch before it was read.
     pub(super) fn keep(&self, stored: &Arc<Stored>, before: Epoch) {
         let key = stored.entry.key();
+        if !self.was_read(key) {
+            return;
+        }
         // A change that was committed meanwhile is in the cache already, or has emptied its place: leave both alone.
         self.cache
             .entry_by_ref(key)
@@ -74,6 +84,15 @@ impl Bodies {
         if !self.gate.vouches(stored.entry.issuer()) {
             self.cache.invalidate(key);
         }
+    }
+
+    /// Whether an account was read a short time ago, too. What is asked for once in a long while is not worth its place
+    /// in the cache: to put it there and another one out costs as much as to read it.
+    fn was_read(&self, key: &AccountKey) -> bool {
+        let raw = key.raw();
+        let place = usize::from(u16::from_le_bytes([raw[2], raw[3]])) % READ;
+        let part = u32::from_le_bytes([raw[4], raw[5], raw[6], raw[7]]);
+        self.read[place].swap(part, Ordering::Relaxed) == part
     }
 
     /// Takes out what may no longer be served. The gate's trust has changed before.

@@ -201,6 +201,7 @@ impl Tender for Foreign {
                 runtime: &self.runtime,
                 root,
                 layout: Layout::Flat,
+                is_resumed: self.primary.journal.count() > 0,
                 stop,
             };
             if !scan.run(&listing)? {

@@ -25,7 +25,8 @@ mod tend;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
@@ -70,6 +71,11 @@ pub struct Setup {
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;
 
+/// A query that takes longer than this had to wait for the disk.
+const SLOW: Duration = Duration::from_millis(2);
+/// For so many milliseconds after that, queries are made on threads of their own.
+const SLOW_FOR: i64 = 500;
+
 /// The owner of the journal.
 #[derive(Debug)]
 pub struct Primary {
@@ -82,6 +88,8 @@ pub struct Primary {
     progress: Progress,
     history_age: Duration,
     activation_files: bool,
+    /// Until then, in milliseconds of [`clock::uptime_millis`], the journal is taken to be slow.
+    slow_until: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
     _lock: Option<FolderLock>,
@@ -150,6 +158,7 @@ impl Primary {
             bodies,
             activations,
             session,
+            slow_until: AtomicI64::new(0),
             operator_turn,
             tokens,
             progress: Progress::default(),
@@ -204,6 +213,25 @@ impl Primary {
         }
         self.bodies.keep(&stored, before);
         Ok(Lookup::Served(stored))
+    }
+
+    /// The JWT of an account from the journal, on a thread that others wait for. `None`: there is none, or the journal was
+    /// slow lately, and a thread of its own should wait for it.
+    ///
+    /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
+    pub fn load_now(&self, key: &AccountKey) -> Option<Arc<Stored>> {
+        let began = Instant::now();
+        if clock::uptime_millis() < self.slow_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let found = self.load(key);
+        if began.elapsed() > SLOW {
+            self.slow_until.store(clock::uptime_millis() + SLOW_FOR, Ordering::Relaxed);
+        }
+        match found {
+            Ok(Lookup::Served(stored)) => Some(stored),
+            _ => None,
+        }
     }
 
     /// Forgets versions as they get too old, for as long as the process lives.

@@ -98,6 +98,7 @@ impl Tender for Own {
             runtime: &self.runtime,
             root: folder.root(),
             layout: folder.layout(),
+            is_resumed: self.keeper.primary().journal().count() > 0,
             stop,
         };
         if !scan.run(&listing)? {

@@ -46,6 +46,8 @@ pub(super) struct Scan<'a> {
     pub(super) runtime: &'a Handle,
     pub(super) root: &'a Path,
     pub(super) layout: Layout,
+    /// Whether the journal may know some of the files: an earlier scan was not finished.
+    pub(super) is_resumed: bool,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -159,7 +161,7 @@ impl Scan<'_> {
         };
         // A scan that goes on where an earlier one stopped need not verify again what is held, byte for byte. What is
         // held but cannot be read may be put back by this very file.
-        if self.primary.journal.count() > 0
+        if self.is_resumed
             && let Ok(Presence::Live(held)) = self.primary.journal.presence(key)
             && held.entry.digest()[..] == Sha256::digest(bytes.trim_ascii_end())[..]
         {

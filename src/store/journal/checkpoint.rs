@@ -30,6 +30,11 @@ impl Closing {
         self.changed.notify_all();
     }
 
+    /// Whether it is time to end.
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for one period. Returns whether it is time to end.
     fn wait(&self) -> bool {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,6 +12,7 @@ mod apply;
 mod checkpoint;
 mod facts;
 mod head;
+mod index;
 mod operator;
 mod presence;
 mod progress;
@@ -122,6 +123,7 @@ pub struct Journal {
     queue: tokio::sync::mpsc::Sender<writer::Request>,
     readers: read::Readers,
     ring: Arc<Ring>,
+    index: Arc<index::Index>,
     stats: Arc<writer::Stats>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
@@ -157,6 +159,7 @@ impl Journal {
             None => read::Readers::shared(writer_connection.clone()),
         };
         let ring = Arc::new(Ring::new(meta.head));
+        let index = Arc::new(index::Index::default());
         let signers =
             readers.with(signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let stats = Arc::new(writer::Stats::new(meta.count, signers));
@@ -164,6 +167,7 @@ impl Journal {
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
             threads.push(checkpoint::spawn(path.clone(), closing.clone())?);
+            threads.push(index::spawn(path.clone(), index.clone(), closing.clone())?);
         }
         let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
@@ -179,11 +183,12 @@ impl Journal {
             history: options.history,
             gate,
             ring: ring.clone(),
+            index: index.clone(),
             stats: stats.clone(),
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        Ok(Self { path, queue, readers, ring, stats, threads: Mutex::new(threads), closing })
+        Ok(Self { path, queue, readers, ring, index, stats, threads: Mutex::new(threads), closing })
     }
 
     /// The database file, or `:memory:`.

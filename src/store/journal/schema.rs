@@ -19,6 +19,9 @@ pub(super) const KIND_OPERATOR: i64 = 2;
 /// Rows of kind activation.
 pub(super) const KIND_ACTIVATION: i64 = 3;
 
+/// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
+const STATEMENTS: usize = 64;
+
 /// Format 1, from which every journal starts.
 pub(super) const TABLES: &str = "
 CREATE TABLE meta (
@@ -103,6 +106,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;")
         .map_err(sqlite)?;
     create(&connection).map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -111,6 +115,7 @@ pub(super) fn open_memory() -> Result<Connection, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: ":memory:".into(), source };
     let connection = Connection::open_in_memory().map_err(sqlite)?;
     create(&connection).map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -122,6 +127,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
     // 8 MiB hold the inner pages of a journal with millions of accounts, so that a look-up reads the leaves only.
     connection.execute_batch("PRAGMA cache_size = -8192").map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::apply::Transaction;
+use super::index::Index;
 use super::schema::Meta;
 use super::signers::Tally;
 use super::{CommitError, Outcome, Write, checkpoint};
@@ -101,6 +102,7 @@ pub(super) struct Writer {
     pub(super) history: usize,
     pub(super) gate: Arc<Gate>,
     pub(super) ring: Arc<Ring>,
+    pub(super) index: Arc<Index>,
     pub(super) stats: Arc<Stats>,
     pub(super) on_commit: OnCommit,
 }
@@ -142,6 +144,7 @@ impl Writer {
                 }
                 if !changes.is_empty() {
                     // Durable. Caches and followers come before the answers, so that who is answered reads his own write.
+                    changes.iter().for_each(|change| self.index.follow(change));
                     (self.on_commit)(&changes);
                     self.ring.extend(changes);
                 }

@@ -1,0 +1,148 @@
+//! Where the JWT of each live account is, in memory.
+//!
+//! To find a JWT in the database takes two look-ups: of the account's head, and of the change that it points to. The
+//! first one is most of the cost of a GET whose body is not in memory. So the serial of each live account's change is
+//! kept here, 16 bytes for each account and some room. It is a hint: who follows it looks whether he has come to the
+//! right account, and if not, asks the database as if there were none.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, params};
+
+use super::super::StoreError;
+use super::checkpoint::Closing;
+use super::schema::{self, KIND_ACCOUNT};
+use crate::feed::{Change, Content};
+use crate::key::AccountKey;
+
+/// Readers and the writer wait for each other only within one of so many parts.
+const SHARDS: usize = 64;
+
+/// Serials by a part of the account's key.
+#[derive(Debug)]
+pub(super) struct Index([Mutex<Shard>; SHARDS]);
+
+type Shard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
+
+impl Default for Index {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Index {
+    /// The serial of the change that brought an account's JWT, unless it is not known here.
+    pub(super) fn get(&self, key: &AccountKey) -> Option<u64> {
+        let (shard, part) = place(key);
+        let serial = *self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).get(&part)?;
+        (serial != 0).then_some(serial)
+    }
+
+    /// Takes over what was committed.
+    pub(super) fn follow(&self, change: &Change) {
+        let serial = if let Content::Put(_) = &change.content { change.serial } else { 0 };
+        for key in change.keys() {
+            let (shard, part) = place(key);
+            self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).insert(part, serial);
+        }
+    }
+
+    /// Takes over what the database held when it was opened, or later: what was committed meanwhile is known better.
+    pub(super) fn load(&self, key: &AccountKey, serial: u64) {
+        let (shard, part) = place(key);
+        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).entry(part).or_insert(serial);
+    }
+}
+
+/// Starts filling an index from the database at `path`, behind the first answers.
+pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
+    let connection = schema::open_reader(&path)?;
+    let started = path.clone();
+    std::thread::Builder::new()
+        .name("journal-index".into())
+        .spawn(move || {
+            if let Err(error) = fill(&connection, &index, &closing) {
+                // It is a hint: without it, answers take a little longer.
+                tracing::warn!("journal {}: accounts are looked up without an index: {error}", path.display());
+            }
+        })
+        .map_err(StoreError::io("start the index of", &started))
+}
+
+/// Reads in pieces, because a long read keeps the log from being written back.
+fn fill(connection: &Connection, index: &Index, closing: &Closing) -> rusqlite::Result<()> {
+    const PIECE: usize = 10_000;
+    let mut statement = connection.prepare(
+        "SELECT key, serial FROM head WHERE kind = ?1 AND key > ?2 AND removed = 0 AND serial <> 0
+             AND (deleted IS NULL OR iat > deleted) ORDER BY key LIMIT ?3",
+    )?;
+    let mut after: Vec<u8> = Vec::new();
+    while !closing.is_closed() {
+        let mut count = 0;
+        let mut rows = statement.query(params![KIND_ACCOUNT, after, PIECE])?;
+        while let Some(row) = rows.next()? {
+            let key: [u8; 32] = row.get(0)?;
+            index.load(&AccountKey::from_raw(key), row.get(1)?);
+            after = key.to_vec();
+            count += 1;
+        }
+        if count < PIECE {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// 64 bits of a key tell accounts apart, but for a coincidence, which is noticed.
+fn place(key: &AccountKey) -> (usize, u64) {
+    let raw = key.raw();
+    let part = u64::from_le_bytes([raw[8], raw[9], raw[10], raw[11], raw[12], raw[13], raw[14], raw[15]]);
+    (usize::from(raw[16]) % SHARDS, part)
+}
+
+/// Keys are random already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_committed_is_not_undone_by_what_was_read_before() {
+        let index = Index::default();
+        let (held, gone) = (AccountKey::from_raw([1; 32]), AccountKey::from_raw([2; 32]));
+        let removed = Content::Removed { key: gone, digest: [0; 32] };
+        index.load(&held, 3);
+        index.follow(&Change {
+            serial: 9,
+            chain: crate::feed::Chain::default(),
+            at: 0,
+            via: crate::gate::Via::EditedFile,
+            content: removed,
+        });
+        index.load(&gone, 4);
+        assert_eq!((index.get(&held), index.get(&gone)), (Some(3), None));
+        assert_eq!(index.get(&AccountKey::from_raw([3; 32])), None);
+    }
+}
