@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::check::CheckArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::flush::FlushArgs;
 use crate::config::Overrides;
 
 mod go_style;
@@ -34,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
+    /// Wait until all that was acknowledged is in the token folder, on disk
+    Flush(FlushArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
 }
@@ -141,10 +144,10 @@ struct Flags {
     /// Address to listen on; without a host, every interface
     #[arg(long = "hp", value_name = "HOST:PORT")]
     host_port: Option<String>,
-    /// Only read the folder (not supported yet)
+    /// Only read the folder
     #[arg(long = "ro")]
     read_only: bool,
-    /// Serve the operator folder of nsc (not supported yet)
+    /// Serve the operator folder of nsc
     #[arg(long, value_name = "PATH")]
     nsc: Option<String>,
     /// Log requests
@@ -193,6 +196,9 @@ impl Flags {
                 .map_err(|problem| Exit::error(1, format!("error parsing hostport: {problem}")))?;
             set("http.host", host, "-hp");
             set("http.port", port, "-hp");
+        }
+        if let Some(Command::Flush(FlushArgs { dir: Some(dir), .. })) = &self.command {
+            set("store.dir", &expand(dir).to_string_lossy(), "-dir");
         }
         if self.read_only {
             set("store.readonly", "true", "-ro");

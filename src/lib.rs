@@ -7,7 +7,8 @@
 //!
 //! * **Ground.** [`key`] is the name of everything: public nkeys in their one spelling. [`config`] turns flags, the
 //!   environment and files into [`config::Settings`]. [`metrics`] holds the handles that Prometheus scrapes;
-//!   [`logging`], [`clock`] and [`epoch`] are what they say.
+//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`clock`] and [`epoch`]
+//!   are what they say.
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
@@ -16,7 +17,8 @@
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
 //! * **6: [`node`]** is what can be asked of either.
 //! * **7: [`http`]** and **[`nats`]** are the two edges.
-//! * **Top.** [`server`] builds the rooms and takes them down; [`cli`] and [`commands`] are the command line.
+//! * **Top.** [`server`] builds the rooms and takes them down, [`reload`] changes what can change meanwhile; [`cli`]
+//!   and [`commands`] are the command line.
 //!
 //! Two walks to begin with: *a push* goes `http::push` → [`node::Node::submit`] → [`gate::Gate::admit`] →
 //! [`store::Journal::commit`] → 200, and from the journal on to followers and nats-servers. *A miss* goes
@@ -40,6 +42,8 @@ pub mod metrics;
 pub mod nats;
 pub mod node;
 pub mod primary;
+pub mod reload;
 pub mod replica;
 pub mod server;
 pub mod store;
+pub mod tls;

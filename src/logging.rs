@@ -17,8 +17,11 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
+mod bar;
 mod human;
 mod time;
+
+pub use bar::Bar;
 
 use human::Human;
 
@@ -35,7 +38,7 @@ pub fn init(log: &Log) -> Result<Logging, TryInitError> {
     let (filter, complaint) = filter(log.level, std::env::var("RUST_LOG").ok());
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(bar::Lines::default);
     match log.format {
         LogFormat::Json => registry.with(lines.json().flatten_event(true).with_target(false)).try_init()?,
         LogFormat::Human => {

@@ -4,7 +4,8 @@
 //! per account would cost more than the accounts do.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 use crate::gate::{Refusal, Via};
@@ -30,8 +31,13 @@ pub struct Metrics {
     pub operator_expiry: IntGauge,
     pub serial: IntGauge,
     pub commit_failures: IntCounter,
+    pub folder_pending: IntGauge,
+    pub folder_written: IntCounter,
+    pub folder_failures: IntCounter,
+    pub folder_put_aside: IntCounter,
     pub feed_followers: IntGauge,
     pub nats_connected: IntGauge,
+    pub nats_servers: IntGauge,
     pub announced: IntCounter,
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
@@ -43,6 +49,8 @@ pub struct Metrics {
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
+    reloads: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
 }
 
 /// Registers metrics; a name that is taken twice is a mistake in this file, which the test below finds.
@@ -113,8 +121,17 @@ impl Metrics {
             )?,
             serial: make.gauge("serial", "Serial of the last change: committed on a primary, followed on a replica")?,
             commit_failures: make.counter("commit_failures_total", "Writes that the journal could not commit")?,
+            folder_pending: make.gauge("folder_pending", "Changes that are not in the token folder yet")?,
+            folder_written: make.counter("folder_written_total", "Files written to the token folder")?,
+            folder_failures: make
+                .counter("folder_failures_total", "Files of the token folder that could not be written or read")?,
+            folder_put_aside: make.counter(
+                "folder_put_aside_total",
+                "Files that others wrote to the token folder, and that were moved to its refused ones",
+            )?,
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
+            nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
             announced: make.counter("announced_total", "Changes announced over NATS")?,
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(
@@ -145,6 +162,19 @@ impl Metrics {
                 "replica_primary_heard_timestamp_seconds",
                 "When a replica last heard its primary on the feed, unix time; 0: never",
             )?,
+            reloads: make.counters(
+                "reloads_total",
+                "What was loaded anew while running, by what it was and by result: ok or failed",
+                &["what", "result"],
+            )?,
+            certificate_expiry: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "tls_certificate_expiry_timestamp_seconds",
+                    "When a certificate expires, unix time, by the section that names it",
+                )
+                .namespace(PREFIX),
+                &["section"],
+            ))?,
             registry: make.0,
         })
     }
@@ -157,6 +187,16 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refused(&self, via: Via, refusal: &Refusal) {
         self.refused.with_label_values(&[via.label(), refusal.reason()]).inc();
+    }
+
+    /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, or a section with TLS files.
+    pub fn reloaded(&self, what: &str, ok: bool) {
+        self.reloads.with_label_values(&[what, if ok { "ok" } else { "failed" }]).inc();
+    }
+
+    /// Says when the certificate of a section, such as `http.tls`, expires, in unix seconds.
+    pub fn certificate_expires(&self, section: &str, at: i64) {
+        self.certificate_expiry.with_label_values(&[section]).set(at);
     }
 
     /// The text that Prometheus scrapes.

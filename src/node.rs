@@ -1,12 +1,15 @@
 //! What can be asked of this server, whichever role it has.
 //!
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
-//! the other stands here as a small trait: [`Announce`] is implemented over NATS and used over HTTP.
+//! the other stands here: [`Announce`] is a small trait that is implemented over NATS and used over HTTP, and
+//! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
+
+mod propagation;
+mod receipts;
 
 mod activations;
 mod operator;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
@@ -14,16 +17,19 @@ pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
 
+pub use propagation::{Propagation, Silent, Stand, Told};
+pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
+
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{Lookup, Primary, Submitted};
+use crate::primary::{Lookup, Mirrored, Primary, Submitted};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Stored};
+use crate::store::journal::{CommitError, Presence, Stored, Version};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -56,7 +62,8 @@ pub struct Node {
     metrics: Arc<Metrics>,
     nats: OnceLock<Arc<dyn Connection>>,
     announcer: OnceLock<Arc<dyn Announce>>,
-    loaded: AtomicBool,
+    mirrored: OnceLock<Arc<Mirrored>>,
+    receipts: Arc<Receipts>,
     draining: CancellationToken,
 }
 
@@ -107,9 +114,23 @@ pub enum WriteError {
     /// This server is a replica; the text names its primary.
     #[error("this server is a read-only replica; its primary is {0}")]
     ReadOnly(String),
+    /// The accounts are those of a folder that is only read.
+    #[error("this server serves a read-only folder; change the files there")]
+    Folder,
     /// The gate or the journal said no.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// What is known of an account's past.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// Its versions that are kept, oldest first.
+    pub versions: Vec<Version>,
+    /// Whether the last of them is served.
+    pub is_live: bool,
+    /// Whether the account is deleted.
+    pub is_deleted: bool,
 }
 
 /// One line of the readiness report.
@@ -132,7 +153,8 @@ impl Node {
             metrics,
             nats: OnceLock::new(),
             announcer: OnceLock::new(),
-            loaded: AtomicBool::new(false),
+            mirrored: OnceLock::new(),
+            receipts: Arc::default(),
             draining: CancellationToken::new(),
         }
     }
@@ -164,9 +186,20 @@ impl Node {
         let _ = self.announcer.set(announcer);
     }
 
+    /// Installs the view on how far the token folder is. The first one stays.
+    pub fn set_mirrored(&self, mirrored: Arc<Mirrored>) {
+        // Called once, at start.
+        let _ = self.mirrored.set(mirrored);
+    }
+
     /// The way to tell nats-servers: on a primary, if NATS is configured.
     pub fn announcer(&self) -> Option<&Arc<dyn Announce>> {
         self.announcer.get()
+    }
+
+    /// What is known of the way of changes to the nats-servers.
+    pub const fn receipts(&self) -> &Arc<Receipts> {
+        &self.receipts
     }
 
     /// A JWT that can be served without waiting for anything.
@@ -207,7 +240,10 @@ impl Node {
             Role::Primary(primary) => {
                 let mut found = load(primary, key).await?;
                 // While the folder is being taken in, who is asked for comes first.
-                if !matches!(found, Lookup::Served(_)) && !self.is_loaded() && primary.take_in_now(key).await? {
+                if !matches!(found, Lookup::Served(_))
+                    && !primary.progress().is_complete()
+                    && primary.take_in_now(key).await?
+                {
                     found = load(primary, key).await?;
                 }
                 match found {
@@ -224,6 +260,29 @@ impl Node {
                 },
             },
         }
+    }
+
+    /// The versions that an account had. `Ok(None)`: this server keeps no history.
+    pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
+        let Role::Primary(primary) = &self.role else { return Ok(None) };
+        let (primary, key) = (primary.clone(), *key);
+        let read = move || {
+            let standing = primary.journal().presence(&key)?;
+            Ok(Some(History {
+                versions: primary.journal().versions(&key)?,
+                is_live: matches!(standing, Presence::Live(_)),
+                is_deleted: matches!(standing, Presence::Deleted(_)),
+            }))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The text of one version of an account, if it is kept. The outer `Ok(None)`: this server keeps no history.
+    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Option<Vec<u8>>>, LookupError> {
+        let Role::Primary(primary) = &self.role else { return Ok(None) };
+        let (primary, key) = (primary.clone(), *key);
+        let read = tokio::task::spawn_blocking(move || primary.journal().text_of(&key, serial));
+        Ok(Some(read.await.map_err(|_| StoreError::Closed)??))
     }
 
     /// Takes in an account JWT: durable when this returns.
@@ -267,14 +326,15 @@ impl Node {
     /// The primary that takes changes here; on a replica the error that says where to send them.
     pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
         match &self.role {
+            Role::Primary(primary) if primary.is_read_only() => Err(WriteError::Folder),
             Role::Primary(primary) => Ok(primary),
             Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
         }
     }
 
     /// Whether changes can be sent here.
-    pub const fn is_writable(&self) -> bool {
-        matches!(self.role, Role::Primary(_))
+    pub fn is_writable(&self) -> bool {
+        self.writable().is_ok()
     }
 
     /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
@@ -313,15 +373,6 @@ impl Node {
         }
     }
 
-    fn is_loaded(&self) -> bool {
-        self.loaded.load(Ordering::Acquire)
-    }
-
-    /// Says that what was there at start is loaded.
-    pub fn set_loaded(&self) {
-        self.loaded.store(true, Ordering::Release);
-    }
-
     /// Says that the process is about to end: not ready any more, and long answers end now.
     pub fn drain(&self) {
         self.draining.cancel();
@@ -342,26 +393,8 @@ impl Node {
         }];
         match &self.role {
             Role::Primary(primary) => {
-                let loaded = self.is_loaded();
-                let head = primary.journal().head();
-                checks.push(Check {
-                    name: "store",
-                    ok: loaded && primary.journal().is_open() && !primary.journal().is_lost(),
-                    detail: if primary.journal().is_lost() {
-                        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and restart this server".into()
-                    } else if !primary.journal().is_open() {
-                        "the journal's writer has ended: nothing can be pushed; restart this server".into()
-                    } else if loaded {
-                        format!(
-                            "{} accounts at serial {} of session {}",
-                            primary.journal().count(),
-                            head.serial,
-                            head.session
-                        )
-                    } else {
-                        format!("taking in the folder, {} accounts so far", primary.journal().count())
-                    },
-                });
+                checks.push(store_check(primary));
+                checks.extend(self.folder_check());
             }
             Role::Replica(replica) => {
                 let (entries, bytes) = replica.size();
@@ -392,6 +425,20 @@ impl Node {
         checks
     }
 
+    /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.
+    fn folder_check(&self) -> Option<Check> {
+        let mirrored = self.mirrored.get()?;
+        let head = self.primary().ok()?.journal().head().serial;
+        let detail = match mirrored.failure() {
+            Some(failure) => failure,
+            None if mirrored.synced() >= head => format!("all files are on disk up to serial {head}"),
+            None => {
+                format!("files are written up to serial {}, on disk up to {}", mirrored.written(), mirrored.synced())
+            }
+        };
+        Some(Check { name: "folder", ok: true, detail })
+    }
+
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
         self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
@@ -410,8 +457,27 @@ impl Node {
                 self.metrics.replica_heard.set(heard);
             }
         }
+        self.metrics.nats_servers.set(i64::try_from(self.receipts.servers()).unwrap_or(i64::MAX));
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
+}
+
+fn store_check(primary: &Primary) -> Check {
+    let (journal, progress) = (primary.journal(), primary.progress());
+    let head = journal.head();
+    let detail = if journal.is_lost() {
+        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and \
+         restart this server"
+            .into()
+    } else if !journal.is_open() {
+        "the journal's writer has ended: nothing can be pushed; restart this server".into()
+    } else if progress.is_complete() {
+        format!("{} accounts at serial {} of session {}", journal.count(), head.serial, head.session)
+    } else {
+        let (done, total) = progress.files();
+        format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
+    };
+    Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
 }
 
 async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Lookup, StoreError> {

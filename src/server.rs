@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clock;
 use crate::config::{Settings, SystemAccount, TokenSource};
@@ -18,9 +18,12 @@ use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::nats::{self, Announcer};
 use crate::node::{Node, Role};
-use crate::primary::{self, Primary};
-use crate::replica::{self, Replica};
+use crate::primary::{self, Primary, Source, Tending};
+use crate::reload::{Live, Reload};
+use crate::replica::{self, Access, Replica};
 use crate::store::StoreError;
+use crate::store::folder::Layout;
+use crate::tls::{ServerTls, TlsError};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A TLS file cannot be used.
+    #[error("cannot use {0}")]
+    Tls(#[from] TlsError),
     /// NATS cannot be set up at all.
     #[error("{0}")]
     Nats(#[from] nats::ConnectError),
@@ -68,10 +74,11 @@ pub enum StartError {
     Other(String),
 }
 
-/// Runs the server until it is told to stop.
-pub async fn run(settings: Settings) -> Result<(), StartError> {
+/// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
+pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
     let mut signals = Signals::install()?;
+    let hangups = install(SignalKind::hangup())?;
     let (gate, system_jwt) = gate(&settings)?;
     let gate = Arc::new(gate);
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
@@ -79,27 +86,37 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     let role = role(&settings, &gate, &metrics)?;
     let node = Arc::new(Node::new(role.clone(), gate, metrics));
     node.report_operator();
-    let server = listen(&settings, &node)?;
+    let tls = https(&settings, &node)?;
+    let https =
+        tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
+    let https = https.map(|config| http::Https { config, under_way: http::UnderWay::default() });
+    let under_way = https.as_ref().map(|https| https.under_way.clone());
+    let server = listen(&settings, &node, https)?;
     let handle = server.handle();
+    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
     let serving = tokio::spawn(server);
     let begin = async {
         match role {
-            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await,
-            Role::Replica(replica) => run_replica(&settings, &node, &replica).await,
+            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica).await.map(|()| None),
         }
     };
-    // A folder may take long to be taken in; who wants to stop meanwhile can.
+    let mut tending = None;
+    // To begin may take long; who wants to stop meanwhile can.
     tokio::select! {
         begun = begin => {
-            begun?;
+            tending = begun?;
             tracing::info!("nats-account-server is running");
             signals.wait().await;
         }
         () = signals.wait() => {}
     }
-    if stop(&node, &handle).await {
+    if stop(&node, &handle, under_way).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
+    }
+    if let Some(mut tending) = tending {
+        tending.finish(settings.http.shutdown_grace).await;
     }
     if let Role::Primary(primary) = node.role() {
         primary.journal().close().await;
@@ -112,22 +129,9 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
 /// The gate, and the system account's JWT if it was given as one.
 fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
     let trust = settings.operator.as_ref().map(load_operator).transpose()?;
-    let (system_account, system_jwt) = match &settings.system_account {
-        None => (None, None),
-        Some(SystemAccount::Key(key)) => (Some(*key), None),
-        Some(SystemAccount::Token(source)) => {
-            let text = read_token("the system account JWT", source)?;
-            let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
-            let decoded = crate::jwt::AccountJwt::decode(&token)
-                .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
-            (AccountKey::parse(&decoded.claims.sub).ok(), Some(token))
-        }
-    };
-    if let (Some(configured), Some(operator)) =
-        (system_account, trust.as_ref().and_then(|trust| trust.system_account().copied()))
-        && configured != operator
-    {
-        return Err(StartError::SystemAccount { operator, configured });
+    let (system_account, system_jwt) = system_account(settings)?;
+    if let Some(trust) = &trust {
+        same_system_account(system_account, trust)?;
     }
     match &trust {
         Some(trust) => {
@@ -143,7 +147,36 @@ fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
     Ok((Gate::new(trust, system_account, ahead), system_jwt))
 }
 
-fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
+/// The system account that is configured, by its key or by its JWT.
+fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<String>), StartError> {
+    match &settings.system_account {
+        None => Ok((None, None)),
+        Some(SystemAccount::Key(key)) => Ok((Some(*key), None)),
+        Some(SystemAccount::Token(source)) => {
+            let text = read_token("the system account JWT", source)?;
+            let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
+            let decoded = crate::jwt::AccountJwt::decode(&token)
+                .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+            Ok((AccountKey::parse(&decoded.claims.sub).ok(), Some(token)))
+        }
+    }
+}
+
+/// Whether the configured system account, if there is one, is the operator's.
+pub(crate) fn check_system_account(settings: &Settings, trust: &Trust) -> Result<(), StartError> {
+    same_system_account(system_account(settings)?.0, trust)
+}
+
+fn same_system_account(configured: Option<AccountKey>, trust: &Trust) -> Result<(), StartError> {
+    match (configured, trust.system_account().copied()) {
+        (Some(configured), Some(operator)) if configured != operator => {
+            Err(StartError::SystemAccount { operator, configured })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
     let text = read_token("the operator JWT", source)?;
     Ok(Trust::from_operator_jwt(&text, clock::unix_seconds())?)
 }
@@ -164,17 +197,15 @@ fn read_token(what: &'static str, source: &TokenSource) -> Result<String, StartE
 
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
     let Some(primary) = settings.primary.first() else {
-        match &settings.store.dir {
-            Some(dir) => tracing::info!("creating a store at {}", dir.display()),
-            None => tracing::info!("creating an in-memory store"),
-        }
         let setup = primary::Setup {
-            dir: settings.store.dir.clone(),
+            source: source(settings),
             state_dir: settings.store.state_dir.clone(),
             require_existing: settings.store.require_existing,
             history: settings.store.history.saturating_sub(1),
+            history_age: settings.store.history_age,
             cache_bytes: settings.store.cache_bytes,
             activations_per_account: settings.store.activations_per_account,
+            activation_files: settings.store.activation_files,
         };
         return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
     };
@@ -184,6 +215,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         ttl: settings.replica.ttl,
         timeout: settings.replica.timeout,
         negative_ttl: settings.replica.negative_ttl,
+        access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
     };
     let replica = Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current())
         .map_err(StartError::Other)?;
@@ -191,23 +223,62 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
     Ok(Role::Replica(replica))
 }
 
-fn listen(settings: &Settings, node: &Arc<Node>) -> Result<actix_web::dev::Server, StartError> {
+fn source(settings: &Settings) -> Source {
+    let store = &settings.store;
+    if let Some(dir) = &store.nsc {
+        tracing::info!("creating a read-only store for the NSC folder at {}", dir.display());
+        return Source::Nsc(dir.clone());
+    }
+    match &store.dir {
+        Some(dir) if store.readonly => {
+            tracing::info!("creating a read-only store at {}", dir.display());
+            Source::ReadOnly(dir.clone())
+        }
+        Some(dir) => {
+            tracing::info!("creating a store at {}", dir.display());
+            let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
+            Source::Folder { dir: dir.clone(), layout }
+        }
+        None => {
+            tracing::info!("creating an in-memory store");
+            Source::Memory
+        }
+    }
+}
+
+/// What HTTPS is served with, if it is, kept up to date with its files.
+fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<ServerTls>>, StartError> {
+    if !settings.http.tls.is_on() {
+        return Ok(None);
+    }
+    let tls = Arc::new(ServerTls::load(&settings.http.tls, node.metrics().clone())?);
+    tokio::spawn(tls.files().clone().watch());
+    Ok(Some(tls))
+}
+
+fn listen(
+    settings: &Settings,
+    node: &Arc<Node>,
+    https: Option<http::Https>,
+) -> Result<actix_web::dev::Server, StartError> {
     let (host, port) = (&settings.http.host, settings.http.port);
     let address = format!("{host}:{port}");
     let failed = |source| StartError::Listen { address: address.clone(), source };
     let listeners = http::bind(host, port).map_err(failed)?;
     // There is always a first one.
     let local = listeners[0].local_addr().map_err(failed)?;
+    let scheme = if https.is_some() { "https" } else { "http" };
     let setup = http::Setup {
         workers: settings.http.workers,
         read_timeout: settings.http.read_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
+        https,
     };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
-    tracing::info!("http listening on port {}", local.port());
+    tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
-    tracing::info!("  resolver: URL(http://{}/jwt/v1/accounts/)", shown(host, &local));
+    tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
     Ok(server)
 }
 
@@ -224,46 +295,43 @@ async fn run_primary(
     node: &Arc<Node>,
     primary: &Arc<Primary>,
     system_jwt: Option<String>,
-) -> Result<(), StartError> {
+) -> Result<Tending, StartError> {
     primary.settle_operator().await;
     if let Some(token) = system_jwt
-        && let Err(error) = primary.submit(token.as_bytes(), None, Via::FirstScan).await
+        && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
         && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())
     {
         return Err(StartError::SystemAccountJwt(error.to_string()));
     }
     match nats_setup(settings) {
-        None => tracing::info!("NATS is not configured, server will not fire notifications on update"),
+        None => {
+            node.receipts().switch_off();
+            tracing::info!("NATS is not configured, server will not fire notifications on update");
+        }
         Some(setup) => {
             tracing::info!("connecting to NATS for notifications");
             let connected = nats::connect(&setup).await?;
             node.set_nats(connected.clone());
             let metrics = node.metrics().clone();
-            node.set_announcer(Announcer::start(connected, primary.clone(), metrics, setup.receipts_timeout));
+            let receipts = node.receipts().clone();
+            node.set_announcer(Announcer::start(connected, primary.clone(), metrics, receipts, setup.receipts_timeout));
         }
     }
-    let summary = primary.scan(|refusal| node.metrics().refused(Via::FirstScan, refusal)).await?;
-    if summary.files > 0 || summary.others > 0 {
-        tracing::info!(
-            "took in the folder: {} JWT files, of which {} are new, {} were known, {} are refused; {} files of other names",
-            summary.files,
-            summary.taken,
-            summary.known,
-            summary.refused,
-            summary.others
-        );
+    tokio::spawn(primary.clone().forget());
+    let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
+    if let Some(mirrored) = tending.mirrored() {
+        node.set_mirrored(mirrored.clone());
     }
-    node.set_loaded();
     tokio::spawn(primary.clone().sweep());
-    Ok(())
+    Ok(tending)
 }
 
 async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
-    node.set_loaded();
     if node.trust().is_none() {
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });
     }
+    tokio::spawn(replica.tls_files().clone().watch());
     tokio::spawn(replica.clone().follow());
     if let Some(setup) = nats_setup(settings) {
         tracing::info!("connecting to NATS for account updates");
@@ -289,8 +357,8 @@ fn nats_setup(settings: &Settings) -> Option<nats::Setup> {
 
 /// Not ready any more, long answers end, requests under way get their time, then the end. Returns whether they got it:
 /// a second signal takes it from them, and then the HTTP server is not waited for. It ends with the process; once it
-/// stops gently, it cannot be told to hurry.
-async fn stop(node: &Arc<Node>, handle: &ServerHandle) -> bool {
+/// stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for idle connections over HTTPS.
+async fn stop(node: &Arc<Node>, handle: &ServerHandle, under_way: Option<http::UnderWay>) -> bool {
     tracing::info!("stopping account server");
     node.drain();
     tracing::info!("stopping http server");
@@ -299,10 +367,21 @@ async fn stop(node: &Arc<Node>, handle: &ServerHandle) -> bool {
             tracing::info!("http server stopped");
             true
         }
+        () = idle(under_way) => {
+            tracing::info!("http server stopped");
+            false
+        }
         () = again() => {
             tracing::warn!("told to stop a second time: stopping at once");
             false
         }
+    }
+}
+
+async fn idle(under_way: Option<http::UnderWay>) {
+    match under_way {
+        Some(under_way) => under_way.none().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -315,33 +394,24 @@ async fn again() {
 
 /// The signals that end the process.
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
     fn install() -> Result<Self, StartError> {
-        let install = |kind| signal(kind).map_err(|error| StartError::Other(format!("cannot handle signals: {error}")));
-        Ok(Self {
-            terminate: install(SignalKind::terminate())?,
-            interrupt: install(SignalKind::interrupt())?,
-            hangup: install(SignalKind::hangup())?,
-        })
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
     }
 
     async fn wait(&mut self) {
-        loop {
-            let name = tokio::select! {
-                _ = self.terminate.recv() => "terminated",
-                _ = self.interrupt.recv() => "interrupt",
-                _ = self.hangup.recv() => {
-                    tracing::warn!("received sig-hangup; this version reloads nothing, restart it to apply changes");
-                    continue;
-                }
-            };
-            tracing::info!("received sig-{name}, shutting down");
-            return;
-        }
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "terminated",
+            _ = self.interrupt.recv() => "interrupt",
+        };
+        tracing::info!("received sig-{name}, shutting down");
     }
+}
+
+fn install(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| StartError::Other(format!("cannot handle signals: {error}")))
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nats_account_server::config::{ConfigError, LogLevel, Overrides, Settings, SystemAccount, TokenSource};
+use nats_account_server::config::{ClientAuth, ConfigError, LogLevel, Overrides, Settings, SystemAccount, TokenSource};
 
 /// Loads a file with this name and content, these variables, and these flags.
 fn load(
@@ -173,10 +173,10 @@ fn values_are_taken_in_every_form() {
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["http.write_timeout", "nats.sync_interval", "store.shard", "of the primaries only the first"] {
+    for key in ["http.write_timeout", "nats.sync_interval", "of the primaries only the first"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
-    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert_eq!(settings.primary, ["http://a:1", "https://b"]);
     assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
     assert_eq!(settings.http.port, 80);
@@ -291,13 +291,7 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
 
 #[test]
 fn what_cannot_be_done_yet_does_not_start() {
-    let table = [
-        ("http { tls { cert: a } }", "http.tls.cert"),
-        ("store { readonly: true }", "store.readonly"),
-        ("store {\n nsc: /n }", "store.nsc"),
-        ("replica { mode: mirror }", "replica.mode"),
-        ("replica { writes: forward }", "replica.writes"),
-    ];
+    let table = [("replica { mode: mirror }", "replica.mode"), ("replica { writes: forward }", "replica.writes")];
     for (text, key) in table {
         let error = fault(text);
         assert!(
@@ -306,7 +300,55 @@ fn what_cannot_be_done_yet_does_not_start() {
         );
     }
     assert!(conf("store { readonly: false }").is_ok());
-    assert!(matches!(conf("nats { tls { cert: a } }"), Err(ConfigError::Conflict(_))));
+}
+
+#[test]
+fn settings_that_contradict_each_other_do_not_start() {
+    let replica = "primary: 'https://u:p@h'\nreplica { token: x }";
+    let table = [
+        ("nats { tls { cert: a } }", "nats.tls.key is not set"),
+        ("http { tls { cert: a } }", "http.tls.key is not set"),
+        ("http { tls { key: a } }", "http.tls.cert is not set"),
+        ("replica { tls { key: a } }", "replica.tls.cert is not set"),
+        ("http { tls { client_auth: required } }", "http.tls.cert is not set"),
+        ("http { tls { cert: a, key: b, client_auth: required } }", "http.tls.root is not set"),
+        ("http { tls { cert: a, key: b, client_auth: optional } }", "http.tls.root is not set"),
+        (replica, "do not go together"),
+        ("nats { servers: ['nats://u:p@h', 'nats://t@i'] }", "different users or tokens"),
+    ];
+    for (text, said) in table {
+        let error = conf(text).unwrap_err();
+        assert!(matches!(error, ConfigError::Conflict(_)) && error.to_string().contains(said), "{text}: {error}");
+    }
+    for good in [
+        "http { tls { cert: a, key: b, client_auth: off } }",
+        "http { tls { cert: a, key: b, root: c, client_auth: required } }",
+        "http { tls { cert: a, key: b, root: c, client_auth: '' } }",
+        "nats { servers: ['nats://u:p@h', i, 'nats://u:p@j'] }",
+    ] {
+        assert_eq!(conf(good).unwrap().1, Vec::<String>::new(), "{good}");
+    }
+    for (text, said) in [
+        ("http { tls { root: a } }", "http.tls.root has no effect"),
+        ("primary: 'http://h'\nreplica { tls { root: a } }", "replica.tls has no effect"),
+    ] {
+        assert!(conf(text).unwrap().1.concat().contains(said), "{text}");
+    }
+}
+
+#[test]
+fn a_root_of_old_asks_clients_for_certificates_and_locks_nobody_out() {
+    let auth =
+        |text: &str| conf(&format!("http {{ tls {{ cert: a, key: b {text} }} }}")).unwrap().0.http.tls.client_auth();
+    assert_eq!(auth(""), ClientAuth::Off);
+    assert_eq!(auth(", root: c"), ClientAuth::Optional);
+    assert_eq!(auth(", root: c, client_auth: REQUIRED"), ClientAuth::Required);
+    assert_eq!(auth(", root: c, client_auth: off"), ClientAuth::Off);
+    // In this language it is a boolean.
+    assert_eq!(auth(", root: c, client_auth: no"), ClientAuth::Off);
+    for text in ["client_auth: yes", "client_auth: true", "client_auth: 1"] {
+        assert!(conf(&format!("http {{ tls {{ cert: a, key: b, root: c, {text} }} }}")).is_err(), "{text}");
+    }
 }
 
 proptest::proptest! {

@@ -31,7 +31,8 @@ const SWITCHES: &[(&str, &str)] = &[
     ("help", "help"),
 ];
 
-/// Rewrites flags up to the first argument that is none: from there on a command has its own rules.
+/// Rewrites flags up to the first argument that is none: from there on a command has its own rules, and only dashes are
+/// doubled.
 ///
 /// An error is a text for standard error.
 pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, String> {
@@ -77,8 +78,22 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Vec<OsStri
         }
         out.push(arg);
     }
-    out.extend(args);
+    out.extend(args.map(double_dash));
     Ok(out)
+}
+
+/// A flag of ours behind a command: with one dash it means the same as with two.
+fn double_dash(arg: OsString) -> OsString {
+    let name = arg.to_str().and_then(|text| text.strip_prefix('-')).map(|text| text.split('=').next().unwrap_or(text));
+    let is_ours = name.is_some_and(|name| {
+        name.len() > 1 && WITH_VALUE.iter().chain(SWITCHES).any(|(known, long)| *known == name && long == known)
+    });
+    if !is_ours {
+        return arg;
+    }
+    let mut doubled = OsString::from("-");
+    doubled.push(arg);
+    doubled
 }
 
 fn is_flag(arg: &OsString) -> bool {

@@ -98,12 +98,13 @@ fn a_command_keeps_its_arguments() {
 }
 
 #[test]
-fn what_is_not_supported_yet_does_not_start() {
-    for (line, key) in [("-dir /d -ro", "store.readonly"), ("-nsc /n", "store.nsc")] {
-        let error = Settings::load_with(cli(line).unwrap(), []).unwrap_err().to_string();
-        assert!(error.contains(key) && error.contains("not supported yet"), "{error}");
-        assert!(error.starts_with("flag -"), "{error}");
-    }
+fn folders_that_are_only_read_are_chosen_by_flags() {
+    let (settings, _) = Settings::load_with(cli("-dir /d -ro").unwrap(), []).unwrap();
+    assert!(settings.store.readonly);
+    let (settings, _) = Settings::load_with(cli("-nsc /n").unwrap(), []).unwrap();
+    assert_eq!(settings.store.nsc.unwrap(), std::path::Path::new("/n"));
+    let error = Settings::load_with(cli("-nsc /n -primary http://a:1").unwrap(), []).unwrap_err().to_string();
+    assert!(error.contains("replicas cannot be run in NSC mode"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod flush;
 mod serve;
 
 use std::io::Write as _;
@@ -16,6 +17,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(args)) => {
             ExitCode::from(check::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
         }
+        Some(Command::Flush(args)) => flush::run(&cli, args),
         Some(Command::Demo(args)) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::run(args)),
             Err(error) => failed(&error),

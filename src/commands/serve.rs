@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{failed, runtime};
 use crate::cli::Cli;
 use crate::config::Settings;
+use crate::reload::Reload;
 use crate::{logging, server};
 
 /// Loads the settings, starts logging and serves until a signal. 0 after that, 1 if it could not start.
@@ -13,8 +14,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return failed(&format!("cannot use the settings: {error}")),
     };
-    // Kept until the end: it is the handle on the logging of the whole process.
-    let _logging = match logging::init(&settings.log) {
+    let logging = match logging::init(&settings.log) {
         Ok(logging) => logging,
         Err(error) => return failed(&format!("cannot start logging: {error}")),
     };
@@ -28,7 +28,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(server::run(settings)) {
+    match runtime.block_on(server::run(settings, Reload::new(cli.clone(), logging))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("cannot start: {error}");

@@ -1,7 +1,7 @@
 //! What can only be judged when all settings are together.
 
 use super::error::ConfigError;
-use super::settings::{ReplicaMode, ReplicaWrites, Settings, Tls};
+use super::settings::{ClientAuth, HttpTls, ReplicaMode, ReplicaWrites, Settings, Tls};
 use super::urls;
 
 /// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
@@ -12,12 +12,25 @@ pub(super) fn check(
 ) -> Result<(), ConfigError> {
     unsupported(settings, origin)?;
     without_effect(settings, warnings);
-    let Tls { cert, key, .. } = &settings.nats.tls;
-    if cert.is_some() != key.is_some() {
-        return Err(ConfigError::Conflict("nats.tls.cert and nats.tls.key are needed together".to_owned()));
-    }
+    together("http.tls", &settings.http.tls.files())?;
+    together("nats.tls", &settings.nats.tls)?;
+    together("replica.tls", &settings.replica.tls)?;
+    client_auth(&settings.http.tls, warnings)?;
+    towards_primary(settings, warnings)?;
+    one_nats_login(&settings.nats.servers)?;
     if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
         warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
+    }
+    if settings.is_replica() && settings.store.nsc.is_some() {
+        return Err(ConfigError::Conflict(
+            "replicas cannot be run in NSC mode: remove store.nsc or primary".to_owned(),
+        ));
+    }
+    if settings.store.readonly && settings.store.dir.is_none() && settings.store.nsc.is_none() {
+        warnings.push("store.readonly has no effect, because store.dir is not set".to_owned());
+    }
+    if settings.store.nsc.is_some() && settings.store.dir.is_some() {
+        warnings.push("store.dir has no effect, because store.nsc is set".to_owned());
     }
     if settings.store.require_existing && settings.store.dir.is_none() && settings.store.state_dir.is_none() {
         warnings.push("store.require_existing has no effect, because store.dir is not set".to_owned());
@@ -25,15 +38,73 @@ pub(super) fn check(
     Ok(())
 }
 
+/// A certificate is of no use without its key, nor a key without its certificate.
+fn together(section: &str, tls: &Tls) -> Result<(), ConfigError> {
+    let missing = match (&tls.cert, &tls.key) {
+        (Some(_), None) => "key",
+        (None, Some(_)) => "cert",
+        _ => return Ok(()),
+    };
+    Err(ConfigError::Conflict(format!(
+        "{section}.cert and {section}.key are needed together, but {section}.{missing} is not set"
+    )))
+}
+
+/// Who demands client certificates must not get a server that asks for none.
+fn client_auth(tls: &HttpTls, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let word = match tls.client_auth {
+        Some(ClientAuth::Optional) => "optional",
+        Some(ClientAuth::Required) => "required",
+        Some(ClientAuth::Off) | None => {
+            if tls.root.is_some() && !tls.is_on() {
+                warnings.push("http.tls.root has no effect, because http.tls.cert is not set: no HTTPS".to_owned());
+            }
+            return Ok(());
+        }
+    };
+    let missing = if !tls.is_on() {
+        "http.tls.cert is not set: without HTTPS there are no client certificates"
+    } else if tls.root.is_none() {
+        "http.tls.root is not set: it names the file with the authorities of the clients' certificates"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
+}
+
+/// How a replica shows who it is.
+fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+    let Some(primary) = settings.primary.first() else { return Ok(()) };
+    if settings.replica.token.is_some() && urls::has_login(primary) {
+        return Err(ConfigError::Conflict(
+            "replica.token and a user name in the primary's URL do not go together: a request carries one of them"
+                .to_owned(),
+        ));
+    }
+    if settings.replica.tls != Tls::default() && !primary.to_ascii_lowercase().starts_with("https:") {
+        warnings.push("replica.tls has no effect, because the primary's URL does not begin with https".to_owned());
+    }
+    Ok(())
+}
+
+/// The connection has one user, whichever server it leads to: servers that are found later have no URL here.
+fn one_nats_login(servers: &[String]) -> Result<(), ConfigError> {
+    let mut logins = servers.iter().filter_map(|server| urls::Login::of_nats_server(server));
+    let first = logins.next();
+    if logins.any(|login| Some(login) != first) {
+        return Err(ConfigError::Conflict(
+            "the addresses in nats.servers name different users or tokens; one is used for all servers, so give the \
+             same everywhere, or give it once"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Each rule goes when its feature comes.
 fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
-    let Settings { http, store, replica, .. } = settings;
+    let replica = &settings.replica;
     let rules = [
-        (http.tls.cert.is_some(), "http.tls.cert", NO_TLS),
-        (http.tls.key.is_some(), "http.tls.key", NO_TLS),
-        (http.tls.root.is_some(), "http.tls.root", NO_TLS),
-        (store.readonly, "store.readonly", "use a folder that this server may write to"),
-        (store.nsc.is_some(), "store.nsc", "push the accounts with `nsc push`, or give a folder of JWTs as store.dir"),
         (replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache"),
         (replica.writes != ReplicaWrites::Refuse, "replica.writes", "only refuse is"),
     ];
@@ -49,7 +120,6 @@ fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
     let lines = [
         (settings.http.write_timeout != default.http.write_timeout, "http.write_timeout"),
         (settings.nats.sync_interval != default.nats.sync_interval, "nats.sync_interval"),
-        (settings.store.shard, "store.shard"),
     ];
     for (_, key) in lines.into_iter().filter(|(set, _)| *set) {
         warnings.push(format!("{key} has no effect in this version"));
@@ -64,5 +134,3 @@ fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
         warnings.push("store.dir has no effect on a replica in this version: its cache is in memory".to_owned());
     }
 }
-
-const NO_TLS: &str = "put a proxy that ends TLS in front, and remove it";

@@ -2,15 +2,23 @@
 
 use serde_json::Value;
 
+use super::secret::Secret;
 use super::settings::Settings;
-use super::urls::without_password;
+use super::urls::{nats_without_password, without_password};
 
 impl Settings {
-    /// All settings as indented JSON, which is a valid configuration file but for passwords in URLs: those are covered.
+    /// All settings as indented JSON, which is a valid configuration file but for secrets and passwords in URLs: those
+    /// are covered.
     pub fn dump(&self) -> String {
         let mut covered = self.clone();
-        for url in covered.nats.servers.iter_mut().chain(&mut covered.primary) {
+        for server in &mut covered.nats.servers {
+            *server = nats_without_password(server);
+        }
+        for url in &mut covered.primary {
             *url = without_password(url);
+        }
+        if let Some(token) = &mut covered.replica.token {
+            *token = Secret::covered();
         }
         // Neither step can fail for plain data with text as keys.
         let json = serde_json::to_value(covered).unwrap_or(Value::Null);
@@ -50,7 +58,11 @@ mod tests {
 
     #[test]
     fn passwords_are_not_dumped() {
-        let settings = Settings { primary: vec!["http://u:secret@h".to_owned()], ..Settings::default() };
-        assert!(!settings.dump().contains("secret"));
+        let mut settings = Settings { primary: vec!["http://u:secret@h".to_owned()], ..Settings::default() };
+        settings.nats.servers = vec!["secret@h:1".to_owned(), "nats://u:secret@i".to_owned()];
+        settings.replica.token = Some(Secret::from("secret".to_owned()));
+        assert!(!settings.dump().contains("secret"), "{}", settings.dump());
+        assert!(settings.dump().contains("***@h:1"), "{}", settings.dump());
+        assert!(!format!("{:?}", settings.replica).contains("secret"));
     }
 }

@@ -9,7 +9,7 @@ use config::{Map, Source, Value, ValueKind};
 
 use super::environment;
 use super::error::ConfigError;
-use super::schema::{self, Meaning, Reading};
+use super::schema::{self, Kind, Meaning, Reading};
 use super::suggest::suggest;
 use super::value::{normalise, shown};
 
@@ -34,8 +34,8 @@ impl Given {
         self.value.origin().unwrap_or("configuration").to_owned()
     }
 
-    fn error(&self, expected: String) -> ConfigError {
-        let (key, value) = (self.name.clone(), shown(&self.value.kind));
+    fn error(&self, kind: Option<Kind>, expected: String) -> ConfigError {
+        let (key, value) = (self.name.clone(), shown(kind, &self.value.kind));
         ConfigError::Value { key, value, origin: self.origin(), expected }
     }
 }
@@ -62,14 +62,15 @@ impl Layer {
         for given in given {
             match schema::meaning(&given.path) {
                 Meaning::Setting(key, reading, old) => {
-                    let normal = normalise(key.kind, reading, &given.value).map_err(|what| given.error(what))?;
+                    let normal =
+                        normalise(key.kind, reading, &given.value).map_err(|what| given.error(Some(key.kind), what))?;
                     if let Some(kind) = normal {
                         let value = Value::new(Some(&given.origin()), kind);
                         layer.add(key.path, Accepted { value, name: given.name, reading, old }, warnings);
                     }
                 }
                 Meaning::Ignored(reason) => warnings.push(format!("{}: {} {reason}", given.origin(), given.name)),
-                Meaning::Section => return Err(given.error("a section, { … },".to_owned())),
+                Meaning::Section => return Err(given.error(None, "a section, { … },".to_owned())),
                 Meaning::Unknown => warnings.push(unknown(&given)),
             }
         }

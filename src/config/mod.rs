@@ -21,6 +21,7 @@ mod layer;
 mod load;
 mod nats_conf;
 mod schema;
+mod secret;
 mod settings;
 mod suggest;
 mod token_source;
@@ -31,5 +32,10 @@ mod value;
 pub use error::ConfigError;
 pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
-pub use settings::{Http, Log, LogFormat, LogLevel, Nats, Replica, ReplicaMode, ReplicaWrites, Settings, Store, Tls};
+pub use secret::Secret;
+pub use settings::{
+    ClientAuth, Http, HttpTls, Log, LogFormat, LogLevel, Nats, Replica, ReplicaMode, ReplicaWrites, Settings, Store,
+    Tls,
+};
 pub use token_source::{SystemAccount, TokenSource};
+pub(crate) use urls::Login;

@@ -2,7 +2,7 @@
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
-use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Size, Text};
+use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Secret, Size, Text};
 use Reading::{Level, Millis, Same};
 
 /// What a key takes.
@@ -10,6 +10,8 @@ use Reading::{Level, Millis, Same};
 pub(super) enum Kind {
     /// Any text; an empty one is the same as none.
     Text,
+    /// A text that nobody may read, as an HTTP header can carry it; an empty one is the same as none.
+    Secret,
     /// A name or address to listen on; an empty one is every IPv4 interface.
     Host,
     Bool,
@@ -72,14 +74,18 @@ pub(super) const KEYS: &[Key] = &[
     key("http.tls.cert", Text, &[]),
     key("http.tls.key", Text, &[]),
     key("http.tls.root", Text, &[]),
+    key("http.tls.client_auth", Choice(&["off", "optional", "required"]), &[]),
     key("store.dir", Text, &[]),
     key("store.shard", Bool, &[]),
     key("store.state_dir", Text, &[]),
     key("store.require_existing", Bool, &[]),
     key("store.history", Int { min: 1, max: 1000 }, &[]),
+    key("store.history_age", Duration { min: 0 }, &[]),
+    key("store.look_interval", Duration { min: 100 }, &[]),
     key("store.cache_bytes", Size, &[]),
     key("store.max_iat_ahead", Duration { min: 0 }, &[]),
     key("store.activations_per_account", Int { min: 0, max: 10_000_000 }, &[]),
+    key("store.activation_files", Bool, &[]),
     key("store.readonly", Bool, &[]),
     key("store.nsc", Text, &[]),
     key("nats.servers", NatsServers, &[]),
@@ -97,6 +103,10 @@ pub(super) const KEYS: &[Key] = &[
     key("replica.cache_bytes", Size, &[]),
     key("replica.negative_ttl", Duration { min: 0 }, &[]),
     key("replica.writes", Choice(&["refuse", "redirect", "forward"]), &[]),
+    key("replica.token", Secret, &[]),
+    key("replica.tls.root", Text, &[]),
+    key("replica.tls.cert", Text, &[]),
+    key("replica.tls.key", Text, &[]),
     key(
         "log.level",
         Choice(&["error", "warn", "info", "debug", "trace"]),

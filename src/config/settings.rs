@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::Secret;
 use super::token_source::{SystemAccount, TokenSource};
 use super::units::millis;
 
@@ -61,7 +62,7 @@ pub struct Http {
     /// Connections open at once, over all workers. Default 25 000.
     pub max_connections: usize,
     /// Serving HTTPS.
-    pub tls: Tls,
+    pub tls: HttpTls,
 }
 
 impl Default for Http {
@@ -74,9 +75,56 @@ impl Default for Http {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             shutdown_grace: Duration::from_secs(10),
             max_connections: 25_000,
-            tls: Tls::default(),
+            tls: HttpTls::default(),
         }
     }
+}
+
+/// What HTTPS is served with. The files are PEM.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpTls {
+    /// Certificate chain of this server, its own certificate first. Default: none, plain HTTP.
+    pub cert: Option<PathBuf>,
+    /// Private key of `cert`. Default: none.
+    pub key: Option<PathBuf>,
+    /// Certificate authorities of clients. Default: none.
+    pub root: Option<PathBuf>,
+    /// Whether clients are asked for a certificate. Default: `optional` if there is a `root`, else `off`.
+    pub client_auth: Option<ClientAuth>,
+}
+
+impl HttpTls {
+    /// Whether HTTPS is served, not plain HTTP.
+    pub const fn is_on(&self) -> bool {
+        self.cert.is_some()
+    }
+
+    /// Whether clients are asked for a certificate, as configured or by default.
+    ///
+    /// The servers of old read `root` and did nothing with it, so it must not keep clients out that have no
+    /// certificate.
+    pub fn client_auth(&self) -> ClientAuth {
+        let default = if self.root.is_some() { ClientAuth::Optional } else { ClientAuth::Off };
+        self.client_auth.unwrap_or(default)
+    }
+
+    /// The files alone.
+    pub fn files(&self) -> Tls {
+        Tls { cert: self.cert.clone(), key: self.key.clone(), root: self.root.clone() }
+    }
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// They are not.
+    Off,
+    /// They are asked. One that shows none is served; one that shows a wrong one is not.
+    Optional,
+    /// Only clients with a certificate of the configured authorities are served.
+    Required,
 }
 
 /// Files for TLS, all PEM.
@@ -105,6 +153,12 @@ pub struct Store {
     pub require_existing: bool,
     /// Versions kept per key, the current one included. Default 5.
     pub history: usize,
+    /// How long versions besides the current one are kept; zero is no limit. Default: no limit.
+    #[serde(with = "millis")]
+    pub history_age: Duration,
+    /// How often the folder is looked through for changes that the system did not report. Default 60 s.
+    #[serde(with = "millis")]
+    pub look_interval: Duration,
     /// Memory for token bodies on a primary, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
     /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
@@ -112,6 +166,9 @@ pub struct Store {
     pub max_iat_ahead: Duration,
     /// Activations that one account may have. Default 10 000.
     pub activations_per_account: u64,
+    /// Whether activations are also written to the folder, as the Go server did. A nats-server that opens such a folder
+    /// takes them for accounts. Default: no.
+    pub activation_files: bool,
     /// Whether the folder belongs to somebody else and is only read. Default: no.
     pub readonly: bool,
     /// Operator folder of nsc to serve from. Default: none.
@@ -126,9 +183,12 @@ impl Default for Store {
             state_dir: None,
             require_existing: false,
             history: 5,
+            history_age: Duration::ZERO,
+            look_interval: Duration::from_secs(60),
             cache_bytes: 64 * 1024 * 1024,
             max_iat_ahead: Duration::from_secs(3600),
             activations_per_account: 10_000,
+            activation_files: false,
             readonly: false,
             nsc: None,
         }
@@ -192,6 +252,10 @@ pub struct Replica {
     pub negative_ttl: Duration,
     /// What a pushed token meets here. Default `refuse`.
     pub writes: ReplicaWrites,
+    /// Bearer token that is shown to the primary. Default: none.
+    pub token: Option<Secret>,
+    /// Files for TLS towards the primary; `root` counts besides the system's authorities.
+    pub tls: Tls,
 }
 
 impl Default for Replica {
@@ -203,6 +267,8 @@ impl Default for Replica {
             cache_bytes: 256 * 1024 * 1024,
             negative_ttl: Duration::from_secs(2),
             writes: ReplicaWrites::Refuse,
+            token: None,
+            tls: Tls::default(),
         }
     }
 }

@@ -4,8 +4,7 @@ use reqwest::Url;
 
 /// Checks the address of a nats-server, with or without scheme; it is kept as written.
 pub(super) fn nats_server(text: &str) -> Result<String, String> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("nats://{text}") };
-    let url = parse(&with_scheme)?;
+    let url = parse(&with_scheme(text))?;
     if !["nats", "tls", "ws", "wss"].contains(&url.scheme()) {
         return Err(format!("{}:// is not a NATS scheme", url.scheme()));
     }
@@ -40,6 +39,66 @@ fn parse(text: &str) -> Result<Url, String> {
         return Err("the host is missing".to_owned());
     }
     Ok(url)
+}
+
+/// Who a URL says that we are.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// A user name and a password.
+    User(String, String),
+    /// What stands before the `@` without a colon: a token.
+    Token(String),
+}
+
+impl Login {
+    /// Takes it out of a URL, so that nothing that shows the URL can show it.
+    pub(crate) fn take(url: &mut Url) -> Option<Self> {
+        let login = Self::of(url)?;
+        // Neither fails for a URL that had a user name or a password.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some(login)
+    }
+
+    fn of(url: &Url) -> Option<Self> {
+        let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        match (url.username(), url.password()) {
+            ("", None) => None,
+            (token, None) => Some(Self::Token(plain(token))),
+            (user, Some(password)) => Some(Self::User(plain(user), plain(password))),
+        }
+    }
+
+    /// That of a nats-server's address, which may be without scheme.
+    pub(super) fn of_nats_server(text: &str) -> Option<Self> {
+        Self::of(&parse(&with_scheme(text)).ok()?)
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::User(..) => "User(***)",
+            Self::Token(_) => "Token(***)",
+        })
+    }
+}
+
+/// Whether a primary's URL carries a user name or a password.
+pub(super) fn has_login(text: &str) -> bool {
+    parse(text).is_ok_and(|url| Login::of(&url).is_some())
+}
+
+/// A nats-server's address, which may be without scheme, with what stands before the `@` covered.
+pub(super) fn nats_without_password(text: &str) -> String {
+    if text.contains("://") {
+        return without_password(text);
+    }
+    without_password(&with_scheme(text)).trim_start_matches("nats://").to_owned()
+}
+
+fn with_scheme(text: &str) -> String {
+    if text.contains("://") { text.to_owned() } else { format!("nats://{text}") }
 }
 
 /// The text with what stands between `://` and `@` covered.
@@ -109,5 +168,27 @@ mod tests {
         for (text, wanted) in table {
             assert_eq!(without_password(text), wanted);
         }
+        for (text, wanted) in [("u:p@h:1", "***@h:1"), ("nats://t@h", "nats://***@h"), ("h:1", "h:1")] {
+            assert_eq!(nats_without_password(text), wanted);
+        }
+    }
+
+    #[test]
+    fn who_we_are_stands_before_the_host() {
+        let user = |name: &str, password: &str| Some(Login::User(name.to_owned(), password.to_owned()));
+        let table = [
+            ("nats://u:p@h:1", user("u", "p")),
+            ("u:p%40%3a@h", user("u", "p@:")),
+            ("tls://s3cret@h", Some(Login::Token("s3cret".to_owned()))),
+            ("nats://h", None),
+            ("h:4222", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(Login::of_nats_server(text), wanted, "{text}");
+        }
+        let mut url = Url::parse("nats://u:p@h:1").unwrap();
+        assert_eq!(Login::take(&mut url), user("u", "p"));
+        assert_eq!(url.as_str(), "nats://h:1");
+        assert!(!format!("{:?}", user("u", "secret")).contains("secret"));
     }
 }

@@ -24,6 +24,11 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
             "" => Ok(None),
             text => Ok(Some(text.into())),
         },
+        Kind::Secret => match text(given, "text")?.trim() {
+            "" => Ok(None),
+            secret if secret.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(secret.into())),
+            _ => Err("a text of visible ASCII characters without blanks".to_owned()),
+        },
         Kind::Host => match text(given, "a host name or an address")?.trim() {
             "" => Ok(Some("0.0.0.0".into())),
             host => match listen_host(host) {
@@ -47,9 +52,14 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         }
         Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
         Kind::Choice(words) => {
-            let word = text(given, "a word").unwrap_or_default().trim().to_ascii_lowercase();
+            let word = match given {
+                // What the languages make of `off` without quotes.
+                ValueKind::Boolean(false) => "off".to_owned(),
+                other => text(other, "a word").unwrap_or_default().trim().to_ascii_lowercase(),
+            };
             match words.iter().find(|known| **known == word) {
                 Some(known) => Ok(Some((*known).into())),
+                None if word.is_empty() && matches!(given, ValueKind::String(_)) => Ok(None),
                 None => Err(format!("one of {}", words.join(", "))),
             }
         }
@@ -138,16 +148,20 @@ fn list(
     Ok(if items.is_empty() { None } else { Some(ValueKind::Array(items)) })
 }
 
-/// A value for a message: short, on one line, without passwords.
-pub(super) fn shown(value: &ValueKind) -> String {
+/// A value of a key for a message: short, on one line, without passwords.
+pub(super) fn shown(kind: Option<Kind>, value: &ValueKind) -> String {
     const MOST: usize = 60;
-    let text = match value {
-        ValueKind::Table(_) => return "a section".to_owned(),
-        ValueKind::Array(items) => {
-            format!("[{}]", items.iter().map(|item| shown(&item.kind)).collect::<Vec<_>>().join(", "))
+    let text = match (kind, value) {
+        (_, ValueKind::Table(_)) => return "a section".to_owned(),
+        (Some(Kind::Secret), _) => return "a secret".to_owned(),
+        (_, ValueKind::Array(items)) => {
+            format!("[{}]", items.iter().map(|item| shown(kind, &item.kind)).collect::<Vec<_>>().join(", "))
         }
-        ValueKind::String(text) => format!("{:?}", urls::without_password(text)),
-        other => other.to_string(),
+        (Some(Kind::NatsServers), ValueKind::String(text)) => {
+            format!("{:?}", text.split(',').map(urls::nats_without_password).collect::<Vec<_>>().join(","))
+        }
+        (_, ValueKind::String(text)) => format!("{:?}", urls::without_password(text)),
+        (_, other) => other.to_string(),
     };
     if text.chars().count() > MOST { text.chars().take(MOST).chain("…".chars()).collect() } else { text }
 }

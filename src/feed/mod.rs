@@ -60,7 +60,7 @@ impl Chain {
     }
 
     /// The chain value after one more change: SHA-256 of this value, the serial (8 bytes, big endian), one byte for the
-    /// operation (`p` or `d`) and the SHA-256 of the change's body (the JWT, or the delete request).
+    /// operation (`p`, `d` or `r`) and the SHA-256 of the change's body (the JWT, the delete request, or the JWT that left).
     pub fn next(&self, serial: u64, operation: Operation, body: &Digest) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
@@ -94,6 +94,8 @@ pub enum Operation {
     Put,
     /// Accounts are deleted.
     Delete,
+    /// An account left the read-only folder that the primary serves.
+    Remove,
 }
 
 impl Operation {
@@ -102,6 +104,7 @@ impl Operation {
         match self {
             Self::Put => b'p',
             Self::Delete => b'd',
+            Self::Remove => b'r',
         }
     }
 }
@@ -164,6 +167,14 @@ pub enum Content {
         /// SHA-256 of the text.
         digest: Digest,
     },
+    /// The account left a read-only folder, whose owner is its editor. No proof comes with that, so a follower forgets
+    /// its copy and nothing else: what it has seen of the account still bars older versions.
+    Removed {
+        /// The account.
+        key: AccountKey,
+        /// SHA-256 of the JWT that left.
+        digest: Digest,
+    },
 }
 
 impl Change {
@@ -172,7 +183,7 @@ impl Change {
         match &self.content {
             Content::Put(entry) => std::slice::from_ref(entry.key()),
             Content::Delete(tombstone) => tombstone.keys(),
-            Content::Superseded { key, .. } => std::slice::from_ref(key),
+            Content::Superseded { key, .. } | Content::Removed { key, .. } => std::slice::from_ref(key),
             Content::Operator(_) | Content::Activation(_) | Content::PastActivation { .. } => &[],
         }
     }
@@ -184,7 +195,7 @@ impl Change {
             Content::Delete(tombstone) => tombstone.request().len(),
             Content::Operator(trust) => trust.token().len(),
             Content::Activation(activation) => activation.token().len(),
-            Content::Superseded { .. } | Content::PastActivation { .. } => 0,
+            Content::Superseded { .. } | Content::Removed { .. } | Content::PastActivation { .. } => 0,
         }
     }
 }

@@ -57,9 +57,9 @@ pub struct Item {
     pub at: i64,
     /// What kind of thing changed: `account`, `operator` or `activation`.
     pub kind: String,
-    /// `put` or `delete`.
+    /// `put`, `delete` or `remove`.
     pub op: String,
-    /// The account of a put, the operator's identity key, or the activation's hash.
+    /// The account of a put or a remove, the operator's identity key, or the activation's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The JWT of a put, verbatim.
@@ -71,7 +71,8 @@ pub struct Item {
     /// The operator-signed request of a delete, verbatim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Instead of `jwt`, for a version that a later change replaced: SHA-256 of its text, 64 hexadecimal digits.
+    /// Instead of `jwt`, for a version that a later change replaced, or that left: SHA-256 of its text, 64 hexadecimal
+    /// digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
@@ -115,7 +116,10 @@ impl From<&Change> for Item {
                 item.key = Some(id.text());
                 item.digest = Some(data_encoding::HEXLOWER.encode(digest));
             }
-            Content::Superseded { key, digest } => {
+            Content::Superseded { key, digest } | Content::Removed { key, digest } => {
+                if let Content::Removed { .. } = change.content {
+                    item.op = "remove".into();
+                }
                 item.key = Some(key.text());
                 item.digest = Some(data_encoding::HEXLOWER.encode(digest));
             }
@@ -131,6 +135,7 @@ impl Item {
         let (operation, body) = match (self.op.as_str(), &self.jwt, &self.request, &self.digest) {
             ("put", Some(jwt), None, None) => (Operation::Put, Sha256::digest(jwt.as_bytes()).into()),
             ("put", None, None, Some(digest)) => (Operation::Put, super::parse_hex(digest)?),
+            ("remove", None, None, Some(digest)) => (Operation::Remove, super::parse_hex(digest)?),
             ("delete", None, Some(request), None) => (Operation::Delete, Sha256::digest(request.as_bytes()).into()),
             _ => return None,
         };

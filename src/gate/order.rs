@@ -147,8 +147,10 @@ impl Held {
         }
         let tie = self.ties.iter().find(|tie| tie.identity == offered.identity);
         match via {
-            Via::Post | Via::Update | Via::EditedFile if tie.is_some() => Ordering::Refused(Refusal::Replaced),
-            Via::Post | Via::Update | Via::EditedFile => newer(),
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured if tie.is_some() => {
+                Ordering::Refused(Refusal::Replaced)
+            }
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
             Via::Pack | Via::FirstScan => Ordering::Refused(Refusal::Tie(offered.iat)),

@@ -16,6 +16,8 @@ pub enum Via {
     Pack,
     /// The token folder as found at start.
     FirstScan,
+    /// A token that the configuration names, such as the system account's.
+    Configured,
     /// The primary's change feed, on a replica.
     Feed,
     /// The answer to a replica's own GET at its upstream.
@@ -26,12 +28,13 @@ pub enum Via {
 
 impl Via {
     /// Every path, for tables and metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Post,
         Self::Update,
         Self::EditedFile,
         Self::Pack,
         Self::FirstScan,
+        Self::Configured,
         Self::Feed,
         Self::Upstream,
         Self::Hint,
@@ -45,6 +48,7 @@ impl Via {
             Self::EditedFile => "file",
             Self::Pack => "pack",
             Self::FirstScan => "scan",
+            Self::Configured => "config",
             Self::Feed => "feed",
             Self::Upstream => "upstream",
             Self::Hint => "hint",
@@ -63,7 +67,7 @@ impl Via {
     pub const fn demands_valid_time(self) -> bool {
         match self {
             Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,
-            Self::FirstScan | Self::Feed | Self::Upstream => false,
+            Self::FirstScan | Self::Configured | Self::Feed | Self::Upstream => false,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
     };
     match shared.node.submit_activation(&body, None, Via::Post).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
-        Err(error @ WriteError::ReadOnly(_)) => read_only(request, &error),
+        Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => read_only(request, &error),
         Err(WriteError::Commit(CommitError::Refused(refusal))) => {
             tracing::info!("an activation is refused: {refusal}");
             let (status, message) = worded(&refusal);

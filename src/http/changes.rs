@@ -10,7 +10,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::query::Params;
+use super::query::{Params, duration};
 use super::{Shared, reply};
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Chain, Change, Head, Ring, Session};
@@ -114,18 +114,6 @@ impl Asked {
             serial: after,
             chain,
         }))
-    }
-}
-
-/// Reads `25s`, `500ms`, or a number of seconds.
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number = number.parse().ok()?;
-    match unit {
-        "" | "s" => Some(Duration::from_secs(number)),
-        "ms" => Some(Duration::from_millis(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
     }
 }
 
@@ -263,19 +251,4 @@ fn event(kind: &str, id: Option<u64>, data: &impl serde::Serialize) -> Bytes {
     let data = serde_json::to_string(data).unwrap_or_default();
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     Bytes::from(format!("event: {kind}\n{id}data: {data}\n\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_read_with_their_units() {
-        assert_eq!(duration("25s"), Some(Duration::from_secs(25)));
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("3"), Some(Duration::from_secs(3)));
-        for bad in ["", "s", "5h", "-1s", "1.5s"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
 }

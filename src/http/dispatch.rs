@@ -5,12 +5,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{Method, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, Worker, account, activations, changes, health, operator, push, reply};
+use super::{Shared, Worker, account, activations, changes, health, history, operator, propagation, push, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ enum Route<'p> {
     Probe,
     /// `/jwt/v1/accounts/<key>`
     Account(&'p str),
+    /// `/jwt/v1/accounts/<key>/history`
+    History(&'p str),
+    /// `/jwt/v1/accounts/<key>/propagation`
+    Propagation(&'p str),
     /// `/jwt/v1/activations`
     Activations,
     /// `/jwt/v1/activations/<hash>`
@@ -41,7 +45,7 @@ impl<'p> Route<'p> {
                 None if key.is_empty() => Self::Probe,
                 None => Self::Account(key),
                 Some((before, "")) if !before.is_empty() => Self::Slash,
-                Some(_) => Self::Unknown,
+                Some((key, page)) => Self::page(key, page),
             };
         }
         if let Some(hash) = path.strip_prefix("/jwt/v1/activations/") {
@@ -59,6 +63,18 @@ impl<'p> Route<'p> {
                 _ => Self::Unknown,
             },
             route => route,
+        }
+    }
+
+    /// A page about an account.
+    fn page(key: &'p str, page: &str) -> Self {
+        match page {
+            "history" if !key.is_empty() => Self::History(key),
+            "propagation" if !key.is_empty() => Self::Propagation(key),
+            _ => match page.strip_suffix('/') {
+                Some(rest) if !rest.ends_with('/') && Self::page(key, rest) != Self::Unknown => Self::Slash,
+                _ => Self::Unknown,
+            },
         }
     }
 
@@ -81,6 +97,8 @@ impl<'p> Route<'p> {
         match self {
             Self::Probe => "probe",
             Self::Account(_) => "account",
+            Self::History(_) => "history",
+            Self::Propagation(_) => "propagation",
             Self::Activations | Self::Activation(_) => "activation",
             Self::Operator => "operator",
             Self::Changes => "changes",
@@ -127,13 +145,23 @@ fn is_sample() -> bool {
 async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, started: Instant) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let response = answer(&request, payload, &shared, &route).await;
+    let response = counted(&request, payload, &shared, &route).await;
     let metrics = shared.node.metrics();
     let label = route.label();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     tracing::debug!(status = response.status().as_u16(), "{} {}", request.method(), request.uri().path());
     response
+}
+
+/// Answers, and keeps the request counted until its answer is sent, if requests are counted.
+async fn counted(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+    let Some(under_way) = &shared.under_way else { return answer(request, payload, shared, route).await };
+    let Some(place) = under_way.enter(request) else {
+        let message = "too many requests are under way on this connection";
+        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message);
+    };
+    place.until_sent(answer(request, payload, shared, route).await)
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
@@ -156,6 +184,8 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
     match route {
         Route::Probe => account::probe(),
         Route::Account(key) => account::get(request, shared, key).await,
+        Route::History(key) => history::get(request, shared, key).await,
+        Route::Propagation(key) => propagation::get(request, shared, key).await,
         Route::Activation(hash) => activations::get(request, shared, hash).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
@@ -228,7 +258,15 @@ mod tests {
             ("/jwt/v1/accounts/AB", Route::Account("AB")),
             ("/jwt/v1/accounts/AB/", Route::Slash),
             ("/jwt/v1/accounts/AB/CD", Route::Unknown),
+            ("/jwt/v1/accounts/AB/history", Route::History("AB")),
+            ("/jwt/v1/accounts/AB/history/", Route::Slash),
+            ("/jwt/v1/accounts//history", Route::Unknown),
             ("/jwt/v1/accounts//", Route::Unknown),
+            ("/jwt/v1/accounts/AB/propagation", Route::Propagation("AB")),
+            ("/jwt/v1/accounts/AB/propagation/", Route::Slash),
+            ("/jwt/v1/accounts/AB/propagation//", Route::Unknown),
+            ("/jwt/v1/accounts//propagation", Route::Unknown),
+            ("/jwt/v1/accounts//propagation/", Route::Unknown),
             ("/jwt/v1/activations", Route::Activations),
             ("/jwt/v1/activations/", Route::Slash),
             ("/jwt/v1/activations/AB====", Route::Activation("AB====")),

@@ -11,13 +11,16 @@ mod conditional;
 mod dispatch;
 mod front;
 mod health;
+mod history;
 mod lifetime;
 mod listener;
 mod notify;
 mod operator;
+mod propagation;
 mod push;
 mod query;
 mod reply;
+mod under_way;
 
 use std::cell::RefCell;
 use std::net::TcpListener;
@@ -26,11 +29,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, web};
 use tokio::sync::Semaphore;
 
 pub(crate) use listener::bind;
+pub use under_way::UnderWay;
 
 use crate::node::Node;
 
@@ -45,10 +48,23 @@ pub struct Setup {
     pub shutdown_grace: Duration,
     /// Connections open at the same time.
     pub max_connections: usize,
+    /// HTTPS instead of plain HTTP.
+    pub https: Option<Https>,
+}
+
+/// How HTTPS is served.
+#[derive(Debug, Clone)]
+pub struct Https {
+    /// How connections are accepted.
+    pub config: rustls::ServerConfig,
+    /// Where requests are counted.
+    pub under_way: UnderWay,
 }
 
 /// Idle connections are kept this long; nats-server keeps its own for 30 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a TLS handshake may take where a request may take any time.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Followers of the change feed at the same time.
 const MAX_FOLLOWERS: usize = 2000;
 
@@ -59,6 +75,7 @@ struct Shared {
     read_timeout: Duration,
     followers: Arc<Semaphore>,
     notify_limit: notify::Limit,
+    under_way: Option<UnderWay>,
 }
 
 /// What the routes use on one worker's thread.
@@ -75,25 +92,37 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         read_timeout: setup.read_timeout,
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         notify_limit: notify::Limit::default(),
+        under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });
+    let counts = shared.under_way.is_some();
+    let connections = setup.max_connections.div_ceil(setup.workers);
+    let handshake = if setup.read_timeout.is_zero() { HANDSHAKE } else { setup.read_timeout };
     let mut server = HttpServer::new(move || {
         let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
         App::new().default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
     })
     .workers(setup.workers)
-    .max_connections(setup.max_connections.div_ceil(setup.workers))
+    .max_connections(connections)
+    // Whoever opens connections and says nothing must not keep others from their handshakes before he keeps them from
+    // their connections.
+    .max_connection_rate(connections)
+    .tls_handshake_timeout(handshake)
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(setup.read_timeout)
     .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
-    .on_connect(|connection, _| {
-        // Else an event of the feed waits for the acknowledgement of the one before.
-        if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-            let _ = stream.set_nodelay(true);
+    // Else an event of the feed waits for the acknowledgement of the one before.
+    .tcp_nodelay(true)
+    .on_connect(move |_, data| {
+        if counts {
+            data.insert(under_way::OnConnection::default());
         }
     })
     .disable_signals();
     for listener in listeners {
-        server = server.listen(listener)?;
+        server = match &setup.https {
+            Some(https) => server.listen_rustls_0_23(listener, https.config.clone())?,
+            None => server.listen(listener)?,
+        };
     }
     Ok(server.run())
 }

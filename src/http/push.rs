@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Shared, reply};
+use super::{Shared, propagation, reply};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::WriteError;
@@ -25,8 +25,15 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
+    let wait = match propagation::wait(request) {
+        Ok(wait) => wait,
+        Err(response) => return response,
+    };
     match shared.node.submit(&body, Some(&key), Via::Post).await {
-        Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+        Ok(submitted) => match wait {
+            Some(wait) => propagation::pushed(request, shared, key, submitted.position.serial, wait).await,
+            None => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+        },
         Err(error) => failed(request, &key, error),
     }
 }
@@ -36,8 +43,15 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
+    let wait = match propagation::wait(request) {
+        Ok(wait) => wait,
+        Err(response) => return response,
+    };
     match shared.node.delete(&body, Some(&key), Via::Post).await {
-        Ok((tombstone, _)) => reply::text(format!("deleted {} accounts\n", tombstone.keys().len())),
+        Ok((tombstone, _)) => {
+            let text = format!("deleted {} accounts\n", tombstone.keys().len());
+            if wait.is_some() { propagation::deleted(request, shared, key, text).await } else { reply::text(text) }
+        }
         Err(error) => failed(request, &key, error),
     }
 }
@@ -63,7 +77,9 @@ async fn addressed(
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
     match error {
-        WriteError::ReadOnly(_) => reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string()),
+        WriteError::ReadOnly(_) | WriteError::Folder => {
+            reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string())
+        }
         WriteError::Commit(CommitError::Refused(refusal)) => {
             tracing::info!(account = %key, "a change of {key} is refused: {refusal}");
             let (status, message) = worded(&refusal);

@@ -7,26 +7,28 @@
 //! A message that was written to a socket may still be lost with the connection. What was sent counts as announced when
 //! the connection has lived on for longer than a dead one goes unnoticed; if it breaks before, everything since is
 //! announced again. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
-//! stopped, is announced when it is back. What the first scan of a folder brings is no news, and notifies nobody.
+//! stopped, is announced when it is back. What a scan of the folder at start brings is no news, and notifies nobody,
+//! however often that scan is begun anew.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, Subscriber};
-use futures_util::StreamExt as _;
+use async_nats::Client;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{Connected, SILENCE};
+use super::connect::Connected;
+use super::progress::Progress;
 use super::receipts::Receipts;
+use super::roll_call::RollCall;
 use crate::feed::{Change, Content};
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::node::{Announce, Connection as _};
+use crate::node::{self, Announce, Announcement, Connection as _};
 use crate::primary::Primary;
+use crate::store::StoreError;
 
 /// The name of the announcer's cursor in the journal.
 const CURSOR: &str = "nats";
@@ -58,13 +60,14 @@ impl Announcer {
         connected: Arc<Connected>,
         primary: Arc<Primary>,
         metrics: Arc<Metrics>,
+        receipts: Arc<node::Receipts>,
         receipts_timeout: Duration,
     ) -> Arc<Self> {
         let (requests, asked) = mpsc::channel(REQUESTS);
         let task = Task {
             inbox: connected.client().new_inbox(),
             number: AtomicU64::new(0),
-            receipts: Arc::new(Receipts::new(metrics.clone())),
+            receipts: Arc::new(Receipts::new(receipts, metrics.clone())),
             receipts_timeout,
             metrics,
             connected: connected.clone(),
@@ -86,49 +89,25 @@ struct Task {
     metrics: Arc<Metrics>,
 }
 
-/// How far the journal is announced.
-struct Progress {
-    /// Sent up to here.
-    sent: u64,
-    /// Sent, and the connection has lived on since: this is what the journal keeps.
-    confirmed: u64,
-    /// When each serial was sent, on which connection.
-    pending: VecDeque<(u64, Instant, u64)>,
-    /// What the journal keeps, and since when.
-    written: (u64, Instant),
-    /// The journal was never announced from: what its first scan brings is no news.
-    fresh: bool,
-}
-
-impl Progress {
-    /// Looks at what was sent earlier: either it has arrived, or the connection broke and it is sent again.
-    fn settle(&mut self, connection: u64) {
-        if self.pending.iter().any(|(.., on)| *on != connection) {
-            self.pending.clear();
-            self.sent = self.confirmed;
-        }
-        while let Some((serial, at, _)) = self.pending.front()
-            && at.elapsed() > SILENCE
-        {
-            self.confirmed = *serial;
-            self.pending.pop_front();
-        }
-    }
-}
-
 impl Task {
     async fn run(self, mut asked: mpsc::Receiver<AccountKey>) {
         let client: &Client = self.connected.client();
-        let Ok(answers) = client.subscribe(format!("{}.*", self.inbox)).await else { return };
-        tokio::spawn(collect(self.receipts.clone(), answers, self.receipts_timeout));
+        let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
+        let roll = RollCall::start(self.connected.clone(), self.receipts.kept().clone()).await;
+        tokio::spawn(self.receipts.clone().collect(answers, self.receipts_timeout));
         let mut watch = self.primary.ring().watch();
         let mut progress = self.begin().await;
         loop {
+            // Before anything is announced on a new connection: who answers was there to hear it.
+            let ready = roll.call().await;
+            if ready {
+                self.repeat().await;
+            }
             progress.settle(self.connected.generation());
             self.remember(&mut progress).await;
             let head = watch.borrow_and_update().serial;
             self.metrics.announce_pending.set(i64::try_from(head.saturating_sub(progress.sent)).unwrap_or(i64::MAX));
-            if progress.sent < head && self.connected.is_connected() {
+            if progress.sent < head && ready {
                 if !self.advance(&mut progress).await {
                     sleep(Duration::from_millis(100)).await;
                 }
@@ -139,7 +118,7 @@ impl Task {
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
                 key = asked.recv() => match key {
-                    Some(key) => self.announce_again(key).await,
+                    Some(key) => self.announce_again(key, None).await,
                     None => return,
                 },
                 () = sleep(pause) => {}
@@ -154,13 +133,8 @@ impl Task {
             match tokio::task::spawn_blocking(move || primary.journal().cursor(CURSOR)).await {
                 Ok(Ok(cursor)) => {
                     let at = cursor.unwrap_or(0);
-                    return Progress {
-                        sent: at,
-                        confirmed: at,
-                        pending: VecDeque::new(),
-                        written: (at, Instant::now()),
-                        fresh: cursor.is_none(),
-                    };
+                    self.receipts.kept().passed(at);
+                    return Progress::from(at);
                 }
                 Ok(Err(error)) => tracing::error!("cannot tell which changes were announced already: {error}"),
                 Err(_) => {}
@@ -179,18 +153,14 @@ impl Task {
     /// Announces the next changes. `false`: they could not be read or sent.
     async fn advance(&self, progress: &mut Progress) -> bool {
         let connection = self.connected.generation();
-        let (primary, after, fresh) = (self.primary.clone(), progress.sent, progress.fresh);
+        let (primary, after) = (self.primary.clone(), progress.sent);
         let read = tokio::task::spawn_blocking(move || {
             let changes = primary.journal().changes_after(after, BATCH)?;
-            let news = changes.iter().filter_map(|change| match &change.content {
-                Content::Put(entry) if !(fresh && change.via == Via::FirstScan) => Some((change, entry)),
-                _ => None,
-            });
-            let current = news
-                .map(|(change, entry)| Ok(is_newest(&primary, change, entry)?.then(|| entry.clone())))
-                .filter_map(Result::transpose)
-                .collect::<Result<Vec<_>, crate::store::StoreError>>()?;
-            Ok::<_, crate::store::StoreError>((changes.last().map(|change| change.serial), current))
+            let current = changes
+                .iter()
+                .filter_map(|change| news(&primary, change).transpose())
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            Ok::<_, StoreError>((changes.last().map(|change| change.serial), current))
         });
         let (reached, entries) = match read.await {
             Ok(Ok((Some(reached), entries))) => (reached, entries),
@@ -201,97 +171,84 @@ impl Task {
             }
             Ok(Ok((None, _))) | Err(_) => return false,
         };
-        for entry in &entries {
-            self.publish(entry).await;
+        for (entry, serial, at) in &entries {
+            self.publish(entry, *serial, *at).await;
         }
         if !entries.is_empty() && !matches!(timeout(FLUSH, self.connected.client().flush()).await, Ok(Ok(()))) {
             return false;
         }
-        progress.sent = reached;
-        progress.pending.push_back((reached, Instant::now(), connection));
+        self.receipts.kept().passed(reached);
+        progress.sent(reached, connection);
         true
     }
 
-    /// Announces what an account holds now.
-    async fn announce_again(&self, key: AccountKey) {
-        let primary = self.primary.clone();
-        if let Ok(Ok(Some(stored))) = tokio::task::spawn_blocking(move || primary.journal().get(&key)).await {
-            self.publish(&stored.entry).await;
+    /// Announces what did not reach a nats-server that was cut off and is back.
+    async fn repeat(&self) {
+        for (serial, key, server) in self.receipts.kept().owed() {
+            let name = server.name.escape_debug();
+            tracing::info!(
+                account = %key,
+                serial,
+                "nats-server {name} is back without the JWT of {key}: announcing it again"
+            );
+            self.announce_again(key, Some(serial)).await;
         }
     }
 
-    async fn publish(&self, entry: &Arc<Entry>) {
+    /// Announces what an account holds now, unless that is another change than it should be.
+    async fn announce_again(&self, key: AccountKey, only: Option<u64>) {
+        let primary = self.primary.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let journal = primary.journal();
+            Ok::<_, StoreError>(journal.get(&key)?.zip(journal.fact(&key, None)?))
+        });
+        if let Ok(Ok(Some((stored, fact)))) = read.await
+            && only.is_none_or(|serial| serial == stored.serial)
+        {
+            self.publish(&stored.entry, stored.serial, fact.at).await;
+        }
+    }
+
+    /// Announces the change `serial`, which was committed at `at`.
+    async fn publish(&self, entry: &Arc<Entry>, serial: u64, at: i64) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
+        self.receipts.kept().announced(Announcement {
+            serial,
+            key: *entry.key(),
+            iat: entry.iat(),
+            identity: *entry.identity(),
+            committed_at: at,
+        });
         self.receipts.expect(number, *entry.key());
         // No headers: nats-server takes them for a part of the JWT.
         let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", entry.key());
-        let reply = format!("{}.{number}", self.inbox);
+        let reply = format!("{}.{serial}.{number}", self.inbox);
         match self.connected.client().publish_with_reply(subject, reply, entry.token().clone()).await {
             Ok(()) => self.metrics.announced.inc(),
             // Not sent, and it never will be: the token is larger than the nats-server takes.
-            Err(error) => tracing::error!(
-                account = %entry.key(),
-                "the JWT of {} ({} bytes) cannot be announced: {error}; raise max_payload of the nats-servers",
-                entry.key(),
-                entry.token().len()
-            ),
+            Err(error) => {
+                self.receipts.kept().unsent(serial, &format!("{error}; raise max_payload of the nats-servers"));
+                tracing::error!(
+                    account = %entry.key(),
+                    "the JWT of {} ({} bytes) cannot be announced: {error}; raise max_payload of the nats-servers",
+                    entry.key(),
+                    entry.token().len()
+                );
+            }
         }
     }
 }
 
-/// Whether nothing has replaced a change since. Blocks for a query if the account is not in the body cache.
-fn is_newest(primary: &Primary, change: &Change, entry: &Entry) -> Result<bool, crate::store::StoreError> {
-    if let Some(stored) = primary.cached(entry.key()) {
-        return Ok(stored.serial == change.serial);
+/// What of a change is to be announced: the JWT, its serial and the time of its commit. `None`: nothing, because it is
+/// no news or was replaced since. Blocks for a query if the account is not in the body cache.
+fn news(primary: &Primary, change: &Change) -> Result<Option<(Arc<Entry>, u64, i64)>, StoreError> {
+    let Content::Put(entry) = &change.content else { return Ok(None) };
+    if change.via == Via::FirstScan {
+        return Ok(None);
     }
-    Ok(primary.journal().serial_of(entry.key())? == Some(change.serial))
-}
-
-/// Collects the answers.
-async fn collect(receipts: Arc<Receipts>, mut answers: Subscriber, after: Duration) {
-    let mut sweep = interval(Duration::from_millis(250));
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut open = true;
-    loop {
-        tokio::select! {
-            answer = answers.next(), if open => match answer {
-                // The status "no responders" has no body: nobody was there to answer.
-                Some(answer) if answer.status.is_none() => {
-                    if let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) {
-                        receipts.take(number, &answer.payload);
-                    }
-                }
-                Some(_) => {}
-                None => open = false,
-            },
-            _ = sweep.tick() => receipts.close(after),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn progress() -> Progress {
-        Progress { sent: 0, confirmed: 0, pending: VecDeque::new(), written: (0, Instant::now()), fresh: false }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_sent_counts_only_when_its_connection_has_lived_on() {
-        let mut progress = progress();
-        progress.pending.push_back((5, Instant::now(), 1));
-        progress.sent = 5;
-        tokio::time::advance(SILENCE / 2).await;
-        progress.pending.push_back((9, Instant::now(), 1));
-        progress.sent = 9;
-        progress.settle(1);
-        assert_eq!((progress.confirmed, progress.sent), (0, 9));
-        tokio::time::advance(SILENCE / 2 + Duration::from_secs(1)).await;
-        progress.settle(1);
-        assert_eq!((progress.confirmed, progress.sent), (5, 9));
-        // The connection breaks: what is not confirmed is sent again.
-        progress.settle(2);
-        assert_eq!((progress.confirmed, progress.sent), (5, 5));
-    }
+    let newest = match primary.cached(entry.key()) {
+        Some(stored) => Some(stored.serial),
+        None => primary.journal().serial_of(entry.key())?,
+    };
+    Ok((newest == Some(change.serial)).then(|| (entry.clone(), change.serial, change.at)))
 }

@@ -1,19 +1,21 @@
 //! The connection.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 
+use crate::config::{Login, Tls};
 use crate::node::Connection;
+use crate::tls::{Snapshot, TlsError};
 
 /// How to connect.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Servers to try, as URLs.
+    /// Servers to try, as URLs. A user and password, or a token, in one of them is used for all.
     pub servers: Vec<String>,
     /// A `.creds` file of a user of the system account.
     pub creds: Option<PathBuf>,
@@ -43,6 +45,9 @@ pub enum ConnectError {
         /// What is wrong.
         source: std::io::Error,
     },
+    /// A TLS file cannot be used.
+    #[error("cannot use the TLS files for NATS: {0}")]
+    Tls(#[from] TlsError),
     /// The client library refused the options.
     #[error("cannot set up the NATS connection: {0}")]
     Options(String),
@@ -80,16 +85,29 @@ impl Connection for Connected {
 
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
 pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
+    let mut login = None;
     let servers = setup
         .servers
         .iter()
-        .map(|server| server.parse::<ServerAddr>().map_err(|error| ConnectError::Address(error.to_string())))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|server| {
+            let mut url = server.parse::<ServerAddr>()?.into_inner();
+            // The client library neither uses what stands before the `@`, nor keeps it out of its log lines.
+            login = login.take().or(Login::take(&mut url));
+            ServerAddr::from_url(url)
+        })
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(|error| ConnectError::Address(error.to_string()))?;
+    check_files(setup)?;
     let mut options = match &setup.creds {
         Some(path) => ConnectOptions::with_credentials_file(path)
             .await
             .map_err(|source| ConnectError::Creds { path: path.clone(), source })?,
         None => ConnectOptions::new(),
+    };
+    options = match login {
+        Some(Login::User(name, password)) => options.user_and_password(name, password),
+        Some(Login::Token(token)) => options.token(token),
+        None => options,
     };
     if let Some(root) = &setup.tls_root {
         options = options.add_root_certificates(root.clone());
@@ -100,6 +118,7 @@ pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
     let wait = setup.reconnect_wait;
     let broken = Arc::new(AtomicU64::new(0));
     let count = broken.clone();
+    let told = Arc::new(Mutex::new(String::new()));
     let client = options
         .name("nats-account-server")
         // Else we would hear our own announcements.
@@ -110,6 +129,11 @@ pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
         .subscription_capacity(1 << 16)
         .reconnect_delay_callback(move |attempts| pause(attempts, wait))
         .ping_interval(PING)
+        .reconnect_to_server_callback(move |servers, _| {
+            explain(&servers, &told);
+            // Whichever it would be.
+            async { None }
+        })
         .event_callback(move |event| {
             if matches!(event, Event::Disconnected) {
                 count.fetch_add(1, Ordering::AcqRel);
@@ -120,6 +144,33 @@ pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
     Ok(Arc::new(Connected { client, broken }))
+}
+
+/// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them
+/// now is better said now.
+fn check_files(setup: &Setup) -> Result<(), TlsError> {
+    let (cert, key) = setup.tls_client.clone().unzip();
+    let snapshot = Snapshot::read("nats.tls", &Tls { cert, key, root: setup.tls_root.clone() });
+    snapshot.roots()?;
+    snapshot.identity()?;
+    Ok(())
+}
+
+/// Says why each server could not be connected to, which the event of a failure does not; what was said last time is not
+/// said again.
+fn explain(servers: &[Server], told: &Mutex<String>) {
+    let failed = servers.iter().filter(|server| server.failed_attempts > 0);
+    let text: Vec<_> = failed
+        .filter_map(|server| Some(format!("{}: {}", server.addr.as_url_str(), server.last_error.as_ref()?)))
+        .collect();
+    let text = text.join("; ");
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    if *told != text {
+        if !text.is_empty() {
+            tracing::warn!("connecting to NATS failed at {text}");
+        }
+        *told = text;
+    }
 }
 
 /// Half to whole of the configured wait, so that a fleet does not come back in one moment; less at first.

@@ -1,39 +1,24 @@
-//! The answers of nats-servers to an announcement.
+//! The answers of nats-servers to an announcement: into the receipts, the metrics and the log.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_nats::Subscriber;
+use futures_util::StreamExt as _;
 use serde::Deserialize;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::identity::Identity;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
+use crate::node::{self, Outcome, Server};
 
-/// What a nats-server did with a claims update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It took the JWT.
-    Updated,
-    /// It does not have the account loaded, and asks for it when it needs it.
-    Skipped,
-    /// It refused.
-    Error,
-}
-
-impl Outcome {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Updated => "updated",
-            Self::Skipped => "skipped",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// Announcements whose answers are still being collected.
+/// Announcements whose answers are still being collected for the log.
 #[derive(Debug)]
 pub(super) struct Receipts {
+    kept: Arc<node::Receipts>,
     open: Mutex<HashMap<u64, Open>>,
     metrics: Arc<Metrics>,
 }
@@ -48,14 +33,9 @@ struct Open {
 /// The part of a reply that matters here.
 #[derive(Debug, Deserialize)]
 struct Reply {
-    server: Option<Server>,
+    server: Option<Identity>,
     data: Option<Data>,
     error: Option<Failure>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Server {
-    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,42 +51,83 @@ struct Failure {
 }
 
 impl Receipts {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { open: Mutex::default(), metrics }
+    pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>) -> Self {
+        Self { kept, open: Mutex::default(), metrics }
+    }
+
+    /// Where the receipts are kept.
+    pub(super) const fn kept(&self) -> &Arc<node::Receipts> {
+        &self.kept
     }
 
     /// Begins to collect the answers to the announcement `number`.
     pub(super) fn expect(&self, number: u64, key: AccountKey) {
         let open = Open { key, sent: Instant::now(), answers: Vec::new() };
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, open);
+        self.lock().insert(number, open);
     }
 
-    /// Takes in one answer.
-    pub(super) fn take(&self, number: u64, payload: &[u8]) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = open.get_mut(&number) else { return };
+    /// Collects the answers, and logs what came in the time `after` each announcement.
+    pub(super) async fn collect(self: Arc<Self>, mut answers: Subscriber, after: Duration) {
+        let mut sweep = interval(Duration::from_millis(250));
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                answer = answers.next(), if open => match answer {
+                    // The status "no responders" has no body: nobody was there to answer.
+                    Some(answer) if answer.status.is_none() => {
+                        if let Some((serial, number)) = numbers(&answer.subject) {
+                            self.take(serial, number, &answer.payload);
+                        }
+                    }
+                    Some(_) => {}
+                    None => open = false,
+                },
+                _ = sweep.tick() => self.close(after),
+            }
+        }
+    }
+
+    /// Takes in one answer to the announcement `number` of the change `serial`, however late.
+    fn take(&self, serial: u64, number: u64, payload: &[u8]) {
         let Ok(reply) = serde_json::from_slice::<Reply>(payload) else { return };
-        let took = open.sent.elapsed();
-        let name = reply.server.map_or_else(|| "unnamed".to_owned(), |server| server.name);
+        let server = reply.server.map_or_else(Server::unnamed, Server::from);
         let outcome = match (&reply.error, &reply.data) {
             (Some(_), _) | (None, None) => Outcome::Error,
             (None, Some(data)) if data.message.contains("skipped") => Outcome::Skipped,
             (None, Some(_)) => Outcome::Updated,
         };
-        if let Some(error) = reply.error {
+        let name = server.name.clone();
+        let error = reply.error.as_ref().map(|error| &*error.description);
+        let since_first = self.kept.answered(serial, server, outcome, error);
+        self.metrics.announce_replies.with_label_values(&[outcome.label()]).inc();
+        let mut open = self.lock();
+        let Some(open) = open.get_mut(&number) else {
+            if let Some(took) = since_first {
+                self.metrics.announce_duration.observe(took.as_secs_f64());
+                let (name, outcome, took) = (name.escape_debug(), outcome.label(), took.as_secs_f64());
+                tracing::info!(
+                    serial,
+                    server = name.to_string(),
+                    "nats-server {name} answered change {serial} late: {outcome} in {took:.1} s"
+                );
+            }
+            return;
+        };
+        let took = open.sent.elapsed();
+        if let Some(error) = error {
             tracing::warn!(
                 account = %open.key, server = name.escape_debug().to_string(),
-                "nats-server {} refused the JWT of {}: {}", name.escape_debug(), open.key, error.description.escape_debug()
+                "nats-server {} refused the JWT of {}: {}", name.escape_debug(), open.key, error.escape_debug()
             );
         }
-        self.metrics.announce_replies.with_label_values(&[outcome.label()]).inc();
         self.metrics.announce_duration.observe(took.as_secs_f64());
         open.answers.push((name, outcome, took));
     }
 
     /// Ends the collections that have gone on for `after`, and logs what they brought.
-    pub(super) fn close(&self, after: Duration) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    fn close(&self, after: Duration) {
+        let mut open = self.lock();
         let done: Vec<u64> =
             open.iter().filter(|(_, open)| open.sent.elapsed() >= after).map(|(number, _)| *number).collect();
         for number in done {
@@ -115,6 +136,17 @@ impl Receipts {
             }
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The change and the announcement that a reply's subject names at its end.
+fn numbers(subject: &str) -> Option<(u64, u64)> {
+    let mut tokens = subject.rsplit('.').map(str::parse);
+    let (number, serial) = (tokens.next()?.ok()?, tokens.next()?.ok()?);
+    Some((serial, number))
 }
 
 fn summary(answers: &[(String, Outcome, Duration)]) -> String {
@@ -135,20 +167,35 @@ fn summary(answers: &[(String, Outcome, Duration)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::{Announcement, Progress};
 
     #[test]
-    fn answers_are_told_apart() {
-        let receipts = Receipts::new(Arc::new(Metrics::new("primary").expect("metrics")));
-        receipts.expect(7, AccountKey::from_raw([1; 32]));
-        receipts.take(7, br#"{"server":{"name":"a"},"data":{"code":200,"message":"jwt updated"}}"#);
-        receipts.take(7, br#"{"server":{"name":"b"},"data":{"code":200,"message":"jwt update skipped"}}"#);
-        receipts.take(7, br#"{"error":{"code":500,"description":"no"},"server":{"name":"c"}}"#);
-        receipts.take(7, b"garbage");
-        receipts.take(8, br#"{"server":{"name":"d"},"data":{}}"#);
-        let outcomes: Vec<Outcome> =
-            receipts.open.lock().expect("lock")[&7].answers.iter().map(|answer| answer.1).collect();
+    fn a_reply_says_by_its_subject_what_it_answers() {
+        assert_eq!(numbers("_INBOX.a.b.12.3"), Some((12, 3)));
+        for other in ["_INBOX.a.3", "3", "", "_INBOX.12.x"] {
+            assert_eq!(numbers(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn answers_are_told_apart_and_kept_also_when_they_come_late() {
+        let kept = Arc::new(node::Receipts::default());
+        let receipts = Receipts::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")));
+        let key = AccountKey::from_raw([1; 32]);
+        kept.announced(Announcement { serial: 3, key, iat: 1, identity: [2; 32], committed_at: 1 });
+        receipts.expect(7, key);
+        receipts.take(3, 7, br#"{"server":{"name":"a","id":"A"},"data":{"code":200,"message":"jwt updated"}}"#);
+        receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);
+        receipts.take(3, 7, br#"{"error":{"code":500,"description":"no"},"server":{"name":"c","id":"C"}}"#);
+        receipts.take(3, 7, b"garbage");
+        let outcomes: Vec<Outcome> = receipts.lock()[&7].answers.iter().map(|answer| answer.1).collect();
         assert_eq!(outcomes, [Outcome::Updated, Outcome::Skipped, Outcome::Error]);
         receipts.close(Duration::ZERO);
-        assert!(receipts.open.lock().expect("lock").is_empty());
+        assert!(receipts.lock().is_empty());
+        receipts.take(3, 7, br#"{"server":{"name":"d","id":"D"},"data":{}}"#);
+        let Progress::Announced(delivery) = kept.progress(3) else { panic!("no receipt") };
+        let names: Vec<&str> = delivery.answers.iter().map(|answer| &*answer.server.name).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+        assert_eq!(delivery.answers[2].error.as_deref(), Some("no"));
     }
 }

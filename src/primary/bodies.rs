@@ -10,7 +10,7 @@ use moka::ops::compute::Op;
 
 use crate::epoch::{Epoch, Epochs};
 use crate::feed::{Change, Content};
-use crate::gate::Gate;
+use crate::gate::{Gate, Via};
 use crate::key::AccountKey;
 use crate::store::journal::Stored;
 
@@ -46,6 +46,8 @@ impl Bodies {
         for key in change.keys() {
             self.epochs.bump(key);
             let op = match &change.content {
+                // Who scans a million files does not ask for them.
+                Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
                 // The operator JWT may have changed in the same transaction.
                 Content::Put(entry) if self.gate.vouches(entry.issuer()) => {
                     Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial }))

@@ -6,21 +6,36 @@
 //!
 //! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
 //! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
+//!
+//! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
 
+mod activation_files;
 mod activations;
 mod bodies;
-mod intake;
+mod foreign;
+mod judge;
+mod keeper;
+mod mirror;
 mod operator;
+mod own;
+mod progress;
+mod scan;
+mod source;
+mod tend;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use activations::Activations;
 pub use activations::SubmittedActivation;
 use bodies::Bodies;
-pub use intake::Summary;
+pub use mirror::Mirrored;
+pub use progress::Progress;
+pub use source::Source;
+pub use tend::Tending;
 
 use crate::clock;
 use crate::epoch::Epoch;
@@ -28,23 +43,28 @@ use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
-use crate::store::{self, FolderLock, Journal, STATE_FOLDER, StoreError};
+use crate::store::{self, FolderLock, Journal, StoreError};
+use source::Tokens;
 
 /// How a primary is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The folder of tokens; `None` keeps everything in memory.
-    pub dir: Option<PathBuf>,
-    /// Where the journal lives, if not in `dir`.
+    /// Where the tokens are.
+    pub source: Source,
+    /// Where the journal lives, if not with the tokens.
     pub state_dir: Option<PathBuf>,
     /// Refuse to start if there is no journal yet.
     pub require_existing: bool,
     /// Versions kept per account besides the current one.
     pub history: usize,
+    /// How long versions besides the current one are kept; zero is no limit.
+    pub history_age: Duration,
     /// Bound of the caches of bodies and of activations, in bytes.
     pub cache_bytes: u64,
     /// Activations that one account may have.
     pub activations_per_account: u64,
+    /// Write activations to the folder, too.
+    pub activation_files: bool,
 }
 
 /// The part of the caches' bound that activations may take: one in so many bytes.
@@ -58,7 +78,10 @@ pub struct Primary {
     bodies: Arc<Bodies>,
     activations: Arc<Activations>,
     session: [u8; 16],
-    dir: Option<PathBuf>,
+    tokens: Tokens,
+    progress: Progress,
+    history_age: Duration,
+    activation_files: bool,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
     _lock: Option<FolderLock>,
@@ -89,7 +112,7 @@ pub enum Lookup {
 impl Primary {
     /// Opens the journal, which must not be in use by another process.
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
-        let state = setup.state_dir.clone().or_else(|| setup.dir.as_ref().map(|dir| dir.join(STATE_FOLDER)));
+        let state = setup.state_dir.clone().or_else(|| setup.source.state_dir());
         let mut lock = None;
         if let Some(state) = &state {
             if setup.require_existing && !state.join("journal.sqlite").exists() {
@@ -103,6 +126,7 @@ impl Primary {
             store::create_folder(state)?;
             lock = Some(FolderLock::acquire(state)?);
         }
+        let tokens = setup.source.open(state.as_deref())?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
         let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
@@ -120,7 +144,29 @@ impl Primary {
         })?;
         let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
         let session = journal.head().session.0;
-        Ok(Self { journal, gate, bodies, activations, session, dir: setup.dir.clone(), operator_turn, _lock: lock })
+        Ok(Self {
+            journal,
+            gate,
+            bodies,
+            activations,
+            session,
+            operator_turn,
+            tokens,
+            progress: Progress::default(),
+            history_age: setup.history_age,
+            activation_files: setup.activation_files,
+            _lock: lock,
+        })
+    }
+
+    /// How far the first look through the folder has come.
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
+    pub const fn is_read_only(&self) -> bool {
+        self.tokens.is_foreign()
     }
 
     /// The journal, for what follows it.
@@ -158,6 +204,23 @@ impl Primary {
         }
         self.bodies.keep(&stored, before);
         Ok(Lookup::Served(stored))
+    }
+
+    /// Forgets versions as they get too old, for as long as the process lives.
+    pub async fn forget(self: Arc<Self>) {
+        /// Pieces of the history that are looked at in one go, before others have a turn.
+        const PIECES: usize = 100;
+        if self.history_age.is_zero() {
+            return;
+        }
+        let pause = (self.history_age / 10).clamp(Duration::from_millis(100), Duration::from_secs(600));
+        let age = i64::try_from(self.history_age.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            for _ in 0..PIECES {
+                self.journal.prune(clock::unix_millis().saturating_sub(age)).await;
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Takes in an account JWT: admitted, ordered, durable when this returns.

@@ -39,12 +39,14 @@ impl World {
         let begun = trust(&operator, &[&first, &second], now - 1_000, &operator);
         let gate = Arc::new(Gate::new(Some(begun), None, 3_600));
         let setup = Setup {
-            dir: None,
+            source: crate::primary::Source::Memory,
             state_dir: None,
             require_existing: false,
             history: 2,
+            history_age: std::time::Duration::ZERO,
             cache_bytes: 1 << 20,
             activations_per_account: 3,
+            activation_files: false,
         };
         let primary = Primary::open(&setup, gate.clone()).expect("opens");
         primary.settle_operator().await;

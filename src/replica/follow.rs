@@ -246,6 +246,8 @@ impl Replica {
         } else if let Some(request) = &item.request {
             self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?);
             self.metrics.accepted(Via::Feed);
+        } else if item.op == "remove" {
+            self.forget(named(item));
         } else {
             // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
             self.doubt(named(item));

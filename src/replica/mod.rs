@@ -9,6 +9,7 @@
 //! neither a lying primary nor an eviction takes an account back.
 
 mod activations;
+mod clients;
 mod fetch;
 mod follow;
 mod memory;
@@ -27,11 +28,14 @@ pub use fetch::Unavailable;
 pub use slot::Slot;
 
 use crate::clock;
+use crate::config::{Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
+use crate::tls::Files;
 use activations::Activations;
+use clients::Clients;
 use fetch::Flight;
 use memory::Memory;
 use upstream::Upstream;
@@ -49,6 +53,17 @@ pub struct Setup {
     pub timeout: Duration,
     /// How long an unknown account is remembered as unknown.
     pub negative_ttl: Duration,
+    /// How the replica shows the primary who it is, and tells whether the primary is the right one.
+    pub access: Access,
+}
+
+/// How a replica and its primary come to trust each other.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// A bearer token for the primary.
+    pub token: Option<Secret>,
+    /// Authorities besides the system's, client certificate and its key.
+    pub tls: Tls,
 }
 
 /// Unknown accounts that are remembered at most.
@@ -63,6 +78,8 @@ pub struct Replica {
     metrics: Arc<Metrics>,
     setup: Setup,
     upstream: Upstream,
+    clients: Arc<Clients>,
+    tls_files: Arc<Files>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: moka::sync::Cache<AccountKey, ()>,
     activations: Activations,
@@ -112,11 +129,15 @@ impl Replica {
             .build();
         let unknown =
             moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
-        let upstream = Upstream::new(&setup)?;
+        let (clients, tls_files) =
+            Clients::load(&setup.access, setup.timeout, metrics.clone()).map_err(|error| error.to_string())?;
+        let upstream = Upstream::new(&setup, clients.clone())?;
         Ok(Arc::new(Self {
             gate,
             metrics,
             upstream,
+            clients,
+            tls_files,
             cache,
             unknown,
             activations: Activations::new(&setup),
@@ -133,6 +154,17 @@ impl Replica {
     /// The primary's URL, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
+    }
+
+    /// The TLS files towards the primary, to be watched.
+    pub const fn tls_files(&self) -> &Arc<Files> {
+        &self.tls_files
+    }
+
+    /// Meets the primary in another way from the next request on. What is broken is logged and changes nothing. Blocks.
+    pub fn set_access(&self, access: &Access) {
+        self.clients.set_token(access.token.clone());
+        self.tls_files.reload(access.tls.clone());
     }
 
     /// A JWT that is at hand and fresh.
@@ -305,6 +337,16 @@ impl Replica {
                 }
             });
             self.epochs.bump(key);
+        }
+    }
+
+    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
+    /// is older.
+    fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
+        for key in keys {
+            self.epochs.bump(&key);
+            self.cache.invalidate(&key);
+            self.epochs.bump(&key);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Requests to the primary.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use reqwest::{StatusCode, header};
 use tokio::sync::Semaphore;
 
 use super::Setup;
+use super::clients::{self, Clients};
 use crate::clock;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
@@ -22,8 +24,7 @@ const MAX_BODY: usize = (1 << 20) + 4096;
 /// The primary, as a client sees it.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    client: reqwest::Client,
-    streams: reqwest::Client,
+    clients: Arc<Clients>,
     base: String,
     shown: String,
     places: Semaphore,
@@ -62,22 +63,12 @@ pub(super) enum UpstreamError {
 }
 
 impl Upstream {
-    pub(super) fn new(setup: &Setup) -> Result<Self, String> {
-        let client = || {
-            reqwest::Client::builder()
-                .no_proxy()
-                // A primary that could send us anywhere could make us ask inside the network that we stand in.
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(setup.timeout.min(Duration::from_millis(800)))
-                .tcp_nodelay(true)
-                .user_agent(concat!("nats-account-server/", env!("CARGO_PKG_VERSION")))
-        };
+    pub(super) fn new(setup: &Setup, clients: Arc<Clients>) -> Result<Self, String> {
         let shown = reqwest::Url::parse(&setup.primary)
             .map_err(|error| format!("the primary's URL cannot be used: {error}"))?;
         let shown = hide_credentials(shown);
         Ok(Self {
-            client: client().timeout(setup.timeout).build().map_err(|error| error.to_string())?,
-            streams: client().build().map_err(|error| error.to_string())?,
+            clients,
             base: setup.primary.clone(),
             shown,
             places: Semaphore::new(CONCURRENCY),
@@ -125,14 +116,15 @@ impl Upstream {
 
     async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
         let mut request = self
-            .client
+            .clients
+            .short()
             .get(format!("{}/jwt/v1/{path}", self.base))
             .header(POSITION_HEADER, "ask")
             .header(header::CACHE_CONTROL, "no-cache");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, &etag[..]);
         }
-        let mut response = request.send().await.map_err(|error| transport(&error))?;
+        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::NotModified),
@@ -141,19 +133,20 @@ impl Upstream {
         }
         let position =
             response.headers().get(POSITION_HEADER).and_then(|value| wire::parse_position(value.to_str().ok()?));
-        Ok(Fetched::Token(body(&mut response).await?, position))
+        Ok(Fetched::Token(self.body(&mut response).await?, position))
     }
 
     /// Asks for the operator's JWT. `Ok(None)`: the primary has none either.
     pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
         let mut response = self
-            .client
+            .clients
+            .short()
             .get(format!("{}/jwt/v1/operator", self.base))
             .send()
             .await
-            .map_err(|error| transport(&error))?;
+            .map_err(|error| self.transport(&error))?;
         match response.status() {
-            StatusCode::OK => Ok(Some(String::from_utf8_lossy(&body(&mut response).await?).into_owned())),
+            StatusCode::OK => Ok(Some(String::from_utf8_lossy(&self.body(&mut response).await?).into_owned())),
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(UpstreamError::Status(status)),
         }
@@ -165,11 +158,11 @@ impl Upstream {
         if let Some(after) = after {
             url.push_str(&format!("?session={}&after={}&chain={}", after.session, after.serial, after.chain));
         }
-        let request = self.streams.get(url).header(header::ACCEPT, "text/event-stream").send();
+        let request = self.clients.streams().get(url).header(header::ACCEPT, "text/event-stream").send();
         let response = tokio::time::timeout(Duration::from_secs(5), request)
             .await
             .map_err(|_| UpstreamError::Transport("no answer within 5 seconds".into()))?
-            .map_err(|error| transport(&error))?;
+            .map_err(|error| self.transport(&error))?;
         if !response.status().is_server_error() {
             self.reached.store(true, Ordering::Release);
         }
@@ -185,35 +178,45 @@ impl Upstream {
         let jitter = rand::random_range(0..=pause / 4);
         self.rests_until.store(clock::uptime_millis() + pause + jitter, Ordering::Release);
     }
-}
 
-/// Reads a body that is no larger than a token can be.
-async fn body(response: &mut reqwest::Response) -> Result<Bytes, UpstreamError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(UpstreamError::TooLarge);
+    /// Reads a body that is no larger than a token can be.
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Bytes, UpstreamError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(UpstreamError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
+        Ok(body.into())
     }
-    Ok(body.into())
-}
 
-/// A transport error with its causes, and without the URL, which may carry credentials.
-fn transport(error: &reqwest::Error) -> UpstreamError {
-    if error.is_timeout() {
-        return UpstreamError::Transport("no answer in time".into());
-    }
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
+    /// A transport error with its causes, and without the URL, which may carry credentials.
+    fn transport(&self, error: &reqwest::Error) -> UpstreamError {
+        if error.is_timeout() {
+            return UpstreamError::Transport("no answer in time".into());
         }
-        text.push_str(&error.to_string());
-        cause = error.source();
+        if let Some(text) = clients::certificate_problem(error) {
+            return UpstreamError::Transport(text);
+        }
+        let mut text = String::new();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if text.is_empty() {
+            "the request failed".clone_into(&mut text);
+        }
+        let is_new = !error.is_connect() && !self.was_reached();
+        if is_new && self.base.starts_with("https:") {
+            text = format!("{text}; {}", self.clients.advice());
+        }
+        UpstreamError::Transport(text)
     }
-    UpstreamError::Transport(if text.is_empty() { "the request failed".into() } else { text })
 }
 
 fn hide_credentials(mut url: reqwest::Url) -> String {

@@ -1,4 +1,5 @@
-//! What is kept on disk: the [`journal`], the folder of tokens, and the lock that keeps a second process out.
+//! What is kept on disk: the [`journal`], the [`folder`] of tokens, and the lock that keeps a second process out; and
+//! how folders are watched.
 //!
 //! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
 //! from it. It lives beside the tokens, in a state folder that no reader of `*.jwt` files looks into.
@@ -8,10 +9,12 @@
 pub mod folder;
 pub mod journal;
 mod lock;
+pub mod nsc;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-pub use journal::Journal;
+pub use journal::{Journal, Progress};
 pub use lock::FolderLock;
 
 /// The state folder inside a token folder.
@@ -54,6 +57,9 @@ pub enum StoreError {
         /// What the lock file says of the holder.
         holder: String,
     },
+    /// A failure that others met, too.
+    #[error(transparent)]
+    Shared(#[from] std::sync::Arc<Self>),
     /// The journal's writer has ended.
     #[error("the journal is closed")]
     Closed,
@@ -65,11 +71,12 @@ impl StoreError {
         match self {
             Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Shared(error) => error.is_full(),
             _ => false,
         }
     }
 
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }

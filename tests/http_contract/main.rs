@@ -7,6 +7,7 @@ mod support;
 mod changes;
 mod deletes;
 mod errors;
+mod history;
 mod operators;
 mod pushes;
 mod reads;

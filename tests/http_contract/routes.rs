@@ -20,6 +20,7 @@ async fn methods_that_a_route_does_not_know_are_refused_with_those_it_does() {
     let writes = "GET, HEAD, POST, DELETE, OPTIONS";
     for (path, allow) in [
         (&*account, writes),
+        (&*format!("{account}/propagation"), reads),
         ("/jwt/v1/accounts", reads),
         ("/jwt/v1/accounts/", reads),
         ("/jwt/v1/operator", reads),
@@ -45,7 +46,7 @@ async fn methods_that_a_route_does_not_know_are_refused_with_those_it_does() {
 async fn a_slash_too_many_leads_to_the_path_without_it() {
     let server = Server::primary(&Operator::new()).await;
     let account = Account::new().path();
-    for path in [&*account, "/healthz", "/jwt/v1/operator", "/metrics"] {
+    for path in [&*account, &*format!("{account}/propagation"), "/healthz", "/jwt/v1/operator", "/metrics"] {
         for (method, status) in [("GET", 301), ("HEAD", 301), ("POST", 307), ("DELETE", 307)] {
             let reply = server.http.send(method, &format!("{path}/?text=true"), &[]).await.expect(status);
             assert_eq!(reply.header("location"), format!("{path}?text=true"), "{method}");
@@ -60,8 +61,17 @@ async fn a_slash_too_many_leads_to_the_path_without_it() {
 #[tokio::test]
 async fn what_is_no_route_is_not_found() {
     let server = Server::primary(&Operator::new()).await;
-    for path in ["/", "/jwt", "/jwt/v2/operator", "/jwt/v1/accounts/a/b", "//", "/jwt/v1/accounts//", "/..%2fetc", "/%"]
-    {
+    for path in [
+        "/",
+        "/jwt",
+        "/jwt/v2/operator",
+        "/jwt/v1/accounts/a/b",
+        "/jwt/v1/accounts//propagation",
+        "//",
+        "/jwt/v1/accounts//",
+        "/..%2fetc",
+        "/%",
+    ] {
         let reply = server.http.get(path).await.expect(404);
         assert_eq!(reply.body, "404 page not found\n", "{path}");
         server.http.post(path, "x").await.expect(404);

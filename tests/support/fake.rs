@@ -39,6 +39,7 @@ pub(crate) struct FakePrimary {
     pub(crate) url: String,
     script: Arc<Mutex<Arc<Script>>>,
     requests: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -49,8 +50,9 @@ impl FakePrimary {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
         let requests = Arc::new(AtomicUsize::new(0));
-        let accepting = tokio::spawn(accept(listener, script.clone(), requests.clone()));
-        Self { url, script, requests, accepting }
+        let heads = Arc::default();
+        let accepting = tokio::spawn(accept(listener, script.clone(), requests.clone(), Arc::clone(&heads)));
+        Self { url, script, requests, heads, accepting }
     }
 
     /// Without a change feed: answers every account's GET with `answer`.
@@ -61,6 +63,12 @@ impl FakePrimary {
     /// Changes what is answered from now on.
     pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
+    }
+
+    /// The heads of all requests that came for a path.
+    pub(crate) fn heads(&self, path: &str) -> Vec<String> {
+        let start = format!("GET {path}");
+        self.heads.lock().unwrap().iter().filter(|head| head.starts_with(&start)).cloned().collect()
     }
 
     /// How many requests for accounts have come.
@@ -82,14 +90,19 @@ fn accounts_only(answer: impl Fn(&str) -> Answer) -> impl Fn(&str) -> Answer {
     }
 }
 
-async fn accept(listener: TcpListener, script: Arc<Mutex<Arc<Script>>>, requests: Arc<AtomicUsize>) {
+async fn accept(
+    listener: TcpListener,
+    script: Arc<Mutex<Arc<Script>>>,
+    requests: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<String>>>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (script, requests) = (script.clone(), requests.clone());
-        tokio::spawn(async move { serve(stream, &script, &requests).await });
+        let (script, requests, heads) = (script.clone(), requests.clone(), heads.clone());
+        tokio::spawn(async move { serve(stream, &script, &requests, &heads).await });
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &AtomicUsize) {
+async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &AtomicUsize, heads: &Mutex<Vec<String>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -98,6 +111,7 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    heads.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
     if path.starts_with("/jwt/v1/accounts/") {
         requests.fetch_add(1, Ordering::SeqCst);

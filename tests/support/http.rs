@@ -47,6 +47,10 @@ impl Http {
             .timeout(Duration::from_secs(30))
             .build()
             .unwrap();
+        Self::with(client, base)
+    }
+
+    pub(crate) fn with(client: reqwest::Client, base: &str) -> Self {
         Self { client, base: base.to_owned() }
     }
 

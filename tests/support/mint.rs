@@ -40,6 +40,29 @@ impl Operator {
         Self { identity, signing, system, strict, jwt }
     }
 
+    /// The operator JWT, with another signing key beside the one it has.
+    pub(crate) fn jwt_with_signing_key(&self, key: &KeyPair) -> String {
+        self.newer_jwt(&[&self.signing, key], &self.system)
+    }
+
+    /// The operator JWT, with another system account.
+    pub(crate) fn jwt_with_system_account(&self, system: &Account) -> String {
+        self.newer_jwt(&[&self.signing], system)
+    }
+
+    fn newer_jwt(&self, signing: &[&KeyPair], system: &Account) -> String {
+        let claims = json!({
+            "sub": self.key(), "name": "Tests", "iat": now(),
+            "nats": {
+                "type": "operator", "version": 2,
+                "signing_keys": signing.iter().map(|key| key.public_key()).collect::<Vec<_>>(),
+                "strict_signing_key_usage": self.strict,
+                "system_account": system.key(),
+            }
+        });
+        sign(&claims, &self.identity).unwrap()
+    }
+
     /// The operator JWT.
     pub(crate) fn jwt(&self) -> String {
         self.jwt.clone()

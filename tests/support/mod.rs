@@ -14,6 +14,7 @@ pub(crate) mod mint;
 pub(crate) mod nats_server;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -21,9 +22,10 @@ use std::time::{Duration, Instant};
 pub(crate) use fake::{Answer, FakePrimary};
 pub(crate) use http::{Http, Reply};
 pub(crate) use mint::{Account, Operator};
-pub(crate) use nats_server::NatsServer;
+pub(crate) use nats_server::{NatsLaunch, NatsServer};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{Launch, Server};
+pub(crate) use tls::{Authority, Connection, Pair};
 
 /// How long a condition may take to come true, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,21 +11,61 @@ use super::{Operator, PATIENCE};
 pub(crate) struct NatsServer {
     child: Child,
     log: Log,
-    address: String,
+    ports: Ports,
     _folder: tempfile::TempDir,
 }
 
-impl NatsServer {
-    /// Starts the release `version`, whose resolver asks `resolver` (`http://host:port`), and waits until it serves.
-    pub(crate) async fn start(version: &str, operator: &Operator, resolver: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+/// A nats-server to be started.
+pub(crate) struct NatsLaunch {
+    version: String,
+    name: String,
+    config: String,
+}
+
+impl NatsLaunch {
+    /// A nats-server of the release `version` that trusts the operator and has no resolver yet.
+    pub(crate) fn new(version: &str, operator: &Operator) -> Self {
+        let lines = format!("operator: {:?}\nsystem_account: {}", operator.jwt(), operator.system().key());
+        Self::bare(version).with(&lines)
+    }
+
+    /// A nats-server of the release `version` with nothing configured.
+    pub(crate) fn bare(version: &str) -> Self {
+        Self { version: version.to_owned(), name: format!("test-{version}"), config: String::new() }
+    }
+
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Asks `resolver` (`http://host:port`) for accounts.
+    pub(crate) fn asks(self, resolver: &str) -> Self {
+        self.with(&format!("resolver: URL(\"{resolver}/jwt/v1/accounts/\")"))
+    }
+
+    /// Forms a cluster with the nats-server that is reached at `seed`, or begins one.
+    pub(crate) fn cluster(self, seed: Option<&str>) -> Self {
+        let routes = seed.map_or_else(String::new, |seed| format!("routes: [\"nats://{seed}\"]"));
+        self.with(&format!("cluster {{ name: test, listen: \"127.0.0.1:-1\", {routes} }}"))
+    }
+
+    /// Further lines of configuration.
+    pub(crate) fn with(mut self, lines: &str) -> Self {
+        self.config.push_str(lines);
+        self.config.push('\n');
+        self
+    }
+
+    /// Starts it and waits until it serves.
+    pub(crate) async fn start(self) -> NatsServer {
+        let (version, folder) = (&self.version, tempfile::tempdir().unwrap());
         let config = folder.path().join("server.conf");
         let text = format!(
-            "server_name: test-{version}\nlisten: 127.0.0.1:-1\nports_file_dir: {:?}\noperator: {:?}\n\
-             system_account: {}\nresolver: URL(\"{resolver}/jwt/v1/accounts/\")\n",
+            "server_name: {:?}\nlisten: 127.0.0.1:-1\nports_file_dir: {:?}\n{}",
+            self.name,
             folder.path(),
-            operator.jwt(),
-            operator.system().key(),
+            self.config
         );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(binary(version))
@@ -38,11 +78,11 @@ impl NatsServer {
             .unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let ports = folder.path().join(format!("nats-server_{}.ports", child.id()));
-        let mut server = Self { child, log, address: String::new(), _folder: folder };
+        let mut server = NatsServer { child, log, ports: Ports::default(), _folder: folder };
         let started = Instant::now();
         loop {
-            if let Some(address) = address(&ports) {
-                server.address = address;
+            if let Some(ports) = Ports::read(&ports) {
+                server.ports = ports;
                 return server;
             }
             if let Some(status) = server.child.try_wait().unwrap() {
@@ -52,10 +92,38 @@ impl NatsServer {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+impl NatsServer {
+    /// Starts the release `version`, whose resolver asks `resolver` (`http://host:port`), and waits until it serves.
+    pub(crate) async fn start(version: &str, operator: &Operator, resolver: &str) -> Self {
+        NatsLaunch::new(version, operator).asks(resolver).start().await
+    }
+
+    /// The lines of a configuration for an operator's accounts.
+    pub(crate) fn resolving(operator: &Operator, resolver: &str) -> String {
+        NatsLaunch::new("", operator).asks(resolver).config
+    }
+
+    /// Starts the release `version` with these lines in its configuration, and waits until it serves.
+    pub(crate) async fn start_with(version: &str, lines: &str) -> Self {
+        NatsLaunch::bare(version).with(lines).start().await
+    }
 
     /// Host and port for clients.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        &self.ports.clients
+    }
+
+    /// Host and port for the other nats-servers of its cluster.
+    pub(crate) fn cluster_address(&self) -> &str {
+        &self.ports.cluster
+    }
+
+    /// Sends a signal by its name, as in `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
     }
 
     pub(crate) fn log(&self) -> String {
@@ -70,16 +138,27 @@ impl Drop for NatsServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            println!("--- log of the nats-server at {}:\n{}", self.address, self.log.text());
+            println!("--- log of the nats-server at {}:\n{}", self.ports.clients, self.log.text());
         }
     }
 }
 
-/// The address in a ports file; `None` while it is not written.
-fn address(ports: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(ports).ok()?;
-    let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-    Some(ports["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+/// Where it listens.
+#[derive(Default)]
+struct Ports {
+    clients: String,
+    cluster: String,
+}
+
+impl Ports {
+    /// Reads a ports file; `None` while it is not written.
+    fn read(path: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
+        // With TLS it is tls://
+        let first = |kind: &str| ports[kind][0].as_str()?.split("://").last().map(str::to_owned);
+        Some(Self { clients: first("nats")?, cluster: first("cluster").unwrap_or_default() })
+    }
 }
 
 fn binary(version: &str) -> PathBuf {

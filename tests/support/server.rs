@@ -16,6 +16,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_nats-account-server");
 pub(crate) struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    client: Option<reqwest::Client>,
 }
 
 impl Launch {
@@ -46,6 +47,23 @@ impl Launch {
         self
     }
 
+    /// HTTPS with these files. `client`: what the test speaks to the server with.
+    pub(crate) fn https(self, cert: &Path, key: &Path, client: reqwest::ClientBuilder) -> Self {
+        self.client(client).path("NAS_HTTP__TLS__CERT", cert).path("NAS_HTTP__TLS__KEY", key)
+    }
+
+    /// The server will speak HTTPS, and the test with this.
+    pub(crate) fn client(mut self, client: reqwest::ClientBuilder) -> Self {
+        self.client = Some(client.build().unwrap());
+        self
+    }
+
+    /// A setting that is a path, in the environment.
+    pub(crate) fn path(mut self, name: &str, value: &Path) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts the program on a port of the system's choice and waits until it is ready.
     pub(crate) async fn start(self) -> Server {
         let server = self.start_unready().await;
@@ -64,9 +82,13 @@ impl Launch {
         let mut server = Server { child, log, launch, url: String::new(), http: Http::new("") };
         let started = Instant::now();
         loop {
-            if let Some(port) = server.log.after("http listening on port ") {
-                server.url = format!("http://127.0.0.1:{port}");
-                server.http = Http::new(&server.url);
+            let scheme = if server.launch.client.is_some() { "https" } else { "http" };
+            if let Some(port) = server.log.after(&format!(" {scheme} listening on port ")) {
+                server.url = format!("{scheme}://127.0.0.1:{port}");
+                server.http = match &server.launch.client {
+                    Some(client) => Http::with(client.clone(), &server.url),
+                    None => Http::new(&server.url),
+                };
                 return server;
             }
             if let Some(status) = server.child.try_wait().unwrap() {
@@ -130,7 +152,7 @@ impl Server {
     }
 
     pub(crate) fn host(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.trim_start_matches("http://").trim_start_matches("https://")
     }
 
     pub(crate) fn log(&self) -> String {
@@ -140,6 +162,12 @@ impl Server {
     /// Waits for a text in the log.
     pub(crate) async fn logs(&self, text: &str) {
         until(&format!("the log says {text:?}"), || async { self.log().contains(text) }).await;
+    }
+
+    /// Waits until a text is in the log so many times.
+    pub(crate) async fn logs_times(&self, text: &str, times: usize) {
+        until(&format!("the log says {text:?} {times} times"), || async { self.log().matches(text).count() >= times })
+            .await;
     }
 
     /// Ends it as a power cut would end it, as far as the process goes.

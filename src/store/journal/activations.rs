@@ -65,7 +65,7 @@ impl Transaction<'_> {
                 identity: &activation.version().identity,
                 issuer: Some(activation.issuer().raw()),
                 digest: activation.digest(),
-                body: activation.token(),
+                body: Some(activation.token()),
             },
         )?;
         if let Some(row) = row {
@@ -117,11 +117,6 @@ impl Transaction<'_> {
             self.repaired.set(true);
         }
         Ok(Outcome::Same { serial: 0 })
-    }
-
-    fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([serial])?;
-        Ok(())
     }
 }
 

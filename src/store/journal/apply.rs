@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::head;
@@ -10,7 +10,11 @@ use super::schema::{KIND_ACCOUNT, Meta};
 use super::signers::Tally;
 use super::{CommitError, Outcome, Write};
 use crate::feed::{Change, Content, Operation};
-use crate::gate::{Digest, Entry, Held, Identity, Ordering, Refusal, Standing, Tombstone, Via};
+use crate::gate::{Digest, Entry, Identity, Ordering, Refusal, Standing, Tombstone, Via};
+use crate::key::{AccountKey, PublicKey};
+
+/// The name of the cursor up to which versions have been pruned for their age.
+const PRUNED: &str = "pruned";
 
 /// The transaction under way: the connection and the state that its commit will make true.
 pub(super) struct Transaction<'c> {
@@ -32,6 +36,7 @@ impl Transaction<'_> {
         match write {
             Write::Put(entry, via) => self.put(entry, *via, at),
             Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
+            Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
             Write::Operator(trust, via) => self.operator(trust, *via, at),
             Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
             Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now)?)),
@@ -57,6 +62,8 @@ impl Transaction<'_> {
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}
+            // It is back in the folder that it had left.
+            Ordering::Same if row.as_ref().is_some_and(|row| row.removed) => {}
             Ordering::Same => {
                 let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, entry.digest(), entry.token(), &entry.key().text())?;
@@ -77,15 +84,17 @@ impl Transaction<'_> {
                 identity: entry.identity(),
                 issuer: Some(entry.issuer().raw()),
                 digest: entry.digest(),
-                body: entry.token(),
+                body: Some(entry.token()),
             },
         )?;
         let history = match &row {
-            Some(row) if row.serial != 0 => self.push_history(&row.history, row.serial)?,
+            Some(row) if row.serial != 0 && row.digest != *entry.digest() => {
+                self.push_history(&row.history, row.serial)?
+            }
             Some(row) => row.history.clone(),
             None => Vec::new(),
         };
-        let mut now_held = held.clone();
+        let mut now_held = held;
         now_held.put(entry.version(), None, &self.standing);
         self.connection
             .prepare_cached(
@@ -93,7 +102,7 @@ impl Transaction<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (kind, key) DO UPDATE SET
                      serial = ?3, iat = ?4, exp = ?5, identity = ?6, issuer = ?7, digest = ?8, ties = ?9, history = ?10,
-                     marks = ?11, deleted = ?12",
+                     marks = ?11, deleted = ?12, removed = 0",
             )?
             .execute(params![
                 KIND_ACCOUNT,
@@ -110,7 +119,8 @@ impl Transaction<'_> {
                 // A withdrawn key's deletion from the future has been cut down to what it reaches.
                 now_held.deleted().map(|deleted| deleted.iat),
             ])?;
-        self.count(&held, &now_held);
+        let before = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
+        self.count(before, Some(*entry.issuer()));
         Ok(Ok(Outcome::Changed { serial }))
     }
 
@@ -136,7 +146,8 @@ impl Transaction<'_> {
             let mut after = before.clone();
             news |= after.delete(request, &self.standing);
             latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
-            rows.push((key, before, after));
+            let live = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
+            rows.push((key, live, after));
         }
         if !news {
             return Ok(Ok(Outcome::Same { serial: latest }));
@@ -154,10 +165,10 @@ impl Transaction<'_> {
                 identity: tombstone.identity(),
                 issuer: Some(tombstone.issuer().raw()),
                 digest: &digest,
-                body: tombstone.request(),
+                body: Some(tombstone.request()),
             },
         )?;
-        for (key, before, after) in rows {
+        for (key, live, after) in rows {
             // The head keeps the version that was deleted: its iat and identity still bar older ones.
             self.connection
                 .prepare_cached(
@@ -178,15 +189,42 @@ impl Transaction<'_> {
                     after.version().map_or(0, |version| version.iat),
                     head::ties(&after),
                 ])?;
-            self.count(&before, &after);
+            self.count(live, live.filter(|_| after.is_live()));
         }
         Ok(Ok(Outcome::Changed { serial }))
     }
 
-    /// Brings the counts of live accounts up to date with one account's step.
-    fn count(&mut self, before: &Held, after: &Held) {
-        let signer = |held: &Held| held.version().filter(|_| held.is_live()).map(|version| version.issuer);
-        let (before, after) = (signer(before), signer(after));
+    /// The account's file is gone from a folder whose owner decides what is in it. The head keeps what bars older ones.
+    fn remove(&mut self, key: &AccountKey, via: Via, at: i64) -> rusqlite::Result<Outcome> {
+        let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
+        let Some((row, version)) = row.and_then(|row| row.live().map(|version| (row, version))) else {
+            return Ok(Outcome::Same { serial: 0 });
+        };
+        let serial = self.append(
+            Content::Removed { key: *key, digest: row.digest },
+            Record {
+                kind: KIND_ACCOUNT,
+                via,
+                at,
+                key: Some(key.raw()),
+                iat: version.iat,
+                exp: 0,
+                identity: &version.identity,
+                issuer: None,
+                digest: &row.digest,
+                body: None,
+            },
+        )?;
+        self.connection
+            .prepare_cached("UPDATE head SET removed = 1 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw()])?;
+        self.count(Some(version.issuer), None);
+        Ok(Outcome::Changed { serial })
+    }
+
+    /// Brings the counts of live accounts up to date with one account's step: by which key its JWT was signed, and is
+    /// now, if it has one.
+    fn count(&mut self, before: Option<PublicKey>, after: Option<PublicKey>) {
         self.meta.count = self.meta.count + u64::from(after.is_some()) - u64::from(before.is_some());
         self.tally.step(before, after);
     }
@@ -212,7 +250,11 @@ impl Transaction<'_> {
 
     /// Gives the change its place in the order. This is the one seam that assigns serials.
     pub(super) fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
-        let operation = if record.key.is_some() { Operation::Put } else { Operation::Delete };
+        let operation = match (record.key, record.body) {
+            (None, _) => Operation::Delete,
+            (Some(_), Some(_)) => Operation::Put,
+            (Some(_), None) => Operation::Remove,
+        };
         let head = &mut self.meta.head;
         head.serial += 1;
         head.chain = head.chain.next(head.serial, operation, record.digest);
@@ -252,9 +294,62 @@ impl Transaction<'_> {
         serials.extend_from_slice(&serial.to_be_bytes());
         while serials.len() / 8 > self.history {
             let oldest = serials.drain(..8).fold(0u64, |serial, byte| serial << 8 | u64::from(byte));
-            self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([oldest])?;
+            self.drop_body(oldest)?;
         }
         Ok(serials)
+    }
+
+    /// Forgets the texts of versions that were replaced before a time, looking at some thousand changes in one go, and
+    /// going on where it stopped. Returns whether anything was written.
+    pub(super) fn prune(&self, before: i64) -> rusqlite::Result<bool> {
+        const PIECE: u64 = 5000;
+        let from: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT serial FROM cursor WHERE name = ?1")?
+            .query_row([PRUNED], |row| row.get(0))
+            .optional()?;
+        let from = from.unwrap_or(0);
+        let to: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND at < ?3")?
+            .query_row(params![from, from + PIECE, before], |row| row.get(0))?;
+        let Some(to) = to else { return Ok(false) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT key, max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
+        )?;
+        let replaced = statement
+            .query_map(params![from, to, KIND_ACCOUNT, Operation::Put.tag()], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<([u8; 32], u64)>>>()?;
+        for (key, by) in replaced {
+            self.forget_before(&AccountKey::from_raw(key), by)?;
+        }
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
+            .execute(params![PRUNED, to])?;
+        Ok(true)
+    }
+
+    /// Forgets the versions of an account that came before a change.
+    fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
+        let Some(row) = head::load(self.connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
+        let (gone, kept): (Vec<[u8; 8]>, Vec<[u8; 8]>) =
+            row.history.as_chunks::<8>().0.iter().partition(|kept| u64::from_be_bytes(**kept) < serial);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for old in gone {
+            self.drop_body(u64::from_be_bytes(old))?;
+        }
+        self.connection
+            .prepare_cached("UPDATE head SET history = ?3 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw(), kept.concat()])?;
+        Ok(())
+    }
+
+    /// Forgets the text of a change.
+    pub(super) fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([serial])?;
+        Ok(())
     }
 }
 
@@ -269,5 +364,5 @@ pub(super) struct Record<'a> {
     pub(super) identity: &'a Identity,
     pub(super) issuer: Option<&'a [u8; 32]>,
     pub(super) digest: &'a Digest,
-    pub(super) body: &'a [u8],
+    pub(super) body: Option<&'a [u8]>,
 }

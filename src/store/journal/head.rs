@@ -16,6 +16,14 @@ pub(super) struct Row {
     pub(super) digest: Digest,
     pub(super) history: Vec<u8>,
     pub(super) deleted_serial: Option<u64>,
+    pub(super) removed: bool,
+}
+
+impl Row {
+    /// The version that is live, if one is.
+    pub(super) fn live(&self) -> Option<Version> {
+        self.held.version().filter(|_| self.held.is_live() && !self.removed).copied()
+    }
 }
 
 /// Loads the row of one key.
@@ -23,7 +31,8 @@ pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqli
     let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
     connection
         .prepare_cached(
-            "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks
+            "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
+                    removed
              FROM head WHERE kind = ?1 AND key = ?2",
         )?
         .query_row(params![kind, key], |row| {
@@ -52,6 +61,7 @@ pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqli
                 digest: if serial == 0 { [0; 32] } else { row.get(3)? },
                 history: row.get(5)?,
                 deleted_serial,
+                removed: row.get(11)?,
             })
         })
         .optional()

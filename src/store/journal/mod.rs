@@ -10,8 +10,11 @@
 mod activations;
 mod apply;
 mod checkpoint;
+mod facts;
 mod head;
 mod operator;
+mod presence;
+mod progress;
 mod read;
 mod schema;
 mod signers;
@@ -24,12 +27,16 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use activations::StoredActivation;
+pub use facts::Fact;
+pub use presence::{Pending, Presence, Version};
+pub use progress::{MIRROR, Progress};
 pub use read::Stored;
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
 use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
 use crate::jwt::HashId;
+use crate::key::AccountKey;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]
@@ -49,6 +56,8 @@ pub enum Write {
     Put(Arc<Entry>, Via),
     /// Delete the accounts that a request names.
     Delete(Arc<Tombstone>, Via),
+    /// The account's file left a read-only folder.
+    Remove(AccountKey, Via),
     /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
     Operator(Arc<Trust>, Via),
     /// Set an activation.
@@ -240,6 +249,13 @@ impl Journal {
     pub async fn set_cursor(&self, name: &'static str, serial: u64) {
         // A closed journal has nobody left who would go on from the cursor.
         let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
+    }
+
+    /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when
+    /// called again. Not waited for.
+    pub async fn prune(&self, before: i64) {
+        // A closed journal is pruned when it is open again.
+        let _ = self.queue.send(writer::Request::Prune(before)).await;
     }
 
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.

@@ -48,7 +48,7 @@ impl Transaction<'_> {
                 identity: trust.version(),
                 issuer: Some(trust.identity().raw()),
                 digest: &digest,
-                body: trust.token(),
+                body: Some(trust.token()),
             },
         )?;
         // One operator per server: another one's memory ends, so that it can come back as new.

@@ -71,7 +71,8 @@ impl Journal {
                 .prepare_cached(
                     "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial
                      FROM head h JOIN change c ON c.serial = h.serial
-                     WHERE h.kind = ?1 AND h.key = ?2 AND (h.deleted IS NULL OR h.iat > h.deleted)",
+                     WHERE h.kind = ?1 AND h.key = ?2 AND h.removed = 0
+                         AND (h.deleted IS NULL OR h.iat > h.deleted)",
                 )?
                 .query_row(params![KIND_ACCOUNT, key.raw()], |row| Ok((record(row)?, row.get(7)?)))
                 .optional()
@@ -158,7 +159,7 @@ impl Journal {
             .collect()
     }
 
-    fn damaged(&self, damaged: &Damaged) -> StoreError {
+    pub(super) fn damaged(&self, damaged: &Damaged) -> StoreError {
         self.unusable(&damaged.to_string())
     }
 
@@ -181,6 +182,7 @@ struct RawChange {
 enum RawBody {
     Put(Record),
     Superseded { key: [u8; 32], digest: [u8; 32] },
+    Removed { key: [u8; 32], digest: [u8; 32] },
     Delete(Vec<u8>),
     Operator(String),
     Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
@@ -196,6 +198,8 @@ impl RawChange {
             RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
         } else if op == Operation::Delete.tag() {
             RawBody::Delete(row.get(6)?)
+        } else if op == Operation::Remove.tag() {
+            RawBody::Removed { key: row.get(0)?, digest: row.get(5)? }
         } else if row.get_ref(6)? == rusqlite::types::ValueRef::Null {
             RawBody::Superseded { key: row.get(0)?, digest: row.get(5)? }
         } else {
@@ -210,7 +214,7 @@ impl RawChange {
         match &self.body {
             RawBody::Put(record) => record.token.len(),
             RawBody::Delete(request) => request.len(),
-            RawBody::Superseded { .. } => 64,
+            RawBody::Superseded { .. } | RawBody::Removed { .. } => 64,
             RawBody::Operator(jwt) => jwt.len(),
             RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
         }
@@ -230,6 +234,7 @@ impl RawChange {
                 }
             }
             RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
+            RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
             RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
             RawBody::Activation { key, digest, token } => {
                 match token.and_then(|token| Activation::reopen(&token, &digest)) {
@@ -246,7 +251,7 @@ impl RawChange {
 }
 
 /// The first seven columns of a query: key, iat, exp, identity, issuer, digest, body.
-fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
         key: AccountKey::from_raw(row.get(0)?),
         iat: row.get(1)?,

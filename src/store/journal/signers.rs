@@ -81,7 +81,8 @@ impl Journal {
     ) -> Result<Vec<(AccountKey, PublicKey)>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare(
-                "SELECT key, issuer FROM head WHERE kind = ?1 AND serial <> 0 AND (deleted IS NULL OR iat > deleted)",
+                "SELECT key, issuer FROM head WHERE kind = ?1 AND serial <> 0 AND removed = 0
+                     AND (deleted IS NULL OR iat > deleted)",
             )?;
             let mut rows = statement.query([KIND_ACCOUNT])?;
             let mut found = Vec::new();

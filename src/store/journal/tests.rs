@@ -61,6 +61,7 @@ fn chain_of(journal: &Journal) -> Chain {
         let (operation, body) = match &change.content {
             Content::Put(entry) => (Operation::Put, *entry.digest()),
             Content::Superseded { digest, .. } => (Operation::Put, *digest),
+            Content::Removed { digest, .. } => (Operation::Remove, *digest),
             Content::Delete(tombstone) => (Operation::Delete, Sha256::digest(tombstone.request()).into()),
             Content::Operator(trust) => (Operation::Put, Sha256::digest(trust.token()).into()),
             Content::Activation(activation) => (Operation::Put, *activation.digest()),
@@ -262,6 +263,29 @@ async fn nothing_is_acknowledged_once_the_file_was_taken_away() {
     std::fs::rename(&aside, &path).expect("moved back");
     journal.commit(put(&second)).await.expect("committed");
     assert!(!journal.is_lost());
+}
+
+#[tokio::test]
+async fn what_left_a_folder_is_gone_until_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let (first, second) = (signer.entry(&account, NOW, "a"), signer.entry(&account, NOW + 1, "b"));
+    let key = *first.key();
+    let journal = open(&folder.path().join("journal.sqlite")).expect("opens");
+    let write = |entry: &Arc<Entry>| Write::Put(entry.clone(), Via::EditedFile);
+    journal.commit(write(&second)).await.expect("committed");
+    assert!(matches!(journal.commit(Write::Remove(key, Via::EditedFile)).await, Ok(Outcome::Changed { serial: 2 })));
+    assert!(matches!(journal.commit(Write::Remove(key, Via::EditedFile)).await, Ok(Outcome::Same { .. })));
+    assert!(journal.get(&key).expect("readable").is_none());
+    assert_eq!(journal.count(), 0);
+    assert!(matches!(journal.presence(&key), Ok(super::Presence::Removed)));
+    let older = journal.commit(write(&first)).await.expect_err("it left with a newer one");
+    assert!(matches!(older, CommitError::Refused(Refusal::Older { .. })), "{older}");
+    assert!(matches!(journal.commit(write(&second)).await, Ok(Outcome::Changed { serial: 3 })));
+    assert_eq!(journal.get(&key).expect("readable").expect("back").serial, 3);
+    assert_eq!(journal.count(), 1);
+    assert_eq!(journal.versions(&key).expect("readable").len(), 1, "the same text is one version");
+    chain_of(&journal);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ pub(super) enum Request {
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
+    /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
+    Prune(i64),
     Close,
 }
 
@@ -162,7 +164,7 @@ impl Writer {
                         Request::Batch(writes, reply) => {
                             let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
                         }
-                        Request::Cursor(..) | Request::Close => {}
+                        Request::Cursor(..) | Request::Prune(_) | Request::Close => {}
                     }
                 }
             }
@@ -178,7 +180,7 @@ impl Writer {
                             let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
                             let _ = reply.send(failed.collect());
                         }
-                        Request::Cursor(..) | Request::Close => {}
+                        Request::Cursor(..) | Request::Prune(_) | Request::Close => {}
                     }
                 }
             }
@@ -257,6 +259,7 @@ impl Writer {
                         .execute((name, serial))?;
                     wrote = true;
                 }
+                Request::Prune(before) => wrote |= transaction.prune(*before)?,
                 Request::Close => {}
             }
         }

@@ -1,0 +1,195 @@
+//! `cargo bench --bench folder`: a folder of a million JWTs, and accounts asked for at random.
+//!
+//! Without a journal: the time from the start of the process to the first right answer, and until all is taken in. With
+//! one: the time to the first answer. Then GETs spread evenly over all accounts, with a body cache of 64 MiB, beside
+//! nginx serving the same folder with `open_file_cache`: both in turn, in one run, with two workers, under the same load
+//! of wrk (`apt-get install wrk nginx-light`).
+//!
+//! `ACCOUNTS` sets how many there are (default 1 000 000); `GETS` how many of them are asked for (default 200 000). The
+//! folder is made once, in `target/bench-folder`, and kept.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nkeys::KeyPair;
+use support::{Connection, Process};
+
+const ROUNDS: usize = 7;
+const SECONDS: u32 = 4;
+
+#[tokio::main]
+async fn main() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (accounts, gets) = (number("ACCOUNTS", 1_000_000), number("GETS", 200_000));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-folder-{accounts}"));
+    let operator = make(&root, accounts);
+    let dir = root.join("tokens");
+    let keys: Vec<String> = fs::read_to_string(root.join("keys")).unwrap().lines().map(str::to_owned).collect();
+    let _ = fs::remove_dir_all(dir.join(".nats-account-server"));
+    start(&operator, &dir, &keys, "without a journal").await;
+    start(&operator, &dir, &keys, "with a journal").await;
+    compare(&root, &operator, &dir, &keys[..gets.min(keys.len())]).await;
+}
+
+/// Makes the folder, unless it is there.
+fn make(root: &Path, accounts: usize) -> String {
+    if let Ok(operator) = fs::read_to_string(root.join("operator.jwt")) {
+        return operator;
+    }
+    println!("making {} with {accounts} JWTs", root.display());
+    let pair = KeyPair::new_operator();
+    let dir = root.join("tokens");
+    fs::create_dir_all(&dir).unwrap();
+    let threads = std::thread::available_parallelism().unwrap().get();
+    let keys = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let (pair, dir) = (&pair, &dir);
+                scope.spawn(move || {
+                    let write = |number: usize| {
+                        let key = KeyPair::new_account().public_key();
+                        let token = support::account(pair, &key, i64::try_from(number).unwrap());
+                        fs::write(dir.join(format!("{key}.jwt")), token).unwrap();
+                        key
+                    };
+                    (thread..accounts).step_by(threads).map(write).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    fs::write(root.join("keys"), keys.join("\n")).unwrap();
+    let operator = support::operator(&pair, None);
+    fs::write(root.join("operator.jwt"), &operator).unwrap();
+    operator
+}
+
+async fn start(operator: &str, dir: &Path, keys: &[String], what: &str) {
+    let began = Instant::now();
+    let (server, port) = support::server(&["-operator", operator, "-dir", dir.to_str().unwrap()]);
+    let mut connection = Connection::open(port).await;
+    // Far from where a scan in the folder's order would be soon.
+    let (status, _) = connection.send(&support::get(&format!("/jwt/v1/accounts/{}", keys[keys.len() / 2]))).await;
+    assert_eq!(status, 200);
+    println!("{what}: first right answer after {:.3} s", began.elapsed().as_secs_f64());
+    while connection.send(&support::get("/readyz")).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "{what}: ready after {:.1} s, {:.1} s of CPU, {} MiB of memory",
+        began.elapsed().as_secs_f64(),
+        server.cpu().as_secs_f64(),
+        server.anonymous() >> 20
+    );
+}
+
+async fn compare(root: &Path, operator: &str, dir: &Path, keys: &[String]) {
+    let Ok(nginx) = Command::new("nginx").arg("-v").stderr(Stdio::null()).status() else {
+        println!("nginx is not there: nothing to compare with");
+        return;
+    };
+    assert!(nginx.success());
+    let (ours, port) = support::server(&["-operator", operator, "-dir", dir.to_str().unwrap()]);
+    let peer_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (peer, worker_pids) = nginx_on(root, dir, peer_port);
+    let script = requests(root, keys);
+    let (mut speed, mut cost) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let ours_used = ours.cpu();
+        let ours_rate = wrk(port, &script);
+        let ours_used = ours.cpu() - ours_used;
+        let peer_used = cpu(&worker_pids);
+        let peer_rate = wrk(peer_port, &script);
+        let peer_used = cpu(&worker_pids) - peer_used;
+        // The first round fills caches.
+        if round > 0 {
+            let per = |used: Duration, rate: f64| used.as_secs_f64() * 1e6 / (rate * f64::from(SECONDS));
+            let (ours_cost, peer_cost) = (per(ours_used, ours_rate), per(peer_used, peer_rate));
+            println!(
+                "GET uniform over {}: {ours_rate:.0}/s, {ours_cost:.1} µs; nginx {peer_rate:.0}/s, {peer_cost:.1} µs",
+                keys.len()
+            );
+            speed.push(ours_rate / peer_rate);
+            cost.push(ours_cost / peer_cost);
+        }
+    }
+    println!(
+        "{:.2} of nginx's requests/s, {:.2} of its CPU per request",
+        support::median(&mut speed),
+        support::median(&mut cost)
+    );
+    drop(peer);
+}
+
+/// Starts nginx with two workers. Returns it with its workers' process ids.
+fn nginx_on(root: &Path, dir: &Path, port: u16) -> (Process, Vec<u32>) {
+    let conf = root.join("nginx.conf");
+    let text = format!(
+        "daemon off; worker_processes 2; user root; pid {root}/nginx.pid; error_log {root}/nginx.log;
+         events {{ worker_connections 1024; }}
+         http {{
+             access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/jwt;
+             open_file_cache max=20000 inactive=60s; open_file_cache_valid 60s;
+             server {{
+                 listen 127.0.0.1:{port};
+                 location ~ ^/jwt/v1/accounts/(.+)$ {{ alias {dir}/$1.jwt; }}
+             }}
+         }}",
+        root = root.display(),
+        dir = dir.display()
+    );
+    fs::write(&conf, text).unwrap();
+    let child = Command::new("nginx").arg("-c").arg(&conf).stderr(Stdio::null()).spawn().unwrap();
+    let process = Process(child);
+    let children = format!("/proc/{0}/task/{0}/children", process.0.id());
+    loop {
+        let pids: Vec<u32> =
+            fs::read_to_string(&children).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        if pids.len() == 2 && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return (process, pids);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn cpu(pids: &[u32]) -> Duration {
+    pids.iter().map(|pid| support::cpu_of(*pid)).sum()
+}
+
+/// A script for wrk that asks for the accounts at random.
+fn requests(root: &Path, keys: &[String]) -> PathBuf {
+    let list = root.join("asked");
+    fs::write(&list, keys.join("\n")).unwrap();
+    let script = root.join("random.lua");
+    let text = format!(
+        "local keys = {{}}
+         for key in io.lines('{}') do keys[#keys + 1] = key end
+         local made = {{}}
+         math.randomseed(os.time())
+         request = function()
+             return wrk.format('GET', '/jwt/v1/accounts/' .. keys[math.random(#keys)])
+         end",
+        list.display()
+    );
+    fs::write(&script, text).unwrap();
+    script
+}
+
+fn wrk(port: u16, script: &Path) -> f64 {
+    let output = Command::new("wrk")
+        .args(["-t2", "-c64", &format!("-d{SECONDS}s"), "-s"])
+        .arg(script)
+        .arg(format!("http://127.0.0.1:{port}"))
+        .output()
+        .expect("wrk");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("Non-2xx"), "{text}");
+    let line = text.lines().find(|line| line.starts_with("Requests/sec:")).unwrap();
+    line.split_whitespace().last().unwrap().parse().unwrap()
+}

@@ -1,0 +1,75 @@
+//! `flush`: waits until everything that was acknowledged is in the token folder, and on disk.
+//!
+//! It asks nobody: the journal says how far it is itself, and how far the folder has followed. So it works on the
+//! machine that has the folder, whether or not HTTP can be reached from there.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::failed;
+use crate::cli::Cli;
+use crate::config::Settings;
+use crate::store::{Progress, STATE_FOLDER};
+
+/// What `flush` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FlushArgs {
+    /// Folder of tokens, unless flags before the command or a configuration file name it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<String>,
+    /// Seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+/// How often the journal is looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits. 0: everything is on disk; 1: not in time, or there is no folder to wait for.
+pub(super) fn run(cli: &Cli, args: &FlushArgs) -> ExitCode {
+    let settings = match Settings::load(cli) {
+        Ok((settings, _)) => settings,
+        Err(error) => return failed(&format!("cannot use the settings: {error}")),
+    };
+    let store = &settings.store;
+    let Some(dir) = store.dir.as_ref().filter(|_| !store.readonly && store.nsc.is_none()) else {
+        return failed("there is no token folder that is written: give the one to wait for, as in -dir FOLDER");
+    };
+    let state = store.state_dir.clone().unwrap_or_else(|| dir.join(STATE_FOLDER));
+    let journal = state.join("journal.sqlite");
+    if !journal.exists() {
+        return failed(&format!("there is no journal at {}: has a server run on this folder?", journal.display()));
+    }
+    match wait(&journal, Duration::from_secs(args.timeout)) {
+        Ok(Progress { serial, .. }) => {
+            // Nobody to tell, if standard output is closed.
+            let _ = writeln!(std::io::stdout(), "everything is in {} up to serial {serial}", dir.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// Waits until the folder has what the journal had when this began.
+fn wait(journal: &Path, longest: Duration) -> Result<Progress, String> {
+    let began = Instant::now();
+    let mut wanted = None;
+    loop {
+        let progress = Progress::read(journal).map_err(|error| error.to_string())?;
+        let wanted = *wanted.get_or_insert(progress.serial);
+        if progress.mirrored >= wanted {
+            return Ok(progress);
+        }
+        if began.elapsed() >= longest {
+            return Err(format!(
+                "the folder has {} of {wanted} changes after {} s; is the server running? Its log and /readyz?verbose say \
+                 what is in the way",
+                progress.mirrored,
+                longest.as_secs()
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /jwt/v1/accounts/<key>/history`: which versions an account had, and their texts.
+//!
+//! A replaced JWT is shown as text to people who look into what happened. It is never served as an account's JWT.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::query::Params;
+use super::{Shared, reply};
+use crate::key::AccountKey;
+use crate::node::LookupError;
+use crate::store::journal::Version;
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
+    let key = match AccountKey::parse(key) {
+        Ok(key) => key,
+        Err(error) => {
+            return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{error}"));
+        }
+    };
+    match Params::of(request).get("serial").filter(|serial| !serial.is_empty()) {
+        None => list(request, shared, &key).await,
+        Some(serial) => match serial.parse() {
+            Ok(serial) => text(request, shared, &key, serial).await,
+            Err(_) => reply::error(
+                request,
+                StatusCode::BAD_REQUEST,
+                "bad serial parameter\na serial of the history is expected",
+            ),
+        },
+    }
+}
+
+async fn list(request: &HttpRequest, shared: &Shared, key: &AccountKey) -> HttpResponse {
+    let history = match shared.node.history(key).await {
+        Ok(Some(history)) => history,
+        Ok(None) => return no_history(request),
+        Err(error) => return failed(request, key, &error),
+    };
+    if history.versions.is_empty() && !history.is_deleted {
+        return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT");
+    }
+    let current = history.versions.last().filter(|_| history.is_live).map(|version| version.serial);
+    let versions: Vec<Value> =
+        history.versions.iter().rev().map(|version| shown(version, current == Some(version.serial))).collect();
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({ "account": key.text(), "deleted": history.is_deleted, "versions": versions }))
+}
+
+fn shown(version: &Version, is_current: bool) -> Value {
+    json!({
+        "serial": version.serial,
+        "current": is_current,
+        "iat": version.iat,
+        "exp": version.exp,
+        "identity": data_encoding::HEXLOWER.encode(&version.identity),
+        "at": version.at,
+        "via": version.via.label(),
+    })
+}
+
+async fn text(request: &HttpRequest, shared: &Shared, key: &AccountKey, serial: u64) -> HttpResponse {
+    match shared.node.text_of(key, serial).await {
+        Ok(Some(Some(text))) => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, "text/plain"))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(text),
+        Ok(Some(None)) => {
+            let message = format!("no such version\nthe history of {key} does not hold serial {serial}");
+            reply::error(request, StatusCode::NOT_FOUND, &message)
+        }
+        Ok(None) => no_history(request),
+        Err(error) => failed(request, key, &error),
+    }
+}
+
+fn no_history(request: &HttpRequest) -> HttpResponse {
+    reply::error(request, StatusCode::NOT_FOUND, "this server keeps no history\nask its primary")
+}
+
+fn failed(request: &HttpRequest, key: &AccountKey, error: &LookupError) -> HttpResponse {
+    tracing::warn!(account = %key, "cannot read the history of {key}: {error}");
+    reply::error(request, StatusCode::SERVICE_UNAVAILABLE, &format!("cannot read the history\n{error}"))
+}

@@ -1,0 +1,232 @@
+//! `GET /jwt/v1/accounts/<key>/propagation`, and `wait` at a change: whether the nats-servers have it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use super::query::{self, Params};
+use super::{Shared, reply};
+use crate::key::AccountKey;
+use crate::node::{Node, Propagation, Role, Stand};
+use crate::store::StoreError;
+
+/// The receipts in one line.
+const RECEIPTS: HeaderName = HeaderName::from_static("nas-receipts");
+/// The longest time that a push waits for its receipts.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The header is not longer than this, about, in bytes: many proxies take 8 KiB for all headers.
+const MAX_HEADER: usize = 4096;
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
+    let not_found = |message: &str| reply::error(request, StatusCode::NOT_FOUND, message);
+    if let Role::Replica(replica) = shared.node.role() {
+        let primary = replica.primary();
+        return not_found(&format!("receipts are kept where changes are announced\nthe primary is {primary}"));
+    }
+    let key = match AccountKey::parse(key) {
+        Ok(key) => key,
+        Err(error) => return not_found(&format!("no matching account JWT\n{error}")),
+    };
+    let params = Params::of(request);
+    let Ok(serial) = params.get("serial").map(str::parse).transpose() else {
+        return reply::error(request, StatusCode::BAD_REQUEST, "bad serial parameter\na number is expected");
+    };
+    match look_up(&shared.node, key, serial).await {
+        Ok(Some(found)) if matches!(found.stand, Stand::Unknown | Stand::Superseded) => {
+            let note = found.note.unwrap_or_default();
+            not_found(&format!("no receipts of change {} of this account\n{note}", found.serial))
+        }
+        Ok(Some(found)) => json(&mut HttpResponse::Ok(), &found),
+        Ok(None) => match serial {
+            None => not_found("no matching account JWT"),
+            Some(serial) => not_found(&format!("no matching change\nthis account has no change {serial}")),
+        },
+        Err(error) => failed(request, &key, &error),
+    }
+}
+
+/// How long a change shall wait for its receipts; `None`: not at all.
+pub(super) fn wait(request: &HttpRequest) -> Result<Option<Duration>, HttpResponse> {
+    let Some(text) = Params::of(request).get("wait").map(str::to_owned) else { return Ok(None) };
+    match query::duration(&text) {
+        Some(wait) => Ok(Some(wait.min(MAX_WAIT))),
+        None => {
+            let message = "bad wait parameter\na time such as 2s or 500ms is expected; nothing was changed";
+            Err(reply::error(request, StatusCode::BAD_REQUEST, message))
+        }
+    }
+}
+
+/// Answers a push that waits for the receipts of what it brought.
+pub(super) async fn pushed(
+    request: &HttpRequest,
+    shared: &Shared,
+    key: AccountKey,
+    serial: u64,
+    limit: Duration,
+) -> HttpResponse {
+    shared.node.wait_for_receipts(serial, limit).await;
+    with_receipts(request, shared, key, Some(serial), &mut HttpResponse::Ok(), String::new()).await
+}
+
+/// Answers a deletion, of which no nats-server is told, to a client that asked for receipts.
+pub(super) async fn deleted(request: &HttpRequest, shared: &Shared, key: AccountKey, text: String) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, "text/plain"));
+    with_receipts(request, shared, key, None, &mut response, text).await
+}
+
+/// Adds the receipts to the answer to a change. The change is made, so what goes wrong here is no error.
+async fn with_receipts(
+    request: &HttpRequest,
+    shared: &Shared,
+    key: AccountKey,
+    serial: Option<u64>,
+    response: &mut HttpResponseBuilder,
+    text: String,
+) -> HttpResponse {
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    let found = look_up(&shared.node, key, serial).await;
+    if let Err(error) = &found {
+        tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+    }
+    let Ok(Some(found)) = found else {
+        return response.insert_header((RECEIPTS, "unknown")).body(text);
+    };
+    // Nothing but visible ASCII.
+    let line = HeaderValue::try_from(line(&found)).unwrap_or(HeaderValue::from_static("unknown"));
+    response.insert_header((RECEIPTS, line));
+    if reply::accepts_json(request) { json(response, &found) } else { response.body(text) }
+}
+
+async fn look_up(node: &Arc<Node>, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
+    let node = node.clone();
+    tokio::task::spawn_blocking(move || node.propagation(&key, serial)).await.map_err(|_| StoreError::Closed)?
+}
+
+fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse {
+    // Strings and numbers always have a JSON form.
+    let body = serde_json::to_string(found).unwrap_or_default();
+    response
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
+}
+
+fn failed(request: &HttpRequest, key: &AccountKey, error: &StoreError) -> HttpResponse {
+    tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("error loading receipts\n{error}"))
+}
+
+/// The receipts in one line: `n1=updated;1.8ms, n2=silent`, or one word if nothing was announced.
+fn line(found: &Propagation) -> String {
+    match found.stand {
+        Stand::Announced => {}
+        Stand::Pending => return "pending".into(),
+        Stand::Superseded => return "superseded".into(),
+        Stand::NotAnnounced => return "not-announced".into(),
+        Stand::NotConfigured => return "not-configured".into(),
+        Stand::Unknown => return "unknown".into(),
+    }
+    let answers = found
+        .servers
+        .iter()
+        .map(|receipt| format!("{}={};{:.1}ms", escaped(&receipt.name), receipt.outcome, receipt.after_ms));
+    let silent = found.silent.iter().map(|silent| format!("{}=silent", escaped(&silent.name)));
+    // Those that have not answered come last, but are what somebody looks for: they are fitted in first.
+    let (silent, missing) = fit(silent, MAX_HEADER / 2);
+    let (answers, more) = fit(answers, MAX_HEADER - silent.len());
+    let rest = if missing + more > 0 { format!("+{}", missing + more) } else { String::new() };
+    let parts: Vec<String> = [answers, silent, rest].into_iter().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "none".into() } else { parts.join(", ") }
+}
+
+/// As many of the parts as have room, and how many have none.
+fn fit(parts: impl Iterator<Item = String>, room: usize) -> (String, usize) {
+    let (mut line, mut left) = (String::new(), 0);
+    for part in parts {
+        if left > 0 || line.len() + part.len() + 2 > room {
+            left += 1;
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(&part);
+    }
+    (line, left)
+}
+
+/// A name with everything escaped, as in a URL, that could be taken for a part of the line.
+fn escaped(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Silent, Told};
+
+    fn announced(names: &[&str], silent: &[&str]) -> Propagation {
+        let servers = names.iter().map(|name| Told {
+            id: "N".into(),
+            name: (*name).into(),
+            outcome: "updated",
+            after_ms: 1.84,
+            error: None,
+        });
+        let silent = silent.iter().map(|name| Silent { id: "N".into(), name: (*name).into() });
+        Propagation {
+            account: "A".into(),
+            serial: 1,
+            iat: 1,
+            identity: String::new(),
+            committed_at: 1,
+            announced_at: Some(1),
+            complete: false,
+            servers: servers.collect(),
+            silent: silent.collect(),
+            note: None,
+            stand: Stand::Announced,
+        }
+    }
+
+    #[test]
+    fn receipts_fit_in_a_line() {
+        assert_eq!(line(&announced(&["n1", "n-2.x_y"], &["n3"])), "n1=updated;1.8ms, n-2.x_y=updated;1.8ms, n3=silent");
+        assert_eq!(line(&announced(&[], &[])), "none");
+    }
+
+    #[test]
+    fn names_cannot_be_taken_for_anything_else() {
+        let names = ["a=updated;1ms, b", "\r\nset-cookie: x=y", "über", "+5", ""];
+        let line = line(&announced(&names, &[]));
+        assert!(HeaderValue::try_from(&line).is_ok());
+        let shown: Vec<&str> = line.split(", ").map(|part| part.split_once('=').expect("a part").0).collect();
+        assert_eq!(shown, ["a%3Dupdated%3B1ms%2C%20b", "%0D%0Aset-cookie%3A%20x%3Dy", "%C3%BCber", "%2B5", ""]);
+    }
+
+    #[test]
+    fn however_many_servers_there_are_the_line_has_its_bound_and_shows_the_silent_ones() {
+        let names: Vec<String> = (0..1000).map(|number| format!("nats-server-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let line = line(&announced(&names, &["paused"]));
+        assert!(line.len() < MAX_HEADER + 20, "{}", line.len());
+        let left: usize = line.rsplit_once(", +").expect("the rest is counted").1.parse().expect("a number");
+        assert_eq!(line.matches("=updated").count() + left, 1000);
+        assert!(line.contains(", paused=silent, +"), "{line}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Activations as files, as servers of old kept them: taken in where they are found, and written if that is wanted.
+//!
+//! They are not written unless asked for, because a nats-server that opens the folder takes every `.jwt` file for an
+//! account's.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::Primary;
+use super::keeper::STILL;
+use crate::gate::Via;
+use crate::jwt::HashId;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::folder::{self, Folder, Unread};
+use crate::store::journal::CommitError;
+
+/// Takes in one file. The accounts that vouch come first: without them it is refused. Returns whether it is to be looked
+/// at again. Blocks.
+pub(super) fn take_in(
+    primary: &Arc<Primary>,
+    metrics: &Metrics,
+    runtime: &Handle,
+    path: &Path,
+    id: &HashId,
+    via: Via,
+) -> Result<bool, StoreError> {
+    if via != Via::FirstScan && !folder::is_still(path, STILL) {
+        return Ok(path.exists());
+    }
+    let bytes = match folder::read(path) {
+        Ok((_, bytes)) => bytes,
+        Err(Unread::Missing) => return Ok(false),
+        Err(unread) => {
+            tracing::warn!("{} {unread}; it is left as it is", path.display());
+            return Ok(false);
+        }
+    };
+    match runtime.block_on(primary.submit_activation(&bytes, Some(id), via)) {
+        Ok(submitted) if submitted.changed => metrics.accepted(via),
+        Ok(_) => {}
+        Err(CommitError::Refused(refusal)) => {
+            metrics.refused(via, &refusal);
+            if refusal.is_conflict() {
+                tracing::debug!("{} is not taken in: {refusal}", path.display());
+            } else {
+                tracing::warn!("{} is refused: {refusal}; it is left as it is", path.display());
+            }
+        }
+        Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
+    }
+    Ok(false)
+}
+
+/// Writes the file of an activation, unless it holds just that. Blocks.
+pub(super) fn write(primary: &Primary, folder: &Folder, id: &HashId) -> Result<(), StoreError> {
+    let Some(stored) = primary.journal.activation(id)? else { return Ok(()) };
+    folder.write_activation(id, stored.activation.token())
+}
+
+/// The activation in a file's name.
+pub(super) fn named(path: &Path) -> Option<HashId> {
+    HashId::parse(path.file_name()?.to_str()?.strip_suffix(".jwt")?)
+}

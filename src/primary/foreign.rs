@@ -1,0 +1,304 @@
+//! Tending a folder that somebody else keeps: it is only read, and what leaves it leaves us.
+//!
+//! An unmounted volume looks like a folder whose owner removed everything. So when a large share of the accounts is
+//! gone at once, nothing is believed until a second look finds the same.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::judge::Verdict;
+use super::keeper::STILL;
+use super::own::named;
+use super::scan::Scan;
+use super::source::Tokens;
+use super::tend::{Looked, Tender};
+use super::{Primary, activation_files};
+use crate::gate::Via;
+use crate::jwt::{self, AccountJwt, HashId};
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use crate::store::folder::{self, Layout, Unread};
+use crate::store::journal::{Presence, Write};
+use crate::store::{StoreError, nsc};
+
+/// So few removals are always believed at once.
+const FEW: u64 = 10;
+/// More than this part of the accounts is a large share: one in ten.
+const SHARE: u64 = 10;
+/// Removals within this time count together.
+const TOGETHER: Duration = Duration::from_secs(60);
+/// After this long a second look tells whether a large removal is meant.
+const CONFIRM: Duration = Duration::from_secs(15);
+/// Live accounts that are compared with the folder in one piece.
+const PIECE: usize = 10_000;
+
+/// The tender of a folder that is only read.
+pub(super) struct Foreign {
+    primary: Arc<Primary>,
+    metrics: Arc<Metrics>,
+    runtime: Handle,
+    /// Which account each file of an nsc folder is about: its name does not say.
+    accounts: HashMap<PathBuf, AccountKey>,
+    /// Accounts whose removal is not believed yet, and since when they are missing.
+    held_back: HashMap<AccountKey, Instant>,
+    /// Files that are gone, and perhaps not the last of them.
+    leaving: HashMap<PathBuf, AccountKey>,
+    /// When accounts were removed lately, and how many.
+    removed: Vec<(Instant, u64)>,
+}
+
+/// What was found in a look.
+struct Found {
+    files: Vec<PathBuf>,
+    activations: Vec<(PathBuf, HashId)>,
+    folders: Vec<PathBuf>,
+}
+
+impl Foreign {
+    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+        Self {
+            primary,
+            metrics,
+            runtime,
+            accounts: HashMap::new(),
+            held_back: HashMap::new(),
+            leaving: HashMap::new(),
+            removed: Vec::new(),
+        }
+    }
+
+    fn find(&self) -> Result<Found, StoreError> {
+        match &self.primary.tokens {
+            Tokens::Nsc(root) => {
+                let (folders, files) = nsc::list(root)?;
+                Ok(Found { files, activations: Vec::new(), folders })
+            }
+            Tokens::Foreign(root) => {
+                let listing = folder::list(root, Layout::Flat)?;
+                for error in &listing.unreadable {
+                    // What is in there is not gone.
+                    tracing::error!(
+                        "part of the token folder cannot be read, and nothing is believed to be gone: {error}"
+                    );
+                }
+                if let Some(error) = listing.unreadable.into_iter().next() {
+                    return Err(error);
+                }
+                let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
+                let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
+                Ok(Found { files, activations: listing.activations, folders: listing.folders })
+            }
+            Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
+        }
+    }
+
+    /// The account that a file is about, as far as that is known without reading it.
+    fn account_of(&self, path: &Path) -> Option<AccountKey> {
+        match &self.primary.tokens {
+            Tokens::Nsc(_) => self.accounts.get(path).copied(),
+            _ => named(path),
+        }
+    }
+
+    /// Whether there is another file of an account than the one at `path`.
+    fn is_elsewhere(&self, key: &AccountKey, path: &Path) -> bool {
+        self.primary.tokens.places(key).iter().any(|place| place.exists())
+            || self.accounts.iter().any(|(other, held)| held == key && other != path)
+    }
+
+    /// Takes in one file. Returns whether it is to be looked at again.
+    fn file(&mut self, path: &Path, via: Via) -> Result<bool, StoreError> {
+        let (look, bytes) = match folder::read(path) {
+            Ok(read) => read,
+            Err(Unread::Missing) => return Ok(false),
+            Err(_) if via != Via::FirstScan && !folder::is_still(path, STILL) => return Ok(true),
+            Err(unread) => {
+                tracing::warn!("{} {unread}; what was served before stays", path.display());
+                return Ok(false);
+            }
+        };
+        if via != Via::FirstScan && !look.is_still(STILL) {
+            return Ok(true);
+        }
+        let key = match &self.primary.tokens {
+            Tokens::Nsc(_) => {
+                let key = subject(&bytes);
+                if let Some(key) = key {
+                    self.accounts.insert(path.to_owned(), key);
+                }
+                key
+            }
+            _ => named(path),
+        };
+        match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
+            Verdict::Taken(entry) => {
+                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.key(), path.display());
+                if via == Via::FirstScan {
+                    self.primary.remark(path, &entry);
+                }
+            }
+            Verdict::Same => {}
+            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+                tracing::warn!("{} is refused: {refusal}; what was served before stays", path.display());
+            }
+        }
+        Ok(false)
+    }
+
+    fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
+        activation_files::take_in(&self.primary, &self.metrics, &self.runtime, path, id, via)
+    }
+
+    /// Removes accounts whose files are gone; all of `missing` were found missing now.
+    fn remove(&mut self, missing: Vec<AccountKey>) {
+        let now = Instant::now();
+        self.removed.retain(|(at, _)| at.elapsed() < TOGETHER);
+        let lately: u64 = self.removed.iter().map(|(_, count)| count).sum();
+        let live = self.primary.journal.count();
+        let all = lately + missing.len() as u64;
+        let is_large = all > FEW && all > (live + lately) / SHARE;
+        let confirmed = |since: Option<&Instant>| since.is_some_and(|since| since.elapsed() >= CONFIRM);
+        let (go, wait): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|key| !is_large || confirmed(self.held_back.get(key)));
+        if !wait.is_empty() && wait.iter().any(|key| !self.held_back.contains_key(key)) {
+            tracing::warn!(
+                "{} of {live} accounts are gone from the folder at once; they are served until a second look, in {} s, \
+                 finds the same. If the folder is not mounted, mount it now",
+                wait.len(),
+                CONFIRM.as_secs()
+            );
+        }
+        for key in wait {
+            self.held_back.entry(key).or_insert(now);
+        }
+        if go.is_empty() {
+            return;
+        }
+        self.removed.push((now, go.len() as u64));
+        let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
+        for (key, outcome) in go.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+            self.held_back.remove(key);
+            match outcome {
+                Ok(_) => tracing::info!(account = %key, "account {key} has left the folder, and is served no more"),
+                Err(error) => tracing::error!("account {key} has left the folder, but is still served: {error}"),
+            }
+        }
+    }
+}
+
+impl Tender for Foreign {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError> {
+        if let Tokens::Foreign(root) = &self.primary.tokens {
+            let listing = folder::list(root, Layout::Flat)?;
+            let scan = Scan {
+                primary: &self.primary,
+                metrics: &self.metrics,
+                runtime: &self.runtime,
+                root,
+                layout: Layout::Flat,
+                stop,
+            };
+            if !scan.run(&listing)? {
+                return Ok(None);
+            }
+            for (path, id) in &listing.activations {
+                self.activation(path, id, Via::FirstScan)?;
+            }
+            return Ok(Some(listing.folders));
+        }
+        let found = self.find()?;
+        self.primary.progress.begin(found.files.len());
+        for path in found.files {
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            self.file(&path, Via::FirstScan)?;
+            self.primary.progress.advance(1);
+        }
+        Ok(Some(found.folders))
+    }
+
+    fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
+        let found = self.find()?;
+        let mut again = Vec::new();
+        for path in &found.files {
+            let is_new = self.account_of(path).is_none();
+            if (is_new || folder::changed(path).is_none_or(|at| at >= since)) && self.file(path, Via::EditedFile)? {
+                again.push(path.clone());
+            }
+        }
+        for (path, id) in &found.activations {
+            if folder::changed(path).is_none_or(|at| at >= since) && self.activation(path, id, Via::EditedFile)? {
+                again.push(path.clone());
+            }
+        }
+        let there: HashSet<AccountKey> = found.files.iter().filter_map(|path| self.account_of(path)).collect();
+        self.held_back.retain(|key, _| !there.contains(key));
+        let (mut missing, mut after) = (Vec::new(), None);
+        loop {
+            let keys = self.primary.journal.live_keys(after.as_ref(), PIECE)?;
+            let Some(last) = keys.last() else { break };
+            after = Some(*last);
+            missing.extend(keys.into_iter().filter(|key| !there.contains(key)));
+        }
+        // One that is being written now is not gone.
+        if again.is_empty() || !matches!(self.primary.tokens, Tokens::Nsc(_)) {
+            self.remove(missing);
+        }
+        Ok(Looked { folders: found.folders, again })
+    }
+
+    fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let (mut again, mut leaving) = (Vec::new(), HashMap::new());
+        for path in files {
+            if path.symlink_metadata().is_ok() {
+                let done = match activation_files::named(&path) {
+                    Some(id) => self.activation(&path, &id, Via::EditedFile),
+                    None => self.file(&path, Via::EditedFile),
+                };
+                match done {
+                    Ok(true) => again.push(path),
+                    Ok(false) => {}
+                    Err(error) => tracing::error!("{} is not taken in: {error}", path.display()),
+                }
+            } else if let Some(key) = self.account_of(&path)
+                && !self.is_elsewhere(&key, &path)
+                && matches!(self.primary.journal.presence(&key), Ok(Presence::Live(_)))
+            {
+                leaving.insert(path, key);
+            }
+        }
+        // Files are removed one after the other. Only when no more of them go is it known how many that were; and a
+        // folder that is gone as a whole says nothing about what was in it.
+        let is_over = self.leaving.keys().all(|path| leaving.contains_key(path))
+            && leaving.keys().all(|path| self.leaving.contains_key(path));
+        if leaving.is_empty() || !self.primary.tokens.root().is_some_and(Path::is_dir) {
+            self.leaving.clear();
+        } else if is_over {
+            self.leaving.clear();
+            for path in leaving.keys() {
+                self.accounts.remove(path);
+            }
+            self.remove(leaving.into_values().collect());
+        } else {
+            again.extend(leaving.keys().cloned());
+            self.leaving = leaving;
+        }
+        again
+    }
+
+    fn wants_look(&self) -> Option<Duration> {
+        (!self.held_back.is_empty()).then_some(CONFIRM + STILL)
+    }
+}
+
+/// The account that a token says it is about.
+fn subject(bytes: &[u8]) -> Option<AccountKey> {
+    let text = jwt::decorated::trim(jwt::decorated::token(std::str::from_utf8(bytes).ok()?));
+    AccountKey::parse(&AccountJwt::decode(text).ok()?.claims.sub).ok()
+}

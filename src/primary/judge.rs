@@ -1,0 +1,79 @@
+//! Judging what a file holds.
+//!
+//! Every file passes the gate. What it makes of the content is told apart by what is to be done with the file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Primary;
+use crate::clock;
+use crate::gate::{Entry, Refusal, Via};
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::folder;
+use crate::store::journal::CommitError;
+
+/// What became of a file's content.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is held now, and that is a change.
+    Taken(Arc<Entry>),
+    /// Exactly this version is held.
+    Same,
+    /// It is sound, but what is held stays.
+    Conflict(Refusal),
+    /// It is not to be served by anybody.
+    Refused(Refusal),
+}
+
+impl Primary {
+    /// Takes in the content of a file, if the gate lets it. `key`: the account in the file's name.
+    pub(super) async fn judge(
+        &self,
+        bytes: &[u8],
+        key: Option<&AccountKey>,
+        via: Via,
+        metrics: &Metrics,
+    ) -> Result<Verdict, StoreError> {
+        match self.submit(bytes, key, via).await {
+            Ok(submitted) if submitted.changed => {
+                metrics.accepted(via);
+                Ok(Verdict::Taken(submitted.entry))
+            }
+            Ok(_) => Ok(Verdict::Same),
+            Err(CommitError::Refused(refusal)) => {
+                metrics.refused(via, &refusal);
+                Ok(if refusal.is_conflict() { Verdict::Conflict(refusal) } else { Verdict::Refused(refusal) })
+            }
+            Err(CommitError::Failed(error)) => Err(StoreError::Shared(error)),
+        }
+    }
+
+    /// Takes in the file of one account, if there is one, before its turn in the first scan. Returns whether that
+    /// changed anything.
+    pub async fn take_in_now(&self, key: &AccountKey) -> Result<bool, StoreError> {
+        for path in self.tokens.places(key) {
+            let read = tokio::task::spawn_blocking(move || folder::read(&path)).await;
+            if let Ok(Ok((_, bytes))) = read {
+                match self.submit(&bytes, Some(key), Via::FirstScan).await {
+                    Ok(submitted) if submitted.changed => return Ok(true),
+                    // When the scan comes to it, it is reported.
+                    Ok(_) | Err(CommitError::Refused(_)) => {}
+                    Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says so if a token that is kept for old times' sake would be refused today.
+    pub(super) fn remark(&self, path: &Path, entry: &Entry) {
+        let now = clock::unix_seconds();
+        if entry.is_expired(now) {
+            tracing::warn!("{} has expired; it is kept and served", path.display());
+        } else if self.gate.is_ahead(entry.iat(), now) {
+            tracing::warn!("{} is dated in the future; it is kept and served", path.display());
+        }
+    }
+}

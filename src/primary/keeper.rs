@@ -1,0 +1,327 @@
+//! Keeping one account's file and the journal in agreement, whichever of the two has moved.
+//!
+//! [`Keeper::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
+//! marks what was deleted, and takes in what somebody wrote. It can be called at any time and any number of times, for
+//! whatever reason: after a change, after a crash, because the system reported something, or because it is time to look.
+//!
+//! A file that we wrote is known by inode, size and time. Where it is the journal that has moved, a file that holds an
+//! earlier version of the account is ours, too: it waits to be written. Any other content is somebody's: it goes through the gate before anything is written over it. What the gate refuses,
+//! or what is older, is moved to the folder of refused things, and what the journal holds is put in its place. Where
+//! the journal holds nothing, the file is left alone and reported.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+
+use super::Primary;
+use super::judge::Verdict;
+use crate::gate::{Digest, Via};
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::folder::{self, Folder, Stamp, Unread};
+use crate::store::journal::Presence;
+
+/// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
+pub(super) const STILL: Duration = Duration::from_secs(1);
+/// Files whose stamp is remembered. One that is not is read to be known.
+const REMEMBERED: u64 = 1 << 16;
+/// Accounts are settled one by one within each of so many groups, and side by side among them.
+const GROUPS: usize = 64;
+/// A file that is changed again each time it was settled is left for later.
+const ATTEMPTS: usize = 8;
+
+/// Why an account is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The journal has moved.
+    Journal,
+    /// The file was found, or has moved. A token in it would come on this path.
+    File(Via),
+}
+
+/// What settling an account came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// File and journal agree: they did before, or something was done about it.
+    Agreed,
+    /// The file holds what nobody can use, and the journal has nothing for its place.
+    Left,
+    /// Somebody is writing the file now.
+    NotStill,
+}
+
+/// Keeps the files of a folder of ours.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    primary: Arc<Primary>,
+    metrics: Arc<Metrics>,
+    runtime: Handle,
+    groups: [Mutex<()>; GROUPS],
+    /// What we wrote, or found to be what is held.
+    known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
+    /// Files that were judged and stay as they are, and when they were last changed.
+    judged: moka::sync::Cache<PathBuf, SystemTime>,
+}
+
+/// What there is in an account's place.
+enum There {
+    Nothing,
+    /// The JWT with this digest, as far as white space at its end goes; and whether we wrote it.
+    Token(Digest, bool),
+    /// Something that cannot be read as a token; the reason.
+    Junk(String),
+    NotStill,
+}
+
+impl Keeper {
+    /// A keeper of the folder that `primary` has, which must be one of ours. Called on a thread of `runtime`, which may
+    /// be blocked.
+    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+        Self {
+            primary,
+            metrics,
+            runtime,
+            groups: std::array::from_fn(|_| Mutex::default()),
+            known: moka::sync::Cache::new(REMEMBERED),
+            judged: moka::sync::Cache::new(REMEMBERED),
+        }
+    }
+
+    pub(super) const fn primary(&self) -> &Arc<Primary> {
+        &self.primary
+    }
+
+    pub(super) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Brings the file and the journal of one account into agreement. Blocks.
+    pub(super) fn settle(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Settled, StoreError> {
+        let _alone = self.groups[usize::from(key.raw()[31]) % GROUPS].lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..ATTEMPTS {
+            if let Some(settled) = self.step(folder, key, cause)? {
+                return Ok(settled);
+            }
+        }
+        Ok(Settled::NotStill)
+    }
+
+    /// One attempt. `None`: something has moved, and both are to be looked at again.
+    fn step(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Option<Settled>, StoreError> {
+        let home = folder.home(key);
+        // What the journal cannot read may be put back by the file.
+        let presence = self.primary.journal.presence(key);
+        let there = self.there(&home, key, cause)?;
+        match (&presence, there) {
+            (_, There::NotStill) => Ok(Some(Settled::NotStill)),
+            (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
+                Ok(Some(Settled::Agreed))
+            }
+            (Ok(Presence::Live(held)), There::Nothing) => {
+                self.write(folder, key, held.entry.token(), held.entry.digest())?;
+                Ok(Some(Settled::Agreed))
+            }
+            (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
+            (Ok(Presence::Live(held)), There::Token(_, true)) => {
+                self.write(folder, key, held.entry.token(), held.entry.digest())?;
+                Ok(Some(Settled::Agreed))
+            }
+            (Ok(Presence::Deleted(_)), There::Token(_, true)) => {
+                folder.bury(key)?;
+                self.known.invalidate(key);
+                Ok(Some(Settled::Agreed))
+            }
+            (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
+            (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(reason)) => {
+                self.put_aside(folder, key, &home, &reason)?;
+                Ok(None)
+            }
+            (_, There::Junk(reason)) => {
+                if self.is_news(&home) {
+                    tracing::warn!("{} {reason}; it is left as it is", home.display());
+                }
+                Ok(Some(Settled::Left))
+            }
+            (Err(_), There::Nothing) => presence.map(|_| None),
+        }
+    }
+
+    /// What is in an account's place.
+    fn there(&self, home: &Path, key: &AccountKey, cause: Cause) -> Result<There, StoreError> {
+        let look = match folder::look(home) {
+            Ok(look) => look,
+            Err(Unread::Missing) => return Ok(There::Nothing),
+            Err(unread) => return self.junk(home, unread),
+        };
+        if let Some((stamp, digest)) = self.known.get(key)
+            && stamp == look.stamp
+        {
+            return Ok(There::Token(digest, true));
+        }
+        match folder::read(home) {
+            Ok((look, bytes)) => {
+                let digest: Digest = Sha256::digest(bytes.trim_ascii_end()).into();
+                let is_held = match self.primary.journal.presence(key) {
+                    Ok(Presence::Live(held)) => digest == *held.entry.digest(),
+                    _ => false,
+                };
+                if is_held {
+                    self.known.insert(*key, (look.stamp, digest));
+                    return Ok(There::Token(digest, true));
+                }
+                let waits = cause == Cause::Journal && self.was_held(key, &digest)?;
+                if !waits && !look.is_still(STILL) {
+                    return Ok(There::NotStill);
+                }
+                Ok(There::Token(digest, waits))
+            }
+            Err(Unread::Missing) => Ok(There::Nothing),
+            Err(unread) => self.junk(home, unread),
+        }
+    }
+
+    /// A file that cannot be read as a token. If the system fails, that says nothing of the file.
+    fn junk(&self, path: &Path, unread: Unread) -> Result<There, StoreError> {
+        match unread {
+            Unread::Io(error) if is_system(&error) => Err(StoreError::io("read", path)(error)),
+            Unread::Changing => Ok(There::NotStill),
+            // It was whole a moment ago, perhaps, and will be again.
+            _ if !folder::is_still(path, STILL) => Ok(There::NotStill),
+            unread => Ok(There::Junk(unread.to_string())),
+        }
+    }
+
+    fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<Verdict, StoreError> {
+        let verdict = self.runtime.block_on(self.primary.judge(bytes, Some(key), via, &self.metrics));
+        if verdict.is_err() {
+            self.judged.invalidate(path);
+        }
+        verdict
+    }
+
+    /// Forgets what was judged: another operator may think otherwise.
+    pub(super) fn judge_anew(&self) {
+        self.judged.invalidate_all();
+    }
+
+    /// Whether something has happened to a file since it was last judged, or reported. Asking remembers it.
+    fn is_news(&self, path: &Path) -> bool {
+        let Some(changed) = folder::changed(path) else { return true };
+        if self.judged.get(path) == Some(changed) {
+            return false;
+        }
+        self.judged.insert(path.to_owned(), changed);
+        true
+    }
+
+    /// Whether a text is an earlier version that the account had here.
+    fn was_held(&self, key: &AccountKey, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.primary.journal.versions(key)?.iter().any(|version| version.digest == *digest))
+    }
+
+    /// Somebody wrote this file.
+    fn take_in(
+        &self,
+        folder: &Folder,
+        key: &AccountKey,
+        home: &Path,
+        cause: Cause,
+        presence: Result<Presence, StoreError>,
+    ) -> Result<Option<Settled>, StoreError> {
+        let via = match cause {
+            Cause::Journal => Via::EditedFile,
+            Cause::File(via) => via,
+        };
+        // If not, it is gone, or different, again.
+        let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
+        let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
+        if is_unknown && !self.is_news(home) {
+            return Ok(Some(Settled::Left));
+        }
+        match self.judge(home, key, &bytes, via)? {
+            Verdict::Taken(entry) => {
+                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {key} from {}", home.display());
+                if via == Via::FirstScan {
+                    self.primary.remark(home, &entry);
+                }
+                self.known.insert(*key, (look.stamp, *entry.digest()));
+                Ok(None)
+            }
+            Verdict::Same => {
+                // The same version in another spelling: ours is the one that is served.
+                let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
+                self.write(folder, key, held.entry.token(), held.entry.digest())?;
+                Ok(Some(Settled::Agreed))
+            }
+            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+                if is_unknown {
+                    tracing::warn!("{} is refused: {refusal}; it is left as it is", home.display());
+                    return Ok(Some(Settled::Left));
+                }
+                self.put_aside(folder, key, home, &format!("is refused: {refusal}"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn write(&self, folder: &Folder, key: &AccountKey, token: &[u8], digest: &Digest) -> Result<(), StoreError> {
+        let stamp = folder.write(key, token)?;
+        self.known.insert(*key, (stamp, *digest));
+        self.metrics.folder_written.inc();
+        Ok(())
+    }
+
+    fn put_aside(&self, folder: &Folder, key: &AccountKey, path: &Path, reason: &str) -> Result<(), StoreError> {
+        let aside = folder.put_aside(path, key, reason)?;
+        self.metrics.folder_put_aside.inc();
+        tracing::warn!(
+            account = %key,
+            "{} {reason}; it was moved to {}, and what the journal holds is put in its place",
+            path.display(),
+            aside.display()
+        );
+        Ok(())
+    }
+
+    /// Takes in a copy that lies where no file of ours would: it is read, and never touched.
+    pub(super) fn take_in_copy(&self, path: &Path, key: &AccountKey, via: Via) -> Result<Settled, StoreError> {
+        let (look, bytes) = match folder::read(path) {
+            Ok(read) => read,
+            Err(Unread::Missing) => return Ok(Settled::Agreed),
+            Err(_) if !folder::is_still(path, STILL) => return Ok(Settled::NotStill),
+            Err(unread) => {
+                if self.is_news(path) {
+                    tracing::warn!("{} {unread}; it is left as it is", path.display());
+                }
+                return Ok(Settled::Left);
+            }
+        };
+        if !look.is_still(STILL) {
+            return Ok(Settled::NotStill);
+        }
+        if !self.is_news(path) {
+            return Ok(Settled::Agreed);
+        }
+        match self.judge(path, key, &bytes, via)? {
+            Verdict::Taken(_) => {
+                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {key} from {}", path.display());
+                Ok(Settled::Agreed)
+            }
+            Verdict::Same | Verdict::Conflict(_) => Ok(Settled::Agreed),
+            Verdict::Refused(refusal) => {
+                tracing::warn!("{} is refused: {refusal}; it is left as it is", path.display());
+                Ok(Settled::Left)
+            }
+        }
+    }
+}
+
+fn is_system(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let failures = [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::STALE, Errno::NOTCONN];
+    error.raw_os_error().is_some_and(|code| failures.iter().any(|failure| failure.raw_os_error() == code))
+}

@@ -1,0 +1,278 @@
+//! The folder follows the journal.
+//!
+//! To make files in a folder of a million is slow, so a push does not wait for it: the mirror reads which accounts have
+//! changed, and settles each of them once, however often it changed. Every now and then it has the file system write
+//! everything to disk, and remembers in the journal up to which change all files are there. After a crash it goes on
+//! from that change. What cannot be written is tried again, and holds up nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::keeper::{Cause, Keeper, Settled};
+use super::source::Tokens;
+use super::{Primary, activation_files};
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::folder::Folder;
+use crate::store::journal::MIRROR;
+
+/// Changes that are looked at in one piece.
+const PIECE: u64 = 2048;
+/// Under steady load, everything is synced this often.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// With nothing left to write, it is synced after this long.
+const SYNC_IDLE: Duration = Duration::from_millis(200);
+/// The pause before what failed is tried again grows up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// With so many accounts failing, it is the folder that fails: no more are tried until it is well again.
+const MANY: usize = 256;
+
+/// How far the mirror has come, for those who ask.
+#[derive(Debug)]
+pub struct Mirrored {
+    written: AtomicU64,
+    synced: watch::Sender<u64>,
+    failing: std::sync::Mutex<Option<String>>,
+}
+
+impl Mirrored {
+    pub(super) fn new(at: u64) -> Arc<Self> {
+        Arc::new(Self {
+            written: AtomicU64::new(at),
+            synced: watch::Sender::new(at),
+            failing: std::sync::Mutex::default(),
+        })
+    }
+
+    /// All files are written up to this serial.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// All files are on disk up to this serial.
+    pub fn synced(&self) -> u64 {
+        *self.synced.borrow()
+    }
+
+    /// What is wrong with the folder, if anything is.
+    pub fn failure(&self) -> Option<String> {
+        self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Waits until all files are on disk up to a serial, but no longer than `longest`. Returns whether they are.
+    pub async fn wait(&self, serial: u64, longest: Duration) -> bool {
+        timeout(longest, self.synced.subscribe().wait_for(|synced| *synced >= serial)).await.is_ok_and(|r| r.is_ok())
+    }
+
+    fn set_failure(&self, failure: Option<String>) {
+        *self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
+    }
+}
+
+/// Where the mirror stood when it was last remembered.
+pub(super) fn begin(primary: &Primary) -> Result<u64, StoreError> {
+    Ok(primary.journal().cursor(MIRROR)?.unwrap_or(0))
+}
+
+/// What a file is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Account(AccountKey),
+    Activation(HashId),
+}
+
+/// The work itself.
+pub(super) struct Mirror {
+    keeper: Arc<Keeper>,
+    state: Arc<Mirrored>,
+    /// What could not be settled, and the change that it is about.
+    failed: HashMap<What, u64>,
+    /// What somebody is writing the file of, likewise.
+    unsettled: HashMap<What, u64>,
+    pause: Duration,
+    try_again: Instant,
+    synced_at: Instant,
+}
+
+impl Mirror {
+    pub(super) fn new(keeper: Arc<Keeper>, state: Arc<Mirrored>) -> Self {
+        Self {
+            keeper,
+            state,
+            failed: HashMap::new(),
+            unsettled: HashMap::new(),
+            pause: Duration::ZERO,
+            try_again: Instant::now(),
+            synced_at: Instant::now(),
+        }
+    }
+
+    /// Follows the journal for as long as the process lives. Whatever else finds a file in need sends its account.
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<AccountKey>) {
+        let mut watch = self.keeper.primary().ring().watch();
+        loop {
+            let head = watch.borrow_and_update().serial;
+            self.again().await;
+            if self.state.written() < head && self.failed.len() < MANY {
+                self.advance().await;
+                self.sync(SYNC_EVERY).await;
+                continue;
+            }
+            self.sync(SYNC_IDLE).await;
+            let waits = !self.failed.is_empty() || !self.unsettled.is_empty() || self.state.synced() < self.reached();
+            let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
+            tokio::select! {
+                moved = watch.changed() => if moved.is_err() { return },
+                // Who looks at files ends before this does: then nobody asks any more.
+                Some(key) = asked.recv() => {
+                    self.unsettled.insert(What::Account(key), self.state.written());
+                }
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Settles the accounts of the next changes.
+    async fn advance(&mut self) {
+        let (keeper, after) = (self.keeper.clone(), self.state.written());
+        let pending = tokio::task::spawn_blocking(move || keeper.primary().journal().pending(after, PIECE)).await;
+        let pending = match pending {
+            Ok(Ok(pending)) => pending,
+            Ok(Err(error)) => return self.fail(&error).await,
+            Err(_) => return,
+        };
+        // The last change of an account is the one that its file is about.
+        let mut all: HashMap<What, u64> =
+            pending.keys.into_iter().map(|(key, serial)| (What::Account(key), serial)).collect();
+        if self.keeper.primary().activation_files {
+            all.extend(pending.activations.into_iter().map(|(id, serial)| (What::Activation(id), serial)));
+        }
+        self.settle(all).await;
+        self.state.written.store(pending.reached, Ordering::Release);
+        self.show();
+    }
+
+    /// Tries again what failed, when it is time, and what was being written by others.
+    async fn again(&mut self) {
+        if self.try_again > Instant::now() || (self.failed.is_empty() && self.unsettled.is_empty()) {
+            return;
+        }
+        let had_failed = !self.failed.is_empty();
+        let mut keys = std::mem::take(&mut self.unsettled);
+        keys.extend(std::mem::take(&mut self.failed));
+        self.settle(keys).await;
+        if self.failed.is_empty() {
+            if had_failed {
+                tracing::info!("the token folder can be written again");
+                self.state.set_failure(None);
+            }
+            self.pause = Duration::ZERO;
+            // Files that are being written are looked at again in a while.
+            self.try_again = Instant::now() + SYNC_IDLE;
+        }
+        self.show();
+    }
+
+    async fn settle(&mut self, all: HashMap<What, u64>) {
+        let keeper = self.keeper.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut results = Vec::new();
+            let mut failures = 0;
+            let Tokens::Own(folder) = &keeper.primary().tokens else { return results };
+            for (what, serial) in all {
+                let result = if failures < MANY { settle(&keeper, folder, what).map(Some) } else { Ok(None) };
+                failures += usize::from(result.is_err());
+                results.push((what, serial, result));
+            }
+            results
+        })
+        .await;
+        let mut first = None;
+        for (what, serial, result) in done.unwrap_or_default() {
+            match result {
+                Ok(Some(Settled::NotStill)) => {
+                    self.unsettled.insert(what, serial);
+                }
+                Ok(Some(_)) => {}
+                // Not even tried.
+                Ok(None) => {
+                    self.failed.insert(what, serial);
+                }
+                Err(error) => {
+                    self.keeper.metrics().folder_failures.inc();
+                    self.failed.insert(what, serial);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = first {
+            self.fail(&error).await;
+        }
+    }
+
+    async fn fail(&mut self, error: &StoreError) {
+        let text = format!("{error}; {} files wait to be written, and are tried again", self.failed.len());
+        if self.state.failure().is_none() {
+            tracing::error!(
+                "the token folder is behind the journal, which holds everything that was acknowledged: {text}"
+            );
+        }
+        self.state.set_failure(Some(text));
+        self.pause = (self.pause * 2).clamp(Duration::from_secs(1), LONGEST_PAUSE);
+        self.try_again = Instant::now() + self.pause;
+        if self.failed.len() >= MANY {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// All files are written up to here.
+    fn reached(&self) -> u64 {
+        let waiting = self.failed.values().chain(self.unsettled.values()).min();
+        waiting.map_or(self.state.written(), |serial| serial.saturating_sub(1).min(self.state.written()))
+    }
+
+    /// Has everything written to disk, if it is time for that, and remembers how far it is.
+    async fn sync(&mut self, every: Duration) {
+        let reached = self.reached();
+        if self.state.synced() >= reached || self.synced_at.elapsed() < every {
+            return;
+        }
+        let keeper = self.keeper.clone();
+        let synced = tokio::task::spawn_blocking(move || match &keeper.primary().tokens {
+            Tokens::Own(folder) => folder.sync(),
+            _ => Ok(()),
+        })
+        .await;
+        self.synced_at = Instant::now();
+        match synced {
+            Ok(Ok(())) => {
+                self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
+                self.state.synced.send_replace(reached);
+            }
+            Ok(Err(error)) => self.fail(&error).await,
+            Err(_) => {}
+        }
+    }
+
+    fn show(&self) {
+        let behind = self.keeper.primary().journal().head().serial.saturating_sub(self.reached());
+        self.keeper.metrics().folder_pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
+    }
+}
+
+fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, StoreError> {
+    match what {
+        What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
+        What::Activation(id) => {
+            activation_files::write(keeper.primary(), folder, &id)?;
+            keeper.metrics().folder_written.inc();
+            Ok(Settled::Agreed)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Tending a folder of ours: what others write there is taken in, and what they remove is put back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::activation_files;
+use super::keeper::{Cause, Keeper, Settled};
+use super::scan::Scan;
+use super::source::Tokens;
+use super::tend::{Looked, Tender};
+use crate::gate::Via;
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::folder::{self, Folder, Listing};
+
+/// Live accounts that are compared with the folder in one piece.
+const PIECE: usize = 10_000;
+/// After so many failures in one look the rest is left to the next.
+const MANY: usize = 100;
+
+/// The tender of a folder of ours.
+pub(super) struct Own {
+    keeper: Arc<Keeper>,
+    runtime: Handle,
+    /// Where accounts go whose file could not be settled now.
+    ask: mpsc::Sender<AccountKey>,
+}
+
+impl Own {
+    pub(super) const fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
+        Self { keeper, runtime, ask }
+    }
+
+    fn folder(&self) -> Result<&Folder, StoreError> {
+        match &self.keeper.primary().tokens {
+            Tokens::Own(folder) => Ok(folder),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    /// Settles one file. Returns whether it is to be looked at again.
+    fn file(&self, folder: &Folder, path: &Path, key: &AccountKey) -> Result<bool, StoreError> {
+        let settled = if folder.is_home(path, key) {
+            self.keeper.settle(folder, key, Cause::File(Via::EditedFile))?
+        } else {
+            self.keeper.take_in_copy(path, key, Via::EditedFile)?
+        };
+        Ok(settled == Settled::NotStill)
+    }
+
+    fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
+        activation_files::take_in(self.keeper.primary(), self.keeper.metrics(), &self.runtime, path, id, via)
+    }
+
+    /// Puts back the files of accounts that have none.
+    fn restore(&self, folder: &Folder, listing: &Listing, failures: &mut usize) -> Result<(), StoreError> {
+        // 16 bytes of a key tell accounts apart, and a million of them take 16 MB.
+        let start = |key: &AccountKey| key.raw().first_chunk::<16>().copied().unwrap_or_default();
+        let mut there: Vec<[u8; 16]> =
+            listing.homes.iter().chain(listing.extras.iter().map(|extra| &extra.key)).map(start).collect();
+        there.sort_unstable();
+        let mut after = None;
+        loop {
+            let keys = self.keeper.primary().journal().live_keys(after.as_ref(), PIECE)?;
+            let Some(last) = keys.last() else { return Ok(()) };
+            after = Some(*last);
+            for key in keys.iter().filter(|key| there.binary_search(&start(key)).is_err()) {
+                if *failures < MANY
+                    && let Err(error) = self.keeper.settle(folder, key, Cause::File(Via::EditedFile))
+                {
+                    *failures += 1;
+                    self.later(key, &error);
+                }
+            }
+        }
+    }
+
+    fn later(&self, key: &AccountKey, error: &StoreError) {
+        tracing::debug!("the file of {key} is tried again: {error}");
+        // Full: the next look finds it.
+        let _ = self.ask.try_send(*key);
+    }
+}
+
+impl Tender for Own {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError> {
+        let folder = self.folder()?;
+        let mut listing = folder::list(folder.root(), folder.layout())?;
+        let scan = Scan {
+            primary: self.keeper.primary(),
+            metrics: self.keeper.metrics(),
+            runtime: &self.runtime,
+            root: folder.root(),
+            layout: folder.layout(),
+            stop,
+        };
+        if !scan.run(&listing)? {
+            return Ok(None);
+        }
+        for (path, id) in &listing.activations {
+            self.activation(path, id, Via::FirstScan)?;
+        }
+        Ok(Some(std::mem::take(&mut listing.folders)))
+    }
+
+    fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
+        let folder = self.folder()?;
+        if since == SystemTime::UNIX_EPOCH {
+            self.keeper.judge_anew();
+        }
+        let listing = folder::list(folder.root(), folder.layout())?;
+        let (mut again, mut failures) = (Vec::new(), 0);
+        let homes = listing.homes.iter().map(|key| (*key, folder.layout().place(folder.root(), key)));
+        let extras = listing.extras.iter().map(|extra| (extra.key, extra.path.clone()));
+        for (key, path) in homes.chain(extras) {
+            if failures < MANY && folder::changed(&path).is_none_or(|at| at >= since) {
+                match self.file(folder, &path, &key) {
+                    Ok(true) => again.push(path),
+                    Ok(false) => {}
+                    Err(error) => {
+                        failures += 1;
+                        self.later(&key, &error);
+                    }
+                }
+            }
+        }
+        for (path, id) in &listing.activations {
+            if folder::changed(path).is_none_or(|at| at >= since) && self.activation(path, id, Via::EditedFile)? {
+                again.push(path.clone());
+            }
+        }
+        self.restore(folder, &listing, &mut failures)?;
+        Ok(Looked { folders: listing.folders, again })
+    }
+
+    fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let Ok(folder) = self.folder() else { return Vec::new() };
+        let mut again = Vec::new();
+        for path in files {
+            let Some(key) = named(&path) else {
+                match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
+                    Some(Ok(true)) => again.push(path),
+                    Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
+                    Some(Ok(false)) | None => {}
+                }
+                continue;
+            };
+            match self.file(folder, &path, &key) {
+                Ok(true) => again.push(path),
+                Ok(false) => {}
+                Err(error) => self.later(&key, &error),
+            }
+        }
+        again
+    }
+}
+
+/// The account in a file's name.
+pub(super) fn named(path: &Path) -> Option<AccountKey> {
+    AccountKey::parse(path.file_name()?.to_str()?.strip_suffix(".jwt")?).ok()
+}

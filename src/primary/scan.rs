@@ -1,0 +1,192 @@
+//! The first look through a folder: all of it, on all cores.
+//!
+//! Each thread reads and verifies a few hundred files, then gives them to the journal in one piece: the signature
+//! checks are most of the work, and one answer for each file would be most of the rest. What is torn, foreign or not
+//! valid is reported with its name and left alone. What the journal knows already, in this version or a newer one,
+//! changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::Primary;
+use crate::clock;
+use crate::gate::{Entry, Via};
+use crate::key::AccountKey;
+use crate::logging::Bar;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::folder::{self, Layout, Listing, Unread};
+use crate::store::journal::{CommitError, Outcome, Presence, Write};
+
+/// Files in one piece: what one transaction of the journal holds.
+const PIECE: usize = 256;
+/// Files that are named one by one in the log; the rest is counted.
+const NAMED: u64 = 100;
+/// How often the log says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// What a scan came to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    taken: AtomicU64,
+    known: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// A scan under way.
+pub(super) struct Scan<'a> {
+    pub(super) primary: &'a Arc<Primary>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) runtime: &'a Handle,
+    pub(super) root: &'a Path,
+    pub(super) layout: Layout,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Scan<'_> {
+    /// Takes in everything that was listed. `false`: it was told to stop before the end. Blocks.
+    pub(super) fn run(&self, listing: &Listing) -> Result<bool, StoreError> {
+        for error in &listing.unreadable {
+            tracing::warn!("part of the token folder is left out: {error}");
+        }
+        let others = Tally::default();
+        for path in &listing.others {
+            others.report(path, "is not named after an account");
+        }
+        let progress = &self.primary.progress;
+        let files = listing.homes.len() + listing.extras.len();
+        progress.begin(files);
+        let (tally, next, began) = (Tally::default(), AtomicUsize::new(0), Instant::now());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let results = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(listing, &next, &tally))).collect();
+            let mut said = began;
+            let bar = Bar::new("taking in the folder", files.try_into().unwrap_or(u64::MAX));
+            while workers.iter().any(|worker| !worker.is_finished()) {
+                std::thread::sleep(Duration::from_millis(20));
+                bar.set(progress.files().0);
+                if said.elapsed() > SAY_EVERY {
+                    said = Instant::now();
+                    tracing::info!("taking in the folder: {} of {files} files", progress.files().0);
+                }
+            }
+            workers.into_iter().map(|worker| worker.join().unwrap_or(Err(StoreError::Closed))).collect::<Vec<_>>()
+        });
+        results.into_iter().collect::<Result<(), _>>()?;
+        if self.stop.is_cancelled() {
+            return Ok(false);
+        }
+        if files + listing.others.len() > 0 {
+            tracing::info!(
+                "took in the folder: {files} JWT files, of which {} are new, {} were known, {} are refused; {} files of \
+                 other names; in {:.1} s",
+                tally.taken.load(Ordering::Relaxed),
+                tally.known.load(Ordering::Relaxed),
+                tally.refused.load(Ordering::Relaxed),
+                listing.others.len(),
+                began.elapsed().as_secs_f64()
+            );
+        }
+        Ok(true)
+    }
+
+    fn work(&self, listing: &Listing, next: &AtomicUsize, tally: &Tally) -> Result<(), StoreError> {
+        let total = listing.homes.len() + listing.extras.len();
+        loop {
+            let from = next.fetch_add(PIECE, Ordering::Relaxed);
+            if from >= total || self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let to = total.min(from + PIECE);
+            let files = (from..to).map(|at| match listing.homes.get(at) {
+                Some(key) => (*key, self.layout.place(self.root, key)),
+                None => {
+                    let extra = &listing.extras[at - listing.homes.len()];
+                    (extra.key, extra.path.clone())
+                }
+            });
+            self.piece(files, tally)?;
+            self.primary.progress.advance(to - from);
+        }
+    }
+
+    fn piece(&self, files: impl Iterator<Item = (AccountKey, PathBuf)>, tally: &Tally) -> Result<(), StoreError> {
+        let mut admitted = Vec::with_capacity(PIECE);
+        for (key, path) in files {
+            if let Some(entry) = self.admit(&key, &path, tally) {
+                admitted.push((path, entry));
+            }
+        }
+        let writes = admitted.iter().map(|(_, entry)| Write::Put(entry.clone(), Via::FirstScan)).collect();
+        let outcomes = self.runtime.block_on(self.primary.journal.commit_all(writes));
+        for ((path, entry), outcome) in admitted.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(Outcome::Changed { .. }) => {
+                    tally.taken.fetch_add(1, Ordering::Relaxed);
+                    self.metrics.accepted(Via::FirstScan);
+                    self.primary.remark(&path, &entry);
+                }
+                Ok(Outcome::Same { .. }) => tally.known(),
+                Err(CommitError::Refused(refusal)) if refusal.is_conflict() => {
+                    tracing::debug!("{} is not taken in: {refusal}", path.display());
+                    tally.known();
+                }
+                Err(CommitError::Refused(refusal)) => {
+                    self.metrics.refused(Via::FirstScan, &refusal);
+                    tally.report(&path, &format!("is refused: {refusal}"));
+                }
+                Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and admits one file. `None`: there is nothing to commit.
+    fn admit(&self, key: &AccountKey, path: &Path, tally: &Tally) -> Option<Arc<Entry>> {
+        let bytes = match folder::read(path) {
+            Ok((_, bytes)) => bytes,
+            Err(Unread::Missing) => return None,
+            Err(unread) => {
+                tally.report(path, &unread.to_string());
+                return None;
+            }
+        };
+        // A scan that goes on where an earlier one stopped need not verify again what is held, byte for byte. What is
+        // held but cannot be read may be put back by this very file.
+        if self.primary.journal.count() > 0
+            && let Ok(Presence::Live(held)) = self.primary.journal.presence(key)
+            && held.entry.digest()[..] == Sha256::digest(bytes.trim_ascii_end())[..]
+        {
+            tally.known();
+            return None;
+        }
+        match self.primary.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds()) {
+            Ok(entry) => Some(Arc::new(entry)),
+            Err(refusal) => {
+                self.metrics.refused(Via::FirstScan, &refusal);
+                tally.report(path, &format!("is refused: {refusal}"));
+                None
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn known(&self) {
+        self.known.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report(&self, path: &Path, reason: &str) {
+        match self.refused.fetch_add(1, Ordering::Relaxed).cmp(&NAMED) {
+            std::cmp::Ordering::Less => tracing::warn!("{} {reason}; it is left as it is", path.display()),
+            std::cmp::Ordering::Equal => tracing::warn!("further files that are refused are counted, not named"),
+            std::cmp::Ordering::Greater => {}
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a primary's tokens come from, and whose they are.
+
+use std::path::{Path, PathBuf};
+
+use crate::store::folder::{self, Folder, Layout};
+use crate::store::{STATE_FOLDER, StoreError, nsc};
+
+/// Where tokens are kept beside the journal.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Nowhere.
+    Memory,
+    /// In a folder of ours: what is pushed is written there, and what others write there is taken in.
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// The layout for new files in an empty folder.
+        layout: Layout,
+    },
+    /// In a folder that somebody else keeps: it is only read, and what leaves it leaves us.
+    ReadOnly(PathBuf),
+    /// In an operator's folder of nsc, likewise only read.
+    Nsc(PathBuf),
+}
+
+impl Source {
+    /// The state folder, unless one is set: only a folder of ours has room for it.
+    pub(super) fn state_dir(&self) -> Option<PathBuf> {
+        match self {
+            Self::Folder { dir, .. } => Some(dir.join(STATE_FOLDER)),
+            Self::Memory | Self::ReadOnly(_) | Self::Nsc(_) => None,
+        }
+    }
+
+    /// Opens it. `state` is the state folder of a folder of ours.
+    pub(super) fn open(&self, state: Option<&Path>) -> Result<Tokens, StoreError> {
+        match self {
+            Self::Memory => Ok(Tokens::None),
+            Self::Folder { dir, layout } => {
+                let state = state.map_or_else(|| dir.join(STATE_FOLDER), Path::to_owned);
+                Ok(Tokens::Own(Folder::open(dir, *layout, &state)?))
+            }
+            Self::ReadOnly(dir) => {
+                std::fs::read_dir(dir).map_err(StoreError::io("read folder", dir))?;
+                Ok(Tokens::Foreign(dir.clone()))
+            }
+            Self::Nsc(dir) => {
+                nsc::check(dir)?;
+                Ok(Tokens::Nsc(dir.clone()))
+            }
+        }
+    }
+}
+
+/// The tokens beside the journal, opened.
+#[derive(Debug)]
+pub(super) enum Tokens {
+    None,
+    Own(Folder),
+    Foreign(PathBuf),
+    Nsc(PathBuf),
+}
+
+impl Tokens {
+    /// Whether everything else is to be kept from changing what the folder's owner decides.
+    pub(super) const fn is_foreign(&self) -> bool {
+        matches!(self, Self::Foreign(_) | Self::Nsc(_))
+    }
+
+    /// The folder, if there is one.
+    pub(super) fn root(&self) -> Option<&Path> {
+        match self {
+            Self::None => None,
+            Self::Own(folder) => Some(folder.root()),
+            Self::Foreign(root) | Self::Nsc(root) => Some(root),
+        }
+    }
+
+    /// Where the file of an account may be. An nsc folder does not say in its names.
+    pub(super) fn places(&self, key: &crate::key::AccountKey) -> Vec<PathBuf> {
+        match self {
+            Self::None | Self::Nsc(_) => Vec::new(),
+            Self::Own(folder) => folder::places(folder.root(), key).to_vec(),
+            Self::Foreign(root) => folder::places(root, key).to_vec(),
+        }
+    }
+}

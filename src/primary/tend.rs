@@ -1,0 +1,284 @@
+//! Tending a folder: the first scan, then whatever happens to it, for as long as the process lives.
+//!
+//! The system tells which files are touched; a look through the whole folder now and then is the safety net, and finds
+//! what happened while this server was stopped. A look is cheap, because the system keeps the time at which anything
+//! about a file last changed, and no program can set that back: only what changed since the last look is read.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Primary;
+use super::foreign::Foreign;
+use super::keeper::{Keeper, STILL};
+use super::mirror::{self, Mirror, Mirrored};
+use super::own::Own;
+use super::source::Tokens;
+use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::watch::Watch;
+
+/// The name under which the journal keeps when the last whole look began, in unix milliseconds.
+const LOOKED: &str = "looked";
+/// And the one under which it keeps whose eyes it was with: some bytes of the operator JWT's digest.
+const OPERATOR: &str = "looked as";
+/// Clocks of files tick coarsely, and one file system may be a little behind another.
+const MARGIN: Duration = Duration::from_secs(2);
+/// A look costs at most this part of the time: the pause after it is so many times as long as it took.
+const SHARE: u32 = 20;
+/// How often touched files are looked at, to see whether they are still.
+const TICK: Duration = Duration::from_millis(100);
+/// A folder that cannot be watched is looked through this often, if that is not too much work.
+const UNWATCHED: Duration = Duration::from_secs(5);
+/// How long the mirror may take to catch up before files are judged all the same.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// The work on a folder, under way.
+#[derive(Debug)]
+pub struct Tending {
+    primary: Arc<Primary>,
+    mirrored: Option<Arc<Mirrored>>,
+    stop: CancellationToken,
+    intake: Option<JoinHandle<()>>,
+}
+
+/// What is done about a folder, whoever owns it. All of it blocks.
+pub(super) trait Tender: Send + 'static {
+    /// Takes in everything, for the first time. Returns the folders to watch; `None`: it was told to stop.
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError>;
+
+    /// Looks at everything that changed since a time. Returns the folders to watch, and the files to look at again.
+    fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError>;
+
+    /// Looks at files that were touched. Returns those to look at again.
+    fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf>;
+
+    /// When it wants to look again, if it has a reason of its own.
+    fn wants_look(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What a look came to.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    pub(super) folders: Vec<PathBuf>,
+    pub(super) again: Vec<PathBuf>,
+}
+
+impl Primary {
+    /// Starts tending the token folder, if there is one. `look_every`: how often it is looked through.
+    pub fn tend(self: &Arc<Self>, metrics: &Arc<Metrics>, look_every: Duration) -> Result<Tending, StoreError> {
+        let (stop, runtime) = (CancellationToken::new(), Handle::current());
+        let mut tending = Tending { primary: self.clone(), mirrored: None, stop: stop.clone(), intake: None };
+        let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None };
+        match &self.tokens {
+            Tokens::None => self.progress.complete(),
+            Tokens::Own(_) => {
+                let mirrored = Mirrored::new(mirror::begin(self)?);
+                let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone(), runtime.clone()));
+                let (ask, asked) = tokio::sync::mpsc::channel(1024);
+                tokio::spawn(Mirror::new(keeper.clone(), mirrored.clone()).run(asked));
+                tending.mirrored = Some(mirrored.clone());
+                let own = Own::new(keeper, runtime, ask);
+                tending.intake = Some(tokio::spawn(Intake { mirrored: Some(mirrored), ..intake }.run(own)));
+            }
+            Tokens::Foreign(_) | Tokens::Nsc(_) => {
+                let foreign = Foreign::new(self.clone(), metrics.clone(), runtime);
+                tending.intake = Some(tokio::spawn(intake.run(foreign)));
+            }
+        }
+        Ok(tending)
+    }
+}
+
+impl Tending {
+    /// How far the folder has followed the journal; `None` if it is not ours to write.
+    pub const fn mirrored(&self) -> Option<&Arc<Mirrored>> {
+        self.mirrored.as_ref()
+    }
+
+    /// Stops looking, and waits, no longer than `longest`, until all files are on disk.
+    pub async fn finish(&mut self, longest: Duration) {
+        self.stop.cancel();
+        if let Some(intake) = self.intake.take() {
+            // It ends at once, or in the middle of a look, which is not waited for.
+            let _ = tokio::time::timeout(Duration::from_secs(1), intake).await;
+        }
+        let Some(mirrored) = &self.mirrored else { return };
+        let head = self.primary.journal().head().serial;
+        if !mirrored.wait(head, longest).await {
+            tracing::warn!(
+                "{} changes are not in the token folder yet; the journal has them, and the next start goes on",
+                head - mirrored.synced()
+            );
+        }
+    }
+}
+
+/// The loop.
+struct Intake {
+    primary: Arc<Primary>,
+    look_every: Duration,
+    stop: CancellationToken,
+    watch: Option<Watch>,
+    mirrored: Option<Arc<Mirrored>>,
+}
+
+impl Intake {
+    async fn run(mut self, mut tender: impl Tender) {
+        self.watch = match Watch::start() {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                tracing::warn!("the token folder cannot be watched: {error}; it is looked through now and then");
+                None
+            }
+        };
+        if let Some(root) = self.primary.tokens.root() {
+            self.add(&[root.to_owned()]);
+        }
+        let Some((mut since, mut as_operator)) = self.begin(&mut tender).await else { return };
+        let mut due = Instant::now();
+        while !self.stop.is_cancelled() {
+            if due <= Instant::now() {
+                let began = Instant::now();
+                let started = SystemTime::now();
+                // A clock that was set back tells nothing about what is new, and another operator sees with other eyes.
+                let operator = self.operator();
+                let is_same = since <= started && operator == as_operator;
+                let from = if is_same { since - MARGIN } else { UNIX_EPOCH };
+                let (returned, looked) = blocking(tender, move |tender| tender.look(from)).await;
+                tender = returned;
+                match looked {
+                    Ok(Looked { folders, again }) => {
+                        self.add(&folders);
+                        self.touch(again);
+                        (since, as_operator) = (started, operator);
+                        self.remember(started, operator).await;
+                    }
+                    Err(error) => tracing::error!("the token folder cannot be looked through: {error}"),
+                }
+                let every = if self.watch.is_some() { self.look_every } else { self.look_every.min(UNWATCHED) };
+                let every = tender.wants_look().map_or(every, |wanted| wanted.min(every));
+                due = Instant::now() + every.max(began.elapsed() * SHARE);
+            }
+            tender = self.attend(tender, &mut due).await;
+        }
+    }
+
+    /// Waits for what happens next, and does what there is to do about single files.
+    async fn attend<T: Tender>(&self, mut tender: T, due: &mut Instant) -> T {
+        let Some(watch) = &self.watch else {
+            tokio::select! {
+                () = tokio::time::sleep_until(*due) => {}
+                () = self.stop.cancelled() => {}
+            }
+            return tender;
+        };
+        let tick = async { if watch.has_touched() { sleep(TICK).await } else { watch.wait().await } };
+        tokio::select! {
+            () = tokio::time::sleep_until(*due) => return tender,
+            () = self.stop.cancelled() => return tender,
+            () = tick => {}
+        }
+        let files = watch.take_still(STILL);
+        if !files.is_empty() {
+            let (returned, again) = blocking(tender, move |tender| Ok(tender.touched(files))).await;
+            tender = returned;
+            self.touch(again.unwrap_or_default());
+            if let Some(wanted) = tender.wants_look() {
+                *due = (*due).min(Instant::now() + wanted);
+            }
+        }
+        if watch.take_everything() {
+            *due = (*due).min(Instant::now() + STILL);
+        }
+        tender
+    }
+
+    /// Takes in what was there at start, unless an earlier process has. Returns since when there may be news, and under
+    /// which operator; `None`: it was told to stop.
+    async fn begin(&self, tender: &mut impl Tender) -> Option<(SystemTime, u64)> {
+        let primary = self.primary.clone();
+        let cursors = move || {
+            let looked = primary.journal().cursor(LOOKED)?;
+            Ok::<_, StoreError>(looked.zip(primary.journal().cursor(OPERATOR)?))
+        };
+        let looked = match tokio::task::spawn_blocking(cursors).await {
+            Ok(Ok(looked)) => looked,
+            Ok(Err(error)) => {
+                tracing::error!("it is not known when the token folder was last looked through: {error}");
+                None
+            }
+            Err(_) => None,
+        };
+        if let Some((looked, operator)) = looked {
+            self.primary.progress.complete();
+            if let Some(mirrored) = &self.mirrored {
+                // A file that waits to be written is not somebody's old copy.
+                mirrored.wait(self.primary.journal().head().serial, CATCH_UP).await;
+            }
+            return Some((UNIX_EPOCH + Duration::from_millis(looked), operator));
+        }
+        let (started, operator) = (SystemTime::now(), self.operator());
+        let stop = self.stop.clone();
+        let done = tokio::task::block_in_place(|| tender.scan(&stop));
+        match done {
+            Ok(Some(folders)) => self.add(&folders),
+            Ok(None) => return None,
+            Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
+        }
+        self.remember(started, operator).await;
+        self.primary.progress.complete();
+        Some((started, operator))
+    }
+
+    async fn remember(&self, started: SystemTime, operator: u64) {
+        let millis = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let journal = self.primary.journal();
+        journal.set_cursor(OPERATOR, operator).await;
+        journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;
+    }
+
+    /// Which operator JWT decides now.
+    fn operator(&self) -> u64 {
+        let digest = self.primary.gate.trust().map(|trust| Sha256::digest(trust.token()));
+        let start = digest.and_then(|digest| digest.first_chunk::<8>().copied());
+        // The journal keeps numbers of 63 bits.
+        start.map_or(0, |bytes| u64::from_be_bytes(bytes) >> 1)
+    }
+
+    fn add(&self, folders: &[PathBuf]) {
+        let Some(watch) = &self.watch else { return };
+        for folder in folders {
+            if let Err(error) = watch.add(folder) {
+                tracing::warn!("{} cannot be watched: {error}; it is looked through now and then", folder.display());
+            }
+        }
+    }
+
+    fn touch(&self, files: Vec<PathBuf>) {
+        if let Some(watch) = &self.watch {
+            files.into_iter().for_each(|file| watch.touch(file));
+        }
+    }
+}
+
+/// Does something that blocks, on a thread for that, and gives the tender back.
+async fn blocking<T: Tender, R: Send + 'static>(
+    mut tender: T,
+    act: impl FnOnce(&mut T) -> Result<R, StoreError> + Send + 'static,
+) -> (T, Result<R, StoreError>) {
+    tokio::task::spawn_blocking(move || {
+        let result = act(&mut tender);
+        (tender, result)
+    })
+    .await
+    .expect("a look through the folder does not panic")
+}

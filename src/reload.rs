@@ -1,0 +1,231 @@
+//! SIGHUP: what can change while the server runs, changes; the rest is named.
+//!
+//! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing. Of one
+//! that can, each part is applied for itself: the log level, the TLS files, the operator JWT, and how a replica meets its
+//! primary. A part that cannot be applied is reported and stays as it was. What needs a restart is named in a warning, each
+//! time, until it comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::signal::unix::Signal;
+
+use crate::cli::Cli;
+use crate::config::Settings;
+use crate::gate::Trust;
+use crate::jwt::OperatorJwt;
+use crate::logging::Logging;
+use crate::node::{Node, Role};
+use crate::replica::Access;
+use crate::server;
+use crate::tls::ServerTls;
+
+/// What it takes to load the settings again.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    cli: Cli,
+    logging: Logging,
+}
+
+/// The running server, as far as it can change.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// The settings in effect.
+    pub(crate) settings: Settings,
+    pub(crate) node: Arc<Node>,
+    /// If HTTPS is served.
+    pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+impl Reload {
+    /// `cli`: the command line that the settings were loaded with at start.
+    pub const fn new(cli: Cli, logging: Logging) -> Self {
+        Self { cli, logging }
+    }
+
+    /// Reloads at every hang-up, until the server stops. One that comes while another is dealt with is dealt with next.
+    pub(crate) async fn at(self, mut hangups: Signal, mut live: Live) {
+        loop {
+            tokio::select! {
+                _ = hangups.recv() => {}
+                () = live.node.draining().cancelled() => return,
+            }
+            tracing::info!("received sig-hangup, loading the settings anew");
+            let reload = self.clone();
+            // Files may lie on a disk that is slow.
+            let done = tokio::task::spawn_blocking(move || {
+                reload.reload(&mut live);
+                live
+            });
+            live = match done.await {
+                Ok(live) => live,
+                Err(error) => {
+                    tracing::error!("loading the settings anew failed: {error}. Restart this server to apply changes");
+                    return;
+                }
+            };
+        }
+    }
+
+    fn reload(&self, live: &mut Live) {
+        let metrics = live.node.metrics().clone();
+        let (new, warnings) = match Settings::load(&self.cli) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                // Some texts have several lines, with the place in the file.
+                for line in format!("cannot use the settings: {error}").lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("nothing is changed");
+                metrics.reloaded("settings", false);
+                return;
+            }
+        };
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        metrics.reloaded("settings", true);
+        self.log_level(live, &new);
+        live.https(&new);
+        live.access(&new);
+        live.operator(&new);
+        for key in differences(&live.settings, &new) {
+            tracing::warn!("{key} has changed; it takes effect at the next start");
+        }
+        tracing::info!("the settings are loaded anew");
+    }
+
+    fn log_level(&self, live: &mut Live, new: &Settings) {
+        if live.settings.log.level != new.log.level {
+            live.settings.log.level = new.log.level;
+            self.logging.set_level(new.log.level);
+            tracing::info!("log.level is {:?} now", new.log.level);
+        }
+    }
+}
+
+impl Live {
+    /// Certificate, key, and who the clients are. HTTPS itself comes and goes with the listening socket.
+    fn https(&mut self, new: &Settings) {
+        if let Some(tls) = &self.tls
+            && new.http.tls.is_on()
+        {
+            tls.reload(&new.http.tls);
+            self.settings.http.tls = new.http.tls.clone();
+        }
+    }
+
+    fn access(&mut self, new: &Settings) {
+        if let Role::Replica(replica) = self.node.role()
+            && new.is_replica()
+        {
+            replica.set_access(&Access { token: new.replica.token.clone(), tls: new.replica.tls.clone() });
+            self.settings.replica.token = new.replica.token.clone();
+            self.settings.replica.tls = new.replica.tls.clone();
+        }
+    }
+
+    /// The operator JWT is read again, even from the same place.
+    fn operator(&mut self, new: &Settings) {
+        let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return };
+        let result = server::load_operator(source)
+            .and_then(|trust| {
+                server::check_system_account(&self.settings, &trust)?;
+                Ok(trust)
+            })
+            .map_err(|error| error.to_string())
+            .and_then(|trust| {
+                let (before, after) = (self.node.trust(), trust.token().clone());
+                // This thread may be blocked.
+                let set = self.node.set_operator(trust);
+                tokio::runtime::Handle::current().block_on(set).map_err(|error| error.to_string())?;
+                Ok((before, after))
+            });
+        self.node.metrics().reloaded("operator", result.is_ok());
+        match result {
+            Ok((before, after)) => tell(before.as_deref(), &after, &self.node),
+            Err(error) => {
+                tracing::error!(
+                    "cannot use the new operator JWT: {error}. The one that was loaded before stays in use"
+                );
+            }
+        }
+        // Also if it is broken: that was said, and a restart would not help.
+        self.settings.operator = new.operator.clone();
+    }
+}
+
+/// Logs what a new operator JWT changes.
+fn tell(before: Option<&Trust>, after: &[u8], node: &Node) {
+    let Some(before) = before.filter(|before| before.token()[..] != *after) else { return };
+    for warning in node.trust().iter().flat_map(|trust| trust.warnings().to_vec()) {
+        tracing::warn!("operator JWT: {warning}");
+    }
+    let read = |token: &[u8]| OperatorJwt::decode(std::str::from_utf8(token).ok()?).ok();
+    // Both were read before.
+    let (Some(old), Some(new)) = (read(before.token()), read(after)) else { return };
+    let mut changes = Vec::new();
+    for key in new.body.signing_keys.iter().filter(|key| !old.body.signing_keys.contains(key)) {
+        changes.push(format!("signing key {key} is new"));
+    }
+    for key in old.body.signing_keys.iter().filter(|key| !new.body.signing_keys.contains(key)) {
+        changes.push(format!("signing key {key} is withdrawn"));
+    }
+    if old.body.strict_signing_key_usage != new.body.strict_signing_key_usage {
+        changes.push(format!("strict signing key usage is {}", new.body.strict_signing_key_usage));
+    }
+    if old.body.system_account != new.body.system_account {
+        changes.push(format!("the system account is {}", new.body.system_account));
+    }
+    if old.claims.name != new.claims.name {
+        changes.push(format!("its name is {}", new.claims.name));
+    }
+    let changes = if changes.is_empty() { "its keys are the same".to_owned() } else { changes.join("; ") };
+    tracing::info!("a new JWT of the operator {} is in use: {changes}", before.identity());
+}
+
+/// The keys of settings that differ.
+fn differences(old: &Settings, new: &Settings) -> Vec<String> {
+    let flat = |settings: &Settings| {
+        let mut values = BTreeMap::new();
+        // Plain data with text as keys always has a JSON form.
+        flatten("", serde_json::to_value(settings).unwrap_or_default(), &mut values);
+        values
+    };
+    let (old, new) = (flat(old), flat(new));
+    new.into_iter().filter(|(key, value)| old.get(key) != Some(value)).map(|(key, _)| key).collect()
+}
+
+fn flatten(prefix: &str, value: Value, out: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+                flatten(&path, value, out);
+            }
+        }
+        value => {
+            out.insert(prefix.to_owned(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LogLevel, TokenSource};
+
+    #[test]
+    fn what_differs_is_named_by_its_key() {
+        let old = Settings::default();
+        let mut new = old.clone();
+        assert_eq!(differences(&old, &new), Vec::<String>::new());
+        new.http.port = 1;
+        new.log.level = LogLevel::Debug;
+        new.nats.tls.root = Some("a".into());
+        new.operator = Some(TokenSource::from("eyJ".to_owned()));
+        assert_eq!(differences(&old, &new), ["http.port", "log.level", "nats.tls.root", "operator"]);
+        assert_eq!(differences(&new, &old), ["http.port", "log.level", "nats.tls.root", "operator"]);
+    }
+}

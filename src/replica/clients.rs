@@ -1,0 +1,175 @@
+//! The HTTP clients that a replica asks its primary with, made anew when their TLS files or their token change.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use rustls::{AlertDescription, CertificateError};
+
+use super::Access;
+use crate::config::Secret;
+use crate::metrics::Metrics;
+use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
+
+const SECTION: &str = "replica.tls";
+/// How often a primary that speaks HTTP/2 is asked for a sign of life, and how long it has for it. All requests share one
+/// connection then, so they would all wait for one that is dead.
+const ALIVE: Duration = Duration::from_secs(2);
+
+/// The clients in use.
+#[derive(Debug)]
+pub(super) struct Clients {
+    timeout: Duration,
+    token: Mutex<Option<Secret>>,
+    current: ArcSwap<Pair>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    short: reqwest::Client,
+    streams: reqwest::Client,
+    has_certificate: bool,
+}
+
+impl Clients {
+    /// Clients for this access, and the files to be watched. Requests take at most `timeout`.
+    pub(super) fn load(
+        access: &Access,
+        timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
+        let snapshot = Snapshot::read(SECTION, &access.tls);
+        let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref())?;
+        let token = Mutex::new(access.token.clone());
+        let clients = Arc::new(Self { timeout, token, current: ArcSwap::from_pointee(pair) });
+        let files = Files::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
+        Ok((clients, files))
+    }
+
+    /// Shows another token from the next change of the files on, which the caller brings about.
+    pub(super) fn set_token(&self, token: Option<Secret>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// For requests that are answered at once.
+    pub(super) fn short(&self) -> reqwest::Client {
+        self.current.load().short.clone()
+    }
+
+    /// What to do about a primary that takes a TLS connection and then closes it: its word for the reason may be lost
+    /// with the connection.
+    pub(super) fn advice(&self) -> &'static str {
+        if self.current.load().has_certificate {
+            "does it accept our certificate?"
+        } else {
+            "if it wants a client certificate: name one in replica.tls.cert, and its key in replica.tls.key"
+        }
+    }
+
+    /// For answers that do not end.
+    pub(super) fn streams(&self) -> reqwest::Client {
+        self.current.load().streams.clone()
+    }
+}
+
+impl User for Clients {
+    fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref())?;
+        // What is under way ends with the clients that it began with.
+        self.current.store(Arc::new(pair));
+        Ok(not_after)
+    }
+}
+
+impl Pair {
+    fn of(
+        snapshot: &Snapshot,
+        timeout: Duration,
+        token: Option<&Secret>,
+    ) -> Result<(Self, Option<NotAfter>), TlsError> {
+        let refused = |error: reqwest::Error| snapshot.refused(error.to_string());
+        let roots: Vec<_> = snapshot
+            .roots()?
+            .iter()
+            .map(|root| reqwest::Certificate::from_der(root))
+            .collect::<Result<_, _>>()
+            .map_err(refused)?;
+        let identity = snapshot.identity()?;
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            // The settings take only what can stand in a header.
+            let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
+            let mut value = value.map_err(|_| snapshot.refused("the token cannot stand in a header".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let client = || {
+            let mut client = reqwest::Client::builder()
+                .no_proxy()
+                // A primary that could send us anywhere could make us ask inside the network that we stand in.
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(timeout.min(Duration::from_millis(800)))
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(ALIVE)
+                .http2_keep_alive_timeout(ALIVE)
+                .http2_keep_alive_while_idle(true)
+                .default_headers(headers.clone())
+                .user_agent(concat!("nats-account-server/", env!("CARGO_PKG_VERSION")));
+            if !roots.is_empty() {
+                client = client.tls_certs_merge(roots.clone());
+            }
+            if let Some(identity) = &identity {
+                client = client.identity(reqwest::Identity::from_pem(identity.to_pem().as_bytes()).map_err(refused)?);
+            }
+            Ok(client)
+        };
+        let pair = Self {
+            short: client()?.timeout(timeout).build().map_err(refused)?,
+            streams: client()?.build().map_err(refused)?,
+            has_certificate: identity.is_some(),
+        };
+        Ok((pair, identity.and_then(|identity| identity.not_after)))
+    }
+}
+
+/// What is wrong with a certificate, on this side or the other, in words that say what to do.
+pub(super) fn certificate_problem(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let found = match inner {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        match found {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return Some(
+                    "its certificate is of an authority that is not trusted here: name a file with that authority in \
+                     replica.tls.root"
+                        .to_owned(),
+                );
+            }
+            Some(rustls::Error::InvalidCertificate(problem)) => {
+                return Some(format!("its certificate is refused: {problem}"));
+            }
+            Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+                return Some(
+                    "it wants a client certificate: name one in replica.tls.cert, and its key in replica.tls.key"
+                        .to_owned(),
+                );
+            }
+            Some(rustls::Error::AlertReceived(alert)) => {
+                return Some(format!("it refuses the TLS connection with {alert:?}; does it accept our certificate?"));
+            }
+            _ => {}
+        }
+        // An io::Error hides what it holds from `source`, and shows only what that one has.
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}

@@ -1,0 +1,82 @@
+//! Flat or sharded.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::StoreError;
+use crate::key::AccountKey;
+
+/// How token files lie in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// All in the folder itself.
+    Flat,
+    /// In sub-folders named after the last two characters of the key.
+    Sharded,
+}
+
+impl Layout {
+    /// The place of an account's file.
+    pub fn place(self, root: &Path, key: &AccountKey) -> PathBuf {
+        self.place_of(root, &key.text())
+    }
+
+    /// The place of the file of whatever has this name.
+    pub(super) fn place_of(self, root: &Path, text: &str) -> PathBuf {
+        let name = format!("{text}.jwt");
+        match self {
+            Self::Flat => root.join(name),
+            Self::Sharded => root.join(&text[text.len() - 2..]).join(name),
+        }
+    }
+
+    /// The layout that this one is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Flat => Self::Sharded,
+            Self::Sharded => Self::Flat,
+        }
+    }
+
+    /// How the tokens in a folder lie; `None` if there are none. The first token that is found decides.
+    pub(super) fn found(root: &Path) -> Result<Option<Self>, StoreError> {
+        let mut shards = Vec::new();
+        for entry in fs::read_dir(root).map_err(StoreError::io("read folder", root))? {
+            let entry = entry.map_err(StoreError::io("read folder", root))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if is_token(name) {
+                return Ok(Some(Self::Flat));
+            }
+            if name.len() == 2 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                shards.push(entry.path());
+            }
+        }
+        let has_tokens = |shard: &PathBuf| {
+            let ending = shard.file_name().map(|name| format!("{}.jwt", name.to_string_lossy()));
+            fs::read_dir(shard).is_ok_and(|entries| {
+                entries.flatten().any(|entry| {
+                    let name = entry.file_name();
+                    name.to_str().is_some_and(|name| {
+                        is_token(name) && ending.as_deref().is_some_and(|ending| name.ends_with(ending))
+                    })
+                })
+            })
+        };
+        Ok(shards.iter().any(has_tokens).then_some(Self::Sharded))
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    name.strip_suffix(".jwt").is_some_and(|stem| AccountKey::parse(stem).is_ok())
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flat => "flat",
+            Self::Sharded => "sharded",
+        })
+    }
+}

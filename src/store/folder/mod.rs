@@ -1,0 +1,88 @@
+//! A folder of JWT files, as the Go servers and nats-server's full resolver keep it.
+//!
+//! `<dir>/<account key>.jwt`, flat, or in sub-folders named after the last two characters of the key. A deleted
+//! account's file is `<account key>.jwt.deleted`. Files of other names may lie beside them and are none of ours; all
+//! that is ours is the state folder.
+
+mod layout;
+mod read;
+mod walk;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+pub use layout::Layout;
+pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
+pub use walk::{Listing, TokenFile, list};
+
+use super::{STATE_FOLDER, StoreError};
+use crate::key::AccountKey;
+
+/// A folder that is read and written.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    layout: Layout,
+    /// Where files are made before they are moved to their place; on the same file system as that.
+    making: PathBuf,
+    /// Where content goes that cannot stay.
+    refused: PathBuf,
+    number: AtomicU64,
+}
+
+impl Folder {
+    /// Opens a folder. `wanted` is the layout for one that holds no tokens yet; `state` is the state folder.
+    pub fn open(root: &Path, wanted: Layout, state: &Path) -> Result<Self, StoreError> {
+        let making = root.join(STATE_FOLDER).join("making");
+        super::create_folder(&making)?;
+        write::clear(&making);
+        let layout = match Layout::found(root)? {
+            Some(found) if found != wanted => {
+                tracing::warn!(
+                    "the folder {} is {found}, but store.shard says {wanted}: it is used as it is; to change it, stop \
+                     this server, move the files, and start again",
+                    root.display()
+                );
+                found
+            }
+            found => found.unwrap_or(wanted),
+        };
+        let refused = state.join("refused");
+        Ok(Self { root: root.to_owned(), layout, making, refused, number: AtomicU64::new(0) })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How the files lie.
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The file of an account: where it is, or where it would be written.
+    ///
+    /// A file that lies as the other layout has it is used there, unless there is one in the right place, too.
+    pub fn home(&self, key: &AccountKey) -> PathBuf {
+        let preferred = self.layout.place(&self.root, key);
+        if preferred.symlink_metadata().is_err() {
+            let other = self.layout.other().place(&self.root, key);
+            if other.symlink_metadata().is_ok() {
+                return other;
+            }
+        }
+        preferred
+    }
+
+    /// Whether `path` is where an account's file may be: anything else is somebody's own copy, and never touched.
+    pub fn is_home(&self, path: &Path, key: &AccountKey) -> bool {
+        places(&self.root, key).iter().any(|place| place == path)
+    }
+}
+
+/// Where an account's file may lie: flat, or in the sub-folder of its last two characters.
+pub fn places(root: &Path, key: &AccountKey) -> [PathBuf; 2] {
+    [Layout::Flat.place(root, key), Layout::Sharded.place(root, key)]
+}

@@ -1,0 +1,123 @@
+//! Reading one token file, whatever it turns out to be.
+
+use std::fs::{self, File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Largest file that is read, in bytes: the largest token and some white space behind it.
+const MAX_FILE: u64 = (1 << 20) + 4096;
+
+/// What tells a file that we wrote from one that somebody else has touched since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// What is known of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Which content it is.
+    pub stamp: Stamp,
+    /// When anything about the file was last changed. The system's clock, which programs cannot set for a file: a file
+    /// that is moved into its place is changed then, however old its content is.
+    changed: SystemTime,
+}
+
+impl Look {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        let stamp = Stamp { inode: meta.ino(), size: meta.size(), modified: (meta.mtime(), meta.mtime_nsec()) };
+        let since = Duration::new(meta.ctime().try_into().unwrap_or(0), meta.ctime_nsec().try_into().unwrap_or(0));
+        Self { stamp, changed: UNIX_EPOCH + since }
+    }
+
+    /// Whether nothing has happened to the file for a while. One from the future is taken as it is.
+    pub fn is_still(&self, for_this_long: Duration) -> bool {
+        self.changed.elapsed().map_or(true, |age| age >= for_this_long)
+    }
+}
+
+/// Why a token file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// There is none.
+    #[error("does not exist")]
+    Missing,
+    /// A link that leads nowhere.
+    #[error("is a link to nothing")]
+    Dangling,
+    /// Not a plain file: a folder, a pipe, a socket.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// Nothing in it.
+    #[error("is empty")]
+    Empty,
+    /// It changed while it was read.
+    #[error("is being written")]
+    Changing,
+    /// More than any token.
+    #[error("is {0} bytes long, which is more than any JWT")]
+    TooLarge(u64),
+    /// The system refused.
+    #[error("cannot be read: {0}")]
+    Io(std::io::Error),
+}
+
+/// Looks at a file without opening it. Links are followed.
+pub fn look(path: &Path) -> Result<Look, Unread> {
+    let meta = fs::metadata(path).map_err(|error| unread(path, error))?;
+    if meta.is_file() { Ok(Look::of(&meta)) } else { Err(Unread::NotAFile) }
+}
+
+/// When something last happened to a file, or to a link in its place; `None` if there is nothing.
+pub fn changed(path: &Path) -> Option<SystemTime> {
+    let own = fs::symlink_metadata(path).ok()?;
+    let target = if own.is_symlink() { fs::metadata(path).ok() } else { None };
+    let own = Look::of(&own).changed;
+    Some(target.map_or(own, |target| own.max(Look::of(&target).changed)))
+}
+
+/// Whether nothing has happened to what is at `path` for a while. Where there is nothing, something just has.
+pub fn is_still(path: &Path, for_this_long: Duration) -> bool {
+    changed(path).is_some_and(|at| at.elapsed().map_or(true, |age| age >= for_this_long))
+}
+
+/// Reads one token file. Never waits for a pipe, never reads more than a token can be.
+pub fn read(path: &Path) -> Result<(Look, Vec<u8>), Unread> {
+    look(path)?;
+    // It may have become a pipe since.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.try_into().unwrap_or(0))
+        .open(path)
+        .map_err(|error| unread(path, error))?;
+    let meta = file.metadata().map_err(Unread::Io)?;
+    let look = Look::of(&meta);
+    if !meta.is_file() {
+        return Err(Unread::NotAFile);
+    }
+    if meta.len() > MAX_FILE {
+        return Err(Unread::TooLarge(meta.len()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    (&file).take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
+    if file.metadata().map(|meta| Look::of(&meta)).map_err(Unread::Io)? != look {
+        return Err(Unread::Changing);
+    }
+    if bytes.is_empty() {
+        return Err(Unread::Empty);
+    }
+    Ok((look, bytes))
+}
+
+fn unread(path: &Path, error: std::io::Error) -> Unread {
+    match error.kind() {
+        std::io::ErrorKind::NotFound if path.is_symlink() => Unread::Dangling,
+        std::io::ErrorKind::NotFound => Unread::Missing,
+        _ => Unread::Io(error),
+    }
+}

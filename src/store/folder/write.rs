@@ -1,0 +1,113 @@
+//! Writing token files so that a reader finds the old or the new one, never half of it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::{StoreError, create_folder};
+use super::read::Look;
+use super::{Folder, Stamp};
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+
+impl Folder {
+    /// Puts an account's JWT in its place. Not synced: see [`Folder::sync`].
+    pub fn write(&self, key: &AccountKey, token: &[u8]) -> Result<Stamp, StoreError> {
+        self.write_to(&self.home(key), token)
+    }
+
+    /// Puts an activation in the place where servers of old kept it.
+    pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), StoreError> {
+        self.write_to(&self.layout.place_of(&self.root, &id.text()), token).map(|_| ())
+    }
+
+    fn write_to(&self, home: &Path, token: &[u8]) -> Result<Stamp, StoreError> {
+        let made = self.making.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
+        let result = self.make(&made, token).and_then(|look| {
+            match fs::rename(&made, home) {
+                // The sub-folder of these two characters is not there yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_here() => {
+                    let parent = home.parent().unwrap_or(&self.root);
+                    fs::create_dir_all(parent).map_err(StoreError::io("create folder", parent))?;
+                    fs::rename(&made, home)
+                }
+                result => result,
+            }
+            .map_err(StoreError::io("write", home))?;
+            Ok(look.stamp)
+        });
+        if result.is_err() {
+            // What could not be moved is of no use, and takes room.
+            let _ = fs::remove_file(&made);
+        }
+        result
+    }
+
+    /// A folder that was removed is not made anew: it may be a disk that is not mounted.
+    fn is_here(&self) -> bool {
+        self.making.is_dir()
+    }
+
+    fn make(&self, path: &Path, token: &[u8]) -> Result<Look, StoreError> {
+        let make = || {
+            let mut file = File::create_new(path)?;
+            file.write_all(token)?;
+            file.metadata()
+        };
+        make().map(|meta| Look::of(&meta)).map_err(StoreError::io("write", path))
+    }
+
+    /// Marks an account's file as deleted, as nats-server's full resolver does.
+    pub fn bury(&self, key: &AccountKey) -> Result<(), StoreError> {
+        let home = self.home(key);
+        let mut grave = home.clone().into_os_string();
+        grave.push(".deleted");
+        match fs::rename(&home, &grave) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("rename", &home)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves what is at `path`, whatever it is, to the folder of refused things, with the reason beside it. Returns
+    /// where it is now.
+    pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, StoreError> {
+        create_folder(&self.refused)?;
+        // The same content again is kept once.
+        let content = match super::read(path) {
+            Ok((_, bytes)) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..6]),
+            Err(_) => format!("{}-{}", crate::clock::unix_millis(), self.number.fetch_add(1, Ordering::Relaxed)),
+        };
+        let aside = self.refused.join(format!("{key}-{content}.jwt"));
+        let note = self.refused.join(format!("{key}-{content}.reason.txt"));
+        let text = format!("{} {reason}\n", path.display());
+        fs::write(&note, text).map_err(StoreError::io("write", &note))?;
+        match fs::rename(path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                fs::copy(path, &aside)
+                    .and_then(|_| File::open(&aside)?.sync_all())
+                    .and_then(|()| fs::remove_file(path))
+                    .map_err(StoreError::io("move away", path))?;
+            }
+            result => result.map_err(StoreError::io("move away", path))?,
+        }
+        Ok(aside)
+    }
+
+    /// Waits until all that was written is on disk.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let folder = File::open(&self.making).map_err(StoreError::io("open", &self.making))?;
+        rustix::fs::syncfs(&folder).map_err(|error| StoreError::io("sync", &self.root)(error.into()))
+    }
+}
+
+/// Removes what a process before this one was making when it ended.
+pub(super) fn clear(making: &Path) {
+    let Ok(entries) = fs::read_dir(making) else { return };
+    for entry in entries.flatten() {
+        // What cannot be removed is in nobody's way: names are not used twice in one process.
+        let _ = fs::remove_file(entry.path());
+    }
+}

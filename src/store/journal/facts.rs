@@ -1,0 +1,65 @@
+//! When and how a change of an account was committed.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::super::StoreError;
+use super::Journal;
+use super::schema::KIND_ACCOUNT;
+use crate::feed::Operation;
+use crate::gate::{Identity, Via};
+use crate::key::AccountKey;
+
+/// What the journal tells of one change of an account, its text aside.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// Its place in the order of changes.
+    pub serial: u64,
+    /// The place of the account's newest change.
+    pub newest: u64,
+    /// When it was committed, unix milliseconds.
+    pub at: i64,
+    /// The path on which it came.
+    pub via: Via,
+    /// Issue time of the JWT or of the delete request, unix seconds.
+    pub iat: i64,
+    /// SHA-256 of the signing input.
+    pub identity: Identity,
+    /// Whether it deleted the account.
+    pub deletes: bool,
+    /// Whether the account has left a read-only folder since.
+    pub removed: bool,
+}
+
+impl Journal {
+    /// A change of an account, its newest unless a serial is given. `None`: there is no such change. Blocks for a
+    /// query.
+    pub fn fact(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {
+        // The journal counts with signed numbers.
+        if serial.is_some_and(|serial| i64::try_from(serial).is_err()) {
+            return Ok(None);
+        }
+        self.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT c.serial, max(h.serial, coalesce(h.deleted_serial, 0)), c.at, c.via, c.iat, c.identity,
+                         c.op, h.removed
+                     FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
+                     WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
+                )?
+                .query_row(params![KIND_ACCOUNT, key.raw(), serial], |row| {
+                    let op: u8 = row.get(6)?;
+                    Ok(Fact {
+                        serial: row.get(0)?,
+                        newest: row.get(1)?,
+                        at: row.get(2)?,
+                        via: Via::from_label(row.get_ref(3)?.as_str()?).unwrap_or(Via::Post),
+                        iat: row.get(4)?,
+                        identity: row.get(5)?,
+                        deletes: op == Operation::Delete.tag(),
+                        removed: row.get(7)?,
+                    })
+                })
+                .optional()
+        })
+    }
+}

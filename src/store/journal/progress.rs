@@ -1,0 +1,34 @@
+//! How far a journal is, for another process than the one that has it open.
+
+use std::path::Path;
+
+use rusqlite::OptionalExtension as _;
+
+use super::super::StoreError;
+use super::schema;
+
+/// The name of the cursor up to which the token folder has followed the journal, on disk.
+pub const MIRROR: &str = "mirror";
+
+/// Where a journal stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Of the last change.
+    pub serial: u64,
+    /// Up to here the token folder has followed, on disk.
+    pub mirrored: u64,
+}
+
+impl Progress {
+    /// Reads it from a journal that another process may be writing.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+        let connection = schema::open_reader(path)?;
+        let serial = connection.query_row("SELECT serial FROM meta", [], |row| row.get(0)).map_err(sqlite)?;
+        let mirrored = connection
+            .query_row("SELECT serial FROM cursor WHERE name = ?1", [MIRROR], |row| row.get(0))
+            .optional()
+            .map_err(sqlite)?;
+        Ok(Self { serial, mirrored: mirrored.unwrap_or(0) })
+    }
+}

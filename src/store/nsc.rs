@@ -1,0 +1,50 @@
+//! The operator folder of nsc: `accounts/<name>/<name>.jwt`, named by people, not by keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// Whether `root` is an operator's folder of nsc; the error says what is missing.
+pub fn check(root: &Path) -> Result<(), StoreError> {
+    let marker = root.join(".nsc");
+    let text = fs::read(&marker).map_err(StoreError::io("read", &marker))?;
+    let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_ok();
+    if is_object {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        path: marker,
+        reason:
+            "it is not nsc's description of a store; give the operator's folder of nsc, which holds .nsc and accounts"
+                .into(),
+    })
+}
+
+/// The folders to watch, and the account files that are there.
+pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
+    let accounts = root.join("accounts");
+    let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
+    let entries = match fs::read_dir(&accounts) {
+        Ok(entries) => entries,
+        // An operator without an account has none of this yet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && root.is_dir() => return Ok((folders, files)),
+        Err(error) => return Err(StoreError::io("read folder", &accounts)(error)),
+    };
+    folders.push(accounts.clone());
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read folder", &accounts))?;
+        let folder = entry.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        let mut name = entry.file_name();
+        name.push(".jwt");
+        let file = folder.join(name);
+        if file.symlink_metadata().is_ok() {
+            files.push(file);
+        }
+        folders.push(folder);
+    }
+    Ok((folders, files))
+}

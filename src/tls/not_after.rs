@@ -1,0 +1,135 @@
+//! When a certificate expires.
+//!
+//! That is one field at a fixed place near the beginning of a certificate (RFC 5280, section 4.1), so the few lines
+//! that walk there are here instead of a library for all of X.509.
+
+/// The moment at which a certificate expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAfter {
+    /// In unix seconds.
+    pub unix: i64,
+    /// The day, as `2026-11-24`.
+    pub day: String,
+}
+
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT`: the version of a certificate, which the first version leaves out.
+const VERSION: u8 = 0xa0;
+
+impl NotAfter {
+    /// Reads it from a certificate in DER. `None`: it has another form than certificates have.
+    pub fn of(certificate: &[u8]) -> Option<Self> {
+        let (certificate, _) = take(certificate, SEQUENCE)?;
+        let (mut fields, _) = take(certificate, SEQUENCE)?;
+        if let Some((_, rest)) = take(fields, VERSION) {
+            fields = rest;
+        }
+        // Serial number, signature algorithm, issuer.
+        for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+            (_, fields) = take(fields, tag)?;
+        }
+        let (validity, _) = take(fields, SEQUENCE)?;
+        let (_not_before, rest) = take(validity, UTC_TIME).or_else(|| take(validity, GENERALIZED_TIME))?;
+        match take(rest, UTC_TIME) {
+            Some((text, _)) => {
+                // Two digits of a year are of 1950 to 2049.
+                let century = if number(text.get(..2)?)? < 50 { "20" } else { "19" };
+                Self::from_text(&[century.as_bytes(), text].concat())
+            }
+            None => Self::from_text(take(rest, GENERALIZED_TIME)?.0),
+        }
+    }
+
+    /// `YYYYMMDDHHMMSSZ`, the one form that certificates may use.
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let digits = text.strip_suffix(b"Z").filter(|digits| digits.len() == 14)?;
+        let part = |from: usize, to: usize| number(&digits[from..to]);
+        let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
+        let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let unix = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        Some(Self { unix, day: format!("{year:04}-{month:02}-{day:02}") })
+    }
+}
+
+/// The content of the element at the beginning, if it has this tag, and what follows it.
+fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = der.split_first()?;
+    if *first != tag {
+        return None;
+    }
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match *length {
+        short @ 0..=0x7f => (usize::from(short), rest),
+        // How many bytes the length has; no certificate needs more than four.
+        long @ 0x81..=0x84 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+        }
+        // 0x80 is a length that is not said, which DER does not have.
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years that begin in March end with their leap day.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day
+        - 719_469
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(year: i32, month: u8, day: u8) -> Vec<u8> {
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        for (year, month, day, unix) in [
+            (2000, 2, 29, 951_782_400),
+            (2026, 11, 24, 1_795_478_400),
+            (2049, 12, 31, 2_524_521_600),
+            // From here on in the longer form.
+            (2050, 1, 1, 2_524_608_000),
+            (2100, 3, 1, 4_107_542_400),
+        ] {
+            let read = NotAfter::of(&certificate(year, month, day)).unwrap();
+            assert_eq!(read, NotAfter { unix, day: format!("{year:04}-{month:02}-{day:02}") });
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_cut_off_or_spoilt_has_no_end_and_does_no_harm() {
+        let whole = certificate(2026, 1, 1);
+        for length in 0..whole.len() {
+            // Behind the field nothing is read.
+            let _ = NotAfter::of(&whole[..length]);
+        }
+        for at in 0..whole.len() {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 0xff;
+            let _ = NotAfter::of(&spoilt);
+        }
+        for text in ["", "20260101000000", "2026010100000Z", "20261301000000Z", "2026x101000000Z", "20260101240000Z"] {
+            assert_eq!(NotAfter::from_text(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(NotAfter::of(b""), None);
+        assert_eq!(NotAfter::of(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+}

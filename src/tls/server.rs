@@ -1,0 +1,224 @@
+//! What HTTPS is served with, exchangeable under the running server.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+
+use super::{Files, NotAfter, Snapshot, TlsError, User, provider};
+use crate::config::{ClientAuth, HttpTls};
+use crate::metrics::Metrics;
+
+const SECTION: &str = "http.tls";
+
+/// Certificate, key and client authorities of the HTTPS server.
+#[derive(Debug)]
+pub struct ServerTls {
+    current: Arc<Current>,
+    files: Arc<Files>,
+}
+
+impl ServerTls {
+    /// Loads what the settings name. Blocks.
+    pub fn load(settings: &HttpTls, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+        let paths = settings.files();
+        let snapshot = Snapshot::read(SECTION, &paths);
+        let client_auth = settings.client_auth();
+        let (state, not_after) = State::of(&snapshot, client_auth)?;
+        let current = Arc::new(Current { client_auth: Mutex::new(client_auth), state: ArcSwap::from_pointee(state) });
+        let files = Files::new(SECTION, paths, &snapshot, not_after.as_ref(), current.clone(), metrics);
+        Ok(Self { current, files })
+    }
+
+    /// The configuration that connections are accepted with. What can change is behind it.
+    pub fn config(&self) -> Result<ServerConfig, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_client_cert_verifier(self.current.clone())
+            .with_cert_resolver(self.current.clone());
+        // Sessions are resumed by tickets, so what this server remembers of them does not grow with its clients, and is
+        // forgotten with the files.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = self.current.clone();
+        Ok(config)
+    }
+
+    /// The files, to be watched.
+    pub const fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Loads by other settings, or by the same ones again. What is broken is logged and changes nothing. Blocks.
+    pub fn reload(&self, settings: &HttpTls) {
+        *self.current.client_auth.lock().unwrap_or_else(PoisonError::into_inner) = settings.client_auth();
+        self.files.reload(settings.files());
+    }
+}
+
+/// What is used for the next handshake.
+#[derive(Debug)]
+struct Current {
+    client_auth: Mutex<ClientAuth>,
+    state: ArcSwap<State>,
+}
+
+/// What was made of the files together. A handshake in the middle of an exchange may see both: it then fails, or is one
+/// that would have been right just before or just after.
+struct State {
+    certificate: Arc<CertifiedKey>,
+    /// `None`: clients are not asked for certificates.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// The names of the client authorities.
+    hints: &'static [DistinguishedName],
+    /// New ones with every exchange: a ticket says that its client has shown a good certificate, and whoever issued
+    /// that may not be trusted any more.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl State {
+    fn of(snapshot: &Snapshot, client_auth: ClientAuth) -> Result<(Self, Option<NotAfter>), TlsError> {
+        let refused = |error: &dyn fmt::Display| snapshot.refused(error.to_string());
+        // The settings have a certificate and a key, or there is no HTTPS.
+        let identity = snapshot.identity()?.ok_or_else(|| refused(&"certificate and key are needed"))?;
+        let clients = if client_auth == ClientAuth::Off {
+            None
+        } else {
+            let mut roots = RootCertStore::empty();
+            for root in snapshot.roots()? {
+                roots.add(root).map_err(|error| refused(&error))?;
+            }
+            let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let optional = client_auth == ClientAuth::Optional;
+            let builder = if optional { builder.allow_unauthenticated() } else { builder };
+            Some(builder.build().map_err(|error| refused(&error))?)
+        };
+        let state = Self {
+            certificate: Arc::new(identity.certified),
+            hints: clients.as_ref().map_or(&[], |clients| for_ever(clients.root_hint_subjects())),
+            clients,
+            tickets: Ticketer::new().map_err(|error| refused(&error))?,
+        };
+        Ok((state, identity.not_after))
+    }
+
+    /// Who judges certificates. A client may come with one that it was asked for just before nobody was any more.
+    fn clients(&self) -> Result<&dyn ClientCertVerifier, rustls::Error> {
+        let nobody = || rustls::Error::General("client certificates are not asked for any more".to_owned());
+        self.clients.as_deref().ok_or_else(nobody)
+    }
+}
+
+impl User for Current {
+    fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
+        let client_auth = *self.client_auth.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, not_after) = State::of(snapshot, client_auth)?;
+        self.state.store(Arc::new(state));
+        Ok(not_after)
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.state.load().certificate.clone())
+    }
+}
+
+impl ProducesTickets for Current {
+    fn enabled(&self) -> bool {
+        self.state.load().tickets.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.state.load().tickets.lifetime()
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.state.load().tickets.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.state.load().tickets.decrypt(cipher)
+    }
+}
+
+impl ClientCertVerifier for Current {
+    fn offer_client_auth(&self) -> bool {
+        self.state.load().clients.is_some()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.state.load().clients.as_ref().is_some_and(|clients| clients.client_auth_mandatory())
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.state.load().hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let result = self.state.load().clients()?.verify_client_cert(end_entity, intermediates, now);
+        if let Err(error) = &result {
+            // Anybody can cause this line as often as he likes.
+            tracing::debug!("a client's certificate is refused: {error}");
+        }
+        result
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.state.load().clients()?.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.state.load().clients()?.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        // Those of the provider, whoever the clients are.
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("clients", &self.clients).finish_non_exhaustive()
+    }
+}
+
+/// Keeps names for as long as the process lives, each list once.
+///
+/// The TLS library borrows the list from what it was given at start, for as long as it likes, so an exchanged one can
+/// never be let go. Authorities change once in years, and by the hand of whoever runs this server.
+fn for_ever(names: &[DistinguishedName]) -> &'static [DistinguishedName] {
+    static KEPT: Mutex<Vec<&'static [DistinguishedName]>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let same =
+        |known: &[DistinguishedName]| known.iter().map(|name| name.as_ref()).eq(names.iter().map(|name| name.as_ref()));
+    if let Some(known) = kept.iter().find(|known| same(known)) {
+        return known;
+    }
+    let new: &'static [DistinguishedName] = Box::leak(names.to_vec().into_boxed_slice());
+    kept.push(new);
+    new
+}

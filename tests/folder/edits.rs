@@ -1,0 +1,186 @@
+//! What others do to the files of a folder of ours.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::time::Duration;
+
+use super::support::{Account, Launch, Operator, Server, now, until};
+use super::{file, holds, is_gone, refused, serves};
+
+/// How many changes of accounts there were.
+async fn changes(server: &Server) -> usize {
+    let history = super::support::feed::history(&server.http).await;
+    history.changes.iter().filter(|change| change.kind == "account").count()
+}
+
+/// Waits until something is among the refused things, with this in its reason.
+async fn is_refused(dir: &std::path::Path, account: &Account, reason: &str) {
+    until(&format!("it is refused: {reason}"), || async {
+        refused(dir).iter().any(|(name, text)| {
+            name.starts_with(&account.key()) && name.ends_with(".reason.txt") && text.contains(reason)
+        })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_that_are_dropped_edited_and_replaced_are_taken_in_once() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let account = Account::new();
+    let path = file(dir.path(), &account);
+    let versions: Vec<String> = (0..4).map(|n| operator.account(&account, 40 - n * 10)).collect();
+    // Dropped.
+    fs::write(&path, &versions[0]).unwrap();
+    serves(&server, &account, &versions[0]).await;
+    // Truncated and written again, in pieces and with a line end.
+    let mut open = fs::File::create(&path).unwrap();
+    let (head, tail) = versions[1].split_at(200);
+    open.write_all(head.as_bytes()).unwrap();
+    open.flush().unwrap();
+    open.write_all(tail.as_bytes()).unwrap();
+    open.write_all(b"\n").unwrap();
+    drop(open);
+    serves(&server, &account, &versions[1]).await;
+    // Replaced by a rename.
+    let made = dir.path().join("made");
+    fs::write(&made, &versions[2]).unwrap();
+    fs::rename(&made, &path).unwrap();
+    serves(&server, &account, &versions[2]).await;
+    assert_eq!(changes(&server).await, 3, "one change for each");
+    assert_eq!(server.http.metric("accepted_total", "path=\"file\"").await, 3.0);
+    // A push is written over what was taken in.
+    server.http.post(&account.path(), versions[3].clone()).await.expect(200);
+    holds(&path, &versions[3]).await;
+    assert!(refused(dir.path()).is_empty(), "{:?}", refused(dir.path()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_served_is_moved_away_with_its_reason_and_ours_is_put_back() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let account = Account::new();
+    let (path, jwt) = (file(dir.path(), &account), operator.account(&account, 10));
+    server.http.post(&account.path(), jwt.clone()).await.expect(200);
+    holds(&path, &jwt).await;
+    let expired = {
+        let mut claims = account.claims(now() - 5);
+        claims["exp"] = (now() - 2).into();
+        operator.sign(&claims)
+    };
+    for (content, reason) in [
+        (String::new(), "is empty"),
+        (jwt[..100].to_owned(), "is refused: "),
+        (Operator::new().account(&account, 1), "is not a key of the configured operator"),
+        (operator.account(&Account::new(), 1), "but was sent for"),
+        (operator.account(&account, 500), "a newer JWT is held"),
+        (expired, "claim is expired"),
+    ] {
+        fs::write(&path, &content).unwrap();
+        is_refused(dir.path(), &account, reason).await;
+        holds(&path, &jwt).await;
+        assert!(content.is_empty() || refused(dir.path()).iter().any(|(_, text)| *text == content), "{reason}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    is_refused(dir.path(), &account, "is not a regular file").await;
+    holds(&path, &jwt).await;
+    fs::remove_file(&path).unwrap();
+    symlink(dir.path().join("nowhere"), &path).unwrap();
+    is_refused(dir.path(), &account, "is a link to nothing").await;
+    holds(&path, &jwt).await;
+    assert_eq!(changes(&server).await, 1);
+    assert_eq!(server.http.get(&account.path()).await.body, jwt);
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_comes_back_and_so_does_nobody_who_was_deleted() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let (kept, deleted) = (Account::new(), Account::new());
+    let (jwt, old) = (operator.account(&kept, 10), operator.account(&deleted, 10));
+    server.http.post(&kept.path(), jwt.clone()).await.expect(200);
+    server.http.post(&deleted.path(), old.clone()).await.expect(200);
+    holds(&file(dir.path(), &kept), &jwt).await;
+    holds(&file(dir.path(), &deleted), &old).await;
+    fs::remove_file(file(dir.path(), &kept)).unwrap();
+    holds(&file(dir.path(), &kept), &jwt).await;
+    server.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 5)).await.expect(200);
+    until("its file is gone", || async { !file(dir.path(), &deleted).exists() }).await;
+    fs::write(file(dir.path(), &deleted), &old).unwrap();
+    is_refused(dir.path(), &deleted, "the account was deleted").await;
+    assert!(!file(dir.path(), &deleted).exists());
+    is_gone(&server, &deleted).await;
+    // A JWT that was signed later brings it back, also as a file.
+    let new = operator.account(&deleted, 1);
+    fs::write(file(dir.path(), &deleted), &new).unwrap();
+    serves(&server, &deleted, &new).await;
+}
+
+#[tokio::test]
+async fn what_happened_while_the_server_was_stopped_is_found() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut server = Server::primary_in(&operator, dir.path()).await;
+    let [edited, replaced, removed, spoilt, new] = std::array::from_fn(|_| Account::new());
+    for account in [&edited, &replaced, &removed, &spoilt] {
+        let jwt = operator.account(account, 100);
+        server.http.post(&account.path(), jwt.clone()).await.expect(200);
+        holds(&file(dir.path(), account), &jwt).await;
+    }
+    let before = server.http.get(&spoilt.path()).await.body;
+    let gone = server.http.get(&removed.path()).await.body;
+    server.signal("TERM");
+    assert!(server.exit().await.success());
+    let newer = |account: &Account| operator.account(account, 50);
+    let [of_edited, of_replaced, of_new] = [newer(&edited), newer(&replaced), newer(&new)];
+    fs::write(file(dir.path(), &edited), &of_edited).unwrap();
+    // Moved into its place with an old time of modification, as tools do that keep times.
+    let made = dir.path().join("made");
+    fs::write(&made, &of_replaced).unwrap();
+    assert!(Command::new("touch").args(["-d", "2001-01-01"]).arg(&made).status().unwrap().success());
+    fs::rename(&made, file(dir.path(), &replaced)).unwrap();
+    fs::remove_file(file(dir.path(), &removed)).unwrap();
+    fs::write(file(dir.path(), &spoilt), "spoilt").unwrap();
+    fs::write(file(dir.path(), &new), &of_new).unwrap();
+    let server = server.restart().await;
+    serves(&server, &edited, &of_edited).await;
+    serves(&server, &replaced, &of_replaced).await;
+    serves(&server, &new, &of_new).await;
+    holds(&file(dir.path(), &removed), &gone).await;
+    is_refused(dir.path(), &spoilt, "is refused").await;
+    holds(&file(dir.path(), &spoilt), &before).await;
+    assert_eq!(changes(&server).await, 7, "four pushes and three edits");
+}
+
+#[tokio::test]
+async fn junk_without_an_account_is_left_and_reported_once() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Launch::primary(&operator).dir(dir.path()).env("NAS_STORE__LOOK_INTERVAL", "100ms").start().await;
+    let account = Account::new();
+    let path = file(dir.path(), &account);
+    fs::write(&path, "junk").unwrap();
+    server.logs(&format!("{} is refused", path.display())).await;
+    // Several looks later.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "junk");
+    let lines = server.log().lines().filter(|line| line.contains(&account.key())).count();
+    assert!(lines <= 3, "{lines} lines:\n{}", server.log());
+    is_gone(&server, &account).await;
+}
+
+#[tokio::test]
+async fn a_folder_of_shards_is_watched_also_when_it_grows() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Launch::primary(&operator).dir(dir.path()).env("NAS_STORE__SHARD", "true").start().await;
+    let account = Account::new();
+    let shard = dir.path().join(&account.key()[54..]);
+    fs::create_dir(&shard).unwrap();
+    let path = shard.join(format!("{}.jwt", account.key()));
+    let versions: Vec<String> = (0..2).map(|n| operator.account(&account, 40 - n * 10)).collect();
+    for version in &versions {
+        fs::write(&path, version).unwrap();
+        serves(&server, &account, version).await;
+    }
+}

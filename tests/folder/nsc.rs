@@ -1,0 +1,45 @@
+//! An operator's folder of nsc.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::support::{Account, Launch, Operator};
+use super::{is_gone, serves};
+
+/// Writes an account as nsc does: under the name that a person gave it.
+fn place(root: &Path, name: &str) -> PathBuf {
+    let folder = root.join("accounts").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder.join(format!("{name}.jwt"))
+}
+
+#[tokio::test]
+async fn accounts_are_found_by_what_is_in_their_files() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let [first, second, removed] = std::array::from_fn(|_| Account::new());
+    let launch = || Launch::default().flag("-operator", operator.jwt()).flag("-nsc", dir.path());
+    let (code, text) = launch().flag("-hp", "127.0.0.1:0").fail().await;
+    assert_eq!(code, Some(1));
+    assert!(text.contains(".nsc"), "{text}");
+    fs::write(dir.path().join(".nsc"), r#"{"managed": false, "name": "O"}"#).unwrap();
+    let jwt = operator.account(&first, 100);
+    fs::write(place(dir.path(), "first"), &jwt).unwrap();
+    fs::write(place(dir.path(), "removed"), operator.account(&removed, 100)).unwrap();
+    fs::write(place(dir.path(), "torn"), "torn").unwrap();
+    let server = launch().start().await;
+    serves(&server, &first, &jwt).await;
+    server.http.get(&removed.path()).await.expect(200);
+    // A new account: its folder first, then its file, as nsc makes them.
+    let path = place(dir.path(), "a new one");
+    let jwt = operator.account(&second, 100);
+    fs::write(&path, &jwt[..50]).unwrap();
+    fs::write(&path, &jwt).unwrap();
+    serves(&server, &second, &jwt).await;
+    let newer = operator.account(&first, 50);
+    fs::write(place(dir.path(), "first"), &newer).unwrap();
+    serves(&server, &first, &newer).await;
+    fs::remove_dir_all(dir.path().join("accounts/removed")).unwrap();
+    is_gone(&server, &removed).await;
+    server.http.post(&first.path(), operator.account(&first, 1)).await.expect(405);
+    assert_eq!(server.http.metric("accounts", "").await, 2.0);
+}

@@ -1,0 +1,82 @@
+//! While there is no connection to NATS.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::{Cluster, page, waiting};
+use crate::support::{Account, until, within};
+
+/// Sets how far the journal of a stopped server says that it is announced: as if its connection had lived on for long.
+fn settle(cluster: &Cluster, serial: i64) {
+    let path = cluster.folder.path().join(".nats-account-server/journal.sqlite");
+    let journal = rusqlite::Connection::open(path).unwrap();
+    journal.execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES ('nats', ?1)", [serial]).unwrap();
+}
+
+#[tokio::test]
+async fn a_push_that_waits_is_answered_when_its_time_is_over_or_when_nats_is_back() {
+    let cluster = Cluster::one().await;
+    cluster.wire.cut();
+    cluster.connected(0.0).await;
+    let account = Account::new();
+    let started = Instant::now();
+    let reply = cluster.primary.http.post(&waiting(&account, "300ms"), cluster.version(&account)).await.expect(200);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!(reply.header("nas-receipts"), "pending");
+    let found = cluster.page(&account).await;
+    assert_eq!(found["note"], "it is not announced yet: there is no connection to NATS");
+    assert_eq!((&found["complete"], &found["announced_at"]), (&false.into(), &serde_json::Value::Null));
+
+    // One is replaced by the other while both wait.
+    let push = |jwt: String| {
+        let (http, path) = (cluster.primary.http.clone(), waiting(&account, "25s"));
+        tokio::spawn(async move { http.post(&path, jwt).await.expect(200) })
+    };
+    let serial = found["serial"].as_i64().unwrap();
+    let first = push(cluster.version(&account));
+    until("it is committed", || async { cluster.page(&account).await["serial"] == serial + 1 }).await;
+    let second = push(cluster.version(&account));
+    until("it is committed", || async { cluster.page(&account).await["serial"] == serial + 2 }).await;
+    assert!(!first.is_finished() && !second.is_finished());
+    cluster.wire.heal();
+    let first = within("the first answer", first).await.unwrap();
+    assert_eq!(first.header("nas-receipts"), "superseded");
+    let second = within("the second answer", second).await.unwrap();
+    assert!(second.header("nas-receipts").starts_with("n1=skipped;"), "{}", second.header("nas-receipts"));
+    let replaced = format!("{}?serial={}", page(&account), serial + 1);
+    let reply = cluster.primary.http.get(&replaced).await.expect(404);
+    assert!(reply.body.contains(&format!("has taken its place: serial {}", serial + 2)), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_answers_those_who_wait() {
+    let mut cluster = Cluster::one().await;
+    cluster.wire.cut();
+    cluster.connected(0.0).await;
+    let (account, http) = (Account::new(), cluster.primary.http.clone());
+    let (path, jwt) = (waiting(&account, "25s"), cluster.version(&account));
+    let push = tokio::spawn(async move { http.post(&path, jwt).await });
+    until("it is committed", || async { cluster.primary.http.get(&page(&account)).await.status == 200 }).await;
+    let started = Instant::now();
+    cluster.primary.signal("TERM");
+    assert_eq!(within("the answer", push).await.unwrap().expect(200).header("nas-receipts"), "pending");
+    cluster.primary.exit().await;
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn after_a_restart_nothing_is_known_of_what_was_announced_before() {
+    let mut cluster = Cluster::one().await;
+    let account = cluster.open().await;
+    let serial = cluster.complete(&account).await["serial"].as_i64().unwrap();
+    cluster.primary.kill();
+    settle(&cluster, serial);
+    cluster.primary = cluster.primary.restart().await;
+    cluster.connected(1.0).await;
+    until("it is known what was announced", || async { cluster.primary.http.get(&page(&account)).await.status == 404 })
+        .await;
+    let reply = cluster.primary.http.get(&page(&account)).await.expect(404);
+    assert!(reply.body.contains("not beyond a restart"), "{}", reply.body);
+    let jwt = cluster.primary.http.get(&account.path()).await.expect(200).body;
+    let reply = cluster.primary.http.post(&waiting(&account, "25s"), jwt).await.expect(200);
+    assert_eq!(reply.header("nas-receipts"), "unknown");
+}

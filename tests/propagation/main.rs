@@ -1,0 +1,12 @@
+//! Whether the nats-servers have a change: receipts, who is there, and what is owed to them after an outage. With the
+//! real program and real nats-servers of several releases.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod down;
+mod owed;
+mod pages;
+mod receipts;
