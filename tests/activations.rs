@@ -287,7 +287,9 @@ async fn an_expired_activation_is_not_served() {
 async fn the_feed_carries_activations_and_a_replica_pulls_what_it_is_asked_for() {
     let operator = Operator::new();
     let (primary, exporter, importer) = exporting(Launch::primary(&operator), &operator).await;
-    let replica = Server::replica(&operator, &primary.url).await;
+    let launch = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__NEGATIVE_TTL", "10m");
+    let replica = launch.start().await;
+    replica.follows().await;
     let path = path_of(&exporter.key(), &importer, "orders");
     for _ in 0..5 {
         assert_eq!(replica.http.get(&path).await.expect(404).body, "No Matching JWT\n");

@@ -143,23 +143,23 @@ async fn a_thief_who_signs_ahead_blocks_nobody() {
     serves(&replica, &taken, &stolen).await;
     primary.http.post(&taken.path(), sign_by(&world.first, &taken, 0)).await.expect(409);
 
-    world.configure(&world.operator.listing(&[&world.first], 60));
+    world.configure(&world.operator.listing(&[&world.first], 600));
     let primary = primary.stop_and_start().await;
     proxy.lead_to(primary.host());
     withholds(&primary, &taken, &world.second).await;
     withholds(&replica, &taken, &world.second).await;
     for account in [&taken, &deleted] {
-        primary.http.post(&account.path(), sign_by(&world.first, account, 600)).await.expect(409);
-        let jwt = sign_by(&world.first, account, 30);
+        primary.http.post(&account.path(), sign_by(&world.first, account, 900)).await.expect(409);
+        let jwt = sign_by(&world.first, account, 300);
         put(&primary, account, &jwt).await;
         serves(&primary, account, &jwt).await;
         serves(&replica, account, &jwt).await;
     }
     // The thief's JWT does not come back with the key either.
-    world.configure(&world.operator.listing(&[&world.first, &world.second], 20));
+    world.configure(&world.operator.listing(&[&world.first, &world.second], 200));
     let primary = primary.stop_and_start().await;
     primary.http.post(&taken.path(), stolen).await.expect(409);
-    put(&primary, &taken, &sign_by(&world.first, &taken, 10)).await;
+    put(&primary, &taken, &sign_by(&world.first, &taken, 100)).await;
 }
 
 #[tokio::test]

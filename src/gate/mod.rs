@@ -23,6 +23,7 @@ pub mod order;
 mod refusal;
 mod standing;
 mod trust;
+mod version;
 mod via;
 
 pub use activation::{Activation, ActivationRefusal, Judged, Unproven};
@@ -31,10 +32,11 @@ pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};
 pub use marks::Mark;
 pub use operator::{OperatorChange, OperatorRefusal};
-pub use order::{Deletion, Held, Ordering, Position, Version};
+pub use order::{Held, Ordering};
 pub use refusal::Refusal;
 pub use standing::Standing;
 pub use trust::{Trust, TrustError};
+pub use version::{Deletion, Position, Version};
 pub use via::Via;
 
 #[cfg(test)]

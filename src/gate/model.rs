@@ -185,7 +185,11 @@ impl Follower<'_> {
         if via == Via::Feed {
             self.held.make_room(version, &self.standing);
         }
-        match self.held.order(version, via, at, &self.standing) {
+        let order = self.held.order(version, via, at, &self.standing);
+        if via == Via::Feed && !matches!(order, Ordering::Newer | Ordering::Same) {
+            self.held.pass_over(version, &self.standing);
+        }
+        match order {
             Ordering::Newer | Ordering::Same => self.held.put(*version, at, &self.standing),
             Ordering::Behind => self.held.note_behind(version, at),
             Ordering::Refetch => self.fetch(),

@@ -7,37 +7,8 @@
 
 use super::entry::Identity;
 use super::marks::Marks;
-use super::{Mark, Refusal, Standing, Via};
+use super::{Deletion, Mark, Position, Refusal, Standing, Version, Via};
 use crate::key::{AccountKey, PublicKey};
-
-/// Where in a primary's order of changes a version was committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The session of the primary's journal.
-    pub session: [u8; 16],
-    /// The serial of the change.
-    pub serial: u64,
-}
-
-/// What the order of a version depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// When it was issued, unix seconds.
-    pub iat: i64,
-    /// Which version it is.
-    pub identity: Identity,
-    /// Who signed it.
-    pub issuer: PublicKey,
-}
-
-/// What the order of a deletion depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deletion {
-    /// When the request was issued, unix seconds.
-    pub iat: i64,
-    /// Who signed it.
-    pub issuer: PublicKey,
-}
 
 /// A version that was held at the same `iat` as the head and was replaced, or was found to be behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +118,8 @@ impl Held {
             None => Ordering::Newer,
             // Who follows a primary may have heard of a later version before an earlier one; the primary has looked at
             // its own marks. The feed brings each change once, but an answer may have been on its way for a while.
-            Some(_) if via == Via::Feed || via == Via::Upstream && is_later(at, held_at) => Ordering::Newer,
+            Some(_) if via == Via::Feed => Ordering::Newer,
+            Some(_) if via == Via::Upstream && (held_at.is_none() || is_later(at, held_at)) => Ordering::Newer,
             Some(_) if via == Via::Upstream => Ordering::Behind,
             Some(bar) => Ordering::Refused(Refusal::Older { held: bar, offered: offered.iat }),
         };
@@ -223,6 +195,14 @@ impl Held {
         if reach < version.iat && version.iat <= deleted.iat {
             self.marks.note(deleted.issuer, deleted.iat, standing);
             self.deleted = Some(Deletion { iat: reach, ..deleted });
+        }
+    }
+
+    /// Remembers a version that its primary committed and that is not taken here, because a later one was heard of first:
+    /// it was held there, so it bars others here as it does there.
+    pub fn pass_over(&mut self, version: &Version, standing: &Standing) {
+        if self.version().is_none_or(|held| held.issuer != version.issuer || held.iat < version.iat) {
+            self.marks.note(version.issuer, version.iat, standing);
         }
     }
 

@@ -273,6 +273,9 @@ impl Replica {
                 held.make_room(&entry.version(), &standing);
             }
             let order = held.order(&entry.version(), via, at, &standing);
+            if via == Via::Feed && !matches!(order, Order::Newer | Order::Same) {
+                held.pass_over(&entry.version(), &standing);
+            }
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);

@@ -225,8 +225,19 @@ async fn a_journal_of_the_first_format_is_brought_forward() {
             super::schema::APPLICATION_ID
         ))
         .expect("format 1");
+        // Three accounts of one signer: live, deleted, and deleted before it was ever held.
+        for (key, serial, iat, deleted) in [(1, 5, 10, "NULL"), (2, 6, 10, "10"), (3, 0, 0, "10")] {
+            old.execute_batch(&format!(
+                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted)
+                 VALUES (1, x'{0}', {serial}, {iat}, 0, x'{0}', x'{1}', x'{0}', x'', x'', {deleted})",
+                format!("{key:02}").repeat(32),
+                "09".repeat(32)
+            ))
+            .expect("a head");
+        }
     }
     let journal = open(&path).expect("brought forward");
+    assert_eq!(journal.withheld(&Signer::new().gate.standing()), 1, "live accounts are counted by their signers");
     assert_eq!(journal.head().session.0, [7; 16], "it is the same journal");
     let (signer, account) = (Signer::new(), KeyPair::new_account());
     let entry = signer.entry(&account, NOW, "v");
@@ -332,4 +343,24 @@ async fn live_accounts_are_counted_by_who_signed_them() {
     expected.sort();
     assert_eq!(keys, expected);
     assert_eq!(journal.withheld_accounts(&standing, 1).expect("readable").len(), 1);
+}
+
+#[tokio::test]
+async fn who_signed_a_deletion_of_the_first_format_is_read_from_the_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let journal = open(&path).expect("opens");
+    journal.commit(signer.delete(&[&account], NOW + 10)).await.expect("deleted");
+    journal.close().await;
+    drop(journal);
+    let old = rusqlite::Connection::open(&path).expect("opens");
+    old.execute("UPDATE head SET deleted_issuer = NULL", []).expect("as format 1 has it");
+    drop(old);
+    let options = Options { path: Some(path), history: 2, readers: 1 };
+    // A deletion by an unknown key would reach no further than the operator's JWT.
+    let later = signer.entry(&account, NOW + 5, "a");
+    let journal = Journal::open_under(&options, Arc::new(signer.gate), |_| {}).expect("opens again");
+    let barred = journal.commit(put(&later)).await.expect_err("deleted later");
+    assert!(matches!(barred, CommitError::Refused(Refusal::Deleted { .. })), "{barred}");
 }
