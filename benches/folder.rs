@@ -131,11 +131,11 @@ async fn compare(root: &Path, operator: &str, dir: &Path, keys: &[String]) {
 fn nginx_on(root: &Path, dir: &Path, port: u16) -> (Process, Vec<u32>) {
     let conf = root.join("nginx.conf");
     let text = format!(
-        "daemon off; worker_processes 2; user root; pid {root}/nginx.pid; error_log {root}/nginx.log;
+        "daemon off; worker_processes 2; worker_rlimit_nofile 20000; user root; pid {root}/nginx.pid; error_log {root}/nginx.log;
          events {{ worker_connections 1024; }}
          http {{
              access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/jwt;
-             open_file_cache max=20000 inactive=60s; open_file_cache_valid 60s;
+             open_file_cache max=8000 inactive=60s; open_file_cache_valid 60s;
              server {{
                  listen 127.0.0.1:{port};
                  location ~ ^/jwt/v1/accounts/(.+)$ {{ alias {dir}/$1.jwt; }}

@@ -192,7 +192,7 @@ impl Foreign {
 }
 
 impl Tender for Foreign {
-    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError> {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError> {
         if let Tokens::Foreign(root) = &self.primary.tokens {
             let listing = folder::list(root, Layout::Flat)?;
             let scan = Scan {
@@ -205,23 +205,23 @@ impl Tender for Foreign {
                 stop,
             };
             if !scan.run(&listing)? {
-                return Ok(None);
+                return Ok(false);
             }
             for (path, id) in &listing.activations {
                 self.activation(path, id, Via::FirstScan)?;
             }
-            return Ok(Some(listing.folders));
+            return Ok(true);
         }
         let found = self.find()?;
         self.primary.progress.begin(found.files.len());
         for path in found.files {
             if stop.is_cancelled() {
-                return Ok(None);
+                return Ok(false);
             }
             self.file(&path, Via::FirstScan)?;
             self.primary.progress.advance(1);
         }
-        Ok(Some(found.folders))
+        Ok(true)
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {

@@ -71,8 +71,9 @@ pub struct Setup {
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;
 
-/// A query that takes longer than this had to wait for the disk.
-const SLOW: Duration = Duration::from_millis(2);
+/// A query that takes longer than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
+/// less.
+const SLOW: Duration = Duration::from_millis(25);
 /// For so many milliseconds after that, queries are made on threads of their own.
 const SLOW_FOR: i64 = 500;
 

@@ -89,9 +89,9 @@ impl Own {
 }
 
 impl Tender for Own {
-    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError> {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError> {
         let folder = self.folder()?;
-        let mut listing = folder::list(folder.root(), folder.layout())?;
+        let listing = folder::list(folder.root(), folder.layout())?;
         let scan = Scan {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
@@ -102,12 +102,12 @@ impl Tender for Own {
             stop,
         };
         if !scan.run(&listing)? {
-            return Ok(None);
+            return Ok(false);
         }
         for (path, id) in &listing.activations {
             self.activation(path, id, Via::FirstScan)?;
         }
-        Ok(Some(std::mem::take(&mut listing.folders)))
+        Ok(true)
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {

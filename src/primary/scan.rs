@@ -65,7 +65,8 @@ impl Scan<'_> {
         let files = listing.homes.len() + listing.extras.len();
         progress.begin(files);
         let (tally, next, began) = (Tally::default(), AtomicUsize::new(0), Instant::now());
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Twice as many as cores: while one waits for the disk, another one verifies.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
         let results = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(listing, &next, &tally))).collect();
             let mut said = began;

@@ -50,8 +50,8 @@ pub struct Tending {
 
 /// What is done about a folder, whoever owns it. All of it blocks.
 pub(super) trait Tender: Send + 'static {
-    /// Takes in everything, for the first time. Returns the folders to watch; `None`: it was told to stop.
-    fn scan(&mut self, stop: &CancellationToken) -> Result<Option<Vec<PathBuf>>, StoreError>;
+    /// Takes in everything, for the first time. `false`: it was told to stop.
+    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError>;
 
     /// Looks at everything that changed since a time. Returns the folders to watch, and the files to look at again.
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError>;
@@ -133,6 +133,8 @@ struct Intake {
 
 impl Intake {
     async fn run(mut self, mut tender: impl Tender) {
+        let Some((mut since, mut as_operator)) = self.begin(&mut tender).await else { return };
+        // Not before: to read a million files makes as many events. What happens meanwhile, the first look finds.
         self.watch = match Watch::start() {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -143,7 +145,6 @@ impl Intake {
         if let Some(root) = self.primary.tokens.root() {
             self.add(&[root.to_owned()]);
         }
-        let Some((mut since, mut as_operator)) = self.begin(&mut tender).await else { return };
         let mut due = Instant::now();
         while !self.stop.is_cancelled() {
             if due <= Instant::now() {
@@ -230,8 +231,8 @@ impl Intake {
         let stop = self.stop.clone();
         let done = tokio::task::block_in_place(|| tender.scan(&stop));
         match done {
-            Ok(Some(folders)) => self.add(&folders),
-            Ok(None) => return None,
+            Ok(true) => {}
+            Ok(false) => return None,
             Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
         }
         self.remember(started, operator).await;
