@@ -114,6 +114,11 @@ async fn a_second_process_on_the_folder_is_refused_and_the_first_goes_on() {
     for part in [dir.path().to_str().unwrap(), "is in use by process", "stop that process"] {
         assert!(text.contains(part), "{text}");
     }
+    // Nor does one that keeps its journal elsewhere write there.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let launch = Launch::primary(&operator).dir(dir.path()).flag("-hp", "127.0.0.1:0");
+    let (code, text) = launch.env("NAS_STORE__STATE_DIR", elsewhere.path().to_str().unwrap()).fail().await;
+    assert!(code == Some(1) && text.contains("is in use by process"), "{text}");
     let account = Account::new();
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
 }

@@ -27,7 +27,7 @@ use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::node::{self, Announce, Announcement, Connection as _};
-use crate::primary::Primary;
+use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
 
 /// The name of the announcer's cursor in the journal.
@@ -199,8 +199,8 @@ impl Task {
     async fn announce_again(&self, key: AccountKey, only: Option<u64>) {
         let primary = self.primary.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let journal = primary.journal();
-            Ok::<_, StoreError>(journal.get(&key)?.zip(journal.fact(&key, None)?))
+            let Lookup::Served(stored) = primary.load(&key)? else { return Ok(None) };
+            Ok::<_, StoreError>(primary.journal().fact(&key, None)?.map(|fact| (stored, fact)))
         });
         if let Ok(Ok(Some((stored, fact)))) = read.await
             && only.is_none_or(|serial| serial == stored.serial)
@@ -246,9 +246,14 @@ fn news(primary: &Primary, change: &Change) -> Result<Option<(Arc<Entry>, u64, i
     if change.via == Via::FirstScan {
         return Ok(None);
     }
-    let newest = match primary.cached(entry.key()) {
-        Some(stored) => Some(stored.serial),
-        None => primary.journal().serial_of(entry.key())?,
+    // Neither one that was replaced, nor one that was deleted, has left, or is withheld since.
+    let served = match primary.cached(entry.key()) {
+        Some(stored) => Some(stored),
+        None => match primary.load(entry.key())? {
+            Lookup::Served(stored) => Some(stored),
+            Lookup::Withheld(_) | Lookup::Absent => None,
+        },
     };
-    Ok((newest == Some(change.serial)).then(|| (entry.clone(), change.serial, change.at)))
+    let is_newest = served.is_some_and(|stored| stored.serial == change.serial);
+    Ok(is_newest.then(|| (entry.clone(), change.serial, change.at)))
 }

@@ -93,7 +93,7 @@ pub struct Primary {
     slow_until: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
-    _lock: Option<FolderLock>,
+    _locks: Vec<FolderLock>,
 }
 
 /// What a submission came to.
@@ -122,7 +122,7 @@ impl Primary {
     /// Opens the journal, which must not be in use by another process.
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
         let state = setup.state_dir.clone().or_else(|| setup.source.state_dir());
-        let mut lock = None;
+        let mut locks = Vec::new();
         if let Some(state) = &state {
             if setup.require_existing && !state.join("journal.sqlite").exists() {
                 return Err(StoreError::Unusable {
@@ -133,7 +133,12 @@ impl Primary {
                 });
             }
             store::create_folder(state)?;
-            lock = Some(FolderLock::acquire(state)?);
+            locks.push(FolderLock::acquire(state)?);
+        }
+        // Two that keep their journals elsewhere must not write to one folder either.
+        if let Some(own) = setup.source.state_dir().filter(|own| Some(own) != state.as_ref()) {
+            store::create_folder(&own)?;
+            locks.push(FolderLock::acquire(&own)?);
         }
         let tokens = setup.source.open(state.as_deref())?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
@@ -165,7 +170,7 @@ impl Primary {
             progress: Progress::default(),
             history_age: setup.history_age,
             activation_files: setup.activation_files,
-            _lock: lock,
+            _locks: locks,
         })
     }
 

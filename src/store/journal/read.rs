@@ -134,16 +134,6 @@ impl Journal {
         })
     }
 
-    /// The serial of the change that brought an account's newest JWT, deleted or not.
-    pub fn serial_of(&self, key: &AccountKey) -> Result<Option<u64>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT serial FROM head WHERE kind = ?1 AND key = ?2")?
-                .query_row(params![KIND_ACCOUNT, key.raw()], |row| row.get(0))
-                .optional()
-        })
-    }
-
     /// How far a follower of the journal came, as it was last remembered.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
         self.read(|connection| {
