@@ -9,8 +9,10 @@ use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now
 /// What is offered in the place of an account's JWT, and the reason for which it must be refused.
 fn lies(operator: &Operator, account: &Account) -> Vec<(&'static str, String, &'static str)> {
     let good = operator.account(account, 100);
+    let (start, end) = good.split_at(good.len() - 30);
+    let forged = format!("{start}{}{}", if end.starts_with('A') { 'B' } else { 'A' }, &end[1..]);
     vec![
-        ("forged", format!("{}A{}", &good[..good.len() - 30], &good[good.len() - 29..]), "undecodable"),
+        ("forged", forged, "undecodable"),
         ("foreign", Operator::new().account(account, 0), "untrusted"),
         ("self-signed", account.sign(&account.claims(now())), "issuer_kind"),
         ("another account's", operator.account(&Account::new(), 0), "wrong_account"),
