@@ -3,7 +3,8 @@
 //! Without a journal: the time from the start of the process to the first right answer, and until all is taken in. With
 //! one: the time to the first answer. Then GETs spread evenly over all accounts, with a body cache of 64 MiB, beside
 //! nginx serving the same folder with `open_file_cache`: both in turn, in one run, with two workers, under the same load
-//! of wrk (`apt-get install wrk nginx-light`).
+//! of wrk (`apt-get install wrk nginx-light`). Then 2 000 pushes a second for 20 seconds, with the folder following and,
+//! in turn, with something in its way: how far the folder is behind, and what the pushes have of it.
 //!
 //! `ACCOUNTS` sets how many there are (default 1 000 000); `GETS` how many of them are asked for (default 200 000). The
 //! folder is made once, in `target/bench-folder`, and kept.
@@ -15,6 +16,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nkeys::KeyPair;
@@ -22,6 +24,8 @@ use support::{Connection, Process};
 
 const ROUNDS: usize = 7;
 const SECONDS: u32 = 4;
+const PUSHES: usize = 2000;
+const PUSH_SECONDS: usize = 20;
 
 #[tokio::main]
 async fn main() {
@@ -35,6 +39,84 @@ async fn main() {
     start(&operator, &dir, &keys, "without a journal").await;
     start(&operator, &dir, &keys, "with a journal").await;
     compare(&root, &operator, &dir, &keys[..gets.min(keys.len())]).await;
+    let pair = KeyPair::from_seed(&fs::read_to_string(root.join("seed")).unwrap()).unwrap();
+    for round in 0..4 {
+        sustain(&operator, &pair, &dir, &keys, round).await;
+    }
+}
+
+/// Pushes newer versions at a steady rate. In every other round the folder cannot be written.
+async fn sustain(operator: &str, pair: &KeyPair, dir: &Path, keys: &[String], round: usize) {
+    let making = dir.join(".nats-account-server/making");
+    let (server, port) = support::server(&["-operator", operator, "-dir", dir.to_str().unwrap()]);
+    let follows = round.is_multiple_of(2);
+    if !follows {
+        fs::remove_dir(&making).unwrap();
+        fs::write(&making, "in the way").unwrap();
+    }
+    // As long ago as there are rounds to come: each is newer than what is there.
+    let version = i64::try_from(10_000_000 + round).unwrap();
+    let count = (PUSHES * PUSH_SECONDS).min(keys.len());
+    let requests: Vec<Vec<u8>> =
+        keys[..count].iter().map(|key| support::post(key, &support::account(pair, key, version))).collect();
+    let began = tokio::time::Instant::now();
+    let queue: Arc<Mutex<Vec<_>>> = Arc::new(Mutex::new(requests.into_iter().enumerate().rev().collect()));
+    let workers: Vec<_> = (0..32)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                let mut connection = Connection::open(port).await;
+                let mut times = Vec::new();
+                loop {
+                    let Some((number, request)) = queue.lock().unwrap().pop() else { return times };
+                    let due = began + Duration::from_secs_f64(number as f64 / PUSHES as f64);
+                    tokio::time::sleep_until(due).await;
+                    let sent = Instant::now();
+                    let (status, head) = connection.send(&request).await;
+                    assert_eq!(status, 200, "{head}");
+                    times.push(sent.elapsed());
+                }
+            })
+        })
+        .collect();
+    let behind = tokio::spawn(async move {
+        let (mut connection, mut most) = (Connection::open(port).await, 0.0f64);
+        while began.elapsed() < Duration::from_secs(PUSH_SECONDS as u64) {
+            most = most.max(pending(&mut connection).await);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        most
+    });
+    let mut times = Vec::new();
+    for worker in workers {
+        times.extend(worker.await.unwrap());
+    }
+    let took = began.elapsed().as_secs_f64();
+    let behind = behind.await.unwrap();
+    times.sort();
+    print!(
+        "{:.0} pushes/s, {}: p50 {:.2} ms, p99 {:.2} ms",
+        times.len() as f64 / took,
+        if follows { "folder follows" } else { "folder blocked" },
+        support::quantile(&times, 0.5),
+        support::quantile(&times, 0.99)
+    );
+    if follows {
+        let done = Instant::now();
+        let mut connection = Connection::open(port).await;
+        while pending(&mut connection).await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        println!(
+            "; at most {behind:.0} changes behind, all on disk {:.1} s after the last",
+            done.elapsed().as_secs_f64()
+        );
+    } else {
+        println!();
+        fs::remove_file(&making).unwrap();
+        fs::create_dir(&making).unwrap();
+    }
+    drop(server);
 }
 
 /// Makes the folder, unless it is there.
@@ -66,6 +148,7 @@ fn make(root: &Path, accounts: usize) -> String {
     });
     fs::write(root.join("keys"), keys.join("\n")).unwrap();
     let operator = support::operator(&pair, None);
+    fs::write(root.join("seed"), pair.seed().unwrap()).unwrap();
     fs::write(root.join("operator.jwt"), &operator).unwrap();
     operator
 }
@@ -87,6 +170,14 @@ async fn start(operator: &str, dir: &Path, keys: &[String], what: &str) {
         server.cpu().as_secs_f64(),
         server.anonymous() >> 20
     );
+}
+
+/// How many changes the folder is behind.
+async fn pending(connection: &mut Connection) -> f64 {
+    connection.send(&support::get("/metrics")).await;
+    let text = connection.body();
+    let line = text.lines().find(|line| line.starts_with("nats_account_server_folder_pending ")).unwrap();
+    line.split_whitespace().last().unwrap().parse().unwrap()
 }
 
 async fn compare(root: &Path, operator: &str, dir: &Path, keys: &[String]) {

@@ -100,6 +100,12 @@ impl Connection {
         Self { stream, buffer: Vec::with_capacity(16 << 10) }
     }
 
+    /// The body of the last answer.
+    pub(crate) fn body(&self) -> &str {
+        let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        std::str::from_utf8(&self.buffer[end + 4..]).unwrap()
+    }
+
     /// Sends a request and reads the whole answer. Returns the status and the answer's head.
     pub(crate) async fn send(&mut self, request: &[u8]) -> (u16, String) {
         self.stream.write_all(request).await.unwrap();
