@@ -80,7 +80,8 @@ fn filter(level: LogLevel, rust_log: Option<String>) -> (EnvFilter, Option<Strin
         LogLevel::Debug => ("debug", "warn"),
         LogLevel::Trace => ("trace", "info"),
     };
-    (EnvFilter::new(format!("{libraries},nats_account_server={own}")), complaint)
+    // A watched folder that is gone is no news to us, and no fault.
+    (EnvFilter::new(format!("{libraries},notify=error,nats_account_server={own}")), complaint)
 }
 
 /// Writes `text` with its control characters escaped, those of Unicode that turn or break lines included.
@@ -139,7 +140,7 @@ mod tests {
             let (filter, complaint) = filter(LogLevel::Debug, text.map(str::to_owned));
             (filter.to_string(), complaint.is_some())
         };
-        let own = "nats_account_server=debug,warn".to_owned();
+        let own = "nats_account_server=debug,notify=error,warn".to_owned();
         assert_eq!(shown(None), (own.clone(), false));
         assert_eq!(shown(Some("")), (own.clone(), false));
         assert_eq!(shown(Some("info")), ("info".to_owned(), false));
