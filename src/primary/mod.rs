@@ -135,7 +135,7 @@ impl Primary {
             store::create_folder(state)?;
             lock = Some(FolderLock::acquire(state)?);
         }
-        let tokens = setup.source.open(state.as_deref())?;
+        let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
         let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
