@@ -19,6 +19,7 @@ mod mirror;
 mod operator;
 mod own;
 mod progress;
+mod reports;
 mod scan;
 mod source;
 mod tend;

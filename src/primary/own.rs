@@ -55,7 +55,8 @@ impl Own {
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activation_files::take_in(self.keeper.primary(), self.keeper.metrics(), &self.runtime, path, id, via)
+        let keeper = &self.keeper;
+        activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -95,6 +96,7 @@ impl Tender for Own {
         let scan = Scan {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
+            reports: self.keeper.reports(),
             runtime: &self.runtime,
             root: folder.root(),
             layout: folder.layout(),
@@ -113,7 +115,7 @@ impl Tender for Own {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let folder = self.folder()?;
         if since == SystemTime::UNIX_EPOCH {
-            self.keeper.judge_anew();
+            self.keeper.reports().forget_all();
         }
         let listing = folder::list(folder.root(), folder.layout())?;
         let (mut again, mut failures) = (Vec::new(), 0);

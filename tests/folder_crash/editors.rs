@@ -51,7 +51,7 @@ fn content(world: &World, subject: usize) -> Vec<u8> {
     match rand::random_range(0..10) {
         0 => format!("no JWT at all: {}", rand::random::<u64>()).into_bytes(),
         1 => (0..500).map(|_| rand::random()).collect(),
-        2 => world.mint(subject)[..rand::random_range(1..200)].as_bytes().to_vec(),
+        2 => world.mint(subject).as_bytes()[..rand::random_range(1..200)].to_vec(),
         3 => Operator::new().account(account, rand::random_range(1..1000)).into_bytes(),
         4 => world.operator.account(&Account::new(), 10).into_bytes(),
         5 => world.earlier(subject).unwrap_or_else(|| world.mint(subject)).into_bytes(),

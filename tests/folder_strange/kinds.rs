@@ -79,7 +79,7 @@ const OLDER: Kind =
 /// The kind that root can read, and so cannot be tried by root.
 const UNREADABLE: Kind = kind("unreadable", "cannot be read: ", |operator, account, path| {
     fs::write(path, operator.account(account, 1))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o000))
 });
 
 fn kinds(of: &'static [Kind]) -> Vec<&'static Kind> {

@@ -6,6 +6,7 @@
 mod support;
 
 mod kinds;
+mod many;
 
 use std::path::{Path, PathBuf};
 
