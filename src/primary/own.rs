@@ -46,7 +46,9 @@ impl Own {
 
     /// Settles one file. Returns whether it is to be looked at again.
     fn file(&self, folder: &Folder, path: &Path, key: &AccountKey) -> Result<bool, StoreError> {
-        let settled = if folder.is_home(path, key) {
+        // Where both layouts have a file, one of them is ours, and the other one somebody's copy.
+        let is_ours = folder.home(key) == path || path.symlink_metadata().is_err();
+        let settled = if folder.is_home(path, key) && is_ours {
             self.keeper.settle(folder, key, Cause::File(Via::EditedFile))?
         } else {
             self.keeper.take_in_copy(path, key, Via::EditedFile)?

@@ -7,6 +7,7 @@ mod support;
 
 mod kinds;
 mod many;
+mod places;
 
 use std::path::{Path, PathBuf};
 
