@@ -80,7 +80,8 @@ impl Folder {
             Ok((_, bytes)) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..6]),
             Err(_) => format!("{}-{}", crate::clock::unix_millis(), self.number.fetch_add(1, Ordering::Relaxed)),
         };
-        let aside = self.refused.join(format!("{key}-{content}.jwt"));
+        // Not a name that ends in .jwt: a full resolver takes those in all sub-folders for accounts.
+        let aside = self.refused.join(format!("{key}-{content}.jwt.refused"));
         let note = self.refused.join(format!("{key}-{content}.reason.txt"));
         let text = format!("{} {reason}\n", path.display());
         fs::write(&note, text).map_err(StoreError::io("write", &note))?;
