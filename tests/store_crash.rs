@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use support::feed::history;
-use support::{Account, Http, Launch, Operator, Server, now};
+use support::{Account, Http, Launch, Operator, Server, SmallDisk, now};
 
 /// Where a folder's journal is.
 fn journal(dir: &Path) -> PathBuf {
@@ -203,42 +203,10 @@ fn listing(dir: &Path) -> HashMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-/// A file system of its own, with little room.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `Err` says why there is none.
-    fn new(size: &str) -> Result<Self, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
-            .arg(folder.path())
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self(folder)),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a process that is being killed may still hold a file.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_writes_loses_nothing_and_is_overcome_by_making_room() {
-    let disk = match SmallDisk::new("2m") {
-        Ok(disk) => disk,
-        Err(reason) => {
-            println!("skipped: a small file system cannot be mounted here: {reason}");
-            return;
-        }
-    };
-    let (operator, dir) = (Operator::new(), disk.0.path());
+    let Some(disk) = SmallDisk::or_skip("2m") else { return };
+    let (operator, dir) = (Operator::new(), disk.path());
     let ballast = dir.join("ballast");
     fs::write(&ballast, vec![0; 700_000]).unwrap();
     let server = Server::primary_in(&operator, dir).await;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Primary;
 use super::keeper::STILL;
+use super::reports::Reports;
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::store::journal::CommitError;
 pub(super) fn take_in(
     primary: &Arc<Primary>,
     metrics: &Metrics,
+    reports: &Reports,
     runtime: &Handle,
     path: &Path,
     id: &HashId,
@@ -34,7 +36,7 @@ pub(super) fn take_in(
         Ok((_, bytes)) => bytes,
         Err(Unread::Missing) => return Ok(false),
         Err(unread) => {
-            tracing::warn!("{} {unread}; it is left as it is", path.display());
+            reports.left(path, &unread.to_string());
             return Ok(false);
         }
     };
@@ -46,7 +48,7 @@ pub(super) fn take_in(
             if refusal.is_conflict() {
                 tracing::debug!("{} is not taken in: {refusal}", path.display());
             } else {
-                tracing::warn!("{} is refused: {refusal}; it is left as it is", path.display());
+                reports.left(path, &format!("is refused: {refusal}"));
             }
         }
         Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),

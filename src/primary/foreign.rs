@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::Verdict;
 use super::keeper::STILL;
 use super::own::named;
+use super::reports::Reports;
 use super::scan::Scan;
 use super::source::Tokens;
 use super::tend::{Looked, Tender};
@@ -41,6 +42,7 @@ const PIECE: usize = 10_000;
 pub(super) struct Foreign {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
+    reports: Reports,
     runtime: Handle,
     /// Which account each file of an nsc folder is about: its name does not say.
     accounts: HashMap<PathBuf, AccountKey>,
@@ -64,6 +66,7 @@ impl Foreign {
         Self {
             primary,
             metrics,
+            reports: Reports::default(),
             runtime,
             accounts: HashMap::new(),
             held_back: HashMap::new(),
@@ -118,7 +121,7 @@ impl Foreign {
             Err(Unread::Missing) => return Ok(false),
             Err(_) if via != Via::FirstScan && !folder::is_still(path, STILL) => return Ok(true),
             Err(unread) => {
-                tracing::warn!("{} {unread}; what was served before stays", path.display());
+                self.reports.say_with(path, &unread.to_string(), "what was served before stays");
                 return Ok(false);
             }
         };
@@ -144,14 +147,14 @@ impl Foreign {
             }
             Verdict::Same => {}
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
-                tracing::warn!("{} is refused: {refusal}; what was served before stays", path.display());
+                self.reports.say_with(path, &format!("is refused: {refusal}"), "what was served before stays");
             }
         }
         Ok(false)
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activation_files::take_in(&self.primary, &self.metrics, &self.runtime, path, id, via)
+        activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
@@ -198,6 +201,7 @@ impl Tender for Foreign {
             let scan = Scan {
                 primary: &self.primary,
                 metrics: &self.metrics,
+                reports: &self.reports,
                 runtime: &self.runtime,
                 root,
                 layout: Layout::Flat,

@@ -9,15 +9,16 @@
 //! or what is older, is moved to the folder of refused things, and what the journal holds is put in its place. Where
 //! the journal holds nothing, the file is left alone and reported.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use super::Primary;
 use super::judge::Verdict;
+use super::reports::Reports;
 use crate::gate::{Digest, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
@@ -63,8 +64,7 @@ pub(super) struct Keeper {
     groups: [Mutex<()>; GROUPS],
     /// What we wrote, or found to be what is held.
     known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
-    /// Files that were judged and stay as they are, and when they were last changed.
-    judged: moka::sync::Cache<PathBuf, SystemTime>,
+    reports: Reports,
 }
 
 /// What there is in an account's place.
@@ -87,12 +87,17 @@ impl Keeper {
             runtime,
             groups: std::array::from_fn(|_| Mutex::default()),
             known: moka::sync::Cache::new(REMEMBERED),
-            judged: moka::sync::Cache::new(REMEMBERED),
+            reports: Reports::default(),
         }
     }
 
     pub(super) const fn primary(&self) -> &Arc<Primary> {
         &self.primary
+    }
+
+    /// What was said of files that stay as they are.
+    pub(super) const fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     pub(super) const fn metrics(&self) -> &Arc<Metrics> {
@@ -141,9 +146,7 @@ impl Keeper {
                 Ok(None)
             }
             (_, There::Junk(reason)) => {
-                if self.is_news(&home) {
-                    tracing::warn!("{} {reason}; it is left as it is", home.display());
-                }
+                self.reports.left(&home, &reason);
                 Ok(Some(Settled::Left))
             }
             (Err(_), There::Nothing) => presence.map(|_| None),
@@ -198,24 +201,9 @@ impl Keeper {
     fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<Verdict, StoreError> {
         let verdict = self.runtime.block_on(self.primary.judge(bytes, Some(key), via, &self.metrics));
         if verdict.is_err() {
-            self.judged.invalidate(path);
+            self.reports.forget(path);
         }
         verdict
-    }
-
-    /// Forgets what was judged: another operator may think otherwise.
-    pub(super) fn judge_anew(&self) {
-        self.judged.invalidate_all();
-    }
-
-    /// Whether something has happened to a file since it was last judged, or reported. Asking remembers it.
-    fn is_news(&self, path: &Path) -> bool {
-        let Some(changed) = folder::changed(path) else { return true };
-        if self.judged.get(path) == Some(changed) {
-            return false;
-        }
-        self.judged.insert(path.to_owned(), changed);
-        true
     }
 
     /// Whether a text is an earlier version that the account had here.
@@ -239,7 +227,7 @@ impl Keeper {
         // If not, it is gone, or different, again.
         let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
         let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
-        if is_unknown && !self.is_news(home) {
+        if is_unknown && !self.reports.is_news(home) {
             return Ok(Some(Settled::Left));
         }
         match self.judge(home, key, &bytes, via)? {
@@ -259,7 +247,7 @@ impl Keeper {
             }
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
                 if is_unknown {
-                    tracing::warn!("{} is refused: {refusal}; it is left as it is", home.display());
+                    self.reports.say(home, &format!("is refused: {refusal}"));
                     return Ok(Some(Settled::Left));
                 }
                 self.put_aside(folder, key, home, &format!("is refused: {refusal}"))?;
@@ -294,16 +282,14 @@ impl Keeper {
             Err(Unread::Missing) => return Ok(Settled::Agreed),
             Err(_) if !folder::is_still(path, STILL) => return Ok(Settled::NotStill),
             Err(unread) => {
-                if self.is_news(path) {
-                    tracing::warn!("{} {unread}; it is left as it is", path.display());
-                }
+                self.reports.left(path, &unread.to_string());
                 return Ok(Settled::Left);
             }
         };
         if !look.is_still(STILL) {
             return Ok(Settled::NotStill);
         }
-        if !self.is_news(path) {
+        if !self.reports.is_news(path) {
             return Ok(Settled::Agreed);
         }
         match self.judge(path, key, &bytes, via)? {
@@ -313,7 +299,7 @@ impl Keeper {
             }
             Verdict::Same | Verdict::Conflict(_) => Ok(Settled::Agreed),
             Verdict::Refused(refusal) => {
-                tracing::warn!("{} is refused: {refusal}; it is left as it is", path.display());
+                self.reports.say(path, &format!("is refused: {refusal}"));
                 Ok(Settled::Left)
             }
         }

@@ -19,6 +19,7 @@ mod mirror;
 mod operator;
 mod own;
 mod progress;
+mod reports;
 mod scan;
 mod source;
 mod tend;
@@ -140,7 +141,7 @@ impl Primary {
             store::create_folder(&own)?;
             locks.push(FolderLock::acquire(&own)?);
         }
-        let tokens = setup.source.open(state.as_deref())?;
+        let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
         let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));

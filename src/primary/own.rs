@@ -46,7 +46,9 @@ impl Own {
 
     /// Settles one file. Returns whether it is to be looked at again.
     fn file(&self, folder: &Folder, path: &Path, key: &AccountKey) -> Result<bool, StoreError> {
-        let settled = if folder.is_home(path, key) {
+        // Where both layouts have a file, one of them is ours, and the other one somebody's copy.
+        let is_ours = folder.home(key) == path || path.symlink_metadata().is_err();
+        let settled = if folder.is_home(path, key) && is_ours {
             self.keeper.settle(folder, key, Cause::File(Via::EditedFile))?
         } else {
             self.keeper.take_in_copy(path, key, Via::EditedFile)?
@@ -55,7 +57,8 @@ impl Own {
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activation_files::take_in(self.keeper.primary(), self.keeper.metrics(), &self.runtime, path, id, via)
+        let keeper = &self.keeper;
+        activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -95,6 +98,7 @@ impl Tender for Own {
         let scan = Scan {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
+            reports: self.keeper.reports(),
             runtime: &self.runtime,
             root: folder.root(),
             layout: folder.layout(),
@@ -113,7 +117,7 @@ impl Tender for Own {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let folder = self.folder()?;
         if since == SystemTime::UNIX_EPOCH {
-            self.keeper.judge_anew();
+            self.keeper.reports().forget_all();
         }
         let listing = folder::list(folder.root(), folder.layout())?;
         let (mut again, mut failures) = (Vec::new(), 0);

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
+use super::reports::Reports;
 use crate::clock;
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
@@ -26,8 +27,6 @@ use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
 const PIECE: usize = 256;
-/// Files that are named one by one in the log; the rest is counted.
-const NAMED: u64 = 100;
 /// How often the log says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,6 +42,7 @@ pub(super) struct Tally {
 pub(super) struct Scan<'a> {
     pub(super) primary: &'a Arc<Primary>,
     pub(super) metrics: &'a Metrics,
+    pub(super) reports: &'a Reports,
     pub(super) runtime: &'a Handle,
     pub(super) root: &'a Path,
     pub(super) layout: Layout,
@@ -57,9 +57,10 @@ impl Scan<'_> {
         for error in &listing.unreadable {
             tracing::warn!("part of the token folder is left out: {error}");
         }
-        let others = Tally::default();
+        // These must not be why nothing is said of others.
+        let others = Reports::default();
         for path in &listing.others {
-            others.report(path, "is not named after an account");
+            others.say(path, "is not named after an account");
         }
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();
@@ -142,12 +143,17 @@ impl Scan<'_> {
                 }
                 Err(CommitError::Refused(refusal)) => {
                     self.metrics.refused(Via::FirstScan, &refusal);
-                    tally.report(&path, &format!("is refused: {refusal}"));
+                    self.refuse(&path, &format!("is refused: {refusal}"), tally);
                 }
                 Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
             }
         }
         Ok(())
+    }
+
+    fn refuse(&self, path: &Path, reason: &str, tally: &Tally) {
+        tally.refused.fetch_add(1, Ordering::Relaxed);
+        self.reports.left(path, reason);
     }
 
     /// Reads and admits one file. `None`: there is nothing to commit.
@@ -156,7 +162,7 @@ impl Scan<'_> {
             Ok((_, bytes)) => bytes,
             Err(Unread::Missing) => return None,
             Err(unread) => {
-                tally.report(path, &unread.to_string());
+                self.refuse(path, &unread.to_string(), tally);
                 return None;
             }
         };
@@ -173,7 +179,7 @@ impl Scan<'_> {
             Ok(entry) => Some(Arc::new(entry)),
             Err(refusal) => {
                 self.metrics.refused(Via::FirstScan, &refusal);
-                tally.report(path, &format!("is refused: {refusal}"));
+                self.refuse(path, &format!("is refused: {refusal}"), tally);
                 None
             }
         }
@@ -183,13 +189,5 @@ impl Scan<'_> {
 impl Tally {
     fn known(&self) {
         self.known.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn report(&self, path: &Path, reason: &str) {
-        match self.refused.fetch_add(1, Ordering::Relaxed).cmp(&NAMED) {
-            std::cmp::Ordering::Less => tracing::warn!("{} {reason}; it is left as it is", path.display()),
-            std::cmp::Ordering::Equal => tracing::warn!("further files that are refused are counted, not named"),
-            std::cmp::Ordering::Greater => {}
-        }
     }
 }

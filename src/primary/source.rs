@@ -32,14 +32,11 @@ impl Source {
         }
     }
 
-    /// Opens it. `state` is the state folder of a folder of ours.
-    pub(super) fn open(&self, state: Option<&Path>) -> Result<Tokens, StoreError> {
+    /// Opens it.
+    pub(super) fn open(&self) -> Result<Tokens, StoreError> {
         match self {
             Self::Memory => Ok(Tokens::None),
-            Self::Folder { dir, layout } => {
-                let state = state.map_or_else(|| dir.join(STATE_FOLDER), Path::to_owned);
-                Ok(Tokens::Own(Folder::open(dir, *layout, &state)?))
-            }
+            Self::Folder { dir, layout } => Ok(Tokens::Own(Folder::open(dir, *layout)?)),
             Self::ReadOnly(dir) => {
                 std::fs::read_dir(dir).map_err(StoreError::io("read folder", dir))?;
                 Ok(Tokens::Foreign(dir.clone()))

@@ -98,6 +98,10 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
             "; restore it from a backup, or move it away to start from the folder's JWT files"
         }
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
+        // A table or a format that is not as it was written, or a value of another type.
+        None | Some(rusqlite::ErrorCode::Unknown) => {
+            "; it was damaged or edited: restore it from a backup, or move it away to start from the folder's JWT files"
+        }
         _ => "",
     }
 }

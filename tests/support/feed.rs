@@ -1,7 +1,7 @@
 //! A follower of the change feed, as strict as the format allows.
 
 use nats_account_server::feed::Chain;
-use nats_account_server::feed::wire::Page;
+use nats_account_server::feed::wire::{Item, Page};
 use serde_json::Value;
 
 use super::Http;
@@ -31,6 +31,40 @@ pub(crate) async fn history(http: &Http) -> Page {
         if done {
             assert_eq!(serial, head);
             return all.expect("at least one page");
+        }
+    }
+}
+
+/// A follower that comes back now and then, also after a restart of the primary.
+#[derive(Default)]
+pub(crate) struct Reader {
+    session: Option<String>,
+    serial: u64,
+    chain: Chain,
+}
+
+impl Reader {
+    /// The changes since last time. What was read before must not have changed.
+    pub(crate) async fn more(&mut self, http: &Http) -> Vec<Item> {
+        let mut all = Vec::new();
+        loop {
+            let page = page(http, &format!("?after={}&chain={}", self.serial, self.chain)).await;
+            assert_eq!(
+                *self.session.get_or_insert_with(|| page.session.clone()),
+                page.session,
+                "it is the same journal"
+            );
+            if page.changes.is_empty() {
+                return all;
+            }
+            for item in page.changes {
+                let (operation, body) = item.link().expect("a change of a known form");
+                assert_eq!(item.serial, self.serial + 1, "serials have no gaps");
+                self.serial = item.serial;
+                self.chain = self.chain.next(self.serial, operation, &body);
+                assert_eq!(item.chain, self.chain.to_string(), "change {} continues the chain", self.serial);
+                all.push(item);
+            }
         }
     }
 }

@@ -84,6 +84,10 @@ impl Http {
         read(self.request("POST", path).body(body)).await
     }
 
+    pub(crate) async fn try_delete(&self, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Result<Reply> {
+        read(self.request("DELETE", path).body(body)).await
+    }
+
     pub(crate) async fn try_get(&self, path: &str) -> reqwest::Result<Reply> {
         read(self.request("GET", path)).await
     }

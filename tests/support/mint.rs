@@ -120,9 +120,14 @@ impl Operator {
 
     /// An operator-signed request to delete accounts, issued `age` seconds ago.
     pub(crate) fn delete_request(&self, accounts: &[&Account], age: i64) -> String {
+        self.delete_request_at(accounts, now() - age)
+    }
+
+    /// The same, issued at `iat`.
+    pub(crate) fn delete_request_at(&self, accounts: &[&Account], iat: i64) -> String {
         let keys: Vec<String> = accounts.iter().map(|account| account.key()).collect();
         let claims = json!({
-            "sub": self.signer().public_key(), "iat": now() - age,
+            "sub": self.signer().public_key(), "iat": iat,
             "nats": { "accounts": keys, "type": "generic", "version": 2 }
         });
         self.sign(&claims)

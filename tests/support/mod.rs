@@ -7,6 +7,7 @@
 // Shown by the test harness when a test fails.
 #![allow(clippy::print_stdout)]
 
+pub(crate) mod disk;
 pub(crate) mod fake;
 pub(crate) mod feed;
 pub(crate) mod http;
@@ -19,6 +20,7 @@ pub(crate) mod tls;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+pub(crate) use disk::SmallDisk;
 pub(crate) use fake::{Answer, FakePrimary};
 pub(crate) use http::{Http, Reply};
 pub(crate) use mint::{Account, Operator};

@@ -76,6 +76,14 @@ impl Launch {
 
     /// Starts the program and waits until it listens.
     pub(crate) async fn start_unready(self) -> Server {
+        match self.try_start().await {
+            Ok(server) => server,
+            Err((status, log)) => panic!("the server ended with {status} before it listened:\n{log}"),
+        }
+    }
+
+    /// Starts the program and waits until it listens, or has ended.
+    pub(crate) async fn try_start(self) -> Result<Server, (ExitStatus, String)> {
         let launch = self.clone();
         let mut child = self.flag("-hp", "127.0.0.1:0").spawn();
         let log = Log::of(child.stderr.take().unwrap());
@@ -89,10 +97,10 @@ impl Launch {
                     Some(client) => Http::with(client.clone(), &server.url),
                     None => Http::new(&server.url),
                 };
-                return server;
+                return Ok(server);
             }
             if let Some(status) = server.child.try_wait().unwrap() {
-                panic!("the server ended with {status} before it listened:\n{}", server.log.text());
+                return Err((status, server.log.all().await));
             }
             assert!(started.elapsed() < PATIENCE, "no port is in the log:\n{}", server.log.text());
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -105,9 +113,13 @@ impl Launch {
         let log = Log::of(child.stderr.take().unwrap());
         let mut child = Killed(child);
         let status = exit(&mut child.0, &log).await;
-        // The last line may be read after the end.
-        until("all is read", || async { Arc::strong_count(&log.0) == 1 }).await;
-        (status.code(), log.text())
+        (status.code(), log.all().await)
+    }
+
+    /// Runs the program for a time, unless it ends by itself, and kills it.
+    pub(crate) async fn run_for(self, time: Duration) {
+        let _child = Killed(self.spawn());
+        tokio::time::sleep(time).await;
     }
 
     fn spawn(&self) -> Child {
@@ -265,6 +277,12 @@ impl Log {
 
     pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().clone()
+    }
+
+    /// Everything, from a process that has ended: its last line may be read after that.
+    async fn all(&self) -> String {
+        until("all is read", || async { Arc::strong_count(&self.0) == 1 }).await;
+        self.text()
     }
 
     /// The digits behind the first occurrence of `marker` in a complete line.

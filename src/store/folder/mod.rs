@@ -26,14 +26,14 @@ pub struct Folder {
     layout: Layout,
     /// Where files are made before they are moved to their place; on the same file system as that.
     making: PathBuf,
-    /// Where content goes that cannot stay.
+    /// Where content goes that cannot stay; on the same file system, too, because not everything can be copied.
     refused: PathBuf,
     number: AtomicU64,
 }
 
 impl Folder {
-    /// Opens a folder. `wanted` is the layout for one that holds no tokens yet; `state` is the state folder.
-    pub fn open(root: &Path, wanted: Layout, state: &Path) -> Result<Self, StoreError> {
+    /// Opens a folder. `wanted` is the layout for one that holds no tokens yet.
+    pub fn open(root: &Path, wanted: Layout) -> Result<Self, StoreError> {
         let making = root.join(STATE_FOLDER).join("making");
         super::create_folder(&making)?;
         write::clear(&making);
@@ -48,7 +48,7 @@ impl Folder {
             }
             found => found.unwrap_or(wanted),
         };
-        let refused = state.join("refused");
+        let refused = root.join(STATE_FOLDER).join("refused");
         Ok(Self { root: root.to_owned(), layout, making, refused, number: AtomicU64::new(0) })
     }
 

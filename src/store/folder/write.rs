@@ -80,19 +80,13 @@ impl Folder {
             Ok((_, bytes)) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..6]),
             Err(_) => format!("{}-{}", crate::clock::unix_millis(), self.number.fetch_add(1, Ordering::Relaxed)),
         };
-        let aside = self.refused.join(format!("{key}-{content}.jwt"));
+        // Not a name that ends in .jwt: a full resolver takes those in all sub-folders for accounts.
+        let aside = self.refused.join(format!("{key}-{content}.jwt.refused"));
         let note = self.refused.join(format!("{key}-{content}.reason.txt"));
         let text = format!("{} {reason}\n", path.display());
         fs::write(&note, text).map_err(StoreError::io("write", &note))?;
-        match fs::rename(path, &aside) {
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                fs::copy(path, &aside)
-                    .and_then(|_| File::open(&aside)?.sync_all())
-                    .and_then(|()| fs::remove_file(path))
-                    .map_err(StoreError::io("move away", path))?;
-            }
-            result => result.map_err(StoreError::io("move away", path))?,
-        }
+        // Never a copy: a pipe would be waited for, a link followed, and a large file be made twice.
+        fs::rename(path, &aside).map_err(StoreError::io("move away", path))?;
         Ok(aside)
     }
 

@@ -1,6 +1,7 @@
 //! The tables, their version, and how a connection is set up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -9,6 +10,8 @@ use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
 const VERSION: i64 = 2;
+/// Bytes that every SQLite database begins with.
+const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
@@ -99,6 +102,19 @@ pub(super) struct Meta {
 /// Opens the one connection that writes, creating or migrating the file.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+        // SQLite takes it for a new database, and throws away the log beside it.
+        Ok(meta) if meta.is_file() && meta.len() < HEADER => {
+            return Err(StoreError::Unusable {
+                path: path.to_owned(),
+                reason: "it is empty, or was cut off; restore it from a backup, or move it away to start from the \
+                         folder's JWT files"
+                    .into(),
+            });
+        }
+        _ => {}
+    }
     let connection = Connection::open(path).map_err(sqlite)?;
     // Nothing that changes the file comes before the check of whose it is.
     check_ours(&connection, path)?;
@@ -108,6 +124,39 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     create(&connection).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Makes a journal with nothing in it. It comes to its place when it is complete, so that what is found there with less
+/// than that was damaged.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let made = beside(".new");
+    let sqlite = |source| StoreError::Sqlite { path: made.clone(), source };
+    match fs::remove_file(&made) {
+        // Of a start that was interrupted.
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(StoreError::io("remove", &made)(error)),
+    }
+    let connection = Connection::open(&made).map_err(sqlite)?;
+    // Half of it is of no use to anybody, so nothing has to be undone.
+    connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL").map_err(sqlite)?;
+    create(&connection).map_err(sqlite)?;
+    connection.close().map_err(|(_, source)| sqlite(source))?;
+    // The log of a journal that was moved away would be read into this one.
+    for ending in ["-wal", "-shm", "-journal"] {
+        let (log, old) = (beside(ending), beside(&format!("{ending}.old")));
+        if log.exists() {
+            fs::rename(&log, &old).map_err(StoreError::io("move away", &log))?;
+        }
+    }
+    fs::rename(&made, path).map_err(StoreError::io("create", path))?;
+    let folder = path.parent().unwrap_or(path);
+    fs::File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))
 }
 
 /// A journal that lives as long as its process.
@@ -135,11 +184,6 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
-    if tables == 0 {
-        return Ok(());
-    }
     if pragma("application_id").map_err(sqlite)? != APPLICATION_ID {
         return unusable("this is a SQLite database of another program; move it away".into());
     }
