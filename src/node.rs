@@ -279,7 +279,7 @@ impl Node {
             let standing = primary.journal().presence(&key)?;
             Ok(Some(History {
                 versions: primary.journal().versions(&key)?,
-                is_live: matches!(standing, Presence::Live(_)),
+                is_live: matches!(primary.load(&key)?, Lookup::Served(_)),
                 is_deleted: matches!(standing, Presence::Deleted(_)),
             }))
         };

@@ -1,6 +1,7 @@
 //! Serving: no command on the command line.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{failed, runtime};
 use crate::cli::Cli;
@@ -28,7 +29,10 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(server::run(settings, Reload::new(cli.clone(), logging))) {
+    let ended = runtime.block_on(server::run(settings, Reload::new(cli.clone(), logging)));
+    // What waits for a disk that does not answer is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("cannot start: {error}");

@@ -56,10 +56,29 @@ pub(super) fn take_in(
     Ok(false)
 }
 
-/// Writes the file of an activation, unless it holds just that. Blocks.
-pub(super) fn write(primary: &Primary, folder: &Folder, id: &HashId) -> Result<(), StoreError> {
-    let Some(stored) = primary.journal.activation(id)? else { return Ok(()) };
-    folder.write_activation(id, stored.activation.token())
+/// Writes the file of an activation, unless it holds just that. What somebody wrote there meanwhile is taken in first.
+/// Returns whether it was written. Blocks.
+pub(super) fn write(
+    primary: &Arc<Primary>,
+    runtime: &Handle,
+    folder: &Folder,
+    id: &HashId,
+) -> Result<bool, StoreError> {
+    if let Ok((_, bytes)) = folder::read(&folder.activation(id)) {
+        let held = primary.journal.activation(id)?;
+        if held.is_some_and(|held| held.activation.token() == bytes.trim_ascii_end()) {
+            return Ok(false);
+        }
+        // An older one, or what is refused, is of no use to anybody.
+        if let Err(CommitError::Failed(error)) =
+            runtime.block_on(primary.submit_activation(&bytes, Some(id), Via::EditedFile))
+        {
+            return Err(StoreError::Shared(error));
+        }
+    }
+    let Some(stored) = primary.journal.activation(id)? else { return Ok(false) };
+    folder.write_activation(id, stored.activation.token())?;
+    Ok(true)
 }
 
 /// The activation in a file's name.

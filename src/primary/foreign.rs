@@ -17,7 +17,7 @@ use super::own::named;
 use super::reports::Reports;
 use super::scan::Scan;
 use super::source::Tokens;
-use super::tend::{Looked, Tender};
+use super::tend::{Looked, Scanned, Tender};
 use super::{Primary, activation_files};
 use crate::gate::Via;
 use crate::jwt::{self, AccountJwt, HashId};
@@ -111,7 +111,7 @@ impl Foreign {
     /// Whether there is another file of an account than the one at `path`.
     fn is_elsewhere(&self, key: &AccountKey, path: &Path) -> bool {
         self.primary.tokens.places(key).iter().any(|place| place.exists())
-            || self.accounts.iter().any(|(other, held)| held == key && other != path)
+            || self.accounts.iter().any(|(other, held)| held == key && other != path && other.exists())
     }
 
     /// Takes in one file. Returns whether it is to be looked at again.
@@ -136,7 +136,11 @@ impl Foreign {
                 }
                 key
             }
-            _ => named(path),
+            // Its owner may keep other things there.
+            _ => match named(path) {
+                Some(key) => Some(key),
+                None => return Ok(false),
+            },
         };
         match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
             Verdict::Taken(entry) => {
@@ -158,13 +162,17 @@ impl Foreign {
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
-    fn remove(&mut self, missing: Vec<AccountKey>) {
+    fn remove(&mut self, mut missing: Vec<AccountKey>) {
+        // The system account may have come from the configuration, and without it nobody is told of anything.
+        let system = self.primary.gate.system_account();
+        missing.retain(|key| Some(*key) != system);
         let now = Instant::now();
         self.removed.retain(|(at, _)| at.elapsed() < TOGETHER);
         let lately: u64 = self.removed.iter().map(|(_, count)| count).sum();
         let live = self.primary.journal.count();
         let all = lately + missing.len() as u64;
-        let is_large = all > FEW && all > (live + lately) / SHARE;
+        let is_all = live > 0 && missing.len() as u64 >= live;
+        let is_large = is_all || all > FEW && all > (live + lately) / SHARE;
         let confirmed = |since: Option<&Instant>| since.is_some_and(|since| since.elapsed() >= CONFIRM);
         let (go, wait): (Vec<_>, Vec<_>) =
             missing.into_iter().partition(|key| !is_large || confirmed(self.held_back.get(key)));
@@ -195,7 +203,7 @@ impl Foreign {
 }
 
 impl Tender for Foreign {
-    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError> {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         if let Tokens::Foreign(root) = &self.primary.tokens {
             let listing = folder::list(root, Layout::Flat)?;
             let scan = Scan {
@@ -209,23 +217,23 @@ impl Tender for Foreign {
                 stop,
             };
             if !scan.run(&listing)? {
-                return Ok(false);
+                return Ok(Scanned::Stopped);
             }
             for (path, id) in &listing.activations {
                 self.activation(path, id, Via::FirstScan)?;
             }
-            return Ok(true);
+            return Ok(if listing.unreadable.is_empty() { Scanned::All(listing.folders) } else { Scanned::Part });
         }
         let found = self.find()?;
         self.primary.progress.begin(found.files.len());
         for path in found.files {
             if stop.is_cancelled() {
-                return Ok(false);
+                return Ok(Scanned::Stopped);
             }
             self.file(&path, Via::FirstScan)?;
             self.primary.progress.advance(1);
         }
-        Ok(true)
+        Ok(Scanned::All(found.folders))
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
@@ -251,11 +259,12 @@ impl Tender for Foreign {
             after = Some(*last);
             missing.extend(keys.into_iter().filter(|key| !there.contains(key)));
         }
-        // One that is being written now is not gone.
-        if again.is_empty() || !matches!(self.primary.tokens, Tokens::Nsc(_)) {
+        // An account of nsc whose file cannot be read now is not gone: whose it is, only its content would say.
+        let is_nsc = matches!(self.primary.tokens, Tokens::Nsc(_));
+        if !is_nsc || found.files.iter().all(|path| self.account_of(path).is_some()) {
             self.remove(missing);
         }
-        Ok(Looked { folders: found.folders, again })
+        Ok(Looked { folders: found.folders, again, is_whole: true })
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
@@ -280,19 +289,22 @@ impl Tender for Foreign {
         }
         // Files are removed one after the other. Only when no more of them go is it known how many that were; and a
         // folder that is gone as a whole says nothing about what was in it.
-        let is_over = self.leaving.keys().all(|path| leaving.contains_key(path))
-            && leaving.keys().all(|path| self.leaving.contains_key(path));
-        if leaving.is_empty() || !self.primary.tokens.root().is_some_and(Path::is_dir) {
+        if !self.primary.tokens.root().is_some_and(Path::is_dir) {
             self.leaving.clear();
-        } else if is_over {
-            self.leaving.clear();
-            for path in leaving.keys() {
+            return again;
+        }
+        self.leaving.retain(|path, _| path.symlink_metadata().is_err());
+        let before = self.leaving.len();
+        let touched: Vec<PathBuf> = leaving.keys().cloned().collect();
+        self.leaving.extend(leaving);
+        if self.leaving.len() > before {
+            again.extend(touched);
+        } else if !touched.is_empty() {
+            let gone = std::mem::take(&mut self.leaving);
+            for path in gone.keys() {
                 self.accounts.remove(path);
             }
-            self.remove(leaving.into_values().collect());
-        } else {
-            again.extend(leaving.keys().cloned());
-            self.leaving = leaving;
+            self.remove(gone.into_values().collect());
         }
         again
     }

@@ -46,7 +46,10 @@ impl Primary {
                 metrics.refused(via, &refusal);
                 Ok(if refusal.is_conflict() { Verdict::Conflict(refusal) } else { Verdict::Refused(refusal) })
             }
-            Err(CommitError::Failed(error)) => Err(StoreError::Shared(error)),
+            Err(CommitError::Failed(error)) => {
+                metrics.commit_failures.inc();
+                Err(StoreError::Shared(error))
+            }
         }
     }
 

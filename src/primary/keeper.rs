@@ -10,6 +10,7 @@
 //! the journal holds nothing, the file is left alone and reported.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::runtime::Handle;
 use super::Primary;
 use super::judge::Verdict;
 use super::reports::Reports;
-use crate::gate::{Digest, Via};
+use crate::gate::{Digest, Entry, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -62,6 +63,8 @@ pub(super) struct Keeper {
     metrics: Arc<Metrics>,
     runtime: Handle,
     groups: [Mutex<()>; GROUPS],
+    /// Whether files may wait to be written.
+    behind: AtomicBool,
     /// What we wrote, or found to be what is held.
     known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
     reports: Reports,
@@ -70,8 +73,8 @@ pub(super) struct Keeper {
 /// What there is in an account's place.
 enum There {
     Nothing,
-    /// The JWT with this digest, as far as white space at its end goes; and whether we wrote it.
-    Token(Digest, bool),
+    /// The JWT with this digest, as far as white space at its end goes; and its stamp, if we wrote it.
+    Token(Digest, Option<Stamp>),
     /// Something that cannot be read as a token; the reason.
     Junk(String),
     NotStill,
@@ -86,13 +89,22 @@ impl Keeper {
             metrics,
             runtime,
             groups: std::array::from_fn(|_| Mutex::default()),
-            known: moka::sync::Cache::new(REMEMBERED),
+            behind: AtomicBool::new(true),
+            known: moka::sync::Cache::builder()
+                .max_capacity(REMEMBERED)
+                .eviction_policy(moka::policy::EvictionPolicy::lru())
+                .build(),
             reports: Reports::default(),
         }
     }
 
     pub(super) const fn primary(&self) -> &Arc<Primary> {
         &self.primary
+    }
+
+    /// Where something can be waited for.
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// What was said of files that stay as they are.
@@ -102,6 +114,11 @@ impl Keeper {
 
     pub(super) const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Says whether files wait to be written: then one that holds an earlier version is ours.
+    pub(super) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Release);
     }
 
     /// Brings the file and the journal of one account into agreement. Blocks.
@@ -126,16 +143,10 @@ impl Keeper {
             (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Presence::Live(held)), There::Nothing) => {
-                self.write(folder, key, held.entry.token(), held.entry.digest())?;
-                Ok(Some(Settled::Agreed))
-            }
+            (Ok(Presence::Live(held)), There::Nothing) => self.write(folder, key, &held.entry, None),
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
-            (Ok(Presence::Live(held)), There::Token(_, true)) => {
-                self.write(folder, key, held.entry.token(), held.entry.digest())?;
-                Ok(Some(Settled::Agreed))
-            }
-            (Ok(Presence::Deleted(_)), There::Token(_, true)) => {
+            (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
+            (Ok(Presence::Deleted(_)), There::Token(_, Some(_))) => {
                 folder.bury(key)?;
                 self.known.invalidate(key);
                 Ok(Some(Settled::Agreed))
@@ -163,7 +174,7 @@ impl Keeper {
         if let Some((stamp, digest)) = self.known.get(key)
             && stamp == look.stamp
         {
-            return Ok(There::Token(digest, true));
+            return Ok(There::Token(digest, Some(stamp)));
         }
         match folder::read(home) {
             Ok((look, bytes)) => {
@@ -174,13 +185,14 @@ impl Keeper {
                 };
                 if is_held {
                     self.known.insert(*key, (look.stamp, digest));
-                    return Ok(There::Token(digest, true));
+                    return Ok(There::Token(digest, Some(look.stamp)));
                 }
-                let waits = cause == Cause::Journal && self.was_held(key, &digest)?;
+                let may_wait = cause == Cause::Journal || self.behind.load(Ordering::Acquire);
+                let waits = may_wait && self.primary.journal.was_held(key, &digest)?;
                 if !waits && !look.is_still(STILL) {
                     return Ok(There::NotStill);
                 }
-                Ok(There::Token(digest, waits))
+                Ok(There::Token(digest, waits.then_some(look.stamp)))
             }
             Err(Unread::Missing) => Ok(There::Nothing),
             Err(unread) => self.junk(home, unread),
@@ -192,6 +204,8 @@ impl Keeper {
         match unread {
             Unread::Io(error) if is_system(&error) => Err(StoreError::io("read", path)(error)),
             Unread::Changing => Ok(There::NotStill),
+            // Not even the place can be looked at.
+            Unread::Io(error) if folder::changed(path).is_none() => Err(StoreError::io("read", path)(error)),
             // It was whole a moment ago, perhaps, and will be again.
             _ if !folder::is_still(path, STILL) => Ok(There::NotStill),
             unread => Ok(There::Junk(unread.to_string())),
@@ -204,11 +218,6 @@ impl Keeper {
             self.reports.forget(path);
         }
         verdict
-    }
-
-    /// Whether a text is an earlier version that the account had here.
-    fn was_held(&self, key: &AccountKey, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.primary.journal.versions(key)?.iter().any(|version| version.digest == *digest))
     }
 
     /// Somebody wrote this file.
@@ -242,8 +251,7 @@ impl Keeper {
             Verdict::Same => {
                 // The same version in another spelling: ours is the one that is served.
                 let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
-                self.write(folder, key, held.entry.token(), held.entry.digest())?;
-                Ok(Some(Settled::Agreed))
+                self.write(folder, key, &held.entry, Some(look.stamp))
             }
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
                 if is_unknown {
@@ -256,11 +264,18 @@ impl Keeper {
         }
     }
 
-    fn write(&self, folder: &Folder, key: &AccountKey, token: &[u8], digest: &Digest) -> Result<(), StoreError> {
-        let stamp = folder.write(key, token)?;
-        self.known.insert(*key, (stamp, *digest));
+    /// Writes what the journal holds, if what was `there` still is. `None`: it is not.
+    fn write(
+        &self,
+        folder: &Folder,
+        key: &AccountKey,
+        entry: &Entry,
+        there: Option<Stamp>,
+    ) -> Result<Option<Settled>, StoreError> {
+        let Some(stamp) = folder.write(key, entry.token(), there)? else { return Ok(None) };
+        self.known.insert(*key, (stamp, *entry.digest()));
         self.metrics.folder_written.inc();
-        Ok(())
+        Ok(Some(Settled::Agreed))
     }
 
     fn put_aside(&self, folder: &Folder, key: &AccountKey, path: &Path, reason: &str) -> Result<(), StoreError> {

@@ -118,6 +118,8 @@ impl Mirror {
         let mut watch = self.keeper.primary().ring().watch();
         loop {
             let head = watch.borrow_and_update().serial;
+            self.keeper
+                .set_behind(self.state.written() < head || !self.failed.is_empty() || !self.unsettled.is_empty());
             self.again().await;
             if self.state.written() < head && self.failed.len() < MANY {
                 self.advance().await;
@@ -127,11 +129,15 @@ impl Mirror {
             self.sync(SYNC_IDLE).await;
             let waits = !self.failed.is_empty() || !self.unsettled.is_empty() || self.state.synced() < self.reached();
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
+            if !waits {
+                // It may not have been kept the first time: who waits for it in another process would wait in vain.
+                self.keeper.primary().journal().set_cursor(MIRROR, self.state.synced()).await;
+            }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
                 // Who looks at files ends before this does: then nobody asks any more.
                 Some(key) = asked.recv() => {
-                    self.unsettled.insert(What::Account(key), self.state.written());
+                    self.unsettled.entry(What::Account(key)).or_insert_with(|| self.state.written());
                 }
                 () = sleep(pause) => {}
             }
@@ -144,8 +150,11 @@ impl Mirror {
         let pending = tokio::task::spawn_blocking(move || keeper.primary().journal().pending(after, PIECE)).await;
         let pending = match pending {
             Ok(Ok(pending)) => pending,
-            Ok(Err(error)) => return self.fail(&error).await,
-            Err(_) => return,
+            Ok(Err(error)) => {
+                self.fail(&error).await;
+                return sleep(self.pause).await;
+            }
+            Err(_) => return sleep(LONGEST_PAUSE).await,
         };
         // The last change of an account is the one that its file is about.
         let mut all: HashMap<What, u64> =
@@ -181,6 +190,7 @@ impl Mirror {
 
     async fn settle(&mut self, all: HashMap<What, u64>) {
         let keeper = self.keeper.clone();
+        let tried = all.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut results = Vec::new();
             let mut failures = 0;
@@ -194,7 +204,12 @@ impl Mirror {
         })
         .await;
         let mut first = None;
-        for (what, serial, result) in done.unwrap_or_default() {
+        let Ok(done) = done else {
+            // A mistake in this program; the files are not on disk all the same.
+            self.failed.extend(tried);
+            return self.fail(&StoreError::Closed).await;
+        };
+        for (what, serial, result) in done {
             match result {
                 Ok(Some(Settled::NotStill)) => {
                     self.unsettled.insert(what, serial);
@@ -252,6 +267,9 @@ impl Mirror {
         self.synced_at = Instant::now();
         match synced {
             Ok(Ok(())) => {
+                if self.failed.is_empty() && self.state.failure().is_some() {
+                    self.state.set_failure(None);
+                }
                 self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
@@ -270,8 +288,9 @@ fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, Store
     match what {
         What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
         What::Activation(id) => {
-            activation_files::write(keeper.primary(), folder, &id)?;
-            keeper.metrics().folder_written.inc();
+            if activation_files::write(keeper.primary(), keeper.runtime(), folder, &id)? {
+                keeper.metrics().folder_written.inc();
+            }
             Ok(Settled::Agreed)
         }
     }

@@ -27,7 +27,7 @@ mod tend;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -72,9 +72,9 @@ pub struct Setup {
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;
 
-/// A query that takes longer than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
+/// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
 /// less.
-const SLOW: Duration = Duration::from_millis(25);
+const SLOW: i64 = 25;
 /// For so many milliseconds after that, queries are made on threads of their own.
 const SLOW_FOR: i64 = 500;
 
@@ -92,6 +92,8 @@ pub struct Primary {
     activation_files: bool,
     /// Until then, in milliseconds of [`clock::uptime_millis`], the journal is taken to be slow.
     slow_until: AtomicI64,
+    /// Since when somebody has been reading it on a thread that others wait for; 0: nobody is.
+    reading_since: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
     _locks: Vec<FolderLock>,
@@ -137,9 +139,12 @@ impl Primary {
             locks.push(FolderLock::acquire(state)?);
         }
         // Two that keep their journals elsewhere must not write to one folder either.
-        if let Some(own) = setup.source.state_dir().filter(|own| Some(own) != state.as_ref()) {
+        if let Some(own) = setup.source.state_dir() {
             store::create_folder(&own)?;
-            locks.push(FolderLock::acquire(&own)?);
+            let real = |path: &PathBuf| path.canonicalize().ok();
+            if state.as_ref().and_then(real) != real(&own) {
+                locks.push(FolderLock::acquire(&own)?);
+            }
         }
         let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
@@ -166,6 +171,7 @@ impl Primary {
             activations,
             session,
             slow_until: AtomicI64::new(0),
+            reading_since: AtomicI64::new(0),
             operator_turn,
             tokens,
             progress: Progress::default(),
@@ -227,13 +233,20 @@ impl Primary {
     ///
     /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
     pub fn load_now(&self, key: &AccountKey) -> Option<Arc<Stored>> {
-        let began = Instant::now();
-        if clock::uptime_millis() < self.slow_until.load(Ordering::Relaxed) {
+        let began = clock::uptime_millis();
+        // Who has been at it for long has not come back yet, and whoever followed him would wait likewise.
+        let under_way = self.reading_since.load(Ordering::Relaxed);
+        if began < self.slow_until.load(Ordering::Relaxed) || (under_way != 0 && began - under_way > SLOW) {
             return None;
         }
+        let is_first = self.reading_since.compare_exchange(0, began, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         let found = self.load(key);
-        if began.elapsed() > SLOW {
-            self.slow_until.store(clock::uptime_millis() + SLOW_FOR, Ordering::Relaxed);
+        if is_first {
+            self.reading_since.store(0, Ordering::Relaxed);
+        }
+        let ended = clock::uptime_millis();
+        if ended - began > SLOW {
+            self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
         }
         match found {
             Ok(Lookup::Served(stored)) => Some(stored),

@@ -12,7 +12,7 @@ use super::activation_files;
 use super::keeper::{Cause, Keeper, Settled};
 use super::scan::Scan;
 use super::source::Tokens;
-use super::tend::{Looked, Tender};
+use super::tend::{Looked, Scanned, Tender};
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -65,8 +65,9 @@ impl Own {
     fn restore(&self, folder: &Folder, listing: &Listing, failures: &mut usize) -> Result<(), StoreError> {
         // 16 bytes of a key tell accounts apart, and a million of them take 16 MB.
         let start = |key: &AccountKey| key.raw().first_chunk::<16>().copied().unwrap_or_default();
+        let elsewhere = listing.extras.iter().filter(|extra| folder.is_home(&extra.path, &extra.key));
         let mut there: Vec<[u8; 16]> =
-            listing.homes.iter().chain(listing.extras.iter().map(|extra| &extra.key)).map(start).collect();
+            listing.homes.iter().chain(elsewhere.map(|extra| &extra.key)).map(start).collect();
         there.sort_unstable();
         let mut after = None;
         loop {
@@ -92,7 +93,7 @@ impl Own {
 }
 
 impl Tender for Own {
-    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError> {
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         let folder = self.folder()?;
         let listing = folder::list(folder.root(), folder.layout())?;
         let scan = Scan {
@@ -106,12 +107,16 @@ impl Tender for Own {
             stop,
         };
         if !scan.run(&listing)? {
-            return Ok(false);
+            return Ok(Scanned::Stopped);
+        }
+        // A copy elsewhere may have been newer than the file.
+        for extra in &listing.extras {
+            self.keeper.settle(folder, &extra.key, Cause::File(Via::FirstScan))?;
         }
         for (path, id) in &listing.activations {
             self.activation(path, id, Via::FirstScan)?;
         }
-        Ok(true)
+        Ok(if listing.unreadable.is_empty() { Scanned::All(listing.folders) } else { Scanned::Part })
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
@@ -141,7 +146,11 @@ impl Tender for Own {
             }
         }
         self.restore(folder, &listing, &mut failures)?;
-        Ok(Looked { folders: listing.folders, again })
+        for error in &listing.unreadable {
+            tracing::warn!("part of the token folder cannot be looked through: {error}");
+        }
+        let is_whole = failures == 0 && listing.unreadable.is_empty();
+        Ok(Looked { folders: listing.folders, again, is_whole })
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {

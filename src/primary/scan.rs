@@ -145,7 +145,10 @@ impl Scan<'_> {
                     self.metrics.refused(Via::FirstScan, &refusal);
                     self.refuse(&path, &format!("is refused: {refusal}"), tally);
                 }
-                Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
+                Err(CommitError::Failed(error)) => {
+                    self.metrics.commit_failures.inc();
+                    return Err(StoreError::Shared(error));
+                }
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! what happened while this server was stopped. A look is cheap, because the system keeps the time at which anything
 //! about a file last changed, and no program can set that back: only what changed since the last look is read.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,10 @@ use crate::store::watch::Watch;
 const LOOKED: &str = "looked";
 /// And the one under which it keeps whose eyes it was with: some bytes of the operator JWT's digest.
 const OPERATOR: &str = "looked as";
+/// And the one under which it keeps which folders there were: some bytes of a digest of them.
+const FOLDERS: &str = "looked in";
+/// The pause before a first scan that failed is tried again.
+const SCAN_AGAIN: Duration = Duration::from_secs(5);
 /// Clocks of files tick coarsely, and one file system may be a little behind another.
 const MARGIN: Duration = Duration::from_secs(2);
 /// A look costs at most this part of the time: the pause after it is so many times as long as it took.
@@ -50,8 +55,8 @@ pub struct Tending {
 
 /// What is done about a folder, whoever owns it. All of it blocks.
 pub(super) trait Tender: Send + 'static {
-    /// Takes in everything, for the first time. `false`: it was told to stop.
-    fn scan(&mut self, stop: &CancellationToken) -> Result<bool, StoreError>;
+    /// Takes in everything, for the first time.
+    fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError>;
 
     /// Looks at everything that changed since a time. Returns the folders to watch, and the files to look at again.
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError>;
@@ -65,11 +70,32 @@ pub(super) trait Tender: Send + 'static {
     }
 }
 
+/// What a first scan came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// It was told to stop.
+    Stopped,
+    /// All is taken in that could be read, from these folders.
+    All(Vec<PathBuf>),
+    /// Some folders could not be read.
+    Part,
+}
+
 /// What a look came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Looked {
     pub(super) folders: Vec<PathBuf>,
     pub(super) again: Vec<PathBuf>,
+    /// Whether everything that changed was dealt with. If not, the next look begins where this one did.
+    pub(super) is_whole: bool,
+}
+
+/// Since when there may be news, and with whose eyes and in which folders one looked then.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    since: SystemTime,
+    operator: u64,
+    folders: u64,
 }
 
 impl Primary {
@@ -116,7 +142,7 @@ impl Tending {
         if !mirrored.wait(head, longest).await {
             tracing::warn!(
                 "{} changes are not in the token folder yet; the journal has them, and the next start goes on",
-                head - mirrored.synced()
+                head.saturating_sub(mirrored.synced())
             );
         }
     }
@@ -133,7 +159,7 @@ struct Intake {
 
 impl Intake {
     async fn run(mut self, mut tender: impl Tender) {
-        let Some((mut since, mut as_operator)) = self.begin(&mut tender).await else { return };
+        let Some(mut last) = self.begin(&mut tender).await else { return };
         // Not before: to read a million files makes as many events. What happens meanwhile, the first look finds.
         self.watch = match Watch::start() {
             Ok(watch) => Some(watch),
@@ -146,51 +172,62 @@ impl Intake {
             self.add(&[root.to_owned()]);
         }
         let mut due = Instant::now();
+        // Looks have their share of the time, whatever asks for them.
+        let mut rest = due;
         while !self.stop.is_cancelled() {
             if due <= Instant::now() {
                 let began = Instant::now();
                 let started = SystemTime::now();
                 // A clock that was set back tells nothing about what is new, and another operator sees with other eyes.
                 let operator = self.operator();
-                let is_same = since <= started && operator == as_operator;
-                let from = if is_same { since - MARGIN } else { UNIX_EPOCH };
-                let (returned, looked) = blocking(tender, move |tender| tender.look(from)).await;
+                let is_same = last.since <= started && operator == last.operator && last.since != UNIX_EPOCH;
+                let from = if is_same { last.since - MARGIN } else { UNIX_EPOCH };
+                let Some((returned, looked)) = blocking(tender, move |tender| tender.look(from)).await else { return };
                 tender = returned;
                 match looked {
-                    Ok(Looked { folders, again }) => {
+                    Ok(Looked { folders, again, is_whole }) => {
                         self.add(&folders);
                         self.touch(again);
-                        (since, as_operator) = (started, operator);
-                        self.remember(started, operator).await;
+                        let there = fingerprint(&folders);
+                        if there != last.folders && from != UNIX_EPOCH {
+                            // A folder that was moved here brings files that have not changed for long.
+                            last = Last { since: UNIX_EPOCH, operator, folders: there };
+                        } else if is_whole {
+                            last = Last { since: started, operator, folders: there };
+                            self.remember(&last).await;
+                        }
                     }
                     Err(error) => tracing::error!("the token folder cannot be looked through: {error}"),
                 }
                 let every = if self.watch.is_some() { self.look_every } else { self.look_every.min(UNWATCHED) };
                 let every = tender.wants_look().map_or(every, |wanted| wanted.min(every));
-                due = Instant::now() + every.max(began.elapsed() * SHARE);
+                rest = Instant::now() + began.elapsed() * SHARE;
+                due = if last.since == UNIX_EPOCH { rest } else { rest.max(Instant::now() + every) };
             }
-            tender = self.attend(tender, &mut due).await;
+            let Some(returned) = self.attend(tender, &mut due).await else { return };
+            tender = returned;
+            due = due.max(rest);
         }
     }
 
     /// Waits for what happens next, and does what there is to do about single files.
-    async fn attend<T: Tender>(&self, mut tender: T, due: &mut Instant) -> T {
+    async fn attend<T: Tender>(&self, mut tender: T, due: &mut Instant) -> Option<T> {
         let Some(watch) = &self.watch else {
             tokio::select! {
                 () = tokio::time::sleep_until(*due) => {}
                 () = self.stop.cancelled() => {}
             }
-            return tender;
+            return Some(tender);
         };
         let tick = async { if watch.has_touched() { sleep(TICK).await } else { watch.wait().await } };
         tokio::select! {
-            () = tokio::time::sleep_until(*due) => return tender,
-            () = self.stop.cancelled() => return tender,
+            () = tokio::time::sleep_until(*due) => return Some(tender),
+            () = self.stop.cancelled() => return Some(tender),
             () = tick => {}
         }
         let files = watch.take_still(STILL);
         if !files.is_empty() {
-            let (returned, again) = blocking(tender, move |tender| Ok(tender.touched(files))).await;
+            let (returned, again) = blocking(tender, move |tender| Ok(tender.touched(files))).await?;
             tender = returned;
             self.touch(again.unwrap_or_default());
             if let Some(wanted) = tender.wants_look() {
@@ -200,16 +237,17 @@ impl Intake {
         if watch.take_everything() {
             *due = (*due).min(Instant::now() + STILL);
         }
-        tender
+        Some(tender)
     }
 
-    /// Takes in what was there at start, unless an earlier process has. Returns since when there may be news, and under
-    /// which operator; `None`: it was told to stop.
-    async fn begin(&self, tender: &mut impl Tender) -> Option<(SystemTime, u64)> {
+    /// Takes in what was there at start, unless an earlier process has. Returns since when there may be news; `None`: it
+    /// was told to stop.
+    async fn begin(&self, tender: &mut impl Tender) -> Option<Last> {
         let primary = self.primary.clone();
         let cursors = move || {
-            let looked = primary.journal().cursor(LOOKED)?;
-            Ok::<_, StoreError>(looked.zip(primary.journal().cursor(OPERATOR)?))
+            let journal = primary.journal();
+            let looked = journal.cursor(LOOKED)?.zip(journal.cursor(OPERATOR)?).zip(journal.cursor(FOLDERS)?);
+            Ok::<_, StoreError>(looked)
         };
         let looked = match tokio::task::spawn_blocking(cursors).await {
             Ok(Ok(looked)) => looked,
@@ -219,31 +257,44 @@ impl Intake {
             }
             Err(_) => None,
         };
-        if let Some((looked, operator)) = looked {
+        if let Some(((looked, operator), folders)) = looked {
             self.primary.progress.complete();
             if let Some(mirrored) = &self.mirrored {
                 // A file that waits to be written is not somebody's old copy.
                 mirrored.wait(self.primary.journal().head().serial, CATCH_UP).await;
             }
-            return Some((UNIX_EPOCH + Duration::from_millis(looked), operator));
+            return Some(Last { since: UNIX_EPOCH + Duration::from_millis(looked), operator, folders });
         }
-        let (started, operator) = (SystemTime::now(), self.operator());
         let stop = self.stop.clone();
-        let done = tokio::task::block_in_place(|| tender.scan(&stop));
-        match done {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
+        loop {
+            let (since, operator) = (SystemTime::now(), self.operator());
+            match tokio::task::block_in_place(|| tender.scan(&stop)) {
+                Ok(Scanned::All(folders)) => {
+                    let last = Last { since, operator, folders: fingerprint(&folders) };
+                    self.remember(&last).await;
+                    self.primary.progress.complete();
+                    return Some(last);
+                }
+                // What could not be read is looked for again and again, and the next start begins anew.
+                Ok(Scanned::Part) => {
+                    self.primary.progress.complete();
+                    return Some(Last { since: UNIX_EPOCH, operator, folders: 0 });
+                }
+                Ok(Scanned::Stopped) => return None,
+                Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
+            }
+            tokio::select! {
+                () = sleep(SCAN_AGAIN) => {}
+                () = stop.cancelled() => return None,
+            }
         }
-        self.remember(started, operator).await;
-        self.primary.progress.complete();
-        Some((started, operator))
     }
 
-    async fn remember(&self, started: SystemTime, operator: u64) {
-        let millis = started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    async fn remember(&self, last: &Last) {
+        let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let journal = self.primary.journal();
-        journal.set_cursor(OPERATOR, operator).await;
+        journal.set_cursor(OPERATOR, last.operator).await;
+        journal.set_cursor(FOLDERS, last.folders).await;
         journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;
     }
 
@@ -271,15 +322,37 @@ impl Intake {
     }
 }
 
-/// Does something that blocks, on a thread for that, and gives the tender back.
+/// Which folders there are: which ones by their names, and on the disk.
+fn fingerprint(folders: &[PathBuf]) -> u64 {
+    let mut folders: Vec<_> = folders
+        .iter()
+        .map(|folder| (folder, std::fs::metadata(folder).map_or((0, 0), |meta| (meta.dev(), meta.ino()))))
+        .collect();
+    folders.sort();
+    let mut hash = Sha256::new();
+    for (folder, (device, inode)) in folders {
+        hash.update(folder.as_os_str().as_encoded_bytes());
+        hash.update([0]);
+        hash.update(device.to_be_bytes());
+        hash.update(inode.to_be_bytes());
+    }
+    // The journal keeps numbers of 63 bits.
+    hash.finalize().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 1)
+}
+
+/// Does something that blocks, on a thread for that, and gives the tender back. `None`: it is lost, which is a mistake
+/// in this program.
 async fn blocking<T: Tender, R: Send + 'static>(
     mut tender: T,
     act: impl FnOnce(&mut T) -> Result<R, StoreError> + Send + 'static,
-) -> (T, Result<R, StoreError>) {
-    tokio::task::spawn_blocking(move || {
+) -> Option<(T, Result<R, StoreError>)> {
+    let done = tokio::task::spawn_blocking(move || {
         let result = act(&mut tender);
         (tender, result)
     })
-    .await
-    .expect("a look through the folder does not panic")
+    .await;
+    done.inspect_err(|error| {
+        tracing::error!("the token folder is not looked at any more: {error}; what is pushed is still written there. Restart this server");
+    })
+    .ok()
 }

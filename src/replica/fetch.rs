@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::upstream::Fetched;
 use super::{Offer, Replica, Slot};
 use crate::clock;
+use crate::epoch::Epoch;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 
@@ -66,6 +67,13 @@ impl Replica {
     }
 
     async fn fetch(&self, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
+        let asked = self.forgotten.of(key);
+        let found = self.fetch_once(key, asked).await;
+        // The primary let go of the account while it answered: what it says now counts.
+        if self.forgotten.of(key) == asked { found } else { self.fetch_once(key, self.forgotten.of(key)).await }
+    }
+
+    async fn fetch_once(&self, key: &AccountKey, asked: Epoch) -> Result<Option<Arc<Slot>>, Unavailable> {
         let live = || Some(self.feed.live.load(Ordering::Acquire)).filter(|live| *live != 0);
         let stretch = live();
         let before = self.epochs.of(key);
@@ -90,7 +98,7 @@ impl Replica {
             }
             Ok(Fetched::Token(token, at)) => {
                 let admitted = self.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
-                match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Upstream, at, stretch)) {
+                match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Upstream, at, stretch, Some(asked))) {
                     Ok(Offer::Taken(Some(slot))) => Ok(Some(slot)),
                     Ok(Offer::Taken(None) | Offer::Kept | Offer::Refetch) => self
                         .at_hand(key, now)

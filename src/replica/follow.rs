@@ -238,7 +238,7 @@ impl Replica {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
             let entry = Arc::new(self.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
             let key = *entry.key();
-            match self.offer(entry, Via::Feed, Some(at), stretch)? {
+            match self.offer(entry, Via::Feed, Some(at), stretch, None)? {
                 Offer::Taken(_) => self.metrics.accepted(Via::Feed),
                 Offer::Kept => {}
                 Offer::Refetch => self.refetch(key),

@@ -86,6 +86,8 @@ pub struct Replica {
     memory: Memory,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
+    /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
+    forgotten: Epochs,
     flights: Mutex<HashMap<AccountKey, Flight>>,
     /// Operator JWTs that were replaced by another one of the same second. Held while the operator changes.
     replaced_operators: Mutex<Vec<Identity>>,
@@ -143,6 +145,7 @@ impl Replica {
             activations: Activations::new(&setup),
             memory: Memory::default(),
             epochs: Epochs::default(),
+            forgotten: Epochs::default(),
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
             feed: Feed::default(),
@@ -230,7 +233,7 @@ impl Replica {
     pub fn hint(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         let key = *entry.key();
-        if let Offer::Refetch = self.offer(entry, Via::Hint, None, None)? {
+        if let Offer::Refetch = self.offer(entry, Via::Hint, None, None, None)? {
             self.refetch(key);
         }
         Ok(())
@@ -260,7 +263,15 @@ impl Replica {
     /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
-    fn offer(&self, entry: Arc<Entry>, via: Via, at: Option<Position>, stretch: Option<u64>) -> Result<Offer, Refusal> {
+    /// `asked`: where [`Replica::forgotten`] stood when it was asked for.
+    fn offer(
+        &self,
+        entry: Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        stretch: Option<u64>,
+        asked: Option<Epoch>,
+    ) -> Result<Offer, Refusal> {
         let key = *entry.key();
         let standing = self.gate.standing();
         // It was admitted a moment ago; the operator JWT may be another one by now.
@@ -279,6 +290,10 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
+                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
+                        // The primary has let go of it since, and nothing will be heard of it again.
+                        return Ok(Offer::Kept);
+                    }
                     Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
                 }
                 Order::Behind => {
@@ -345,7 +360,10 @@ impl Replica {
     fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
             self.epochs.bump(&key);
-            self.cache.invalidate(&key);
+            self.memory.with(&key, |_| {
+                self.forgotten.bump(&key);
+                self.cache.invalidate(&key);
+            });
             self.epochs.bump(&key);
         }
     }

@@ -8,25 +8,41 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::super::{StoreError, create_folder};
-use super::read::Look;
+use super::read::{Look, look};
 use super::{Folder, Stamp};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 impl Folder {
-    /// Puts an account's JWT in its place. Not synced: see [`Folder::sync`].
-    pub fn write(&self, key: &AccountKey, token: &[u8]) -> Result<Stamp, StoreError> {
-        self.write_to(&self.home(key), token)
+    /// Puts an account's JWT in its place, if the file that was `there`, or nothing, still is. `None`: it is not. Not
+    /// synced: see [`Folder::sync`].
+    pub fn write(&self, key: &AccountKey, token: &[u8], there: Option<Stamp>) -> Result<Option<Stamp>, StoreError> {
+        let home = self.home(key);
+        self.write_to(&home, token, || look(&home).ok().map(|look| look.stamp) == there)
     }
 
     /// Puts an activation in the place where servers of old kept it.
     pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), StoreError> {
-        self.write_to(&self.layout.place_of(&self.root, &id.text()), token).map(|_| ())
+        self.write_to(&self.activation(id), token, || true).map(|_| ())
     }
 
-    fn write_to(&self, home: &Path, token: &[u8]) -> Result<Stamp, StoreError> {
+    /// The place where servers of old kept an activation.
+    pub fn activation(&self, id: &HashId) -> PathBuf {
+        self.layout.place_of(&self.root, &id.text())
+    }
+
+    /// `is_wanted` is asked at the last moment.
+    fn write_to(
+        &self,
+        home: &Path,
+        token: &[u8],
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Result<Option<Stamp>, StoreError> {
         let made = self.making.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
         let result = self.make(&made, token).and_then(|look| {
+            if !is_wanted() {
+                return Ok(None);
+            }
             match fs::rename(&made, home) {
                 // The sub-folder of these two characters is not there yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_here() => {
@@ -37,9 +53,9 @@ impl Folder {
                 result => result,
             }
             .map_err(StoreError::io("write", home))?;
-            Ok(look.stamp)
+            Ok(Some(look.stamp))
         });
-        if result.is_err() {
+        if !matches!(result, Ok(Some(_))) {
             // What could not be moved is of no use, and takes room.
             let _ = fs::remove_file(&made);
         }

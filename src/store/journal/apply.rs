@@ -15,6 +15,8 @@ use crate::key::{AccountKey, PublicKey};
 
 /// The name of the cursor up to which versions have been pruned for their age.
 const PRUNED: &str = "pruned";
+/// Earlier versions of an account that are at least remembered, without their texts: a file may still hold one of them.
+const REMEMBERED: usize = 8;
 
 /// The transaction under way: the connection and the state that its commit will make true.
 pub(super) struct Transaction<'c> {
@@ -91,7 +93,13 @@ impl Transaction<'_> {
             Some(row) if row.serial != 0 && row.digest != *entry.digest() => {
                 self.push_history(&row.history, row.serial)?
             }
-            Some(row) => row.history.clone(),
+            Some(row) => {
+                if row.serial != 0 {
+                    // The same text again, back in its folder: it is kept once.
+                    self.drop_body(row.serial)?;
+                }
+                row.history.clone()
+            }
             None => Vec::new(),
         };
         let mut now_held = held;
@@ -288,15 +296,17 @@ impl Transaction<'_> {
         Ok(head.serial)
     }
 
-    /// Adds a serial to the history of a head, and drops the bodies that fall out of it.
+    /// Adds a serial to the history of a head, and drops the body that falls out of it. Of some versions more it is
+    /// remembered which they were.
     fn push_history(&self, history: &[u8], serial: u64) -> rusqlite::Result<Vec<u8>> {
-        let mut serials = history.to_vec();
-        serials.extend_from_slice(&serial.to_be_bytes());
-        while serials.len() / 8 > self.history {
-            let oldest = serials.drain(..8).fold(0u64, |serial, byte| serial << 8 | u64::from(byte));
-            self.drop_body(oldest)?;
+        let mut serials: Vec<u64> =
+            history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();
+        serials.push(serial);
+        if let Some(at) = serials.len().checked_sub(self.history + 1) {
+            self.drop_body(serials[at])?;
         }
-        Ok(serials)
+        let surplus = serials.len().saturating_sub(self.history.max(REMEMBERED));
+        Ok(serials.into_iter().skip(surplus).flat_map(u64::to_be_bytes).collect())
     }
 
     /// Forgets the texts of versions that were replaced before a time, looking at some thousand changes in one go, and
@@ -309,6 +319,14 @@ impl Transaction<'_> {
             .query_row([PRUNED], |row| row.get(0))
             .optional()?;
         let from = from.unwrap_or(0);
+        let next: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT at FROM change WHERE serial > ?1 ORDER BY serial LIMIT 1")?
+            .query_row([from], |row| row.get(0))
+            .optional()?;
+        if next.is_none_or(|at| at >= before) {
+            return Ok(false);
+        }
         let to: Option<u64> = self
             .connection
             .prepare_cached("SELECT max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND at < ?3")?
@@ -332,17 +350,11 @@ impl Transaction<'_> {
     /// Forgets the versions of an account that came before a change.
     fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
         let Some(row) = head::load(self.connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
-        let (gone, kept): (Vec<[u8; 8]>, Vec<[u8; 8]>) =
-            row.history.as_chunks::<8>().0.iter().partition(|kept| u64::from_be_bytes(**kept) < serial);
-        if gone.is_empty() {
-            return Ok(());
+        for kept in row.history.as_chunks::<8>().0.iter().map(|kept| u64::from_be_bytes(*kept)) {
+            if kept < serial {
+                self.drop_body(kept)?;
+            }
         }
-        for old in gone {
-            self.drop_body(u64::from_be_bytes(old))?;
-        }
-        self.connection
-            .prepare_cached("UPDATE head SET history = ?3 WHERE kind = ?1 AND key = ?2")?
-            .execute(params![KIND_ACCOUNT, key.raw(), kept.concat()])?;
         Ok(())
     }
 

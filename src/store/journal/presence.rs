@@ -121,6 +121,21 @@ impl Journal {
         })
     }
 
+    /// Whether a text is an earlier version that the account had here, be it that its text is no longer kept. The last few
+    /// are known. Blocks for a query.
+    pub fn was_held(&self, key: &AccountKey, digest: &Digest) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE serial = ?1 AND digest = ?2)")?;
+            for serial in kept_serials(connection, key)?.unwrap_or_default() {
+                if statement.query_row(params![serial, digest], |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// The text of one kept version of an account. Blocks for a query.
     pub fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|connection| {

@@ -90,6 +90,7 @@ CREATE TABLE activation (     -- those whose text is kept
     key     BLOB NOT NULL,    -- 32 bytes of the hash
     PRIMARY KEY (account, key)
 ) WITHOUT ROWID;
+CREATE INDEX activation_key ON activation (key);
 "];
 
 /// The row of `meta`.
