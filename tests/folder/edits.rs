@@ -184,3 +184,23 @@ async fn a_folder_of_shards_is_watched_also_when_it_grows() {
         serves(&server, &account, version).await;
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_is_moved_here_is_read_however_old_its_files_are() {
+    let (operator, dir, outside) = (Operator::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let account = Account::new();
+    let name = account.key()[54..].to_owned();
+    let jwt = operator.account(&account, 10);
+    fs::create_dir(outside.path().join(&name)).unwrap();
+    fs::write(outside.path().join(&name).join(format!("{}.jwt", account.key())), &jwt).unwrap();
+    let server = Launch::primary(&operator)
+        .dir(dir.path())
+        .env("NAS_STORE__SHARD", "true")
+        .env("NAS_STORE__LOOK_INTERVAL", "100ms")
+        .start()
+        .await;
+    // So that no look that goes by the time of a change finds them.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    fs::rename(outside.path().join(&name), dir.path().join(&name)).unwrap();
+    serves(&server, &account, &jwt).await;
+}

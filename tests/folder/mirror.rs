@@ -190,3 +190,17 @@ async fn flush_waits_until_the_folder_has_everything() {
     let (code, text) = flush(&["flush", "-dir", folder, "--timeout", "1"]);
     assert!(code == Some(1) && text.contains("51 of 52 changes"), "{text}");
 }
+
+#[tokio::test]
+async fn without_a_history_our_own_file_is_known_after_a_restart_all_the_same() {
+    let (operator, dir, account) = (Operator::new(), tempfile::tempdir().unwrap(), Account::new());
+    let mut server = Launch::primary(&operator).dir(dir.path()).env("NAS_STORE__HISTORY", "1").start().await;
+    let path = file(dir.path(), &account);
+    for age in [30, 20, 10] {
+        let jwt = operator.account(&account, age);
+        server.http.post(&account.path(), jwt.clone()).await.expect(200);
+        holds(&path, &jwt).await;
+        server = server.restart().await;
+    }
+    assert!(super::refused(dir.path()).is_empty(), "{:?}", super::refused(dir.path()));
+}

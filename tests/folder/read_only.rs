@@ -100,3 +100,23 @@ async fn a_folder_that_does_not_exist_is_an_error_and_one_that_vanishes_is_not_a
     server.logs("the token folder cannot be looked through").await;
     server.http.get(&account.path()).await.expect(200);
 }
+
+#[tokio::test]
+async fn the_configured_system_account_stays_and_other_names_are_nobodys() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (held, other) = (Account::new(), Account::new());
+    fs::write(file(dir.path(), &held), operator.account(&held, 100)).unwrap();
+    let system = operator.account(operator.system(), 100);
+    let server = launch(&operator, dir.path())
+        .env("NAS_SYSTEM_ACCOUNT", &system)
+        .env("NAS_STORE__LOOK_INTERVAL", "100ms")
+        .start()
+        .await;
+    fs::write(dir.path().join("backup.jwt"), operator.account(&other, 10)).unwrap();
+    // By then the other name was looked at as well.
+    let newer = operator.account(&held, 50);
+    fs::write(file(dir.path(), &held), &newer).unwrap();
+    serves(&server, &held, &newer).await;
+    server.http.get(&other.path()).await.expect(404);
+    assert_eq!(server.http.get(&operator.system().path()).await.expect(200).body, system);
+}
