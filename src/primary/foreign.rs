@@ -13,11 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::Verdict;
 use super::keeper::STILL;
-use super::own::named;
 use super::reports::Reports;
 use super::scan::Scan;
 use super::source::Tokens;
-use super::tend::{Looked, Scanned, Tender};
+use super::tender::{Looked, Scanned, Tender, named};
 use super::{Primary, activation_files};
 use crate::gate::Via;
 use crate::jwt::{self, AccountJwt, HashId};

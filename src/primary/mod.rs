@@ -23,6 +23,7 @@ mod reports;
 mod scan;
 mod source;
 mod tend;
+mod tender;
 
 use std::path::PathBuf;
 use std::sync::Arc;

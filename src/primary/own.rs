@@ -12,7 +12,7 @@ use super::activation_files;
 use super::keeper::{Cause, Keeper, Settled};
 use super::scan::Scan;
 use super::source::Tokens;
-use super::tend::{Looked, Scanned, Tender};
+use super::tender::{Looked, Scanned, Tender, named};
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -173,9 +173,4 @@ impl Tender for Own {
         }
         again
     }
-}
-
-/// The account in a file's name.
-pub(super) fn named(path: &Path) -> Option<AccountKey> {
-    AccountKey::parse(path.file_name()?.to_str()?.strip_suffix(".jwt")?).ok()
 }

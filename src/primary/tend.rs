@@ -21,6 +21,7 @@ use super::keeper::{Keeper, STILL};
 use super::mirror::{self, Mirror, Mirrored};
 use super::own::Own;
 use super::source::Tokens;
+use super::tender::{Looked, Scanned, Tender};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::watch::Watch;
@@ -51,43 +52,6 @@ pub struct Tending {
     mirrored: Option<Arc<Mirrored>>,
     stop: CancellationToken,
     intake: Option<JoinHandle<()>>,
-}
-
-/// What is done about a folder, whoever owns it. All of it blocks.
-pub(super) trait Tender: Send + 'static {
-    /// Takes in everything, for the first time.
-    fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError>;
-
-    /// Looks at everything that changed since a time. Returns the folders to watch, and the files to look at again.
-    fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError>;
-
-    /// Looks at files that were touched. Returns those to look at again.
-    fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf>;
-
-    /// When it wants to look again, if it has a reason of its own.
-    fn wants_look(&self) -> Option<Duration> {
-        None
-    }
-}
-
-/// What a first scan came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Scanned {
-    /// It was told to stop.
-    Stopped,
-    /// All is taken in that could be read, from these folders.
-    All(Vec<PathBuf>),
-    /// Some folders could not be read.
-    Part,
-}
-
-/// What a look came to.
-#[derive(Debug)]
-pub(super) struct Looked {
-    pub(super) folders: Vec<PathBuf>,
-    pub(super) again: Vec<PathBuf>,
-    /// Whether everything that changed was dealt with. If not, the next look begins where this one did.
-    pub(super) is_whole: bool,
 }
 
 /// Since when there may be news, and with whose eyes and in which folders one looked then.
