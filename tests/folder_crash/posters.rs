@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::support::Account;
-use super::world::{Asked, World};
+use super::support::{Account, Http};
+use super::world::{Asked, BUSY, World};
 use super::{digest, file};
 
 impl World {
@@ -74,9 +74,41 @@ pub(super) async fn deleter(world: Arc<World>) {
     }
 }
 
+/// Pushes accounts that nobody else works on, some at a time, and deletes some of these at once. Of the deleted, some
+/// are dropped as files again.
+pub(super) async fn passer(world: Arc<World>) {
+    while let Some(http) = world.server().await {
+        let group = (0..rand::random_range(1..8)).map_while(|_| world.next());
+        let all = group.map(|subject| passing(&world, &http, subject));
+        futures_util::future::join_all(all).await;
+        sleep(Duration::from_millis(rand::random_range(0..200))).await;
+    }
+}
+
+async fn passing(world: &World, http: &Http, subject: usize) {
+    let account = &world.accounts[subject].account;
+    let jwt = world.mint(subject);
+    let digest = digest(&jwt);
+    let iat = world.ledger().minted[&digest].iat;
+    let number = world.sends(digest, Vec::new(), iat);
+    let Ok(reply) = http.try_post(&account.path(), jwt.clone()).await else { return };
+    assert!(world.is_answered(number, reply.status, &reply.body), "nobody else pushes it: {}", reply.body);
+    if rand::random() {
+        return;
+    }
+    let request = world.operator.delete_request_at(&[account], iat);
+    let number = world.sends(super::digest(&request), vec![subject], iat);
+    let Ok(reply) = http.try_delete(&account.path(), request).await else { return };
+    assert!(world.is_answered(number, reply.status, &reply.body), "nobody else pushes it: {}", reply.body);
+    if rand::random() {
+        world.ledger().written.insert(jwt.clone().into_bytes());
+        fs::write(file(&world.dir, account), jwt).unwrap();
+    }
+}
+
 /// Reads what is served, and the files that nobody edits: whole, and never older than before.
 pub(super) async fn reader(world: Arc<World>) {
-    let mut served = vec![i64::MIN; world.accounts.len()];
+    let mut served = vec![i64::MIN; BUSY];
     let mut filed = served.clone();
     while let Some(http) = world.server().await {
         let subject = world.any();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -13,14 +13,18 @@ use super::support::{Account, Http, Operator, now};
 
 /// Accounts whose files nobody edits: what a reader finds there is ours, at any moment.
 const QUIET: usize = 4;
-/// Accounts in all.
-const ACCOUNTS: usize = 12;
+/// Accounts that everybody works on.
+pub(super) const BUSY: usize = 12;
+/// Accounts in each round that are pushed once, and left alone or deleted: what a kill leaves undone for them, nobody
+/// makes up for by chance.
+const PASSING: usize = 200;
 
 /// The stage.
 pub(super) struct World {
     pub(super) operator: Operator,
     pub(super) accounts: Vec<Subject>,
     pub(super) dir: PathBuf,
+    used: AtomicUsize,
     server: watch::Sender<Option<Http>>,
     over: AtomicBool,
     ledger: Mutex<Ledger>,
@@ -79,7 +83,7 @@ pub(super) struct Judged {
 }
 
 impl World {
-    pub(super) fn new(dir: &Path) -> Arc<Self> {
+    pub(super) fn new(dir: &Path, rounds: usize) -> Arc<Self> {
         let subject = |_| Subject {
             account: Account::new(),
             iat: AtomicI64::new(now() - 50_000),
@@ -87,7 +91,8 @@ impl World {
         };
         Arc::new(Self {
             operator: Operator::new(),
-            accounts: (0..ACCOUNTS).map(subject).collect(),
+            accounts: (0..BUSY + rounds * PASSING).map(subject).collect(),
+            used: AtomicUsize::new(BUSY),
             dir: dir.to_owned(),
             server: watch::Sender::new(None),
             over: AtomicBool::new(false),
@@ -99,13 +104,24 @@ impl World {
         self.ledger.lock().unwrap()
     }
 
+    /// An account that nobody has heard of; `None`: there are no more.
+    pub(super) fn next(&self) -> Option<usize> {
+        let next = self.used.fetch_add(1, Ordering::Relaxed);
+        (next < self.accounts.len()).then_some(next)
+    }
+
+    /// How many accounts somebody may have heard of.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed).min(self.accounts.len())
+    }
+
     pub(super) fn any(&self) -> usize {
-        rand::random_range(0..ACCOUNTS)
+        rand::random_range(0..BUSY)
     }
 
     /// One whose file may be edited.
     pub(super) fn any_edited(&self) -> usize {
-        rand::random_range(QUIET..ACCOUNTS)
+        rand::random_range(QUIET..BUSY)
     }
 
     pub(super) fn is_quiet(account: usize) -> bool {
