@@ -116,10 +116,12 @@ impl Launch {
         (status.code(), log.all().await)
     }
 
-    /// Runs the program for a time, unless it ends by itself, and kills it.
-    pub(crate) async fn run_for(self, time: Duration) {
-        let _child = Killed(self.spawn());
-        tokio::time::sleep(time).await;
+    /// Runs the program until a condition holds, which is asked all the time, and kills it at that very moment.
+    pub(crate) fn kill_when(self, condition: impl Fn() -> bool) {
+        let (_child, started) = (Killed(self.spawn()), Instant::now());
+        while !condition() {
+            assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for the moment to kill it");
+        }
     }
 
     fn spawn(&self) -> Child {
