@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::Verdict;
 use super::keeper::STILL;
 use super::reports::Reports;
-use super::scan::Scan;
+use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
 use super::{Primary, activation_files};
@@ -204,7 +204,8 @@ impl Foreign {
 impl Tender for Foreign {
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         if let Tokens::Foreign(root) = &self.primary.tokens {
-            let listing = folder::list(root, Layout::Flat)?;
+            let mut listing = folder::list(root, Layout::Flat)?;
+            scan::arrange(&mut listing);
             let scan = Scan {
                 primary: &self.primary,
                 metrics: &self.metrics,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activation_files;
 use super::keeper::{Cause, Keeper, Settled};
-use super::scan::Scan;
+use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
 use crate::gate::Via;
@@ -95,7 +95,8 @@ impl Own {
 impl Tender for Own {
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         let folder = self.folder()?;
-        let listing = folder::list(folder.root(), folder.layout())?;
+        let mut listing = folder::list(folder.root(), folder.layout())?;
+        scan::arrange(&mut listing);
         let scan = Scan {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),

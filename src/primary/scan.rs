@@ -38,6 +38,12 @@ pub(super) struct Tally {
     refused: AtomicU64,
 }
 
+/// Puts accounts in the order of their keys, in which the journal keeps its heads: then a transaction fills pages one after
+/// the other, where keys as they come would touch one page each.
+pub(super) fn arrange(listing: &mut Listing) {
+    listing.homes.sort_unstable_by(|a, b| a.raw().cmp(b.raw()));
+}
+
 /// A scan under way.
 pub(super) struct Scan<'a> {
     pub(super) primary: &'a Arc<Primary>,
