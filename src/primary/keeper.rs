@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
@@ -67,6 +67,8 @@ pub(super) struct Keeper {
     behind: AtomicBool,
     /// What we wrote, or found to be what is held.
     known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
+    /// What cannot be used in the place of ours: when it was last changed, and first seen.
+    suspects: moka::sync::Cache<AccountKey, (SystemTime, Instant)>,
     reports: Reports,
 }
 
@@ -94,6 +96,7 @@ impl Keeper {
                 .max_capacity(REMEMBERED)
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
                 .build(),
+            suspects: moka::sync::Cache::new(REMEMBERED),
             reports: Reports::default(),
         }
     }
@@ -152,6 +155,9 @@ impl Keeper {
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
+            (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(_)) if !self.is_certain(&home, key) => {
+                Ok(Some(Settled::NotStill))
+            }
             (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(reason)) => {
                 self.put_aside(folder, key, &home, &reason)?;
                 Ok(None)
@@ -209,6 +215,19 @@ impl Keeper {
             // It was whole a moment ago, perhaps, and will be again.
             _ if !folder::is_still(path, STILL) => Ok(There::NotStill),
             unread => Ok(There::Junk(unread.to_string())),
+        }
+    }
+
+    /// Whether what cannot be used has been there for a while by our own clock, too. File systems show that a file was
+    /// emptied a moment before they show when that was, and until then it looks as if it had been empty for long.
+    fn is_certain(&self, home: &Path, key: &AccountKey) -> bool {
+        let Some(changed) = folder::changed(home) else { return false };
+        match self.suspects.get(key) {
+            Some((then, seen)) if then == changed => seen.elapsed() >= STILL,
+            _ => {
+                self.suspects.insert(*key, (changed, Instant::now()));
+                false
+            }
         }
     }
 

@@ -151,6 +151,8 @@ impl Intake {
                 match looked {
                     Ok(Looked { folders, again, is_whole }) => {
                         self.add(&folders);
+                        // Where nothing is watched, the next look is what looks again.
+                        let is_whole = is_whole && (self.watch.is_some() || again.is_empty());
                         self.touch(again);
                         let there = fingerprint(&folders);
                         if there != last.folders && from != UNIX_EPOCH {

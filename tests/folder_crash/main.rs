@@ -9,6 +9,7 @@ mod support;
 
 mod checker;
 mod editors;
+mod emptied;
 mod full;
 mod posters;
 mod scans;
