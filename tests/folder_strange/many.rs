@@ -10,7 +10,7 @@ use rand::Rng as _;
 use super::file;
 use super::support::{Account, Launch, Operator, Server, until};
 
-/// Files that are named like accounts, and files that are not.
+/// Names like those of accounts, and names that are not.
 const EACH: usize = 50_000;
 
 /// A name like an account's. Nobody has the private key, and to make one takes longer than all the rest.
@@ -21,10 +21,13 @@ fn name() -> String {
 }
 
 fn scatter(dir: &Path, count: usize) {
+    // Names for few files: to make and remove that many files takes longer than all the rest.
+    let junk: Vec<_> = (0..10).map(|number| dir.join(format!("junk-{number}"))).collect();
+    junk.iter().for_each(|path| fs::write(path, "junk").unwrap());
     for number in 0..count {
-        fs::write(dir.join(format!("{}.jwt", name())), "junk").unwrap();
         let other = ["report-%.jwt", "%.txt", "%.jwt.bak", ".%.jwt.swp"][number % 4];
-        fs::write(dir.join(other.replace('%', &number.to_string())), "junk").unwrap();
+        let names = [format!("{}.jwt", name()), other.replace('%', &number.to_string())];
+        names.iter().for_each(|name| fs::hard_link(&junk[number % 10], dir.join(name)).unwrap());
     }
 }
 
