@@ -280,7 +280,7 @@ impl Node {
             Ok(Some(History {
                 versions: primary.journal().versions(&key)?,
                 is_live: matches!(primary.load(&key)?, Lookup::Served(_)),
-                is_deleted: matches!(standing, Presence::Deleted(_)),
+                is_deleted: matches!(standing, Presence::Deleted),
             }))
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?

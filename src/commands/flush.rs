@@ -9,8 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::failed;
-use crate::cli::Cli;
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::store::{Progress, STATE_FOLDER};
 
 /// What `flush` takes.
@@ -28,8 +27,8 @@ pub struct FlushArgs {
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits. 0: everything is on disk; 1: not in time, or there is no folder to wait for.
-pub(super) fn run(cli: &Cli, args: &FlushArgs) -> ExitCode {
-    let settings = match Settings::load(cli) {
+pub(super) fn run(settings: Result<(Settings, Vec<String>), ConfigError>, args: &FlushArgs) -> ExitCode {
+    let settings = match settings {
         Ok((settings, _)) => settings,
         Err(error) => return failed(&format!("cannot use the settings: {error}")),
     };

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::config::Settings;
 
 /// Carries out a command line.
 pub fn run(cli: Cli) -> ExitCode {
@@ -17,7 +18,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(args)) => {
             ExitCode::from(check::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
         }
-        Some(Command::Flush(args)) => flush::run(&cli, args),
+        Some(Command::Flush(args)) => flush::run(Settings::load(&cli), args),
         Some(Command::Demo(args)) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::run(args)),
             Err(error) => failed(&error),

@@ -53,11 +53,6 @@ impl HashId {
     pub fn text(&self) -> String {
         BASE32.encode(&self.0)
     }
-
-    /// The name of the file in which servers of old kept the activation.
-    pub fn file_name(&self) -> String {
-        format!("{self}.jwt")
-    }
 }
 
 impl fmt::Display for HashId {
@@ -102,7 +97,7 @@ mod tests {
     fn an_id_is_read_with_its_padding_or_without_and_in_one_spelling() {
         let id = HashId::of("I", "S", "foo").expect("enough");
         let text = "D3BU7BVWHVTDDA4RFUOPRZIVYH3XQVQM53XIRY77J3GDCSPI77MQ====";
-        assert_eq!((id.text().as_str(), id.file_name().as_str()), (text, &*format!("{text}.jwt")));
+        assert_eq!(id.text(), text);
         assert_eq!(HashId::parse(text), Some(id));
         assert_eq!(HashId::parse(&text[..52]), Some(id));
         let stray = format!("{}R", &text[..51]);

@@ -140,7 +140,7 @@ impl Keeper {
         let home = folder.home(key);
         // What the journal cannot read may be put back by the file.
         let presence = self.primary.journal.presence(key);
-        let there = self.there(&home, key, cause)?;
+        let there = self.there(&home, key, &presence, cause)?;
         match (&presence, there) {
             (_, There::NotStill) => Ok(Some(Settled::NotStill)),
             (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
@@ -149,16 +149,16 @@ impl Keeper {
             (Ok(Presence::Live(held)), There::Nothing) => self.write(folder, key, &held.entry, None),
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
             (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
-            (Ok(Presence::Deleted(_)), There::Token(_, Some(_))) => {
+            (Ok(Presence::Deleted), There::Token(_, Some(_))) => {
                 folder.bury(key)?;
                 self.known.invalidate(key);
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
-            (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(_)) if !self.is_certain(&home, key) => {
+            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.is_certain(&home, key) => {
                 Ok(Some(Settled::NotStill))
             }
-            (Ok(Presence::Live(_) | Presence::Deleted(_)), There::Junk(reason)) => {
+            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(reason)) => {
                 self.put_aside(folder, key, &home, &reason)?;
                 Ok(None)
             }
@@ -171,7 +171,13 @@ impl Keeper {
     }
 
     /// What is in an account's place.
-    fn there(&self, home: &Path, key: &AccountKey, cause: Cause) -> Result<There, StoreError> {
+    fn there(
+        &self,
+        home: &Path,
+        key: &AccountKey,
+        presence: &Result<Presence, StoreError>,
+        cause: Cause,
+    ) -> Result<There, StoreError> {
         let look = match folder::look(home) {
             Ok(look) => look,
             Err(Unread::Missing) => return Ok(There::Nothing),
@@ -185,11 +191,7 @@ impl Keeper {
         match folder::read(home) {
             Ok((look, bytes)) => {
                 let digest: Digest = Sha256::digest(bytes.trim_ascii_end()).into();
-                let is_held = match self.primary.journal.presence(key) {
-                    Ok(Presence::Live(held)) => digest == *held.entry.digest(),
-                    _ => false,
-                };
-                if is_held {
+                if matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest()) {
                     self.known.insert(*key, (look.stamp, digest));
                     return Ok(There::Token(digest, Some(look.stamp)));
                 }

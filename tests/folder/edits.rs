@@ -162,8 +162,13 @@ async fn junk_without_an_account_is_left_and_reported_once() {
     let path = file(dir.path(), &account);
     fs::write(&path, "junk").unwrap();
     server.logs(&format!("{} is refused", path.display())).await;
-    // Several looks later.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // Each of these takes a second of rest, and so several looks.
+    let other = Account::new();
+    for age in [30, 20, 10] {
+        let jwt = operator.account(&other, age);
+        fs::write(file(dir.path(), &other), &jwt).unwrap();
+        serves(&server, &other, &jwt).await;
+    }
     assert_eq!(fs::read_to_string(&path).unwrap(), "junk");
     let lines = server.log().lines().filter(|line| line.contains(&account.key())).count();
     assert!(lines <= 3, "{lines} lines:\n{}", server.log());
@@ -192,7 +197,8 @@ async fn a_folder_that_is_moved_here_is_read_however_old_its_files_are() {
     let name = account.key()[54..].to_owned();
     let jwt = operator.account(&account, 10);
     fs::create_dir(outside.path().join(&name)).unwrap();
-    fs::write(outside.path().join(&name).join(format!("{}.jwt", account.key())), &jwt).unwrap();
+    let old = outside.path().join(&name).join(format!("{}.jwt", account.key()));
+    fs::write(&old, &jwt).unwrap();
     let server = Launch::primary(&operator)
         .dir(dir.path())
         .env("NAS_STORE__SHARD", "true")
@@ -200,7 +206,10 @@ async fn a_folder_that_is_moved_here_is_read_however_old_its_files_are() {
         .start()
         .await;
     // So that no look that goes by the time of a change finds them.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    until("the file is old", || async {
+        fs::metadata(&old).unwrap().modified().unwrap().elapsed().is_ok_and(|age| age > Duration::from_secs(4))
+    })
+    .await;
     fs::rename(outside.path().join(&name), dir.path().join(&name)).unwrap();
     serves(&server, &account, &jwt).await;
 }

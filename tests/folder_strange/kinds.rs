@@ -125,6 +125,20 @@ async fn ours_is_back(server: &Server, account: &Account, jwt: &str, path: &Path
     assert!(Path::new(aside).symlink_metadata().is_ok(), "{}: {aside}", kind.name);
 }
 
+/// Puts something strange in the place of each JWT of ours.
+fn replace_all(operator: &Operator, dir: &Path, kinds: &[&'static Kind], held: &[(Account, String)]) {
+    for (kind, (account, _)) in kinds.iter().zip(held) {
+        replace(&file(dir, account), operator, account, kind);
+    }
+}
+
+/// Where each of them lay, ours is back.
+async fn all_are_back(server: &Server, dir: &Path, kinds: &[&'static Kind], held: &[(Account, String)]) {
+    for (kind, (account, jwt)) in kinds.iter().zip(held) {
+        ours_is_back(server, account, jwt, &file(dir, account), kind).await;
+    }
+}
+
 /// Accounts that were pushed, and whose files are there.
 async fn held(server: &Server, operator: &Operator, dir: &Path, kinds: &[&'static Kind]) -> Vec<(Account, String)> {
     let mut held = Vec::new();
@@ -178,12 +192,8 @@ async fn what_is_dropped_over_a_jwt_of_ours_is_moved_away_and_ours_is_put_back()
     kinds.extend(UNTIMELY.iter().chain(Some(&OLDER)));
     let server = Server::primary_in(&operator, dir.path()).await;
     let held = held(&server, &operator, dir.path(), &kinds).await;
-    for (kind, (account, _)) in kinds.iter().zip(&held) {
-        replace(&file(dir.path(), account), &operator, account, kind);
-    }
-    for (kind, (account, jwt)) in kinds.iter().zip(&held) {
-        ours_is_back(&server, account, jwt, &file(dir.path(), account), kind).await;
-    }
+    replace_all(&operator, dir.path(), &kinds, &held);
+    all_are_back(&server, dir.path(), &kinds, &held).await;
 }
 
 #[tokio::test]
@@ -195,17 +205,13 @@ async fn what_took_the_place_of_a_jwt_of_ours_during_a_stop_is_moved_away_at_the
     let held = held(&server, &operator, dir.path(), &kinds).await;
     server.signal("TERM");
     assert!(server.exit().await.success());
-    for (kind, (account, _)) in kinds.iter().zip(&held) {
-        replace(&file(dir.path(), account), &operator, account, kind);
-    }
+    replace_all(&operator, dir.path(), &kinds, &held);
     let server = server.restart().await;
     for (kind, (account, jwt)) in kinds.iter().zip(&held) {
         // Whoever asks is not kept waiting for that.
         is_served(&server, account, jwt, kind).await;
     }
-    for (kind, (account, jwt)) in kinds.iter().zip(&held) {
-        ours_is_back(&server, account, jwt, &file(dir.path(), account), kind).await;
-    }
+    all_are_back(&server, dir.path(), &kinds, &held).await;
 }
 
 #[tokio::test]
@@ -219,12 +225,8 @@ async fn what_is_refused_is_moved_away_also_if_the_state_is_on_another_disk() {
     let kinds = kinds(&STRANGE);
     let server = Launch::primary(&operator).dir(dir.path()).path("NAS_STORE__STATE_DIR", state.path()).start().await;
     let held = held(&server, &operator, dir.path(), &kinds).await;
-    for (kind, (account, _)) in kinds.iter().zip(&held) {
-        replace(&file(dir.path(), account), &operator, account, kind);
-    }
-    for (kind, (account, jwt)) in kinds.iter().zip(&held) {
-        ours_is_back(&server, account, jwt, &file(dir.path(), account), kind).await;
-    }
+    replace_all(&operator, dir.path(), &kinds, &held);
+    all_are_back(&server, dir.path(), &kinds, &held).await;
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ pub enum Presence {
     Unknown,
     /// It has this JWT.
     Live(Stored),
-    /// It was deleted. The digest is that of its last JWT, if it had one here.
-    Deleted(Option<Digest>),
+    /// It was deleted.
+    Deleted,
     /// Its file left a read-only folder.
     Removed,
 }
@@ -66,8 +66,7 @@ struct PendingRow {
 /// The head row of an account, with the body that it points to.
 struct HeadRow {
     serial: u64,
-    digest: Option<Digest>,
-    gone: Option<i64>,
+    gone: bool,
     removed: bool,
 }
 
@@ -85,11 +84,10 @@ impl Journal {
                     let (iat, deleted): (i64, Option<i64>) = (row.get(1)?, row.get(8)?);
                     let head = HeadRow {
                         serial,
-                        digest: if serial == 0 { None } else { Some(row.get(5)?) },
-                        gone: deleted.filter(|deleted| serial == 0 || iat <= *deleted),
+                        gone: deleted.is_some_and(|deleted| serial == 0 || iat <= deleted),
                         removed: row.get(9)?,
                     };
-                    let live = head.gone.is_none() && !head.removed;
+                    let live = !head.gone && !head.removed;
                     Ok((head, if live { Some(record(row)?) } else { None }))
                 })
                 .optional()
@@ -100,7 +98,7 @@ impl Journal {
                 let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
                 Presence::Live(Stored { entry, serial: head.serial })
             }
-            Some((head, None)) if head.gone.is_some() => Presence::Deleted(head.digest),
+            Some((head, None)) if head.gone => Presence::Deleted,
             Some(_) => Presence::Removed,
         })
     }
