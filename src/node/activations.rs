@@ -32,7 +32,7 @@ impl Node {
         via: Via,
     ) -> Result<SubmittedActivation, WriteError> {
         let result = self.writable()?.submit_activation(token, expected, via).await;
-        self.count(via, &result);
+        self.count(via, result.as_ref().map(|_| ()));
         let submitted = result?;
         if submitted.changed {
             let activation = &submitted.activation;

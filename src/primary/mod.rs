@@ -229,11 +229,11 @@ impl Primary {
         Ok(Lookup::Served(stored))
     }
 
-    /// The JWT of an account from the journal, on a thread that others wait for. `None`: there is none, or the journal was
-    /// slow lately, and a thread of its own should wait for it.
+    /// The JWT of an account from the journal, on a thread that others wait for. `None`: the journal failed or was slow
+    /// lately, and a thread of its own should wait for it.
     ///
     /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
-    pub fn load_now(&self, key: &AccountKey) -> Option<Arc<Stored>> {
+    pub fn load_now(&self, key: &AccountKey) -> Option<Lookup> {
         let began = clock::uptime_millis();
         // Who has been at it for long has not come back yet, and whoever followed him would wait likewise.
         let under_way = self.reading_since.load(Ordering::Relaxed);
@@ -249,10 +249,7 @@ impl Primary {
         if ended - began > SLOW {
             self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
         }
-        match found {
-            Ok(Lookup::Served(stored)) => Some(stored),
-            _ => None,
-        }
+        found.ok()
     }
 
     /// Forgets versions as they get too old, for as long as the process lives.
@@ -279,9 +276,24 @@ impl Primary {
         expected: Option<&AccountKey>,
         via: Via,
     ) -> Result<Submitted, CommitError> {
-        let entry = Arc::new(self.gate.admit(token, expected, via, clock::unix_seconds())?);
-        let outcome = self.journal.commit(Write::Put(entry.clone(), via)).await?;
-        let (changed, serial) = split(outcome);
+        let entry = self.admit(token, expected, via)?;
+        let committing = self.enqueue(entry.clone(), via).await?;
+        self.submitted(entry, committing).await
+    }
+
+    /// The first step of [`Primary::submit`]: the gate.
+    pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError> {
+        Ok(Arc::new(self.gate.admit(token, expected, via, clock::unix_seconds())?))
+    }
+
+    /// The second step: what is enqueued first is committed first.
+    pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
+        self.journal.enqueue(Write::Put(entry, via)).await
+    }
+
+    /// The third step: durable when this returns.
+    pub async fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> Result<Submitted, CommitError> {
+        let (changed, serial) = split(committing.outcome().await?);
         let position = self.journal.head().position(serial);
         Ok(Submitted { entry, changed, position })
     }

@@ -223,10 +223,16 @@ impl Journal {
 
     /// Submits a write and waits until it is durable, refused, or has failed.
     pub async fn commit(&self, write: Write) -> Result<Outcome, CommitError> {
+        self.enqueue(write).await?.outcome().await
+    }
+
+    /// Submits a write, and waits only until it has its place: those that are enqueued one after another are decided and
+    /// committed in this order.
+    pub async fn enqueue(&self, write: Write) -> Result<Committing, CommitError> {
         let (reply, answer) = oneshot::channel();
-        let closed = || CommitError::Failed(Arc::new(StoreError::Closed));
-        self.queue.send(writer::Request::Write(write, reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let closed = |_| CommitError::Failed(Arc::new(StoreError::Closed));
+        self.queue.send(writer::Request::Write(write, reply)).await.map_err(closed)?;
+        Ok(Committing(answer))
     }
 
     /// Submits a write without waiting, before others that come later. `None`: the queue is full or closed.

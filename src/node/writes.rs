@@ -1,0 +1,124 @@
+//! Changes, as the edges ask for them.
+
+use std::sync::Arc;
+
+use super::{Node, Role};
+use crate::gate::{Entry, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+use crate::primary::{Primary, Submitted};
+use crate::store::journal::{CommitError, Committing};
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// This server is a replica; the text names its primary.
+    #[error("this server is a read-only replica; its primary is {0}")]
+    ReadOnly(String),
+    /// The accounts are those of a folder that is only read.
+    #[error("this server serves a read-only folder; change the files there")]
+    Folder,
+    /// The gate or the journal said no.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// An account JWT that is about to be committed.
+#[derive(Debug)]
+pub struct Submitting {
+    entry: Arc<Entry>,
+    via: Via,
+    committing: Committing,
+}
+
+impl Submitting {
+    /// Waits until it is durable, refused, or has failed.
+    pub async fn outcome(self, node: &Node) -> Result<Submitted, WriteError> {
+        let Self { entry, via, committing } = self;
+        let result = node.writable()?.submitted(entry, committing).await;
+        node.count(via, result.as_ref().map(|_| ()));
+        let submitted = result?;
+        if submitted.changed {
+            let entry = &submitted.entry;
+            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
+        }
+        Ok(submitted)
+    }
+}
+
+impl Node {
+    /// Takes in an account JWT: durable when this returns.
+    pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
+        let entry = self.admit(token, expected, via)?;
+        self.enqueue(entry, via).await?.outcome(self).await
+    }
+
+    /// Passes an account JWT through the gate, the first step of [`Node::submit`]. Takes about 60 µs of the caller's thread.
+    pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, WriteError> {
+        let admitted = self.writable()?.admit(token, expected, via);
+        if let Err(error) = &admitted {
+            self.count(via, Err(error));
+        }
+        Ok(admitted?)
+    }
+
+    /// Gives an admitted JWT its place in the order of changes, the second step of [`Node::submit`]: those that are called
+    /// one after another are committed in this order.
+    pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Submitting, WriteError> {
+        let committing = self.writable()?.enqueue(entry.clone(), via).await;
+        if let Err(error) = &committing {
+            self.count(via, Err(error));
+        }
+        Ok(Submitting { entry, via, committing: committing? })
+    }
+
+    /// Takes in a delete request: durable when this returns. The flag says whether anything changed.
+    pub async fn delete(
+        &self,
+        request: &[u8],
+        expected: Option<&AccountKey>,
+        via: Via,
+    ) -> Result<(Arc<Tombstone>, bool), WriteError> {
+        let result = self.writable()?.delete(request, expected, via).await;
+        self.count(via, result.as_ref().map(|_| ()));
+        let (tombstone, changed) = result?;
+        if changed {
+            for key in tombstone.keys() {
+                tracing::info!(account = %key, via = via.label(), "deleted account {key}");
+            }
+        }
+        Ok((tombstone, changed))
+    }
+
+    pub(super) fn count(&self, via: Via, result: Result<(), &CommitError>) {
+        match result {
+            Ok(()) => self.metrics().accepted(via),
+            Err(CommitError::Refused(refusal)) => self.metrics().refused(via, refusal),
+            Err(CommitError::Failed(_)) => self.metrics().commit_failures.inc(),
+        }
+    }
+
+    /// The primary that takes changes here; on a replica the error that says where to send them.
+    pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
+        match self.role() {
+            Role::Primary(primary) if primary.is_read_only() => Err(WriteError::Folder),
+            Role::Primary(primary) => Ok(primary),
+            Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
+        }
+    }
+
+    /// Whether changes can be sent here.
+    pub fn is_writable(&self) -> bool {
+        self.writable().is_ok()
+    }
+
+    /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
+    pub fn refused(&self, via: Via, key: &AccountKey, refusal: &Refusal) {
+        self.metrics().refused(via, refusal);
+        if refusal.is_conflict() {
+            // What comes late or twice is no attack.
+            tracing::debug!(account = %key, via = via.label(), "JWT for {key} is not taken: {refusal}");
+        } else {
+            tracing::warn!(account = %key, via = via.label(), "JWT for {key} is refused: {refusal}");
+        }
+    }
+}
