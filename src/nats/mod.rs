@@ -9,9 +9,11 @@ mod connect;
 mod hear;
 mod identity;
 mod progress;
+mod rarely;
 mod receipts;
 mod roll_call;
 
 pub use announce::Announcer;
 pub use connect::{ConnectError, Connected, Setup, connect};
 pub use hear::hear;
+pub use rarely::{HeldBack, Rarely};

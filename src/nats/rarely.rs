@@ -1,0 +1,72 @@
+//! A line in the log that anybody on the network can cause, let through only now and then.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lets a line through at most once in a while, and counts those that are held back.
+#[derive(Debug)]
+pub struct Rarely {
+    every: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: Option<Instant>,
+    held_back: u64,
+}
+
+/// How many lines were held back since the last one. Shown, it is the end of a line: nothing if there were none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBack(pub u64);
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " (and {count} more since the last such line)"),
+        }
+    }
+}
+
+impl Rarely {
+    /// At most one line in so much time.
+    pub const fn every(every: Duration) -> Self {
+        Self { every, state: Mutex::new(State { last: None, held_back: 0 }) }
+    }
+
+    /// Whether a line may be written at `now`. `None`: it is held back and counted.
+    pub fn turn(&self, now: Instant) -> Option<HeldBack> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
+            state.held_back += 1;
+            return None;
+        }
+        state.last = Some(now);
+        Some(HeldBack(std::mem::take(&mut state.held_back)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_comes_once_in_a_while_and_tells_how_many_were_held_back() {
+        let (rarely, start) = (Rarely::every(Duration::from_secs(10)), Instant::now());
+        let at = |seconds| rarely.turn(start + Duration::from_secs(seconds));
+        assert_eq!(at(0), Some(HeldBack(0)));
+        assert_eq!([at(0), at(1), at(9)], [None; 3]);
+        assert_eq!(at(10), Some(HeldBack(3)));
+        assert_eq!(at(19), None);
+        assert_eq!(at(60), Some(HeldBack(1)));
+        assert_eq!(at(70), Some(HeldBack(0)));
+    }
+
+    #[test]
+    fn the_number_is_the_end_of_a_line() {
+        assert_eq!(format!("refused{}", HeldBack(0)), "refused");
+        assert_eq!(format!("refused{}", HeldBack(7)), "refused (and 7 more since the last such line)");
+    }
+}
