@@ -38,6 +38,10 @@ pub struct Metrics {
     pub feed_followers: IntGauge,
     pub nats_connected: IntGauge,
     pub nats_servers: IntGauge,
+    pub nats_slow_consumers: IntCounter,
+    pub nats_requests: IntCounterVec,
+    pub packs: IntCounterVec,
+    pub healed: IntCounterVec,
     pub announced: IntCounter,
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
@@ -132,6 +136,26 @@ impl Metrics {
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
             nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
+            nats_slow_consumers: make.counter(
+                "nats_slow_consumer_messages_total",
+                "Messages from NATS that were dropped because they came faster than they were read",
+            )?,
+            nats_requests: make.counters(
+                "nats_requests_total",
+                "Requests of the account-resolver protocol that were heard, by operation and by what became of them",
+                &["operation", "outcome"],
+            )?,
+            packs: make.counters(
+                "packs_asked_total",
+                "Packs that were asked for, by result: equal, merged, unchanged, incomplete, silent or nobody",
+                &["result"],
+            )?,
+            healed: make.counters(
+                "healed_total",
+                "Accounts, and delete requests, that were sent to nats-servers because a pack showed that one of them has \
+                 something else, by what that was: older, foreign, tie, spelling or deleted",
+                &["reason"],
+            )?,
             announced: make.counter("announced_total", "Changes announced over NATS")?,
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(

@@ -5,6 +5,8 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod lookup;
+mod merge;
 mod operator;
 mod propagation;
 mod receipts;
@@ -13,13 +15,14 @@ mod writes;
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
+pub use lookup::Found;
 pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
 
 pub use propagation::{Propagation, Silent, Stand, Told};
 pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
-pub use writes::{Submitting, WriteError};
+pub use writes::{CUTTING_OFF, Submitting, WriteError};
 
 use crate::clock;
 use crate::epoch::Epoch;
@@ -45,6 +48,15 @@ pub enum Role {
 pub trait Connection: std::fmt::Debug + Send + Sync {
     /// Whether it is there now.
     fn is_connected(&self) -> bool;
+
+    /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
+    fn denied(&self) -> Vec<String>;
+}
+
+/// How this server behaves among the nats-servers that host account JWTs as well.
+pub trait Manners: std::fmt::Debug + Send + Sync {
+    /// For people: what it answers, and why.
+    fn describe(&self) -> String;
 }
 
 /// Tells nats-servers about an account's JWT. Only a primary does: what a replica holds may be out of date, and
@@ -62,6 +74,7 @@ pub struct Node {
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     nats: OnceLock<Arc<dyn Connection>>,
+    manners: OnceLock<Arc<dyn Manners>>,
     announcer: OnceLock<Arc<dyn Announce>>,
     mirrored: OnceLock<Arc<Mirrored>>,
     receipts: Arc<Receipts>,
@@ -139,6 +152,7 @@ impl Node {
             gate,
             metrics,
             nats: OnceLock::new(),
+            manners: OnceLock::new(),
             announcer: OnceLock::new(),
             mirrored: OnceLock::new(),
             receipts: Arc::default(),
@@ -165,6 +179,12 @@ impl Node {
     pub fn set_nats(&self, connection: Arc<dyn Connection>) {
         // Called once, at start.
         let _ = self.nats.set(connection);
+    }
+
+    /// Installs the view on how NATS requests are answered. The first one stays.
+    pub fn set_manners(&self, manners: Arc<dyn Manners>) {
+        // Called once, at start.
+        let _ = self.manners.set(manners);
     }
 
     /// Installs the way to tell nats-servers. The first one stays.
@@ -353,11 +373,17 @@ impl Node {
         }
         checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
         let nats = match self.nats.get() {
-            None => "not configured",
-            Some(nats) if nats.is_connected() => "connected",
-            Some(_) => "not connected; trying again",
+            None => "not configured".into(),
+            Some(nats) if nats.is_connected() => match &*nats.denied() {
+                [] => "connected".into(),
+                denied => format!("connected, but not permitted to {}", denied.join(", nor to ")),
+            },
+            Some(_) => "not connected; trying again".into(),
         };
-        checks.push(Check { name: "nats", ok: true, detail: nats.into() });
+        checks.push(Check { name: "nats", ok: true, detail: nats });
+        if let Some(manners) = self.manners.get() {
+            checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
+        }
         checks
     }
 

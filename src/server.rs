@@ -16,7 +16,7 @@ use crate::gate::{Gate, Trust, TrustError, Via};
 use crate::http;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::nats::{self, Announcer};
+use crate::nats::{self, Announcer, Purpose, Resolver};
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
@@ -310,11 +310,20 @@ async fn run_primary(
         }
         Some(setup) => {
             tracing::info!("connecting to NATS for notifications");
-            let connected = nats::connect(&setup).await?;
-            node.set_nats(connected.clone());
             let metrics = node.metrics().clone();
+            let connected = nats::connect(&setup, Purpose::Everyday, &metrics).await?;
+            let packs = nats::connect(&setup, Purpose::Packs, &metrics).await?;
+            node.set_nats(connected.clone());
             let receipts = node.receipts().clone();
-            node.set_announcer(Announcer::start(connected, primary.clone(), metrics, receipts, setup.receipts_timeout));
+            let announcing = connected.clone();
+            node.set_announcer(Announcer::start(
+                announcing,
+                primary.clone(),
+                metrics,
+                receipts,
+                setup.receipts_timeout,
+            ));
+            Resolver::start(connected, Some(packs), node.clone(), &resolver_options(settings)).await;
         }
     }
     tokio::spawn(primary.clone().forget());
@@ -335,11 +344,17 @@ async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replic
     tokio::spawn(replica.clone().follow());
     if let Some(setup) = nats_setup(settings) {
         tracing::info!("connecting to NATS for account updates");
-        let connected = nats::connect(&setup).await?;
+        let connected = nats::connect(&setup, Purpose::Everyday, node.metrics()).await?;
         node.set_nats(connected.clone());
+        Resolver::start(connected.clone(), None, node.clone(), &resolver_options(settings)).await;
         tokio::spawn(nats::hear(connected, replica.clone(), node.clone()));
     }
     Ok(())
+}
+
+const fn resolver_options(settings: &Settings) -> nats::Options {
+    let nats = &settings.nats;
+    nats::Options { mode: nats.resolver, responder: nats.pack_responder, sync_interval: nats.sync_interval }
 }
 
 fn nats_setup(settings: &Settings) -> Option<nats::Setup> {

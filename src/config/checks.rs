@@ -1,7 +1,7 @@
 //! What can only be judged when all settings are together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, HttpTls, ReplicaMode, ReplicaWrites, Settings, Tls};
+use super::settings::{ClientAuth, HttpTls, PackResponder, ReplicaMode, ReplicaWrites, Settings, Tls};
 use super::urls;
 
 /// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
@@ -20,6 +20,9 @@ pub(super) fn check(
     one_nats_login(&settings.nats.servers)?;
     if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
         warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
+    }
+    if settings.is_replica() && settings.nats.pack_responder == PackResponder::On {
+        warnings.push("nats.pack_responder has no effect on a replica: it does not hold every account".to_owned());
     }
     if settings.is_replica() && settings.store.nsc.is_some() {
         return Err(ConfigError::Conflict(
@@ -117,12 +120,8 @@ fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(
 /// Settings that are known, but change nothing in this version. Each line goes when its feature comes.
 fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
     let default = Settings::default();
-    let lines = [
-        (settings.http.write_timeout != default.http.write_timeout, "http.write_timeout"),
-        (settings.nats.sync_interval != default.nats.sync_interval, "nats.sync_interval"),
-    ];
-    for (_, key) in lines.into_iter().filter(|(set, _)| *set) {
-        warnings.push(format!("{key} has no effect in this version"));
+    if settings.http.write_timeout != default.http.write_timeout {
+        warnings.push("http.write_timeout has no effect in this version".to_owned());
     }
     if let [first, _, ..] = &settings.primary[..] {
         warnings.push(format!(

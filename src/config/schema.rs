@@ -94,6 +94,8 @@ pub(super) const KEYS: &[Key] = &[
     key("nats.reconnect_wait", Duration { min: 1 }, &[("nats.reconnectwait", Millis)]),
     key("nats.receipts_timeout", Duration { min: 1 }, &[]),
     key("nats.sync_interval", Duration { min: 1000 }, &[]),
+    key("nats.resolver", Choice(&["auto", "participant", "silent", "off"]), &[]),
+    key("nats.pack_responder", Choice(&["auto", "on", "off"]), &[]),
     key("nats.tls.root", Text, &[]),
     key("nats.tls.cert", Text, &[]),
     key("nats.tls.key", Text, &[]),

@@ -215,6 +215,10 @@ pub struct Nats {
     /// Time between two comparisons of packs with other resolvers. Default 60 s.
     #[serde(with = "millis")]
     pub sync_interval: Duration,
+    /// Whether requests of the account-resolver protocol are answered. Default `auto`.
+    pub resolver: ResolverMode,
+    /// Whether packs are given to those who ask for them. Default `auto`.
+    pub pack_responder: PackResponder,
     /// Files for TLS towards the nats-servers.
     pub tls: Tls,
 }
@@ -228,9 +232,39 @@ impl Default for Nats {
             reconnect_wait: Duration::from_secs(1),
             receipts_timeout: Duration::from_secs(2),
             sync_interval: Duration::from_secs(60),
+            resolver: ResolverMode::Auto,
+            pack_responder: PackResponder::Auto,
             tls: Tls::default(),
         }
     }
+}
+
+/// Whether this server answers UPDATE, LIST and DELETE, the requests to which every full resolver gives an answer.
+///
+/// A tool that sends one counts the answers, or takes the first for the answer of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolverMode {
+    /// As `silent` where nats-servers with a full resolver are there, else as `participant`.
+    Auto,
+    /// Answers.
+    Participant,
+    /// Takes in changes without a word. LOOKUP is answered all the same, if there is something to answer.
+    Silent,
+    /// Neither listens nor asks.
+    Off,
+}
+
+/// Whether this server is one of those that answer PACK: one of them gets each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackResponder {
+    /// Where no full resolver is there to answer.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How a replica behaves.

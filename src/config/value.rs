@@ -53,7 +53,8 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
         Kind::Choice(words) => {
             let word = match given {
-                // What the languages make of `off` without quotes.
+                // What the languages make of `on` and `off` without quotes.
+                ValueKind::Boolean(true) => "on".to_owned(),
                 ValueKind::Boolean(false) => "off".to_owned(),
                 other => text(other, "a word").unwrap_or_default().trim().to_ascii_lowercase(),
             };

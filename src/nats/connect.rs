@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 
+use super::denied::Denied;
 use crate::config::{Login, Tls};
+use crate::metrics::Metrics;
 use crate::node::Connection;
 use crate::tls::{Snapshot, TlsError};
 
@@ -63,6 +65,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(20);
 pub struct Connected {
     client: Client,
     broken: Arc<AtomicU64>,
+    denied: Arc<Denied>,
 }
 
 impl Connected {
@@ -81,10 +84,23 @@ impl Connection for Connected {
     fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
+
+    fn denied(&self) -> Vec<String> {
+        self.denied.all()
+    }
+}
+
+/// What the connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Everything but packs.
+    Everyday,
+    /// Packs, which are large: on a connection of their own they keep nothing else waiting.
+    Packs,
 }
 
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
-pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
+pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) -> Result<Arc<Connected>, ConnectError> {
     let mut login = None;
     let servers = setup
         .servers
@@ -118,9 +134,11 @@ pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
     let wait = setup.reconnect_wait;
     let broken = Arc::new(AtomicU64::new(0));
     let count = broken.clone();
+    let denied = Arc::new(Denied::default());
     let told = Arc::new(Mutex::new(String::new()));
+    let (refused, metrics) = (denied.clone(), metrics.clone());
     let client = options
-        .name("nats-account-server")
+        .name(if purpose == Purpose::Packs { "nats-account-server packs" } else { "nats-account-server" })
         // Else we would hear our own announcements.
         .no_echo()
         .retry_on_initial_connect()
@@ -135,15 +153,26 @@ pub async fn connect(setup: &Setup) -> Result<Arc<Connected>, ConnectError> {
             async { None }
         })
         .event_callback(move |event| {
-            if matches!(event, Event::Disconnected) {
-                count.fetch_add(1, Ordering::AcqRel);
+            match &event {
+                Event::Disconnected => {
+                    count.fetch_add(1, Ordering::AcqRel);
+                }
+                // Another connection may have other permissions.
+                Event::Connected => refused.clear(),
+                Event::SlowConsumer(_) => metrics.nats_slow_consumers.inc(),
+                _ => {}
             }
-            async move { report(&event) }
+            let known = matches!(&event, Event::ServerError(error) if refused.note(&error.to_string()));
+            async move {
+                if !known {
+                    report(&event, purpose);
+                }
+            }
         })
         .connect(servers)
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    Ok(Arc::new(Connected { client, broken }))
+    Ok(Arc::new(Connected { client, broken, denied }))
 }
 
 /// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them
@@ -179,8 +208,9 @@ fn pause(attempts: usize, wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.5..=1.0))
 }
 
-fn report(event: &Event) {
+fn report(event: &Event, purpose: Purpose) {
     match event {
+        Event::Connected if purpose == Purpose::Packs => tracing::info!("connected to NATS for JWT syncing"),
         Event::Connected => tracing::info!("connected to NATS for account and activation notifications"),
         Event::Disconnected => tracing::warn!("disconnected from NATS"),
         Event::LameDuckMode => tracing::info!("the connected nats-server is about to stop"),

@@ -7,18 +7,15 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::Connected;
+use super::{Connected, subjects};
 use crate::gate::Via;
-use crate::key::AccountKey;
 use crate::node::Node;
 use crate::replica::Replica;
-
-const SUBJECTS: [&str; 2] = ["$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", "$SYS.ACCOUNT.*.CLAIMS.UPDATE"];
 
 /// Applies claims updates to a replica, for as long as the connection lives.
 pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<Node>) {
     let mut subscriptions = Vec::new();
-    for subject in SUBJECTS {
+    for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         match connected.client().subscribe(subject).await {
             Ok(subscription) => subscriptions.push(subscription),
             Err(error) => tracing::error!("cannot subscribe to {subject}: {error}"),
@@ -26,20 +23,9 @@ pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<No
     }
     let mut messages = stream::select_all(subscriptions);
     while let Some(message) = messages.next().await {
-        let Some(key) = account_of(&message.subject) else { continue };
+        let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
         if let Err(refusal) = replica.hint(&message.payload, &key) {
             node.refused(Via::Hint, &key, &refusal);
         }
     }
-}
-
-/// The account that a claims-update subject names.
-fn account_of(subject: &str) -> Option<AccountKey> {
-    let tokens: Vec<&str> = subject.split('.').collect();
-    let (["$SYS", "REQ", "ACCOUNT", key, "CLAIMS", "UPDATE"] | ["$SYS", "ACCOUNT", key, "CLAIMS", "UPDATE"]) =
-        tokens[..]
-    else {
-        return None;
-    };
-    AccountKey::parse(key).ok()
 }

@@ -8,6 +8,11 @@ use crate::key::AccountKey;
 use crate::primary::{Primary, Submitted};
 use crate::store::journal::{CommitError, Committing};
 
+/// What a deletion does not do, for those who ask for one. nats-servers with a full or a cache resolver that hear of it
+/// cut clients off at once.
+pub const CUTTING_OFF: &str = "nats-servers with a URL or memory resolver keep an account that they have loaded until \
+                               they get a JWT with \"conn\": 0 that the operator signed";
+
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {

@@ -175,6 +175,12 @@ impl Replica {
         self.cache.get(key).filter(|slot| self.is_fresh(slot))
     }
 
+    /// A JWT that is at hand and that the feed, which is live, confirms.
+    pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        let live = self.feed.live.load(Ordering::Acquire);
+        self.cache.get(key).filter(|slot| live != 0 && slot.stretch() == live)
+    }
+
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
     ///
     /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a

@@ -126,10 +126,12 @@ impl Operator {
     /// The same, issued at `iat`.
     pub(crate) fn delete_request_at(&self, accounts: &[&Account], iat: i64) -> String {
         let keys: Vec<String> = accounts.iter().map(|account| account.key()).collect();
-        let claims = json!({
-            "sub": self.signer().public_key(), "iat": iat,
-            "nats": { "accounts": keys, "type": "generic", "version": 2 }
-        });
+        self.sign_as_its_own(json!({ "iat": iat, "nats": { "accounts": keys, "type": "generic", "version": 2 } }))
+    }
+
+    /// Signs claims about the signing key itself, as a delete request is.
+    pub(crate) fn sign_as_its_own(&self, mut claims: Value) -> String {
+        claims["sub"] = self.signer().public_key().into();
         self.sign(&claims)
     }
 }
@@ -222,10 +224,17 @@ impl Account {
 
     /// A new user of this account.
     pub(crate) fn user(&self) -> User {
+        self.user_with(json!({}), json!({}))
+    }
+
+    /// A new user of this account with permissions to publish and to subscribe.
+    pub(crate) fn user_with(&self, publish: Value, subscribe: Value) -> User {
         let pair = KeyPair::new_user();
         let claims = json!({
             "sub": pair.public_key(), "name": "user", "iat": now() - 60,
-            "nats": { "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 }
+            "nats": {
+                "type": "user", "version": 2, "pub": publish, "sub": subscribe, "subs": -1, "data": -1, "payload": -1
+            }
         });
         User { jwt: self.sign(&claims), pair }
     }

@@ -1,0 +1,65 @@
+//! LOOKUP: nats-servers with a full or a cache resolver ask for an account that they do not have.
+//!
+//! The answer is the JWT and nothing else. Who has none says nothing: an empty answer counts, for the nats-server that
+//! asks, as that of one of the others, and makes it give up before they have answered; before 2.9.17 it even stores it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
+
+use super::super::subjects;
+use super::Resolver;
+use crate::node::Found;
+
+/// Accounts that may be looked for at the same time, where that takes waiting.
+const AT_ONCE: usize = 64;
+/// How long one may take. The nats-server waits for 1.9 seconds.
+const BUDGET: Duration = Duration::from_millis(1200);
+
+/// Answers for as long as the subscription lives.
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Subscriber) {
+    let waiting = Arc::new(Semaphore::new(AT_ONCE));
+    let count = |outcome| resolver.counter("lookup", outcome);
+    let (found, absent, dropped) = (count("found"), count("absent"), count("dropped"));
+    let client = resolver.client();
+    while let Some(message) = messages.next().await {
+        let Some(key) = subjects::looked_up(&message.subject) else {
+            resolver.junk("lookup", format_args!("{:?} names no account", &*message.subject));
+            continue;
+        };
+        let Some(reply) = Resolver::reply_subject(message.reply) else { continue };
+        match resolver.node.lookup_now(&key) {
+            Found::Served(token) => {
+                found.inc();
+                // It fails when the client is closed, or if the JWT is larger than a message may be.
+                if let Err(error) = client.publish(reply, token).await {
+                    resolver.unsent(&key, &error);
+                }
+            }
+            Found::Absent => absent.inc(),
+            Found::Unsure => {
+                let Ok(permit) = waiting.clone().try_acquire_owned() else {
+                    // Whoever asks for so many accounts that nobody has: the others are answered meanwhile.
+                    dropped.inc();
+                    resolver.overrun("lookup");
+                    continue;
+                };
+                let (resolver, found, absent) = (resolver.clone(), found.clone(), absent.clone());
+                tokio::spawn(async move {
+                    let answer = tokio::time::timeout(BUDGET, resolver.node.lookup(&key)).await;
+                    match answer {
+                        Ok(Some(token)) => {
+                            found.inc();
+                            resolver.send(reply, token).await;
+                        }
+                        Ok(None) | Err(_) => absent.inc(),
+                    }
+                    drop(permit);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! How to behave among nats-servers that host account JWTs as well.
+//!
+//! Tools that send UPDATE, LIST or DELETE count the answers, or take the first for the answer of all: one answer too many
+//! misleads them, and where nobody else answers, none at all does. So it is found out whether there are full resolvers: of
+//! those, each one from 2.9.17 on answers a LOOKUP for an account that does not exist, and nobody else does. Never by
+//! LIST: that keeps a full resolver busy for seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::super::Connected;
+use super::peers::Peers;
+use crate::config::{PackResponder, ResolverMode};
+use crate::key::AccountKey;
+use crate::node;
+
+/// How long full resolvers have to answer.
+const WINDOW: Duration = Duration::from_millis(750);
+/// How often they are looked for.
+const EVERY: Duration = Duration::from_secs(60);
+/// How soon again, if one was there before and did not answer.
+const AGAIN: Duration = Duration::from_secs(5);
+/// So many looks in vain mean that there is none any more.
+const IN_VAIN: u32 = 3;
+/// How long a request waits for the first look to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether there are full resolvers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fleet {
+    /// Not known yet.
+    Unknown,
+    /// At least one answered.
+    Full,
+    /// None answered.
+    Without,
+}
+
+/// What this server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stance {
+    /// Answers UPDATE, LIST and DELETE.
+    pub(super) replies: bool,
+    /// Is one of those that answer PACK.
+    pub(super) packs: bool,
+}
+
+/// Decides what this server does, and finds out what it depends on.
+#[derive(Debug)]
+pub(super) struct Manners {
+    mode: ResolverMode,
+    responder: PackResponder,
+    is_replica: bool,
+    fleet: watch::Sender<Fleet>,
+    hint: Notify,
+}
+
+impl Manners {
+    pub(super) fn new(mode: ResolverMode, responder: PackResponder, is_replica: bool) -> Self {
+        Self { mode, responder, is_replica, fleet: watch::Sender::new(Fleet::Unknown), hint: Notify::new() }
+    }
+
+    /// What to do, as far as is known.
+    pub(super) fn stance(&self) -> Stance {
+        self.among(*self.fleet.borrow())
+    }
+
+    /// What to do, when it is known.
+    pub(super) async fn settled(&self) -> Stance {
+        let mut fleet = self.fleet.subscribe();
+        // After a while without an answer it is what is known.
+        let _ = timeout(PATIENCE, fleet.wait_for(|fleet| *fleet != Fleet::Unknown)).await;
+        self.stance()
+    }
+
+    /// Waits until packs are to be answered, or are not.
+    pub(super) async fn packs(&self, wanted: bool) {
+        // It fails when the sender is gone, which is ourselves.
+        let _ = self.fleet.subscribe().wait_for(|fleet| self.among(*fleet).packs == wanted).await;
+    }
+
+    /// Something was heard that only a full resolver sends.
+    pub(super) fn hint(&self) {
+        if *self.fleet.borrow() == Fleet::Without {
+            self.hint.notify_one();
+        }
+    }
+
+    fn among(&self, fleet: Fleet) -> Stance {
+        let alone = fleet == Fleet::Without;
+        let replies = match self.mode {
+            ResolverMode::Participant => true,
+            ResolverMode::Auto => alone,
+            ResolverMode::Silent | ResolverMode::Off => false,
+        };
+        let packs = match self.responder {
+            PackResponder::On => self.mode != ResolverMode::Off,
+            PackResponder::Auto => alone && matches!(self.mode, ResolverMode::Auto | ResolverMode::Participant),
+            PackResponder::Off => false,
+        };
+        Stance { replies: replies && !self.is_replica, packs: packs && !self.is_replica }
+    }
+
+    /// Looks for full resolvers, again and again, for as long as the process lives.
+    pub(super) async fn watch(self: Arc<Self>, connected: Arc<Connected>) {
+        let peers = Peers::new(connected.clone());
+        let (mut in_vain, mut asked_on) = (0, None);
+        loop {
+            let connection = connected.generation();
+            let Some(answers) = peers.look_up(&nobody(), WINDOW).await else {
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            asked_on.replace(connection);
+            let found = answers.iter().any(bytes::Bytes::is_empty);
+            in_vain = if found { 0 } else { in_vain + 1 };
+            let before = *self.fleet.borrow();
+            let now = match before {
+                _ if found => Fleet::Full,
+                Fleet::Full if in_vain < IN_VAIN => Fleet::Full,
+                _ => Fleet::Without,
+            };
+            if now != before {
+                self.fleet.send_replace(now);
+                tracing::info!("NATS resolver: {}", node::Manners::describe(&*self));
+            }
+            let pause = if now == Fleet::Full && !found { AGAIN } else { EVERY };
+            tokio::select! {
+                () = sleep(pause.mul_f64(rand::random_range(0.9..=1.1))) => {}
+                () = reconnected(&connected, asked_on) => {}
+                // Not at every hint at once: whoever sends one may send many.
+                () = async { self.hint.notified().await; sleep(Duration::from_secs(1)).await } => {}
+            }
+        }
+    }
+}
+
+impl node::Manners for Manners {
+    fn describe(&self) -> String {
+        let fleet = *self.fleet.borrow();
+        if self.mode == ResolverMode::Off {
+            return "nothing is answered or asked (nats.resolver is off)".into();
+        }
+        if self.is_replica {
+            return "LOOKUP is answered; UPDATE, LIST, DELETE and PACK are left to the primary".into();
+        }
+        let stance = self.among(fleet);
+        let answered = match (stance.replies, stance.packs) {
+            (true, true) => "LOOKUP, UPDATE, LIST, DELETE and PACK are answered",
+            (true, false) => "LOOKUP, UPDATE, LIST and DELETE are answered, PACK is not",
+            (false, true) => "LOOKUP and PACK are answered; UPDATE and DELETE are taken in without a word",
+            (false, false) => "only LOOKUP is answered; UPDATE and DELETE are taken in without a word",
+        };
+        let seen = match fleet {
+            Fleet::Unknown => "which resolvers are there is not known yet",
+            Fleet::Full => "a nats-server with a full resolver is there",
+            Fleet::Without => "no full resolver answered",
+        };
+        let mode = match self.mode {
+            ResolverMode::Auto => "auto",
+            ResolverMode::Participant => "participant",
+            ResolverMode::Silent => "silent",
+            ResolverMode::Off => "off",
+        };
+        format!("{answered} ({seen}; nats.resolver is {mode})")
+    }
+}
+
+/// An account that does not exist.
+fn nobody() -> AccountKey {
+    AccountKey::from_raw(rand::random())
+}
+
+async fn reconnected(connected: &Connected, asked_on: Option<u64>) {
+    while Some(connected.generation()) == asked_on {
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_depends_on_who_else_would() {
+        use PackResponder as P;
+        use ResolverMode as R;
+        // Mode and responder; then replies and packs where it is unknown, with full resolvers, and without.
+        let table = [
+            (R::Auto, P::Auto, [(false, false), (false, false), (true, true)]),
+            (R::Auto, P::On, [(false, true), (false, true), (true, true)]),
+            (R::Auto, P::Off, [(false, false), (false, false), (true, false)]),
+            (R::Participant, P::Auto, [(true, false), (true, false), (true, true)]),
+            (R::Participant, P::On, [(true, true), (true, true), (true, true)]),
+            (R::Participant, P::Off, [(true, false), (true, false), (true, false)]),
+            (R::Silent, P::Auto, [(false, false), (false, false), (false, false)]),
+            (R::Silent, P::On, [(false, true), (false, true), (false, true)]),
+            (R::Off, P::On, [(false, false), (false, false), (false, false)]),
+        ];
+        for (mode, responder, wanted) in table {
+            let manners = Manners::new(mode, responder, false);
+            let found = [Fleet::Unknown, Fleet::Full, Fleet::Without].map(|fleet| {
+                let Stance { replies, packs } = manners.among(fleet);
+                (replies, packs)
+            });
+            assert_eq!(found, wanted, "{mode:?} {responder:?}");
+            let replica = Manners::new(mode, responder, true).among(Fleet::Without);
+            assert_eq!(replica, Stance { replies: false, packs: false });
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The account-resolver protocol: what nats-servers with a full resolver answer, answered here as well.
+//!
+//! Everybody on the system account hears every request, so how much is said is a matter of [`manners`]. Each operation
+//! has a task of its own, and packs a connection of their own, so that none keeps another one waiting. What comes in
+//! passes the gate like everything else, and what is no request at all is counted and logged now and then.
+
+mod delete;
+mod envelope;
+mod heal;
+mod intake;
+mod list;
+mod lookup;
+mod manners;
+mod pack;
+mod peers;
+mod sync;
+mod update;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, PublishError, Subject, Subscriber};
+use bytes::Bytes;
+use prometheus::IntCounter;
+
+use super::connect::Connected;
+use super::rarely::Rarely;
+use super::subjects;
+use crate::config::{PackResponder, ResolverMode};
+use crate::key::AccountKey;
+use crate::node::Node;
+use envelope::Envelope;
+use manners::Manners;
+
+/// A line about what anybody on the system account can cause comes at most this often.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// How the protocol is spoken.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether UPDATE, LIST and DELETE are answered.
+    pub mode: ResolverMode,
+    /// Whether PACK is answered.
+    pub responder: PackResponder,
+    /// How often others are asked for their pack.
+    pub sync_interval: Duration,
+}
+
+/// Speaks the account-resolver protocol.
+#[derive(Debug)]
+pub struct Resolver {
+    node: Arc<Node>,
+    connected: Arc<Connected>,
+    manners: Arc<Manners>,
+    envelope: Envelope,
+    junk: Rarely,
+    overrun: Rarely,
+    refused: Rarely,
+}
+
+impl Resolver {
+    /// Begins to listen, for as long as the process lives. `packs`: the connection for packs, on a primary.
+    pub async fn start(connected: Arc<Connected>, packs: Option<Arc<Connected>>, node: Arc<Node>, options: &Options) {
+        let is_replica = packs.is_none();
+        let manners = Arc::new(Manners::new(options.mode, options.responder, is_replica));
+        node.set_manners(manners.clone());
+        if options.mode == ResolverMode::Off {
+            return;
+        }
+        let resolver = Arc::new(Self {
+            node,
+            connected,
+            manners,
+            envelope: Envelope::new(),
+            junk: Rarely::every(SELDOM),
+            overrun: Rarely::every(SELDOM),
+            refused: Rarely::every(SELDOM),
+        });
+        if let Some(lookups) = resolver.hear(subjects::LOOKUP).await {
+            tokio::spawn(lookup::serve(resolver.clone(), lookups));
+        }
+        let Some(packs) = packs else { return };
+        tokio::spawn(resolver.manners.clone().watch(resolver.connected.clone()));
+        update::start(&resolver).await;
+        if let Some(lists) = resolver.hear(subjects::LIST).await {
+            tokio::spawn(list::serve(resolver.clone(), lists));
+        }
+        if let Some(deletes) = resolver.hear(subjects::DELETE).await {
+            tokio::spawn(delete::serve(resolver.clone(), deletes));
+        }
+        tokio::spawn(pack::serve(resolver.clone(), packs.clone()));
+        if resolver.node.is_writable() {
+            tokio::spawn(sync::run(resolver, packs, options.sync_interval));
+        }
+    }
+
+    async fn hear(&self, subject: &'static str) -> Option<Subscriber> {
+        match self.client().subscribe(subject).await {
+            Ok(subscriber) => Some(subscriber),
+            // It fails when the client is closed, which it never is.
+            Err(error) => {
+                tracing::error!("cannot subscribe to {subject}: {error}");
+                None
+            }
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.connected.client()
+    }
+
+    fn counter(&self, operation: &str, outcome: &str) -> IntCounter {
+        self.node.metrics().nats_requests.with_label_values(&[operation, outcome])
+    }
+
+    fn count(&self, operation: &str, outcome: &str) {
+        self.counter(operation, outcome).inc();
+    }
+
+    /// Where an answer goes. A reply subject is what the asker wrote: an answer goes to one place, not to a pattern.
+    fn reply_subject(reply: Option<Subject>) -> Option<Subject> {
+        reply.filter(|reply| reply.split('.').all(|token| !matches!(token, "" | "*" | ">")))
+    }
+
+    async fn send(&self, to: Subject, body: Bytes) {
+        // It fails when the client is closed, or if the body is larger than a message may be.
+        if let Err(error) = self.client().publish(to, body).await {
+            tracing::error!("an answer cannot be sent over NATS: {error}");
+        }
+    }
+
+    /// Answers a request, if answers are given and one is wanted.
+    async fn answer(&self, reply: Option<Subject>, body: impl FnOnce(&Envelope) -> Bytes) {
+        if let Some(reply) = Self::reply_subject(reply)
+            && self.manners.settled().await.replies
+        {
+            self.send(reply, body(&self.envelope)).await;
+        }
+    }
+
+    fn unsent(&self, key: &AccountKey, error: &PublishError) {
+        if let Some(held_back) = self.junk.turn(Instant::now()) {
+            tracing::error!(account = %key, "the JWT of {key} cannot be sent over NATS: {error}{held_back}");
+        }
+    }
+
+    /// Something came that is no request.
+    fn junk(&self, operation: &str, what: fmt::Arguments<'_>) {
+        self.count(operation, "junk");
+        if let Some(held_back) = self.junk.turn(Instant::now()) {
+            tracing::warn!("NATS {operation} is ignored: {what}{held_back}");
+        }
+    }
+
+    /// More came than there is room for.
+    fn overrun(&self, operation: &str) {
+        if let Some(held_back) = self.overrun.turn(Instant::now()) {
+            tracing::warn!("NATS {operation} is dropped: they come faster than they can be dealt with{held_back}");
+        }
+    }
+
+    /// A change was refused.
+    fn refused(&self, operation: &str, what: fmt::Arguments<'_>) {
+        self.count(operation, "refused");
+        if let Some(held_back) = self.refused.turn(Instant::now()) {
+            tracing::warn!("NATS {operation} is refused: {what}{held_back}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! PACK, answered: every JWT that is served, one in a message, and an empty message at the end.
+//!
+//! One member of the group `responder` gets each request, and what it does not have, the asker does not get: so nobody is
+//! in it before everything is here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Message, Subject};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::super::{Connected, subjects};
+use super::Resolver;
+use crate::store::StoreError;
+use crate::store::journal::Stored;
+
+/// Accounts that are read in one go.
+const PIECE: usize = 500;
+/// Packs that are sent at the same time.
+const AT_ONCE: usize = 4;
+/// Requests that wait for their turn; more are left to ask again.
+const WAITING: usize = 64;
+/// How long the connection may take to send a piece.
+const FLUSH: Duration = Duration::from_secs(30);
+
+/// Why a pack ends early.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the connection to NATS broke")]
+    Connection,
+    #[error("{0} accounts are left out, because their JWTs are damaged or too large for a message")]
+    LeftOut(usize),
+    #[error("the folder is being taken in")]
+    Early,
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// Answers whenever it is our place to, for as long as the process lives.
+pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
+    let (turns, room) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WAITING)));
+    loop {
+        resolver.manners.packs(true).await;
+        while !matches!(resolver.node.pack_hash().await, Ok(Some(_))) {
+            sleep(Duration::from_millis(200)).await;
+        }
+        let group = subjects::RESPONDERS.to_owned();
+        let Ok(mut requests) = packs.client().queue_subscribe(subjects::PACK, group).await else { return };
+        loop {
+            tokio::select! {
+                request = requests.next() => match request {
+                    Some(request) => {
+                        notice(&resolver, &request);
+                        match room.clone().try_acquire_owned() {
+                            Ok(place) => {
+                                let (resolver, packs, turns) = (resolver.clone(), packs.clone(), turns.clone());
+                                tokio::spawn(async move {
+                                    // It is never closed.
+                                    let _turn = turns.acquire().await;
+                                    answer(&resolver, &packs, request).await;
+                                    drop(place);
+                                });
+                            }
+                            Err(_) => {
+                                resolver.count("pack", "dropped");
+                                resolver.overrun("pack");
+                            }
+                        }
+                    }
+                    None => return,
+                },
+                () = resolver.manners.packs(false) => break,
+            }
+        }
+        // What was given to us before we left is answered by the tasks above; what comes later goes to others.
+        let _ = requests.unsubscribe().await;
+    }
+}
+
+/// A nats-server asks with the hash of what it has, so it is a full resolver.
+fn notice(resolver: &Resolver, request: &Message) {
+    let from_server = request.reply.as_ref().is_some_and(|reply| reply.starts_with("$SYS._INBOX."));
+    if from_server && request.payload.len() == 32 {
+        resolver.manners.hint();
+    }
+}
+
+async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
+    let Some(reply) = Resolver::reply_subject(request.reply) else { return };
+    let hash = match resolver.node.pack_hash().await {
+        Ok(Some(hash)) => hash,
+        Ok(None) => return,
+        Err(error) => return tracing::error!("cannot answer PACK: {error}"),
+    };
+    let sent = if request.payload == hash[..] { Ok(0) } else { send_all(resolver, packs, &reply).await };
+    match sent {
+        Ok(count) => {
+            resolver.count("pack", if count == 0 { "equal" } else { "sent" });
+            // It fails when the client is closed.
+            let _ = packs.client().publish(reply, Bytes::new()).await;
+            tracing::debug!("sent a pack of {count} JWTs over NATS");
+        }
+        // Without its end, the asker knows that it is not whole.
+        Err(error) => {
+            resolver.count("pack", "incomplete");
+            tracing::warn!("a pack was not sent to its end: {error}");
+        }
+    }
+}
+
+/// Sends every JWT. Returns how many they were.
+async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Result<usize, Broken> {
+    let connection = packs.generation();
+    let (mut after, mut sent, mut left_out) = (None, 0, 0);
+    loop {
+        let piece = resolver.node.served(after.as_ref(), PIECE).await?.ok_or(Broken::Early)?;
+        left_out += piece.damaged;
+        for stored in &piece.accounts {
+            match packs.client().publish(reply.clone(), line(stored)).await {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    resolver.unsent(stored.entry.key(), &error);
+                    left_out += 1;
+                }
+            }
+        }
+        let flushed = matches!(timeout(FLUSH, packs.client().flush()).await, Ok(Ok(())));
+        if !flushed || packs.generation() != connection {
+            return Err(Broken::Connection);
+        }
+        match piece.next {
+            Some(next) => after = Some(next),
+            None if left_out > 0 => return Err(Broken::LeftOut(left_out)),
+            None => return Ok(sent),
+        }
+    }
+}
+
+fn line(stored: &Stored) -> Bytes {
+    let (key, token) = (stored.entry.key().text(), stored.entry.token());
+    let mut line = BytesMut::with_capacity(key.len() + 1 + token.len());
+    line.put_slice(key.as_bytes());
+    line.put_u8(b'|');
+    line.put_slice(token);
+    line.freeze()
+}

@@ -1,0 +1,321 @@
+//! PACK, asked: what a full resolver holds is compared with what is held here.
+//!
+//! One of them answers, and which one is chance; so it is asked again and again. What is newer is taken in through the
+//! gate. What is older, foreign, or deleted here is noted while the pack goes on, and dealt with at its end ([`heal`]),
+//! when everything that the pack brings is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Message;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::{Connected, subjects};
+use super::Resolver;
+use super::heal::{self, Reason, Sighting};
+use super::intake::{Taken, intake};
+use crate::jwt::decorated;
+use crate::key::AccountKey;
+use crate::node::Connection as _;
+use crate::primary::Verdict;
+
+/// What of a pack may wait, in bytes.
+const WAITING: usize = 256 << 20;
+/// How long the first message may take: a full resolver with very many accounts looks at them first.
+const FIRST: Duration = Duration::from_secs(10);
+/// How long the next one may take.
+const NEXT: Duration = Duration::from_secs(5);
+/// A pack that goes on for longer is not listened to any more.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// Nor one with so many messages that are no lines of a pack.
+const JUNK: usize = 1000;
+/// JWTs that are weighed in one go.
+const BATCH: usize = 256;
+/// What is dealt with after one pack; the rest is seen again in the next one.
+const SIGHTINGS: usize = 2000;
+/// The longest pause between two packs that brought nothing.
+const RARELY: Duration = Duration::from_secs(3600);
+
+/// How a pack ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// What is held there is what is held here.
+    Equal,
+    /// All of it was heard.
+    Whole,
+    /// It broke off, or was no pack.
+    Incomplete,
+    /// Somebody should have answered, and did not.
+    Silent,
+    /// Nobody is there to answer.
+    Nobody,
+}
+
+/// What a pack came to.
+#[derive(Debug)]
+struct Pack {
+    ending: Ending,
+    /// JWTs in it.
+    seen: usize,
+    /// Those that were news.
+    taken: usize,
+    /// Those that nobody may hold, or that could not be judged, with the reason of the last one.
+    refused: usize,
+    reason: Option<String>,
+    junk: usize,
+    sightings: Vec<Sighting>,
+}
+
+/// How long to wait for the next pack.
+#[derive(Debug)]
+struct Pace {
+    base: Duration,
+    pause: Duration,
+}
+
+impl Pace {
+    const fn new(base: Duration) -> Self {
+        Self { base, pause: base }
+    }
+
+    /// The pause after a pack. A whole store that comes in vain comes again, so it is asked for ever more rarely.
+    fn after(&mut self, ending: Ending, taken: usize) -> Duration {
+        let in_vain = matches!(ending, Ending::Whole | Ending::Incomplete) && taken == 0;
+        self.pause = if in_vain { (self.pause * 2).min(RARELY.max(self.base)) } else { self.base };
+        self.pause
+    }
+}
+
+/// Asks for packs, for as long as the process lives.
+pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Duration) {
+    let (mut pace, mut connection) = (Pace::new(base), None);
+    loop {
+        let hash = resolver.node.pack_hash().await;
+        let Some(hash) = hash.ok().flatten().filter(|_| packs.is_connected()) else {
+            // Nothing to compare yet, or nobody to ask.
+            sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        if connection.replace(packs.generation()) != Some(packs.generation()) {
+            // Soon, but not with everybody else who was cut off.
+            sleep(Duration::from_secs(1).mul_f64(rand::random_range(0.2..=1.5))).await;
+        }
+        let pack = ask(&resolver, &packs, hash).await;
+        report(&resolver, &pack);
+        let pause = pace.after(pack.ending, pack.taken);
+        heal::all(&resolver, pack.sightings, pack.ending == Ending::Whole).await;
+        let until = Instant::now() + pause.mul_f64(rand::random_range(0.9..=1.1));
+        while Instant::now() < until && connection == Some(packs.generation()) {
+            sleep(Duration::from_millis(500).min(until.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+}
+
+/// Asks for one pack, and hears it to its end.
+async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32]) -> Pack {
+    let mut pack = Pack {
+        ending: Ending::Incomplete,
+        seen: 0,
+        taken: 0,
+        refused: 0,
+        reason: None,
+        junk: 0,
+        sightings: Vec::new(),
+    };
+    // An inbox for each pack: what still comes of an earlier one is not heard.
+    let (client, inbox) = (packs.client(), packs.client().new_inbox());
+    let Ok(mut messages) = client.subscribe(inbox.clone()).await else { return pack };
+    if client.publish_with_reply(subjects::PACK, inbox, Bytes::copy_from_slice(&hash)).await.is_err() {
+        return pack;
+    }
+    let (queue, taken) = intake(WAITING);
+    let listening = tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            // What has no room is missing, and so is the end then.
+            if queue.offer(message).is_err() {
+                return;
+            }
+        }
+    });
+    hear(resolver, taken, &mut pack).await;
+    listening.abort();
+    pack
+}
+
+async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
+    let (until, mut patience) = (Instant::now() + LONGEST, FIRST);
+    let mut batch = Vec::with_capacity(BATCH);
+    pack.ending = loop {
+        if batch.len() >= BATCH && !weigh(resolver, &mut batch, pack).await {
+            return;
+        }
+        let Ok(Some((message, _room))) = timeout(patience, taken.next()).await else {
+            break if pack.seen == 0 { Ending::Silent } else { Ending::Incomplete };
+        };
+        match message {
+            Message { status: Some(_), .. } if pack.seen == 0 => break Ending::Nobody,
+            Message { payload, .. } if payload.is_empty() => {
+                break if pack.seen == 0 { Ending::Equal } else { Ending::Whole };
+            }
+            Message { payload, .. } => read(&payload, &mut batch, pack),
+        }
+        if pack.junk > JUNK || Instant::now() > until {
+            break Ending::Incomplete;
+        }
+        patience = NEXT;
+    };
+    weigh(resolver, &mut batch, pack).await;
+}
+
+/// A JWT of a pack.
+struct Offer {
+    key: AccountKey,
+    token: Bytes,
+    /// It is held there with white space behind it, which is no part of it, but is of the hash.
+    is_untrimmed: bool,
+}
+
+/// Reads a message of a pack: as a rule one line, `<key>|<JWT>`.
+fn read(payload: &Bytes, batch: &mut Vec<Offer>, pack: &mut Pack) {
+    for line in payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match read_line(line) {
+            Some((key, token)) => {
+                let is_untrimmed = token.len() + key.text().len() + 1 != payload.len();
+                batch.push(Offer { key, token: payload.slice_ref(token), is_untrimmed });
+                pack.seen += 1;
+            }
+            None => pack.junk += 1,
+        }
+    }
+}
+
+fn read_line(line: &[u8]) -> Option<(AccountKey, &[u8])> {
+    let (key, token) = std::str::from_utf8(line).ok()?.split_once('|')?;
+    let (key, token) = (AccountKey::parse(key).ok()?, decorated::trim(token));
+    (!token.is_empty() && !token.contains('|')).then_some((key, token.as_bytes()))
+}
+
+/// Takes in what is news. `false`: that failed, and what comes would fail likewise.
+async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack) -> bool {
+    let offers = batch.iter().map(|offer| (offer.key, offer.token.clone())).collect();
+    let verdicts = match resolver.node.merge(offers).await {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            tracing::error!("cannot take in a pack: {error}");
+            return false;
+        }
+    };
+    for (offer, verdict) in batch.drain(..).zip(verdicts) {
+        let reason = match verdict {
+            Verdict::Same if offer.is_untrimmed => Reason::Spelling,
+            Verdict::Same => continue,
+            Verdict::Taken => {
+                pack.taken += 1;
+                tracing::info!(account = %offer.key, "updated JWT for account - {} from a pack", offer.key);
+                continue;
+            }
+            Verdict::Respelt => Reason::Spelling,
+            Verdict::Older => Reason::Older,
+            Verdict::Tie => Reason::Tie,
+            Verdict::Deleted => Reason::Deleted,
+            Verdict::Foreign(refusal) => {
+                pack.refused += 1;
+                pack.reason = Some(format!("account {}: {refusal}", offer.key));
+                Reason::Foreign
+            }
+            Verdict::Refused(refusal) => {
+                pack.refused += 1;
+                pack.reason = Some(format!("account {}: {refusal}", offer.key));
+                continue;
+            }
+        };
+        if pack.sightings.len() < SIGHTINGS {
+            pack.sightings.push(Sighting { key: offer.key, reason });
+        }
+    }
+    true
+}
+
+fn report(resolver: &Resolver, pack: &Pack) {
+    let result = match pack.ending {
+        Ending::Equal => "equal",
+        Ending::Nobody => "nobody",
+        Ending::Silent => "silent",
+        Ending::Incomplete => "incomplete",
+        Ending::Whole if pack.taken == 0 => "unchanged",
+        Ending::Whole => "merged",
+    };
+    resolver.node.metrics().packs.with_label_values(&[result]).inc();
+    let Pack { seen, taken, .. } = pack;
+    if *taken > 0 {
+        tracing::info!(taken, "a pack of another resolver brought {taken} of its {seen} JWTs");
+    } else {
+        tracing::debug!("a pack was asked for: {result}, {seen} JWTs");
+    }
+    if let Some(reason) = &pack.reason {
+        resolver.refused("pack", format_args!("{} of its {seen} JWTs; the last, {reason}", pack.refused));
+    }
+    if pack.junk > 0 {
+        resolver.junk("pack", format_args!("{} messages in it are no line of a pack", pack.junk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_key_and_a_token() {
+        let key = AccountKey::from_raw([9; 32]);
+        let line = |text: &str| read_line(format!("{key}|{text}").as_bytes()).map(|(_, token)| token.to_vec());
+        assert_eq!(line("ey.a.b"), Some(b"ey.a.b".to_vec()));
+        assert_eq!(line("ey.a.b\r"), Some(b"ey.a.b".to_vec()));
+        for junk in ["", " ", "a|b", "|", "|a"] {
+            assert_eq!(line(junk), None, "{junk:?}");
+        }
+        for junk in [b"".as_slice(), b"|", b"junk|ey.a.b", b"ey.a.b", b"\xff|a", b"../../etc/passwd|a"] {
+            assert!(read_line(junk).is_none(), "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_behind_a_token_is_noticed() {
+        let key = AccountKey::from_raw([9; 32]);
+        let untrimmed = |text: String| {
+            let (mut batch, mut pack) = (Vec::new(), empty());
+            read(&text.into(), &mut batch, &mut pack);
+            batch.iter().map(|offer| offer.is_untrimmed).collect::<Vec<_>>()
+        };
+        assert_eq!(untrimmed(format!("{key}|a.b.c")), [false]);
+        assert_eq!(untrimmed(format!("{key}|a.b.c\n")), [true]);
+    }
+
+    #[test]
+    fn packs_in_vain_become_rare_and_others_do_not() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::new(60 * second);
+        let pauses = [
+            (Ending::Whole, 0, 120),
+            (Ending::Whole, 0, 240),
+            (Ending::Incomplete, 0, 480),
+            (Ending::Whole, 3, 60),
+            (Ending::Equal, 0, 60),
+            (Ending::Whole, 0, 120),
+            (Ending::Silent, 0, 60),
+            (Ending::Nobody, 0, 60),
+        ];
+        for (ending, taken, wanted) in pauses {
+            assert_eq!(pace.after(ending, taken), wanted * second, "{ending:?} {taken}");
+        }
+        for _ in 0..20 {
+            pace.after(Ending::Whole, 0);
+        }
+        assert_eq!(pace.after(Ending::Whole, 0), RARELY);
+    }
+
+    fn empty() -> Pack {
+        Pack { ending: Ending::Incomplete, seen: 0, taken: 0, refused: 0, reason: None, junk: 0, sightings: Vec::new() }
+    }
+}

@@ -1,0 +1,150 @@
+//! UPDATE: a new JWT of an account, on any of three subjects.
+//!
+//! Signatures are checked on all cores, and the JWTs committed in the order in which they came. What waits is bounded by
+//! its size: an update storm of tens of thousands is taken in as it comes, and what is beyond that is refused aloud.
+
+use std::sync::Arc;
+
+use async_nats::{Message, Subject};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::super::subjects;
+use super::Resolver;
+use super::intake::{Intake, intake};
+use crate::gate::{Entry, Refusal, Via};
+use crate::key::AccountKey;
+use crate::node::WriteError;
+use crate::store::journal::CommitError;
+
+/// What may wait, in bytes.
+const WAITING: usize = 128 << 20;
+/// What nats-server says for a JWT of which it cannot tell the account.
+const NO_ACCOUNT: &str = "n/a";
+
+/// A JWT that came in, and what it needs to be answered.
+struct Update {
+    token: Bytes,
+    reply: Option<Subject>,
+    /// The account that the subject names.
+    named: Option<AccountKey>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Begins to listen.
+pub(super) async fn start(resolver: &Arc<Resolver>) {
+    let (queue, taken) = intake(WAITING);
+    let queue = Arc::new(queue);
+    for subject in [subjects::UPDATE, subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
+        if let Some(mut messages) = resolver.hear(subject).await {
+            let (resolver, queue) = (resolver.clone(), queue.clone());
+            tokio::spawn(async move {
+                while let Some(message) = messages.next().await {
+                    take(&resolver, &queue, message).await;
+                }
+            });
+        }
+    }
+    let resolver = resolver.clone();
+    tokio::spawn(async move {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let incoming = stream::unfold(taken, |mut taken| async { Some((taken.next().await?, taken)) });
+        let mut admitted = std::pin::pin!(
+            incoming
+                .filter_map(|(message, room)| std::future::ready(read(&resolver, message, room)))
+                .map(|update| admit(&resolver, update))
+                // In order: what is signed in the same second counts in the order in which it came.
+                .buffered(cores * 4)
+        );
+        while let Some((update, admitted)) = admitted.next().await {
+            commit(&resolver, update, admitted).await;
+        }
+    });
+}
+
+async fn take(resolver: &Arc<Resolver>, queue: &Intake, message: Message) {
+    if let Err(message) = queue.offer(message) {
+        resolver.count("update", "dropped");
+        resolver.overrun("update");
+        resolver
+            .answer(message.reply, |envelope| {
+                envelope
+                    .failure(Some(NO_ACCOUNT), "jwt update resulted in error - too many updates wait; send it again")
+            })
+            .await;
+    }
+}
+
+/// What a message asks for; `None` if it asks for nothing.
+fn read(resolver: &Arc<Resolver>, message: Message, room: OwnedSemaphorePermit) -> Option<Update> {
+    match subjects::updated(&message.subject) {
+        Ok(named) => Some(Update { token: message.payload, reply: message.reply, named, _room: room }),
+        Err(subjects::NoKey) => {
+            resolver.junk("update", format_args!("{:?} names no account", &*message.subject));
+            let resolver = resolver.clone();
+            tokio::spawn(async move {
+                let text = "jwt update resulted in error - subject does not match jwt content";
+                resolver.answer(message.reply, |envelope| envelope.failure(Some(NO_ACCOUNT), text)).await;
+            });
+            None
+        }
+    }
+}
+
+/// Checks the JWT, on a thread where that keeps nobody waiting.
+async fn admit(resolver: &Arc<Resolver>, update: Update) -> (Update, Result<Arc<Entry>, WriteError>) {
+    let (node, token, named) = (resolver.node.clone(), update.token.clone(), update.named);
+    let admitted = tokio::task::spawn_blocking(move || node.admit(&token, named.as_ref(), Via::Update)).await;
+    let closed = |_| WriteError::Commit(CommitError::Failed(Arc::new(crate::store::StoreError::Closed)));
+    (update, admitted.map_err(closed).flatten())
+}
+
+/// Gives the JWT its place in the order of changes, and answers when it is durable.
+async fn commit(resolver: &Arc<Resolver>, update: Update, admitted: Result<Arc<Entry>, WriteError>) {
+    let submitting = match admitted {
+        Ok(entry) => resolver.node.enqueue(entry, Via::Update).await,
+        Err(error) => Err(error),
+    };
+    let resolver = resolver.clone();
+    tokio::spawn(async move {
+        let outcome = match submitting {
+            Ok(submitting) => submitting.outcome(&resolver.node).await,
+            Err(error) => Err(error),
+        };
+        let Update { reply, named, _room: room, .. } = update;
+        // It is in the journal or nowhere.
+        drop(room);
+        match outcome {
+            Ok(submitted) => {
+                resolver.count("update", if submitted.changed { "updated" } else { "unchanged" });
+                let key = submitted.entry.key().text();
+                resolver.answer(reply, |envelope| envelope.success(Some(&key), "jwt updated")).await;
+            }
+            Err(error) => {
+                let account = named.map_or_else(|| NO_ACCOUNT.to_owned(), |key| key.text());
+                resolver.refused("update", format_args!("account {account}: {error}"));
+                resolver.answer(reply, |envelope| envelope.failure(Some(&account), &worded(&error))).await;
+            }
+        }
+    });
+}
+
+/// Why not, in nats-server's words where it has some.
+fn worded(error: &WriteError) -> String {
+    let refusal = match error {
+        WriteError::Commit(CommitError::Refused(refusal)) => refusal,
+        other => return format!("jwt update resulted in error - {other}"),
+    };
+    match refusal {
+        Refusal::Invalid(issues) => {
+            let texts: Vec<_> = issues.iter().map(|issue| issue.text.as_str()).collect();
+            format!("jwt validation failed - validation errors: [{}]", texts.join(" "))
+        }
+        Refusal::WrongAccount { .. } => "jwt update resulted in error - subject does not match jwt content".into(),
+        Refusal::IdentityKeyUsed(_) => {
+            "jwt update resulted in error - operator requires issuer to be a signing key".into()
+        }
+        other => format!("jwt update resulted in error - {other}"),
+    }
+}

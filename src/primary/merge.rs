@@ -1,0 +1,99 @@
+//! What a peer's pack holds, compared with what is held here, and taken in where it is newer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::{Lookup, Primary};
+use crate::clock;
+use crate::gate::{Entry, Refusal, Via};
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::journal::{CommitError, Outcome, Write};
+
+/// What an account of a pack is, to us.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Exactly what is served here.
+    Same,
+    /// News: it was taken in.
+    Taken,
+    /// What is held here, written in another way.
+    Respelt,
+    /// Older than what is held here, or replaced by it.
+    Older,
+    /// As new as what is held here, and another one.
+    Tie,
+    /// Deleted here.
+    Deleted,
+    /// Not signed by the operator.
+    Foreign(Refusal),
+    /// Refused for another reason.
+    Refused(Refusal),
+}
+
+impl Primary {
+    /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
+    /// each, in order.
+    pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, CommitError> {
+        let primary = self.clone();
+        let weighed = tokio::task::spawn_blocking(move || primary.weigh(&offers)).await;
+        let weighed = weighed.map_err(|_| StoreError::Closed).flatten().map_err(Arc::new)?;
+        let writes = weighed.iter().filter_map(|weighed| weighed.as_ref().ok());
+        let writes: Vec<_> = writes.map(|entry| Write::Put(entry.clone(), Via::Pack)).collect();
+        let mut outcomes = self.journal.commit_all(writes).await.into_iter();
+        let mut verdicts = Vec::with_capacity(weighed.len());
+        for weighed in weighed {
+            verdicts.push(match weighed {
+                Err(verdict) => verdict,
+                Ok(_) => match outcomes.next() {
+                    Some(Ok(Outcome::Changed { .. })) => Verdict::Taken,
+                    Some(Ok(Outcome::Same { .. })) => Verdict::Respelt,
+                    Some(Err(CommitError::Refused(refusal))) => judged(refusal),
+                    Some(Err(failed)) => return Err(failed),
+                    None => return Err(CommitError::Failed(Arc::new(StoreError::Closed))),
+                },
+            });
+        }
+        Ok(verdicts)
+    }
+
+    /// What is to be committed, or what can be said without that. Most of a pack is what is held: it is told by its
+    /// digest, and its signature is not checked.
+    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<Arc<Entry>, Verdict>>, StoreError> {
+        let now = clock::unix_seconds();
+        let weigh = |(key, token): &(AccountKey, Bytes)| {
+            let digest: [u8; 32] = Sha256::digest(token).into();
+            let held = match self.cached(key) {
+                Some(stored) => Some(*stored.entry.digest()),
+                None => match self.load(key)? {
+                    Lookup::Served(stored) => Some(*stored.entry.digest()),
+                    Lookup::Withheld(_) | Lookup::Absent => None,
+                },
+            };
+            if held == Some(digest) {
+                return Ok(Err(Verdict::Same));
+            }
+            let entry = self.gate.admit(token, Some(key), Via::Pack, now).map_err(judged);
+            Ok(entry.map(Arc::new))
+        };
+        offers.iter().map(weigh).collect()
+    }
+}
+
+fn judged(refusal: Refusal) -> Verdict {
+    match refusal {
+        Refusal::Older { .. } | Refusal::Replaced => Verdict::Older,
+        Refusal::Tie(_) => Verdict::Tie,
+        Refusal::Deleted { .. } => Verdict::Deleted,
+        Refusal::Decode(_)
+        | Refusal::NotText
+        | Refusal::WrongAccount { .. }
+        | Refusal::IssuerKind { .. }
+        | Refusal::SubjectKind(_)
+        | Refusal::Untrusted(_)
+        | Refusal::IdentityKeyUsed(_) => Verdict::Foreign(refusal),
+        other => Verdict::Refused(other),
+    }
+}

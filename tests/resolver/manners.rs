@@ -1,0 +1,121 @@
+//! Who answers, depending on who else is there.
+
+use crate::fleet::{DELETE, Fleet, LIST, NEWEST, PACK, UPDATE, VERSIONS, limited, lookup};
+use crate::support::{Account, until};
+
+#[tokio::test]
+async fn beside_full_resolvers_changes_are_taken_in_without_a_word() {
+    for version in VERSIONS {
+        let fleet = Fleet::full(version, |launch| launch).await;
+        let line = fleet.resolver_line().await;
+        assert!(
+            line.contains("only LOOKUP is answered") && line.contains("full resolver is there"),
+            "{version}: {line}"
+        );
+        assert!(fleet.primary.log().contains("NATS resolver: only LOOKUP is answered"));
+        let account = Account::new();
+        let jwt = fleet.operator.account(&account, 60);
+        for (subject, payload) in [
+            (UPDATE, jwt.clone()),
+            (LIST, String::new()),
+            (DELETE, fleet.operator.delete_request(&[&Account::new()], 10)),
+        ] {
+            let answers = fleet.ask_all(subject, payload).await;
+            assert_eq!((answers.len(), Fleet::ours(&answers).len()), (1, 0), "{version} {subject}");
+        }
+        until("the update is taken in", || async { fleet.held(&account).await == jwt }).await;
+        // Two know the account, and the nats-server none that only we know.
+        assert_eq!(fleet.ask_all(&lookup(&account.key()), "").await.len(), 2);
+        // All of many packs come from the nats-server, which is asked by its own kind, too.
+        for _ in 0..10 {
+            fleet.pack("").await;
+        }
+        assert_eq!(fleet.counted("pack", "").await, 0.0, "{version}");
+        let answer = fleet.ask(DELETE, fleet.operator.delete_request(&[&account], 0)).await;
+        assert_eq!(answer["data"]["message"], "deleted 1 accounts");
+        until("the deletion is taken in", || async { fleet.held(&account).await.is_empty() }).await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_only_we_have_is_found_by_a_full_resolver() {
+    let fleet = Fleet::full(NEWEST, |launch| launch.env("NAS_NATS__SYNC_INTERVAL", "1h")).await;
+    let (account, _) = fleet.open(60).await;
+    let options = async_nats::ConnectOptions::with_credentials(&account.user().creds()).unwrap();
+    let client = options.connect(format!("nats://{}", fleet.nats.address())).await;
+    assert!(client.is_ok(), "{client:?}");
+}
+
+#[tokio::test]
+async fn the_configuration_has_the_last_word() {
+    for (mode, responder, replies, packs) in
+        [("participant", "auto", true, false), ("participant", "on", true, true), ("silent", "off", false, false)]
+    {
+        let setup = |launch: crate::support::Launch| {
+            launch.env("NAS_NATS__RESOLVER", mode).env("NAS_NATS__PACK_RESPONDER", responder)
+        };
+        let fleet = Fleet::full(NEWEST, setup).await;
+        let ours = Fleet::ours(&fleet.ask_all(LIST, "").await);
+        assert_eq!(ours.len(), usize::from(replies), "{mode} {responder}");
+        let given = || async { fleet.counted("pack", "").await > 0.0 };
+        if packs {
+            // One of the two answers each.
+            until("a pack is asked of us", || async {
+                fleet.pack("").await;
+                given().await
+            })
+            .await;
+        } else {
+            for _ in 0..20 {
+                fleet.pack("").await;
+            }
+            assert!(!given().await, "{mode} {responder}");
+        }
+    }
+    let fleet = Fleet::with(NEWEST, |launch| launch.env("NAS_NATS__RESOLVER", "off")).await;
+    let (account, _) = fleet.open(60).await;
+    for (subject, payload) in [
+        (lookup(&account.key()), String::new()),
+        (LIST.to_owned(), String::new()),
+        (PACK.to_owned(), String::new()),
+        (UPDATE.to_owned(), fleet.operator.sign(&limited(&account, 1))),
+    ] {
+        let answers = fleet.ask_all(&subject, payload).await;
+        assert!(answers.iter().all(|answer| answer.status.is_some()), "{subject}: {answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn silent_beside_nobody_takes_in_and_looks_up() {
+    let fleet = Fleet::with(NEWEST, |launch| launch.env("NAS_NATS__RESOLVER", "silent")).await;
+    let account = Account::new();
+    let jwt = fleet.operator.account(&account, 60);
+    assert!(fleet.ask_all(UPDATE, jwt.clone()).await.is_empty());
+    assert_eq!(fleet.held(&account).await, jwt);
+    assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named() {
+    let operator = crate::support::Operator::new();
+    // A user of the system account that may answer LOOKUP, and no more.
+    let publish = serde_json::json!({ "allow": ["_INBOX.>"] });
+    let subscribe = serde_json::json!({ "allow": ["_INBOX.>", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"] });
+    let user = operator.system().user_with(publish, subscribe);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), user.creds()).unwrap();
+    let setup = |launch: crate::support::Launch| launch.flag("-creds", file.path());
+    let fleet = Fleet::of(NEWEST, operator, setup, |launch, primary| launch.asks(&primary.url)).await;
+    until("the readiness report names what is missing", || async {
+        let report = fleet.primary.http.get("/readyz?verbose").await.text();
+        ["subscribe to $SYS.REQ.CLAIMS.UPDATE", "subscribe to $SYS.REQ.CLAIMS.PACK", "publish to $SYS.REQ.CLAIMS.PACK"]
+            .iter()
+            .all(|missing| report.contains(missing))
+    })
+    .await;
+    let log = fleet.primary.log();
+    assert!(log.contains("the NATS user is not permitted to subscribe to $SYS.REQ.CLAIMS.LIST"), "{log}");
+    // What it may do, it does.
+    let (account, jwt) = fleet.open(60).await;
+    assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+}
