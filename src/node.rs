@@ -4,11 +4,10 @@
 //! the other stands here: [`Announce`] is a small trait that is implemented over NATS and used over HTTP, and
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
-mod propagation;
-mod receipts;
-
 mod activations;
 mod operator;
+mod propagation;
+mod receipts;
 
 use std::sync::{Arc, OnceLock};
 
