@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::head;
 use super::schema::{KIND_ACCOUNT, Meta};
-use super::signers::Tally;
+use super::signers::{Live, Signed, Tally};
 use super::{CommitError, Outcome, Write};
+use super::{head, signers};
 use crate::feed::{Change, Content, Operation};
 use crate::gate::{Digest, Entry, Identity, Ordering, Refusal, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
@@ -25,7 +25,7 @@ pub(super) struct Transaction<'c> {
     pub(super) history: usize,
     /// Which keys count for this write; a change of the operator JWT changes it for those behind it.
     pub(super) standing: Arc<Standing>,
-    /// How many live accounts each key has more or less than before.
+    /// What is live now and was not before, and the reverse.
     pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
     /// Whether something was written although there is no change.
@@ -45,9 +45,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// Writes the state row and the tally; the last statements before the commit.
-    pub(super) fn write_meta(&self) -> rusqlite::Result<()> {
-        self.tally.write(self.connection)?;
+    /// Writes the state row and what the tally has come to; the last statements before the commit.
+    pub(super) fn write_meta(&self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
+        signers::write(self.connection, signers)?;
         let Meta { head, count } = &self.meta;
         self.connection
             .prepare_cached("UPDATE meta SET serial = ?1, chain = ?2, count = ?3 WHERE id = 1")?
@@ -127,8 +127,8 @@ impl Transaction<'_> {
                 // A withdrawn key's deletion from the future has been cut down to what it reaches.
                 now_held.deleted().map(|deleted| deleted.iat),
             ])?;
-        let before = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
-        self.count(before, Some(*entry.issuer()));
+        let after = Live { issuer: *entry.issuer(), digest: *entry.digest(), exp: entry.exp() };
+        self.count(row.as_ref().and_then(head::Row::counted), Some(after));
         Ok(Ok(Outcome::Changed { serial }))
     }
 
@@ -154,8 +154,7 @@ impl Transaction<'_> {
             let mut after = before.clone();
             news |= after.delete(request, &self.standing);
             latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
-            let live = row.as_ref().and_then(head::Row::live).map(|version| version.issuer);
-            rows.push((key, live, after));
+            rows.push((key, row, after));
         }
         if !news {
             return Ok(Ok(Outcome::Same { serial: latest }));
@@ -176,7 +175,7 @@ impl Transaction<'_> {
                 body: Some(tombstone.request()),
             },
         )?;
-        for (key, live, after) in rows {
+        for (key, row, after) in rows {
             // The head keeps the version that was deleted: its iat and identity still bar older ones.
             self.connection
                 .prepare_cached(
@@ -197,7 +196,9 @@ impl Transaction<'_> {
                     after.version().map_or(0, |version| version.iat),
                     head::ties(&after),
                 ])?;
-            self.count(live, live.filter(|_| after.is_live()));
+            let before = row.as_ref().and_then(head::Row::counted);
+            // Where the deletion before it was from the future, it may be one that reaches less far.
+            self.count(before, row.and_then(|row| head::Row { held: after, ..row }.counted()));
         }
         Ok(Ok(Outcome::Changed { serial }))
     }
@@ -226,13 +227,13 @@ impl Transaction<'_> {
         self.connection
             .prepare_cached("UPDATE head SET removed = 1 WHERE kind = ?1 AND key = ?2")?
             .execute(params![KIND_ACCOUNT, key.raw()])?;
-        self.count(Some(version.issuer), None);
+        self.count(row.counted(), None);
         Ok(Outcome::Changed { serial })
     }
 
-    /// Brings the counts of live accounts up to date with one account's step: by which key its JWT was signed, and is
-    /// now, if it has one.
-    fn count(&mut self, before: Option<PublicKey>, after: Option<PublicKey>) {
+    /// Brings the counts and sums of live accounts up to date with one account's step: the JWT that it had, and has now,
+    /// if it has one.
+    fn count(&mut self, before: Option<Live>, after: Option<Live>) {
         self.meta.count = self.meta.count + u64::from(after.is_some()) - u64::from(before.is_some());
         self.tally.step(before, after);
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::schema::KIND_ACTIVATION;
+use super::signers::Live;
 use crate::gate::{Deletion, Digest, Held, Mark, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
 
@@ -14,6 +15,7 @@ pub(super) struct Row {
     pub(super) serial: u64,
     pub(super) held: Held,
     pub(super) digest: Digest,
+    pub(super) exp: i64,
     pub(super) history: Vec<u8>,
     pub(super) deleted_serial: Option<u64>,
     pub(super) removed: bool,
@@ -24,6 +26,11 @@ impl Row {
     pub(super) fn live(&self) -> Option<Version> {
         self.held.version().filter(|_| self.held.is_live() && !self.removed).copied()
     }
+
+    /// What of it is counted.
+    pub(super) fn counted(&self) -> Option<Live> {
+        self.live().map(|version| Live { issuer: version.issuer, digest: self.digest, exp: self.exp })
+    }
 }
 
 /// Loads the row of one key.
@@ -32,7 +39,7 @@ pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqli
     connection
         .prepare_cached(
             "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
-                    removed
+                    removed, exp
              FROM head WHERE kind = ?1 AND key = ?2",
         )?
         .query_row(params![kind, key], |row| {
@@ -62,6 +69,7 @@ pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqli
                 history: row.get(5)?,
                 deleted_serial,
                 removed: row.get(11)?,
+                exp: row.get(12)?,
             })
         })
         .optional()

@@ -15,7 +15,7 @@ use rusqlite::{Connection, params};
 
 use super::super::StoreError;
 use super::checkpoint::Closing;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema;
 use crate::feed::{Change, Content};
 use crate::key::AccountKey;
 
@@ -76,14 +76,11 @@ pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> 
 /// Reads in pieces, because a long read keeps the log from being written back.
 fn fill(connection: &Connection, index: &Index, closing: &Closing) -> rusqlite::Result<()> {
     const PIECE: usize = 10_000;
-    let mut statement = connection.prepare(
-        "SELECT key, serial FROM head WHERE kind = ?1 AND key > ?2 AND removed = 0 AND serial <> 0
-             AND (deleted IS NULL OR iat > deleted) ORDER BY key LIMIT ?3",
-    )?;
+    let mut statement = connection.prepare("SELECT key, serial FROM live WHERE key > ?1 ORDER BY key LIMIT ?2")?;
     let mut after: Vec<u8> = Vec::new();
     while !closing.is_closed() {
         let mut count = 0;
-        let mut rows = statement.query(params![KIND_ACCOUNT, after, PIECE])?;
+        let mut rows = statement.query(params![after, PIECE])?;
         while let Some(row) = rows.next()? {
             let key: [u8; 32] = row.get(0)?;
             index.load(&AccountKey::from_raw(key), row.get(1)?);

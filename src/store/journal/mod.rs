@@ -6,6 +6,8 @@
 //! ([`checkpoint`]), off the path of writes.
 //!
 //! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
+//!
+//! What is served is counted and summed up as it changes ([`signers`], [`pack`]), so that nothing is scanned to know it.
 
 mod activations;
 mod apply;
@@ -14,11 +16,14 @@ mod facts;
 mod head;
 mod index;
 mod operator;
+mod pack;
 mod presence;
 mod progress;
 mod read;
 mod schema;
+mod served;
 mod signers;
+mod sum;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +37,7 @@ pub use facts::Fact;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
+pub use served::{Served, ServedKeys};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
@@ -120,6 +126,7 @@ impl Committing {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    gate: Arc<Gate>,
     queue: tokio::sync::mpsc::Sender<writer::Request>,
     readers: read::Readers,
     ring: Arc<Ring>,
@@ -161,7 +168,7 @@ impl Journal {
         let ring = Arc::new(Ring::new(meta.head));
         let index = Arc::new(index::Index::default());
         let signers =
-            readers.with(signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+            readers.with(signers::Signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let stats = Arc::new(writer::Stats::new(meta.count, signers));
         let closing = Arc::new(checkpoint::Closing::default());
         let mut threads = Vec::new();
@@ -181,14 +188,14 @@ impl Journal {
             path: path.clone(),
             meta,
             history: options.history,
-            gate,
+            gate: gate.clone(),
             ring: ring.clone(),
             index: index.clone(),
             stats: stats.clone(),
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        Ok(Self { path, queue, readers, ring, index, stats, threads: Mutex::new(threads), closing })
+        Ok(Self { path, gate, queue, readers, ring, index, stats, threads: Mutex::new(threads), closing })
     }
 
     /// The database file, or `:memory:`.

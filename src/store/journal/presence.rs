@@ -183,12 +183,10 @@ impl Journal {
     /// Live accounts in the order of their keys, after `after`, at most `limit`. Blocks for a query.
     pub fn live_keys(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT key FROM head WHERE kind = ?1 AND key > ?2 AND removed = 0 AND serial <> 0
-                     AND (deleted IS NULL OR iat > deleted) ORDER BY key LIMIT ?3",
-            )?;
+            let mut statement =
+                connection.prepare_cached("SELECT key FROM live WHERE key > ?1 ORDER BY key LIMIT ?2")?;
             let after: &[u8] = after.map_or(&[], |key| key.raw());
-            let keys = statement.query_map(params![KIND_ACCOUNT, after, limit], |row| row.get::<_, [u8; 32]>(0))?;
+            let keys = statement.query_map(params![after, limit], |row| row.get::<_, [u8; 32]>(0))?;
             keys.map(|key| key.map(AccountKey::from_raw)).collect()
         })
     }

@@ -95,11 +95,9 @@ impl Journal {
             connection
                 .prepare_cached(
                     "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial
-                     FROM head h JOIN change c ON c.serial = h.serial
-                     WHERE h.kind = ?1 AND h.key = ?2 AND h.removed = 0
-                         AND (h.deleted IS NULL OR h.iat > h.deleted)",
+                     FROM live h JOIN change c ON c.serial = h.serial WHERE h.key = ?1",
                 )?
-                .query_row(params![KIND_ACCOUNT, key.raw()], |row| Ok((record(row)?, row.get(7)?)))
+                .query_row([key.raw()], |row| Ok((record(row)?, row.get(7)?)))
                 .optional()
         })?;
         let Some((record, serial)) = record else { return Ok(None) };

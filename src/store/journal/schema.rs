@@ -6,10 +6,11 @@ use std::{fs, io};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::StoreError;
+use super::signers;
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
@@ -70,8 +71,19 @@ CREATE TABLE cursor (
 ) WITHOUT ROWID;
 ";
 
-/// What leads from each format to the next.
-const MIGRATIONS: [&str; 1] = ["
+/// What leads from one format to the next.
+struct Migration {
+    tables: &'static str,
+    /// Fills in what SQL cannot compute.
+    fill: fn(&Connection) -> rusqlite::Result<()>,
+}
+
+/// From format 1 to 2, and so on.
+const MIGRATIONS: [Migration; 2] =
+    [Migration { tables: FORMAT_2, fill: |_| Ok(()) }, Migration { tables: FORMAT_3, fill: signers::recount }];
+
+/// From format 1 to 2.
+pub(super) const FORMAT_2: &str = "
 ALTER TABLE head ADD COLUMN deleted_issuer BLOB;               -- 32 bytes of the operator key that signed the deletion
 ALTER TABLE head ADD COLUMN removed INTEGER NOT NULL DEFAULT 0; -- 1: it left a read-only folder
 ALTER TABLE head ADD COLUMN marks BLOB NOT NULL DEFAULT x'';   -- of each other key that signed: 32 bytes, iat, reach
@@ -91,7 +103,21 @@ CREATE TABLE activation (     -- those whose text is kept
     PRIMARY KEY (account, key)
 ) WITHOUT ROWID;
 CREATE INDEX activation_key ON activation (key);
-"];
+";
+
+/// From format 2 to 3.
+const FORMAT_3: &str = "
+DROP TABLE signer;
+CREATE TABLE signer (
+    issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
+    accounts INTEGER NOT NULL,  -- live accounts whose JWT it signed
+    sum      BLOB    NOT NULL   -- 32 bytes: XOR of the digests of those JWTs
+) WITHOUT ROWID;
+CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor left a read-only folder
+    SELECT key, serial, iat, exp, identity, issuer, digest FROM head
+    WHERE kind = 1 AND serial <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
+CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
+";
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
@@ -215,7 +241,8 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     }
     let done = usize::try_from(version - 1).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(done) {
-        connection.execute_batch(migration)?;
+        connection.execute_batch(migration.tables)?;
+        (migration.fill)(connection)?;
     }
     connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
     transaction.commit()

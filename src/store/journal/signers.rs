@@ -1,66 +1,140 @@
-//! How many live accounts each operator key signed: so that it is known without a look at every account how many are
-//! withheld, or would be.
+//! What the live accounts come to that each operator key signed: how many they are, so that it is known without a look at
+//! every account how many are withheld, or would be; and the sum of their digests, which [`super::pack`] makes use of.
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
-use super::schema::KIND_ACCOUNT;
-use crate::gate::Standing;
+use super::sum::Sum;
+use crate::gate::{Digest, Standing};
 use crate::key::{AccountKey, Kind, PublicKey};
 
-/// Steps of one transaction.
+/// A live JWT, as far as it counts here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    pub(super) issuer: PublicKey,
+    pub(super) digest: Digest,
+    /// Unix seconds; 0 is never.
+    pub(super) exp: i64,
+}
+
+impl Live {
+    /// As [`crate::gate::Entry::is_expired`].
+    pub(super) const fn is_expired(&self, now: i64) -> bool {
+        self.exp > 0 && now > self.exp
+    }
+}
+
+/// What the live JWTs of one key come to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signed {
+    pub(super) accounts: u64,
+    pub(super) sum: Sum,
+    /// The part of the sum that has expired. It is kept in memory only.
+    pub(super) expired: Sum,
+}
+
+/// What is known of every key.
 #[derive(Debug, Default)]
-pub(super) struct Tally(HashMap<PublicKey, i64>);
+pub(super) struct Signers {
+    pub(super) keys: HashMap<PublicKey, Signed>,
+    /// The time as of which `expired` holds, unix seconds. At 0 nothing has expired.
+    pub(super) expired_at: i64,
+}
+
+impl Signers {
+    /// What the journal knows at its start.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let keys = connection
+            .prepare("SELECT issuer, accounts, sum FROM signer")?
+            .query_map([], |row| {
+                let signed = Signed { accounts: row.get(1)?, sum: Sum(row.get(2)?), expired: Sum::default() };
+                Ok((PublicKey::from_raw(Kind::Operator, row.get(0)?), signed))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { keys, expired_at: 0 })
+    }
+
+    /// What a tally makes of those keys that it touches.
+    pub(super) fn after(&self, tally: &Tally) -> Vec<(PublicKey, Signed)> {
+        let after = |(key, step): (&PublicKey, &Step)| {
+            let mut signed = self.keys.get(key).copied().unwrap_or_default();
+            signed.accounts = signed.accounts.saturating_add_signed(step.accounts);
+            signed.sum.toggle(&step.sum.0);
+            signed.expired.toggle(&step.expired.0);
+            (*key, signed)
+        };
+        tally.steps.iter().map(after).collect()
+    }
+}
+
+/// Steps of one transaction.
+#[derive(Debug)]
+pub(super) struct Tally {
+    steps: HashMap<PublicKey, Step>,
+    /// See [`Signers::expired_at`].
+    expired_at: i64,
+}
+
+#[derive(Debug, Default)]
+struct Step {
+    accounts: i64,
+    sum: Sum,
+    expired: Sum,
+}
 
 impl Tally {
-    /// An account's live JWT was signed by one key, and is now by another; `None`: there is none.
-    pub(super) fn step(&mut self, before: Option<PublicKey>, after: Option<PublicKey>) {
-        if before == after {
-            return;
-        }
-        for (key, step) in [(before, -1), (after, 1)] {
-            if let Some(key) = key {
-                *self.0.entry(key).or_default() += step;
+    pub(super) fn new(expired_at: i64) -> Self {
+        Self { steps: HashMap::new(), expired_at }
+    }
+
+    /// An account had one live JWT, and now has another; `None`: there is none.
+    pub(super) fn step(&mut self, before: Option<Live>, after: Option<Live>) {
+        for (live, accounts) in [(before, -1), (after, 1)] {
+            let Some(live) = live else { continue };
+            let step = self.steps.entry(live.issuer).or_default();
+            step.accounts += accounts;
+            step.sum.toggle(&live.digest);
+            if live.is_expired(self.expired_at) {
+                step.expired.toggle(&live.digest);
             }
-        }
-    }
-
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO signer (issuer, accounts) VALUES (?1, ?2)
-             ON CONFLICT (issuer) DO UPDATE SET accounts = accounts + ?2",
-        )?;
-        for (key, step) in self.0.iter().filter(|(_, step)| **step != 0) {
-            statement.execute(params![key.raw(), step])?;
-        }
-        Ok(())
-    }
-
-    /// Adds the steps to what is known.
-    pub(super) fn add_to(&self, signers: &mut HashMap<PublicKey, u64>) {
-        for (key, step) in &self.0 {
-            let count = signers.entry(*key).or_default();
-            *count = count.saturating_add_signed(*step);
         }
     }
 }
 
-/// What the journal knows at its start.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<HashMap<PublicKey, u64>> {
-    connection
-        .prepare("SELECT issuer, accounts FROM signer")?
-        .query_map([], |row| Ok((PublicKey::from_raw(Kind::Operator, row.get(0)?), row.get(1)?)))?
-        .collect()
+/// Writes down what has changed.
+pub(super) fn write(connection: &Connection, changed: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT OR REPLACE INTO signer (issuer, accounts, sum) VALUES (?1, ?2, ?3)")?;
+    for (key, signed) in changed {
+        statement.execute(params![key.raw(), signed.accounts, signed.sum.0])?;
+    }
+    Ok(())
+}
+
+/// Fills an empty table from all live accounts.
+pub(super) fn recount(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tally = Tally::new(0);
+    let mut statement = connection.prepare("SELECT issuer, digest, exp FROM live")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        tally.step(None, Some(live(row)?));
+    }
+    write(connection, &Signers::default().after(&tally))
+}
+
+/// The first three columns of a query: issuer, digest, exp.
+pub(super) fn live(row: &Row<'_>) -> rusqlite::Result<Live> {
+    Ok(Live { issuer: PublicKey::from_raw(Kind::Operator, row.get(0)?), digest: row.get(1)?, exp: row.get(2)? })
 }
 
 impl Journal {
     /// How many live accounts are withheld, or would be under this standing.
     pub fn withheld(&self, standing: &Standing) -> u64 {
         self.stats.with_signers(|signers| {
-            signers.iter().filter(|(key, _)| !standing.vouches(key)).map(|(_, accounts)| accounts).sum()
+            signers.keys.iter().filter(|(key, _)| !standing.vouches(key)).map(|(_, signed)| signed.accounts).sum()
         })
     }
 
@@ -68,7 +142,7 @@ impl Journal {
     pub fn lost_between(&self, before: &Standing, after: &Standing) -> u64 {
         self.stats.with_signers(|signers| {
             let lost = |key: &PublicKey| before.vouches(key) && !after.vouches(key);
-            signers.iter().filter(|(key, _)| lost(key)).map(|(_, accounts)| accounts).sum()
+            signers.keys.iter().filter(|(key, _)| lost(key)).map(|(_, signed)| signed.accounts).sum()
         })
     }
 
@@ -80,11 +154,8 @@ impl Journal {
         limit: usize,
     ) -> Result<Vec<(AccountKey, PublicKey)>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare(
-                "SELECT key, issuer FROM head WHERE kind = ?1 AND serial <> 0 AND removed = 0
-                     AND (deleted IS NULL OR iat > deleted)",
-            )?;
-            let mut rows = statement.query([KIND_ACCOUNT])?;
+            let mut statement = connection.prepare("SELECT key, issuer FROM live")?;
+            let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while found.len() < limit
                 && let Some(row) = rows.next()?

@@ -1,5 +1,7 @@
 //! The journal on a real file: order, chain, history, restarts, and files that are not what they should be.
 
+mod pack;
+
 use std::sync::Arc;
 
 use nkeys::KeyPair;
@@ -210,21 +212,27 @@ async fn a_body_that_rotted_is_not_served() {
     assert_eq!(chain_of(&journal), journal.head().chain);
 }
 
+/// A journal of an earlier format, without accounts.
+fn old_journal(path: &std::path::Path, format: u8, tables: &[&str]) -> rusqlite::Connection {
+    let old = rusqlite::Connection::open(path).expect("opens");
+    old.execute_batch(&tables.concat()).expect("tables");
+    old.execute_batch(&format!(
+        "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, x'{}', 0, x'{}', 0);
+         PRAGMA application_id = {}; PRAGMA user_version = {format}",
+        "07".repeat(16),
+        "00".repeat(32),
+        super::schema::APPLICATION_ID
+    ))
+    .expect("a state row");
+    old
+}
+
 #[tokio::test]
 async fn a_journal_of_the_first_format_is_brought_forward() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
     {
-        let old = rusqlite::Connection::open(&path).expect("opens");
-        old.execute_batch(super::schema::TABLES).expect("tables");
-        old.execute_batch(&format!(
-            "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, x'{}', 0, x'{}', 0);
-             PRAGMA application_id = {}; PRAGMA user_version = 1",
-            "07".repeat(16),
-            "00".repeat(32),
-            super::schema::APPLICATION_ID
-        ))
-        .expect("format 1");
+        let old = old_journal(&path, 1, &[super::schema::TABLES]);
         // Three accounts of one signer: live, deleted, and deleted before it was ever held.
         for (key, serial, iat, deleted) in [(1, 5, 10, "NULL"), (2, 6, 10, "10"), (3, 0, 0, "10")] {
             old.execute_batch(&format!(
@@ -238,6 +246,7 @@ async fn a_journal_of_the_first_format_is_brought_forward() {
     }
     let journal = open(&path).expect("brought forward");
     assert_eq!(journal.withheld(&Signer::new().gate.standing()), 1, "live accounts are counted by their signers");
+    assert_eq!(journal.pack_hash(NOW).await.expect("open"), [1; 32], "and summed up");
     assert_eq!(journal.head().session.0, [7; 16], "it is the same journal");
     let (signer, account) = (Signer::new(), KeyPair::new_account());
     let entry = signer.entry(&account, NOW, "v");

@@ -1,7 +1,6 @@
 //! The writer's thread: group commit.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use super::super::StoreError;
 use super::apply::Transaction;
 use super::index::Index;
 use super::schema::Meta;
-use super::signers::Tally;
+use super::signers::{Signed, Signers, Tally};
 use super::{CommitError, Outcome, Write, checkpoint};
 use crate::clock;
 use crate::feed::{Change, Ring};
@@ -33,24 +32,33 @@ pub(super) enum Request {
     Cursor(&'static str, u64),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
+    /// What the accounts come to that are served at this time, unix seconds.
+    PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
     Close,
+}
+
+impl Request {
+    /// Whether it is answered from what is committed, and changes nothing.
+    const fn is_question(&self) -> bool {
+        matches!(self, Self::PackHash(..))
+    }
 }
 
 /// Figures that others read while the writer works.
 #[derive(Debug)]
 pub(super) struct Stats {
     count: AtomicU64,
-    signers: Mutex<HashMap<PublicKey, u64>>,
+    signers: Mutex<Signers>,
     lost: AtomicBool,
 }
 
 impl Stats {
-    pub(super) const fn new(count: u64, signers: HashMap<PublicKey, u64>) -> Self {
+    pub(super) const fn new(count: u64, signers: Signers) -> Self {
         Self { count: AtomicU64::new(count), signers: Mutex::new(signers), lost: AtomicBool::new(false) }
     }
 
-    /// Looks at how many live accounts each operator key signed.
-    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut HashMap<PublicKey, u64>) -> T) -> T {
+    /// Looks at what the live accounts come to that each operator key signed.
+    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
         look(&mut self.signers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -72,7 +80,8 @@ struct Transacted {
     meta: Meta,
     /// Which keys count now, if that has changed.
     standing: Option<Arc<Standing>>,
-    tally: Tally,
+    /// What has become of the keys whose live accounts have changed.
+    signers: Vec<(PublicKey, Signed)>,
     changes: Vec<Arc<Change>>,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
@@ -121,7 +130,11 @@ impl Writer {
                     if group.iter().any(|request| matches!(request, Request::Close)) {
                         requests.close();
                     }
-                    self.commit(&mut group);
+                    let asked: Vec<_> = group.extract_if(.., |request| request.is_question()).collect();
+                    if !group.is_empty() {
+                        self.commit(&mut group);
+                    }
+                    asked.into_iter().for_each(|question| self.answer(question));
                 }
                 let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
                 checkpoint::fold_log(&connection, &self.path);
@@ -134,10 +147,10 @@ impl Writer {
         // What is written to a file without a name is gone with the process: it must not be acknowledged.
         let result = self.check_place().and_then(|()| self.transact(group));
         let outcomes = match result {
-            Ok(Transacted { meta, standing, tally, changes, outcomes, .. }) => {
+            Ok(Transacted { meta, standing, signers: changed, changes, outcomes, .. }) => {
                 self.meta = meta;
                 self.stats.count.store(self.meta.count, Ordering::Relaxed);
-                self.stats.with_signers(|signers| tally.add_to(signers));
+                self.stats.with_signers(|signers| signers.keys.extend(changed));
                 // Before the caches: what enters one from now on is judged by the new operator JWT.
                 if let Some(standing) = standing {
                     self.gate.set_standing(Standing::clone(&standing));
@@ -167,7 +180,7 @@ impl Writer {
                         Request::Batch(writes, reply) => {
                             let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::Close => {}
+                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
                     }
                 }
             }
@@ -183,11 +196,28 @@ impl Writer {
                             let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
                             let _ = reply.send(failed.collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::Close => {}
+                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
                     }
                 }
             }
         }
+    }
+
+    /// Answers a question, with everything that was committed before.
+    fn answer(&self, question: Request) {
+        if let Request::PackHash(now, reply) = question {
+            // Who asked may have gone.
+            let _ = reply.send(self.pack_hash(now));
+        }
+    }
+
+    /// Runs a query on the connection that writes.
+    pub(super) fn with_connection<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        query(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
+            .map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
     }
 
     /// Whether the file that is written is still the one in its place.
@@ -241,7 +271,7 @@ impl Writer {
             meta: self.meta.clone(),
             history: self.history,
             standing: standing.clone(),
-            tally: Tally::default(),
+            tally: Tally::new(self.stats.with_signers(|signers| signers.expired_at)),
             changes: Vec::new(),
             repaired: Cell::new(false),
         };
@@ -263,16 +293,17 @@ impl Writer {
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,
-                Request::Close => {}
+                Request::PackHash(..) | Request::Close => {}
             }
         }
+        let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
         if !transaction.changes.is_empty() {
-            transaction.write_meta()?;
+            transaction.write_meta(&signers)?;
             wrote = true;
         }
-        let Transaction { meta, changes, repaired, standing: stands, tally, .. } = transaction;
+        let Transaction { meta, changes, repaired, standing: stands, .. } = transaction;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
-        Ok(Transacted { meta, standing, tally, changes, outcomes, wrote: wrote || repaired.get() })
+        Ok(Transacted { meta, standing, signers, changes, outcomes, wrote: wrote || repaired.get() })
     }
 }
 

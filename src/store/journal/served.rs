@@ -1,0 +1,113 @@
+//! What is served, account by account: live, signed by a key that the operator vouches for now, and not expired.
+
+use std::sync::Arc;
+
+use rusqlite::{Row, params};
+
+use super::super::StoreError;
+use super::Journal;
+use super::read::{Stored, record};
+use crate::gate::{Entry, Record};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// A piece with this much text is full, in bytes.
+const TEXT: usize = 1 << 20;
+
+/// JWTs that are served, in the order of their accounts' keys.
+#[derive(Debug)]
+pub struct Served {
+    /// Those of this piece; there may be none, and still more to come.
+    pub accounts: Vec<Stored>,
+    /// How many were left out because they are damaged.
+    pub damaged: usize,
+    /// The account after which the next piece begins; `None`: this was the last one.
+    pub next: Option<AccountKey>,
+}
+
+/// Accounts that are served, in the order of their keys.
+#[derive(Debug)]
+pub struct ServedKeys {
+    /// Those of this piece; there may be none, and still more to come.
+    pub keys: Vec<AccountKey>,
+    /// The account after which the next piece begins; `None`: this was the last one.
+    pub next: Option<AccountKey>,
+}
+
+/// Rows that were looked at.
+struct Piece<T> {
+    found: Vec<T>,
+    next: Option<AccountKey>,
+}
+
+impl Journal {
+    /// The JWTs that are served at `now`, unix seconds, of accounts after `after`: `limit` accounts are looked at, or as many
+    /// as make about 1 MiB of text. Blocks for a query.
+    ///
+    /// Pieces are read one after another, so between two of them accounts may change.
+    pub fn served(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<Served, StoreError> {
+        // A text that is gone is damaged like one that has changed.
+        let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), l.serial
+                     FROM live l LEFT JOIN change c ON c.serial = l.serial
+                     WHERE l.key > ?1 ORDER BY l.key LIMIT ?2";
+        let Piece { found, next } = self.look(query, after, limit, now, |row| {
+            let record = record(row)?;
+            let bytes = record.token.len();
+            Ok(((record, row.get::<_, u64>(7)?), bytes))
+        })?;
+        let looked = found.len();
+        let open = |(record, serial): (Record, u64)| match Entry::reopen(record) {
+            Ok(entry) => Some(Stored { entry: Arc::new(entry), serial }),
+            Err(damaged) => {
+                tracing::error!(account = %damaged.0, "{}", self.damaged(&damaged));
+                None
+            }
+        };
+        let accounts: Vec<_> = found.into_iter().filter_map(open).collect();
+        Ok(Served { damaged: looked - accounts.len(), accounts, next })
+    }
+
+    /// The accounts after `after` that are served at `now`, unix seconds: `limit` are looked at. Blocks for a query.
+    pub fn served_keys(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<ServedKeys, StoreError> {
+        let query = "SELECT key, iat, exp, identity, issuer FROM live WHERE key > ?1 ORDER BY key LIMIT ?2";
+        let Piece { found, next } = self.look(query, after, limit, now, |row| Ok((key(row)?, 0)))?;
+        Ok(ServedKeys { keys: found, next })
+    }
+
+    /// Looks at live accounts with a query whose columns begin with key, iat, exp, identity, issuer, and takes what is
+    /// served, with the length of its text.
+    fn look<T>(
+        &self,
+        query: &str,
+        after: Option<&AccountKey>,
+        limit: usize,
+        now: i64,
+        take: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
+    ) -> Result<Piece<T>, StoreError> {
+        // With nothing looked at there would be no end.
+        let limit = limit.max(1);
+        let standing = self.gate.standing();
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            let after: &[u8] = after.map_or(&[], |key| key.raw());
+            let mut rows = statement.query(params![after, limit])?;
+            let (mut found, mut last, mut looked, mut text) = (Vec::new(), None, 0, 0);
+            while text < TEXT {
+                let Some(row) = rows.next()? else { break };
+                (last, looked) = (Some(key(row)?), looked + 1);
+                let issuer = PublicKey::from_raw(Kind::Operator, row.get(4)?);
+                let exp: i64 = row.get(2)?;
+                if standing.vouches(&issuer) && !(exp > 0 && now > exp) {
+                    let (taken, length) = take(row)?;
+                    found.push(taken);
+                    text += length;
+                }
+            }
+            let is_full = looked == limit || text >= TEXT;
+            Ok(Piece { found, next: last.filter(|_| is_full) })
+        })
+    }
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<AccountKey> {
+    row.get(0).map(AccountKey::from_raw)
+}

@@ -1,0 +1,378 @@
+//! The sum of what is served, and the list of it, whatever happens to accounts, keys, the clock and the journal.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::super::signers::Signers;
+use super::*;
+use crate::gate::{Record, Tombstone};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// When the clock starts; JWTs expire around it.
+const START: i64 = 200;
+const ACCOUNTS: u8 = 4;
+
+fn account(n: u8) -> AccountKey {
+    AccountKey::from_raw([n; 32])
+}
+
+/// The operator, whose own key is the first of these, and its signing keys.
+struct Keys([KeyPair; 3]);
+
+impl Keys {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| KeyPair::new_operator()))
+    }
+
+    fn public(&self, n: usize) -> PublicKey {
+        PublicKey::parse_kind(&self.0[n].public_key(), Kind::Operator).expect("a key")
+    }
+
+    fn trust(&self, listed: &[usize], iat: i64) -> Trust {
+        let listed: Vec<_> = listed.iter().map(|n| self.0[*n].public_key()).collect();
+        let claims = json!({
+            "sub": self.0[0].public_key(), "iat": iat,
+            "nats": { "signing_keys": listed, "type": "operator", "version": 2 }
+        });
+        Trust::from_operator_jwt(&encode::sign(&claims, &self.0[0]).expect("signed"), iat).expect("an operator")
+    }
+
+    /// As an earlier admission left it: the journal looks at no signature.
+    fn entry(&self, n: u8, key: usize, iat: i64, exp: i64) -> Arc<Entry> {
+        let token = format!("{n} {} {iat} {exp}", self.0[key].public_key());
+        let digest = Sha256::digest(&token).into();
+        let (key, issuer) = (account(n), self.public(key));
+        let record = Record { key, token: token.into(), digest, identity: digest, issuer, iat, exp };
+        Arc::new(Entry::reopen(record).expect("sound"))
+    }
+
+    fn delete(&self, accounts: &[u8], key: usize, iat: i64) -> Arc<Tombstone> {
+        let accounts: Vec<_> = accounts.iter().map(|n| account(*n).text()).collect();
+        let claims = json!({
+            "sub": self.0[key].public_key(), "iat": iat, "nats": { "accounts": accounts, "version": 2 }
+        });
+        let jwt = encode::sign(&claims, &self.0[key]).expect("signed");
+        Arc::new(Tombstone::reopen(jwt.into()).expect("a request"))
+    }
+
+    fn write(&self, attempt: &Attempt) -> Write {
+        match attempt {
+            Attempt::Put { account, key, iat, exp, via } => Write::Put(self.entry(*account, *key, *iat, *exp), *via),
+            Attempt::Delete { accounts, key, iat } => Write::Delete(self.delete(accounts, *key, *iat), Via::Post),
+            Attempt::Remove(n) => Write::Remove(account(*n), Via::EditedFile),
+            Attempt::Operator { listed, iat } => Write::Operator(Arc::new(self.trust(listed, *iat)), Via::EditedFile),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Attempt {
+    Put { account: u8, key: usize, iat: i64, exp: i64, via: Via },
+    Delete { accounts: Vec<u8>, key: usize, iat: i64 },
+    Remove(u8),
+    Operator { listed: Vec<usize>, iat: i64 },
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// In one transaction.
+    Commit(Vec<Attempt>),
+    /// In a transaction that the disk does not take.
+    Fail(Vec<Attempt>),
+    Clock(i64),
+    Reopen,
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    let put = |(account, key, iat, exp, via)| Attempt::Put { account, key, iat, exp, via };
+    let exp = prop_oneof![2 => Just(0), 5 => START - 3..START + 4];
+    let via = prop_oneof![Just(Via::Post), Just(Via::FirstScan), Just(Via::Feed)];
+    prop_oneof![
+        8 => (0..ACCOUNTS, 0..3usize, 100..108i64, exp, via).prop_map(put),
+        2 => (prop::collection::vec(0..ACCOUNTS, 1..3), 0..3usize, 100..108i64)
+            .prop_map(|(accounts, key, iat)| Attempt::Delete { accounts, key, iat }),
+        2 => (0..ACCOUNTS).prop_map(Attempt::Remove),
+        2 => (prop::collection::vec(1..3usize, 0..3), 100..108i64)
+            .prop_map(|(listed, iat)| Attempt::Operator { listed, iat }),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let attempts = || prop::collection::vec(attempt(), 1..4);
+    let step = prop_oneof![
+        8 => attempts().prop_map(Step::Commit),
+        1 => attempts().prop_map(Step::Fail),
+        3 => (START - 4..START + 5).prop_map(Step::Clock),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..20)
+}
+
+fn open_under(path: &Path, gate: &Arc<Gate>) -> Journal {
+    let options = Options { path: Some(path.to_owned()), history: 2, readers: 1 };
+    Journal::open_under(&options, gate.clone(), |_| {}).expect("opens")
+}
+
+fn sum<'a>(tokens: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    tokens.into_iter().fold([0; 32], |sum, token| {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        std::array::from_fn(|n| sum[n] ^ digest[n])
+    })
+}
+
+/// All that is served, piece by piece.
+fn list(journal: &Journal, now: i64) -> BTreeMap<AccountKey, Vec<u8>> {
+    let (mut all, mut after) = (BTreeMap::new(), None);
+    loop {
+        let piece = journal.served(after.as_ref(), 2, now).expect("readable");
+        assert_eq!(piece.damaged, 0);
+        all.extend(piece.accounts.iter().map(|stored| (*stored.entry.key(), stored.entry.token().to_vec())));
+        after = piece.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+fn list_keys(journal: &Journal, now: i64) -> Vec<AccountKey> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let piece = journal.served_keys(after.as_ref(), 3, now).expect("readable");
+        all.extend(piece.keys);
+        after = piece.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+async fn check(journal: &Journal, gate: &Gate, now: i64) {
+    let live: Vec<_> = (0..ACCOUNTS).filter_map(|n| journal.get(&account(n)).expect("readable")).collect();
+    let vouched = |entry: &Entry| gate.vouches(entry.issuer());
+    let expected: BTreeMap<_, _> = live
+        .iter()
+        .filter(|stored| vouched(&stored.entry) && !stored.entry.is_expired(now))
+        .map(|stored| (*stored.entry.key(), stored.entry.token().to_vec()))
+        .collect();
+    let listed = list(journal, now);
+    assert_eq!(listed, expected);
+    assert_eq!(list_keys(journal, now), listed.keys().copied().collect::<Vec<_>>());
+    assert_eq!(journal.pack_hash(now).await.expect("open"), sum(listed.values().map(Vec::as_slice)));
+    let withheld = live.iter().filter(|stored| !vouched(&stored.entry)).count();
+    assert_eq!((journal.count(), journal.withheld(&gate.standing())), (live.len() as u64, withheld as u64));
+}
+
+/// Makes transactions fail that change something, or lets them through again.
+fn let_fail(path: &Path, fail: bool) {
+    let other = rusqlite::Connection::open(path).expect("opens");
+    other
+        .execute_batch(if fail {
+            "CREATE TRIGGER fail BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'no'); END"
+        } else {
+            "DROP TRIGGER fail"
+        })
+        .expect("done");
+}
+
+async fn run(steps: &[Step]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let keys = Keys::new();
+    let gate = Arc::new(Gate::new(Some(keys.trust(&[1, 2], 100)), None, 3600));
+    let mut journal = open_under(&path, &gate);
+    let mut now = START;
+    for step in steps {
+        match step {
+            Step::Commit(attempts) => {
+                journal.commit_all(attempts.iter().map(|attempt| keys.write(attempt)).collect()).await;
+            }
+            Step::Fail(attempts) => {
+                let serial = journal.head().serial;
+                let_fail(&path, true);
+                journal.commit_all(attempts.iter().map(|attempt| keys.write(attempt)).collect()).await;
+                let_fail(&path, false);
+                assert_eq!(journal.head().serial, serial);
+            }
+            Step::Clock(time) => now = *time,
+            Step::Reopen => {
+                journal.close().await;
+                drop(journal);
+                journal = open_under(&path, &gate);
+            }
+        }
+        check(&journal, &gate, now).await;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_sum_is_that_of_what_is_served_whatever_happens(steps in steps()) {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(run(&steps));
+    }
+}
+
+#[tokio::test]
+async fn the_sum_of_nothing_is_zero_and_that_of_one_is_its_digest() {
+    let signer = Signer::new();
+    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    assert_eq!(journal.pack_hash(NOW).await.expect("open"), [0; 32]);
+    let entry = signer.entry(&KeyPair::new_account(), NOW, "a");
+    journal.commit(put(&entry)).await.expect("new");
+    assert_eq!(journal.pack_hash(NOW).await.expect("open"), *entry.digest());
+    journal.close().await;
+    assert!(matches!(journal.pack_hash(NOW).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn an_account_counts_up_to_the_second_of_its_expiry() {
+    let keys = Keys::new();
+    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let entry = keys.entry(1, 0, 100, START);
+    journal.commit(put(&entry)).await.expect("new");
+    for (now, counts) in [(START, true), (START + 1, false), (START, true), (i64::MAX, false), (0, true)] {
+        let expected = if counts { *entry.digest() } else { [0; 32] };
+        assert_eq!(journal.pack_hash(now).await.expect("open"), expected, "{now}");
+        assert_eq!(list(&journal, now).len(), usize::from(counts), "{now}");
+    }
+    // An expired one that was put, and one that takes its place.
+    journal.pack_hash(START + 5).await.expect("open");
+    journal.commit(put(&keys.entry(1, 0, 101, START + 1))).await.expect("newer");
+    assert_eq!(journal.pack_hash(START + 5).await.expect("open"), [0; 32]);
+    let last = keys.entry(1, 0, 102, 0);
+    journal.commit(put(&last)).await.expect("newer");
+    assert_eq!(journal.pack_hash(START + 5).await.expect("open"), *last.digest());
+}
+
+#[tokio::test]
+async fn a_piece_is_bounded_by_its_accounts_and_by_its_text() {
+    let keys = Keys::new();
+    let gate = Arc::new(Gate::new(Some(keys.trust(&[1], 100)), None, 3600));
+    let options = Options { path: None, history: 2, readers: 1 };
+    let journal = Journal::open_under(&options, gate.clone(), |_| {}).expect("opens");
+    for n in 0..5 {
+        journal.commit(put(&keys.entry(n, 1, 100, 0))).await.expect("new");
+    }
+    let piece = journal.served(None, 2, START).expect("readable");
+    assert_eq!((piece.accounts.len(), piece.next), (2, Some(account(1))));
+    let piece = journal.served(Some(&account(1)), 10, START).expect("readable");
+    assert_eq!((piece.accounts.len(), piece.next), (3, None));
+    assert_eq!(journal.served(None, 0, START).expect("readable").next, Some(account(0)), "there is an end to it");
+
+    let big = |n: u8| {
+        let token = vec![b'x'; 400_000 + usize::from(n)];
+        let digest = Sha256::digest(&token).into();
+        let (key, issuer) = (account(n), keys.public(1));
+        let record = Record { key, token: token.into(), digest, identity: digest, issuer, iat: 101, exp: 0 };
+        Arc::new(Entry::reopen(record).expect("sound"))
+    };
+    for n in 0..5 {
+        journal.commit(put(&big(n))).await.expect("newer");
+    }
+    let piece = journal.served(None, 10, START).expect("readable");
+    assert_eq!((piece.accounts.len(), piece.next), (3, Some(account(2))), "1 MiB is full with the third");
+
+    // Who is withheld is looked at, and does not end the list.
+    gate.set_trust(keys.trust(&[], 200));
+    let piece = journal.served(None, 4, START).expect("readable");
+    assert_eq!((piece.accounts.len(), piece.next), (0, Some(account(3))));
+    let piece = journal.served_keys(None, 4, START).expect("readable");
+    assert_eq!((piece.keys.len(), piece.next), (0, Some(account(3))));
+}
+
+#[tokio::test]
+async fn a_damaged_jwt_is_left_out_of_the_list_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let keys = Keys::new();
+    let journal = open(&path).expect("opens");
+    for n in 0..4 {
+        journal.commit(put(&keys.entry(n, 0, 100, 0))).await.expect("new");
+    }
+    let other = rusqlite::Connection::open(&path).expect("opens");
+    for damage in [
+        "UPDATE change SET body = zeroblob(length(body)) WHERE serial = 1",
+        "UPDATE change SET body = NULL WHERE serial = 2",
+        "DELETE FROM change WHERE serial = 3",
+    ] {
+        other.execute_batch(damage).expect("damaged");
+    }
+    let piece = journal.served(None, 10, START).expect("readable");
+    let whole: Vec<_> = piece.accounts.iter().map(|stored| (*stored.entry.key(), stored.serial)).collect();
+    assert_eq!((whole, piece.damaged, piece.next), (vec![(account(3), 4)], 3, None));
+}
+
+#[tokio::test]
+async fn what_a_lesser_deletion_brings_back_counts_again() {
+    let keys = Keys::new();
+    let gate = Arc::new(Gate::new(Some(keys.trust(&[1], 100)), None, 3600));
+    let options = Options { path: None, history: 2, readers: 1 };
+    let journal = Journal::open_under(&options, gate.clone(), |_| {}).expect("opens");
+    let entry = keys.entry(1, 0, 106, 0);
+    let writes = vec![
+        put(&entry),
+        Write::Delete(keys.delete(&[1], 1, 107), Via::Post),
+        // The key is withdrawn, so that its deletion from the future reaches no further than this.
+        Write::Operator(Arc::new(keys.trust(&[], 103)), Via::EditedFile),
+    ];
+    for write in writes {
+        journal.commit(write).await.expect("a change");
+        check(&journal, &gate, START).await;
+    }
+    assert_eq!(journal.count(), 0);
+    journal.commit(Write::Delete(keys.delete(&[1], 0, 104), Via::Post)).await.expect("reaches further");
+    check(&journal, &gate, START).await;
+    assert_eq!(journal.pack_hash(START).await.expect("open"), *entry.digest());
+}
+
+/// A journal as its second format has it: two signers, and accounts that are live, deleted, removed, and unheard of.
+#[tokio::test]
+async fn a_journal_of_the_second_format_gets_its_sums() {
+    use super::super::schema::{FORMAT_2, TABLES};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let old = old_journal(&path, 2, &[TABLES, FORMAT_2]);
+    for (key, signer, serial, exp, deleted, removed) in [
+        (1, 8, 5, 0, "NULL", 0),
+        (2, 8, 6, START, "NULL", 0),
+        (4, 9, 7, 0, "9", 0),
+        (16, 9, 8, 0, "10", 0),
+        (32, 9, 9, 0, "NULL", 1),
+        (64, 9, 0, 0, "10", 0),
+    ] {
+        old.execute_batch(&format!(
+            "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted, removed)
+             VALUES (1, x'{0}', {serial}, 10, {exp}, x'{0}', x'{1}', x'{0}', x'', x'', {deleted}, {removed})",
+            format!("{key:02x}").repeat(32),
+            format!("{signer:02x}").repeat(32)
+        ))
+        .expect("a head");
+    }
+    old.execute_batch(&format!(
+        "INSERT INTO signer VALUES (x'{}', 2); INSERT INTO signer VALUES (x'{}', 1);
+         INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
+             VALUES (3, x'70', 10, 10, 5, x'70', x'70', x'70', x'', x'')",
+        "08".repeat(32),
+        "09".repeat(32)
+    ))
+    .expect("as it was kept, and an activation, which does not count");
+    drop(old);
+
+    let journal = open(&path).expect("brought forward");
+    assert_eq!(journal.pack_hash(START).await.expect("open"), [1 ^ 2 ^ 4; 32]);
+    assert_eq!(journal.pack_hash(START + 1).await.expect("open"), [1 ^ 4; 32]);
+    let signers = |journal: &Journal| {
+        let signers = journal.read(Signers::load).expect("readable").keys;
+        let signed = signers.iter().map(|(key, signed)| (key.raw()[0], (signed.accounts, signed.sum.0[0])));
+        signed.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(signers(&journal), BTreeMap::from([(8, (2, 3)), (9, (1, 4))]));
+    journal.close().await;
+    drop(journal);
+    let journal = open(&path).expect("opens again");
+    assert_eq!(signers(&journal), BTreeMap::from([(8, (2, 3)), (9, (1, 4))]), "nothing is counted twice");
+}
