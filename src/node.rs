@@ -5,6 +5,7 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod listing;
 mod operator;
 mod propagation;
 mod receipts;
