@@ -5,6 +5,7 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod listing;
 mod lookup;
 mod merge;
 mod operator;

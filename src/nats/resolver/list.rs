@@ -52,7 +52,7 @@ async fn collect(resolver: &Resolver, most: usize) -> Result<Option<Vec<AccountK
     let mut after = None;
     loop {
         // While the folder is taken in, there is no list to give.
-        let Some(piece) = resolver.node.served_keys(after.as_ref(), PIECE).await? else {
+        let Some(piece) = resolver.node.served_keys(after, PIECE).await? else {
             return Err(StoreError::Closed);
         };
         keys.extend(piece.keys);

@@ -116,7 +116,7 @@ async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Re
     let connection = packs.generation();
     let (mut after, mut sent, mut left_out) = (None, 0, 0);
     loop {
-        let piece = resolver.node.served(after.as_ref(), PIECE).await?.ok_or(Broken::Early)?;
+        let piece = resolver.node.served(after, PIECE).await?.ok_or(Broken::Early)?;
         left_out += piece.damaged;
         for stored in &piece.accounts {
             match packs.client().publish(reply.clone(), line(stored)).await {

@@ -143,7 +143,6 @@ impl Transaction<'_> {
         }
         let request = tombstone.deletion();
         let mut rows = Vec::with_capacity(tombstone.keys().len());
-        let mut news = false;
         let mut latest = 0;
         for key in tombstone.keys() {
             let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
@@ -152,11 +151,14 @@ impl Transaction<'_> {
                 return Ok(Err(refusal.into()));
             }
             let mut after = before.clone();
-            news |= after.delete(request, &self.standing);
+            let is_news = after.delete(request, &self.standing);
             latest = latest.max(row.as_ref().and_then(|row| row.deleted_serial).unwrap_or(0));
-            rows.push((key, row, after));
+            // An account that a later request deleted stays deleted by that one.
+            if is_news {
+                rows.push((key, row, after));
+            }
         }
-        if !news {
+        if rows.is_empty() {
             return Ok(Ok(Outcome::Same { serial: latest }));
         }
         let digest: Digest = Sha256::digest(tombstone.request()).into();

@@ -12,6 +12,7 @@
 mod activations;
 mod apply;
 mod checkpoint;
+mod deleted;
 mod facts;
 mod head;
 mod index;

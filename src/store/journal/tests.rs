@@ -1,5 +1,6 @@
 //! The journal on a real file: order, chain, history, restarts, and files that are not what they should be.
 
+mod deleted;
 mod pack;
 
 use std::sync::Arc;

@@ -163,6 +163,13 @@ async fn check(journal: &Journal, gate: &Gate, now: i64) {
     assert_eq!(journal.pack_hash(now).await.expect("open"), sum(listed.values().map(Vec::as_slice)));
     let withheld = live.iter().filter(|stored| !vouched(&stored.entry)).count();
     assert_eq!((journal.count(), journal.withheld(&gate.standing())), (live.len() as u64, withheld as u64));
+    for key in (0..ACCOUNTS).map(account) {
+        let is_deleted = matches!(journal.presence(&key), Ok(super::super::Presence::Deleted));
+        let tombstone = journal.tombstone(&key).expect("readable");
+        assert_eq!(tombstone.is_some(), is_deleted);
+        assert!(tombstone.is_none_or(|tombstone| tombstone.keys().contains(&key)));
+        assert_eq!(journal.are_all_deleted(&[key]).expect("readable"), is_deleted);
+    }
 }
 
 /// Makes transactions fail that change something, or lets them through again.
