@@ -10,8 +10,10 @@ cd "$root"
 
 need_cc
 need_rust rustfmt clippy
-# The oldest, the usual and the newest nats-server that the tests speak to.
-tests/get-nats-server.sh 2.10.26 2.12.8 2.15.1 >&2
+# The nats-servers that the tests speak to; Debian 12's old one and the `nats` command only where they can be had.
+tests/get-nats-server.sh 2.10.26 2.11.11 2.12.8 2.14.6 2.15.1 >&2
+tests/get-nats-server.sh --optional 2.9.10 >&2
+tests/get-natscli.sh >&2
 # Go is optional: some tests compare with the Go library if it is here.
 if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
     PATH=$PATH:/usr/local/go/bin
