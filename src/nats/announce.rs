@@ -22,6 +22,7 @@ use super::connect::Connected;
 use super::progress::Progress;
 use super::receipts::Receipts;
 use super::roll_call::RollCall;
+use super::subjects;
 use crate::feed::{Change, Content};
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
@@ -221,7 +222,7 @@ impl Task {
         });
         self.receipts.expect(number, *entry.key());
         // No headers: nats-server takes them for a part of the JWT.
-        let subject = format!("$SYS.REQ.ACCOUNT.{}.CLAIMS.UPDATE", entry.key());
+        let subject = subjects::update(entry.key());
         let reply = format!("{}.{serial}.{number}", self.inbox);
         match self.connected.client().publish_with_reply(subject, reply, entry.token().clone()).await {
             Ok(()) => self.metrics.announced.inc(),

@@ -92,7 +92,7 @@ impl Fleet {
 
     /// What the readiness report says of the resolver.
     pub(crate) async fn resolver_line(&self) -> String {
-        let report = self.primary.http.get("/readyz?verbose").await.text();
+        let report = self.primary.http.get("/readyz?verbose").await.body;
         report.lines().find(|line| line.contains("resolver")).unwrap_or_default().to_owned()
     }
 
@@ -164,7 +164,7 @@ impl Fleet {
     /// What the primary serves over HTTP; empty if nothing.
     pub(crate) async fn held(&self, account: &Account) -> String {
         let reply = self.primary.http.get(&account.path()).await;
-        if reply.status == 200 { reply.text() } else { String::new() }
+        if reply.status == 200 { reply.body } else { String::new() }
     }
 
     /// A counter of requests.

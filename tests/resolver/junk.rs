@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 
 use crate::fleet::{DELETE, Fleet, NEWEST, UPDATE, lookup, update};
-use crate::support::{Account, until};
+use crate::support::until;
 
 #[tokio::test]
 async fn junk_is_counted_and_changes_nothing() {

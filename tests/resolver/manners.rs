@@ -107,7 +107,7 @@ async fn a_missing_permission_is_named() {
     let setup = |launch: crate::support::Launch| launch.flag("-creds", file.path());
     let fleet = Fleet::of(NEWEST, operator, setup, |launch, primary| launch.asks(&primary.url)).await;
     until("the readiness report names what is missing", || async {
-        let report = fleet.primary.http.get("/readyz?verbose").await.text();
+        let report = fleet.primary.http.get("/readyz?verbose").await.body;
         ["subscribe to $SYS.REQ.CLAIMS.UPDATE", "subscribe to $SYS.REQ.CLAIMS.PACK", "publish to $SYS.REQ.CLAIMS.PACK"]
             .iter()
             .all(|missing| report.contains(missing))

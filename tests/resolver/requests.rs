@@ -7,8 +7,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::fleet::{DELETE, Fleet, LIST, NEWEST, UPDATE, VERSIONS, limited, lookup, update};
-use crate::support::mint::sign;
 use crate::support::{Account, Launch, Operator, Server, now, until};
+use nats_account_server::jwt::encode::sign;
 
 #[tokio::test]
 async fn push_list_pull_and_delete_work_where_the_nats_servers_have_none_of_it() {
