@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{LookupError, Node, Role, WriteError};
 use crate::clock;
-use crate::gate::{Activation, Judged, Via};
+use crate::gate::{Activation, Judged, SentFor, Via};
 use crate::jwt::HashId;
 use crate::primary::SubmittedActivation;
 use crate::store::StoreError;
@@ -23,15 +23,14 @@ pub enum ActivationAnswer {
 impl Node {
     /// Takes in an activation: durable when this returns.
     ///
-    /// `expected` is the hash it was sent for, if the path says so. Files that are found at start come by
-    /// [`Via::FirstScan`].
+    /// Files that are found at start come by [`Via::FirstScan`].
     pub async fn submit_activation(
         &self,
         token: &[u8],
-        expected: Option<&HashId>,
+        sent_for: SentFor<'_>,
         via: Via,
     ) -> Result<SubmittedActivation, WriteError> {
-        let result = self.writable()?.submit_activation(token, expected, via).await;
+        let result = self.writable()?.submit_activation(token, sent_for, via).await;
         self.count(via, &result);
         let submitted = result?;
         if submitted.changed {

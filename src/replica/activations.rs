@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::upstream::Fetched;
 use super::{NEGATIVE_ENTRIES, Replica, Setup, Unavailable};
 use crate::clock;
-use crate::gate::{Activation, Judged, Refusal, Via};
+use crate::gate::{Activation, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 
 /// Activations that can be asked for at the same time.
@@ -154,7 +154,7 @@ impl Replica {
 
     /// Passes an activation through the gate. Its account is fetched like any other.
     async fn prove(self: &Arc<Self>, token: &Bytes, id: &HashId) -> Result<Result<Activation, Refusal>, Unavailable> {
-        let unproven = match self.gate.read_activation(token, Some(id), Via::Upstream, clock::unix_seconds()) {
+        let unproven = match self.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
             Ok(unproven) => unproven,
             Err(refusal) => return Ok(Err(refusal)),
         };
