@@ -39,6 +39,7 @@ pub struct Metrics {
     pub nats_connected: IntGauge,
     pub nats_servers: IntGauge,
     pub announced: IntCounter,
+    pub announced_activations: IntCounter,
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
@@ -132,7 +133,8 @@ impl Metrics {
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
             nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
-            announced: make.counter("announced_total", "Changes announced over NATS")?,
+            announced: make.counter("announced_total", "Changes of accounts announced over NATS")?,
+            announced_activations: make.counter("announced_activations_total", "Activations announced over NATS")?,
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(
                 "announce_replies_total",

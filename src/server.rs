@@ -314,6 +314,9 @@ async fn run_primary(
             node.set_nats(connected.clone());
             let metrics = node.metrics().clone();
             let receipts = node.receipts().clone();
+            if node.is_writable() {
+                tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
+            }
             node.set_announcer(Announcer::start(connected, primary.clone(), metrics, receipts, setup.receipts_timeout));
         }
     }
@@ -337,7 +340,8 @@ async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replic
         tracing::info!("connecting to NATS for account updates");
         let connected = nats::connect(&setup).await?;
         node.set_nats(connected.clone());
-        tokio::spawn(nats::hear(connected, replica.clone(), node.clone()));
+        tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
+        tokio::spawn(nats::hear_activations(connected, node.clone()));
     }
     Ok(())
 }
