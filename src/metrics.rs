@@ -43,6 +43,7 @@ pub struct Metrics {
     pub packs: IntCounterVec,
     pub healed: IntCounterVec,
     pub announced: IntCounter,
+    pub announced_activations: IntCounter,
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
@@ -156,7 +157,8 @@ impl Metrics {
                  something else, by what that was: older, foreign, tie, spelling or deleted",
                 &["reason"],
             )?,
-            announced: make.counter("announced_total", "Changes announced over NATS")?,
+            announced: make.counter("announced_total", "Changes of accounts announced over NATS")?,
+            announced_activations: make.counter("announced_activations_total", "Activations announced over NATS")?,
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(
                 "announce_replies_total",

@@ -315,6 +315,9 @@ async fn run_primary(
             let packs = nats::connect(&setup, Purpose::Packs, &metrics).await?;
             node.set_nats(connected.clone());
             let receipts = node.receipts().clone();
+            if node.is_writable() {
+                tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
+            }
             let announcing = connected.clone();
             node.set_announcer(Announcer::start(
                 announcing,
@@ -347,7 +350,8 @@ async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replic
         let connected = nats::connect(&setup, Purpose::Everyday, node.metrics()).await?;
         node.set_nats(connected.clone());
         Resolver::start(connected.clone(), None, node.clone(), &resolver_options(settings)).await;
-        tokio::spawn(nats::hear(connected, replica.clone(), node.clone()));
+        tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
+        tokio::spawn(nats::hear_activations(connected, node.clone()));
     }
     Ok(())
 }

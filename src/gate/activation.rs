@@ -34,6 +34,25 @@ pub struct Activation {
 #[derive(Debug)]
 pub struct Unproven(Activation);
 
+/// What an activation was sent for, as far as the path on which it came says so.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SentFor<'a> {
+    /// The activation.
+    pub id: Option<&'a HashId>,
+    /// The key that signed it.
+    pub issuer: Option<&'a AccountKey>,
+}
+
+impl<'a> SentFor<'a> {
+    /// Whatever it is.
+    pub const ANY: Self = Self { id: None, issuer: None };
+
+    /// One activation, whoever signed it.
+    pub const fn id(id: &'a HashId) -> Self {
+        Self { id: Some(id), issuer: None }
+    }
+}
+
 /// Why an activation is refused, as far as that does not hold for every token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivationRefusal {
@@ -57,6 +76,17 @@ pub enum ActivationRefusal {
         /// The one that was asked for.
         expected: HashId,
     },
+    /// It was sent as another key's.
+    #[error("the activation was issued by {found}, but it was sent as one of {expected}")]
+    OtherIssuer {
+        /// The key that signed.
+        found: PublicKey,
+        /// The key that the path names.
+        expected: AccountKey,
+    },
+    /// What it came by names no account key and hash.
+    #[error("it was sent on a subject that does not name the account key that issued it, and its hash")]
+    Unaddressed,
     /// Past its expiry.
     #[error("claim is expired")]
     Expired,
@@ -101,7 +131,7 @@ impl ActivationRefusal {
             Self::TooLarge(_) => "undecodable",
             Self::Issuer(_) => "issuer_kind",
             Self::Subject(_) => "subject_kind",
-            Self::Hash(_) | Self::OtherHash { .. } => "malformed",
+            Self::Hash(_) | Self::OtherHash { .. } | Self::OtherIssuer { .. } | Self::Unaddressed => "malformed",
             Self::Expired => "time",
             Self::UnknownAccount(_) | Self::WithheldAccount { .. } => "unknown_account",
             Self::NotVouched { .. } => "untrusted",
@@ -114,12 +144,11 @@ impl ActivationRefusal {
 impl Gate {
     /// Reads an activation, checks it as far as it goes without the account, and says which account that is.
     ///
-    /// `expected` is the hash it was sent for, if the path says so. `now` is in unix seconds. An expired one is refused on
-    /// every path, because none is served.
+    /// `now` is in unix seconds. An expired one is refused on every path, because none is served.
     pub fn read_activation(
         &self,
         token: &[u8],
-        expected: Option<&HashId>,
+        sent_for: SentFor<'_>,
         via: Via,
         now: i64,
     ) -> Result<Unproven, Refusal> {
@@ -128,8 +157,11 @@ impl Gate {
             return Err(ActivationRefusal::TooLarge(text.len()).into());
         }
         let activation = Activation::read(text)?;
-        if let Some(expected) = expected.filter(|expected| **expected != activation.id) {
+        if let Some(expected) = sent_for.id.filter(|expected| **expected != activation.id) {
             return Err(ActivationRefusal::OtherHash { found: activation.id, expected: *expected }.into());
+        }
+        if let Some(expected) = sent_for.issuer.filter(|expected| expected.raw() != activation.issuer.raw()) {
+            return Err(ActivationRefusal::OtherIssuer { found: activation.issuer, expected: *expected }.into());
         }
         let issues = activation.jwt.validate(now);
         if issues.is_blocking(via.demands_valid_time()) {
@@ -152,6 +184,11 @@ impl Unproven {
     /// Which activation it is.
     pub const fn id(&self) -> &HashId {
         &self.0.id
+    }
+
+    /// What its order depends on.
+    pub const fn version(&self) -> Version {
+        self.0.version()
     }
 
     /// Admits it, if the account's JWT vouches for it. That JWT has to be the one that may be served now.

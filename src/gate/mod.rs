@@ -26,7 +26,7 @@ mod trust;
 mod version;
 mod via;
 
-pub use activation::{Activation, ActivationRefusal, Judged, Unproven};
+pub use activation::{Activation, ActivationRefusal, Judged, SentFor, Unproven};
 pub use admit::Gate;
 pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};

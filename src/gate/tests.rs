@@ -3,8 +3,8 @@
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use super::{Gate, Refusal, Trust, Via};
-use crate::jwt::encode;
+use super::{Gate, Refusal, SentFor, Trust, Via};
+use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
 
 const NOW: i64 = 1_800_000_000;
@@ -232,7 +232,7 @@ fn an_activation_needs_the_account_that_it_names_on_every_path() {
     ];
     for via in Via::ALL {
         let judge = |token: &str, by: &super::Entry| {
-            let read = world.gate.read_activation(token.as_bytes(), None, via, NOW);
+            let read = world.gate.read_activation(token.as_bytes(), SentFor::ANY, via, NOW);
             match read.and_then(|unproven| unproven.prove(by)) {
                 Ok(_) => "admitted",
                 Err(refusal) => refusal.reason(),
@@ -245,4 +245,28 @@ fn an_activation_needs_the_account_that_it_names_on_every_path() {
         let expected = if via.demands_valid_time() { "time" } else { "admitted" };
         assert_eq!(judge(&sign(&early, &world.account), &plain), expected, "not valid yet via {}", via.label());
     }
+}
+
+#[test]
+fn an_activation_is_taken_only_as_what_it_was_sent_for() {
+    let (world, importer, signer) = (world(false), KeyPair::new_account(), KeyPair::new_account());
+    let body = json!({ "subject": "a", "kind": "stream", "type": "activation", "version": 2 });
+    let mut claims = json!({ "sub": importer.public_key(), "iat": NOW, "nats": body });
+    claims["nats"]["issuer_account"] = json!(world.account.public_key());
+    let token = sign(&claims, &signer);
+    let key = |pair: &KeyPair| AccountKey::parse(&pair.public_key()).expect("an account key");
+    let id = |signer: &KeyPair| HashId::of(&signer.public_key(), &importer.public_key(), "a").expect("a hash");
+    let (own, other, by_signer, by_account) = (id(&signer), id(&world.account), key(&signer), key(&world.account));
+    let read = |id, issuer| {
+        let sent_for = SentFor { id, issuer };
+        world
+            .gate
+            .read_activation(token.as_bytes(), sent_for, Via::Update, NOW)
+            .map(drop)
+            .map_err(|error| error.reason())
+    };
+    assert_eq!(read(None, None), Ok(()));
+    assert_eq!(read(Some(&own), Some(&by_signer)), Ok(()));
+    assert_eq!(read(Some(&other), Some(&by_signer)), Err("malformed"));
+    assert_eq!(read(Some(&own), Some(&by_account)), Err("malformed"), "the issuer is the key that signed");
 }

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::query::Params;
 use super::{Shared, conditional, lifetime, push, reply};
 use crate::clock;
-use crate::gate::{Activation, ActivationRefusal, Refusal, Via};
+use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
 use crate::node::{ActivationAnswer, WriteError};
 use crate::store::journal::CommitError;
@@ -23,7 +23,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(body) => body,
         Err(response) => return response,
     };
-    match shared.node.submit_activation(&body, None, Via::Post).await {
+    match shared.node.submit_activation(&body, SentFor::ANY, Via::Post).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
         Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => read_only(request, &error),
         Err(WriteError::Commit(CommitError::Refused(refusal))) => {
@@ -102,9 +102,12 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
                 return (StatusCode::FORBIDDEN, format!("too many activations\n{refusal}"));
             }
             ActivationRefusal::Subject(_) => "bad activation JWT Subject in request",
-            ActivationRefusal::Hash(_) | ActivationRefusal::OtherHash { .. } => "bad activation hash in request",
+            ActivationRefusal::Hash(_) | ActivationRefusal::OtherHash { .. } | ActivationRefusal::Unaddressed => {
+                "bad activation hash in request"
+            }
             ActivationRefusal::Expired => "bad activation JWT in request",
             ActivationRefusal::Issuer(_)
+            | ActivationRefusal::OtherIssuer { .. }
             | ActivationRefusal::UnknownAccount(_)
             | ActivationRefusal::WithheldAccount { .. }
             | ActivationRefusal::NotVouched { .. }

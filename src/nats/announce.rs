@@ -1,4 +1,5 @@
-//! Telling the nats-servers: one claims update per change, from the journal.
+//! Telling the nats-servers: one claims update per change, from the journal. Activations are told to other account
+//! servers in the same way.
 //!
 //! nats-servers with a URL resolver never ask again for an account that they have loaded, so a change reaches them only
 //! because we say so; and they apply an older JWT as readily as a newer one. So the announcer follows the journal, and
@@ -19,12 +20,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::Connected;
+use super::news::{self, News};
 use super::progress::Progress;
 use super::receipts::Receipts;
 use super::roll_call::RollCall;
 use super::subjects;
-use crate::feed::{Change, Content};
-use crate::gate::{Entry, Via};
+use crate::gate::{Activation, Entry};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::node::{self, Announce, Announcement, Connection as _};
@@ -157,14 +158,14 @@ impl Task {
         let (primary, after) = (self.primary.clone(), progress.sent);
         let read = tokio::task::spawn_blocking(move || {
             let changes = primary.journal().changes_after(after, BATCH)?;
-            let current = changes
+            let news = changes
                 .iter()
-                .filter_map(|change| news(&primary, change).transpose())
+                .filter_map(|change| News::of(&primary, change).transpose())
                 .collect::<Result<Vec<_>, StoreError>>()?;
-            Ok::<_, StoreError>((changes.last().map(|change| change.serial), current))
+            Ok::<_, StoreError>((changes.last().map(|change| change.serial), news))
         });
-        let (reached, entries) = match read.await {
-            Ok(Ok((Some(reached), entries))) => (reached, entries),
+        let (reached, news) = match read.await {
+            Ok(Ok((Some(reached), news))) => (reached, news),
             Ok(Err(error)) => {
                 tracing::error!("cannot read the changes to announce: {error}");
                 sleep(CURSOR_EVERY).await;
@@ -172,10 +173,13 @@ impl Task {
             }
             Ok(Ok((None, _))) | Err(_) => return false,
         };
-        for (entry, serial, at) in &entries {
-            self.publish(entry, *serial, *at).await;
+        for news in &news {
+            match news {
+                News::Account { entry, serial, at } => self.publish(entry, *serial, *at).await,
+                News::Activation(activation) => self.publish_activation(activation).await,
+            }
         }
-        if !entries.is_empty() && !matches!(timeout(FLUSH, self.connected.client().flush()).await, Ok(Ok(()))) {
+        if !news.is_empty() && !matches!(timeout(FLUSH, self.connected.client().flush()).await, Ok(Ok(()))) {
             return false;
         }
         self.receipts.kept().passed(reached);
@@ -238,23 +242,18 @@ impl Task {
             }
         }
     }
-}
 
-/// What of a change is to be announced: the JWT, its serial and the time of its commit. `None`: nothing, because it is
-/// no news or was replaced since. Blocks for a query if the account is not in the body cache.
-fn news(primary: &Primary, change: &Change) -> Result<Option<(Arc<Entry>, u64, i64)>, StoreError> {
-    let Content::Put(entry) = &change.content else { return Ok(None) };
-    if change.via == Via::FirstScan {
-        return Ok(None);
+    /// Announces an activation. nats-servers do not care for it; other account servers take it in, and answer nothing.
+    async fn publish_activation(&self, activation: &Activation) {
+        let subject = news::activation_subject(activation);
+        match self.connected.client().publish(subject, activation.token().clone()).await {
+            Ok(()) => self.metrics.announced_activations.inc(),
+            Err(error) => tracing::error!(
+                account = %activation.account(),
+                "the activation {} ({} bytes) cannot be announced: {error}; raise max_payload of the nats-servers",
+                activation.id(),
+                activation.token().len()
+            ),
+        }
     }
-    // Neither one that was replaced, nor one that was deleted, has left, or is withheld since.
-    let served = match primary.cached(entry.key()) {
-        Some(stored) => Some(stored),
-        None => match primary.load(entry.key())? {
-            Lookup::Served(stored) => Some(stored),
-            Lookup::Withheld(_) | Lookup::Absent => None,
-        },
-    };
-    let is_newest = served.is_some_and(|stored| stored.serial == change.serial);
-    Ok(is_newest.then(|| (entry.clone(), change.serial, change.at)))
 }

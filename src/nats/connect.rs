@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 
+use super::Rarely;
 use super::denied::Denied;
 use crate::config::{Login, Tls};
 use crate::metrics::Metrics;
@@ -217,9 +218,13 @@ fn report(event: &Event, purpose: Purpose) {
         Event::ServerError(error) => tracing::warn!("NATS reports an error: {error}"),
         Event::ClientError(error) => tracing::warn!("failed to connect to NATS, {error}"),
         Event::SlowConsumer(subscription) => {
-            tracing::warn!(
-                "messages of NATS subscription {subscription} were dropped: they come faster than they are read"
-            );
+            // It is one event for each message.
+            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
+            if let Some(held_back) = LINE.turn(Instant::now()) {
+                tracing::warn!(
+                    "a message of NATS subscription {subscription} was dropped: they come faster than they are read{held_back}"
+                );
+            }
         }
         Event::Closed | Event::Draining => tracing::debug!("the NATS connection is closed"),
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{LookupError, Node, Role, WriteError};
 use crate::clock;
-use crate::gate::{Activation, Judged, Via};
+use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::primary::SubmittedActivation;
 use crate::store::StoreError;
+use crate::store::journal::CommitError;
 
 /// What there is to say about an activation.
 #[derive(Debug, Clone)]
@@ -23,15 +24,14 @@ pub enum ActivationAnswer {
 impl Node {
     /// Takes in an activation: durable when this returns.
     ///
-    /// `expected` is the hash it was sent for, if the path says so. Files that are found at start come by
-    /// [`Via::FirstScan`].
+    /// Files that are found at start come by [`Via::FirstScan`].
     pub async fn submit_activation(
         &self,
         token: &[u8],
-        expected: Option<&HashId>,
+        sent_for: SentFor<'_>,
         via: Via,
     ) -> Result<SubmittedActivation, WriteError> {
-        let result = self.writable()?.submit_activation(token, expected, via).await;
+        let result = self.writable()?.submit_activation(token, sent_for, via).await;
         self.count(via, result.as_ref().map(|_| ()));
         let submitted = result?;
         if submitted.changed {
@@ -46,6 +46,29 @@ impl Node {
             );
         }
         Ok(submitted)
+    }
+
+    /// Takes in an activation that others tell of: a change on a primary, on a replica a hint. `sent_for` is `None` if
+    /// what it came by names none.
+    pub async fn hear_activation(&self, token: &[u8], sent_for: Option<SentFor<'_>>) -> Result<(), WriteError> {
+        let unaddressed = || Err(Refusal::from(ActivationRefusal::Unaddressed));
+        let (via, taken) = match (self.role(), sent_for) {
+            (Role::Primary(_), Some(sent_for)) => {
+                return self.submit_activation(token, sent_for, Via::Update).await.map(drop);
+            }
+            (Role::Primary(_), None) => (Via::Update, unaddressed()),
+            (Role::Replica(replica), Some(sent_for)) => (Via::Hint, replica.hint_activation(token, sent_for).await),
+            (Role::Replica(_), None) => (Via::Hint, unaddressed()),
+        };
+        match taken {
+            Ok(true) => self.metrics.accepted(via),
+            Ok(false) => {}
+            Err(refusal) => {
+                self.metrics.refused(via, &refusal);
+                return Err(CommitError::from(refusal).into());
+            }
+        }
+        Ok(())
     }
 
     /// The activation of a hash, if the account that issued it vouches for it now.

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::Primary;
 use super::keeper::STILL;
 use super::reports::Reports;
-use crate::gate::Via;
+use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -40,7 +40,7 @@ pub(super) fn take_in(
             return Ok(false);
         }
     };
-    match runtime.block_on(primary.submit_activation(&bytes, Some(id), via)) {
+    match runtime.block_on(primary.submit_activation(&bytes, SentFor::id(id), via)) {
         Ok(submitted) if submitted.changed => metrics.accepted(via),
         Ok(_) => {}
         Err(CommitError::Refused(refusal)) => {
@@ -71,7 +71,7 @@ pub(super) fn write(
         }
         // An older one, or what is refused, is of no use to anybody.
         if let Err(CommitError::Failed(error)) =
-            runtime.block_on(primary.submit_activation(&bytes, Some(id), Via::EditedFile))
+            runtime.block_on(primary.submit_activation(&bytes, SentFor::id(id), Via::EditedFile))
         {
             return Err(StoreError::Shared(error));
         }

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Lookup, Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{Activation, ActivationRefusal, Entry, Judged, Refusal, Via};
+use crate::gate::{Activation, ActivationRefusal, Entry, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -79,10 +79,10 @@ impl Primary {
     pub async fn submit_activation(
         self: &Arc<Self>,
         token: &[u8],
-        expected: Option<&HashId>,
+        sent_for: SentFor<'_>,
         via: Via,
     ) -> Result<SubmittedActivation, CommitError> {
-        let unproven = self.gate.read_activation(token, expected, via, clock::unix_seconds())?;
+        let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
         let account = self.vouching(unproven.account()).await?;
         let activation = Arc::new(unproven.prove(&account)?);
         let write = Write::Activation { activation: activation.clone(), via, limit: self.activations.per_account };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Lookup, Primary, Setup};
 use crate::clock;
 use crate::feed::Content;
-use crate::gate::{Gate, OperatorRefusal, Refusal, Trust, Via};
+use crate::gate::{Gate, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
 use crate::store::journal::{CommitError, Write};
@@ -168,7 +168,7 @@ async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_
     };
     let submit = |token: String| {
         let primary = primary.clone();
-        async move { primary.submit_activation(token.as_bytes(), None, Via::FirstScan).await }
+        async move { primary.submit_activation(token.as_bytes(), SentFor::ANY, Via::FirstScan).await }
     };
     let (old, new) = (activation("a", world.now - 20, 0), activation("a", world.now - 10, world.now + 100));
     let kept = activation("b", world.now - 10, world.now + 300);

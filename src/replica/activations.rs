@@ -4,15 +4,17 @@
 //! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
 //! a few lanes.
 
-use std::sync::Arc;
+mod hint;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::upstream::Fetched;
 use super::{NEGATIVE_ENTRIES, Replica, Setup, Unavailable};
 use crate::clock;
-use crate::gate::{Activation, Judged, Refusal, Via};
+use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 
 /// Activations that can be asked for at the same time.
@@ -27,7 +29,15 @@ pub(super) struct Activations {
     unknown: moka::sync::Cache<HashId, ()>,
     /// Moves when something is heard of any, so that an answer that was under way is not kept.
     heard: AtomicU64,
-    lanes: [tokio::sync::Mutex<()>; LANES],
+    lanes: [Lane; LANES],
+}
+
+/// Where one after another asks the primary.
+#[derive(Debug, Default)]
+struct Lane {
+    turn: tokio::sync::Mutex<()>,
+    /// What was asked for last, if it may still be under way.
+    asked: Mutex<Option<HashId>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +45,7 @@ struct Cached {
     judged: Arc<Judged>,
     /// The stretch of feed within which it is confirmed; 0 if none.
     stretch: AtomicU64,
-    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`].
+    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: it is to be asked.
     checked: AtomicI64,
 }
 
@@ -55,7 +65,7 @@ impl Activations {
             .build();
         let unknown =
             moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
-        Self { cache, unknown, heard: AtomicU64::new(0), lanes: std::array::from_fn(|_| tokio::sync::Mutex::default()) }
+        Self { cache, unknown, heard: AtomicU64::new(0), lanes: std::array::from_fn(|_| Lane::default()) }
     }
 
     /// Something changed at the primary.
@@ -63,6 +73,16 @@ impl Activations {
         self.heard.fetch_add(1, Ordering::SeqCst);
         self.cache.invalidate(id);
         self.unknown.invalidate(id);
+    }
+
+    fn lane(&self, id: &HashId) -> &Lane {
+        &self.lanes[usize::from(id.raw()[0]) % LANES]
+    }
+}
+
+impl Lane {
+    fn asked(&self) -> MutexGuard<'_, Option<HashId>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,12 +93,16 @@ impl Replica {
         if let Some(answer) = self.activation_at_hand(id) {
             return Ok(answer);
         }
-        let _turn = self.activations.lanes[usize::from(id.raw()[0]) % LANES].lock().await;
+        let lane = self.activations.lane(id);
+        let _turn = lane.turn.lock().await;
         // Who was before us may have brought it.
-        match self.activation_at_hand(id) {
-            Some(answer) => Ok(answer),
-            None => self.fetch_activation(id).await,
+        if let Some(answer) = self.activation_at_hand(id) {
+            return Ok(answer);
         }
+        *lane.asked() = Some(*id);
+        let answer = self.fetch_activation(id).await;
+        *lane.asked() = None;
+        answer
     }
 
     /// What can be answered without asking.
@@ -88,8 +112,9 @@ impl Replica {
         };
         let live = self.feed.live.load(Ordering::Acquire);
         let current = live != 0 && cached.stretch.load(Ordering::Acquire) == live;
-        let age = clock::uptime_millis() - cached.checked.load(Ordering::Acquire);
-        let fresh = current || u128::try_from(age).is_ok_and(|age| age < self.setup.ttl.as_millis());
+        let checked = cached.checked.load(Ordering::Acquire);
+        let age = u128::try_from(clock::uptime_millis() - checked);
+        let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.setup.ttl.as_millis()));
         (fresh || self.upstream.is_resting()).then(|| Some(cached.judged.clone()))
     }
 
@@ -113,7 +138,7 @@ impl Replica {
             })
         };
         match fetched {
-            Ok(Fetched::Token(token, _)) => match self.prove(&token, id).await? {
+            Ok(Fetched::Token(token, _)) => match self.read_and_prove(&token, id).await? {
                 Ok(activation) => {
                     let older = |cached: &&Arc<Cached>| activation.iat() < cached.judged.activation().iat();
                     if held.as_ref().filter(older).is_some() {
@@ -152,12 +177,20 @@ impl Replica {
         }
     }
 
-    /// Passes an activation through the gate. Its account is fetched like any other.
-    async fn prove(self: &Arc<Self>, token: &Bytes, id: &HashId) -> Result<Result<Activation, Refusal>, Unavailable> {
-        let unproven = match self.gate.read_activation(token, Some(id), Via::Upstream, clock::unix_seconds()) {
-            Ok(unproven) => unproven,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+    /// Passes an activation of the primary through the gate.
+    async fn read_and_prove(
+        self: &Arc<Self>,
+        token: &Bytes,
+        id: &HashId,
+    ) -> Result<Result<Activation, Refusal>, Unavailable> {
+        match self.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
+            Ok(unproven) => self.prove(unproven).await,
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Admits an activation if its account vouches for it, which is fetched like any other.
+    async fn prove(self: &Arc<Self>, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
         let account = *unproven.account();
         Ok(match self.get(&account).await? {
             Some(slot) => unproven.prove(slot.entry()),

@@ -1,0 +1,135 @@
+//! Activations that others announce: taken in by a primary, a hint to a replica.
+//!
+//! As the account servers of old did it: a message with the bare token, on a subject that names the key that signed and
+//! the activation's hash. Nobody answers it. What comes back from those who heard it of us is no change, and ends there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::Message;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::{Connected, Rarely};
+use crate::gate::SentFor;
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+use crate::node::{Node, WriteError};
+use crate::store::journal::CommitError;
+
+const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
+/// So many are taken in at the same time. Those of one hash stay in order.
+const LANES: usize = 8;
+/// So many wait in each lane. The rest waits in the subscription, whose bound is the connection's.
+const WAITING: usize = 64;
+/// How often a line says that something is refused.
+const LINES_EVERY: Duration = Duration::from_secs(10);
+
+/// Takes in activations, for as long as the connection lives.
+pub async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
+    let mut messages = match connected.client().subscribe(SUBJECT).await {
+        Ok(messages) => messages,
+        Err(error) => return tracing::error!("cannot subscribe to {SUBJECT}: {error}"),
+    };
+    let hearing = Arc::new(Hearing::new(node));
+    let lanes: Vec<_> = (0..LANES).map(|_| hearing.clone().lane()).collect();
+    while let Some(Message { subject, payload, .. }) = messages.next().await {
+        let Some((issuer, id)) = named(&subject) else {
+            hearing.take(&payload, None).await;
+            continue;
+        };
+        // It ends with the process.
+        let _ = lanes[usize::from(id.raw()[0]) % LANES].send(Heard { issuer, id, payload }).await;
+    }
+}
+
+/// An activation, as it was announced.
+struct Heard {
+    issuer: AccountKey,
+    id: HashId,
+    payload: Bytes,
+}
+
+/// What happens to each.
+#[derive(Debug)]
+struct Hearing {
+    node: Arc<Node>,
+    refused: Rarely,
+    failed: Rarely,
+}
+
+impl Hearing {
+    const fn new(node: Arc<Node>) -> Self {
+        Self { node, refused: Rarely::every(LINES_EVERY), failed: Rarely::every(LINES_EVERY) }
+    }
+
+    /// Takes in one after another.
+    fn lane(self: Arc<Self>) -> mpsc::Sender<Heard> {
+        let (sender, mut heard) = mpsc::channel::<Heard>(WAITING);
+        tokio::spawn(async move {
+            while let Some(Heard { issuer, id, payload }) = heard.recv().await {
+                self.take(&payload, Some(SentFor { id: Some(&id), issuer: Some(&issuer) })).await;
+            }
+        });
+        sender
+    }
+
+    async fn take(&self, token: &[u8], sent_for: Option<SentFor<'_>>) {
+        let now = Instant::now();
+        match self.node.hear_activation(token, sent_for).await {
+            Ok(()) => {}
+            // What comes late or twice is no attack.
+            Err(WriteError::Commit(CommitError::Refused(refusal))) if refusal.is_conflict() => {
+                tracing::debug!("an activation heard over NATS is not taken: {refusal}");
+            }
+            Err(WriteError::Commit(CommitError::Refused(refusal))) => {
+                if let Some(held_back) = self.refused.turn(now) {
+                    tracing::warn!("an activation heard over NATS is refused: {refusal}{held_back}");
+                }
+            }
+            Err(error) => {
+                if let Some(held_back) = self.failed.turn(now) {
+                    tracing::error!("an activation heard over NATS could not be taken in: {error}{held_back}");
+                }
+            }
+        }
+    }
+}
+
+/// The key that signed, and the hash, as a subject names them.
+fn named(subject: &str) -> Option<(AccountKey, HashId)> {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    let ["$SYS", "ACCOUNT", issuer, "CLAIMS", "ACTIVATE", hash] = tokens[..] else { return None };
+    Some((AccountKey::parse(issuer).ok()?, HashId::parse(hash)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_names_an_account_key_and_a_hash() {
+        let (issuer, id) = (AccountKey::from_raw([1; 32]), HashId::from_raw([2; 32]));
+        let (key, hash) = (issuer.to_string(), id.text());
+        let name = |key: &str, hash: &str| named(&format!("$SYS.ACCOUNT.{key}.CLAIMS.ACTIVATE.{hash}"));
+        assert_eq!(name(&key, &hash), Some((issuer, id)));
+        let (lower, padded) = (key.to_lowercase(), format!("{hash}===="));
+        for (key, hash) in [
+            ("", &*hash),
+            ("*", &hash),
+            (&lower, &hash),
+            (&key[1..], &hash),
+            (&key, ""),
+            (&key, ">"),
+            (&key, "*"),
+            (&key, "a\r\nb"),
+            (&key, &padded),
+            (&key, &hash[1..]),
+            (&key, &key),
+        ] {
+            assert_eq!(name(key, hash), None, "{key} {hash}");
+        }
+        assert_eq!(named(&format!("$SYS.ACCOUNT.{key}.CLAIMS.UPDATE")), None);
+    }
+}

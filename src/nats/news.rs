@@ -1,0 +1,70 @@
+//! What of a change is to be published, and on which subject.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::feed::{Change, Content};
+use crate::gate::{Activation, Entry, Via};
+use crate::key::AccountKey;
+use crate::primary::{Lookup, Primary};
+use crate::store::StoreError;
+use crate::store::journal::Stored;
+
+/// What is to be published of a change.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The JWT of an account.
+    Account {
+        entry: Arc<Entry>,
+        serial: u64,
+        /// When it was committed, unix milliseconds.
+        at: i64,
+    },
+    /// An activation.
+    Activation(Arc<Activation>),
+}
+
+impl News {
+    /// `None`: the change is no news, or was replaced since. Blocks for a query if its account is not in the body cache.
+    pub(super) fn of(primary: &Primary, change: &Change) -> Result<Option<Self>, StoreError> {
+        if change.via == Via::FirstScan {
+            return Ok(None);
+        }
+        Ok(match &change.content {
+            Content::Put(entry) => {
+                let is_newest = served(primary, entry.key())?.is_some_and(|stored| stored.serial == change.serial);
+                is_newest.then(|| Self::Account { entry: entry.clone(), serial: change.serial, at: change.at })
+            }
+            Content::Activation(activation) => {
+                is_served(primary, activation)?.then(|| Self::Activation(activation.clone()))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What an account holds: nothing if it was deleted, has left, or is withheld.
+fn served(primary: &Primary, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+    Ok(match primary.cached(key) {
+        Some(stored) => Some(stored),
+        None => match primary.load(key)? {
+            Lookup::Served(stored) => Some(stored),
+            Lookup::Withheld(_) | Lookup::Absent => None,
+        },
+    })
+}
+
+/// Whether an activation is the newest of its hash, and its account vouches for it.
+fn is_served(primary: &Primary, activation: &Activation) -> Result<bool, StoreError> {
+    let Some(held) = primary.activation(activation.id())? else { return Ok(false) };
+    if held.activation().digest() != activation.digest() || activation.is_expired(clock::unix_seconds()) {
+        return Ok(false);
+    }
+    Ok(served(primary, activation.account())?.is_some_and(|stored| held.fault(&stored.entry).is_none()))
+}
+
+/// Where account servers tell each other of an activation, as a message that nobody answers. `issuer` is the key that
+/// signed, also if it is a signing key.
+pub(super) fn activation_subject(activation: &Activation) -> String {
+    format!("$SYS.ACCOUNT.{}.CLAIMS.ACTIVATE.{}", activation.issuer().text(), activation.id())
+}
