@@ -313,7 +313,7 @@ async fn run_primary(
             let metrics = node.metrics().clone();
             let connected = nats::connect(&setup, Purpose::Everyday, &metrics).await?;
             let packs = nats::connect(&setup, Purpose::Packs, &metrics).await?;
-            node.set_nats(connected.clone());
+            node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
             let receipts = node.receipts().clone();
             if node.is_writable() {
                 tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));

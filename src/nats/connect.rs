@@ -100,6 +100,22 @@ pub enum Purpose {
     Packs,
 }
 
+/// A connection for everyday and one for packs: what others see of them.
+#[derive(Debug)]
+pub struct Both(pub Arc<Connected>, pub Arc<Connected>);
+
+impl Connection for Both {
+    fn is_connected(&self) -> bool {
+        self.0.is_connected() && self.1.is_connected()
+    }
+
+    fn denied(&self) -> Vec<String> {
+        let mut denied = self.0.denied();
+        denied.extend(self.1.denied());
+        denied
+    }
+}
+
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
 pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) -> Result<Arc<Connected>, ConnectError> {
     let mut login = None;

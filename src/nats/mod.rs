@@ -21,7 +21,7 @@ mod subjects;
 
 pub use activate::hear_activations;
 pub use announce::Announcer;
-pub use connect::{ConnectError, Connected, Purpose, Setup, connect};
+pub use connect::{Both, ConnectError, Connected, Purpose, Setup, connect};
 pub use hear::hear;
 pub use rarely::{HeldBack, Rarely};
 pub use resolver::{Options, Resolver};

@@ -42,17 +42,16 @@ impl Fleet {
 
     /// The same, with a primary that is started in another way.
     pub(crate) async fn with(version: &str, setup: impl FnOnce(Launch) -> Launch) -> Self {
-        Self::of(version, Operator::new(), setup, |launch, primary| launch.asks(&primary.url)).await
+        Self::of(version, Operator::new(), setup, |launch, primary, _| launch.asks(&primary.url)).await
     }
 
     /// A nats-server with a full resolver in a folder of its own, and a primary.
     pub(crate) async fn full(version: &str, setup: impl FnOnce(Launch) -> Launch) -> Self {
-        let operator = Operator::new();
-        let (system, jwt) = (operator.system().key(), operator.account(operator.system(), 90_000));
-        Self::of(version, operator, setup, |launch, _| {
+        let dir = tempfile::tempdir().unwrap().keep();
+        Self::of(version, Operator::new(), setup, |launch, _, system| {
             launch.with(&format!(
-                "resolver: {{ type: full, dir: \"./jwt\", allow_delete: true, interval: \"1s\" }}\n\
-                 resolver_preload: {{ {system}: {jwt} }}"
+                "resolver: {{ type: full, dir: {dir:?}, allow_delete: true, interval: \"1s\" }}\n\
+                 resolver_preload: {{ {system} }}"
             ))
         })
         .await
@@ -62,15 +61,19 @@ impl Fleet {
         version: &str,
         operator: Operator,
         setup: impl FnOnce(Launch) -> Launch,
-        resolver: impl FnOnce(NatsLaunch, &Server) -> NatsLaunch,
+        resolver: impl FnOnce(NatsLaunch, &Server, String) -> NatsLaunch,
     ) -> Self {
         let (folder, wire) = (tempfile::tempdir().unwrap(), Proxy::to_nowhere().await);
         let creds = folder.path().join("system.creds");
-        std::fs::write(&creds, operator.system().user().creds()).unwrap();
+        // A strict operator wants users to be signed by a signing key.
+        let (system, signing) = (operator.system(), nkeys::KeyPair::new_account());
+        let system_jwt = operator.sign(&system.with_signing_key(now() - 90_000, &signing));
+        std::fs::write(&creds, system.user_of(&signing).creds()).unwrap();
         let launch = Launch::primary(&operator).dir(folder.path()).nats(wire.address(), &creds);
         let primary = setup(launch).start().await;
-        primary.http.post(&operator.system().path(), operator.account(operator.system(), 90_000)).await.expect(200);
-        let nats = resolver(NatsLaunch::new(version, &operator), &primary).start().await;
+        primary.http.post(&system.path(), system_jwt.clone()).await.expect(200);
+        let preload = format!("{}: {system_jwt}", system.key());
+        let nats = resolver(NatsLaunch::new(version, &operator), &primary, preload).start().await;
         wire.lead_to(nats.address());
         let options = ConnectOptions::with_credentials_file(&creds).await.unwrap().no_echo();
         let system = within("a connection", options.connect(format!("nats://{}", nats.address()))).await.unwrap();
@@ -165,6 +168,11 @@ impl Fleet {
     pub(crate) async fn held(&self, account: &Account) -> String {
         let reply = self.primary.http.get(&account.path()).await;
         if reply.status == 200 { reply.body } else { String::new() }
+    }
+
+    /// Packs that were given, in whatever way.
+    pub(crate) async fn packs_given(&self) -> f64 {
+        self.primary.http.metric("nats_requests_total", "operation=\"pack\"").await
     }
 
     /// A counter of requests.

@@ -30,7 +30,7 @@ async fn beside_full_resolvers_changes_are_taken_in_without_a_word() {
         for _ in 0..10 {
             fleet.pack("").await;
         }
-        assert_eq!(fleet.counted("pack", "").await, 0.0, "{version}");
+        assert_eq!(fleet.packs_given().await, 0.0, "{version}");
         let answer = fleet.ask(DELETE, fleet.operator.delete_request(&[&account], 0)).await;
         assert_eq!(answer["data"]["message"], "deleted 1 accounts");
         until("the deletion is taken in", || async { fleet.held(&account).await.is_empty() }).await;
@@ -57,7 +57,7 @@ async fn the_configuration_has_the_last_word() {
         let fleet = Fleet::full(NEWEST, setup).await;
         let ours = Fleet::ours(&fleet.ask_all(LIST, "").await);
         assert_eq!(ours.len(), usize::from(replies), "{mode} {responder}");
-        let given = || async { fleet.counted("pack", "").await > 0.0 };
+        let given = || async { fleet.packs_given().await > 0.0 };
         if packs {
             // One of the two answers each.
             until("a pack is asked of us", || async {
@@ -105,7 +105,7 @@ async fn a_missing_permission_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), user.creds()).unwrap();
     let setup = |launch: crate::support::Launch| launch.flag("-creds", file.path());
-    let fleet = Fleet::of(NEWEST, operator, setup, |launch, primary| launch.asks(&primary.url)).await;
+    let fleet = Fleet::of(NEWEST, operator, setup, |launch, primary, _| launch.asks(&primary.url)).await;
     until("the readiness report names what is missing", || async {
         let report = fleet.primary.http.get("/readyz?verbose").await.body;
         ["subscribe to $SYS.REQ.CLAIMS.UPDATE", "subscribe to $SYS.REQ.CLAIMS.PACK", "publish to $SYS.REQ.CLAIMS.PACK"]

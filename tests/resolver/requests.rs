@@ -97,7 +97,7 @@ async fn every_subject_of_update_takes_a_jwt_in_and_headers_are_no_part_of_it() 
 #[tokio::test]
 async fn what_the_gate_refuses_is_answered_in_the_words_of_nats_server() {
     let operator = Operator::strict();
-    let fleet = Fleet::of(NEWEST, operator, |launch| launch, |launch, primary| launch.asks(&primary.url)).await;
+    let fleet = Fleet::of(NEWEST, operator, |launch| launch, |launch, primary, _| launch.asks(&primary.url)).await;
     let (account, other) = (Account::new(), Account::new());
     let claims = account.claims(now() - 60);
     let jwt = fleet.operator.sign(&claims);
@@ -144,7 +144,7 @@ async fn what_the_gate_refuses_is_answered_in_the_words_of_nats_server() {
 #[tokio::test]
 async fn a_delete_request_must_be_the_operators_and_newer_than_what_it_deletes() {
     let operator = Operator::strict();
-    let fleet = Fleet::of(NEWEST, operator, |launch| launch, |launch, primary| launch.asks(&primary.url)).await;
+    let fleet = Fleet::of(NEWEST, operator, |launch| launch, |launch, primary, _| launch.asks(&primary.url)).await;
     let (account, jwt) = fleet.open(60).await;
     let (newer, _) = fleet.open(5).await;
     let system = fleet.operator.system();
@@ -195,8 +195,7 @@ async fn expired_accounts_are_neither_looked_up_nor_listed_nor_packed() {
     until("a short-lived JWT is taken in", || async {
         let mut fresh = account.claims(now());
         fresh["exp"] = (now() + 2).into();
-        let done = fleet.ask(UPDATE, fleet.operator.sign(&fresh)).await["data"]["code"] == 200;
-        done
+        fleet.ask(UPDATE, fleet.operator.sign(&fresh)).await["data"]["code"].as_u64() == Some(200)
     })
     .await;
     until("it has expired", || async { fleet.ask_all(&lookup(&account.key()), "").await.is_empty() }).await;
@@ -210,7 +209,7 @@ async fn expired_accounts_are_neither_looked_up_nor_listed_nor_packed() {
 async fn a_list_that_is_too_long_for_a_message_is_an_error_and_the_connection_stays() {
     let operator = Operator::new();
     let limits =
-        |launch: crate::support::NatsLaunch, primary: &Server| launch.asks(&primary.url).with("max_payload: 4096");
+        |launch: crate::support::NatsLaunch, primary: &Server, _| launch.asks(&primary.url).with("max_payload: 4096");
     let fleet = Fleet::of(NEWEST, operator, |launch| launch, limits).await;
     for _ in 0..60 {
         fleet.open(60).await;

@@ -227,6 +227,19 @@ impl Account {
         self.user_with(json!({}), json!({}))
     }
 
+    /// A new user of this account, signed with one of its signing keys.
+    pub(crate) fn user_of(&self, signing: &KeyPair) -> User {
+        let pair = KeyPair::new_user();
+        let claims = json!({
+            "sub": pair.public_key(), "name": "user", "iat": now() - 60,
+            "nats": {
+                "type": "user", "version": 2, "issuer_account": self.key(), "pub": {}, "sub": {}, "subs": -1, "data": -1,
+                "payload": -1
+            }
+        });
+        User { jwt: sign(&claims, signing).unwrap(), pair }
+    }
+
     /// A new user of this account with permissions to publish and to subscribe.
     pub(crate) fn user_with(&self, publish: Value, subscribe: Value) -> User {
         let pair = KeyPair::new_user();
