@@ -9,6 +9,7 @@ mod receipts;
 
 mod activations;
 mod operator;
+mod writes;
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,17 +20,18 @@ use tokio_util::sync::CancellationToken;
 
 pub use propagation::{Propagation, Silent, Stand, Told};
 pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
+pub use writes::WriteError;
 
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
-use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Entry, Gate, Position, Trust};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{Lookup, Mirrored, Primary, Submitted};
+use crate::primary::{Lookup, Mirrored, Primary};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Presence, Stored, Version};
+use crate::store::journal::{Presence, Stored, Version};
 
 /// The role of this server.
 #[derive(Debug, Clone)]
@@ -106,20 +108,6 @@ pub enum LookupError {
     /// It is held, and may not be served.
     #[error(transparent)]
     Withheld(Withheld),
-}
-
-/// Why a change was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// This server is a replica; the text names its primary.
-    #[error("this server is a read-only replica; its primary is {0}")]
-    ReadOnly(String),
-    /// The accounts are those of a folder that is only read.
-    #[error("this server serves a read-only folder; change the files there")]
-    Folder,
-    /// The gate or the journal said no.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
 }
 
 /// What is known of an account's past.
@@ -292,69 +280,6 @@ impl Node {
         let (primary, key) = (primary.clone(), *key);
         let read = tokio::task::spawn_blocking(move || primary.journal().text_of(&key, serial));
         Ok(Some(read.await.map_err(|_| StoreError::Closed)??))
-    }
-
-    /// Takes in an account JWT: durable when this returns.
-    pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
-        let result = self.writable()?.submit(token, expected, via).await;
-        self.count(via, &result);
-        let submitted = result?;
-        if submitted.changed {
-            let entry = &submitted.entry;
-            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
-        }
-        Ok(submitted)
-    }
-
-    /// Takes in a delete request: durable when this returns. The flag says whether anything changed.
-    pub async fn delete(
-        &self,
-        request: &[u8],
-        expected: Option<&AccountKey>,
-        via: Via,
-    ) -> Result<(Arc<Tombstone>, bool), WriteError> {
-        let result = self.writable()?.delete(request, expected, via).await;
-        self.count(via, &result);
-        let (tombstone, changed) = result?;
-        if changed {
-            for key in tombstone.keys() {
-                tracing::info!(account = %key, via = via.label(), "deleted account {key}");
-            }
-        }
-        Ok((tombstone, changed))
-    }
-
-    fn count<T>(&self, via: Via, result: &Result<T, CommitError>) {
-        match result {
-            Ok(_) => self.metrics.accepted(via),
-            Err(CommitError::Refused(refusal)) => self.metrics.refused(via, refusal),
-            Err(CommitError::Failed(_)) => self.metrics.commit_failures.inc(),
-        }
-    }
-
-    /// The primary that takes changes here; on a replica the error that says where to send them.
-    pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
-        match &self.role {
-            Role::Primary(primary) if primary.is_read_only() => Err(WriteError::Folder),
-            Role::Primary(primary) => Ok(primary),
-            Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
-        }
-    }
-
-    /// Whether changes can be sent here.
-    pub fn is_writable(&self) -> bool {
-        self.writable().is_ok()
-    }
-
-    /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
-    pub fn refused(&self, via: Via, key: &AccountKey, refusal: &Refusal) {
-        self.metrics.refused(via, refusal);
-        if refusal.is_conflict() {
-            // What comes late or twice is no attack.
-            tracing::debug!(account = %key, via = via.label(), "JWT for {key} is not taken: {refusal}");
-        } else {
-            tracing::warn!(account = %key, via = via.label(), "JWT for {key} is refused: {refusal}");
-        }
     }
 
     /// The order of changes that others can follow; `None` on a server that has none to offer.
