@@ -16,7 +16,7 @@ use crate::gate::{Gate, Trust, TrustError, Via};
 use crate::http;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::nats::{self, Announcer};
+use crate::nats::{self, Announcer, Signer};
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
@@ -312,6 +312,10 @@ async fn run_primary(
             tracing::info!("connecting to NATS for notifications");
             let connected = nats::connect(&setup).await?;
             node.set_nats(connected.clone());
+            if let Some(subject) = settings.nats.sign_request_subject.clone().filter(|_| node.is_writable()) {
+                tracing::info!("JWTs that accounts signed themselves are sent to the signing service on {subject}");
+                node.set_signer(Arc::new(Signer::new(connected.clone(), subject, settings.nats.sign_request_timeout)));
+            }
             let metrics = node.metrics().clone();
             let receipts = node.receipts().clone();
             node.set_announcer(Announcer::start(connected, primary.clone(), metrics, receipts, setup.receipts_timeout));

@@ -215,6 +215,12 @@ pub struct Nats {
     /// Time between two comparisons of packs with other resolvers. Default 60 s.
     #[serde(with = "millis")]
     pub sync_interval: Duration,
+    /// Where a signing service is asked to sign account JWTs that their accounts signed themselves: a literal subject.
+    /// Default: none, such JWTs are refused.
+    pub sign_request_subject: Option<String>,
+    /// Longest wait for the answer of the signing service. Default 1 s.
+    #[serde(with = "millis")]
+    pub sign_request_timeout: Duration,
     /// Files for TLS towards the nats-servers.
     pub tls: Tls,
 }
@@ -228,6 +234,8 @@ impl Default for Nats {
             reconnect_wait: Duration::from_secs(1),
             receipts_timeout: Duration::from_secs(2),
             sync_interval: Duration::from_secs(60),
+            sign_request_subject: None,
+            sign_request_timeout: Duration::from_secs(1),
             tls: Tls::default(),
         }
     }

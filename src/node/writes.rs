@@ -25,7 +25,11 @@ pub enum WriteError {
 impl Node {
     /// Takes in an account JWT: durable when this returns.
     pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
-        let result = self.writable()?.submit(token, expected, via).await;
+        self.submitted(self.writable()?.submit(token, expected, via).await, via)
+    }
+
+    /// Counts and logs what a submission came to.
+    pub(super) fn submitted(&self, result: Result<Submitted, CommitError>, via: Via) -> Result<Submitted, WriteError> {
         self.count(via, &result);
         let submitted = result?;
         if submitted.changed {
