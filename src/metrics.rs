@@ -47,6 +47,8 @@ pub struct Metrics {
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
+    pub sign_requests: IntCounterVec,
+    pub sign_requests_in_flight: IntGauge,
     pub replica_feed_connected: IntGauge,
     pub replica_feed_lag: Histogram,
     pub replica_fetches: IntCounterVec,
@@ -169,6 +171,13 @@ impl Metrics {
                 "announce_reply_duration_seconds",
                 "Time from an announcement to each nats-server's answer",
             )?,
+            sign_requests: make.counters(
+                "sign_requests_total",
+                "JWTs pushed that their accounts signed themselves, by what came of asking the signing service",
+                &["outcome"],
+            )?,
+            sign_requests_in_flight: make
+                .gauge("sign_requests_in_flight", "Requests that wait for an answer of the signing service")?,
             replica_feed_connected: make
                 .gauge("replica_feed_connected", "1 while a replica follows its primary's feed and has caught up")?,
             replica_feed_lag: make.histogram(

@@ -1,7 +1,7 @@
 //! What can be asked of this server, whichever role it has.
 //!
 //! The edges (HTTP, NATS) speak to a [`Node`] and know neither a role's insides nor each other. What one edge needs of
-//! the other stands here: [`Announce`] is a small trait that is implemented over NATS and used over HTTP, and
+//! the other stands here: [`Announce`] and [`Sign`] are small traits that are implemented over NATS and used over HTTP, and
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
@@ -11,6 +11,7 @@ mod merge;
 mod operator;
 mod propagation;
 mod receipts;
+mod signing;
 mod writes;
 
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use propagation::{Propagation, Silent, Stand, Told};
 pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
+pub use signing::{NoAnswer, PushError, Pushed, Sign, SignError};
 pub use writes::{CUTTING_OFF, Submitting, WriteError};
 
 use crate::clock;
@@ -77,6 +79,7 @@ pub struct Node {
     nats: OnceLock<Arc<dyn Connection>>,
     manners: OnceLock<Arc<dyn Manners>>,
     announcer: OnceLock<Arc<dyn Announce>>,
+    signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
     receipts: Arc<Receipts>,
     draining: CancellationToken,
@@ -155,6 +158,7 @@ impl Node {
             nats: OnceLock::new(),
             manners: OnceLock::new(),
             announcer: OnceLock::new(),
+            signing: OnceLock::new(),
             mirrored: OnceLock::new(),
             receipts: Arc::default(),
             draining: CancellationToken::new(),
@@ -420,6 +424,7 @@ impl Node {
                 self.metrics.replica_heard.set(heard);
             }
         }
+        self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
         self.metrics.nats_servers.set(i64::try_from(self.receipts.servers()).unwrap_or(i64::MAX));
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }

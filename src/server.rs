@@ -16,7 +16,7 @@ use crate::gate::{Gate, Trust, TrustError, Via};
 use crate::http;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::nats::{self, Announcer, Purpose, Resolver};
+use crate::nats::{self, Announcer, Purpose, Resolver, Signer};
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
@@ -308,26 +308,7 @@ async fn run_primary(
             node.receipts().switch_off();
             tracing::info!("NATS is not configured, server will not fire notifications on update");
         }
-        Some(setup) => {
-            tracing::info!("connecting to NATS for notifications");
-            let metrics = node.metrics().clone();
-            let connected = nats::connect(&setup, Purpose::Everyday, &metrics).await?;
-            let packs = nats::connect(&setup, Purpose::Packs, &metrics).await?;
-            node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
-            let receipts = node.receipts().clone();
-            if node.is_writable() {
-                tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
-            }
-            let announcing = connected.clone();
-            node.set_announcer(Announcer::start(
-                announcing,
-                primary.clone(),
-                metrics,
-                receipts,
-                setup.receipts_timeout,
-            ));
-            Resolver::start(connected, Some(packs), node.clone(), &resolver_options(settings)).await;
-        }
+        Some(setup) => join_nats(settings, &setup, node, primary).await?,
     }
     tokio::spawn(primary.clone().forget());
     let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
@@ -336,6 +317,32 @@ async fn run_primary(
     }
     tokio::spawn(primary.clone().sweep());
     Ok(tending)
+}
+
+/// Takes a primary's part on NATS.
+async fn join_nats(
+    settings: &Settings,
+    setup: &nats::Setup,
+    node: &Arc<Node>,
+    primary: &Arc<Primary>,
+) -> Result<(), StartError> {
+    tracing::info!("connecting to NATS for notifications");
+    let metrics = node.metrics();
+    let connected = nats::connect(setup, Purpose::Everyday, metrics).await?;
+    let packs = nats::connect(setup, Purpose::Packs, metrics).await?;
+    node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
+    if node.is_writable() {
+        if let Some(subject) = settings.nats.sign_request_subject.clone() {
+            tracing::info!("JWTs that accounts signed themselves are sent to the signing service on {subject}");
+            node.set_signer(Arc::new(Signer::new(connected.clone(), subject, settings.nats.sign_request_timeout)));
+        }
+        tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
+    }
+    let (receipts, timeout) = (node.receipts().clone(), setup.receipts_timeout);
+    let announcer = Announcer::start(connected.clone(), primary.clone(), metrics.clone(), receipts, timeout);
+    node.set_announcer(announcer);
+    Resolver::start(connected, Some(packs), node.clone(), &resolver_options(settings)).await;
+    Ok(())
 }
 
 async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {

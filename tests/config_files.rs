@@ -200,6 +200,23 @@ fn the_more_talkative_of_the_old_switches_wins() {
 }
 
 #[test]
+fn a_signing_service_is_set_up_by_its_old_names_and_its_new_ones() {
+    for text in [
+        "SignRequestSubject: sign.accounts, SignRequestTimeout: 1500, nats { servers: n }, operator: o",
+        "nats { servers: n, sign_request_subject: sign.accounts, sign_request_timeout: 1500ms }, operator: o",
+    ] {
+        let (settings, warnings) = conf(text).unwrap();
+        assert_eq!(settings.nats.sign_request_subject.as_deref(), Some("sign.accounts"), "{text}");
+        assert_eq!(settings.nats.sign_request_timeout, Duration::from_millis(1500), "{text}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+    let (settings, warnings) = conf("signrequestsubject: \"\", nats { servers: n }, operator: o").unwrap();
+    assert_eq!(settings.nats.sign_request_subject, None, "an empty one is none");
+    assert_eq!(settings.nats.sign_request_timeout, Duration::from_secs(1));
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
 fn what_is_not_understood_or_has_no_effect_is_a_warning() {
     let table = [
         ("http {\n prot: 1 }", "nas.conf:2: unknown key http.prot; did you mean http.port?"),
@@ -211,7 +228,30 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
         ),
         (
             "signrequestsubject: x",
-            "nas.conf:1: signrequestsubject has no effect in this version: requests are not passed to a signing service",
+            "nats.sign_request_subject has no effect, because nats.servers is empty: NATS is not used",
+        ),
+        (
+            "signrequestsubject: x, nats { servers: n }",
+            "nats.sign_request_subject has no effect, because operator is not set: no JWT can be accepted",
+        ),
+        (
+            "signrequestsubject: x, nats { servers: n }, operator: o, primary: \"http://p\"",
+            "nats.sign_request_subject has no effect, because this server is a replica: accounts are pushed to its primary, \
+             which asks the signing service",
+        ),
+        (
+            "signrequestsubject: x, nats { servers: n }, operator: o, store { dir: d, readonly: true }",
+            "nats.sign_request_subject has no effect, because store.readonly is set: nothing can be pushed to a folder that is \
+             only read",
+        ),
+        (
+            "signrequestsubject: x, nats { servers: n }, operator: o, store { nsc: d }",
+            "nats.sign_request_subject has no effect, because store.nsc is set: nothing can be pushed to a folder that is only \
+             read",
+        ),
+        (
+            "signrequesttimeout: 500",
+            "nats.sign_request_timeout has no effect, because nats.sign_request_subject is not set",
         ),
         ("admin { x: 1 }", "nas.conf:1: admin is reserved and has no effect in this version"),
         ("nats { usercredentials: x }", "nats.creds has no effect, because nats.servers is empty: NATS is not used"),
@@ -253,6 +293,14 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
         (
             "http { read_timeout: 5000 }",
             "nas.conf:1: http.read_timeout is 5000, but a time with its unit, such as \"5s\", \"250ms\" or \"2m\" in quotes, is expected",
+        ),
+        (
+            "signrequestsubject: sign.*",
+            r#"nas.conf:1: signrequestsubject is "sign.*", but a NATS subject such as sign.accounts, without wildcards, white space and empty parts, at most 255 bytes, is expected"#,
+        ),
+        (
+            "nats { sign_request_subject: \"a b\" }",
+            r#"nas.conf:1: nats.sign_request_subject is "a b", but a NATS subject such as sign.accounts, without wildcards, white space and empty parts, at most 255 bytes, is expected"#,
         ),
         (
             "nats { sync_interval: 1ms }",

@@ -9,7 +9,7 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 use support::mint::User;
-use support::{Account, Launch, NatsServer, Operator, Proxy, Server, now, until, within};
+use support::{Account, Launch, NatsServer, Operator, Proxy, Server, now, settled, until, within};
 
 /// The release that stands for all where releases do not differ.
 const NEWEST: &str = "2.15.1";
@@ -98,14 +98,6 @@ async fn connected(server: &Server, value: f64) {
         server.http.metric("nats_connected", "").await == value
     })
     .await;
-}
-
-/// Waits until the nats-server has taken in what the client sent so far, its subscriptions among it.
-async fn settled(client: &Client) {
-    let inbox = client.new_inbox();
-    let mut heard = client.subscribe(inbox.clone()).await.unwrap();
-    client.publish(inbox, "".into()).await.unwrap();
-    within("the client's own message", heard.next()).await.unwrap();
 }
 
 fn is_up(client: &Client) -> bool {

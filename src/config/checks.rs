@@ -24,6 +24,7 @@ pub(super) fn check(
     if settings.is_replica() && settings.nats.pack_responder == PackResponder::On {
         warnings.push("nats.pack_responder has no effect on a replica: it does not hold every account".to_owned());
     }
+    signing(settings, warnings);
     if settings.is_replica() && settings.store.nsc.is_some() {
         return Err(ConfigError::Conflict(
             "replicas cannot be run in NSC mode: remove store.nsc or primary".to_owned(),
@@ -102,6 +103,33 @@ fn one_nats_login(servers: &[String]) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// Whether what is said about the signing service can have an effect.
+fn signing(settings: &Settings, warnings: &mut Vec<String>) {
+    let (nats, store) = (&settings.nats, &settings.store);
+    if nats.sign_request_subject.is_none() {
+        if nats.sign_request_timeout != Settings::default().nats.sign_request_timeout {
+            warnings.push(
+                "nats.sign_request_timeout has no effect, because nats.sign_request_subject is not set".to_owned(),
+            );
+        }
+        return;
+    }
+    let reason = if settings.is_replica() {
+        "this server is a replica: accounts are pushed to its primary, which asks the signing service"
+    } else if store.nsc.is_some() {
+        "store.nsc is set: nothing can be pushed to a folder that is only read"
+    } else if store.readonly && store.dir.is_some() {
+        "store.readonly is set: nothing can be pushed to a folder that is only read"
+    } else if nats.servers.is_empty() {
+        "nats.servers is empty: NATS is not used"
+    } else if settings.operator.is_none() {
+        "operator is not set: no JWT can be accepted"
+    } else {
+        return;
+    };
+    warnings.push(format!("nats.sign_request_subject has no effect, because {reason}"));
 }
 
 /// Each rule goes when its feature comes.

@@ -2,7 +2,7 @@
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
-use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Secret, Size, Text};
+use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Secret, Size, Subject, Text};
 use Reading::{Level, Millis, Same};
 
 /// What a key takes.
@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Size,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A NATS subject that one can publish to; an empty one is the same as none.
+    Subject,
     /// Addresses of nats-servers.
     NatsServers,
     /// Base URLs of a primary.
@@ -96,6 +98,8 @@ pub(super) const KEYS: &[Key] = &[
     key("nats.sync_interval", Duration { min: 1000 }, &[]),
     key("nats.resolver", Choice(&["auto", "participant", "silent", "off"]), &[]),
     key("nats.pack_responder", Choice(&["auto", "on", "off"]), &[]),
+    key("nats.sign_request_subject", Subject, &[("signrequestsubject", Same)]),
+    key("nats.sign_request_timeout", Duration { min: 1 }, &[("signrequesttimeout", Millis)]),
     key("nats.tls.root", Text, &[]),
     key("nats.tls.cert", Text, &[]),
     key("nats.tls.key", Text, &[]),
@@ -125,8 +129,6 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("nats.max_reconnects", FOR_EVER),
     ("nats.maxreconnects", FOR_EVER),
     ("maxreplicationpack", "has no effect in this version: a replica follows the primary's changes instead"),
-    ("signrequestsubject", "has no effect in this version: requests are not passed to a signing service"),
-    ("signrequesttimeout", "has no effect in this version: requests are not passed to a signing service"),
     ("cleanupinterval", NO_CLEANUP),
     ("store.cleanupinterval", NO_CLEANUP),
     ("admin", "is reserved and has no effect in this version"),

@@ -219,6 +219,12 @@ pub struct Nats {
     pub resolver: ResolverMode,
     /// Whether packs are given to those who ask for them. Default `auto`.
     pub pack_responder: PackResponder,
+    /// Where a signing service is asked to sign account JWTs that their accounts signed themselves: a literal subject.
+    /// Default: none, such JWTs are refused.
+    pub sign_request_subject: Option<String>,
+    /// Longest wait for the answer of the signing service. Default 1 s.
+    #[serde(with = "millis")]
+    pub sign_request_timeout: Duration,
     /// Files for TLS towards the nats-servers.
     pub tls: Tls,
 }
@@ -234,6 +240,8 @@ impl Default for Nats {
             sync_interval: Duration::from_secs(60),
             resolver: ResolverMode::Auto,
             pack_responder: PackResponder::Auto,
+            sign_request_subject: None,
+            sign_request_timeout: Duration::from_secs(1),
             tls: Tls::default(),
         }
     }

@@ -9,6 +9,9 @@ use super::urls;
 /// The longest time a setting may be, in milliseconds: ten years. Arithmetic on instants stays far from its limits.
 const MAX_MILLIS: u64 = 10 * 365 * 86_400_000;
 
+/// The longest subject, in bytes. A nats-server closes a connection on which a line of more than 4096 bytes comes.
+const MAX_SUBJECT: usize = 255;
+
 /// Brings `value` into the form that [`super::Settings`] is made from: durations in milliseconds, sizes in bytes, lists
 /// as lists. `None` is a value that says "not set". The error says what is expected.
 pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
@@ -64,6 +67,14 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                 None => Err(format!("one of {}", words.join(", "))),
             }
         }
+        Kind::Subject => match text(given, "a NATS subject")? {
+            "" => Ok(None),
+            subject if is_literal_subject(subject) => Ok(Some(subject.into())),
+            _ => Err(format!(
+                "a NATS subject such as sign.accounts, without wildcards, white space and empty parts, at most \
+                 {MAX_SUBJECT} bytes,"
+            )),
+        },
         Kind::NatsServers => list(given, "a NATS URL such as nats://host:4222, or a list of them,", urls::nats_server),
         Kind::PrimaryUrls => list(given, "a URL such as https://host:9090, or a list of them,", urls::primary),
     }
@@ -84,6 +95,13 @@ fn listen_host(text: &str) -> Option<&str> {
     let ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok();
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/[]:".contains(c);
     (ipv6 || !host.contains(odd)).then_some(host)
+}
+
+/// Whether one can publish to a subject. A star or an arrow is a wildcard where it stands alone between dots.
+fn is_literal_subject(subject: &str) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control();
+    subject.len() <= MAX_SUBJECT
+        && subject.split('.').all(|part| !matches!(part, "" | "*" | ">") && !part.contains(odd))
 }
 
 fn boolean(value: &ValueKind) -> Result<bool, String> {
@@ -165,4 +183,21 @@ pub(super) fn shown(kind: Option<Kind>, value: &ValueKind) -> String {
         (_, other) => other.to_string(),
     };
     if text.chars().count() > MOST { text.chars().take(MOST).chain("…".chars()).collect() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_to_publish_to_is_literal() {
+        for good in ["sign", "sign.accounts", "$SYS.sign", "a*.b>", "unterschrift.für", &"x".repeat(MAX_SUBJECT)] {
+            assert!(is_literal_subject(good), "{good}");
+        }
+        let bad =
+            ["", "*", ">", "sign.*", "sign.>", ".sign", "sign.", "a..b", "a b", "a\tb", "a\r\nPUB b", " a", "a\0"];
+        for bad in bad.into_iter().chain([&*"x".repeat(MAX_SUBJECT + 1)]) {
+            assert!(!is_literal_subject(bad), "{bad:?}");
+        }
+    }
 }

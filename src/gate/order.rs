@@ -225,6 +225,24 @@ impl Held {
         }
     }
 
+    /// Whether a JWT may be signed anew for what the account itself, `issuer`, signed at `iat`. The new JWT is later than
+    /// everything, so only this keeps an old request from taking the account back, or from undoing its deletion.
+    ///
+    /// `ahead`: seconds by which what is held may be later than the request, because the clock of who signed it was ahead
+    /// of the account's.
+    pub fn order_request(&self, issuer: &PublicKey, iat: i64, ahead: i64, standing: &Standing) -> Result<(), Refusal> {
+        if let Some(deleted) = &self.deleted
+            && iat <= standing.reach(&deleted.issuer, deleted.iat)
+        {
+            return Err(Refusal::Deleted { deleted: deleted.iat, offered: iat });
+        }
+        let head = self.version().map(|held| standing.reach(&held.issuer, held.iat));
+        match head.max(self.marks.bar(issuer, standing)).filter(|held| *held > iat.saturating_add(ahead)) {
+            Some(held) => Err(Refusal::Older { held, offered: iat }),
+            None => Ok(()),
+        }
+    }
+
     /// Takes over a deletion. Returns whether it is news: later than every one before.
     pub fn delete(&mut self, request: Deletion, standing: &Standing) -> bool {
         let earlier = self.deleted;

@@ -3,9 +3,9 @@
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use super::{Gate, Refusal, SentFor, Trust, Via};
+use super::{Deletion, Gate, Held, Mark, Refusal, SentFor, Standing, Trust, Version, Via};
 use crate::jwt::{HashId, encode};
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Kind, PublicKey};
 
 const NOW: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;
@@ -269,4 +269,31 @@ fn an_activation_is_taken_only_as_what_it_was_sent_for() {
     assert_eq!(read(Some(&own), Some(&by_signer)), Ok(()));
     assert_eq!(read(Some(&other), Some(&by_signer)), Err("malformed"));
     assert_eq!(read(Some(&own), Some(&by_account)), Err("malformed"), "the issuer is the key that signed");
+}
+
+#[test]
+fn a_request_to_sign_takes_nothing_back() {
+    let issuer = |n| PublicKey::from_raw(Kind::Operator, [n; 32]);
+    let (own, withdrawn) = (PublicKey::from_raw(Kind::Account, [9; 32]), issuer(2));
+    let standing = Standing::default().with_keys(vec![issuer(1), withdrawn], 0).with_keys(vec![issuer(1)], 500);
+    let version = |iat, issuer| Some(Version { iat, identity: [0; 32], issuer });
+    let deleted = |iat| Some(Deletion { iat, issuer: issuer(1) });
+    let mark = |iat| Mark { issuer: issuer(3), iat, reach: iat };
+    let held = |version, deleted, marks| Held::restore(version, vec![], deleted, marks);
+    let table = [
+        ("nothing is known", held(None, None, vec![]), 0, 0, None),
+        ("as late", held(version(100, issuer(1)), None, vec![]), 100, 0, None),
+        ("earlier", held(version(100, issuer(1)), None, vec![]), 99, 0, Some("older")),
+        ("by no more than clocks differ", held(version(100, issuer(1)), None, vec![]), 40, 60, None),
+        ("by more", held(version(100, issuer(1)), None, vec![]), 39, 60, Some("older")),
+        ("a withdrawn key reaches so far", held(version(900, withdrawn), None, vec![]), 499, 0, None),
+        ("and no less", held(version(900, withdrawn), None, vec![]), 498, 0, Some("older")),
+        ("another key had come further", held(version(900, withdrawn), None, vec![mark(490)]), 489, 0, Some("older")),
+        ("deleted since", held(version(50, issuer(1)), deleted(100), vec![]), 100, 60, Some("deleted")),
+        ("deleted before", held(version(50, issuer(1)), deleted(100), vec![]), 101, 0, None),
+    ];
+    for (what, held, iat, ahead, wanted) in table {
+        let refusal = held.order_request(&own, iat, ahead, &standing).err();
+        assert_eq!(refusal.as_ref().map(Refusal::reason), wanted, "{what}");
+    }
 }

@@ -20,6 +20,7 @@ mod propagation;
 mod push;
 mod query;
 mod reply;
+mod signing;
 mod under_way;
 
 use std::cell::RefCell;

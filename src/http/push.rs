@@ -8,10 +8,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Shared, propagation, reply};
+use super::{Shared, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
-use crate::node::WriteError;
+use crate::node::{PushError, Pushed, WriteError};
 use crate::store::journal::CommitError;
 
 /// The largest body that is read, in bytes: the largest token, and some white space behind it.
@@ -29,12 +29,14 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(wait) => wait,
         Err(response) => return response,
     };
-    match shared.node.submit(&body, Some(&key), Via::Post).await {
-        Ok(submitted) => match wait {
+    match shared.node.push(&body, &key).await {
+        Ok(Pushed::Taken(submitted)) => match wait {
             Some(wait) => propagation::pushed(request, shared, key, submitted.position.serial, wait).await,
             None => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
         },
-        Err(error) => failed(request, &key, error),
+        Ok(Pushed::Pending(text)) => signing::pending(text),
+        Err(PushError::Sign(error)) => signing::failed(request, &key, &error),
+        Err(PushError::Write(error)) => failed(request, &key, error),
     }
 }
 

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
-const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+pub(super) const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
 /// A text with status 200.
 pub(super) fn text(body: impl Into<bytes::Bytes>) -> HttpResponse {

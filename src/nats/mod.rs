@@ -1,9 +1,9 @@
 //! The NATS edge: a connection with the credentials of a system-account user.
 //!
 //! On a primary, [`Announcer`] tells the nats-servers of every change, collects their answers, and keeps the roll of
-//! those that are there. On a replica, [`hear`] applies what others tell. Either takes in activations that others tell
-//! of: [`hear_activations`]. [`Resolver`] answers what full resolvers answer. The server starts without NATS, tries to
-//! connect for ever, and never goes down with it.
+//! those that are there; [`Signer`] asks a signing service. On a replica, [`hear`] applies what others tell. Either takes
+//! in activations that others tell of: [`hear_activations`]. [`Resolver`] answers what full resolvers answer. The server
+//! starts without NATS, tries to connect for ever, and never goes down with it.
 
 mod activate;
 mod announce;
@@ -17,6 +17,7 @@ mod rarely;
 mod receipts;
 mod resolver;
 mod roll_call;
+mod sign;
 mod subjects;
 
 pub use activate::hear_activations;
@@ -25,3 +26,4 @@ pub use connect::{Both, ConnectError, Connected, Purpose, Setup, connect};
 pub use hear::hear;
 pub use rarely::{HeldBack, Rarely};
 pub use resolver::{Options, Resolver};
+pub use sign::Signer;

@@ -39,14 +39,7 @@ impl Submitting {
     /// Waits until it is durable, refused, or has failed.
     pub async fn outcome(self, node: &Node) -> Result<Submitted, WriteError> {
         let Self { entry, via, committing } = self;
-        let result = node.writable()?.submitted(entry, committing).await;
-        node.count(via, result.as_ref().map(|_| ()));
-        let submitted = result?;
-        if submitted.changed {
-            let entry = &submitted.entry;
-            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
-        }
-        Ok(submitted)
+        node.submitted(node.writable()?.submitted(entry, committing).await, via)
     }
 }
 
@@ -74,6 +67,17 @@ impl Node {
             self.count(via, Err(error));
         }
         Ok(Submitting { entry, via, committing: committing? })
+    }
+
+    /// Counts and logs what a submission came to.
+    pub(super) fn submitted(&self, result: Result<Submitted, CommitError>, via: Via) -> Result<Submitted, WriteError> {
+        self.count(via, result.as_ref().map(|_| ()));
+        let submitted = result?;
+        if submitted.changed {
+            let entry = &submitted.entry;
+            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
+        }
+        Ok(submitted)
     }
 
     /// Takes in a delete request: durable when this returns. The flag says whether anything changed.

@@ -24,7 +24,7 @@ pub(crate) use disk::SmallDisk;
 pub(crate) use fake::{Answer, FakePrimary};
 pub(crate) use http::{Http, Reply};
 pub(crate) use mint::{Account, Operator};
-pub(crate) use nats_server::{NatsLaunch, NatsServer};
+pub(crate) use nats_server::{NatsLaunch, NatsServer, settled};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{Launch, Server};
 pub(crate) use tls::{Authority, Connection, Pair};

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+
 use super::server::Log;
-use super::{Operator, PATIENCE};
+use super::{Operator, PATIENCE, within};
 
 /// A running nats-server, killed when it is dropped.
 pub(crate) struct NatsServer {
@@ -167,4 +169,12 @@ fn binary(version: &str) -> PathBuf {
     let path = tools.join(format!("nats-server-{version}/nats-server"));
     assert!(path.exists(), "{} is missing: run tests/get-nats-server.sh {version}", path.display());
     path
+}
+
+/// Waits until the nats-server has taken in what the client sent so far, its subscriptions among it.
+pub(crate) async fn settled(client: &async_nats::Client) {
+    let inbox = client.new_inbox();
+    let mut heard = client.subscribe(inbox.clone()).await.unwrap();
+    client.publish(inbox, "".into()).await.unwrap();
+    within("the client's own message", heard.next()).await.unwrap();
 }

@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
+use super::head;
 use super::read::{Stored, record};
 use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION};
 use crate::feed::Operation;
-use crate::gate::{Digest, Entry, Identity, Tombstone, Via};
+use crate::gate::{Digest, Entry, Held, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -101,6 +102,12 @@ impl Journal {
             Some((head, None)) if head.gone => Presence::Deleted,
             Some(_) => Presence::Removed,
         })
+    }
+
+    /// What the order of an account's versions depends on. Blocks for a query.
+    pub fn held(&self, key: &AccountKey) -> Result<Held, StoreError> {
+        let row = self.read(|connection| head::load(connection, KIND_ACCOUNT, key.raw()))?;
+        Ok(row.map(|row| row.held).unwrap_or_default())
     }
 
     /// The versions of an account that are kept, oldest first; the last is its newest. Blocks for a query.

@@ -1,0 +1,317 @@
+//! Having account JWTs signed: a JWT that the account itself signed is sent to a signing service, and what comes back
+//! enters as if it had been pushed.
+//!
+//! That is how accounts are managed without the operator's key at hand: nsc pushes what the account signed, and gets at
+//! once what the operator signed. What an account signed proves that its owner wanted it once, not that he still does;
+//! signed anew it would be later than everything. So a request is subject to the order of versions, too
+//! ([`Held::order_request`](crate::gate::Held::order_request)), before it is sent and again when the answer is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+use super::{Node, WriteError};
+use crate::clock;
+use crate::gate::{Held, Refusal, Via};
+use crate::jwt::{self, AccountJwt};
+use crate::key::AccountKey;
+use crate::primary::{Primary, Submitted};
+use crate::store::StoreError;
+use crate::store::journal::CommitError;
+
+/// Requests that may wait for an answer at the same time.
+const PLACES: usize = 64;
+/// Seconds by which the clock of who signs may be ahead of those of the accounts.
+const AHEAD: i64 = 60;
+/// That is borne with for so many seconds after a request was issued. Who edits an account pushes it then.
+const FRESH: i64 = 300;
+/// Accounts of which is remembered meanwhile what was signed last.
+const REMEMBERED: u64 = 100_000;
+/// The longest text that an answer may be if it is no JWT, in bytes.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// Asks the signing service.
+pub trait Sign: std::fmt::Debug + Send + Sync {
+    /// Sends an account JWT that the account itself signed. Gives back the answer, whatever it is.
+    fn sign(&self, token: Bytes) -> BoxFuture<'_, Result<Bytes, NoAnswer>>;
+}
+
+/// Why the signing service gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// There is no connection to NATS.
+    #[error("there is no connection to NATS")]
+    NotConnected,
+    /// It did not come in time.
+    #[error("no answer came within {0:?}")]
+    TimedOut(Duration),
+    /// Something else, as a NATS client words it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What became of an account JWT that was pushed.
+#[derive(Debug)]
+pub enum Pushed {
+    /// It is held now, or what the signing service made of it.
+    Taken(Submitted),
+    /// The signing service took note of it, and says this.
+    Pending(String),
+}
+
+/// Why an account JWT that was pushed is not held.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// It may not be, or could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// It could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+/// Why a JWT could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// An account key signed it, but not that of the account.
+    #[error(
+        "the issuer {issuer} is neither an operator key nor the account itself; only these can sign an account JWT"
+    )]
+    Issuer {
+        /// The `iss` claim.
+        issuer: String,
+        /// Whether the account has a JWT here.
+        held: bool,
+    },
+    /// Too many requests wait already.
+    #[error("{PLACES} requests wait for the signing service already")]
+    Busy,
+    /// There is no answer.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// The answer is neither a JWT nor a text.
+    #[error("the answer is {0}")]
+    Unreadable(String),
+    /// The answer is a JWT that the operator cannot have meant.
+    #[error("the JWT that it sent is refused: {0}")]
+    Wrong(Refusal),
+}
+
+/// The signing service, and what is under way to it.
+#[derive(Debug)]
+pub(super) struct Signing {
+    signer: Arc<dyn Sign>,
+    places: Semaphore,
+    /// `iat` of the latest request of an account that was signed. By what is held alone, an earlier one could not be told
+    /// from a later one whose account has a slow clock.
+    signed: Cache<AccountKey, i64>,
+}
+
+/// A JWT that an account key signed, on its way.
+struct Request<'n> {
+    node: &'n Node,
+    primary: &'n Arc<Primary>,
+    signing: &'n Signing,
+    key: &'n AccountKey,
+    claims: jwt::Registered,
+}
+
+impl Node {
+    /// Installs the way to the signing service. The first one stays.
+    pub fn set_signer(&self, signer: Arc<dyn Sign>) {
+        let kept = Duration::from_secs(FRESH.unsigned_abs() * 2);
+        let signed = Cache::builder().max_capacity(REMEMBERED).time_to_live(kept).build();
+        // Called once, at start.
+        let _ = self.signing.set(Signing { signer, places: Semaphore::new(PLACES), signed });
+    }
+
+    /// Takes in an account JWT that was pushed for `key`. Has it signed before, if the account signed it itself and there
+    /// is a signing service.
+    pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, PushError> {
+        let primary = self.writable()?;
+        let result = primary.submit(token, Some(key), Via::Post).await;
+        match (self.signing.get(), result) {
+            (Some(signing), Err(CommitError::Refused(refusal @ Refusal::IssuerKind { .. }))) => {
+                let result = self.have_signed(primary, signing, token, key).await;
+                if let Err(PushError::Sign(SignError::Issuer { .. })) = &result {
+                    self.metrics.refused(Via::Post, &refusal);
+                }
+                self.metrics.sign_requests.with_label_values(&[outcome(&result)]).inc();
+                result
+            }
+            (_, result) => Ok(Pushed::Taken(self.submitted(result, Via::Post)?)),
+        }
+    }
+
+    /// Requests that wait for an answer of the signing service.
+    pub(super) fn sign_requests(&self) -> usize {
+        self.signing.get().map_or(0, |signing| PLACES - signing.places.available_permits())
+    }
+
+    async fn have_signed(
+        &self,
+        primary: &Arc<Primary>,
+        signing: &Signing,
+        token: &[u8],
+        key: &AccountKey,
+    ) -> Result<Pushed, PushError> {
+        // Neither fails: the gate has read the same token before.
+        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| refused(Refusal::NotText))?);
+        let claims = AccountJwt::decode(text).map_err(|error| refused(error.into()))?.claims;
+        let request = Request { node: self, primary, signing, key, claims };
+        request.may_be_signed().await?;
+        let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
+        let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
+        match other_than_jwt(&answer)? {
+            Some(text) => Ok(request.is_pending(text)),
+            None => request.is_signed(&answer).await,
+        }
+    }
+}
+
+impl Request<'_> {
+    /// Whether a JWT may be signed anew for what the account signed.
+    async fn may_be_signed(&self) -> Result<(), PushError> {
+        let held = held(self.primary, self.key).await?;
+        let claims = &self.claims;
+        if claims.iss != claims.sub {
+            return Err(SignError::Issuer { issuer: claims.iss.clone(), held: held.is_live() }.into());
+        }
+        self.order(&held, clock::unix_seconds()).map_err(|refusal| {
+            self.node.metrics.refused(Via::Post, &refusal);
+            refused(refusal)
+        })
+    }
+
+    fn order(&self, held: &Held, now: i64) -> Result<(), Refusal> {
+        let (gate, iat) = (&self.node.gate, self.claims.iat);
+        if gate.trust().is_none() {
+            return Err(Refusal::NoOperator);
+        }
+        if gate.is_ahead(iat, now) {
+            return Err(Refusal::FromTheFuture { ahead: iat.saturating_sub(now) });
+        }
+        let ahead = if now.saturating_sub(iat) <= FRESH { AHEAD } else { 0 };
+        held.order_request(&(*self.key).into(), iat, ahead, &gate.standing())?;
+        match self.signing.signed.get(self.key).filter(|last| *last > iat) {
+            Some(last) => Err(Refusal::Older { held: last, offered: iat }),
+            None => Ok(()),
+        }
+    }
+
+    fn is_pending(&self, text: &str) -> Pushed {
+        let key = self.key.text();
+        let jti: String = self.claims.jti.chars().take(64).collect();
+        tracing::info!(account = %key, "{} Initiated JWT signing process for {jti}", &key[..12]);
+        Pushed::Pending(text.to_owned())
+    }
+
+    /// Takes in what the signing service made of the request.
+    async fn is_signed(&self, answer: &[u8]) -> Result<Pushed, PushError> {
+        // Something may have happened to the account since.
+        self.may_be_signed().await?;
+        let submitted = self.node.submit(answer, Some(self.key), Via::Post).await.map_err(|error| match error {
+            WriteError::Commit(CommitError::Refused(refusal)) if is_signers_fault(&refusal) => {
+                SignError::Wrong(refusal).into()
+            }
+            error => PushError::Write(error),
+        })?;
+        let iat = self.claims.iat;
+        let later = |last: Option<moka::Entry<_, i64>>| last.map_or(iat, |last| last.into_value().max(iat));
+        self.signing.signed.entry(*self.key).and_upsert_with(later);
+        Ok(Pushed::Taken(submitted))
+    }
+}
+
+/// What is remembered of an account, also if its file's turn in the first scan has not come.
+async fn held(primary: &Arc<Primary>, key: &AccountKey) -> Result<Held, WriteError> {
+    let read = async || {
+        let (primary, key) = (primary.clone(), *key);
+        tokio::task::spawn_blocking(move || primary.journal().held(&key)).await.map_err(|_| StoreError::Closed)?
+    };
+    let look = async {
+        let held = read().await?;
+        if !held.is_live() && !primary.progress().is_complete() && primary.take_in_now(key).await? {
+            return read().await;
+        }
+        Ok(held)
+    };
+    look.await.map_err(|error: StoreError| WriteError::Commit(CommitError::Failed(Arc::new(error))))
+}
+
+const fn refused(refusal: Refusal) -> PushError {
+    PushError::Write(WriteError::Commit(CommitError::Refused(refusal)))
+}
+
+/// The text that an answer is, if it is not meant to be a JWT.
+fn other_than_jwt(answer: &[u8]) -> Result<Option<&str>, SignError> {
+    let text = std::str::from_utf8(answer)
+        .map_err(|_| SignError::Unreadable(format!("{} bytes that are neither a JWT nor text", answer.len())))?;
+    let is_part =
+        |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c));
+    let parts = text.trim().split('.');
+    if parts.clone().count() == 3 && parts.clone().all(is_part) {
+        return Ok(None);
+    }
+    if text.len() > MAX_TEXT {
+        let length = text.len();
+        return Err(SignError::Unreadable(format!(
+            "no JWT, and a text of {length} bytes: at most {MAX_TEXT} are passed on"
+        )));
+    }
+    Ok(Some(text))
+}
+
+/// Whether the fault is not the account's: whatever it sends, this must not come back.
+const fn is_signers_fault(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Decode(_)
+            | Refusal::NotText
+            | Refusal::WrongAccount { .. }
+            | Refusal::IssuerKind { .. }
+            | Refusal::SubjectKind(_)
+            | Refusal::Untrusted(_)
+            | Refusal::IdentityKeyUsed(_)
+    )
+}
+
+/// The label in metrics.
+const fn outcome(result: &Result<Pushed, PushError>) -> &'static str {
+    match result {
+        Ok(Pushed::Taken(_)) => "signed",
+        Ok(Pushed::Pending(_)) => "pending",
+        Err(PushError::Write(WriteError::Commit(CommitError::Failed(_)))) => "failed",
+        Err(PushError::Write(_) | PushError::Sign(SignError::Issuer { .. })) => "refused",
+        Err(PushError::Sign(SignError::Busy)) => "busy",
+        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::NotConnected))) => "not_connected",
+        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::TimedOut(_)))) => "timeout",
+        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::Failed(_)))) => "failed",
+        Err(PushError::Sign(SignError::Unreadable(_) | SignError::Wrong(_))) => "bad_answer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_jwt_or_a_text() {
+        for jwt in ["a.b.c", " eyJ0.eyJ-_.x9\n"] {
+            assert!(matches!(other_than_jwt(jwt.as_bytes()), Ok(None)), "{jwt:?}");
+        }
+        let texts =
+            ["", "a", "a.b", "a.b.c.d", "a..c", "Filed. Thanks. Bye.", "https://tickets.example.com/7", "e. y. J"];
+        for text in texts {
+            assert!(matches!(other_than_jwt(text.as_bytes()), Ok(Some(kept)) if kept == text), "{text:?}");
+        }
+        let long = "x".repeat(MAX_TEXT);
+        assert!(matches!(other_than_jwt(long.as_bytes()), Ok(Some(_))));
+        assert!(matches!(other_than_jwt(format!("{long}x").as_bytes()), Err(SignError::Unreadable(_))));
+        assert!(matches!(other_than_jwt(b"\xff\xfe"), Err(SignError::Unreadable(_))));
+    }
+}
