@@ -173,7 +173,7 @@ fn values_are_taken_in_every_form() {
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["http.write_timeout", "nats.sync_interval", "of the primaries only the first"] {
+    for key in ["http.write_timeout", "of the primaries only the first"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
     assert_eq!(warnings.len(), 3, "{warnings:?}");

@@ -47,6 +47,21 @@ async fn an_account_that_only_we_have_is_found_by_a_full_resolver() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_over_http_is_deleted_in_full_resolvers_too() {
+    let fleet = Fleet::full(NEWEST, |launch| launch).await;
+    let (one, two) = (Account::new(), Account::new());
+    for account in [&one, &two] {
+        let jwt = fleet.operator.account(account, 60);
+        fleet.ask(UPDATE, jwt.clone()).await;
+        until("the update is taken in", || async { fleet.held(account).await == jwt }).await;
+    }
+    fleet.primary.http.delete(&one.path(), fleet.operator.delete_request(&[&one], 30)).await.expect(200);
+    let listed = || async { fleet.ask(LIST, "").await["data"].to_string() };
+    until("the nats-server has deleted it, too", || async { !listed().await.contains(&one.key()) }).await;
+    assert!(listed().await.contains(&two.key()));
+}
+
+#[tokio::test]
 async fn the_configuration_has_the_last_word() {
     for (mode, responder, replies, packs) in
         [("participant", "auto", true, false), ("participant", "on", true, true), ("silent", "off", false, false)]

@@ -11,10 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
 
-use super::super::subjects;
+use super::super::forget;
 use super::Resolver;
 use super::peers::Peers;
 use crate::gate::Tombstone;
@@ -25,8 +23,6 @@ use crate::primary::Verdict;
 const WINDOW: Duration = Duration::from_millis(400);
 /// Accounts that are asked about at the same time: with the window, this bounds how many are sent in a second.
 const AT_ONCE: usize = 8;
-/// How long the answers to a delete request are waited for.
-const ANSWERS: Duration = Duration::from_secs(1);
 
 /// What was wrong with an account of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,18 +56,6 @@ impl Reason {
 pub(super) struct Sighting {
     pub(super) key: AccountKey,
     pub(super) reason: Reason,
-}
-
-/// What of the answer to a delete request matters.
-#[derive(Deserialize)]
-struct Answer {
-    error: Option<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    #[serde(default)]
-    description: String,
 }
 
 /// Deals with everything that a pack showed. Accounts are deleted elsewhere only if the pack was whole: what it would
@@ -132,6 +116,8 @@ async fn requests(resolver: &Resolver, deleted: &[Sighting]) -> Vec<Arc<Tombston
     let mut found = HashMap::new();
     for Sighting { key, .. } in deleted {
         match resolver.node.tombstone(key).await {
+            // The nats-servers trust the key no more than we do.
+            Ok(Some(request)) if !resolver.node.vouches(request.issuer()) => {}
             Ok(Some(request)) => drop(found.insert(*request.identity(), request)),
             // It lives again since.
             Ok(None) => {}
@@ -162,18 +148,9 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         }
         Err(error) => return tracing::error!("cannot tell which accounts are deleted: {error}"),
     }
-    let (client, inbox) = (resolver.client(), resolver.client().new_inbox());
-    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return };
-    if client.publish_with_reply(subjects::DELETE, inbox, request.request().clone()).await.is_err() {
-        return;
-    }
-    resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
-    tracing::info!("a nats-server has accounts that are deleted: sending it the request again ({})", listed(request));
-    let until = Instant::now() + ANSWERS;
-    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-        if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
-            tracing::warn!("a nats-server does not delete the accounts: {}", failure.description.escape_debug());
-        }
+    if forget::send(resolver.client(), request).await {
+        resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
+        tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(request));
     }
 }
 
