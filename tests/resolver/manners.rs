@@ -12,7 +12,7 @@ async fn beside_full_resolvers_changes_are_taken_in_without_a_word() {
             line.contains("only LOOKUP is answered") && line.contains("full resolver is there"),
             "{version}: {line}"
         );
-        assert!(fleet.primary.log().contains("NATS resolver: only LOOKUP is answered"));
+        fleet.primary.logs("NATS resolver: only LOOKUP is answered").await;
         let account = Account::new();
         let jwt = fleet.operator.account(&account, 60);
         for (subject, payload) in [
@@ -133,4 +133,38 @@ async fn a_missing_permission_is_named() {
     // What it may do, it does.
     let (account, jwt) = fleet.open(60).await;
     assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+}
+
+#[tokio::test]
+async fn the_permissions_that_the_documentation_names_are_enough() {
+    let page = include_str!("../../docs/nats.md");
+    // What the nsc command lists.
+    let allowed = |flag: &str| -> Vec<String> {
+        let lists = page.lines().filter_map(|line| line.trim().strip_prefix(flag)?.split('\'').nth(1));
+        lists.flat_map(|list| list.split(',').map(str::to_owned)).collect()
+    };
+    let (publish, subscribe) = (allowed("--allow-pub "), allowed("--allow-sub "));
+    assert_eq!((publish.len(), subscribe.len()), (8, 10));
+    let operator = crate::support::Operator::new();
+    let user =
+        operator.system().user_with(serde_json::json!({ "allow": publish }), serde_json::json!({ "allow": subscribe }));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), user.creds()).unwrap();
+    let setup = |launch: crate::support::Launch| launch.flag("-creds", file.path());
+    let fleet = Fleet::of(NEWEST, operator, setup, |launch, primary, _| launch.asks(&primary.url)).await;
+    // Everything that it does, once.
+    let (account, jwt) = fleet.open(60).await;
+    fleet.primary.http.post("/jwt/v1/activations", account.activation(&Account::new(), "a", 5)).await.expect(200);
+    assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+    fleet.ask(UPDATE, fleet.operator.sign(&limited(&account, 3))).await;
+    assert_eq!(fleet.pack("").await.len(), 2);
+    fleet.primary.http.delete(&account.path(), fleet.operator.delete_request(&[&account], 0)).await.expect(200);
+    fleet.ask(LIST, "").await;
+    until("it has asked for a pack, and for who is there", || async {
+        fleet.primary.http.metric("packs_asked_total", "").await >= 1.0
+            && fleet.primary.http.metric("nats_servers", "").await >= 1.0
+    })
+    .await;
+    let log = fleet.primary.log();
+    assert!(!log.contains("not permitted") && !log.to_lowercase().contains("permissions violation"), "{log}");
 }
