@@ -113,8 +113,8 @@ async fn silent_beside_nobody_takes_in_and_looks_up() {
 #[tokio::test]
 async fn a_missing_permission_is_named() {
     let operator = crate::support::Operator::new();
-    // A user of the system account that may answer LOOKUP, and no more.
-    let publish = serde_json::json!({ "allow": ["_INBOX.>"] });
+    // A user of the system account that may ask and answer LOOKUP, and no more.
+    let publish = serde_json::json!({ "allow": ["_INBOX.>", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"] });
     let subscribe = serde_json::json!({ "allow": ["_INBOX.>", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"] });
     let user = operator.system().user_with(publish, subscribe);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -133,6 +133,26 @@ async fn a_missing_permission_is_named() {
     // What it may do, it does.
     let (account, jwt) = fleet.open(60).await;
     assert_eq!(fleet.request(&lookup(&account.key()), "").await.payload, jwt);
+}
+
+#[tokio::test]
+async fn who_may_not_ask_which_resolvers_are_there_keeps_silent() {
+    let operator = crate::support::Operator::new();
+    let publish = serde_json::json!({ "deny": ["$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP"] });
+    let user = operator.system().user_with(publish, serde_json::json!({}));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), user.creds()).unwrap();
+    let setup = |launch: crate::support::Launch| launch.flag("-creds", file.path());
+    let fleet = Fleet::start(NEWEST, operator, setup, |launch, primary, _| launch.asks(&primary.url)).await;
+    fleet.primary.logs("the NATS user is not permitted to publish to $SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP").await;
+    let account = Account::new();
+    let jwt = fleet.operator.account(&account, 60);
+    assert!(
+        fleet.ask_all(UPDATE, jwt.clone()).await.is_empty(),
+        "it would be one answer too many beside a full resolver"
+    );
+    until("the update is taken in", || async { fleet.held(&account).await == jwt }).await;
+    assert!(fleet.resolver_line().await.contains("not known yet"));
 }
 
 #[tokio::test]

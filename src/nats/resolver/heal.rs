@@ -77,6 +77,10 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Vec<Sighting>, is_w
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, Sighting { key, reason }: Sighting) {
     let Some(own) = resolver.node.lookup(&key).await else { return };
     let Some(heard) = peers.look_up(&key, WINDOW).await else { return };
+    if !heard.iter().any(|token| !token.is_empty() && *token != own) {
+        // It is right by now, or it cannot be told who would hear of it.
+        return;
+    }
     if heard.iter().any(Bytes::is_empty) {
         tracing::warn!(
             account = %key,
@@ -130,13 +134,18 @@ async fn requests(resolver: &Resolver, deleted: &[Sighting]) -> Vec<Arc<Tombston
 /// Sends a delete request again, if that deletes nothing but what is deleted.
 async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>) {
     // A full resolver deletes whatever the request names, however new it is.
-    stream::iter(request.keys())
-        .for_each_concurrent(AT_ONCE, |key| async move {
-            if let Some(heard) = peers.look_up(key, WINDOW).await {
-                take(resolver, key, heard.iter()).await;
-            }
+    let held = stream::iter(request.keys().to_vec())
+        .map(|key| async move {
+            let heard = peers.look_up(&key, WINDOW).await.unwrap_or_default();
+            take(resolver, &key, heard.iter()).await;
+            heard.iter().any(|token| !token.is_empty())
         })
-        .await;
+        .buffer_unordered(AT_ONCE)
+        .any(std::future::ready);
+    if !held.await {
+        // It is deleted by now, or it cannot be told who would hear of it.
+        return;
+    }
     match resolver.node.are_all_deleted(request).await {
         Ok(true) => {}
         Ok(false) => {
