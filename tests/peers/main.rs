@@ -1,0 +1,13 @@
+//! The real program among real nats-servers of several releases that host account JWTs as well: that all come to hold the
+//! same, that nobody is harmed, and that the tools of the field get what they want.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../resolver/fleet.rs"]
+#[allow(dead_code)]
+mod fleet;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod convergence;
+mod deletions;
+mod pair;
