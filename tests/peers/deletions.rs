@@ -35,6 +35,35 @@ async fn what_was_deleted_while_a_full_resolver_was_down_is_deleted_there_when_i
 }
 
 #[tokio::test]
+async fn a_request_that_names_an_account_which_lives_again_is_not_sent_again() {
+    let mut pair = Pair::new(["2.14.6", "2.11.11"], "1h").await;
+    let (gone, again) = (Account::new(), Account::new());
+    for account in [&gone, &again] {
+        let jwt = pair.operator.account(account, 60);
+        pair.everybody(account, &jwt, [&jwt, &jwt]);
+    }
+    pair.start().await;
+    pair.stop_first().await;
+    pair.delete(pair.operator.delete_request(&[&gone, &again], 30)).await;
+    until("we heard it", || async { pair.held(&again).await.is_empty() }).await;
+    let anew = pair.operator.account(&again, 0);
+    pair.update(&anew).await;
+    until("it lives again", || async { pair.held(&again).await == anew }).await;
+    pair.start_peer(0).await;
+    pair.converge("lives again", &again, &anew).await;
+    pair.primary().logs("names others that live again").await;
+    let packs = pair.packs("").await;
+    until("another pack came", || async { pair.packs("").await > packs }).await;
+    assert_eq!((pair.held(&gone).await.as_str(), pair.peers[1].held(&gone).as_str()), ("", ""));
+    assert_ne!(pair.peers[0].held(&gone), "");
+    assert_eq!(pair.healed("deleted").await, 0.0);
+    // As the log says: anew.
+    pair.delete(pair.operator.delete_request(&[&gone], 0)).await;
+    pair.converge("deleted", &gone, "").await;
+    pair.converge("lives on", &again, &anew).await;
+}
+
+#[tokio::test]
 async fn an_account_that_one_full_resolver_lacks_is_not_sent_to_all() {
     let mut pair = Pair::new(["2.12.8", "2.15.1"], "1h").await;
     let account = Account::new();
