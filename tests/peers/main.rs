@@ -10,4 +10,5 @@ mod support;
 
 mod convergence;
 mod deletions;
+mod liars;
 mod pair;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::Client;
 use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use sha2::{Digest as _, Sha256};
 
-use crate::fleet::{DELETE, NEWEST, PACK, UPDATE};
+use crate::fleet::{DELETE, NEWEST, PACK, UPDATE, tool};
 use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, PATIENCE, Proxy, Server, now, until, within};
 
 /// Debian 12's release, which may be missing.
@@ -120,9 +120,7 @@ impl Pair {
         self.wire.lead_to(self.peers[0].nats().address());
         let launch = Launch::primary(&self.operator).dir(self.folder.path()).nats(self.wire.address(), &creds);
         self.primary = Some(launch.env("NAS_NATS__SYNC_INTERVAL", "1s").start().await);
-        let options = ConnectOptions::with_credentials_file(&creds).await.unwrap().no_echo();
-        let address = format!("nats://{}", self.peers[1].nats().address());
-        self.system = Some(within("a connection", options.connect(address)).await.unwrap());
+        self.system = Some(tool(&creds, self.peers[1].nats().address()).await);
         until("the primary sees a full resolver", || async {
             self.primary().http.get("/readyz?verbose").await.body.contains("a full resolver is there")
         })
