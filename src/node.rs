@@ -31,7 +31,7 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Trust};
-use crate::key::AccountKey;
+use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
 use crate::replica::{Replica, Slot, Unavailable};
@@ -178,6 +178,11 @@ impl Node {
     /// The operator that is trusted now.
     pub fn trust(&self) -> Option<Arc<Trust>> {
         self.gate.trust()
+    }
+
+    /// Whether the operator that is trusted now vouches for a key.
+    pub fn vouches(&self, issuer: &PublicKey) -> bool {
+        self.gate.vouches(issuer)
     }
 
     /// Installs the connection to NATS. The first one stays.

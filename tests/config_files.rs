@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nats_account_server::config::{ClientAuth, ConfigError, LogLevel, Overrides, Settings, SystemAccount, TokenSource};
+use nats_account_server::config::{
+    ClientAuth, ConfigError, LogLevel, Overrides, PackResponder, ResolverMode, Settings, SystemAccount, TokenSource,
+};
 
 /// Loads a file with this name and content, these variables, and these flags.
 fn load(
@@ -168,17 +170,18 @@ fn values_are_taken_in_every_form() {
         operator: eyJhbGciOiJlZDI1NTE5In0.eyJ4IjoxfQ.c2ln
         http { port: \"80\", read_timeout: 250ms, write_timeout: 0, workers: 3 }
         store { shard: yes, history: 7, cache_bytes: 1MiB, max_iat_ahead: \"1h30m\" }
-        nats { servers: \"nats://a:1, b:2\", sync_interval: \"2m\" }
+        nats { servers: \"nats://a:1, b:2\", sync_interval: \"2m\", resolver: off, pack_responder: on }
         replica { cache_bytes: \"512KB\", mode: Cache, writes: refuse }
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["http.write_timeout", "nats.sync_interval", "of the primaries only the first"] {
+    for key in ["http.write_timeout", "of the primaries only the first", "nats.pack_responder"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert_eq!(settings.primary, ["http://a:1", "https://b"]);
     assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
+    assert_eq!((settings.nats.resolver, settings.nats.pack_responder), (ResolverMode::Off, PackResponder::On));
     assert_eq!(settings.http.port, 80);
     assert_eq!(settings.http.read_timeout, Duration::from_millis(250));
     assert_eq!(settings.http.write_timeout, Duration::ZERO);

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::{Shared, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
-use crate::node::{PushError, Pushed, WriteError};
+use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
 use crate::store::journal::CommitError;
 
 /// The largest body that is read, in bytes: the largest token, and some white space behind it.
@@ -51,7 +51,7 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
     };
     match shared.node.delete(&body, Some(&key), Via::Post).await {
         Ok((tombstone, _)) => {
-            let text = format!("deleted {} accounts\n", tombstone.keys().len());
+            let text = format!("deleted {} accounts\n{CUTTING_OFF}\n", tombstone.keys().len());
             if wait.is_some() { propagation::deleted(request, shared, key, text).await } else { reply::text(text) }
         }
         Err(error) => failed(request, &key, error),

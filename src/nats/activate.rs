@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use async_nats::Message;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
+use super::intake::queue_up;
 use super::{Connected, Rarely};
 use crate::gate::SentFor;
 use crate::jwt::HashId;
@@ -21,20 +21,28 @@ use crate::store::journal::CommitError;
 const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
 /// So many are taken in at the same time. Those of one hash stay in order.
 const LANES: usize = 8;
-/// So many wait in each lane. The rest waits in the subscription, whose bound is the connection's.
+/// So many wait in each lane, besides those that were not given to one yet.
 const WAITING: usize = 64;
+/// Of the latter, so many bytes may wait.
+const QUEUED: usize = 64 << 20;
 /// How often a line says that something is refused.
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes in activations, for as long as the connection lives.
 pub async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
-    let mut messages = match connected.client().subscribe(SUBJECT).await {
+    let messages = match connected.client().subscribe(SUBJECT).await {
         Ok(messages) => messages,
         Err(error) => return tracing::error!("cannot subscribe to {SUBJECT}: {error}"),
     };
+    let dropped = Rarely::every(LINES_EVERY);
+    let mut messages = queue_up(messages, QUEUED, move |_| {
+        if let Some(held_back) = dropped.turn(Instant::now()) {
+            tracing::warn!("an activation heard over NATS is dropped: they come too fast{held_back}");
+        }
+    });
     let hearing = Arc::new(Hearing::new(node));
     let lanes: Vec<_> = (0..LANES).map(|_| hearing.clone().lane()).collect();
-    while let Some(Message { subject, payload, .. }) = messages.next().await {
+    while let Some((Message { subject, payload, .. }, _room)) = messages.next().await {
         let Some((issuer, id)) = named(&subject) else {
             hearing.take(&payload, None).await;
             continue;

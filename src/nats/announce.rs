@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::Connected;
+use super::forget;
 use super::news::{self, News};
 use super::progress::Progress;
 use super::receipts::Receipts;
@@ -177,6 +178,9 @@ impl Task {
             match news {
                 News::Account { entry, serial, at } => self.publish(entry, *serial, *at).await,
                 News::Activation(activation) => self.publish_activation(activation).await,
+                News::Deletion(request) => {
+                    forget::send(self.connected.client(), request).await;
+                }
             }
         }
         if !news.is_empty() && !matches!(timeout(FLUSH, self.connected.client().flush()).await, Ok(Ok(()))) {

@@ -4,28 +4,54 @@
 //! that counts answers would count us as one of them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Connected, subjects};
-use crate::gate::Via;
+use super::intake::queue_up;
+use super::{Connected, Rarely, subjects};
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
 use crate::node::Node;
 use crate::replica::Replica;
 
+/// What of each subject may wait, in bytes. What has no room is brought by the primary's feed.
+const WAITING: usize = 64 << 20;
+/// A line about what is refused or dropped comes at most this often.
+const SELDOM: Duration = Duration::from_secs(10);
+
 /// Applies claims updates to a replica, for as long as the connection lives.
 pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<Node>) {
-    let mut subscriptions = Vec::new();
+    let mut queues = Vec::new();
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         match connected.client().subscribe(subject).await {
-            Ok(subscription) => subscriptions.push(subscription),
+            Ok(messages) => {
+                let dropped = Rarely::every(SELDOM);
+                let queue = queue_up(messages, WAITING, move |_| {
+                    if let Some(held_back) = dropped.turn(Instant::now()) {
+                        tracing::warn!("an update heard over NATS is dropped: they come too fast{held_back}");
+                    }
+                });
+                queues.push(Box::pin(stream::unfold(queue, |mut queue| async { Some((queue.next().await?, queue)) })));
+            }
             Err(error) => tracing::error!("cannot subscribe to {subject}: {error}"),
         }
     }
-    let mut messages = stream::select_all(subscriptions);
-    while let Some(message) = messages.next().await {
+    let (mut messages, refused) = (stream::select_all(queues), Rarely::every(SELDOM));
+    while let Some((message, _room)) = messages.next().await {
         let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
         if let Err(refusal) = replica.hint(&message.payload, &key) {
-            node.refused(Via::Hint, &key, &refusal);
+            node.metrics().refused(Via::Hint, &refusal);
+            report(&refused, &key, &refusal);
         }
+    }
+}
+
+fn report(refused: &Rarely, key: &AccountKey, refusal: &Refusal) {
+    if refusal.is_conflict() {
+        // What comes late or twice is no attack.
+        tracing::debug!(account = %key, "an update of {key} heard over NATS is not taken: {refusal}");
+    } else if let Some(held_back) = refused.turn(Instant::now()) {
+        tracing::warn!(account = %key, "an update of {key} heard over NATS is refused: {refusal}{held_back}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{Activation, Entry, Via};
+use crate::gate::{Activation, Entry, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
@@ -22,7 +22,13 @@ pub(super) enum News {
     },
     /// An activation.
     Activation(Arc<Activation>),
+    /// A request that deleted accounts, for the resolvers that did not hear it as we did.
+    Deletion(Arc<Tombstone>),
 }
+
+/// A deletion that is older than so many milliseconds is no news: meanwhile the accounts may live again elsewhere. The
+/// nats-servers that missed it are found by their packs.
+const LATE: i64 = 10_000;
 
 impl News {
     /// `None`: the change is no news, or was replaced since. Blocks for a query if its account is not in the body cache.
@@ -37,6 +43,10 @@ impl News {
             }
             Content::Activation(activation) => {
                 is_served(primary, activation)?.then(|| Self::Activation(activation.clone()))
+            }
+            // What came over NATS, everybody heard.
+            Content::Delete(request) if change.via == Via::Post && clock::unix_millis() - change.at < LATE => {
+                primary.journal().are_all_deleted(request.keys())?.then(|| Self::Deletion(request.clone()))
             }
             _ => None,
         })

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Node;
 use super::receipts::{Delivery, Progress, Server};
+use super::{CUTTING_OFF, Node};
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -135,7 +135,11 @@ impl Node {
             return (Stand::Announced, note, Some(delivery));
         }
         if fact.deletes {
-            return (Stand::NotAnnounced, Some(DELETED.into()), None);
+            return (
+                Stand::NotAnnounced,
+                Some(format!("a deletion has no receipts: {CUTTING_OFF}; push one before the deletion")),
+                None,
+            );
         }
         let (stand, note) = match progress {
             Progress::Off => {
@@ -156,8 +160,6 @@ impl Node {
     }
 }
 
-const DELETED: &str = "a deletion is not announced: nats-servers keep an account that they have loaded. Only a JWT \
-                       that allows no connections (\"conn\": 0) cuts its clients off; push one before the deletion";
 const UNKNOWN: &str = "nothing is known of its way: receipts are kept in memory, of the latest 10000 changes and for \
                        an hour, and not beyond a restart";
 const NOBODY: &str = "no nats-server has answered so far, nor said that it is there: is the user that nats.creds \

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Node, Role};
-use crate::gate::{Entry, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::primary::{Primary, Submitted};
 use crate::store::journal::{CommitError, Committing};
@@ -118,16 +118,5 @@ impl Node {
     /// Whether changes can be sent here.
     pub fn is_writable(&self) -> bool {
         self.writable().is_ok()
-    }
-
-    /// Counts and logs a refusal of something that came another way than by [`Node::submit`].
-    pub fn refused(&self, via: Via, key: &AccountKey, refusal: &Refusal) {
-        self.metrics().refused(via, refusal);
-        if refusal.is_conflict() {
-            // What comes late or twice is no attack.
-            tracing::debug!(account = %key, via = via.label(), "JWT for {key} is not taken: {refusal}");
-        } else {
-            tracing::warn!(account = %key, via = via.label(), "JWT for {key} is refused: {refusal}");
-        }
     }
 }

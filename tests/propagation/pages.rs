@@ -45,17 +45,20 @@ async fn a_bad_wait_is_refused_before_anything_is_changed() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_announced_to_nobody_and_says_so() {
+async fn a_deletion_has_no_receipts_and_says_what_it_does_not_do() {
     let operator = Operator::new();
     let (server, account) = (Server::primary(&operator).await, Account::new());
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     let request = operator.delete_request(&[&account], 0);
     let reply = server.http.delete(&waiting(&account, "30s"), request.clone()).await.expect(200);
-    assert_eq!((reply.header("nas-receipts"), &*reply.body), ("not-announced", "deleted 1 accounts\n"));
+    assert_eq!(reply.header("nas-receipts"), "not-announced");
+    let (done, cut_off) = reply.body.split_once('\n').unwrap();
+    assert_eq!(done, "deleted 1 accounts");
+    assert!(cut_off.contains(r#"until they get a JWT with "conn": 0"#), "{cut_off}");
     assert_eq!(reply.header("content-type"), "text/plain");
     let again = server.http.request("DELETE", &waiting(&account, "30s")).header("accept", "application/json");
     let told: serde_json::Value = again.body(request).send().await.unwrap().json().await.unwrap();
-    assert!(told["note"].as_str().unwrap().starts_with("a deletion is not announced"), "{told}");
+    assert!(told["note"].as_str().unwrap().starts_with("a deletion has no receipts"), "{told}");
     assert_eq!((&told["serial"], &told["complete"]), (&3.into(), &false.into()));
     assert_eq!(server.http.get(&page(&account)).await.expect(200).json(), told);
 }

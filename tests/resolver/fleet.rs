@@ -57,7 +57,20 @@ impl Fleet {
         .await
     }
 
+    /// As said by `resolver`, and with a primary that knows which resolvers are there.
     pub(crate) async fn of(
+        version: &str,
+        operator: Operator,
+        setup: impl FnOnce(Launch) -> Launch,
+        resolver: impl FnOnce(NatsLaunch, &Server, String) -> NatsLaunch,
+    ) -> Self {
+        let fleet = Self::start(version, operator, setup, resolver).await;
+        fleet.is_connected().await;
+        fleet
+    }
+
+    /// The same, with a primary that may still be connecting.
+    pub(crate) async fn start(
         version: &str,
         operator: Operator,
         setup: impl FnOnce(Launch) -> Launch,
@@ -76,9 +89,7 @@ impl Fleet {
         let nats = resolver(NatsLaunch::new(version, &operator), &primary, preload).start().await;
         wire.lead_to(nats.address());
         let system = tool(&creds, nats.address()).await;
-        let fleet = Self { operator, primary, nats, system, wire, creds, folder };
-        fleet.is_connected().await;
-        fleet
+        Self { operator, primary, nats, system, wire, creds, folder }
     }
 
     /// A connection of another tool.

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use async_nats::{Message, Subscriber};
-use futures_util::StreamExt as _;
+use async_nats::Message;
 
+use super::super::intake::Taken;
 use super::Resolver;
 use crate::gate::Via;
 use crate::jwt::GenericJwt;
 use crate::key::{Kind, PublicKey};
 use crate::node::CUTTING_OFF;
 
-/// Deletes for as long as the subscription lives, one after another.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Subscriber) {
-    while let Some(message) = messages.next().await {
+/// Deletes for as long as requests come, one after another.
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+    while let Some((message, _room)) = messages.next().await {
         delete(&resolver, message).await;
     }
 }

@@ -11,10 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
 
-use super::super::subjects;
+use super::super::forget;
 use super::Resolver;
 use super::peers::Peers;
 use crate::gate::Tombstone;
@@ -25,8 +23,6 @@ use crate::primary::Verdict;
 const WINDOW: Duration = Duration::from_millis(400);
 /// Accounts that are asked about at the same time: with the window, this bounds how many are sent in a second.
 const AT_ONCE: usize = 8;
-/// How long the answers to a delete request are waited for.
-const ANSWERS: Duration = Duration::from_secs(1);
 
 /// What was wrong with an account of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,18 +54,6 @@ impl Reason {
 /// Accounts that a nats-server has wrong.
 pub(super) type Sightings = HashMap<AccountKey, Reason>;
 
-/// What of the answer to a delete request matters.
-#[derive(Deserialize)]
-struct Answer {
-    error: Option<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    #[serde(default)]
-    description: String,
-}
-
 /// Deals with everything that a pack showed. Accounts are deleted elsewhere only if the pack was whole: what it would
 /// still have brought may be newer than the deletion.
 pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole: bool) {
@@ -92,6 +76,7 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
     let Some(heard) = peers.look_up(&key, WINDOW).await else { return };
     let others: Vec<_> = heard.iter().filter(|token| !token.is_empty() && **token != own).collect();
     if others.is_empty() {
+        // It is right by now, or it cannot be told who would hear of it.
         return;
     }
     if heard.iter().any(Bytes::is_empty) {
@@ -130,6 +115,8 @@ async fn requests(resolver: &Resolver, deleted: &[(AccountKey, Reason)]) -> Vec<
     let mut found = HashMap::new();
     for (key, _) in deleted {
         match resolver.node.tombstone(key).await {
+            // The nats-servers trust the key no more than we do.
+            Ok(Some(request)) if !resolver.node.vouches(request.issuer()) => {}
             Ok(Some(request)) => drop(found.insert(*request.identity(), request)),
             // It lives again since.
             Ok(None) => {}
@@ -142,15 +129,17 @@ async fn requests(resolver: &Resolver, deleted: &[(AccountKey, Reason)]) -> Vec<
 /// Sends a delete request again, if that deletes nothing but what is deleted.
 async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>) {
     let is_held = |key: AccountKey| async move {
-        let heard = peers.look_up(&key, WINDOW).await.unwrap_or_default();
+        let heard = peers.look_up(&key, WINDOW).await?;
         let held: Vec<_> = heard.iter().filter(|token| !token.is_empty()).collect();
         let is_held = !held.is_empty();
         // A full resolver deletes whatever the request names, however new it is.
         take(resolver, &key, held).await;
-        is_held
+        Some(is_held)
     };
-    let held = stream::iter(request.keys().to_vec()).map(is_held).buffer_unordered(AT_ONCE);
-    if !held.fold(false, |any, held| std::future::ready(any || held)).await {
+    // All of them are asked for.
+    let held: Vec<_> = stream::iter(request.keys().to_vec()).map(is_held).buffer_unordered(AT_ONCE).collect().await;
+    if held.contains(&None) || !held.contains(&Some(true)) {
+        // It is deleted by now, or it cannot be told who would hear of it.
         return;
     }
     match resolver.node.are_all_deleted(request).await {
@@ -164,18 +153,9 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         }
         Err(error) => return tracing::error!("cannot tell which accounts are deleted: {error}"),
     }
-    let (client, inbox) = (resolver.client(), resolver.client().new_inbox());
-    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return };
-    if client.publish_with_reply(subjects::DELETE, inbox, request.request().clone()).await.is_err() {
-        return;
-    }
-    resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
-    tracing::info!("a nats-server has accounts that are deleted: sending it the request again ({})", listed(request));
-    let until = Instant::now() + ANSWERS;
-    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-        if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
-            tracing::warn!("a nats-server does not delete the accounts: {}", failure.description.escape_debug());
-        }
+    if forget::send(resolver.client(), request).await {
+        resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
+        tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(request));
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use async_nats::Subscriber;
-use futures_util::StreamExt as _;
-
+use super::super::intake::Taken;
 use super::Resolver;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -16,9 +14,9 @@ const ENTRY: usize = 59;
 /// Bytes for the rest of the answer.
 const REST: usize = 1024;
 
-/// Answers for as long as the subscription lives, one after another.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Subscriber) {
-    while let Some(message) = messages.next().await {
+/// Answers for as long as requests come, one after another.
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+    while let Some((message, _room)) = messages.next().await {
         if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.manners.settled().await.replies {
             resolver.count("list", "silent");
             continue;

@@ -15,7 +15,7 @@ use super::super::Connected;
 use super::peers::Peers;
 use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
-use crate::node;
+use crate::node::{self, Connection as _};
 
 /// How long full resolvers have to answer.
 const WINDOW: Duration = Duration::from_millis(750);
@@ -120,6 +120,7 @@ impl Manners {
             let before = *self.fleet.borrow();
             let now = match before {
                 _ if found => Fleet::Full,
+                before if answers.is_empty() && cannot_ask(&connected) => before,
                 Fleet::Full if in_vain < IN_VAIN => Fleet::Full,
                 _ => Fleet::Without,
             };
@@ -172,6 +173,12 @@ impl node::Manners for Manners {
 /// An account that does not exist.
 fn nobody() -> AccountKey {
     AccountKey::from_raw(rand::random())
+}
+
+/// Whether our user may not ask, or not hear the answer: then silence says nothing.
+fn cannot_ask(connected: &Connected) -> bool {
+    let needed = ["publish to $SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", "subscribe to _INBOX."];
+    connected.denied().iter().any(|denied| needed.iter().any(|needed| denied.starts_with(needed)))
 }
 
 async fn reconnected(connected: &Connected, asked_on: Option<u64>) {

@@ -7,7 +7,6 @@
 mod delete;
 mod envelope;
 mod heal;
-mod intake;
 mod list;
 mod lookup;
 mod manners;
@@ -25,6 +24,7 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 
 use super::connect::Connected;
+use super::intake::{Taken, queue_up};
 use super::rarely::Rarely;
 use super::subjects;
 use crate::config::{PackResponder, ResolverMode};
@@ -83,16 +83,25 @@ impl Resolver {
         let Some(packs) = packs else { return };
         tokio::spawn(resolver.manners.clone().watch(resolver.connected.clone()));
         update::start(&resolver).await;
-        if let Some(lists) = resolver.hear(subjects::LIST).await {
+        if let Some(lists) = resolver.queue(subjects::LIST, "list", 1 << 20).await {
             tokio::spawn(list::serve(resolver.clone(), lists));
         }
-        if let Some(deletes) = resolver.hear(subjects::DELETE).await {
+        if let Some(deletes) = resolver.queue(subjects::DELETE, "delete", 32 << 20).await {
             tokio::spawn(delete::serve(resolver.clone(), deletes));
         }
         tokio::spawn(pack::serve(resolver.clone(), packs.clone()));
         if resolver.node.is_writable() {
             tokio::spawn(sync::run(resolver, packs, options.sync_interval));
         }
+    }
+
+    /// Listens to requests that are dealt with one after another; `bytes` of them may wait.
+    async fn queue(self: &Arc<Self>, subject: &'static str, operation: &'static str, bytes: usize) -> Option<Taken> {
+        let (messages, resolver) = (self.hear(subject).await?, self.clone());
+        Some(queue_up(messages, bytes, move |_| {
+            resolver.count(operation, "dropped");
+            resolver.overrun(operation);
+        }))
     }
 
     async fn hear(&self, subject: &'static str) -> Option<Subscriber> {

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::intake::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
-use super::intake::{Taken, intake};
 use crate::jwt::decorated;
 use crate::key::AccountKey;
 use crate::node::Connection as _;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::intake::{Intake, intake};
 use super::super::subjects;
 use super::Resolver;
-use super::intake::{Intake, intake};
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::WriteError;

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use async_nats::Message;
+use async_nats::{Message, Subscriber};
+use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// One unit of the bound: what a message costs besides its text is less.
@@ -15,6 +16,20 @@ const UNIT: usize = 1024;
 pub(super) fn intake(bytes: usize) -> (Intake, Taken) {
     let (queue, taken) = mpsc::unbounded_channel();
     (Intake { queue, room: Arc::new(Semaphore::new(bytes / UNIT)) }, Taken(taken))
+}
+
+/// Moves what a subscription brings to a queue for `bytes` of messages, for as long as the subscription lives. What there
+/// is no room for goes to `dropped`.
+pub(super) fn queue_up(mut messages: Subscriber, bytes: usize, dropped: impl Fn(Message) + Send + 'static) -> Taken {
+    let (queue, taken) = intake(bytes);
+    tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            if let Err(message) = queue.offer(message) {
+                dropped(*message);
+            }
+        }
+    });
+    taken
 }
 
 /// Where messages are put in.

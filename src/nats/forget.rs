@@ -1,0 +1,47 @@
+//! Telling full and cache resolvers to forget accounts: the operator's delete request itself, on their subject.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::subjects;
+use crate::gate::Tombstone;
+
+/// How long answers are waited for.
+const ANSWERS: Duration = Duration::from_secs(1);
+
+/// What of an answer matters.
+#[derive(Deserialize)]
+struct Answer {
+    error: Option<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    #[serde(default)]
+    description: String,
+}
+
+/// Sends a request, and logs who does not follow it. Returns whether it was sent. Every account that the request names is
+/// to be deleted here: a full resolver deletes them all, however new they are.
+pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
+    let inbox = client.new_inbox();
+    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return false };
+    if let Err(error) = client.publish_with_reply(subjects::DELETE, inbox, request.request().clone()).await {
+        tracing::error!("a delete request cannot be sent over NATS: {error}; raise max_payload of the nats-servers");
+        return false;
+    }
+    tokio::spawn(async move {
+        let until = Instant::now() + ANSWERS;
+        while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
+            if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
+                tracing::warn!("a nats-server does not delete accounts: {}", failure.description.escape_debug());
+            }
+        }
+    });
+    true
+}
