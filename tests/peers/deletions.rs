@@ -21,7 +21,7 @@ async fn what_was_deleted_while_a_full_resolver_was_down_is_deleted_there_when_i
         until("we heard it", || async { pair.held(&account).await.is_empty() }).await;
         pair.start_peer(0).await;
         assert_eq!(pair.peers[0].held(&account), jwt);
-        until("it is deleted everywhere", || async {
+        pair.until("it is deleted everywhere", || async {
             assert_eq!(pair.held(&account).await, "", "it has come back");
             pair.peers.iter().all(|peer| peer.held(&account).is_empty())
         })
@@ -51,7 +51,7 @@ async fn a_request_that_names_an_account_which_lives_again_is_not_sent_again() {
     until("it lives again", || async { pair.held(&again).await == anew }).await;
     pair.start_peer(0).await;
     pair.converge("lives again", &again, &anew).await;
-    pair.primary().logs("names others that live again").await;
+    pair.until("it is reported", || async { pair.primary().log().contains("names others that live again") }).await;
     let packs = pair.packs("").await;
     until("another pack came", || async { pair.packs("").await > packs }).await;
     assert_eq!((pair.held(&gone).await.as_str(), pair.peers[1].held(&gone).as_str()), ("", ""));
@@ -70,7 +70,7 @@ async fn an_account_that_one_full_resolver_lacks_is_not_sent_to_all() {
     let (older, current) = (pair.operator.account(&account, 500), pair.operator.account(&account, 60));
     pair.everybody(&account, &current, [&older, ""]);
     pair.start().await;
-    pair.primary().logs("and another nats-server has none").await;
+    pair.until("it is reported", || async { pair.primary().log().contains("and another nats-server has none") }).await;
     let packs = pair.packs("").await;
     until("another pack came", || async { pair.packs("").await > packs }).await;
     assert_eq!(pair.held(&account).await, current);

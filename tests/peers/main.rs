@@ -2,11 +2,9 @@
 //! same, that nobody is harmed, and that the tools of the field get what they want.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../resolver/fleet.rs"]
-#[allow(dead_code)]
-mod fleet;
 #[path = "../support/mod.rs"]
 mod support;
+use support::fleet;
 
 mod convergence;
 mod deletions;

@@ -195,14 +195,21 @@ impl Pair {
 
     /// Waits until all three hold this; empty: nothing.
     pub(crate) async fn converge(&self, name: &str, account: &Account, text: &str) {
-        let (started, wanted) = (Instant::now(), text.to_owned());
-        loop {
-            let held = [self.held(account).await, self.peers[0].held(account), self.peers[1].held(account)];
-            if held.iter().all(|held| *held == wanted) {
-                return;
+        let held = || async { [self.held(account).await, self.peers[0].held(account), self.peers[1].held(account)] };
+        let what = format!("{name}: we and the others hold {text:?} for {}", account.key());
+        self.until(&what, || async { held().await.iter().all(|held| held == text) }).await;
+    }
+
+    /// Waits until `condition` holds. Which of the two answers PACK is chance, so we are made to ask again and again: on a
+    /// new connection, we do.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, what: &str, mut condition: impl FnMut() -> F) {
+        let (started, mut asked) = (Instant::now(), Instant::now());
+        while !condition().await {
+            assert!(started.elapsed() < 3 * PATIENCE, "waited in vain until {what}");
+            if asked.elapsed() > Duration::from_secs(3) {
+                self.wire.lead_to(self.peers.iter().find_map(|peer| peer.nats.as_ref()).unwrap().address());
+                asked = Instant::now();
             }
-            let (key, passed) = (account.key(), started.elapsed());
-            assert!(passed < PATIENCE, "{name}: of {key}, we and the others hold {held:#?}, not {wanted:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -7,7 +7,7 @@ use async_nats::{Client, ConnectOptions, HeaderMap, Message};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
+use super::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
 
 /// The release that stands for all where releases do not differ.
 pub(crate) const NEWEST: &str = "2.15.1";
