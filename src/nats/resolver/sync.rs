@@ -22,7 +22,7 @@ use crate::node::Connection as _;
 use crate::primary::Verdict;
 
 /// What of a pack may wait, in bytes.
-const WAITING: usize = 256 << 20;
+const WAITING: usize = 128 << 20;
 /// How long the first message may take: a full resolver with very many accounts looks at them first.
 const FIRST: Duration = Duration::from_secs(10);
 /// How long the next one may take.
@@ -100,6 +100,8 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
             continue;
         };
         if connection.replace(packs.generation()) != Some(packs.generation()) {
+            // Whoever is there now may hold something else than whoever was.
+            pace = Pace::new(base);
             // Soon, but not with everybody else who was cut off.
             sleep(Duration::from_secs(1).mul_f64(rand::random_range(0.2..=1.5))).await;
         }
