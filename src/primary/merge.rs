@@ -33,6 +33,13 @@ pub enum Verdict {
     Refused(Refusal),
 }
 
+/// A JWT that may be news.
+struct Offer {
+    entry: Arc<Entry>,
+    /// Its account has one that is served.
+    is_live: bool,
+}
+
 impl Primary {
     /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
     /// each, in order.
@@ -41,15 +48,17 @@ impl Primary {
         let weighed = tokio::task::spawn_blocking(move || primary.weigh(&offers)).await;
         let weighed = weighed.map_err(|_| StoreError::Closed).flatten().map_err(Arc::new)?;
         let writes = weighed.iter().filter_map(|weighed| weighed.as_ref().ok());
-        let writes: Vec<_> = writes.map(|entry| Write::Put(entry.clone(), Via::Pack)).collect();
+        let writes: Vec<_> = writes.map(|offer| Write::Put(offer.entry.clone(), Via::Pack)).collect();
         let mut outcomes = self.journal.commit_all(writes).await.into_iter();
         let mut verdicts = Vec::with_capacity(weighed.len());
         for weighed in weighed {
             verdicts.push(match weighed {
                 Err(verdict) => verdict,
-                Ok(_) => match outcomes.next() {
+                Ok(offer) => match outcomes.next() {
                     Some(Ok(Outcome::Changed { .. })) => Verdict::Taken,
                     Some(Ok(Outcome::Same { .. })) => Verdict::Respelt,
+                    // Before it was deleted, that is: it lives again.
+                    Some(Err(CommitError::Refused(Refusal::Deleted { .. }))) if offer.is_live => Verdict::Older,
                     Some(Err(CommitError::Refused(refusal))) => judged(refusal),
                     Some(Err(failed)) => return Err(failed),
                     None => return Err(CommitError::Failed(Arc::new(StoreError::Closed))),
@@ -61,7 +70,7 @@ impl Primary {
 
     /// What is to be committed, or what can be said without that. Most of a pack is what is held: it is told by its
     /// digest, and its signature is not checked.
-    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<Arc<Entry>, Verdict>>, StoreError> {
+    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<Offer, Verdict>>, StoreError> {
         let now = clock::unix_seconds();
         let weigh = |(key, token): &(AccountKey, Bytes)| {
             let digest: [u8; 32] = Sha256::digest(token).into();
@@ -76,7 +85,7 @@ impl Primary {
                 return Ok(Err(Verdict::Same));
             }
             let entry = self.gate.admit(token, Some(key), Via::Pack, now).map_err(judged);
-            Ok(entry.map(Arc::new))
+            Ok(entry.map(|entry| Offer { entry: Arc::new(entry), is_live: held.is_some() }))
         };
         offers.iter().map(weigh).collect()
     }

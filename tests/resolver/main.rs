@@ -4,8 +4,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+use support::fleet;
 
-mod fleet;
 mod junk;
 mod manners;
 mod requests;

@@ -10,6 +10,7 @@
 pub(crate) mod disk;
 pub(crate) mod fake;
 pub(crate) mod feed;
+pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod mint;
 pub(crate) mod nats_server;

@@ -97,6 +97,11 @@ impl NatsLaunch {
 }
 
 impl NatsServer {
+    /// Whether the release `version` is here.
+    pub(crate) fn has(version: &str) -> bool {
+        path(version).exists()
+    }
+
     /// Starts the release `version`, whose resolver asks `resolver` (`http://host:port`), and waits until it serves.
     pub(crate) async fn start(version: &str, operator: &Operator, resolver: &str) -> Self {
         NatsLaunch::new(version, operator).asks(resolver).start().await
@@ -163,10 +168,14 @@ impl Ports {
     }
 }
 
-fn binary(version: &str) -> PathBuf {
+fn path(version: &str) -> PathBuf {
     let tools = std::env::var_os("NAS_TEST_NATS_SERVER_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools"), PathBuf::from);
-    let path = tools.join(format!("nats-server-{version}/nats-server"));
+    tools.join(format!("nats-server-{version}/nats-server"))
+}
+
+fn binary(version: &str) -> PathBuf {
+    let path = path(version);
     assert!(path.exists(), "{} is missing: run tests/get-nats-server.sh {version}", path.display());
     path
 }

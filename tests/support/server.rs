@@ -173,6 +173,13 @@ impl Server {
         self.log.text()
     }
 
+    /// The most memory that the process had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
     /// Waits for a text in the log.
     pub(crate) async fn logs(&self, text: &str) {
         until(&format!("the log says {text:?}"), || async { self.log().contains(text) }).await;

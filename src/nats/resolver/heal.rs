@@ -51,20 +51,15 @@ impl Reason {
     }
 }
 
-/// An account that a nats-server has wrong.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sighting {
-    pub(super) key: AccountKey,
-    pub(super) reason: Reason,
-}
+/// Accounts that a nats-server has wrong.
+pub(super) type Sightings = HashMap<AccountKey, Reason>;
 
 /// Deals with everything that a pack showed. Accounts are deleted elsewhere only if the pack was whole: what it would
 /// still have brought may be newer than the deletion.
-pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Vec<Sighting>, is_whole: bool) {
-    let (deleted, wrong): (Vec<_>, Vec<_>) =
-        sightings.into_iter().partition(|sighting| sighting.reason == Reason::Deleted);
+pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole: bool) {
+    let (deleted, wrong): (Vec<_>, Vec<_>) = sightings.into_iter().partition(|(_, reason)| *reason == Reason::Deleted);
     let peers = Peers::new(resolver.connected.clone());
-    stream::iter(wrong).for_each_concurrent(AT_ONCE, |sighting| send_current(resolver, &peers, sighting)).await;
+    stream::iter(wrong).for_each_concurrent(AT_ONCE, |(key, reason)| send_current(resolver, &peers, key, reason)).await;
     if !is_whole {
         return;
     }
@@ -74,10 +69,13 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Vec<Sighting>, is_w
 }
 
 /// Sends the current JWT of an account, unless a nats-server has none: it may have been told to delete it.
-async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, Sighting { key, reason }: Sighting) {
+///
+/// A pack says what anybody may say. What nobody is found to hold is not to be put right.
+async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
     let Some(own) = resolver.node.lookup(&key).await else { return };
     let Some(heard) = peers.look_up(&key, WINDOW).await else { return };
-    if !heard.iter().any(|token| !token.is_empty() && *token != own) {
+    let others: Vec<_> = heard.iter().filter(|token| !token.is_empty() && **token != own).collect();
+    if others.is_empty() {
         // It is right by now, or it cannot be told who would hear of it.
         return;
     }
@@ -90,7 +88,7 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, Sighting { key, r
         );
         return;
     }
-    if take(resolver, &key, heard.iter().filter(|token| **token != own)).await {
+    if take(resolver, &key, others).await {
         return;
     }
     let announcer = resolver.node.announcer();
@@ -106,19 +104,16 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, Sighting { key, r
 }
 
 /// Takes in what nats-servers said they hold. Returns whether some of it was news.
-async fn take<'a>(resolver: &Arc<Resolver>, key: &AccountKey, heard: impl Iterator<Item = &'a Bytes>) -> bool {
-    let offers: Vec<_> = heard.filter(|token| !token.is_empty()).map(|token| (*key, token.clone())).collect();
-    if offers.is_empty() {
-        return false;
-    }
+async fn take(resolver: &Arc<Resolver>, key: &AccountKey, heard: Vec<&Bytes>) -> bool {
+    let offers = heard.into_iter().map(|token| (*key, token.clone())).collect();
     let verdicts = resolver.node.merge(offers).await.unwrap_or_default();
     verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken))
 }
 
 /// The requests that deleted the accounts, each once.
-async fn requests(resolver: &Resolver, deleted: &[Sighting]) -> Vec<Arc<Tombstone>> {
+async fn requests(resolver: &Resolver, deleted: &[(AccountKey, Reason)]) -> Vec<Arc<Tombstone>> {
     let mut found = HashMap::new();
-    for Sighting { key, .. } in deleted {
+    for (key, _) in deleted {
         match resolver.node.tombstone(key).await {
             // The nats-servers trust the key no more than we do.
             Ok(Some(request)) if !resolver.node.vouches(request.issuer()) => {}
@@ -133,16 +128,17 @@ async fn requests(resolver: &Resolver, deleted: &[Sighting]) -> Vec<Arc<Tombston
 
 /// Sends a delete request again, if that deletes nothing but what is deleted.
 async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>) {
-    // A full resolver deletes whatever the request names, however new it is.
-    let held = stream::iter(request.keys().to_vec())
-        .map(|key| async move {
-            let heard = peers.look_up(&key, WINDOW).await.unwrap_or_default();
-            take(resolver, &key, heard.iter()).await;
-            heard.iter().any(|token| !token.is_empty())
-        })
-        .buffer_unordered(AT_ONCE)
-        .any(std::future::ready);
-    if !held.await {
+    let is_held = |key: AccountKey| async move {
+        let heard = peers.look_up(&key, WINDOW).await?;
+        let held: Vec<_> = heard.iter().filter(|token| !token.is_empty()).collect();
+        let is_held = !held.is_empty();
+        // A full resolver deletes whatever the request names, however new it is.
+        take(resolver, &key, held).await;
+        Some(is_held)
+    };
+    // All of them are asked for.
+    let held: Vec<_> = stream::iter(request.keys().to_vec()).map(is_held).buffer_unordered(AT_ONCE).collect().await;
+    if held.contains(&None) || !held.contains(&Some(true)) {
         // It is deleted by now, or it cannot be told who would hear of it.
         return;
     }

@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::intake::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
-use super::heal::{self, Reason, Sighting};
+use super::heal::{self, Reason, Sightings};
 use crate::jwt::decorated;
 use crate::key::AccountKey;
 use crate::node::Connection as _;
 use crate::primary::Verdict;
 
 /// What of a pack may wait, in bytes.
-const WAITING: usize = 256 << 20;
+const WAITING: usize = 128 << 20;
 /// How long the first message may take: a full resolver with very many accounts looks at them first.
 const FIRST: Duration = Duration::from_secs(10);
 /// How long the next one may take.
@@ -31,8 +31,9 @@ const NEXT: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Nor one with so many messages that are no lines of a pack.
 const JUNK: usize = 1000;
-/// JWTs that are weighed in one go.
+/// JWTs that are weighed in one go, and their bytes.
 const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 << 20;
 /// What is dealt with after one pack; the rest is seen again in the next one.
 const SIGHTINGS: usize = 2000;
 /// The longest pause between two packs that brought nothing.
@@ -65,7 +66,7 @@ struct Pack {
     refused: usize,
     reason: Option<String>,
     junk: usize,
-    sightings: Vec<Sighting>,
+    sightings: Sightings,
 }
 
 /// How long to wait for the next pack.
@@ -99,6 +100,8 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
             continue;
         };
         if connection.replace(packs.generation()) != Some(packs.generation()) {
+            // Whoever is there now may hold something else than whoever was.
+            pace = Pace::new(base);
             // Soon, but not with everybody else who was cut off.
             sleep(Duration::from_secs(1).mul_f64(rand::random_range(0.2..=1.5))).await;
         }
@@ -122,7 +125,7 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32]) -> Pac
         refused: 0,
         reason: None,
         junk: 0,
-        sightings: Vec::new(),
+        sightings: Sightings::new(),
     };
     // An inbox for each pack: what still comes of an earlier one is not heard.
     let (client, inbox) = (packs.client(), packs.client().new_inbox());
@@ -146,10 +149,13 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32]) -> Pac
 
 async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
     let (until, mut patience) = (Instant::now() + LONGEST, FIRST);
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     pack.ending = loop {
-        if batch.len() >= BATCH && !weigh(resolver, &mut batch, pack).await {
-            return;
+        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+            bytes = 0;
+            if !weigh(resolver, &mut batch, pack).await {
+                return;
+            }
         }
         let Ok(Some((message, _room))) = timeout(patience, taken.next()).await else {
             break if pack.seen == 0 { Ending::Silent } else { Ending::Incomplete };
@@ -159,7 +165,10 @@ async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
             Message { payload, .. } if payload.is_empty() => {
                 break if pack.seen == 0 { Ending::Equal } else { Ending::Whole };
             }
-            Message { payload, .. } => read(&payload, &mut batch, pack),
+            Message { payload, .. } => {
+                bytes += payload.len();
+                read(&payload, &mut batch, pack);
+            }
         }
         if pack.junk > JUNK || Instant::now() > until {
             break Ending::Incomplete;
@@ -182,7 +191,7 @@ fn read(payload: &Bytes, batch: &mut Vec<Offer>, pack: &mut Pack) {
     for line in payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match read_line(line) {
             Some((key, token)) => {
-                let is_untrimmed = token.len() + key.text().len() + 1 != payload.len();
+                let is_untrimmed = !line.ends_with(token) || payload.ends_with(b"\n");
                 batch.push(Offer { key, token: payload.slice_ref(token), is_untrimmed });
                 pack.seen += 1;
             }
@@ -232,7 +241,7 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
             }
         };
         if pack.sightings.len() < SIGHTINGS {
-            pack.sightings.push(Sighting { key: offer.key, reason });
+            pack.sightings.insert(offer.key, reason);
         }
     }
     true
@@ -316,6 +325,14 @@ mod tests {
     }
 
     fn empty() -> Pack {
-        Pack { ending: Ending::Incomplete, seen: 0, taken: 0, refused: 0, reason: None, junk: 0, sightings: Vec::new() }
+        Pack {
+            ending: Ending::Incomplete,
+            seen: 0,
+            taken: 0,
+            refused: 0,
+            reason: None,
+            junk: 0,
+            sightings: Sightings::new(),
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! A primary and nats-servers that ask it, with a client of the system account that speaks as tools do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, HeaderMap, Message};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
+use super::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
 
 /// The release that stands for all where releases do not differ.
 pub(crate) const NEWEST: &str = "2.15.1";
@@ -88,9 +88,13 @@ impl Fleet {
         let preload = format!("{}: {system_jwt}", system.key());
         let nats = resolver(NatsLaunch::new(version, &operator), &primary, preload).start().await;
         wire.lead_to(nats.address());
-        let options = ConnectOptions::with_credentials_file(&creds).await.unwrap().no_echo();
-        let system = within("a connection", options.connect(format!("nats://{}", nats.address()))).await.unwrap();
+        let system = tool(&creds, nats.address()).await;
         Self { operator, primary, nats, system, wire, creds, folder }
+    }
+
+    /// A connection of another tool.
+    pub(crate) async fn another(&self) -> Client {
+        tool(&self.creds, self.nats.address()).await
     }
 
     /// Waits until the primary is connected and knows which resolvers are there.
@@ -199,6 +203,12 @@ pub(crate) fn json(message: &Message) -> Value {
 
 pub(crate) fn lookup(key: &str) -> String {
     format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.LOOKUP")
+}
+
+/// Connects to a nats-server without being told of what one says oneself.
+pub(crate) async fn tool(creds: &Path, address: &str) -> Client {
+    let options = ConnectOptions::with_credentials_file(creds).await.unwrap().no_echo();
+    within("a connection", options.connect(format!("nats://{address}"))).await.unwrap()
 }
 
 pub(crate) fn update(key: &str) -> String {

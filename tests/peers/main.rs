@@ -1,0 +1,12 @@
+//! The real program among real nats-servers of several releases that host account JWTs as well: that all come to hold the
+//! same, that nobody is harmed, and that the tools of the field get what they want.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+use support::fleet;
+
+mod convergence;
+mod deletions;
+mod liars;
+mod pair;
