@@ -1,20 +1,18 @@
 //! `cargo bench --bench arrival`: how long a push takes to arrive on a replica and in a running nats-server, at 20
 //! pushes a second on loopback.
 //!
-//! Needs a nats-server: `NATS_SERVER=/path/to/nats-server`, or one on the path.
+//! `NATS_SERVER` is the nats-server, by default the newest that the tests use.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod support;
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use nats_account_server::jwt::encode;
 use nkeys::KeyPair;
-use serde_json::json;
-use support::{Connection, Process};
+use support::Connection;
+use support::nats::{creds, free_port, nats_server};
 
 const PUSHES: i64 = 400;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,7 +26,7 @@ async fn main() {
     let operator_jwt = support::operator(&operator, Some(&system));
     std::fs::write(at("sys.creds"), creds(&user, &system)).unwrap();
     std::fs::write(at("tenant.creds"), creds(&tenant, &account)).unwrap();
-    let nats_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nats_port = free_port();
     let nats = format!("nats://127.0.0.1:{nats_port}");
     let (_primary, primary) = support::server(&[
         "-operator",
@@ -47,10 +45,7 @@ async fn main() {
     let conf = format!(
         "port: {nats_port}\noperator: {operator_jwt}\nresolver: URL(\"http://127.0.0.1:{replica}/jwt/v1/accounts/\")\n"
     );
-    std::fs::write(at("nats.conf"), conf).unwrap();
-    let binary = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".into());
-    let nats_server = Command::new(binary).args(["-c", &at("nats.conf")]).stderr(Stdio::null()).spawn().unwrap();
-    let _nats_server = Process(nats_server);
+    let _nats_server = nats_server(folder.path().join("nats.conf").as_path(), &conf);
     let connect = async |file: &str| {
         let options = async_nats::ConnectOptions::with_credentials_file(at(file)).await.unwrap();
         options.retry_on_initial_connect().connect(&nats).await.unwrap()
@@ -114,16 +109,4 @@ async fn main() {
 
 fn etag(head: &str) -> Option<&str> {
     head.lines().find(|line| line.starts_with("etag: "))
-}
-
-fn creds(user: &KeyPair, account: &KeyPair) -> String {
-    let claims = json!({
-        "sub": user.public_key(), "iat": support::EPOCH, "name": "bench",
-        "nats": { "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2 }
-    });
-    let jwt = encode::sign(&claims, account).unwrap();
-    let seed = user.seed().unwrap();
-    format!(
-        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-    )
 }

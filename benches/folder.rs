@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nkeys::KeyPair;
+use support::folder::Folder;
 use support::{Connection, Process};
 
 const ROUNDS: usize = 7;
@@ -31,15 +32,13 @@ const PUSH_SECONDS: usize = 20;
 async fn main() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (accounts, gets) = (number("ACCOUNTS", 1_000_000), number("GETS", 200_000));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench-folder-{accounts}"));
-    let operator = make(&root, accounts);
-    let dir = root.join("tokens");
-    let keys: Vec<String> = fs::read_to_string(root.join("keys")).unwrap().lines().map(str::to_owned).collect();
+    let folder = Folder::open("bench-folder", accounts);
+    let (dir, operator) = (folder.tokens(), support::operator(&folder.operator, None));
+    let Folder { root, operator: pair, keys } = folder;
     let _ = fs::remove_dir_all(dir.join(".nats-account-server"));
     start(&operator, &dir, &keys, "without a journal").await;
     start(&operator, &dir, &keys, "with a journal").await;
     compare(&root, &operator, &dir, &keys[..gets.min(keys.len())]).await;
-    let pair = KeyPair::from_seed(&fs::read_to_string(root.join("seed")).unwrap()).unwrap();
     for round in 0..4 {
         sustain(&operator, &pair, &dir, &keys, round).await;
     }
@@ -117,40 +116,6 @@ async fn sustain(operator: &str, pair: &KeyPair, dir: &Path, keys: &[String], ro
         fs::create_dir(&making).unwrap();
     }
     drop(server);
-}
-
-/// Makes the folder, unless it is there.
-fn make(root: &Path, accounts: usize) -> String {
-    if let Ok(operator) = fs::read_to_string(root.join("operator.jwt")) {
-        return operator;
-    }
-    println!("making {} with {accounts} JWTs", root.display());
-    let pair = KeyPair::new_operator();
-    let dir = root.join("tokens");
-    fs::create_dir_all(&dir).unwrap();
-    let threads = std::thread::available_parallelism().unwrap().get();
-    let keys = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (pair, dir) = (&pair, &dir);
-                scope.spawn(move || {
-                    let write = |number: usize| {
-                        let key = KeyPair::new_account().public_key();
-                        let token = support::account(pair, &key, i64::try_from(number).unwrap());
-                        fs::write(dir.join(format!("{key}.jwt")), token).unwrap();
-                        key
-                    };
-                    (thread..accounts).step_by(threads).map(write).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
-    });
-    fs::write(root.join("keys"), keys.join("\n")).unwrap();
-    let operator = support::operator(&pair, None);
-    fs::write(root.join("seed"), pair.seed().unwrap()).unwrap();
-    fs::write(root.join("operator.jwt"), &operator).unwrap();
-    operator
 }
 
 async fn start(operator: &str, dir: &Path, keys: &[String], what: &str) {
