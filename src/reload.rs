@@ -18,7 +18,7 @@ use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, Role};
 use crate::replica::Access;
-use crate::server;
+use crate::server::trust;
 use crate::tls::ServerTls;
 
 /// What it takes to load the settings again.
@@ -129,9 +129,9 @@ impl Live {
     /// The operator JWT is read again, even from the same place.
     fn operator(&mut self, new: &Settings) {
         let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return };
-        let result = server::load_operator(source)
+        let result = trust::load_operator(source)
             .and_then(|trust| {
-                server::check_system_account(&self.settings, &trust)?;
+                trust::check_system_account(&self.settings, &trust)?;
                 Ok(trust)
             })
             .map_err(|error| error.to_string())

@@ -1,0 +1,58 @@
+//! Why a start fails.
+
+use std::path::PathBuf;
+
+use crate::gate::TrustError;
+use crate::key::AccountKey;
+use crate::nats;
+use crate::store::StoreError;
+use crate::tls::TlsError;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file that the settings name cannot be read.
+    #[error("cannot read {what} {path}: {source}")]
+    Read {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The operator JWT cannot be trusted.
+    #[error("{0}")]
+    Operator(#[from] TrustError),
+    /// The configured system account is not the operator's.
+    #[error("the Operator System Account {operator} differs from configured System Account {configured}")]
+    SystemAccount {
+        /// What the operator JWT names.
+        operator: AccountKey,
+        /// What is configured.
+        configured: AccountKey,
+    },
+    /// The system account JWT is refused.
+    #[error("the system account JWT cannot be used: {0}")]
+    SystemAccountJwt(String),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Host and port.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A TLS file cannot be used.
+    #[error("cannot use {0}")]
+    Tls(#[from] TlsError),
+    /// NATS cannot be set up at all.
+    #[error("{0}")]
+    Nats(#[from] nats::ConnectError),
+    /// Something that a well-formed configuration does not cause.
+    #[error("{0}")]
+    Other(String),
+}

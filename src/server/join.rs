@@ -1,0 +1,66 @@
+//! Joining NATS: what each role says and hears there.
+
+use std::sync::Arc;
+
+use super::error::StartError;
+use crate::config::Settings;
+use crate::nats::{self, Announcer, Purpose, Resolver, Signer};
+use crate::node::Node;
+use crate::primary::Primary;
+use crate::replica::Replica;
+
+/// Takes a primary's part on NATS, if that is configured.
+pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc<Primary>) -> Result<(), StartError> {
+    let Some(setup) = setup(settings) else {
+        node.receipts().switch_off();
+        tracing::info!("NATS is not configured, server will not fire notifications on update");
+        return Ok(());
+    };
+    tracing::info!("connecting to NATS for notifications");
+    let metrics = node.metrics();
+    let connected = nats::connect(&setup, Purpose::Everyday, metrics).await?;
+    let packs = nats::connect(&setup, Purpose::Packs, metrics).await?;
+    node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
+    if node.is_writable() {
+        if let Some(subject) = settings.nats.sign_request_subject.clone() {
+            tracing::info!("JWTs that accounts signed themselves are sent to the signing service on {subject}");
+            node.set_signer(Arc::new(Signer::new(connected.clone(), subject, settings.nats.sign_request_timeout)));
+        }
+        tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
+    }
+    let (receipts, timeout) = (node.receipts().clone(), setup.receipts_timeout);
+    let announcer = Announcer::start(connected.clone(), primary.clone(), metrics.clone(), receipts, timeout);
+    node.set_announcer(announcer);
+    Resolver::start(connected, Some(packs), node.clone(), &options(settings)).await;
+    Ok(())
+}
+
+/// Takes a replica's part on NATS, if that is configured.
+pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+    let Some(setup) = setup(settings) else { return Ok(()) };
+    tracing::info!("connecting to NATS for account updates");
+    let connected = nats::connect(&setup, Purpose::Everyday, node.metrics()).await?;
+    node.set_nats(connected.clone());
+    Resolver::start(connected.clone(), None, node.clone(), &options(settings)).await;
+    tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
+    tokio::spawn(nats::hear_activations(connected, node.clone()));
+    Ok(())
+}
+
+const fn options(settings: &Settings) -> nats::Options {
+    let nats = &settings.nats;
+    nats::Options { mode: nats.resolver, responder: nats.pack_responder, sync_interval: nats.sync_interval }
+}
+
+fn setup(settings: &Settings) -> Option<nats::Setup> {
+    let nats = &settings.nats;
+    (!nats.servers.is_empty()).then(|| nats::Setup {
+        servers: nats.servers.clone(),
+        creds: nats.creds.clone(),
+        connect_timeout: nats.connect_timeout,
+        reconnect_wait: nats.reconnect_wait,
+        tls_root: nats.tls.root.clone(),
+        tls_client: nats.tls.cert.clone().zip(nats.tls.key.clone()),
+        receipts_timeout: nats.receipts_timeout,
+    })
+}

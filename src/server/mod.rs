@@ -1,0 +1,207 @@
+//! Builds the rooms from the settings, runs them, and takes them down.
+//!
+//! HTTP comes first: it listens before NATS is connected and before a folder is taken in, because a nats-server that
+//! cannot reach it at start does not start.
+
+mod error;
+mod join;
+mod stop;
+pub(crate) mod trust;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::signal::unix::SignalKind;
+
+pub use error::StartError;
+
+use crate::config::Settings;
+use crate::gate::{Gate, Via};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::node::{Node, Role};
+use crate::primary::{self, Primary, Source, Tending};
+use crate::reload::{Live, Reload};
+use crate::replica::{self, Access, Replica};
+use crate::store::folder::Layout;
+use crate::tls::ServerTls;
+
+/// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
+pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
+    tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
+    let mut signals = stop::Signals::install()?;
+    let hangups = stop::install(SignalKind::hangup())?;
+    let (gate, system_jwt) = trust::gate(&settings)?;
+    let gate = Arc::new(gate);
+    let role_name = if settings.is_replica() { "replica" } else { "primary" };
+    let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
+    let role = role(&settings, &gate, &metrics)?;
+    let node = Arc::new(Node::new(role.clone(), gate, metrics));
+    node.report_operator();
+    let tls = https(&settings, &node)?;
+    let https =
+        tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
+    let https = https.map(|config| http::Https { config, under_way: http::UnderWay::default() });
+    let under_way = https.as_ref().map(|https| https.under_way.clone());
+    let server = listen(&settings, &node, https)?;
+    let handle = server.handle();
+    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
+    let serving = tokio::spawn(server);
+    let begin = async {
+        match role {
+            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica).await.map(|()| None),
+        }
+    };
+    let mut tending = None;
+    // To begin may take long; who wants to stop meanwhile can.
+    tokio::select! {
+        begun = begin => {
+            tending = begun?;
+            tracing::info!("nats-account-server is running");
+            signals.wait().await;
+        }
+        () = signals.wait() => {}
+    }
+    if stop::gently(&node, &handle, under_way).await {
+        // The listener's own errors were logged; stopping asked for its end.
+        let _ = serving.await;
+    }
+    if let Some(mut tending) = tending {
+        tending.finish(settings.http.shutdown_grace).await;
+    }
+    if let Role::Primary(primary) = node.role() {
+        primary.journal().close().await;
+        tracing::info!("closed JWT store");
+    }
+    tracing::info!("stopped account server");
+    Ok(())
+}
+
+fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
+    let Some(primary) = settings.primary.first() else {
+        let setup = primary::Setup {
+            source: source(settings),
+            state_dir: settings.store.state_dir.clone(),
+            require_existing: settings.store.require_existing,
+            history: settings.store.history.saturating_sub(1),
+            history_age: settings.store.history_age,
+            cache_bytes: settings.store.cache_bytes,
+            activations_per_account: settings.store.activations_per_account,
+            activation_files: settings.store.activation_files,
+        };
+        return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
+    };
+    let setup = replica::Setup {
+        primary: primary.clone(),
+        cache_bytes: settings.replica.cache_bytes,
+        ttl: settings.replica.ttl,
+        timeout: settings.replica.timeout,
+        negative_ttl: settings.replica.negative_ttl,
+        access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
+    };
+    let replica = Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current())
+        .map_err(StartError::Other)?;
+    tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
+    Ok(Role::Replica(replica))
+}
+
+fn source(settings: &Settings) -> Source {
+    let store = &settings.store;
+    if let Some(dir) = &store.nsc {
+        tracing::info!("creating a read-only store for the NSC folder at {}", dir.display());
+        return Source::Nsc(dir.clone());
+    }
+    match &store.dir {
+        Some(dir) if store.readonly => {
+            tracing::info!("creating a read-only store at {}", dir.display());
+            Source::ReadOnly(dir.clone())
+        }
+        Some(dir) => {
+            tracing::info!("creating a store at {}", dir.display());
+            let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
+            Source::Folder { dir: dir.clone(), layout }
+        }
+        None => {
+            tracing::info!("creating an in-memory store");
+            Source::Memory
+        }
+    }
+}
+
+/// What HTTPS is served with, if it is, kept up to date with its files.
+fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<ServerTls>>, StartError> {
+    if !settings.http.tls.is_on() {
+        return Ok(None);
+    }
+    let tls = Arc::new(ServerTls::load(&settings.http.tls, node.metrics().clone())?);
+    tokio::spawn(tls.files().clone().watch());
+    Ok(Some(tls))
+}
+
+fn listen(
+    settings: &Settings,
+    node: &Arc<Node>,
+    https: Option<http::Https>,
+) -> Result<actix_web::dev::Server, StartError> {
+    let (host, port) = (&settings.http.host, settings.http.port);
+    let address = format!("{host}:{port}");
+    let failed = |source| StartError::Listen { address: address.clone(), source };
+    let listeners = http::bind(host, port).map_err(failed)?;
+    // There is always a first one.
+    let local = listeners[0].local_addr().map_err(failed)?;
+    let scheme = if https.is_some() { "https" } else { "http" };
+    let setup = http::Setup {
+        workers: settings.http.workers,
+        read_timeout: settings.http.read_timeout,
+        shutdown_grace: settings.http.shutdown_grace,
+        max_connections: settings.http.max_connections,
+        https,
+    };
+    let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
+    tracing::info!("{scheme} listening on port {}", local.port());
+    tracing::info!("configure the nats-server with:");
+    tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
+    Ok(server)
+}
+
+fn shown(host: &str, local: &SocketAddr) -> String {
+    if host.is_empty() || local.ip().is_unspecified() {
+        format!("127.0.0.1:{}", local.port())
+    } else {
+        format!("{host}:{}", local.port())
+    }
+}
+
+async fn run_primary(
+    settings: &Settings,
+    node: &Arc<Node>,
+    primary: &Arc<Primary>,
+    system_jwt: Option<String>,
+) -> Result<Tending, StartError> {
+    primary.settle_operator().await;
+    if let Some(token) = system_jwt
+        && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
+        && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())
+    {
+        return Err(StartError::SystemAccountJwt(error.to_string()));
+    }
+    join::primary(settings, node, primary).await?;
+    tokio::spawn(primary.clone().forget());
+    let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
+    if let Some(mirrored) = tending.mirrored() {
+        node.set_mirrored(mirrored.clone());
+    }
+    tokio::spawn(primary.clone().sweep());
+    Ok(tending)
+}
+
+async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+    if node.trust().is_none() {
+        let replica = replica.clone();
+        tokio::spawn(async move { replica.pin_operator().await });
+    }
+    tokio::spawn(replica.tls_files().clone().watch());
+    tokio::spawn(replica.clone().follow());
+    join::replica(settings, node, replica).await
+}

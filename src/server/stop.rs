@@ -1,0 +1,71 @@
+//! The signals, and the way to the end.
+
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::error::StartError;
+use crate::http;
+use crate::node::Node;
+
+/// Not ready any more, long answers end, requests under way get their time, then the end. Returns whether they got it:
+/// a second signal takes it from them, and then the HTTP server is not waited for. It ends with the process; once it
+/// stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for idle connections over HTTPS.
+pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, under_way: Option<http::UnderWay>) -> bool {
+    tracing::info!("stopping account server");
+    node.drain();
+    tracing::info!("stopping http server");
+    tokio::select! {
+        () = handle.stop(true) => {
+            tracing::info!("http server stopped");
+            true
+        }
+        () = idle(under_way) => {
+            tracing::info!("http server stopped");
+            false
+        }
+        () = again() => {
+            tracing::warn!("told to stop a second time: stopping at once");
+            false
+        }
+    }
+}
+
+async fn idle(under_way: Option<http::UnderWay>) {
+    match under_way {
+        Some(under_way) => under_way.none().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn again() {
+    match Signals::install() {
+        Ok(mut signals) => signals.wait().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// The signals that end the process.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn install() -> Result<Self, StartError> {
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
+    }
+
+    pub(super) async fn wait(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "terminated",
+            _ = self.interrupt.recv() => "interrupt",
+        };
+        tracing::info!("received sig-{name}, shutting down");
+    }
+}
+
+pub(super) fn install(kind: SignalKind) -> Result<Signal, StartError> {
+    signal(kind).map_err(|error| StartError::Other(format!("cannot handle signals: {error}")))
+}
