@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(updated(&format!("$SYS.ACCOUNT.{key}.CLAIMS.UPDATE")), Ok(Some(key)));
         assert_eq!(updated(UPDATE), Ok(None));
         let lower = key.to_string().to_ascii_lowercase();
-        for junk in ["", "junk", "*", ">", "A", &lower, "../../etc", "\u{1}", &"A".repeat(56)] {
+        for junk in ["", "junk", "*", ">", "A", &lower, "../../etc", "\u{1}", &"A".repeat(55), &"B".repeat(56)] {
             assert_eq!(looked_up(&format!("$SYS.REQ.ACCOUNT.{junk}.CLAIMS.LOOKUP")), None, "{junk}");
             assert_eq!(updated(&format!("$SYS.REQ.ACCOUNT.{junk}.CLAIMS.UPDATE")), Err(NoKey), "{junk}");
         }

@@ -6,7 +6,11 @@
 mod support;
 use support::fleet;
 
+mod bootstrap;
 mod convergence;
 mod deletions;
+mod joins;
 mod liars;
+mod natscli;
 mod pair;
+mod table;

@@ -227,7 +227,7 @@ impl Pair {
     pub(crate) async fn is_at_rest(&self) {
         let (equal, healed) = (self.packs("equal").await, self.primary().http.metric("healed_total", "").await);
         let others = self.packs("unchanged").await + self.packs("merged").await;
-        until("packs are equal", || async { self.packs("equal").await >= equal + 3.0 }).await;
+        until("packs are equal", || async { self.packs("equal").await >= equal + 2.0 }).await;
         assert_eq!(self.primary().http.metric("healed_total", "").await, healed);
         let after = self.packs("unchanged").await + self.packs("merged").await;
         assert!(after <= others + 1.0, "{others} packs differed before, {after} now");

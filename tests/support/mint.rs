@@ -72,6 +72,11 @@ impl Operator {
         self.identity.public_key()
     }
 
+    /// The seeds of the identity key and of the signing key.
+    pub(crate) fn seeds(&self) -> [String; 2] {
+        [&self.identity, &self.signing].map(|pair| pair.seed().unwrap())
+    }
+
     pub(crate) fn system(&self) -> &Account {
         &self.system
     }

@@ -63,8 +63,8 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
     if !is_whole {
         return;
     }
-    for request in requests(resolver, &deleted).await {
-        send_request(resolver, &peers, &request).await;
+    for (request, seen) in requests(resolver, &deleted).await {
+        send_request(resolver, &peers, &request, &seen).await;
     }
 }
 
@@ -110,28 +110,33 @@ async fn take(resolver: &Arc<Resolver>, key: &AccountKey, heard: Vec<&Bytes>) ->
     verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken))
 }
 
-/// The requests that deleted the accounts, each once.
-async fn requests(resolver: &Resolver, deleted: &[(AccountKey, Reason)]) -> Vec<Arc<Tombstone>> {
+/// The requests that deleted the accounts, each once, with those that it deleted.
+async fn requests(
+    resolver: &Resolver,
+    deleted: &[(AccountKey, Reason)],
+) -> impl Iterator<Item = (Arc<Tombstone>, Vec<AccountKey>)> + use<> {
     let mut found = HashMap::new();
     for (key, _) in deleted {
         match resolver.node.tombstone(key).await {
             // The nats-servers trust the key no more than we do.
             Ok(Some(request)) if !resolver.node.vouches(request.issuer()) => {}
-            Ok(Some(request)) => drop(found.insert(*request.identity(), request)),
+            Ok(Some(request)) => {
+                found.entry(*request.identity()).or_insert_with(|| (request, Vec::new())).1.push(*key);
+            }
             // It lives again since.
             Ok(None) => {}
             Err(error) => tracing::error!("cannot read the request that deleted {key}: {error}"),
         }
     }
-    found.into_values().collect()
+    found.into_values()
 }
 
-/// Sends a delete request again, if that deletes nothing but what is deleted.
-async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>) {
+/// Sends a delete request again, if that deletes nothing but what is deleted. `seen`: which of its accounts are to go.
+async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>, seen: &[AccountKey]) {
     let is_held = |key: AccountKey| async move {
         let heard = peers.look_up(&key, WINDOW).await?;
         let held: Vec<_> = heard.iter().filter(|token| !token.is_empty()).collect();
-        let is_held = !held.is_empty();
+        let is_held = !held.is_empty() && seen.contains(&key);
         // A full resolver deletes whatever the request names, however new it is.
         take(resolver, &key, held).await;
         Some(is_held)
@@ -146,22 +151,21 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         Ok(true) => {}
         Ok(false) => {
             return tracing::warn!(
-                "a nats-server has accounts that are deleted here, but the request that deleted them ({}) names others \
-                 that live again: it is not sent again; delete the former anew",
-                listed(request)
+                "a nats-server has accounts that are deleted here ({}), but the request that deleted them names others that \
+                 live again: it is not sent again; delete these accounts anew",
+                listed(seen)
             );
         }
         Err(error) => return tracing::error!("cannot tell which accounts are deleted: {error}"),
     }
     if forget::send(resolver.client(), request).await {
         resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
-        tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(request));
+        tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(seen));
     }
 }
 
-/// The first accounts that a request names.
-fn listed(request: &Tombstone) -> String {
-    let keys = request.keys();
+/// The first of some accounts.
+fn listed(keys: &[AccountKey]) -> String {
     let shown: Vec<_> = keys.iter().take(3).map(ToString::to_string).collect();
     let more = if keys.len() > shown.len() { format!(" and {} more", keys.len() - shown.len()) } else { String::new() };
     format!("{}{more}", shown.join(", "))

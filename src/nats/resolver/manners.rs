@@ -89,6 +89,13 @@ impl Manners {
         }
     }
 
+    /// Nobody answered what a full resolver answers.
+    pub(super) fn missed(&self) {
+        if *self.fleet.borrow() == Fleet::Full {
+            self.hint.notify_one();
+        }
+    }
+
     fn among(&self, fleet: Fleet) -> Stance {
         let alone = fleet == Fleet::Without;
         let replies = match self.mode {

@@ -107,6 +107,9 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
         }
         let pack = ask(&resolver, &packs, hash).await;
         report(&resolver, &pack);
+        if pack.ending == Ending::Nobody {
+            resolver.manners.missed();
+        }
         let pause = pace.after(pack.ending, pack.taken);
         heal::all(&resolver, pack.sightings, pack.ending == Ending::Whole).await;
         let until = Instant::now() + pause.mul_f64(rand::random_range(0.9..=1.1));
