@@ -382,6 +382,10 @@ async fn a_replica_takes_a_newer_one_for_the_copy_that_it_has() {
     let (replica, other) = (stage.replica(&link).await, stage.other().await);
     let first = stage.activation("orders", 100);
     stage.push(&first).await;
+    until("the feed has brought all there is", || async {
+        replica.http.metric("serial", "").await == stage.primary.http.metric("serial", "").await
+    })
+    .await;
     first.is_served(&replica).await;
     // It has only what it hears.
     link.cut();

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 
 use crate::fleet::{DELETE, Fleet, LIST, NEWEST, PACK, UPDATE, json, lookup};
 use crate::pair::{OLDEST, or_newest};
+use crate::support::nats_server::OWN_FOLDER;
 use crate::support::{Account, Operator, until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +63,11 @@ async fn answers(version: &'static str, kind: Resolver) {
 }
 
 async fn start(version: &'static str, kind: Resolver) -> Fleet {
-    let dir = tempfile::tempdir().unwrap();
     // One that old cannot be seen.
     let mode = if version == OLDEST && kind == Resolver::Full { "silent" } else { "auto" };
     let setup = |launch: crate::support::Launch| launch.env("NAS_NATS__RESOLVER", mode);
     Fleet::of(version, Operator::new(), setup, |launch, primary, system| {
-        let (dir, preload) = (dir.keep(), format!("resolver_preload: {{ {system} }}"));
+        let (dir, preload) = (format!("{OWN_FOLDER}/jwt"), format!("resolver_preload: {{ {system} }}"));
         match kind {
             Resolver::Full => launch.with(&format!(
                 "resolver: {{ type: full, dir: {dir:?}, allow_delete: true, interval: \"1h\" }}\n{preload}"

@@ -7,6 +7,7 @@ use async_nats::{Client, ConnectOptions, HeaderMap, Message};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use super::nats_server::OWN_FOLDER;
 use super::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
 
 /// The release that stands for all where releases do not differ.
@@ -47,10 +48,9 @@ impl Fleet {
 
     /// A nats-server with a full resolver in a folder of its own, and a primary.
     pub(crate) async fn full(version: &str, setup: impl FnOnce(Launch) -> Launch) -> Self {
-        let dir = tempfile::tempdir().unwrap().keep();
         Self::of(version, Operator::new(), setup, |launch, _, system| {
             launch.with(&format!(
-                "resolver: {{ type: full, dir: {dir:?}, allow_delete: true, interval: \"1s\" }}\n\
+                "resolver: {{ type: full, dir: \"{OWN_FOLDER}/jwt\", allow_delete: true, interval: \"1s\" }}\n\
                  resolver_preload: {{ {system} }}"
             ))
         })

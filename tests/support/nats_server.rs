@@ -9,6 +9,9 @@ use futures_util::StreamExt as _;
 use super::server::Log;
 use super::{Operator, PATIENCE, within};
 
+/// In a configuration, the folder of the nats-server, which goes with it.
+pub(crate) const OWN_FOLDER: &str = "@FOLDER@";
+
 /// A running nats-server, killed when it is dropped.
 pub(crate) struct NatsServer {
     child: Child,
@@ -67,7 +70,7 @@ impl NatsLaunch {
             "server_name: {:?}\nlisten: 127.0.0.1:-1\nports_file_dir: {:?}\n{}",
             self.name,
             folder.path(),
-            self.config
+            self.config.replace(OWN_FOLDER, &folder.path().to_string_lossy())
         );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(binary(version))
