@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Message;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::intake::queue_up;
 use super::{Connected, Rarely};
@@ -23,7 +23,7 @@ const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
 const LANES: usize = 8;
 /// So many wait in each lane, besides those that were not given to one yet.
 const WAITING: usize = 64;
-/// Of the latter, so many bytes may wait.
+/// Of all of them, so many bytes may wait.
 const QUEUED: usize = 64 << 20;
 /// How often a line says that something is refused.
 const LINES_EVERY: Duration = Duration::from_secs(10);
@@ -42,13 +42,13 @@ pub async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
     });
     let hearing = Arc::new(Hearing::new(node));
     let lanes: Vec<_> = (0..LANES).map(|_| hearing.clone().lane()).collect();
-    while let Some((Message { subject, payload, .. }, _room)) = messages.next().await {
+    while let Some((Message { subject, payload, .. }, room)) = messages.next().await {
         let Some((issuer, id)) = named(&subject) else {
             hearing.take(&payload, None).await;
             continue;
         };
         // It ends with the process.
-        let _ = lanes[usize::from(id.raw()[0]) % LANES].send(Heard { issuer, id, payload }).await;
+        let _ = lanes[usize::from(id.raw()[0]) % LANES].send(Heard { issuer, id, payload, _room: room }).await;
     }
 }
 
@@ -57,6 +57,7 @@ struct Heard {
     issuer: AccountKey,
     id: HashId,
     payload: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What happens to each.
@@ -76,7 +77,7 @@ impl Hearing {
     fn lane(self: Arc<Self>) -> mpsc::Sender<Heard> {
         let (sender, mut heard) = mpsc::channel::<Heard>(WAITING);
         tokio::spawn(async move {
-            while let Some(Heard { issuer, id, payload }) = heard.recv().await {
+            while let Some(Heard { issuer, id, payload, _room }) = heard.recv().await {
                 self.take(&payload, Some(SentFor { id: Some(&id), issuer: Some(&issuer) })).await;
             }
         });

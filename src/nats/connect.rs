@@ -1,7 +1,7 @@
 //! The connection.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,6 @@ pub(super) const SILENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Connected {
     client: Client,
-    broken: Arc<AtomicU64>,
     denied: Arc<Denied>,
 }
 
@@ -75,9 +74,9 @@ impl Connected {
         &self.client
     }
 
-    /// Changes whenever the connection breaks.
+    /// Changes whenever a new connection is made. Events are no way to know: they are dropped when there are many.
     pub(super) fn generation(&self) -> u64 {
-        self.broken.load(Ordering::Acquire)
+        self.client.statistics().connects.load(Ordering::Acquire)
     }
 }
 
@@ -149,8 +148,6 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         options = options.add_client_certificate(cert.clone(), key.clone());
     }
     let wait = setup.reconnect_wait;
-    let broken = Arc::new(AtomicU64::new(0));
-    let count = broken.clone();
     let denied = Arc::new(Denied::default());
     let told = Arc::new(Mutex::new(String::new()));
     let (refused, metrics) = (denied.clone(), metrics.clone());
@@ -171,9 +168,6 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         })
         .event_callback(move |event| {
             match &event {
-                Event::Disconnected => {
-                    count.fetch_add(1, Ordering::AcqRel);
-                }
                 // Another connection may have other permissions.
                 Event::Connected => refused.clear(),
                 Event::SlowConsumer(_) => metrics.nats_slow_consumers.inc(),
@@ -189,7 +183,7 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         .connect(servers)
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    Ok(Arc::new(Connected { client, broken, denied }))
+    Ok(Arc::new(Connected { client, denied }))
 }
 
 /// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them

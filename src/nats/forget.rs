@@ -14,6 +14,9 @@ use crate::gate::Tombstone;
 /// How long answers are waited for.
 const ANSWERS: Duration = Duration::from_secs(1);
 
+/// So many characters of an answer are shown.
+const SHOWN: usize = 500;
+
 /// What of an answer matters.
 #[derive(Deserialize)]
 struct Answer {
@@ -37,10 +40,16 @@ pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
     }
     tokio::spawn(async move {
         let until = Instant::now() + ANSWERS;
+        let (mut count, mut first) = (0, None);
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
             if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
-                tracing::warn!("a nats-server does not delete accounts: {}", failure.description.escape_debug());
+                count += 1;
+                first.get_or_insert(failure.description);
             }
+        }
+        if let Some(first) = first {
+            let first: String = first.chars().take(SHOWN).collect();
+            tracing::warn!("{count} nats-servers do not delete accounts; the first says: {}", first.escape_debug());
         }
     });
     true

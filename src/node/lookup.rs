@@ -29,7 +29,8 @@ impl Node {
             },
             Role::Replica(replica) => match replica.confirmed(key) {
                 Some(slot) => served(slot.entry()),
-                None => Found::Unsure,
+                None if replica.may_find(key) => Found::Unsure,
+                None => Found::Absent,
             },
         }
     }

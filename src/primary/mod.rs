@@ -290,6 +290,7 @@ impl Primary {
 
     /// The second step: what is enqueued first is committed first.
     pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
+        self.look_before(std::slice::from_ref(entry.key()), via).await?;
         self.journal.enqueue(Write::Put(entry, via)).await
     }
 
@@ -315,8 +316,24 @@ impl Primary {
         {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
+        self.look_before(tombstone.keys(), via).await?;
         let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
         Ok((tombstone, split(outcome).0))
+    }
+}
+
+impl Primary {
+    /// While the folder is taken in, an account may have a file whose turn has not come: what changes the account has to
+    /// be weighed against that.
+    async fn look_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
+        if via == Via::FirstScan || self.progress.is_complete() {
+            return Ok(());
+        }
+        for key in keys {
+            // To take in a file is a change, too, but one of the first scan.
+            Box::pin(self.take_in_now(key)).await.map_err(Arc::new)?;
+        }
+        Ok(())
     }
 }
 

@@ -181,6 +181,12 @@ impl Replica {
         self.cache.get(key).filter(|slot| live != 0 && slot.stretch() == live)
     }
 
+    /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, and the account not
+    /// known to be unknown.
+    pub fn may_find(&self, key: &AccountKey) -> bool {
+        self.is_following() && !self.unknown.contains_key(key)
+    }
+
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
     ///
     /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a

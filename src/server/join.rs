@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::StartError;
-use crate::config::Settings;
+use crate::config::{ResolverMode, Settings};
 use crate::nats::{self, Announcer, Purpose, Resolver, Signer};
 use crate::node::Node;
 use crate::primary::Primary;
@@ -19,8 +19,18 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
     tracing::info!("connecting to NATS for notifications");
     let metrics = node.metrics();
     let connected = nats::connect(&setup, Purpose::Everyday, metrics).await?;
-    let packs = nats::connect(&setup, Purpose::Packs, metrics).await?;
-    node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
+    let options = options(settings);
+    let packs = match options.mode {
+        ResolverMode::Off => {
+            node.set_nats(connected.clone());
+            None
+        }
+        _ => {
+            let packs = nats::connect(&setup, Purpose::Packs, metrics).await?;
+            node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
+            Some(packs)
+        }
+    };
     if node.is_writable() {
         if let Some(subject) = settings.nats.sign_request_subject.clone() {
             tracing::info!("JWTs that accounts signed themselves are sent to the signing service on {subject}");
@@ -31,7 +41,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
     let (receipts, timeout) = (node.receipts().clone(), setup.receipts_timeout);
     let announcer = Announcer::start(connected.clone(), primary.clone(), metrics.clone(), receipts, timeout);
     node.set_announcer(announcer);
-    Resolver::start(connected, Some(packs), node.clone(), &options(settings)).await;
+    Resolver::start(connected, packs, node.clone(), &options).await;
     Ok(())
 }
 

@@ -152,7 +152,7 @@ async fn who_may_not_ask_which_resolvers_are_there_keeps_silent() {
         "it would be one answer too many beside a full resolver"
     );
     until("the update is taken in", || async { fleet.held(&account).await == jwt }).await;
-    assert!(fleet.resolver_line().await.contains("not known yet"));
+    until("it says why", || async { fleet.resolver_line().await.contains("cannot be told") }).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use tokio::time::timeout;
 
 use super::super::forget;
 use super::Resolver;
@@ -20,7 +21,11 @@ use crate::key::AccountKey;
 use crate::primary::Verdict;
 
 /// How long the nats-servers have to say what they hold.
-const WINDOW: Duration = Duration::from_millis(400);
+const WINDOW: Duration = Duration::from_millis(800);
+/// The same before accounts are deleted there: as long as nats-servers wait for each other.
+const LONG_WINDOW: Duration = Duration::from_millis(1900);
+/// What is not dealt with in this time is seen again in the next pack.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Accounts that are asked about at the same time: with the window, this bounds how many are sent in a second.
 const AT_ONCE: usize = 8;
 
@@ -59,12 +64,17 @@ pub(super) type Sightings = HashMap<AccountKey, Reason>;
 pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole: bool) {
     let (deleted, wrong): (Vec<_>, Vec<_>) = sightings.into_iter().partition(|(_, reason)| *reason == Reason::Deleted);
     let peers = Peers::new(resolver.connected.clone());
-    stream::iter(wrong).for_each_concurrent(AT_ONCE, |(key, reason)| send_current(resolver, &peers, key, reason)).await;
-    if !is_whole {
-        return;
-    }
-    for (request, seen) in requests(resolver, &deleted).await {
-        send_request(resolver, &peers, &request, &seen).await;
+    let dealing = async {
+        let wrong = stream::iter(wrong);
+        wrong.for_each_concurrent(AT_ONCE, |(key, reason)| send_current(resolver, &peers, key, reason)).await;
+        if is_whole {
+            for (request, seen) in requests(resolver, &deleted).await {
+                send_request(resolver, &peers, &request, &seen).await;
+            }
+        }
+    };
+    if timeout(LONGEST, dealing).await.is_err() {
+        tracing::info!("there is more to put right in the nats-servers than time: it goes on after the next pack");
     }
 }
 
@@ -74,18 +84,16 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
     let Some(own) = resolver.node.lookup(&key).await else { return };
     let Some(heard) = peers.look_up(&key, WINDOW).await else { return };
-    let others: Vec<_> = heard.iter().filter(|token| !token.is_empty() && **token != own).collect();
+    let others: Vec<_> = heard.tokens().filter(|token| **token != own).collect();
     if others.is_empty() {
         // It is right by now, or it cannot be told who would hear of it.
         return;
     }
-    if heard.iter().any(Bytes::is_empty) {
-        tracing::warn!(
-            account = %key,
-            reason = reason.label(),
+    if heard.is_missing_somewhere() {
+        resolver.unsettled(format_args!(
             "a nats-server has another JWT of {key} than is current, and another nats-server has none: it is not sent to \
              them, because it may have been deleted there; push the account, or delete it, to settle that"
-        );
+        ));
         return;
     }
     if take(resolver, &key, others).await {
@@ -133,9 +141,29 @@ async fn requests(
 
 /// Sends a delete request again, if that deletes nothing but what is deleted. `seen`: which of its accounts are to go.
 async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>, seen: &[AccountKey]) {
+    let may_be_sent = || async {
+        match resolver.node.are_all_deleted(request).await {
+            Ok(true) => true,
+            Ok(false) => {
+                resolver.unsettled(format_args!(
+                    "a nats-server has accounts that are deleted here ({}), but the request that deleted them names others \
+                     that live again: it is not sent again; delete these accounts anew",
+                    listed(seen)
+                ));
+                false
+            }
+            Err(error) => {
+                tracing::error!("cannot tell which accounts are deleted: {error}");
+                false
+            }
+        }
+    };
+    if !may_be_sent().await {
+        return;
+    }
     let is_held = |key: AccountKey| async move {
-        let heard = peers.look_up(&key, WINDOW).await?;
-        let held: Vec<_> = heard.iter().filter(|token| !token.is_empty()).collect();
+        let heard = peers.look_up(&key, LONG_WINDOW).await?;
+        let held: Vec<_> = heard.tokens().collect();
         let is_held = !held.is_empty() && seen.contains(&key);
         // A full resolver deletes whatever the request names, however new it is.
         take(resolver, &key, held).await;
@@ -147,18 +175,8 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         // It is deleted by now, or it cannot be told who would hear of it.
         return;
     }
-    match resolver.node.are_all_deleted(request).await {
-        Ok(true) => {}
-        Ok(false) => {
-            return tracing::warn!(
-                "a nats-server has accounts that are deleted here ({}), but the request that deleted them names others that \
-                 live again: it is not sent again; delete these accounts anew",
-                listed(seen)
-            );
-        }
-        Err(error) => return tracing::error!("cannot tell which accounts are deleted: {error}"),
-    }
-    if forget::send(resolver.client(), request).await {
+    // What was heard may have brought one of them back.
+    if may_be_sent().await && forget::send(resolver.client(), request).await {
         resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
         tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(seen));
     }

@@ -22,44 +22,52 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
             continue;
         }
         let most = resolver.client().max_payload().saturating_sub(REST) / ENTRY;
-        let answer = match collect(&resolver, most).await {
-            Ok(Some(keys)) => resolver.envelope.list(&keys),
+        let (answer, outcome) = match collect(&resolver, most).await {
+            Ok(List::Whole(keys)) => (resolver.envelope.list(&keys), "answered"),
             // Half a list would be taken for a whole one, and a message that is too large ends the connection.
-            Ok(None) => resolver.envelope.failure(
-                None,
-                &format!(
+            Ok(List::TooLong) => {
+                let bytes = resolver.client().max_payload();
+                let why = format!(
                     "list failed - there are more than the {most} accounts that fit into one message (max_payload of the \
-                     nats-servers is {} bytes); raise it, or ask for a pack",
-                    resolver.client().max_payload()
-                ),
-            ),
+                     nats-servers is {bytes} bytes); raise it, or ask for a pack"
+                );
+                (resolver.envelope.failure(None, &why), "too_long")
+            }
+            Ok(List::Early) => {
+                let why = "list failed - the folder is being taken in, ask again";
+                (resolver.envelope.failure(None, why), "early")
+            }
             Err(error) => {
-                tracing::error!("cannot list the accounts: {error}");
-                resolver.count("list", "failed");
-                continue;
+                let why = format!("list failed - {error}");
+                (resolver.envelope.failure(None, &why), "failed")
             }
         };
-        resolver.count("list", "answered");
+        resolver.count("list", outcome);
         resolver.answer(message.reply, |_| answer).await;
     }
 }
 
-/// All accounts, in the order of their keys. `None`: there are more than `most`.
-async fn collect(resolver: &Resolver, most: usize) -> Result<Option<Vec<AccountKey>>, StoreError> {
-    let mut keys = Vec::new();
-    let mut after = None;
+/// What there is to list.
+enum List {
+    /// All accounts, in the order of their keys.
+    Whole(Vec<AccountKey>),
+    /// More than fit into a message.
+    TooLong,
+    /// Not all of them are known yet.
+    Early,
+}
+
+async fn collect(resolver: &Resolver, most: usize) -> Result<List, StoreError> {
+    let (mut keys, mut after) = (Vec::new(), None);
     loop {
-        // While the folder is taken in, there is no list to give.
-        let Some(piece) = resolver.node.served_keys(after, PIECE).await? else {
-            return Err(StoreError::Closed);
-        };
+        let Some(piece) = resolver.node.served_keys(after, PIECE).await? else { return Ok(List::Early) };
         keys.extend(piece.keys);
         if keys.len() > most {
-            return Ok(None);
+            return Ok(List::TooLong);
         }
         match piece.next {
             Some(next) => after = Some(next),
-            None => return Ok(Some(keys)),
+            None => return Ok(List::Whole(keys)),
         }
     }
 }

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Subscriber;
-use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
+use super::super::intake::Taken;
 use super::super::subjects;
 use super::Resolver;
 use crate::node::Found;
@@ -19,13 +18,13 @@ const AT_ONCE: usize = 64;
 /// How long one may take. The nats-server waits for 1.9 seconds.
 const BUDGET: Duration = Duration::from_millis(1200);
 
-/// Answers for as long as the subscription lives.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Subscriber) {
+/// Answers for as long as requests come.
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
     let waiting = Arc::new(Semaphore::new(AT_ONCE));
     let count = |outcome| resolver.counter("lookup", outcome);
     let (found, absent, dropped) = (count("found"), count("absent"), count("dropped"));
     let client = resolver.client();
-    while let Some(message) = messages.next().await {
+    while let Some((message, _room)) = messages.next().await {
         let Some(key) = subjects::looked_up(&message.subject) else {
             resolver.junk("lookup", format_args!("{:?} names no account", &*message.subject));
             continue;

@@ -6,6 +6,7 @@
 //! LIST: that keeps a full resolver busy for seconds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -25,6 +26,8 @@ const EVERY: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(5);
 /// So many looks in vain mean that there is none any more.
 const IN_VAIN: u32 = 3;
+/// So many mean that there is none, where nothing is known yet: nats-servers may just be finding each other.
+const AT_FIRST: u32 = 2;
 /// How long a request waits for the first look to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -35,8 +38,12 @@ enum Fleet {
     Unknown,
     /// At least one answered.
     Full,
+    /// One asked for a pack, and none answered: it is older than 2.9.17.
+    Old,
     /// None answered.
     Without,
+    /// Our user may not ask, or not hear the answer.
+    Hidden,
 }
 
 /// What this server does.
@@ -56,11 +63,20 @@ pub(super) struct Manners {
     is_replica: bool,
     fleet: watch::Sender<Fleet>,
     hint: Notify,
+    /// A full resolver has asked for a pack since the last look.
+    was_asked: AtomicBool,
 }
 
 impl Manners {
     pub(super) fn new(mode: ResolverMode, responder: PackResponder, is_replica: bool) -> Self {
-        Self { mode, responder, is_replica, fleet: watch::Sender::new(Fleet::Unknown), hint: Notify::new() }
+        Self {
+            mode,
+            responder,
+            is_replica,
+            fleet: watch::Sender::new(Fleet::Unknown),
+            hint: Notify::new(),
+            was_asked: AtomicBool::new(false),
+        }
     }
 
     /// What to do, as far as is known.
@@ -70,6 +86,9 @@ impl Manners {
 
     /// What to do, when it is known.
     pub(super) async fn settled(&self) -> Stance {
+        if self.among(Fleet::Full).replies == self.among(Fleet::Without).replies {
+            return self.stance();
+        }
         let mut fleet = self.fleet.subscribe();
         // After a while without an answer it is what is known.
         let _ = timeout(PATIENCE, fleet.wait_for(|fleet| *fleet != Fleet::Unknown)).await;
@@ -82,9 +101,10 @@ impl Manners {
         let _ = self.fleet.subscribe().wait_for(|fleet| self.among(*fleet).packs == wanted).await;
     }
 
-    /// Something was heard that only a full resolver sends.
-    pub(super) fn hint(&self) {
+    /// A full resolver has asked for a pack.
+    pub(super) fn asked(&self) {
         if *self.fleet.borrow() == Fleet::Without {
+            self.was_asked.store(true, Ordering::Relaxed);
             self.hint.notify_one();
         }
     }
@@ -114,28 +134,47 @@ impl Manners {
     /// Looks for full resolvers, again and again, for as long as the process lives.
     pub(super) async fn watch(self: Arc<Self>, connected: Arc<Connected>) {
         let peers = Peers::new(connected.clone());
-        let (mut in_vain, mut asked_on) = (0, None);
+        let (mut in_vain, mut asked_on) = (0, connected.generation());
         loop {
-            let connection = connected.generation();
-            let Some(answers) = peers.look_up(&nobody(), WINDOW).await else {
-                sleep(Duration::from_millis(100)).await;
+            if asked_on != connected.generation() {
+                // Whoever is there now may be others.
+                asked_on = connected.generation();
+                in_vain = 0;
+                self.fleet.send_if_modified(|fleet| {
+                    let is_new = *fleet != Fleet::Full;
+                    if is_new {
+                        *fleet = Fleet::Unknown;
+                    }
+                    is_new
+                });
+            }
+            let Some(heard) = peers.look_up(&nobody(), WINDOW).await else {
+                sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            asked_on.replace(connection);
-            let found = answers.iter().any(bytes::Bytes::is_empty);
+            let found = heard.is_missing_somewhere();
             in_vain = if found { 0 } else { in_vain + 1 };
+            let was_asked = self.was_asked.swap(false, Ordering::Relaxed);
             let before = *self.fleet.borrow();
             let now = match before {
                 _ if found => Fleet::Full,
-                before if answers.is_empty() && cannot_ask(&connected) => before,
+                _ if heard.is_nobody_there => Fleet::Without,
+                _ if cannot_ask(&connected) => Fleet::Hidden,
                 Fleet::Full if in_vain < IN_VAIN => Fleet::Full,
+                Fleet::Unknown if in_vain < AT_FIRST => Fleet::Unknown,
+                Fleet::Without if was_asked => Fleet::Old,
+                Fleet::Old => Fleet::Old,
                 _ => Fleet::Without,
             };
             if now != before {
                 self.fleet.send_replace(now);
                 tracing::info!("NATS resolver: {}", node::Manners::describe(&*self));
             }
-            let pause = if now == Fleet::Full && !found { AGAIN } else { EVERY };
+            let pause = match now {
+                Fleet::Unknown => Duration::ZERO,
+                Fleet::Full if !found => AGAIN,
+                _ => EVERY,
+            };
             tokio::select! {
                 () = sleep(pause.mul_f64(rand::random_range(0.9..=1.1))) => {}
                 () = reconnected(&connected, asked_on) => {}
@@ -165,7 +204,9 @@ impl node::Manners for Manners {
         let seen = match fleet {
             Fleet::Unknown => "which resolvers are there is not known yet",
             Fleet::Full => "a nats-server with a full resolver is there",
+            Fleet::Old => "a full resolver before 2.9.17 has asked for a pack: set nats.resolver to silent to be sure",
             Fleet::Without => "no full resolver answered",
+            Fleet::Hidden => "which resolvers are there cannot be told: the NATS user may not ask",
         };
         let mode = match self.mode {
             ResolverMode::Auto => "auto",
@@ -188,9 +229,9 @@ fn cannot_ask(connected: &Connected) -> bool {
     connected.denied().iter().any(|denied| needed.iter().any(|needed| denied.starts_with(needed)))
 }
 
-async fn reconnected(connected: &Connected, asked_on: Option<u64>) {
-    while Some(connected.generation()) == asked_on {
-        sleep(Duration::from_millis(500)).await;
+async fn reconnected(connected: &Connected, asked_on: u64) {
+    while connected.generation() == asked_on {
+        sleep(Duration::from_millis(50)).await;
     }
 }
 

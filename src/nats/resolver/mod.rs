@@ -15,8 +15,9 @@ mod peers;
 mod sync;
 mod update;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, PublishError, Subject, Subscriber};
@@ -25,7 +26,7 @@ use prometheus::IntCounter;
 
 use super::connect::Connected;
 use super::intake::{Taken, queue_up};
-use super::rarely::Rarely;
+use super::rarely::{HeldBack, Rarely};
 use super::subjects;
 use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
@@ -54,9 +55,20 @@ pub struct Resolver {
     connected: Arc<Connected>,
     manners: Arc<Manners>,
     envelope: Envelope,
-    junk: Rarely,
-    overrun: Rarely,
-    refused: Rarely,
+    lines: Lines,
+}
+
+/// Lines that others can cause, each at most once in a while.
+#[derive(Debug, Default)]
+struct Lines(Mutex<HashMap<(&'static str, &'static str), Arc<Rarely>>>);
+
+impl Lines {
+    /// Whether a line of a kind about an operation may be written.
+    fn turn(&self, kind: &'static str, operation: &'static str) -> Option<HeldBack> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry((kind, operation)).or_insert_with(|| Arc::new(Rarely::every(SELDOM))).clone();
+        line.turn(Instant::now())
+    }
 }
 
 impl Resolver {
@@ -68,16 +80,8 @@ impl Resolver {
         if options.mode == ResolverMode::Off {
             return;
         }
-        let resolver = Arc::new(Self {
-            node,
-            connected,
-            manners,
-            envelope: Envelope::new(),
-            junk: Rarely::every(SELDOM),
-            overrun: Rarely::every(SELDOM),
-            refused: Rarely::every(SELDOM),
-        });
-        if let Some(lookups) = resolver.hear(subjects::LOOKUP).await {
+        let resolver = Arc::new(Self { node, connected, manners, envelope: Envelope::new(), lines: Lines::default() });
+        if let Some(lookups) = resolver.queue(subjects::LOOKUP, "lookup", 64 << 20).await {
             tokio::spawn(lookup::serve(resolver.clone(), lookups));
         }
         let Some(packs) = packs else { return };
@@ -134,8 +138,10 @@ impl Resolver {
 
     async fn send(&self, to: Subject, body: Bytes) {
         // It fails when the client is closed, or if the body is larger than a message may be.
-        if let Err(error) = self.client().publish(to, body).await {
-            tracing::error!("an answer cannot be sent over NATS: {error}");
+        if let Err(error) = self.client().publish(to, body).await
+            && let Some(held_back) = self.lines.turn("unsent", "answer")
+        {
+            tracing::error!("an answer cannot be sent over NATS: {error}{held_back}");
         }
     }
 
@@ -149,30 +155,37 @@ impl Resolver {
     }
 
     fn unsent(&self, key: &AccountKey, error: &PublishError) {
-        if let Some(held_back) = self.junk.turn(Instant::now()) {
+        if let Some(held_back) = self.lines.turn("unsent", "jwt") {
             tracing::error!(account = %key, "the JWT of {key} cannot be sent over NATS: {error}{held_back}");
         }
     }
 
     /// Something came that is no request.
-    fn junk(&self, operation: &str, what: fmt::Arguments<'_>) {
+    fn junk(&self, operation: &'static str, what: fmt::Arguments<'_>) {
         self.count(operation, "junk");
-        if let Some(held_back) = self.junk.turn(Instant::now()) {
+        if let Some(held_back) = self.lines.turn("junk", operation) {
             tracing::warn!("NATS {operation} is ignored: {what}{held_back}");
         }
     }
 
     /// More came than there is room for.
-    fn overrun(&self, operation: &str) {
-        if let Some(held_back) = self.overrun.turn(Instant::now()) {
+    fn overrun(&self, operation: &'static str) {
+        if let Some(held_back) = self.lines.turn("overrun", operation) {
             tracing::warn!("NATS {operation} is dropped: they come faster than they can be dealt with{held_back}");
         }
     }
 
+    /// Something is wrong in the nats-servers that only a person can settle.
+    fn unsettled(&self, what: fmt::Arguments<'_>) {
+        if let Some(held_back) = self.lines.turn("unsettled", "pack") {
+            tracing::warn!("{what}{held_back}");
+        }
+    }
+
     /// A change was refused.
-    fn refused(&self, operation: &str, what: fmt::Arguments<'_>) {
+    fn refused(&self, operation: &'static str, what: fmt::Arguments<'_>) {
         self.count(operation, "refused");
-        if let Some(held_back) = self.refused.turn(Instant::now()) {
+        if let Some(held_back) = self.lines.turn("refused", operation) {
             tracing::warn!("NATS {operation} is refused: {what}{held_back}");
         }
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, Subject};
+use async_nats::{Message, Subject, Subscriber};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -44,11 +44,15 @@ pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
     let (turns, room) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WAITING)));
     loop {
         resolver.manners.packs(true).await;
+        if resolver.node.draining().is_cancelled() {
+            return;
+        }
         while !matches!(resolver.node.pack_hash().await, Ok(Some(_))) {
             sleep(Duration::from_millis(200)).await;
         }
         let group = subjects::RESPONDERS.to_owned();
         let Ok(mut requests) = packs.client().queue_subscribe(subjects::PACK, group).await else { return };
+        let mut is_leaving = false;
         loop {
             tokio::select! {
                 request = requests.next() => match request {
@@ -70,21 +74,27 @@ pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
                             }
                         }
                     }
-                    None => return,
+                    None => break,
                 },
-                () = resolver.manners.packs(false) => break,
+                () = resolver.manners.packs(false), if !is_leaving => is_leaving = leave(&mut requests).await,
+                () = resolver.node.draining().cancelled(), if !is_leaving => is_leaving = leave(&mut requests).await,
             }
         }
-        // What was given to us before we left is answered by the tasks above; what comes later goes to others.
-        let _ = requests.unsubscribe().await;
     }
+}
+
+/// Leaves the group. What was given to us before is still to be answered.
+async fn leave(requests: &mut Subscriber) -> bool {
+    // It fails when the client is closed.
+    let _ = requests.drain().await;
+    true
 }
 
 /// A nats-server asks with the hash of what it has, so it is a full resolver.
 fn notice(resolver: &Resolver, request: &Message) {
     let from_server = request.reply.as_ref().is_some_and(|reply| reply.starts_with("$SYS._INBOX."));
     if from_server && request.payload.len() == 32 {
-        resolver.manners.hint();
+        resolver.manners.asked();
     }
 }
 

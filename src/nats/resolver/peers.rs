@@ -12,8 +12,30 @@ use super::super::subjects;
 use crate::key::AccountKey;
 use crate::node::Connection as _;
 
-/// More answers to one question are not looked at.
-const ANSWERS: usize = 1000;
+/// So many different answers to one question are looked at, and so many bytes of them.
+const ANSWERS: usize = 64;
+const BYTES: usize = 16 << 20;
+
+/// What came back.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// The different answers: JWTs, and an empty text if a full resolver has none.
+    pub(super) answers: Vec<Bytes>,
+    /// NATS says that nobody listens.
+    pub(super) is_nobody_there: bool,
+}
+
+impl Heard {
+    /// Whether a full resolver has none.
+    pub(super) fn is_missing_somewhere(&self) -> bool {
+        self.answers.iter().any(Bytes::is_empty)
+    }
+
+    /// The JWTs.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &Bytes> {
+        self.answers.iter().filter(|token| !token.is_empty())
+    }
+}
 
 /// The nats-servers with a resolver that answers.
 #[derive(Debug)]
@@ -24,24 +46,29 @@ impl Peers {
         Self(connected)
     }
 
-    /// What comes back within `window` when everybody is asked for an account: JWTs, and an empty text from each full
-    /// resolver that has none. `None`: nobody could be asked.
+    /// What comes back within `window` when everybody is asked for an account. `None`: nobody could be asked.
     ///
     /// Resolvers before 2.9.17 say nothing if they have none, and so do we.
-    pub(super) async fn look_up(&self, key: &AccountKey, window: Duration) -> Option<Vec<Bytes>> {
+    pub(super) async fn look_up(&self, key: &AccountKey, window: Duration) -> Option<Heard> {
         if !self.0.is_connected() {
             return None;
         }
         let (client, inbox) = (self.0.client(), self.0.client().new_inbox());
         let mut answers = client.subscribe(inbox.clone()).await.ok()?;
         client.publish_with_reply(subjects::lookup(key), inbox, Bytes::new()).await.ok()?;
-        let (until, mut heard) = (Instant::now() + window, Vec::new());
+        let (until, mut heard, mut bytes) = (Instant::now() + window, Heard::default(), 0);
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-            // Nobody listens.
-            if answer.status.is_some() || heard.len() == ANSWERS {
+            if answer.status.is_some() {
+                heard.is_nobody_there = true;
                 break;
             }
-            heard.push(answer.payload);
+            bytes += answer.payload.len();
+            if heard.answers.len() == ANSWERS || bytes > BYTES {
+                break;
+            }
+            if !heard.answers.contains(&answer.payload) {
+                heard.answers.push(answer.payload);
+            }
         }
         self.0.is_connected().then_some(heard)
     }

@@ -34,7 +34,7 @@ const JUNK: usize = 1000;
 /// JWTs that are weighed in one go, and their bytes.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// What is dealt with after one pack; the rest is seen again in the next one.
+/// What is dealt with after one pack; the next one goes on behind it.
 const SIGHTINGS: usize = 2000;
 /// The longest pause between two packs that brought nothing.
 const RARELY: Duration = Duration::from_secs(3600);
@@ -67,6 +67,10 @@ struct Pack {
     reason: Option<String>,
     junk: usize,
     sightings: Sightings,
+    /// Sightings up to here were dealt with after the last pack.
+    after: Option<AccountKey>,
+    /// There are more than are dealt with in one go.
+    is_more: bool,
 }
 
 /// How long to wait for the next pack.
@@ -82,8 +86,8 @@ impl Pace {
     }
 
     /// The pause after a pack. A whole store that comes in vain comes again, so it is asked for ever more rarely.
-    fn after(&mut self, ending: Ending, taken: usize) -> Duration {
-        let in_vain = matches!(ending, Ending::Whole | Ending::Incomplete) && taken == 0;
+    fn after(&mut self, ending: Ending, has_changed: bool) -> Duration {
+        let in_vain = matches!(ending, Ending::Whole | Ending::Incomplete) && !has_changed;
         self.pause = if in_vain { (self.pause * 2).min(RARELY.max(self.base)) } else { self.base };
         self.pause
     }
@@ -91,7 +95,7 @@ impl Pace {
 
 /// Asks for packs, for as long as the process lives.
 pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Duration) {
-    let (mut pace, mut connection) = (Pace::new(base), None);
+    let (mut pace, mut connection, mut after) = (Pace::new(base), None, None);
     loop {
         let hash = resolver.node.pack_hash().await;
         let Some(hash) = hash.ok().flatten().filter(|_| packs.is_connected()) else {
@@ -105,12 +109,14 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
             // Soon, but not with everybody else who was cut off.
             sleep(Duration::from_secs(1).mul_f64(rand::random_range(0.2..=1.5))).await;
         }
-        let pack = ask(&resolver, &packs, hash).await;
+        let pack = ask(&resolver, &packs, hash, after).await;
         report(&resolver, &pack);
         if pack.ending == Ending::Nobody {
             resolver.manners.missed();
         }
-        let pause = pace.after(pack.ending, pack.taken);
+        // In the order of their keys, as packs of full resolvers are.
+        after = pack.sightings.keys().max_by_key(|key| *key.raw()).copied().filter(|_| pack.is_more);
+        let pause = pace.after(pack.ending, pack.taken > 0 || pack.is_more);
         heal::all(&resolver, pack.sightings, pack.ending == Ending::Whole).await;
         let until = Instant::now() + pause.mul_f64(rand::random_range(0.9..=1.1));
         while Instant::now() < until && connection == Some(packs.generation()) {
@@ -120,7 +126,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
 }
 
 /// Asks for one pack, and hears it to its end.
-async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32]) -> Pack {
+async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after: Option<AccountKey>) -> Pack {
     let mut pack = Pack {
         ending: Ending::Incomplete,
         seen: 0,
@@ -129,6 +135,8 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32]) -> Pac
         reason: None,
         junk: 0,
         sightings: Sightings::new(),
+        after,
+        is_more: false,
     };
     // An inbox for each pack: what still comes of an earlier one is not heard.
     let (client, inbox) = (packs.client(), packs.client().new_inbox());
@@ -178,7 +186,9 @@ async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
         }
         patience = NEXT;
     };
-    weigh(resolver, &mut batch, pack).await;
+    if !weigh(resolver, &mut batch, pack).await {
+        pack.ending = Ending::Incomplete;
+    }
 }
 
 /// A JWT of a pack.
@@ -243,8 +253,13 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
                 continue;
             }
         };
+        if pack.after.is_some_and(|after| offer.key.raw() <= after.raw()) {
+            continue;
+        }
         if pack.sightings.len() < SIGHTINGS {
             pack.sightings.insert(offer.key, reason);
+        } else {
+            pack.is_more = true;
         }
     }
     true
@@ -309,22 +324,22 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut pace = Pace::new(60 * second);
         let pauses = [
-            (Ending::Whole, 0, 120),
-            (Ending::Whole, 0, 240),
-            (Ending::Incomplete, 0, 480),
-            (Ending::Whole, 3, 60),
-            (Ending::Equal, 0, 60),
-            (Ending::Whole, 0, 120),
-            (Ending::Silent, 0, 60),
-            (Ending::Nobody, 0, 60),
+            (Ending::Whole, false, 120),
+            (Ending::Whole, false, 240),
+            (Ending::Incomplete, false, 480),
+            (Ending::Whole, true, 60),
+            (Ending::Equal, false, 60),
+            (Ending::Whole, false, 120),
+            (Ending::Silent, false, 60),
+            (Ending::Nobody, false, 60),
         ];
-        for (ending, taken, wanted) in pauses {
-            assert_eq!(pace.after(ending, taken), wanted * second, "{ending:?} {taken}");
+        for (ending, has_changed, wanted) in pauses {
+            assert_eq!(pace.after(ending, has_changed), wanted * second, "{ending:?} {has_changed}");
         }
         for _ in 0..20 {
-            pace.after(Ending::Whole, 0);
+            pace.after(Ending::Whole, false);
         }
-        assert_eq!(pace.after(Ending::Whole, 0), RARELY);
+        assert_eq!(pace.after(Ending::Whole, false), RARELY);
     }
 
     fn empty() -> Pack {
@@ -336,6 +351,8 @@ mod tests {
             reason: None,
             junk: 0,
             sightings: Sightings::new(),
+            after: None,
+            is_more: false,
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::store::journal::CommitError;
 
 /// What may wait, in bytes.
 const WAITING: usize = 128 << 20;
+/// So many characters of what is wrong with a JWT are told: more may not fit into a message.
+const LONGEST: usize = 16_384;
 /// What nats-server says for a JWT of which it cannot tell the account.
 const NO_ACCOUNT: &str = "n/a";
 
@@ -64,15 +66,15 @@ pub(super) async fn start(resolver: &Arc<Resolver>) {
 }
 
 async fn take(resolver: &Arc<Resolver>, queue: &Intake, message: Message) {
-    if let Err(message) = queue.offer(message) {
-        resolver.count("update", "dropped");
-        resolver.overrun("update");
-        resolver
-            .answer(message.reply, |envelope| {
-                envelope
-                    .failure(Some(NO_ACCOUNT), "jwt update resulted in error - too many updates wait; send it again")
-            })
-            .await;
+    let Err(message) = queue.offer(message) else { return };
+    resolver.count("update", "dropped");
+    resolver.overrun("update");
+    // Not waiting for anything: this is who has to keep the subscription empty.
+    if let Some(reply) = Resolver::reply_subject(message.reply)
+        && resolver.manners.stance().replies
+    {
+        let why = "jwt update resulted in error - too many updates wait; send it again";
+        resolver.send(reply, resolver.envelope.failure(Some(NO_ACCOUNT), why)).await;
     }
 }
 
@@ -139,7 +141,8 @@ fn worded(error: &WriteError) -> String {
     match refusal {
         Refusal::Invalid(issues) => {
             let texts: Vec<_> = issues.iter().map(|issue| issue.text.as_str()).collect();
-            format!("jwt validation failed - validation errors: [{}]", texts.join(" "))
+            let texts: String = texts.join(" ").chars().take(LONGEST).collect();
+            format!("jwt validation failed - validation errors: [{texts}]")
         }
         Refusal::WrongAccount { .. } => "jwt update resulted in error - subject does not match jwt content".into(),
         Refusal::IdentityKeyUsed(_) => {
