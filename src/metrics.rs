@@ -53,6 +53,7 @@ pub struct Metrics {
     pub replica_feed_lag: Histogram,
     pub replica_fetches: IntCounterVec,
     pub replica_stale: IntCounter,
+    pub replica_writes: IntCounterVec,
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
@@ -191,6 +192,11 @@ impl Metrics {
             )?,
             replica_stale: make
                 .counter("replica_stale_total", "Answers of a replica that its primary could not confirm in time")?,
+            replica_writes: make.counters(
+                "replica_writes_total",
+                "Changes that clients sent to a replica, by what it does with them and by what became of them",
+                &["mode", "outcome"],
+            )?,
             replica_cache_entries: make.gauge("replica_cache_entries", "JWTs in a replica's cache")?,
             replica_cache_bytes: make.gauge("replica_cache_bytes", "Bytes that a replica's cache counts")?,
             replica_heard: make.gauge(

@@ -5,6 +5,7 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod elsewhere;
 mod listing;
 mod lookup;
 mod merge;
@@ -17,6 +18,7 @@ mod writes;
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
+pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
 pub use operator::Withheld;
 
@@ -34,6 +36,7 @@ use crate::gate::{Entry, Gate, Position, Trust};
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
+pub use crate::replica::{ForwardError, Relayed, Target, Write};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Stored, Version};

@@ -1,7 +1,7 @@
 //! What can only be judged when all settings are together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, HttpTls, PackResponder, ReplicaMode, ReplicaWrites, Settings, Tls};
+use super::settings::{ClientAuth, HttpTls, PackResponder, ReplicaMode, Settings, Tls};
 use super::urls;
 
 /// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
@@ -135,10 +135,7 @@ fn signing(settings: &Settings, warnings: &mut Vec<String>) {
 /// Each rule goes when its feature comes.
 fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
     let replica = &settings.replica;
-    let rules = [
-        (replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache"),
-        (replica.writes != ReplicaWrites::Refuse, "replica.writes", "only refuse is"),
-    ];
+    let rules = [(replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache")];
     match rules.into_iter().find(|(set, ..)| *set) {
         Some((_, key, advice)) => Err(ConfigError::Unsupported { key, origin: origin(key), advice }),
         None => Ok(()),

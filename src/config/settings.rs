@@ -292,7 +292,7 @@ pub struct Replica {
     /// How long a key that the primary does not know is remembered as such. Default 2 s.
     #[serde(with = "millis")]
     pub negative_ttl: Duration,
-    /// What a pushed token meets here. Default `refuse`.
+    /// What a change meets here that a client sends. Default `refuse`.
     pub writes: ReplicaWrites,
     /// Bearer token that is shown to the primary. Default: none.
     pub token: Option<Secret>,
@@ -325,15 +325,15 @@ pub enum ReplicaMode {
     Mirror,
 }
 
-/// What a replica does with a pushed token.
+/// What a replica does with a change that a client sends to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaWrites {
-    /// 405: push to the primary.
+    /// 405, which names the primary.
     Refuse,
-    /// Sends the client to the primary.
+    /// 307: sends the client to the primary.
     Redirect,
-    /// Hands it to the primary.
+    /// Sends it on to the primary, and passes the answer back.
     Forward,
 }
 

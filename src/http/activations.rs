@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, conditional, lifetime, push, reply};
+use super::{Shared, conditional, lifetime, push, reply, writes};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -16,16 +16,15 @@ use crate::node::{ActivationAnswer, WriteError};
 use crate::store::journal::CommitError;
 
 pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
-    if let Err(error) = shared.node.writable() {
-        return read_only(request, &error);
-    }
     let body = match push::body(request, payload, shared).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     match shared.node.submit_activation(&body, SentFor::ANY, Via::Post).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
-        Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => read_only(request, &error),
+        Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => {
+            reply::method_not_allowed(request, writes::allow_activations(false), &error.to_string())
+        }
         Err(WriteError::Commit(CommitError::Refused(refusal))) => {
             tracing::info!("an activation is refused: {refusal}");
             let (status, message) = worded(&refusal);
@@ -80,15 +79,6 @@ fn described(mut response: HttpResponse, activation: &Activation) -> HttpRespons
     response.headers_mut().insert(header::ETAG, etag);
     response.headers_mut().insert(header::CACHE_CONTROL, cache_control);
     response
-}
-
-fn read_only(request: &HttpRequest, error: &WriteError) -> HttpResponse {
-    reply::method_not_allowed(request, allow(false), &error.to_string())
-}
-
-/// What the route of pushes allows.
-pub(super) const fn allow(writable: bool) -> &'static str {
-    if writable { "POST, OPTIONS" } else { "OPTIONS" }
 }
 
 /// Status and text of a refusal.

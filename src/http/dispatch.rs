@@ -10,7 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::{Shared, Worker, account, activations, changes, health, history, operator, propagation, push, reply};
+use super::writes::{self, Change};
+use super::{Shared, Worker, account, activations, changes, health, history, operator, propagation, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -173,9 +174,15 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         _ if *method == Method::OPTIONS => {
             return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
         }
-        Route::Account(key) if *method == Method::POST => return push::post(request, payload, shared, key).await,
-        Route::Account(key) if *method == Method::DELETE => return push::delete(request, payload, shared, key).await,
-        Route::Activations if *method == Method::POST => return activations::post(request, payload, shared).await,
+        Route::Account(key) if *method == Method::POST => {
+            return writes::answer(request, payload, shared, Change::Push(key)).await;
+        }
+        Route::Account(key) if *method == Method::DELETE => {
+            return writes::answer(request, payload, shared, Change::Delete(key)).await;
+        }
+        Route::Activations if *method == Method::POST => {
+            return writes::answer(request, payload, shared, Change::Activation).await;
+        }
         _ if !reads || *route == Route::Activations => {
             return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
         }
@@ -199,8 +206,8 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
 
 fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
-        Route::Activations => activations::allow(shared.node.is_writable()),
-        Route::Account(_) if shared.node.is_writable() => "GET, HEAD, POST, DELETE, OPTIONS",
+        Route::Activations => writes::allow_activations(writes::are_taken(shared)),
+        Route::Account(_) => writes::allow_account(writes::are_taken(shared)),
         _ => "GET, HEAD, OPTIONS",
     }
 }

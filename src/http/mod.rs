@@ -22,6 +22,7 @@ mod query;
 mod reply;
 mod signing;
 mod under_way;
+mod writes;
 
 use std::cell::RefCell;
 use std::net::TcpListener;

@@ -3,12 +3,12 @@
 //! The first line of a refusal, and its status, are those of the Go servers; tools and people know them. The lines
 //! after it say more: nsc prints the whole body to the person who pushed.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Shared, propagation, reply, signing};
+use super::{Shared, propagation, reply, signing, writes};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
@@ -17,11 +17,8 @@ use crate::store::journal::CommitError;
 /// The largest body that is read, in bytes: the largest token, and some white space behind it.
 const MAX_BODY: usize = (1 << 20) + 4096;
 
-/// What a replica allows where a primary allows changes.
-const REPLICA_ALLOWS: &str = "GET, HEAD, OPTIONS";
-
 pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {
-    let (key, body) = match addressed(request, payload, shared, key, "pub keys don't match\n").await {
+    let (key, body) = match addressed(request, payload, shared, key).await {
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
@@ -41,7 +38,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
 }
 
 pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {
-    let (key, body) = match addressed(request, payload, shared, key, "").await {
+    let (key, body) = match addressed(request, payload, shared, key).await {
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
@@ -58,19 +55,16 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
     }
 }
 
-/// The account and the body of a change. On a replica nothing is read.
-async fn addressed(
+/// The account and the body of a change.
+pub(super) async fn addressed(
     request: &HttpRequest,
     payload: web::Payload,
     shared: &Shared,
     key: &str,
-    title: &str,
 ) -> Result<(AccountKey, Bytes), HttpResponse> {
-    if let Err(error) = shared.node.writable() {
-        return Err(reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string()));
-    }
     let body = body(request, payload, shared).await?;
     let key = AccountKey::parse(key).map_err(|_| {
+        let title = if *request.method() == Method::POST { "pub keys don't match\n" } else { "" };
         let message = format!("{title}the path does not end in a public account key");
         reply::error(request, StatusCode::BAD_REQUEST, &message)
     })?;
@@ -80,7 +74,7 @@ async fn addressed(
 fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
     match error {
         WriteError::ReadOnly(_) | WriteError::Folder => {
-            reply::method_not_allowed(request, REPLICA_ALLOWS, &error.to_string())
+            reply::method_not_allowed(request, writes::allow_account(false), &error.to_string())
         }
         WriteError::Commit(CommitError::Refused(refusal)) => {
             tracing::info!(account = %key, "a change of {key} is refused: {refusal}");

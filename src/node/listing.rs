@@ -59,6 +59,7 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::*;
+    use crate::config::ReplicaWrites;
     use crate::gate::{Gate, Trust, Via};
     use crate::jwt::encode;
     use crate::metrics::Metrics;
@@ -131,6 +132,7 @@ mod tests {
             ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(1),
             negative_ttl: Duration::from_secs(1),
+            writes: ReplicaWrites::Refuse,
             access: Access::default(),
         };
         let runtime = tokio::runtime::Handle::current();

@@ -12,6 +12,7 @@ mod activations;
 mod clients;
 mod fetch;
 mod follow;
+mod forward;
 mod memory;
 mod operator;
 mod pin;
@@ -25,10 +26,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use fetch::Unavailable;
+pub use forward::{ForwardError, Relayed, Target, Write};
 pub use slot::Slot;
 
 use crate::clock;
-use crate::config::{Secret, Tls};
+use crate::config::{ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
@@ -37,6 +39,7 @@ use crate::tls::Files;
 use activations::Activations;
 use clients::Clients;
 use fetch::Flight;
+use forward::Forwarding;
 use memory::Memory;
 use upstream::Upstream;
 
@@ -53,6 +56,8 @@ pub struct Setup {
     pub timeout: Duration,
     /// How long an unknown account is remembered as unknown.
     pub negative_ttl: Duration,
+    /// What becomes of changes that clients send here.
+    pub writes: ReplicaWrites,
     /// How the replica shows the primary who it is, and tells whether the primary is the right one.
     pub access: Access,
 }
@@ -92,6 +97,7 @@ pub struct Replica {
     /// Operator JWTs that were replaced by another one of the same second. Held while the operator changes.
     replaced_operators: Mutex<Vec<Identity>>,
     feed: Feed,
+    forwarding: Forwarding,
     runtime: tokio::runtime::Handle,
 }
 
@@ -149,6 +155,7 @@ impl Replica {
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
             feed: Feed::default(),
+            forwarding: Forwarding::default(),
             runtime,
             setup,
         }))
@@ -157,6 +164,16 @@ impl Replica {
     /// The primary's URL, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
+    }
+
+    /// The primary's URL as a client would use it that has credentials of its own, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        self.upstream.public()
+    }
+
+    /// What becomes of changes that clients send here.
+    pub const fn writes(&self) -> ReplicaWrites {
+        self.setup.writes
     }
 
     /// The TLS files towards the primary, to be watched.

@@ -27,6 +27,7 @@ pub(super) struct Upstream {
     clients: Arc<Clients>,
     base: String,
     shown: String,
+    public: String,
     places: Semaphore,
     timeout: Duration,
     reached: AtomicBool,
@@ -64,13 +65,13 @@ pub(super) enum UpstreamError {
 
 impl Upstream {
     pub(super) fn new(setup: &Setup, clients: Arc<Clients>) -> Result<Self, String> {
-        let shown = reqwest::Url::parse(&setup.primary)
+        let url = reqwest::Url::parse(&setup.primary)
             .map_err(|error| format!("the primary's URL cannot be used: {error}"))?;
-        let shown = hide_credentials(shown);
         Ok(Self {
             clients,
             base: setup.primary.clone(),
-            shown,
+            shown: with_user(url.clone(), "xxxxx"),
+            public: with_user(url, ""),
             places: Semaphore::new(CONCURRENCY),
             timeout: setup.timeout,
             reached: AtomicBool::new(false),
@@ -81,6 +82,10 @@ impl Upstream {
 
     pub(super) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    pub(super) fn public(&self) -> &str {
+        &self.public
     }
 
     /// Whether the primary failed so recently that it is not worth waiting for while a copy is at hand.
@@ -172,6 +177,11 @@ impl Upstream {
         }
     }
 
+    /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
+    pub(super) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
+    }
+
     fn rest(&self) {
         let failures = self.failures.fetch_add(1, Ordering::AcqRel).min(6);
         let pause = (100i64 << failures).min(MAX_REST);
@@ -180,7 +190,7 @@ impl Upstream {
     }
 
     /// Reads a body that is no larger than a token can be.
-    async fn body(&self, response: &mut reqwest::Response) -> Result<Bytes, UpstreamError> {
+    pub(super) async fn body(&self, response: &mut reqwest::Response) -> Result<Bytes, UpstreamError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
             if body.len() + chunk.len() > MAX_BODY {
@@ -192,7 +202,7 @@ impl Upstream {
     }
 
     /// A transport error with its causes, and without the URL, which may carry credentials.
-    fn transport(&self, error: &reqwest::Error) -> UpstreamError {
+    pub(super) fn transport(&self, error: &reqwest::Error) -> UpstreamError {
         if error.is_timeout() {
             return UpstreamError::Transport("no answer in time".into());
         }
@@ -219,10 +229,11 @@ impl Upstream {
     }
 }
 
-fn hide_credentials(mut url: reqwest::Url) -> String {
+/// The URL with another user in the place of the one that it names, if it names one, and without a password.
+fn with_user(mut url: reqwest::Url, user: &str) -> String {
     if !url.username().is_empty() || url.password().is_some() {
         // Cannot fail for a URL that had a user name.
-        let _ = url.set_username("xxxxx");
+        let _ = url.set_username(user);
         let _ = url.set_password(None);
     }
     url.as_str().trim_end_matches('/').to_owned()

@@ -98,6 +98,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         ttl: settings.replica.ttl,
         timeout: settings.replica.timeout,
         negative_ttl: settings.replica.negative_ttl,
+        writes: settings.replica.writes,
         access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
     };
     let replica = Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current())

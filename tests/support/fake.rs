@@ -65,9 +65,14 @@ impl FakePrimary {
         *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
     }
 
-    /// The heads of all requests that came for a path.
+    /// The heads of all GETs that came for a path.
     pub(crate) fn heads(&self, path: &str) -> Vec<String> {
-        let start = format!("GET {path}");
+        self.heads_of("GET", path)
+    }
+
+    /// The heads of all requests with this method that came for a path.
+    pub(crate) fn heads_of(&self, method: &str, path: &str) -> Vec<String> {
+        let start = format!("{method} {path}");
         self.heads.lock().unwrap().iter().filter(|head| head.starts_with(&start)).cloned().collect()
     }
 
@@ -111,6 +116,11 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; lengths.map(|length| length.parse::<usize>().unwrap()).sum()];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
     heads.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
     if path.starts_with("/jwt/v1/accounts/") {

@@ -1,0 +1,148 @@
+//! Changes, as this server deals with them: it takes them in, refuses them, sends the client to the primary, or sends
+//! them on to it.
+
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+
+use super::{Shared, activations, propagation, push, reply};
+use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
+
+/// What is to be changed, as the path says it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change<'p> {
+    /// `POST /jwt/v1/accounts/<key>`
+    Push(&'p str),
+    /// `DELETE /jwt/v1/accounts/<key>`
+    Delete(&'p str),
+    /// `POST /jwt/v1/activations`
+    Activation,
+}
+
+pub(super) async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    shared: &Shared,
+    change: Change<'_>,
+) -> HttpResponse {
+    let count = |mode, outcome| shared.node.metrics().replica_writes.with_label_values(&[mode, outcome]).inc();
+    match shared.node.writes() {
+        Writes::Here => match change {
+            Change::Push(key) => push::post(request, payload, shared, key).await,
+            Change::Delete(key) => push::delete(request, payload, shared, key).await,
+            Change::Activation => activations::post(request, payload, shared).await,
+        },
+        Writes::Refused(error) => {
+            if matches!(error, WriteError::ReadOnly(_)) {
+                count("refuse", "refused");
+            }
+            let allow = match change {
+                Change::Push(_) | Change::Delete(_) => allow_account(false),
+                Change::Activation => allow_activations(false),
+            };
+            reply::method_not_allowed(request, allow, &error.to_string())
+        }
+        Writes::Redirected(primary) => {
+            count("redirect", "redirected");
+            redirect(request, primary)
+        }
+        Writes::Forwarded(way) => match forward(request, payload, shared, change, &way).await {
+            Ok(response) | Err(response) => response,
+        },
+    }
+}
+
+/// Whether changes get anywhere from here.
+pub(super) fn are_taken(shared: &Shared) -> bool {
+    !matches!(shared.node.writes(), Writes::Refused(_))
+}
+
+/// What the route of an account allows.
+pub(super) const fn allow_account(writes: bool) -> &'static str {
+    if writes { "GET, HEAD, POST, DELETE, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+}
+
+/// What the route of pushed activations allows.
+pub(super) const fn allow_activations(writes: bool) -> &'static str {
+    if writes { "POST, OPTIONS" } else { "OPTIONS" }
+}
+
+/// 307 keeps the method and the body. The target is the path as the client spelt it: nothing decoded gets into a header.
+fn redirect(request: &HttpRequest, primary: &str) -> HttpResponse {
+    let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    let target = format!("{primary}{path}");
+    let message = format!("this server is a read-only replica\nsend it to its primary, at {target}");
+    let mut response = HttpResponse::TemporaryRedirect();
+    response.insert_header((header::LOCATION, target));
+    reply::error_with(request, &mut response, StatusCode::TEMPORARY_REDIRECT, &message)
+}
+
+async fn forward(
+    request: &HttpRequest,
+    payload: web::Payload,
+    shared: &Shared,
+    change: Change<'_>,
+    way: &ToPrimary<'_>,
+) -> Result<HttpResponse, HttpResponse> {
+    // What the primary would refuse whatever the body is, is refused here, in the same words.
+    let (target, body) = match change {
+        Change::Push(key) | Change::Delete(key) => {
+            let (key, body) = push::addressed(request, payload, shared, key).await?;
+            (if *request.method() == Method::POST { Target::Push(key) } else { Target::Delete(key) }, body)
+        }
+        Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
+    };
+    let wait = match target {
+        Target::Push(_) | Target::Delete(_) => propagation::wait(request)?,
+        Target::Activation => None,
+    };
+    let headers = Write::HEADERS
+        .iter()
+        .flat_map(|name| request.headers().get_all(*name).map(move |value| (*name, value.as_bytes().to_owned())));
+    let write = Write {
+        target,
+        query: request.uri().query().map(str::to_owned),
+        headers: headers.collect(),
+        body,
+        wait: wait.unwrap_or_default(),
+    };
+    Ok(match way.send(&write).await {
+        Ok(answer) => relayed(answer),
+        Err(error) => {
+            tracing::warn!("{target} could not be forwarded: {error}");
+            failed(request, &error)
+        }
+    })
+}
+
+fn relayed(answer: Relayed) -> HttpResponse {
+    // A status that is none at all is no answer.
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = HttpResponseBuilder::new(status);
+    response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header(reply::NOSNIFF);
+    for (name, value) in &answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(&name[..]), HeaderValue::from_bytes(value)) {
+            response.append_header((name, value));
+        }
+    }
+    response.body(answer.body)
+}
+
+fn failed(request: &HttpRequest, error: &ForwardError) -> HttpResponse {
+    const UNCHANGED: &str = "nothing was changed";
+    const UNKNOWN: &str = "the change may or may not have arrived there; it is safe to send it again";
+    let (status, title, state) = match error {
+        ForwardError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many changes are being forwarded", UNCHANGED),
+        ForwardError::Loop { .. } => {
+            let message = format!(
+                "the way to the primary leads through too many replicas, or in a circle\n{error}\n{UNCHANGED}; the \
+                 setting primary has to lead to a server that is no replica"
+            );
+            return reply::error(request, StatusCode::LOOP_DETECTED, &message);
+        }
+        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "the primary cannot be reached", UNCHANGED),
+        ForwardError::Lost { .. } => (StatusCode::BAD_GATEWAY, "the primary gave no usable answer", UNKNOWN),
+        ForwardError::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, "the primary gave no answer in time", UNKNOWN),
+    };
+    reply::try_later(request, status, "1", &format!("{title}\n{error}\n{state}"))
+}

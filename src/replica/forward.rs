@@ -1,0 +1,347 @@
+//! Changes that clients send to this replica, sent on to its primary: `replica.writes` is `forward`.
+//!
+//! The primary decides; its answer goes back as it is. What it took in is taken in here, too, before its answer is passed
+//! on, through the gate like all else: who was told that his change is made sees it here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Method, Response};
+use tokio::sync::Semaphore;
+
+use super::{Offer, Replica};
+use crate::clock;
+use crate::gate::{SentFor, Via};
+use crate::key::AccountKey;
+
+/// Changes that wait for the primary at the same time.
+const PLACES: usize = 64;
+/// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
+/// for its disk, or for a signing service.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Replicas that one change may pass.
+const MAX_HOPS: usize = 4;
+/// How the names of replicas begin in `Via`. Other proxies stand there as well, and do not count.
+const HOP: &str = "nats-account-server-";
+
+/// What goes back from the primary, beside status and body.
+const PASSED_BACK: [header::HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::ALLOW,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    header::HeaderName::from_static("nas-receipts"),
+];
+
+/// What a change is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A JWT of this account is pushed.
+    Push(AccountKey),
+    /// A request to delete this account, and perhaps others.
+    Delete(AccountKey),
+    /// An activation is pushed.
+    Activation,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Push(key) => write!(f, "the JWT of {key}"),
+            Self::Delete(key) => write!(f, "a request to delete {key}"),
+            Self::Activation => f.write_str("an activation"),
+        }
+    }
+}
+
+/// A change on its way to the primary.
+pub struct Write {
+    /// What it is about.
+    pub target: Target,
+    /// The query of its URL, as it came.
+    pub query: Option<String>,
+    /// The headers that came with it, of those that [`Write::HEADERS`] names, in lower case.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// The token.
+    pub body: Bytes,
+    /// How long the primary is to wait for receipts.
+    pub wait: Duration,
+}
+
+impl Write {
+    /// The headers that matter to the primary.
+    pub const HEADERS: [&'static str; 4] = ["accept", "authorization", "content-type", "via"];
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.headers.iter().filter(move |(found, _)| *found == name).map(|(_, value)| &value[..])
+    }
+
+    fn path(&self) -> (Method, String) {
+        let (method, mut path) = match self.target {
+            Target::Push(key) => (Method::POST, format!("accounts/{key}")),
+            Target::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
+            Target::Activation => (Method::POST, "activations".to_owned()),
+        };
+        if let Some(query) = &self.query {
+            path.push('?');
+            path.push_str(query);
+        }
+        (method, path)
+    }
+}
+
+impl std::fmt::Debug for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Among the headers is what the client shows to say who it is.
+        f.debug_struct("Write").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// The primary's answer.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Its status.
+    pub status: u16,
+    /// Its headers that matter to the client, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer of the primary.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// So many changes wait for the primary that this one was not sent.
+    #[error("{PLACES} changes wait for the primary {0} already")]
+    Busy(String),
+    /// The way leads from replica to replica. It was not sent.
+    #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]
+    Loop {
+        /// Replicas that it has passed, this one included if it was here before.
+        hops: usize,
+        /// The primary.
+        primary: String,
+    },
+    /// There is no connection to the primary, so it was not sent.
+    #[error("{primary}: {reason}")]
+    Unreachable {
+        /// The primary.
+        primary: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It was sent, or begun to be sent, and then something went wrong.
+    #[error("{primary}: {reason}")]
+    Lost {
+        /// The primary.
+        primary: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It was sent, and there is no answer.
+    #[error("{primary} has not answered within {} s", limit.as_secs())]
+    TimedOut {
+        /// The primary.
+        primary: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+impl ForwardError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Busy(_) => "busy",
+            Self::Loop { .. } => "loop",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Lost { .. } => "lost",
+            Self::TimedOut { .. } => "timeout",
+        }
+    }
+}
+
+/// What it takes to forward.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    places: Semaphore,
+    /// By what this replica knows itself in `Via`.
+    name: String,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self { places: Semaphore::new(PLACES), name: format!("{HOP}{:016x}", rand::random::<u64>()) }
+    }
+}
+
+impl Replica {
+    /// Sends a change on to the primary. When this returns an answer, what the primary took in is taken in here.
+    pub async fn forward(self: &Arc<Self>, write: &Write) -> Result<Relayed, ForwardError> {
+        let result = self.relay(write).await;
+        let outcome = match &result {
+            Ok(answer) => match answer.status {
+                200..=299 => "taken",
+                300..=499 => "refused",
+                _ => "failed",
+            },
+            Err(error) => error.label(),
+        };
+        self.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
+        // 202 is a promise of the signing service's: nothing has changed yet.
+        if result.as_ref().is_ok_and(|answer| answer.status == 200) {
+            self.catch_up(write).await;
+        }
+        result
+    }
+
+    async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
+        let primary = || self.primary().to_owned();
+        let via = self.forwarding.via(write).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
+        let Ok(_place) = self.forwarding.places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
+        let limit = write.wait + MARGIN;
+        tokio::time::timeout(limit, self.exchange(write, via))
+            .await
+            .unwrap_or_else(|_| Err(ForwardError::TimedOut { primary: primary(), limit }))
+    }
+
+    async fn exchange(&self, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
+        let lost = |reason: String| ForwardError::Lost { primary: self.primary().to_owned(), reason };
+        let (method, path) = write.path();
+        let mut headers = HeaderMap::new();
+        for name in [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE] {
+            for value in write.values(name.as_str()) {
+                let mut value = HeaderValue::from_bytes(value).map_err(|error| lost(error.to_string()))?;
+                value.set_sensitive(name == header::AUTHORIZATION);
+                headers.append(&name, value);
+            }
+        }
+        headers.insert(header::VIA, via);
+        // They take the place of ours: who says himself who he is, is judged by that.
+        let request = self.upstream.change(method, &path).headers(headers).body(write.body.clone());
+        let mut response = request.send().await.map_err(|error| {
+            let reason = self.upstream.transport(&error).to_string();
+            if error.is_connect() {
+                ForwardError::Unreachable { primary: self.primary().to_owned(), reason }
+            } else {
+                lost(reason)
+            }
+        })?;
+        let (status, headers) = (response.status().as_u16(), passed_back(&response));
+        let body = self.upstream.body(&mut response).await.map_err(|error| lost(error.to_string()))?;
+        Ok(Relayed { status, headers, body })
+    }
+
+    /// Takes in what the primary took in.
+    async fn catch_up(self: &Arc<Self>, write: &Write) {
+        let now = clock::unix_seconds();
+        match write.target {
+            Target::Push(key) => {
+                let admitted = self.gate.admit(&write.body, Some(&key), Via::Hint, now);
+                match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Hint, None, None, None)) {
+                    Ok(Offer::Taken(_) | Offer::Kept) => {}
+                    // Only the primary knows which of two of one second is later, or what its signing service signed.
+                    Ok(Offer::Refetch) | Err(_) => self.ask_anew(&key).await,
+                }
+            }
+            Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
+                Ok(tombstone) => self.bury(&tombstone),
+                Err(refusal) => {
+                    tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
+                }
+            },
+            // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
+            Target::Activation => {
+                if let Ok(unproven) = self.gate.read_activation(&write.body, SentFor::ANY, Via::Hint, now) {
+                    self.activations.forget(unproven.id());
+                }
+            }
+        }
+    }
+
+    /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
+    /// next one who wants the account asks.
+    async fn ask_anew(self: &Arc<Self>, key: &AccountKey) {
+        self.doubt([*key]);
+        self.unknown.invalidate(key);
+        let asked = async {
+            // This one may have been asked for before the change.
+            let _ = self.flight(*key).await;
+            self.flight(*key).await
+        };
+        if !matches!(tokio::time::timeout(self.setup.timeout * 2, asked).await, Ok(Ok(_))) {
+            self.doubt([*key]);
+        }
+    }
+}
+
+impl Forwarding {
+    /// Who has passed a change on, this replica included. The error is the number of replicas among them, if there are
+    /// too many or this one is among them.
+    fn via(&self, write: &Write) -> Result<HeaderValue, usize> {
+        let mut via = write.values("via").collect::<Vec<_>>().join(&b", "[..]);
+        let words = || via.split(|byte| b" \t,".contains(byte)).filter(|word| word.starts_with(HOP.as_bytes()));
+        let hops = words().count();
+        if hops >= MAX_HOPS || words().any(|word| word == self.name.as_bytes()) {
+            return Err(hops);
+        }
+        if !via.is_empty() {
+            via.extend_from_slice(b", ");
+        }
+        via.extend_from_slice(format!("1.1 {}", self.name).as_bytes());
+        // It is made of what came as header values.
+        HeaderValue::from_bytes(&via).map_err(|_| hops)
+    }
+}
+
+fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
+    let mut headers = Vec::new();
+    for name in PASSED_BACK {
+        let values = response.headers().get_all(&name).iter();
+        headers.extend(values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned())));
+    }
+    // A redirection is not followed: who could send us anywhere could make us ask inside the network that we stand in.
+    // What it means here would mean something else to the client, so it gets the whole address.
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    if let Some(url) = location.and_then(|text| response.url().join(text).ok()) {
+        headers.push((header::LOCATION.as_str().to_owned(), url.as_str().as_bytes().to_owned()));
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(via: &[&str]) -> Write {
+        Write {
+            target: Target::Activation,
+            query: None,
+            headers: via.iter().map(|value| ("via", value.as_bytes().to_owned())).collect(),
+            body: Bytes::new(),
+            wait: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_change_passes_a_few_replicas_and_each_of_them_once() {
+        let forwarding = Forwarding::default();
+        let name = &forwarding.name;
+        assert_eq!(forwarding.via(&write(&[])).expect("the first"), format!("1.1 {name}"));
+        let others = ["1.1 varnish (cache, old), 2 envoy", "1.1 nats-account-server-0,1.1 nats-account-server-1"];
+        assert_eq!(
+            forwarding.via(&write(&others)).expect("two before"),
+            format!("{}, {}, 1.1 {name}", others[0], others[1])
+        );
+        assert_eq!(forwarding.via(&write(&[others[1], others[1]])), Err(4));
+        assert_eq!(forwarding.via(&write(&["1.1 x", &format!("1.1 a,1.1\t{name}")])), Err(1));
+    }
+
+    #[test]
+    fn who_the_client_is_is_not_shown() {
+        let mut write = write(&[]);
+        write.headers.push(("authorization", b"Bearer hush".to_vec()));
+        assert_eq!(format!("{write:?}"), "Write { target: Activation, .. }");
+    }
+}
