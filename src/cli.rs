@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::check::CheckArgs;
+use crate::commands::delete_request::DeleteRequestArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::flush::FlushArgs;
 use crate::config::Overrides;
@@ -35,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
+    /// Sign a request to delete accounts, offline
+    DeleteRequest(DeleteRequestArgs),
     /// Wait until all that was acknowledged is in the token folder, on disk
     Flush(FlushArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own

@@ -1,6 +1,7 @@
 //! What the program does: serve, and the commands beside that.
 
 pub mod check;
+pub mod delete_request;
 pub mod demo;
 pub mod flush;
 mod serve;
@@ -18,6 +19,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(args)) => {
             ExitCode::from(check::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
         }
+        Some(Command::DeleteRequest(args)) => {
+            let done = delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning);
+            done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+        }
         Some(Command::Flush(args)) => flush::run(Settings::load(&cli), args),
         Some(Command::Demo(args)) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::run(args)),
@@ -29,6 +34,12 @@ pub fn run(cli: Cli) -> ExitCode {
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| format!("cannot start the runtime: {error}"))
+}
+
+/// Says something on standard error, of a command that goes on.
+fn warning(message: &str) {
+    // Nobody to tell, if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "nats-account-server: warning: {message}");
 }
 
 /// Says on standard error why the program cannot go on. For what happens before there is a log.

@@ -1,4 +1,4 @@
-//! Making tokens: for demonstrations and tests. A hosting server signs nothing.
+//! Making tokens: for the command that signs delete requests, demonstrations and tests. A hosting server signs nothing.
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde_json::{Map, Value};

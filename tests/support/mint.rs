@@ -81,6 +81,11 @@ impl Operator {
         &self.system
     }
 
+    /// The private key that accounts are signed with unless a test says otherwise, as text.
+    pub(crate) fn seed(&self) -> String {
+        self.signer().seed().unwrap()
+    }
+
     /// The key that accounts are signed with unless a test says otherwise.
     fn signer(&self) -> &KeyPair {
         if self.strict { &self.signing } else { &self.identity }
