@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use nats_account_server::jwt::GenericJwt;
 use nkeys::KeyPair;
-use support::{Account, Operator, Server, now};
+use support::{Account, NatsLaunch, Operator, Server, now, within};
 
 /// What came of running the command.
 struct Ran {
@@ -58,6 +58,32 @@ async fn a_primary_takes_the_request() {
             primary.http.get(&account.path()).await.expect(status);
         }
     }
+}
+
+#[tokio::test]
+async fn a_full_resolver_takes_the_request_over_nats() {
+    let (folder, operator, account) = (tempfile::tempdir().unwrap(), Operator::new(), Account::new());
+    let system = operator.account(operator.system(), 100);
+    let nats = NatsLaunch::new("2.15.1", &operator).with(&format!(
+        "resolver: {{ type: full, dir: {:?}, allow_delete: true }}\nresolver_preload: {{ {}: {system} }}",
+        folder.path().join("jwt"),
+        operator.system().key()
+    ));
+    let nats = nats.start().await;
+    let options = async_nats::ConnectOptions::with_credentials(&operator.system().user().creds()).unwrap();
+    let client = within("a connection", options.connect(format!("nats://{}", nats.address()))).await.unwrap();
+    let ask = async |what: &str, payload: String| {
+        let subject = format!("$SYS.REQ.CLAIMS.{what}");
+        let reply = within("an answer", client.request(subject, payload.into())).await.unwrap();
+        serde_json::from_slice::<serde_json::Value>(&reply.payload).unwrap()
+    };
+    let answer = ask("UPDATE", operator.account(&account, 10)).await;
+    assert_eq!(answer["data"]["code"], 200, "{answer}");
+    assert!(ask("LIST", String::new()).await.to_string().contains(&account.key()));
+    let ran = run(&["--seed-file", "-", &account.key()], &operator.seed());
+    let answer = ask("DELETE", ran.stdout.trim_end().to_owned()).await;
+    assert_eq!(answer["data"]["message"], "deleted 1 accounts", "{answer}");
+    assert!(!ask("LIST", String::new()).await.to_string().contains(&account.key()));
 }
 
 #[test]
