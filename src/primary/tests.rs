@@ -1,16 +1,17 @@
-//! A change of the operator's JWT while the server runs.
+//! A change of the operator's JWT while the server runs, and changes before the folder is taken in.
 
 use std::sync::Arc;
 
 use nkeys::KeyPair;
 use serde_json::json;
 
-use super::{Lookup, Primary, Setup};
+use super::{Lookup, Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
 use crate::gate::{Gate, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
+use crate::store::folder::Layout;
 use crate::store::journal::{CommitError, Write};
 
 struct World {
@@ -34,12 +35,16 @@ fn trust(operator: &KeyPair, keys: &[&KeyPair], iat: i64, signer: &KeyPair) -> T
 
 impl World {
     async fn new() -> Self {
+        Self::of(Source::Memory).await
+    }
+
+    async fn of(source: Source) -> Self {
         let (operator, first, second) = (KeyPair::new_operator(), KeyPair::new_operator(), KeyPair::new_operator());
         let now = clock::unix_seconds();
         let begun = trust(&operator, &[&first, &second], now - 1_000, &operator);
         let gate = Arc::new(Gate::new(Some(begun), None, 3_600));
         let setup = Setup {
-            source: crate::primary::Source::Memory,
+            source,
             state_dir: None,
             require_existing: false,
             history: 2,
@@ -196,4 +201,31 @@ async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_
         .map(|change| matches!(change.content, Content::Activation(_)))
         .collect();
     assert_eq!(texts, [false, false, true, true, true]);
+}
+
+#[tokio::test]
+async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_changes_its_account() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat }).await;
+    let (deleted, pushed) = (KeyPair::new_account(), KeyPair::new_account());
+    for account in [&deleted, &pushed] {
+        let file = folder.path().join(format!("{}.jwt", account.public_key()));
+        std::fs::write(file, world.jwt(account, &world.first, 100)).expect("written");
+    }
+    let request = |age| {
+        let claims = json!({
+            "sub": world.first.public_key(), "iat": world.now - age,
+            "nats": { "accounts": [deleted.public_key()], "version": 2 }
+        });
+        encode::sign(&claims, &world.first).expect("signed")
+    };
+    // The folder is not tended yet: no file had its turn.
+    let older = world.primary.delete(request(200).as_bytes(), None, Via::Update).await;
+    assert!(matches!(older, Err(CommitError::Refused(Refusal::DeleteOlder { .. }))), "{older:?}");
+    let older = world.push(&pushed, &world.first, 200).await;
+    assert!(matches!(older, Err(CommitError::Refused(Refusal::Older { .. }))), "{older:?}");
+    assert_eq!(world.primary.journal().count(), 2);
+    world.primary.delete(request(50).as_bytes(), None, Via::Update).await.expect("later than the file");
+    world.push(&pushed, &world.first, 50).await.expect("later than the file");
+    assert_eq!(world.primary.journal().count(), 1);
 }
