@@ -1,6 +1,6 @@
 //! Settings in environment variables: `NAS_HTTP__PORT` is `http.port`.
 
-use super::layer::Given;
+use super::given::Given;
 
 /// What all variables of this program start with.
 const PREFIX: &str = "NAS_";

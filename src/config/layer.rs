@@ -9,36 +9,10 @@ use config::{Map, Source, Value, ValueKind};
 
 use super::environment;
 use super::error::ConfigError;
-use super::schema::{self, Kind, Meaning, Reading};
+use super::given::Given;
+use super::schema::{self, Meaning, Reading};
 use super::suggest::suggest;
-use super::value::{normalise, shown};
-
-/// A value as somebody gave it.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    /// Its path in lower case, as in `http.port`.
-    pub(super) path: String,
-    /// Its name as it was written, for messages.
-    pub(super) name: String,
-    pub(super) value: Value,
-}
-
-impl Given {
-    /// A text from a flag or the environment; `origin` says which.
-    pub(super) fn text(path: &str, text: &str, origin: &str) -> Self {
-        let value = Value::new(Some(&origin.to_owned()), text);
-        Self { path: path.to_owned(), name: path.to_owned(), value }
-    }
-
-    fn origin(&self) -> String {
-        self.value.origin().unwrap_or("configuration").to_owned()
-    }
-
-    fn error(&self, kind: Option<Kind>, expected: String) -> ConfigError {
-        let (key, value) = (self.name.clone(), shown(kind, &self.value.kind));
-        ConfigError::Value { key, value, origin: self.origin(), expected }
-    }
-}
+use super::value::normalise;
 
 /// The settings of one source: checked values under their paths.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use config::{Config, FileFormat, Format, Map, Value};
 use super::checks;
 use super::environment;
 use super::error::ConfigError;
-use super::layer::{Given, Layer};
+use super::given::Given;
+use super::layer::Layer;
 use super::nats_conf::NatsConf;
 use super::settings::Settings;
 

@@ -17,6 +17,7 @@ mod checks;
 mod dump;
 mod environment;
 mod error;
+mod given;
 mod layer;
 mod load;
 mod nats_conf;

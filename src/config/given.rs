@@ -1,0 +1,36 @@
+//! A setting as it was given, before anything is made of it.
+
+use config::Value;
+
+use super::error::ConfigError;
+use super::schema::Kind;
+use super::value::shown;
+
+/// A value as somebody gave it.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Its path in lower case, as in `http.port`.
+    pub(super) path: String,
+    /// Its name as it was written, for messages.
+    pub(super) name: String,
+    pub(super) value: Value,
+}
+
+impl Given {
+    /// A text from a flag or the environment; `origin` says which.
+    pub(super) fn text(path: &str, text: &str, origin: &str) -> Self {
+        let value = Value::new(Some(&origin.to_owned()), text);
+        Self { path: path.to_owned(), name: path.to_owned(), value }
+    }
+
+    /// Where it was given.
+    pub(super) fn origin(&self) -> String {
+        self.value.origin().unwrap_or("configuration").to_owned()
+    }
+
+    /// It is not what it should be.
+    pub(super) fn error(&self, kind: Option<Kind>, expected: String) -> ConfigError {
+        let (key, value) = (self.name.clone(), shown(kind, &self.value.kind));
+        ConfigError::Value { key, value, origin: self.origin(), expected }
+    }
+}
