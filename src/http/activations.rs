@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, conditional, lifetime, push, reply, writes};
+use super::{Shared, allow, conditional, lifetime, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -23,7 +23,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
     match shared.node.submit_activation(&body, SentFor::ANY, Via::Post).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
         Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => {
-            reply::method_not_allowed(request, writes::allow_activations(false), &error.to_string())
+            reply::method_not_allowed(request, allow::activations(false), &error.to_string())
         }
         Err(WriteError::Commit(CommitError::Refused(refusal))) => {
             tracing::info!("an activation is refused: {refusal}");

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
 use super::writes::{self, Change};
-use super::{Shared, Worker, account, activations, changes, health, history, operator, propagation, reply};
+use super::{Shared, Worker, account, activations, allow, changes, health, history, operator, propagation, reply};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -206,8 +206,8 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
 
 fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
-        Route::Activations => writes::allow_activations(writes::are_taken(shared)),
-        Route::Account(_) => writes::allow_account(writes::are_taken(shared)),
+        Route::Activations => allow::activations(writes::are_taken(shared)),
+        Route::Account(_) => allow::account(writes::are_taken(shared)),
         _ => "GET, HEAD, OPTIONS",
     }
 }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Shared, propagation, reply, signing, writes};
+use super::{Shared, allow, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
@@ -74,7 +74,7 @@ pub(super) async fn addressed(
 fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
     match error {
         WriteError::ReadOnly(_) | WriteError::Folder => {
-            reply::method_not_allowed(request, writes::allow_account(false), &error.to_string())
+            reply::method_not_allowed(request, allow::account(false), &error.to_string())
         }
         WriteError::Commit(CommitError::Refused(refusal)) => {
             tracing::info!(account = %key, "a change of {key} is refused: {refusal}");

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Shared, activations, propagation, push, reply};
+use super::{Shared, activations, allow, propagation, push, reply};
 use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
@@ -37,8 +37,8 @@ pub(super) async fn answer(
                 count("refuse", "refused");
             }
             let allow = match change {
-                Change::Push(_) | Change::Delete(_) => allow_account(false),
-                Change::Activation => allow_activations(false),
+                Change::Push(_) | Change::Delete(_) => allow::account(false),
+                Change::Activation => allow::activations(false),
             };
             reply::method_not_allowed(request, allow, &error.to_string())
         }
@@ -55,16 +55,6 @@ pub(super) async fn answer(
 /// Whether changes get anywhere from here.
 pub(super) fn are_taken(shared: &Shared) -> bool {
     !matches!(shared.node.writes(), Writes::Refused(_))
-}
-
-/// What the route of an account allows.
-pub(super) const fn allow_account(writes: bool) -> &'static str {
-    if writes { "GET, HEAD, POST, DELETE, OPTIONS" } else { "GET, HEAD, OPTIONS" }
-}
-
-/// What the route of pushed activations allows.
-pub(super) const fn allow_activations(writes: bool) -> &'static str {
-    if writes { "POST, OPTIONS" } else { "OPTIONS" }
 }
 
 /// 307 keeps the method and the body. The target is the path as the client spelt it: nothing decoded gets into a header.

@@ -1,0 +1,11 @@
+//! Which methods a route allows, where that depends on whether changes get anywhere from here.
+
+/// What the route of an account allows.
+pub(super) const fn account(writes: bool) -> &'static str {
+    if writes { "GET, HEAD, POST, DELETE, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+}
+
+/// What the route of pushed activations allows.
+pub(super) const fn activations(writes: bool) -> &'static str {
+    if writes { "POST, OPTIONS" } else { "OPTIONS" }
+}
