@@ -304,7 +304,7 @@ async fn a_change_passes_a_few_replicas_and_is_seen_on_all_of_them() {
 async fn what_is_too_large_or_too_slow_does_not_get_to_the_primary() {
     let (operator, account) = (Operator::new(), Account::new());
     let primary = FakePrimary::without_feed(|_| Answer::new(200, "")).await;
-    let replica = forwarding(&operator, &primary.url).env("NAS_HTTP__READ_TIMEOUT", "500ms").start_unready().await;
+    let replica = forwarding(&operator, &primary.url).env("NAS_HTTP__READ_TIMEOUT", "3s").start_unready().await;
     for (length, status) in [(5, 408), ((1 << 20) + 5_000, 413)] {
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n",
