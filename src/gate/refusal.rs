@@ -141,6 +141,20 @@ impl Refusal {
         }
     }
 
+    /// Whether the token is no JWT that the operator signed for the account, whatever its claims are.
+    pub const fn is_foreign(&self) -> bool {
+        matches!(
+            self,
+            Self::Decode(_)
+                | Self::NotText
+                | Self::WrongAccount { .. }
+                | Self::IssuerKind { .. }
+                | Self::SubjectKind(_)
+                | Self::Untrusted(_)
+                | Self::IdentityKeyUsed(_)
+        )
+    }
+
     /// Whether the token is sound, but what is held is to stay.
     pub const fn is_conflict(&self) -> bool {
         matches!(

@@ -215,7 +215,8 @@ impl Request<'_> {
         // Something may have happened to the account since.
         self.may_be_signed().await?;
         let submitted = self.node.submit(answer, Some(self.key), Via::Post).await.map_err(|error| match error {
-            WriteError::Commit(CommitError::Refused(refusal)) if is_signers_fault(&refusal) => {
+            // The fault is not the account's: whatever it sends, this must not come back.
+            WriteError::Commit(CommitError::Refused(refusal)) if refusal.is_foreign() => {
                 SignError::Wrong(refusal).into()
             }
             error => PushError::Write(error),
@@ -264,20 +265,6 @@ fn other_than_jwt(answer: &[u8]) -> Result<Option<&str>, SignError> {
         )));
     }
     Ok(Some(text))
-}
-
-/// Whether the fault is not the account's: whatever it sends, this must not come back.
-const fn is_signers_fault(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::Decode(_)
-            | Refusal::NotText
-            | Refusal::WrongAccount { .. }
-            | Refusal::IssuerKind { .. }
-            | Refusal::SubjectKind(_)
-            | Refusal::Untrusted(_)
-            | Refusal::IdentityKeyUsed(_)
-    )
 }
 
 /// The label in metrics.

@@ -96,13 +96,7 @@ fn judged(refusal: Refusal) -> Verdict {
         Refusal::Older { .. } | Refusal::Replaced => Verdict::Older,
         Refusal::Tie(_) => Verdict::Tie,
         Refusal::Deleted { .. } => Verdict::Deleted,
-        Refusal::Decode(_)
-        | Refusal::NotText
-        | Refusal::WrongAccount { .. }
-        | Refusal::IssuerKind { .. }
-        | Refusal::SubjectKind(_)
-        | Refusal::Untrusted(_)
-        | Refusal::IdentityKeyUsed(_) => Verdict::Foreign(refusal),
+        refusal if refusal.is_foreign() => Verdict::Foreign(refusal),
         other => Verdict::Refused(other),
     }
 }

@@ -73,6 +73,23 @@ struct Pack {
     is_more: bool,
 }
 
+impl Pack {
+    /// One of which nothing was heard yet. Sightings up to `after` are passed over.
+    fn behind(after: Option<AccountKey>) -> Self {
+        Self {
+            ending: Ending::Incomplete,
+            seen: 0,
+            taken: 0,
+            refused: 0,
+            reason: None,
+            junk: 0,
+            sightings: Sightings::new(),
+            after,
+            is_more: false,
+        }
+    }
+}
+
 /// How long to wait for the next pack.
 #[derive(Debug)]
 struct Pace {
@@ -127,17 +144,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
 
 /// Asks for one pack, and hears it to its end.
 async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after: Option<AccountKey>) -> Pack {
-    let mut pack = Pack {
-        ending: Ending::Incomplete,
-        seen: 0,
-        taken: 0,
-        refused: 0,
-        reason: None,
-        junk: 0,
-        sightings: Sightings::new(),
-        after,
-        is_more: false,
-    };
+    let mut pack = Pack::behind(after);
     // An inbox for each pack: what still comes of an earlier one is not heard.
     let (client, inbox) = (packs.client(), packs.client().new_inbox());
     let Ok(mut messages) = client.subscribe(inbox.clone()).await else { return pack };
@@ -311,7 +318,7 @@ mod tests {
     fn white_space_behind_a_token_is_noticed() {
         let key = AccountKey::from_raw([9; 32]);
         let untrimmed = |text: String| {
-            let (mut batch, mut pack) = (Vec::new(), empty());
+            let (mut batch, mut pack) = (Vec::new(), Pack::behind(None));
             read(&text.into(), &mut batch, &mut pack);
             batch.iter().map(|offer| offer.is_untrimmed).collect::<Vec<_>>()
         };
@@ -340,19 +347,5 @@ mod tests {
             pace.after(Ending::Whole, false);
         }
         assert_eq!(pace.after(Ending::Whole, false), RARELY);
-    }
-
-    fn empty() -> Pack {
-        Pack {
-            ending: Ending::Incomplete,
-            seen: 0,
-            taken: 0,
-            refused: 0,
-            reason: None,
-            junk: 0,
-            sightings: Sightings::new(),
-            after: None,
-            is_more: false,
-        }
     }
 }
