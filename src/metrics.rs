@@ -57,6 +57,7 @@ pub struct Metrics {
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
+    pub replica_snapshot_failures: IntCounter,
     reloads: IntCounterVec,
     certificate_expiry: IntGaugeVec,
 }
@@ -199,6 +200,8 @@ impl Metrics {
             )?,
             replica_cache_entries: make.gauge("replica_cache_entries", "JWTs in a replica's cache")?,
             replica_cache_bytes: make.gauge("replica_cache_bytes", "Bytes that a replica's cache counts")?,
+            replica_snapshot_failures: make
+                .counter("replica_snapshot_failures_total", "Times that a replica's snapshot could not be written")?,
             replica_heard: make.gauge(
                 "replica_primary_heard_timestamp_seconds",
                 "When a replica last heard its primary on the feed, unix time; 0: never",

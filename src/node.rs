@@ -382,6 +382,8 @@ impl Node {
                     },
                 });
                 checks.push(Check { name: "cache", ok: true, detail: format!("{entries} JWTs, {bytes} bytes") });
+                let snapshot = replica.snapshot_state();
+                checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
             }
         }
         checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });

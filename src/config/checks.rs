@@ -154,7 +154,4 @@ fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
             urls::without_password(first)
         ));
     }
-    if settings.is_replica() && settings.store.dir.is_some() {
-        warnings.push("store.dir has no effect on a replica in this version: its cache is in memory".to_owned());
-    }
 }

@@ -32,7 +32,7 @@ pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};
 pub use marks::Mark;
 pub use operator::{OperatorChange, OperatorRefusal};
-pub use order::{Held, Ordering};
+pub use order::{Held, Ordering, Tie};
 pub use refusal::Refusal;
 pub use standing::Standing;
 pub use trust::{Trust, TrustError};

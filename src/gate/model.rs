@@ -350,7 +350,7 @@ proptest! {
                 Meet::Late(ago) => {
                     // An answer that something overtook is not offered (see the replica's fetch): only one whose
                     // version the follower knows the place of can meet a later one here.
-                    let known = follower.held.identity().is_none() || follower.held.is_placed();
+                    let known = follower.held.identity().is_none() || follower.held.position().is_some();
                     if known && let Some(index) = follower.answer(follower.made.saturating_sub(ago)) {
                         follower.offer(index, Via::Upstream, position(index));
                     }

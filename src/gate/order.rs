@@ -56,12 +56,20 @@ impl Held {
     /// The memory of an account as a journal keeps it: the head, the identities replaced at its `iat`, the newest
     /// deletion, and what other keys reached.
     pub fn restore(version: Option<Version>, ties: Vec<Identity>, deleted: Option<Deletion>, marks: Vec<Mark>) -> Self {
-        Self {
-            head: version.map(|version| Placed { version, at: None }),
-            ties: ties.into_iter().map(|identity| Tie { identity, at: None }).collect(),
-            deleted,
-            marks: Marks::restore(marks),
-        }
+        let ties = ties.into_iter().map(|identity| Tie { identity, at: None }).collect();
+        Self::restore_placed(version, None, ties, deleted, marks)
+    }
+
+    /// As [`Held::restore`], with the places of head and ties in their primary's order.
+    pub fn restore_placed(
+        version: Option<Version>,
+        at: Option<Position>,
+        ties: Vec<Tie>,
+        deleted: Option<Deletion>,
+        marks: Vec<Mark>,
+    ) -> Self {
+        let head = version.map(|version| Placed { version, at });
+        Self { head, ties, deleted, marks: Marks::restore(marks) }
     }
 
     /// The newest version.
@@ -100,10 +108,9 @@ impl Held {
         (self.is_live() && !standing.vouches(&issuer)).then_some(issuer)
     }
 
-    /// Whether the newest version's place in its primary's order is known.
-    #[cfg(test)]
-    pub(super) fn is_placed(&self) -> bool {
-        self.head.is_some_and(|head| head.at.is_some())
+    /// The newest version's place in its primary's order, if it is known.
+    pub fn position(&self) -> Option<Position> {
+        self.head.and_then(|head| head.at)
     }
 
     /// Decides about an offered version without changing anything. Its issuer is one that the operator vouches for.
@@ -113,7 +120,7 @@ impl Held {
         {
             return Ordering::Refused(Refusal::Deleted { deleted: deleted.iat, offered: offered.iat });
         }
-        let held_at = self.head.as_ref().and_then(|head| head.at);
+        let held_at = self.position();
         let newer = || match self.marks.bar(&offered.issuer, standing).filter(|bar| offered.iat <= *bar) {
             None => Ordering::Newer,
             // Who follows a primary may have heard of a later version before an earlier one; the primary has looked at
@@ -153,7 +160,7 @@ impl Held {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
-            Via::Pack | Via::FirstScan => Ordering::Refused(Refusal::Tie(offered.iat)),
+            Via::Pack | Via::FirstScan | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
             Via::Feed | Via::Upstream => follow(held_at, tie, via, at),
         }
     }

@@ -24,11 +24,13 @@ pub enum Via {
     Upstream,
     /// A claims update over NATS, heard by a replica: a hint that carries its own proof.
     Hint,
+    /// What a replica kept on disk.
+    Snapshot,
 }
 
 impl Via {
     /// Every path, for tables and metrics.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Post,
         Self::Update,
         Self::EditedFile,
@@ -38,6 +40,7 @@ impl Via {
         Self::Feed,
         Self::Upstream,
         Self::Hint,
+        Self::Snapshot,
     ];
 
     /// The name in logs and metric labels.
@@ -52,6 +55,7 @@ impl Via {
             Self::Feed => "feed",
             Self::Upstream => "upstream",
             Self::Hint => "hint",
+            Self::Snapshot => "snapshot",
         }
     }
 
@@ -67,7 +71,7 @@ impl Via {
     pub const fn demands_valid_time(self) -> bool {
         match self {
             Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,
-            Self::FirstScan | Self::Configured | Self::Feed | Self::Upstream => false,
+            Self::FirstScan | Self::Configured | Self::Feed | Self::Upstream | Self::Snapshot => false,
         }
     }
 }

@@ -134,6 +134,7 @@ mod tests {
             negative_ttl: Duration::from_secs(1),
             writes: ReplicaWrites::Refuse,
             access: Access::default(),
+            place: replica::Place::default(),
         };
         let runtime = tokio::runtime::Handle::current();
         let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");

@@ -101,7 +101,7 @@ impl Replica {
                 match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Upstream, at, stretch, Some(asked))) {
                     Ok(Offer::Taken(Some(slot))) => Ok(Some(slot)),
                     Ok(Offer::Taken(None) | Offer::Kept | Offer::Refetch) => self
-                        .at_hand(key, now)
+                        .unconfirmed(key, now)
                         .map(Some)
                         .ok_or_else(|| self.unavailable("it offers an earlier version than was seen here")),
                     Err(refusal) => self.refused(key, &refusal, now),
@@ -109,12 +109,12 @@ impl Replica {
             }
             Ok(Fetched::NotModified) => {
                 if let Some(slot) = &held {
-                    slot.confirm(None, stretch, now);
+                    self.confirm(slot, None, stretch, now);
                 }
                 Ok(self.cache.get(key).or_else(|| self.unless_deleted(key, held?)))
             }
             Ok(Fetched::Absent) => {
-                if let Some(slot) = self.at_hand(key, now) {
+                if let Some(slot) = self.unconfirmed(key, now) {
                     tracing::debug!(account = %key, "the primary does not know {key}; the copy at hand is kept");
                     return Ok(Some(slot));
                 }
@@ -138,7 +138,7 @@ impl Replica {
         } else {
             tracing::warn!(account = %key, "the primary's JWT for {key} is refused: {refusal}");
         }
-        self.at_hand(key, now).map(Some).ok_or_else(|| self.unavailable(&refusal.to_string()))
+        self.unconfirmed(key, now).map(Some).ok_or_else(|| self.unavailable(&refusal.to_string()))
     }
 
     /// Whether the cache holds something that was not there before.
@@ -147,7 +147,7 @@ impl Replica {
     }
 
     /// What is in the cache although the primary did not confirm it: it is not asked about again for a while.
-    fn at_hand(&self, key: &AccountKey, now: i64) -> Option<Arc<Slot>> {
+    fn unconfirmed(&self, key: &AccountKey, now: i64) -> Option<Arc<Slot>> {
         let slot = self.cache.get(key)?;
         slot.check(now);
         Some(slot)

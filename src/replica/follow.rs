@@ -73,7 +73,8 @@ impl Replica {
     }
 
     async fn follow_on(self: Arc<Self>) {
-        let mut follower = Follower::default();
+        let stand = self.keeping.stand();
+        let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
         loop {
             let broken = match self.run(&mut follower).await {
                 Ok(never) => match never {},
@@ -167,6 +168,7 @@ impl Replica {
             _ => {
                 follower.stretch += 1;
                 follower.position = Some(said);
+                self.keeping.applied(said, follower.stretch);
                 // The feed does not say what was changed before this.
                 self.ask_operator();
                 said
@@ -199,7 +201,8 @@ impl Replica {
             return Err(Broken::Chain(item.serial));
         }
         (position.serial, position.chain) = (item.serial, chain);
-        let at = position.position(item.serial);
+        let reached = *position;
+        let at = reached.position(item.serial);
         let stretch = Some(follower.stretch);
         match self.take(item, at, stretch) {
             Ok(()) => {}
@@ -214,6 +217,7 @@ impl Replica {
                 self.doubt(named(item));
             }
         }
+        self.keeping.applied(reached, follower.stretch);
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
         }
@@ -241,7 +245,10 @@ impl Replica {
             match self.offer(entry, Via::Feed, Some(at), stretch, None)? {
                 Offer::Taken(_) => self.metrics.accepted(Via::Feed),
                 Offer::Kept => {}
-                Offer::Refetch => self.refetch(key),
+                Offer::Refetch => {
+                    self.doubt([key]);
+                    self.refetch(key);
+                }
             }
         } else if let Some(request) = &item.request {
             self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?);

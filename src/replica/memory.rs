@@ -1,39 +1,114 @@
 //! What was seen of each account, apart from the cache.
 //!
-//! An evicted JWT, or one that was never wanted here, still says what the account must not go back behind. About 200
-//! bytes per account ever heard of.
+//! An evicted JWT, or one that was never wanted here, still says what the account must not go back behind. All of it is
+//! in the snapshot; in memory is what was not written yet, and a little of what was looked at lately.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::gate::Held;
 use crate::key::AccountKey;
+use crate::store::snapshot::{Seen, Snapshot};
 
 const SHARDS: usize = 64;
+/// Accounts of a shard that stay in memory although they are written.
+const RECENT: usize = 64;
 
 /// The newest version and deletion seen of every account.
 #[derive(Debug)]
-pub(super) struct Memory([Mutex<HashMap<AccountKey, Held>>; SHARDS]);
+pub(super) struct Memory {
+    shards: [Mutex<Shard>; SHARDS],
+    snapshot: Arc<Snapshot>,
+    unwritten: AtomicUsize,
+}
 
-impl Default for Memory {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
-    }
+type Shard = HashMap<AccountKey, Cell>;
+
+#[derive(Debug)]
+struct Cell {
+    seen: Seen,
+    is_written: bool,
 }
 
 impl Memory {
-    /// Looks at, or changes, what is known of one account. Nobody else does meanwhile.
-    pub(super) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Held) -> T) -> T {
-        let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
-        act(shard.entry(*key).or_default())
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), snapshot, unwritten: AtomicUsize::new(0) }
     }
 
-    /// Looks at what is known of one account. `None`: it was never heard of, and nothing is remembered for having asked.
-    pub(super) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Held) -> T) -> Option<T> {
-        self.shard(key).lock().unwrap_or_else(PoisonError::into_inner).get(key).map(look)
+    /// Looks at, or changes, what is known of one account. Nobody else does meanwhile. Blocks for a query if the account
+    /// was not looked at lately.
+    pub(super) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Seen) -> T) -> T {
+        let mut shard = self.shard(key);
+        let cell = match shard.entry(*key) {
+            Entry::Occupied(cell) => cell.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(Cell { seen: self.snapshot.seen(key).unwrap_or_default(), is_written: true })
+            }
+        };
+        let before = cell.seen.clone();
+        let result = act(&mut cell.seen);
+        if cell.is_written && cell.seen != before {
+            cell.is_written = false;
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        }
+        result
     }
 
-    fn shard(&self, key: &AccountKey) -> &Mutex<HashMap<AccountKey, Held>> {
-        &self.0[usize::from(key.raw()[31]) % SHARDS]
+    /// Looks at what is known of one account, and remembers nothing for having been asked.
+    pub(super) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Seen) -> T) -> Option<T> {
+        if let Some(cell) = self.shard(key).get(key) {
+            return Some(look(&cell.seen));
+        }
+        self.snapshot.seen(key).map(|seen| look(&seen))
+    }
+
+    /// Accounts whose memory is to be written, about.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// What is to be written. It counts as written from now on; who fails to write it says so.
+    pub(super) fn take_unwritten(&self) -> Vec<(AccountKey, Seen)> {
+        let mut taken = Vec::with_capacity(self.unwritten());
+        for shard in &self.shards {
+            for (key, cell) in shard.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                if !std::mem::replace(&mut cell.is_written, true) {
+                    taken.push((*key, cell.seen.clone()));
+                }
+            }
+        }
+        self.unwritten.fetch_sub(taken.len(), Ordering::Relaxed);
+        taken
+    }
+
+    /// What was taken could not be written.
+    pub(super) fn is_unwritten(&self, taken: &[(AccountKey, Seen)]) {
+        for (key, _) in taken {
+            // Nothing leaves memory between taking and this.
+            if let Some(cell) = self.shard(key).get_mut(key)
+                && std::mem::replace(&mut cell.is_written, false)
+            {
+                self.unwritten.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Lets go of most of what is written.
+    pub(super) fn shrink(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spare = shard.len().saturating_sub(RECENT);
+            shard.retain(|_, cell| {
+                let goes = cell.is_written && spare > 0;
+                spare -= usize::from(goes);
+                !goes
+            });
+            shard.shrink_to(RECENT * 2);
+        }
+    }
+
+    fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
+        self.shards[usize::from(key.raw()[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,6 +13,7 @@ mod clients;
 mod fetch;
 mod follow;
 mod forward;
+mod keeping;
 mod memory;
 mod operator;
 mod pin;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
+pub use keeping::Place;
 pub use slot::Slot;
 
 use crate::clock;
@@ -35,11 +37,14 @@ use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
+use crate::store::StoreError;
+use crate::store::snapshot::Stand;
 use crate::tls::Files;
 use activations::Activations;
 use clients::Clients;
 use fetch::Flight;
 use forward::Forwarding;
+use keeping::Keeping;
 use memory::Memory;
 use upstream::Upstream;
 
@@ -60,6 +65,19 @@ pub struct Setup {
     pub writes: ReplicaWrites,
     /// How the replica shows the primary who it is, and tells whether the primary is the right one.
     pub access: Access,
+    /// Where it keeps what it has seen.
+    pub place: Place,
+}
+
+/// Why a replica cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// Its snapshot cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The primary cannot be asked the way it is configured.
+    #[error("{0}")]
+    Primary(String),
 }
 
 /// How a replica and its primary come to trust each other.
@@ -75,6 +93,8 @@ pub struct Access {
 const NEGATIVE_ENTRIES: u64 = 100_000;
 /// How long an answer waits for the primary when a copy is at hand.
 const STALE_WAIT: Duration = Duration::from_millis(700);
+/// How long it waits for one that has not answered yet since this process began.
+const FIRST_WAIT: Duration = Duration::from_millis(150);
 
 /// The cache and what keeps it true.
 #[derive(Debug)]
@@ -89,6 +109,7 @@ pub struct Replica {
     unknown: moka::sync::Cache<AccountKey, ()>,
     activations: Activations,
     memory: Memory,
+    keeping: Arc<Keeping>,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
@@ -106,10 +127,23 @@ pub struct Replica {
 struct Feed {
     /// The number of the unbroken stretch of feed that is live; 0 while there is none.
     live: AtomicU64,
-    /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`]; 0 if never.
+    /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`], be it by an earlier process; 0 if
+    /// never.
     heard: AtomicI64,
     /// Where the primary's journal stood then.
     serial: AtomicU64,
+}
+
+impl Feed {
+    /// What an earlier process left.
+    fn after(stand: &Stand) -> Self {
+        let heard = match stand.heard {
+            0 => 0,
+            heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
+        };
+        let serial = stand.position.map_or(0, |position| position.serial);
+        Self { live: AtomicU64::new(0), heard: AtomicI64::new(heard), serial: AtomicU64::new(serial) }
+    }
 }
 
 /// What became of a token that was offered.
@@ -124,23 +158,25 @@ enum Offer {
 }
 
 impl Replica {
-    /// A replica with an empty cache. Background work runs on `runtime`.
+    /// A replica with an empty cache, and at hand what an earlier process kept. Background work runs on `runtime`.
     pub fn new(
         setup: Setup,
         gate: Arc<Gate>,
         metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
-    ) -> Result<Arc<Self>, String> {
+    ) -> Result<Arc<Self>, BeginError> {
+        let keeping = Arc::new(Keeping::open(&setup.place)?);
         let cache = moka::sync::Cache::builder()
             .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
+            .eviction_listener(keeping.on_leave())
             .build();
         let unknown =
             moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
-        let (clients, tls_files) =
-            Clients::load(&setup.access, setup.timeout, metrics.clone()).map_err(|error| error.to_string())?;
-        let upstream = Upstream::new(&setup, clients.clone())?;
-        Ok(Arc::new(Self {
+        let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, metrics.clone())
+            .map_err(|error| BeginError::Primary(error.to_string()))?;
+        let upstream = Upstream::new(&setup, clients.clone()).map_err(BeginError::Primary)?;
+        let replica = Arc::new(Self {
             gate,
             metrics,
             upstream,
@@ -149,16 +185,19 @@ impl Replica {
             cache,
             unknown,
             activations: Activations::new(&setup),
-            memory: Memory::default(),
+            memory: Memory::new(keeping.snapshot().clone()),
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
-            feed: Feed::default(),
+            feed: Feed::after(&keeping.stand()),
+            keeping,
             forwarding: Forwarding::default(),
             runtime,
             setup,
-        }))
+        });
+        replica.recall_operator();
+        Ok(replica)
     }
 
     /// The primary's URL, without credentials.
@@ -195,7 +234,12 @@ impl Replica {
     /// A JWT that is at hand and that the feed, which is live, confirms.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let live = self.feed.live.load(Ordering::Acquire);
-        self.cache.get(key).filter(|slot| live != 0 && slot.stretch() == live)
+        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live)
+    }
+
+    /// The copy of an account: in the cache, or left by an earlier process.
+    fn at_hand(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        self.cache.get(key).or_else(|| self.recall(key))
     }
 
     /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, and the account not
@@ -209,7 +253,7 @@ impl Replica {
     /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a
     /// copy is.
     pub async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
-        let held = self.cache.get(key);
+        let held = self.at_hand(key);
         match held {
             Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
             Some(slot) => Ok(self.revalidated(key, slot).await),
@@ -241,8 +285,9 @@ impl Replica {
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
+        let wait = if self.upstream.was_reached() { STALE_WAIT } else { FIRST_WAIT };
         if !self.upstream.is_resting()
-            && let Ok(Ok(Some(fresh))) = tokio::time::timeout(STALE_WAIT, self.flight(*key)).await
+            && let Ok(Ok(Some(fresh))) = tokio::time::timeout(wait, self.flight(*key)).await
         {
             return Some(fresh);
         }
@@ -254,7 +299,7 @@ impl Replica {
     /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion, or
     /// because its signer was withdrawn.
     fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
-        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |held| held.is_live());
+        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.held.is_live());
         served.then_some(slot)
     }
 
@@ -282,8 +327,9 @@ impl Replica {
     /// Something newer than what is cached could not be taken in.
     fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
-            if let Some(slot) = self.cache.get(&key) {
+            if let Some(slot) = self.at_hand(&key) {
                 slot.doubt();
+                self.keeping.note_copy(&key);
             }
             self.epochs.bump(&key);
         }
@@ -308,7 +354,8 @@ impl Replica {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
         self.epochs.bump(&key);
-        let offer = self.memory.with(&key, |held| {
+        let offer = self.memory.with(&key, |seen| {
+            let held = &mut seen.held;
             if via == Via::Feed {
                 held.make_room(&entry.version(), &standing);
             }
@@ -319,6 +366,7 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
+                    seen.removed = false;
                     if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
                         // The primary has let go of it since, and nothing will be heard of it again.
                         return Ok(Offer::Kept);
@@ -352,15 +400,16 @@ impl Replica {
         if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
             // The bytes that were served first stay, however the version is spelt this time.
             if via != Via::Hint {
-                slot.confirm(at, stretch, now);
+                self.confirm(&slot, at, stretch, now);
             }
             return Some(slot);
         }
-        if via != Via::Upstream && !self.is_wanted(key) {
+        if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
             return None;
         }
         let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
         self.cache.insert(*key, slot.clone());
+        self.keeping.note_copy(key);
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
         if !self.gate.vouches(entry.issuer()) {
             self.cache.invalidate(key);
@@ -369,15 +418,24 @@ impl Replica {
         Some(slot)
     }
 
+    /// The primary said that a copy is current.
+    fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
+        if slot.confirm(at, stretch, now) {
+            self.keeping.note_copy(slot.entry().key());
+        }
+    }
+
     /// Takes in a deletion from the feed.
     fn bury(&self, tombstone: &Tombstone) {
         let standing = self.gate.standing();
         for key in tombstone.keys() {
             self.epochs.bump(key);
-            self.memory.with(key, |held| {
-                held.delete(tombstone.deletion(), &standing);
-                if !held.is_live() {
-                    self.cache.invalidate(key);
+            self.memory.with(key, |seen| {
+                if seen.held.delete(tombstone.deletion(), &standing) {
+                    seen.deleted_by = Some(*tombstone.identity());
+                }
+                if !seen.held.is_live() {
+                    self.drop_copy(key);
                 }
             });
             self.epochs.bump(key);
@@ -389,17 +447,25 @@ impl Replica {
     fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
             self.epochs.bump(&key);
-            self.memory.with(&key, |_| {
+            self.memory.with(&key, |seen| {
+                seen.removed = true;
                 self.forgotten.bump(&key);
-                self.cache.invalidate(&key);
+                self.drop_copy(&key);
             });
             self.epochs.bump(&key);
         }
     }
 
-    /// Whether somebody has asked for an account lately: it is cached, known to be unknown, or being fetched.
+    /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.
+    fn drop_copy(&self, key: &AccountKey) {
+        self.keeping.note_copy(key);
+        self.cache.invalidate(key);
+    }
+
+    /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
     fn is_wanted(&self, key: &AccountKey) -> bool {
         self.cache.contains_key(key)
+            || self.is_stored(key)
             || self.unknown.contains_key(key)
             || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
@@ -423,6 +489,11 @@ impl Replica {
     pub fn silence(&self) -> Option<i64> {
         let heard = self.feed.heard.load(Ordering::Acquire);
         (heard != 0).then(|| clock::uptime_millis() - heard)
+    }
+
+    /// For people: how the snapshot does. `None`: there is none.
+    pub fn snapshot_state(&self) -> Option<String> {
+        self.keeping.describe()
     }
 
     /// The serial up to which the feed was followed.

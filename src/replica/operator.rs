@@ -55,6 +55,7 @@ impl Replica {
             replaced.push(*current.version());
         }
         self.gate.set_trust(trust);
+        self.keeping.note_operator();
         change.withheld = self.enforce();
         Ok(change)
     }
@@ -107,6 +108,6 @@ impl Replica {
 
     /// The key that signed an account's JWT, if it is known here to be withheld.
     pub fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
-        self.memory.peek(key, |held| held.withheld_by(&self.gate.standing()))?
+        self.memory.peek(key, |seen| seen.held.withheld_by(&self.gate.standing()))?
     }
 }

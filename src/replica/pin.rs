@@ -32,6 +32,7 @@ impl Replica {
                         self.primary()
                     );
                     self.gate.set_trust(trust);
+                    self.keeping.note_operator();
                     self.enforce();
                     return;
                 }

@@ -32,6 +32,17 @@ impl Slot {
         slot
     }
 
+    /// One that an earlier process kept: confirmed then, and to be asked about unless its stretch goes on.
+    pub(super) fn recalled(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
+        Self {
+            entry,
+            position: position.map(OnceLock::from).unwrap_or_default(),
+            stretch: AtomicU64::new(stretch),
+            confirmed: AtomicI64::new(confirmed),
+            checked: AtomicI64::new(0),
+        }
+    }
+
     /// The JWT.
     pub const fn entry(&self) -> &Arc<Entry> {
         &self.entry
@@ -60,17 +71,17 @@ impl Slot {
         checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
     }
 
-    /// The primary said that this is current; within a stretch of feed, if that was live all the while.
-    pub(super) fn confirm(&self, position: Option<Position>, stretch: Option<u64>, now: i64) {
+    /// The primary said that this is current; within a stretch of feed, if that was live all the while. Returns whether
+    /// that is another stretch than before.
+    pub(super) fn confirm(&self, position: Option<Position>, stretch: Option<u64>, now: i64) -> bool {
         if let Some(position) = position {
             // The first place that was told stays: a version is committed once.
             let _ = self.position.set(position);
         }
-        if let Some(stretch) = stretch {
-            self.stretch.store(stretch, Ordering::Release);
-        }
+        let before = stretch.map(|stretch| (self.stretch.swap(stretch, Ordering::AcqRel), stretch));
         self.confirmed.store(now, Ordering::Release);
         self.checked.store(now, Ordering::Release);
+        before.is_some_and(|(before, stretch)| before != stretch)
     }
 
     /// The primary was asked, and did not confirm it; it is not asked again for a while.

@@ -15,14 +15,15 @@ use tokio::signal::unix::SignalKind;
 
 pub use error::StartError;
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::gate::{Gate, Via};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
-use crate::replica::{self, Access, Replica};
+use crate::replica::{self, Access, BeginError, Place, Replica};
+use crate::store::STATE_FOLDER;
 use crate::store::folder::Layout;
 use crate::tls::ServerTls;
 
@@ -70,9 +71,12 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     if let Some(mut tending) = tending {
         tending.finish(settings.http.shutdown_grace).await;
     }
-    if let Role::Primary(primary) = node.role() {
-        primary.journal().close().await;
-        tracing::info!("closed JWT store");
+    match node.role() {
+        Role::Primary(primary) => {
+            primary.journal().close().await;
+            tracing::info!("closed JWT store");
+        }
+        Role::Replica(replica) => replica.close(),
     }
     tracing::info!("stopped account server");
     Ok(())
@@ -100,11 +104,27 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         negative_ttl: settings.replica.negative_ttl,
         writes: settings.replica.writes,
         access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
+        place: place(&settings.store),
     };
-    let replica = Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current())
-        .map_err(StartError::Other)?;
+    let replica =
+        Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current()).map_err(|error| {
+            match error {
+                BeginError::Store(error) => StartError::Store(error),
+                BeginError::Primary(text) => StartError::Other(text),
+            }
+        })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
     Ok(Role::Replica(replica))
+}
+
+/// Where a replica keeps its snapshot: not in a folder that is only to be read.
+fn place(store: &config::Store) -> Place {
+    let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));
+    Place {
+        state_dir: store.state_dir.clone().or(own),
+        require_existing: store.require_existing,
+        tokens: store.dir.clone(),
+    }
 }
 
 fn source(settings: &Settings) -> Source {
@@ -198,6 +218,7 @@ async fn run_primary(
 }
 
 async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+    replica.keep_up()?;
     if node.trust().is_none() {
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });

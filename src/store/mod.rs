@@ -9,7 +9,9 @@
 pub mod folder;
 pub mod journal;
 mod lock;
+mod marks;
 pub mod nsc;
+pub mod snapshot;
 pub mod watch;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,14 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A replica's snapshot failed.
+    #[error("snapshot {path}: {source}{}", snapshot_remedy(.source))]
+    Snapshot {
+        /// The snapshot file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// A file or folder could not be used.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -41,10 +51,10 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is no journal that this version can use.
-    #[error("journal {path}: {reason}")]
+    /// The file is no journal or snapshot that this version can use.
+    #[error("{path}: {reason}")]
     Unusable {
-        /// The journal file.
+        /// The file.
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
@@ -69,7 +79,9 @@ impl StoreError {
     /// Whether there is no room left to write.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            Self::Sqlite { source, .. } | Self::Snapshot { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             Self::Shared(error) => error.is_full(),
             _ => false,
@@ -103,5 +115,13 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
             "; it was damaged or edited: restore it from a backup, or move it away to start from the folder's JWT files"
         }
         _ => "",
+    }
+}
+
+fn snapshot_remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk",
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
+        _ => "; it can be moved away: then what was seen is forgotten, and the rest comes from the primary again",
     }
 }

@@ -2,13 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::super::marks;
 use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
-use crate::gate::{Deletion, Digest, Held, Mark, Tombstone, Version};
+use crate::gate::{Deletion, Digest, Held, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
-
-/// Bytes of a mark: the key, its `iat`, its reach.
-const MARK: usize = 48;
 
 /// A row of `head`.
 pub(super) struct Row {
@@ -61,7 +59,7 @@ pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqli
                 }
             };
             let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
-            let marks = row.get_ref(10)?.as_blob()?.as_chunks::<MARK>().0.iter().map(read_mark).collect();
+            let marks = marks::read(row.get_ref(10)?.as_blob()?);
             Ok(Row {
                 serial,
                 held: Held::restore(version, ties, deleted, marks),
@@ -82,21 +80,7 @@ pub(super) fn ties(held: &Held) -> Vec<u8> {
 
 /// The column `marks`.
 pub(super) fn marks(held: &Held) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(held.marks().len() * MARK);
-    for mark in held.marks() {
-        bytes.extend_from_slice(mark.issuer.raw());
-        bytes.extend_from_slice(&mark.iat.to_be_bytes());
-        bytes.extend_from_slice(&mark.reach.to_be_bytes());
-    }
-    bytes
-}
-
-fn read_mark(bytes: &[u8; MARK]) -> Mark {
-    let (key, times) = bytes.split_at(32);
-    let mut raw = [0; 32];
-    raw.copy_from_slice(key);
-    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)).cast_signed();
-    Mark { issuer: operator_key(raw), iat: number(&times[..8]), reach: number(&times[8..]) }
+    marks::write(held.marks())
 }
 
 const fn operator_key(raw: [u8; 32]) -> PublicKey {

@@ -1,0 +1,301 @@
+//! What a replica keeps on disk, and when it is written.
+//!
+//! A thread of its own writes what has changed every half second. It notes first how far the feed was taken in, and then
+//! gathers what changed, so that what is on disk is never behind the position beside it.
+
+mod recall;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{Replica, Slot};
+use crate::clock;
+use crate::feed::Head;
+use crate::key::AccountKey;
+use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
+use crate::store::{self, FolderLock, StoreError};
+
+/// How often what changed is written.
+const EVERY: Duration = Duration::from_millis(500);
+/// So much that changed is written at once.
+const MANY: usize = 2000;
+/// How often it is written that nothing but time has passed.
+const IDLE: i64 = 10_000;
+
+/// Where a replica keeps things.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The state folder; `None`: what is seen is remembered in a temporary file.
+    pub state_dir: Option<PathBuf>,
+    /// Whether a missing snapshot is an error.
+    pub require_existing: bool,
+    /// A folder of tokens from before, which are taken in if there is no snapshot yet.
+    pub tokens: Option<PathBuf>,
+}
+
+/// The snapshot, and what is not written there yet.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    snapshot: Arc<Snapshot>,
+    found: Found,
+    tokens: Option<PathBuf>,
+    stand: Mutex<Stand>,
+    /// Accounts whose copy came, changed or went.
+    copies: Arc<Mutex<HashSet<AccountKey>>>,
+    operator: AtomicBool,
+    /// Whether all that an earlier process kept is in the cache, as far as it has room.
+    warm: AtomicBool,
+    closing: Mutex<bool>,
+    wake: Condvar,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    failing: AtomicBool,
+    written: Mutex<Option<Stand>>,
+    _lock: Option<FolderLock>,
+}
+
+impl Keeping {
+    /// Opens the snapshot, which must not be in use by another process.
+    pub(super) fn open(place: &Place) -> Result<Self, StoreError> {
+        let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
+        let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
+        match &found {
+            Found::Whole | Found::Nothing => {}
+            Found::MovedAway(away) => tracing::error!(
+                "the snapshot cannot be used and was moved to {}: what was seen of accounts is forgotten, and a new one \
+                 begins",
+                away.display()
+            ),
+            Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
+        }
+        let beginning = Stand { position: None, stretch: 0, joined: 0, heard: 0, is_mirror: false };
+        let stand = snapshot.stand().unwrap_or(beginning);
+        Ok(Self {
+            warm: AtomicBool::new(!snapshot.is_lasting()),
+            snapshot: Arc::new(snapshot),
+            tokens: place.tokens.clone().filter(|_| found == Found::Nothing),
+            found,
+            stand: Mutex::new(stand),
+            copies: Arc::default(),
+            operator: AtomicBool::new(false),
+            closing: Mutex::new(false),
+            wake: Condvar::new(),
+            writer: Mutex::default(),
+            failing: AtomicBool::new(false),
+            written: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// What a cache is to call for every entry that leaves it.
+    pub(super) fn on_leave(&self) -> impl Fn(Arc<AccountKey>, Arc<Slot>, moka::notification::RemovalCause) + use<> {
+        let copies = self.snapshot.is_lasting().then(|| self.copies.clone());
+        move |key, _, cause| {
+            if let Some(copies) = &copies
+                && cause != moka::notification::RemovalCause::Replaced
+            {
+                lock(copies).insert(*key);
+            }
+        }
+    }
+
+    /// A copy came, or what is known of it changed.
+    pub(super) fn note_copy(&self, key: &AccountKey) {
+        if self.snapshot.is_lasting() {
+            let mut copies = lock(&self.copies);
+            copies.insert(*key);
+            if copies.len() == MANY {
+                self.wake.notify_one();
+            }
+        }
+    }
+
+    /// The operator changed.
+    pub(super) fn note_operator(&self) {
+        self.operator.store(true, Ordering::Release);
+    }
+
+    /// Where the follower of the feed stands, and up to where everything has been taken in.
+    pub(super) fn stand(&self) -> Stand {
+        *lock(&self.stand)
+    }
+
+    /// Everything was taken in up to a position, in this stretch.
+    pub(super) fn applied(&self, position: Head, stretch: u64) {
+        let mut stand = lock(&self.stand);
+        if stand.stretch != stretch {
+            (stand.stretch, stand.joined) = (stretch, stretch);
+        }
+        stand.position = Some(position);
+    }
+
+    /// For people: how it does. `None`: nothing is kept.
+    pub(super) fn describe(&self) -> Option<String> {
+        if !self.snapshot.is_lasting() {
+            return None;
+        }
+        let mut text = if self.failing.load(Ordering::Acquire) {
+            "cannot be written; see the log".to_owned()
+        } else if self.is_warm() {
+            "is kept".to_owned()
+        } else {
+            "is being brought back".to_owned()
+        };
+        match self.snapshot.lost() {
+            0 => {}
+            lost => text.push_str(&format!("; it was damaged, and at least {lost} rows were lost")),
+        }
+        match &self.found {
+            Found::MovedAway(away) => {
+                text.push_str(&format!("; the one before cannot be used and was moved to {}", away.display()));
+            }
+            Found::CutOff => text.push_str("; it was found cut off"),
+            Found::Whole | Found::Nothing => {}
+        }
+        Some(text)
+    }
+
+    /// Whether there may be copies on disk that are not in the cache.
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Acquire)
+    }
+}
+
+impl Replica {
+    /// Begins to write to the snapshot, and to bring back what it holds.
+    pub fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
+        let replica = Arc::downgrade(self);
+        let keeping = self.keeping.clone();
+        let writer = std::thread::Builder::new()
+            .name("snapshot".into())
+            .spawn(move || keeping.write_on(&replica))
+            .map_err(failed)?;
+        *lock(&self.keeping.writer) = Some(writer);
+        if !self.keeping.is_warm() {
+            let replica = self.clone();
+            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not written yet, and ends the writing.
+    pub fn close(&self) {
+        *lock(&self.keeping.closing) = true;
+        self.keeping.wake.notify_all();
+        if let Some(writer) = lock(&self.keeping.writer).take() {
+            // A writer that panicked has said so already.
+            let _ = writer.join();
+        }
+        self.write_down();
+    }
+
+    /// Writes what changed. A failure is logged, and what could not be written is tried again.
+    fn write_down(&self) {
+        let keeping = &self.keeping;
+        let mut stand = keeping.stand();
+        stand.heard = self.heard_at();
+        let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
+        let copies: Vec<_> = std::mem::take(&mut *lock(&keeping.copies)).into_iter().collect();
+        let seen = self.memory.take_unwritten();
+        let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
+        let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
+        let is_idle = lock(&keeping.written).as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
+        if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() {
+            self.memory.shrink();
+            return;
+        }
+        let batch = Batch {
+            stand,
+            operator,
+            copies: copies
+                .into_iter()
+                .map(|key| (key, self.cache.get(&key).map(|slot| copy_of(&key, &slot))))
+                .collect(),
+            seen,
+        };
+        match keeping.snapshot.write(&batch) {
+            Ok(()) => {
+                self.memory.shrink();
+                *lock(&keeping.written) = Some(stand);
+                if keeping.failing.swap(false, Ordering::AcqRel) {
+                    tracing::info!("the snapshot is written again");
+                }
+            }
+            Err(error) => {
+                self.memory.is_unwritten(&batch.seen);
+                lock(&keeping.copies).extend(batch.copies.iter().map(|(key, _)| *key));
+                keeping.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
+                self.metrics.replica_snapshot_failures.inc();
+                if !keeping.failing.swap(true, Ordering::AcqRel) {
+                    tracing::error!("the snapshot cannot be written, and is tried again: {error}");
+                }
+            }
+        }
+    }
+
+    /// When the primary was last heard, unix milliseconds; 0: never.
+    fn heard_at(&self) -> i64 {
+        self.silence().map_or(0, |silence| clock::unix_millis() - silence)
+    }
+
+    /// The operator as it is trusted now.
+    fn operator_now(&self) -> Option<Operator> {
+        let replaced = self.replaced_operators.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = self.gate.standing();
+        let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
+        Some(Operator { jwt: standing.trust()?.text().to_owned(), replaced: replaced.clone(), withdrawn })
+    }
+}
+
+impl Keeping {
+    fn write_on(&self, replica: &Weak<Replica>) {
+        let mut closing = lock(&self.closing);
+        while !*closing {
+            closing = self.wake.wait_timeout(closing, EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            drop(closing);
+            match replica.upgrade() {
+                Some(replica) => replica.write_down(),
+                None => return,
+            }
+            closing = lock(&self.closing);
+        }
+    }
+}
+
+fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
+    Copy {
+        key: *key,
+        jwt: slot.entry().token().clone(),
+        at: slot.position(),
+        stretch: slot.stretch(),
+        confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
+    }
+}
+
+/// Makes and locks a state folder.
+fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, StoreError> {
+    let file = folder.join(FILE);
+    if require_existing && !file.exists() {
+        return Err(StoreError::Unusable {
+            path: file,
+            reason:
+                "it does not exist, and store.require_existing is set: is the folder mounted? For a first start, unset \
+                     it"
+                .into(),
+        });
+    }
+    store::create_folder(folder)?;
+    FolderLock::acquire(folder)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

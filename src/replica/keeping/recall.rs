@@ -1,0 +1,196 @@
+//! Bringing back what an earlier process kept.
+//!
+//! Nothing is verified before the start: who is asked for comes first, through the gate, and the rest follows in the
+//! background.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::{Offer, Replica, Slot};
+use super::lock;
+use crate::clock;
+use crate::gate::{Refusal, Trust, Via};
+use crate::key::AccountKey;
+use crate::store::folder::{self, Layout};
+use crate::store::snapshot::{Copy, Found, Seen};
+
+/// Copies that are read at once.
+const BATCH: u32 = 128;
+/// How often is looked whether a damaged snapshot is mended.
+const MENDING: Duration = Duration::from_millis(20);
+
+impl Replica {
+    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if it is a later one.
+    pub(in crate::replica) fn recall_operator(&self) {
+        let Some(stored) = self.keeping.snapshot.operator() else {
+            self.keeping.note_operator();
+            return;
+        };
+        let trust = match Trust::from_operator_jwt(&stored.jwt, clock::unix_seconds()) {
+            Ok(trust) => trust,
+            Err(error) => {
+                tracing::error!("the operator JWT in the snapshot is not used: {error}");
+                self.keeping.note_operator();
+                return;
+            }
+        };
+        let configured = self.gate.trust();
+        if let Some(configured) = &configured
+            && configured.identity() != trust.identity()
+        {
+            tracing::warn!(
+                "the snapshot is of the operator {}, and {} is configured: nothing of it will be served",
+                trust.identity(),
+                configured.identity()
+            );
+            self.keeping.note_operator();
+            return;
+        }
+        self.replaced_operators.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&stored.replaced);
+        self.gate.set_standing(crate::gate::Standing::restore(
+            Some(Arc::new(trust)),
+            stored.withdrawn.into_iter().collect(),
+        ));
+        let Some(configured) = configured else { return };
+        // It was read from the same text a moment ago.
+        if let Ok(configured) = Trust::from_operator_jwt(configured.text(), clock::unix_seconds())
+            && let Err(refusal) = self.configure_operator(configured)
+        {
+            tracing::warn!("the configured operator JWT is not used, but the one of the snapshot: {refusal}");
+        }
+    }
+
+    /// The copy of an account that an earlier process left, if it may be served.
+    pub(in crate::replica) fn recall(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        if self.keeping.is_warm() {
+            return None;
+        }
+        self.take_copy(self.stored(key)?)
+    }
+
+    /// Whether an earlier process left a copy of an account that was not brought back yet.
+    pub(in crate::replica) fn is_stored(&self, key: &AccountKey) -> bool {
+        !self.keeping.is_warm() && self.stored(key).is_some()
+    }
+
+    fn stored(&self, key: &AccountKey) -> Option<Copy> {
+        // What happened to it since counts.
+        if lock(&self.keeping.copies).contains(key) {
+            return None;
+        }
+        self.keeping.snapshot.copy(key)
+    }
+
+    fn take_copy(&self, copy: Copy) -> Option<Arc<Slot>> {
+        let stand = self.keeping.stand();
+        let key = copy.key;
+        let entry = match self.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
+            Ok(entry) => Arc::new(entry),
+            Err(refusal) => {
+                self.metrics.refused(Via::Snapshot, &refusal);
+                if !matches!(refusal, Refusal::Untrusted(_)) {
+                    tracing::warn!("the copy of {key} in the snapshot is refused: {refusal}");
+                }
+                self.keeping.note_copy(&key);
+                return None;
+            }
+        };
+        let is_current = copy.stretch != 0 && copy.stretch >= stand.joined;
+        let confirmed = if is_current { copy.confirmed.max(stand.heard) } else { copy.confirmed };
+        let confirmed = clock::uptime_millis() - (clock::unix_millis() - confirmed).max(0);
+        self.memory.with(&key, |seen| {
+            if let Some(slot) = self.cache.get(&key) {
+                return Some(slot);
+            }
+            if seen.held.version().is_none() && seen.held.deleted().is_none() {
+                // What was seen of it is lost: it begins with what is at hand.
+                seen.held.put(entry.version(), copy.at, &self.gate.standing());
+            }
+            if !is_of(seen, &entry) || !self.gate.vouches(entry.issuer()) {
+                self.keeping.note_copy(&key);
+                return None;
+            }
+            let slot = Arc::new(Slot::recalled(entry, copy.at, if is_current { stand.stretch } else { 0 }, confirmed));
+            self.cache.insert(key, slot.clone());
+            if !self.gate.vouches(slot.entry().issuer()) {
+                self.cache.invalidate(&key);
+                return None;
+            }
+            Some(slot)
+        })
+    }
+
+    /// Brings back all that an earlier process kept.
+    pub(super) fn warm_up(self: &Arc<Self>) {
+        let (start, snapshot) = (Instant::now(), &self.keeping.snapshot);
+        let mut count = loop {
+            let mended = snapshot.mended();
+            let count = self.take_copies();
+            // What could not be read may be readable when it is mended.
+            while snapshot.is_damaged() && !self.keeping.failing.load(Ordering::Acquire) {
+                std::thread::sleep(MENDING);
+            }
+            if snapshot.mended() == mended {
+                break count;
+            }
+        };
+        if let Some(tokens) = &self.keeping.tokens {
+            count += self.take_tokens(tokens);
+        }
+        self.keeping.warm.store(true, Ordering::Release);
+        if count > 0 || self.keeping.found != Found::Nothing {
+            tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());
+        }
+    }
+
+    fn take_copies(&self) -> u64 {
+        let (mut after, mut count) = (0, 0);
+        while let Some((copies, last)) = self.keeping.snapshot.copies(after, BATCH) {
+            after = last;
+            for copy in copies {
+                let is_cached = self.cache.contains_key(&copy.key) || lock(&self.keeping.copies).contains(&copy.key);
+                count += u64::from(is_cached || self.take_copy(copy).is_some());
+            }
+        }
+        count
+    }
+
+    /// Takes in what an earlier kind of server left in a folder of tokens. The folder is only read.
+    fn take_tokens(self: &Arc<Self>, root: &Path) -> u64 {
+        let listing = match folder::list(root, Layout::Flat) {
+            Ok(listing) => listing,
+            Err(error) => {
+                tracing::warn!("the JWTs of an earlier server are not taken in: {error}");
+                return 0;
+            }
+        };
+        let homes = listing.homes.iter().map(|key| (Layout::Flat.place(root, key), *key));
+        let extras = listing.extras.iter().map(|file| (file.path.clone(), file.key));
+        let mut count = 0;
+        for (path, key) in homes.chain(extras) {
+            match self.take_token(&path, &key) {
+                Ok(()) => count += 1,
+                Err(reason) => tracing::warn!("{} is not taken in: {reason}", path.display()),
+            }
+        }
+        count
+    }
+
+    fn take_token(self: &Arc<Self>, path: &Path, key: &AccountKey) -> Result<(), String> {
+        let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
+        let admitted = self.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
+        let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);
+        match self.offer(entry, Via::FirstScan, None, None, None) {
+            Ok(Offer::Taken(_) | Offer::Kept) => Ok(()),
+            Ok(Offer::Refetch) => Err("the primary has to tell".into()),
+            Err(refusal) => Err(refusal.to_string()),
+        }
+    }
+}
+
+/// Whether a JWT is the very version that was seen last, and still to be served.
+fn is_of(seen: &Seen, entry: &crate::gate::Entry) -> bool {
+    seen.held.version() == Some(&entry.version()) && seen.held.is_live() && !seen.removed
+}

@@ -1,0 +1,154 @@
+//! Out of a damaged file: what can still be read, in a new one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, params};
+
+use super::row::{self, Read};
+use super::{Snapshot, StoreError, is_damage, save_operator, save_stand, schema};
+
+/// The raw key that `n` of `of` even steps through all keys lead to, in `of` steps of one or two bytes.
+fn bound(n: u32, bytes: usize) -> Vec<u8> {
+    n.to_be_bytes()[4 - bytes..].to_vec()
+}
+
+impl Snapshot {
+    /// Writes what is sound of the file to a new one, and goes on with that. What is left of the old one is kept beside
+    /// it.
+    pub(super) fn mend(&self) -> Result<(), StoreError> {
+        let (Some(path), Some(reader)) = (&self.path, &self.reader) else {
+            return Ok(());
+        };
+        let made = beside(path, ".new");
+        for ending in ["", "-wal", "-shm"] {
+            // Of a start that was interrupted, if anything.
+            let _ = fs::remove_file(beside(&made, ending));
+        }
+        let failed = |source| StoreError::Snapshot { path: made.clone(), source };
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = schema::make(&made).map_err(failed)?;
+        let lost = self.rescue(&new).map_err(failed)?;
+        // All of it is in the one file before that takes the old one's place.
+        new.close().map_err(|(_, source)| failed(source))?;
+        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // The old file's last connections end before it is moved, so that its log does not stay behind.
+        let nothing = || Connection::open_in_memory().map_err(failed);
+        drop(std::mem::replace(&mut *writer, nothing()?));
+        drop(std::mem::replace(&mut *reader, nothing()?));
+        let away = schema::move_away(path)?;
+        fs::rename(&made, path).map_err(StoreError::io("put in place", path))?;
+        *writer = schema::make(path).map_err(failed)?;
+        *reader = schema::open_reader(path).map_err(failed)?;
+        self.mended.fetch_add(1, Ordering::AcqRel);
+        self.damaged.store(false, Ordering::Release);
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        tracing::warn!(
+            "{} was damaged: what was sound of it was brought to a new file, at least {lost} rows were lost; the damaged \
+             file is kept as {}",
+            self.shown(),
+            away.display()
+        );
+        Ok(())
+    }
+
+    /// Copies what can be read. Returns how many rows were seen to be damaged; of what lies in pages that cannot be read
+    /// nobody knows how much it was.
+    fn rescue(&self, new: &Connection) -> rusqlite::Result<u64> {
+        let mut lost = 0;
+        // Without its place the snapshot begins from anywhere, which is safe.
+        if let Some(stand) = self.stand() {
+            save_stand(new, &stand)?;
+        }
+        if let Some(operator) = self.operator() {
+            save_operator(new, &operator)?;
+        }
+        let mut rescue = |from: &[u8], to: Option<&[u8]>| -> rusqlite::Result<()> {
+            let rows = self.read_range(from, to);
+            let transaction = new.unchecked_transaction()?;
+            for read in rows? {
+                match read {
+                    Read::Sound((key, seen)) => row::save_seen(&transaction, &key, &seen)?,
+                    Read::Damaged => lost += 1,
+                }
+            }
+            transaction.commit()
+        };
+        let mut in_steps = |bytes: usize, first: u32, count: u32, retry: &mut Vec<u32>| -> rusqlite::Result<()> {
+            for n in first..first + count {
+                let to = (n + 1 < 1 << (8 * bytes)).then(|| bound(n + 1, bytes));
+                match rescue(&bound(n, bytes), to.as_deref()) {
+                    Err(error) if is_damage(&error) => retry.push(n),
+                    other => other?,
+                }
+            }
+            Ok(())
+        };
+        let mut broken = Vec::new();
+        in_steps(1, 0, 256, &mut broken)?;
+        for first in broken {
+            in_steps(2, first << 8, 256, &mut Vec::new())?;
+        }
+        lost += self.rescue_copies(new)?;
+        Ok(lost)
+    }
+
+    fn read_range(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> rusqlite::Result<Vec<Read<(crate::key::AccountKey, super::Seen)>>> {
+        let Some(reader) = &self.reader else { return Ok(Vec::new()) };
+        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = reader.prepare_cached(&format!(
+            "SELECT {} FROM seen WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
+            row::SEEN
+        ))?;
+        statement.query_map(params![from, to], row::read_seen)?.collect()
+    }
+
+    fn rescue_copies(&self, new: &Connection) -> rusqlite::Result<u64> {
+        let Some(reader) = &self.reader else { return Ok(0) };
+        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let last: i64 = match reader.query_row("SELECT max(id) FROM copy", [], |row| row.get::<_, Option<i64>>(0)) {
+            Ok(last) => last.unwrap_or(0),
+            Err(error) if is_damage(&error) => return Ok(1),
+            Err(error) => return Err(error),
+        };
+        let mut lost = 0;
+        let mut statement =
+            reader.prepare(&format!("SELECT {} FROM copy WHERE id > ?1 AND id <= ?2 ORDER BY id", row::COPY))?;
+        // Pages hold a few rows each: so little is lost beside a page that cannot be read.
+        const STEP: i64 = 16;
+        let mut id = 0;
+        while id < last {
+            let transaction = new.unchecked_transaction()?;
+            for _ in 0..64 {
+                let rows = statement.query_map(params![id, id + STEP], row::read_copy)?.collect::<Result<Vec<_>, _>>();
+                match rows {
+                    Ok(rows) => {
+                        for read in rows {
+                            match read {
+                                Read::Sound(copy) => row::save_copy(&transaction, &copy)?,
+                                Read::Damaged => lost += 1,
+                            }
+                        }
+                    }
+                    Err(error) if is_damage(&error) => lost += 1,
+                    Err(error) => return Err(error),
+                }
+                id += STEP;
+            }
+            transaction.commit()?;
+        }
+        Ok(lost)
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}

@@ -1,0 +1,301 @@
+//! The rows of `seen` and `copy`, and the sums by which a damaged one is known.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sha2::{Digest as _, Sha256};
+
+use super::super::marks;
+use crate::gate::{Deletion, Held, Identity, Position, Tie, Version};
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// Bytes of a tie: identity, session, serial.
+const TIE: usize = 56;
+
+/// What was seen of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What it must not go back behind.
+    pub held: Held,
+    /// The request that deleted it last, if it is known.
+    pub deleted_by: Option<Identity>,
+    /// Whether it left the read-only folder that the primary serves.
+    pub removed: bool,
+    /// Whether the primary was found to hold something older, or nothing.
+    pub ahead: bool,
+}
+
+/// A JWT that is kept, as it arrived. It has to pass the gate again before it is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// The account.
+    pub key: AccountKey,
+    /// The JWT.
+    pub jwt: Bytes,
+    /// Where its primary committed it, if that is known.
+    pub at: Option<Position>,
+    /// The stretch of feed in which it was confirmed; 0: none.
+    pub stretch: u64,
+    /// When the primary last confirmed it, unix milliseconds.
+    pub confirmed: i64,
+}
+
+/// What was read of a row.
+#[derive(Debug)]
+pub(super) enum Read<T> {
+    Sound(T),
+    /// The row is not what was written.
+    Damaged,
+}
+
+/// The first bytes of a SHA-256 over fields, each behind its length.
+#[derive(Default)]
+struct Sum(Sha256);
+
+impl Sum {
+    fn field(mut self, bytes: &[u8]) -> Self {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    fn number(self, number: Option<i64>) -> Self {
+        match number {
+            Some(number) => self.field(&number.to_be_bytes()),
+            None => self.field(&[]),
+        }
+    }
+
+    fn optional(self, bytes: Option<&[u8]>) -> Self {
+        self.field(bytes.unwrap_or_default())
+    }
+
+    fn finish(self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(self.0.finalize());
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+fn slice<const N: usize>(bytes: Option<&[u8; N]>) -> Option<&[u8]> {
+    bytes.map(|bytes| &bytes[..])
+}
+
+/// The columns of `seen` behind the key.
+#[derive(Debug, PartialEq, Eq)]
+struct Columns {
+    iat: Option<i64>,
+    identity: Option<[u8; 32]>,
+    issuer: Option<[u8; 32]>,
+    session: Option<[u8; 16]>,
+    serial: Option<u64>,
+    ties: Vec<u8>,
+    marks: Vec<u8>,
+    deleted: Option<i64>,
+    deleted_issuer: Option<[u8; 32]>,
+    deleted_by: Option<Identity>,
+    removed: bool,
+    ahead: bool,
+}
+
+impl Columns {
+    fn of(seen: &Seen) -> Self {
+        let (version, at, deleted) = (seen.held.version(), seen.held.position(), seen.held.deleted());
+        Self {
+            iat: version.map(|version| version.iat),
+            identity: version.map(|version| version.identity),
+            issuer: version.map(|version| *version.issuer.raw()),
+            session: at.map(|at| at.session),
+            serial: at.map(|at| at.serial),
+            ties: seen.held.ties().iter().flat_map(write_tie).collect(),
+            marks: marks::write(seen.held.marks()),
+            deleted: deleted.map(|deleted| deleted.iat),
+            deleted_issuer: deleted.map(|deleted| *deleted.issuer.raw()),
+            deleted_by: seen.deleted_by,
+            removed: seen.removed,
+            ahead: seen.ahead,
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let signer = |raw| PublicKey::from_raw(Kind::Operator, raw);
+        let version = match (self.iat, self.identity, self.issuer) {
+            (Some(iat), Some(identity), Some(issuer)) => Some(Version { iat, identity, issuer: signer(issuer) }),
+            _ => None,
+        };
+        let at = self.session.zip(self.serial).map(|(session, serial)| Position { session, serial });
+        let ties = self.ties.as_chunks::<TIE>().0.iter().map(read_tie).collect();
+        let deleted =
+            self.deleted.zip(self.deleted_issuer).map(|(iat, issuer)| Deletion { iat, issuer: signer(issuer) });
+        let held = Held::restore_placed(version, at, ties, deleted, marks::read(&self.marks));
+        Seen { held, deleted_by: self.deleted_by, removed: self.removed, ahead: self.ahead }
+    }
+
+    fn sum(&self, key: &[u8; 32]) -> [u8; 8] {
+        Sum::default()
+            .field(key)
+            .number(self.iat)
+            .optional(slice(self.identity.as_ref()))
+            .optional(slice(self.issuer.as_ref()))
+            .optional(slice(self.session.as_ref()))
+            .number(self.serial.map(u64::cast_signed))
+            .field(&self.ties)
+            .field(&self.marks)
+            .number(self.deleted)
+            .optional(slice(self.deleted_issuer.as_ref()))
+            .optional(slice(self.deleted_by.as_ref()))
+            .field(&[u8::from(self.removed), u8::from(self.ahead)])
+            .finish()
+    }
+}
+
+fn write_tie(tie: &Tie) -> [u8; TIE] {
+    let mut bytes = [0; TIE];
+    bytes[..32].copy_from_slice(&tie.identity);
+    if let Some(at) = tie.at {
+        bytes[32..48].copy_from_slice(&at.session);
+        bytes[48..].copy_from_slice(&at.serial.to_be_bytes());
+    }
+    bytes
+}
+
+fn read_tie(bytes: &[u8; TIE]) -> Tie {
+    let (mut identity, mut session, mut serial) = ([0; 32], [0; 16], [0; 8]);
+    identity.copy_from_slice(&bytes[..32]);
+    session.copy_from_slice(&bytes[32..48]);
+    serial.copy_from_slice(&bytes[48..]);
+    let serial = u64::from_be_bytes(serial);
+    Tie { identity, at: (serial != 0).then_some(Position { session, serial }) }
+}
+
+/// The columns of `seen`, in the order of [`read_seen`].
+pub(super) const SEEN: &str = "key, iat, identity, issuer, session, serial, ties, marks, deleted, deleted_issuer, \
+                               deleted_by, removed, ahead, sum";
+
+pub(super) fn read_seen(row: &Row) -> rusqlite::Result<Read<(AccountKey, Seen)>> {
+    let columns = || -> rusqlite::Result<([u8; 32], Columns, [u8; 8])> {
+        let columns = Columns {
+            iat: row.get(1)?,
+            identity: row.get(2)?,
+            issuer: row.get(3)?,
+            session: row.get(4)?,
+            serial: row.get(5)?,
+            ties: row.get(6)?,
+            marks: row.get(7)?,
+            deleted: row.get(8)?,
+            deleted_issuer: row.get(9)?,
+            deleted_by: row.get(10)?,
+            removed: row.get(11)?,
+            ahead: row.get(12)?,
+        };
+        Ok((row.get(0)?, columns, row.get(13)?))
+    };
+    // A value of another type is damage as well.
+    let Ok((key, columns, sum)) = columns() else { return Ok(Read::Damaged) };
+    if columns.sum(&key) != sum {
+        return Ok(Read::Damaged);
+    }
+    Ok(Read::Sound((AccountKey::from_raw(key), columns.seen())))
+}
+
+pub(super) fn load_seen(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Read<Seen>>> {
+    connection
+        .prepare_cached(&format!("SELECT {SEEN} FROM seen WHERE key = ?1"))?
+        .query_row([key.raw()], |row| {
+            Ok(match read_seen(row)? {
+                Read::Sound((found, seen)) if found == *key => Read::Sound(seen),
+                _ => Read::Damaged,
+            })
+        })
+        .optional()
+}
+
+pub(super) fn save_seen(connection: &Connection, key: &AccountKey, seen: &Seen) -> rusqlite::Result<()> {
+    let columns = Columns::of(seen);
+    connection
+        .prepare_cached(&format!(
+            "INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+        ))?
+        .execute(params![
+            key.raw(),
+            columns.iat,
+            columns.identity,
+            columns.issuer,
+            columns.session,
+            columns.serial,
+            columns.ties,
+            columns.marks,
+            columns.deleted,
+            columns.deleted_issuer,
+            columns.deleted_by,
+            columns.removed,
+            columns.ahead,
+            columns.sum(key.raw()),
+        ])
+        .map(drop)
+}
+
+/// The columns of `copy`, in the order of [`read_copy`].
+pub(super) const COPY: &str = "key, jwt, session, serial, stretch, confirmed, sum";
+
+fn sum_of(copy: &Copy) -> [u8; 8] {
+    Sum::default()
+        .field(copy.key.raw())
+        .field(&copy.jwt)
+        .optional(slice(copy.at.as_ref().map(|at| &at.session)))
+        .number(copy.at.map(|at| at.serial.cast_signed()))
+        .number(Some(copy.stretch.cast_signed()))
+        .number(Some(copy.confirmed))
+        .finish()
+}
+
+pub(super) fn read_copy(row: &Row) -> rusqlite::Result<Read<Copy>> {
+    let copy = || -> rusqlite::Result<(Copy, [u8; 8])> {
+        let jwt: Vec<u8> = row.get(1)?;
+        let (session, serial): (Option<[u8; 16]>, Option<u64>) = (row.get(2)?, row.get(3)?);
+        let copy = Copy {
+            key: AccountKey::from_raw(row.get(0)?),
+            jwt: jwt.into(),
+            at: session.zip(serial).map(|(session, serial)| Position { session, serial }),
+            stretch: row.get(4)?,
+            confirmed: row.get(5)?,
+        };
+        Ok((copy, row.get(6)?))
+    };
+    Ok(match copy() {
+        Ok((copy, sum)) if sum_of(&copy) == sum => Read::Sound(copy),
+        _ => Read::Damaged,
+    })
+}
+
+pub(super) fn load_copy(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Read<Copy>>> {
+    connection
+        .prepare_cached(&format!("SELECT {COPY} FROM copy WHERE key = ?1"))?
+        .query_row([key.raw()], |row| {
+            Ok(match read_copy(row)? {
+                Read::Sound(copy) if copy.key == *key => Read::Sound(copy),
+                _ => Read::Damaged,
+            })
+        })
+        .optional()
+}
+
+pub(super) fn save_copy(connection: &Connection, copy: &Copy) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO copy (key, jwt, session, serial, stretch, confirmed, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (key) DO UPDATE SET jwt = ?2, session = ?3, serial = ?4, stretch = ?5, confirmed = ?6, sum = ?7",
+        )?
+        .execute(params![
+            copy.key.raw(),
+            &copy.jwt[..],
+            copy.at.map(|at| at.session),
+            copy.at.map(|at| at.serial),
+            copy.stretch,
+            copy.confirmed,
+            sum_of(copy),
+        ])
+        .map(drop)
+}
+
+pub(super) fn drop_copy(connection: &Connection, key: &AccountKey) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM copy WHERE key = ?1")?.execute([key.raw()]).map(drop)
+}

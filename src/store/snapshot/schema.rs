@@ -1,0 +1,219 @@
+//! The tables of a snapshot, and how its file is opened.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::super::StoreError;
+use crate::clock;
+
+/// The version that this program writes. It only moves forward.
+const VERSION: i64 = 1;
+/// Marks the file as ours.
+const APPLICATION_ID: i64 = 0x4e41_5332;
+/// Bytes that every SQLite database begins with.
+const HEADER: usize = 100;
+/// No snapshot is as large as this, in bytes; one that says so is not what it says.
+const LARGEST: u64 = 1 << 40;
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 32;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    mode    TEXT    NOT NULL,   -- 'cache' or 'mirror'
+    session BLOB,               -- 16 bytes: the journal that is followed; null if none was yet
+    serial  INTEGER NOT NULL,   -- up to where it was followed
+    chain   BLOB,               -- 32 bytes, after that change
+    stretch INTEGER NOT NULL,   -- the number of the unbroken stretch of feed that this is in
+    joined  INTEGER NOT NULL,   -- what was confirmed in this stretch or a later one is current at that serial
+    heard   INTEGER NOT NULL    -- when the primary was last heard, unix milliseconds; 0: never
+);
+CREATE TABLE operator (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    jwt      TEXT    NOT NULL,  -- the operator JWT in force
+    replaced BLOB    NOT NULL   -- 32 bytes each: operator JWTs of the same second that it replaced
+);
+CREATE TABLE withdrawn (
+    issuer BLOB PRIMARY KEY,    -- 32 bytes of an operator key that is no longer listed
+    at     INTEGER NOT NULL     -- iat of the operator JWT that left it out
+) WITHOUT ROWID;
+CREATE TABLE seen (             -- every account ever heard of, whether or not its JWT is kept
+    key            BLOB PRIMARY KEY,  -- 32 bytes
+    iat            INTEGER,           -- of the newest JWT; null if there was none
+    identity       BLOB,              -- SHA-256 of its signing input
+    issuer         BLOB,              -- 32 bytes of the operator key that signed it
+    session        BLOB,              -- 16 bytes: where its primary committed it, if known
+    serial         INTEGER,
+    ties           BLOB NOT NULL,     -- replaced at the same iat: 56 bytes each, identity, session, serial (0: unknown)
+    marks          BLOB NOT NULL,     -- of each other key that signed: 48 bytes, key, iat, reach
+    deleted        INTEGER,           -- iat of the newest delete request
+    deleted_issuer BLOB,              -- 32 bytes of the operator key that signed it
+    deleted_by     BLOB,              -- 32 bytes: SHA-256 of its signing input, if known
+    removed        INTEGER NOT NULL,  -- 1: it left the primary's read-only folder
+    ahead          INTEGER NOT NULL,  -- 1: the primary was found to hold something older, or nothing
+    sum            BLOB NOT NULL      -- 8 bytes: see docs/replication.md
+) WITHOUT ROWID;
+CREATE TABLE copy (             -- the JWTs that are kept
+    id        INTEGER PRIMARY KEY,
+    key       BLOB    NOT NULL UNIQUE,
+    jwt       BLOB    NOT NULL,
+    session   BLOB,
+    serial    INTEGER,
+    stretch   INTEGER NOT NULL,  -- the stretch in which it was confirmed; 0: none
+    confirmed INTEGER NOT NULL,  -- when the primary last confirmed it, unix milliseconds
+    sum       BLOB    NOT NULL
+);
+";
+
+/// What was found where the snapshot lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// One that can be used.
+    Whole,
+    /// None: it begins empty.
+    Nothing,
+    /// One that cannot be used; it lies here now, and a new one begins empty.
+    MovedAway(PathBuf),
+    /// One that was cut off: what is left of it is used.
+    CutOff,
+}
+
+/// Opens the connection that writes, and says what was found.
+pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
+    let mut found = look(path)?;
+    if let Found::Whole | Found::CutOff = found
+        && !is_ours(path)?
+    {
+        found = Found::MovedAway(move_away(path)?);
+    }
+    let failed = |source| StoreError::Snapshot { path: path.to_owned(), source };
+    let connection = Connection::open(path).map_err(failed)?;
+    prepare(&connection, true).map_err(failed)?;
+    Ok((connection, found))
+}
+
+/// A snapshot for a process that keeps none: what does not fit into little memory goes to a temporary file, which the
+/// system removes. If there is no place for one, it is all in memory.
+pub(super) fn open_temporary() -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Snapshot { path: "(temporary)".into(), source };
+    let connection = Connection::open("").map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -2048")
+        .map_err(failed)?;
+    prepare(&connection, false).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Makes a snapshot with nothing in it at a place where nothing is.
+pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    prepare(&connection, true)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.execute_batch("PRAGMA cache_size = -4096")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
+    if on_disk {
+        // A power failure may take the last moments, and no more than that: a position never without what it stands for.
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -4096",
+        )?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    connection.execute_batch(TABLES)?;
+    connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))?;
+    transaction.commit()
+}
+
+/// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are
+/// found damaged when they are read.
+fn look(path: &Path) -> Result<Found, StoreError> {
+    let io = |action| StoreError::io(action, path);
+    let mut file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(io("open")(error)),
+    };
+    let length = file.metadata().map_err(io("look at"))?.len();
+    let mut header = [0; HEADER];
+    if length == 0 {
+        // It was about to be made.
+        return Ok(Found::Nothing);
+    }
+    if length < HEADER as u64 || file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
+        return Ok(Found::MovedAway(move_away(path)?));
+    }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // The count of pages is only kept up to date where these two agree.
+    let whole = u64::from(number(28)) * page;
+    let is_sound = page.is_power_of_two() && page >= 512 && whole < LARGEST;
+    if !is_sound || number(24) != number(92) || length >= whole {
+        return Ok(Found::Whole);
+    }
+    file.set_len(whole).map_err(io("mend"))?;
+    file.seek(SeekFrom::Start(0)).map_err(io("mend"))?;
+    Ok(Found::CutOff)
+}
+
+/// Whether the file is a snapshot of a format that this version knows. `Ok(false)`: it is none at all.
+fn is_ours(path: &Path) -> Result<bool, StoreError> {
+    let pragma = |connection: &Connection, name: &str| {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+    };
+    let read = || -> rusqlite::Result<(i64, i64)> {
+        let connection = Connection::open(path)?;
+        Ok((pragma(&connection, "application_id")?, pragma(&connection, "user_version")?))
+    };
+    match read() {
+        Ok((APPLICATION_ID, version)) if version > VERSION => Err(StoreError::Unusable {
+            path: path.to_owned(),
+            reason: format!(
+                "its format {version} was written by a newer version of this program, which knows format {VERSION}; run \
+                 that version, or move the file away: then what was seen is forgotten"
+            ),
+        }),
+        Ok((application, version)) => Ok(application == APPLICATION_ID && version == VERSION),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Puts a file that cannot be used where it is in nobody's way, with its logs.
+pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    for log in ["-wal", "-shm"] {
+        // They are of no use without it.
+        let _ = fs::remove_file(beside(log));
+    }
+    // What was moved away before stays.
+    let free =
+        (clock::unix_seconds()..).map(|number| beside(&format!(".damaged-{number}"))).find(|away| !away.exists());
+    let away = free.unwrap_or_else(|| beside(".damaged"));
+    fs::rename(path, &away).map_err(StoreError::io("move away", path))?;
+    Ok(away)
+}

@@ -1,0 +1,207 @@
+//! What is written is read back; what is damaged is not, and takes nothing else with it.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+
+use super::*;
+use crate::gate::{Deletion, Held, Mark, Position, Tie, Version};
+
+fn key(n: u32) -> AccountKey {
+    let mut raw = [0; 32];
+    raw[..4].copy_from_slice(&n.wrapping_mul(0x9e37_79b1).to_be_bytes());
+    raw[4..8].copy_from_slice(&n.to_be_bytes());
+    AccountKey::from_raw(raw)
+}
+
+fn operator_key(n: u8) -> PublicKey {
+    PublicKey::from_raw(Kind::Operator, [n; 32])
+}
+
+fn position(serial: u64) -> Position {
+    Position { session: [5; 16], serial }
+}
+
+/// Everything that can be remembered of an account.
+fn seen(n: u8) -> Seen {
+    let version = Version { iat: 100 + i64::from(n), identity: [n; 32], issuer: operator_key(1) };
+    let ties = vec![Tie { identity: [77; 32], at: Some(position(3)) }, Tie { identity: [78; 32], at: None }];
+    let marks = vec![Mark { issuer: operator_key(9), iat: -5, reach: i64::MIN }];
+    let deleted = Some(Deletion { iat: 90, issuer: operator_key(2) });
+    Seen {
+        held: Held::restore_placed(Some(version), Some(position(u64::from(n))), ties, deleted, marks),
+        deleted_by: Some([4; 32]),
+        removed: n % 2 == 1,
+        ahead: n % 3 == 1,
+    }
+}
+
+fn copy(n: u32) -> Copy {
+    let at = n.is_multiple_of(2).then_some(position(u64::from(n)));
+    Copy { key: key(n), jwt: format!("jwt {n} {}", "x".repeat(900)).into(), at, stretch: 4, confirmed: -1 }
+}
+
+fn stand(serial: u64) -> Stand {
+    let position = Some(Head { session: Session([5; 16]), serial, chain: Chain([6; 32]) });
+    Stand { position, stretch: 4, joined: 2, heard: 1_000, is_mirror: true }
+}
+
+fn batch(count: u32) -> Batch {
+    Batch {
+        stand: stand(u64::from(count)),
+        operator: Some(Operator {
+            jwt: "the operator".into(),
+            replaced: vec![[1; 32], [2; 32]],
+            withdrawn: vec![(operator_key(3), 50)],
+        }),
+        seen: (0..count).map(|n| (key(n), seen(u8::try_from(n % 200).unwrap_or(0)))).collect(),
+        copies: (0..count).map(|n| (key(n), Some(copy(n)))).collect(),
+    }
+}
+
+fn opened(folder: &Path) -> (Snapshot, Found) {
+    Snapshot::open(Some(folder)).expect("it opens")
+}
+
+fn all_copies(snapshot: &Snapshot) -> Vec<Copy> {
+    let (mut after, mut all) = (0, Vec::new());
+    while let Some((copies, last)) = snapshot.copies(after, 7) {
+        after = last;
+        all.extend(copies);
+    }
+    all
+}
+
+/// A snapshot of so many accounts, all in its one file.
+fn filled(folder: &Path, count: u32) -> PathBuf {
+    let (snapshot, found) = opened(folder);
+    assert_eq!(found, Found::Nothing);
+    snapshot.write(&batch(count)).expect("written");
+    folder.join(FILE)
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    filled(folder.path(), 20);
+    let (snapshot, found) = opened(folder.path());
+    assert_eq!(found, Found::Whole);
+    assert_eq!(snapshot.stand(), Some(stand(20)));
+    assert_eq!(snapshot.operator(), batch(0).operator);
+    for n in 0..20_u8 {
+        assert_eq!(snapshot.seen(&key(n.into())), Some(seen(n)));
+        assert_eq!(snapshot.copy(&key(n.into())), Some(copy(n.into())));
+    }
+    assert_eq!((snapshot.seen(&key(20)), snapshot.copy(&key(20))), (None, None));
+    assert_eq!(all_copies(&snapshot).len(), 20);
+
+    let later = Copy { stretch: 9, jwt: "another".into(), ..copy(3) };
+    let copies = vec![(key(3), Some(later.clone())), (key(4), None)];
+    let seen = vec![(key(5), Seen::default())];
+    snapshot.write(&Batch { stand: stand(21), operator: None, seen, copies }).expect("written");
+    assert_eq!((snapshot.copy(&key(3)), snapshot.copy(&key(4))), (Some(later), None));
+    assert_eq!(snapshot.seen(&key(5)), Some(Seen::default()));
+    assert_eq!((snapshot.stand(), snapshot.operator()), (Some(stand(21)), batch(0).operator));
+}
+
+#[test]
+fn a_temporary_one_remembers_what_was_seen() {
+    let (snapshot, _) = Snapshot::open(None).expect("it opens");
+    assert!(!snapshot.is_lasting());
+    snapshot.write(&batch(1_000)).expect("written");
+    assert_eq!(snapshot.seen(&key(999)), Some(seen(199)));
+    assert_eq!(snapshot.copy(&key(1)), None);
+}
+
+#[test]
+fn a_file_that_is_no_snapshot_is_moved_away() {
+    let database = |made: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        Connection::open(folder.path().join(FILE)).and_then(|made_by| made_by.execute_batch(made)).expect("made");
+        folder
+    };
+    let file = |content: &[u8]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(FILE), content).expect("written");
+        folder
+    };
+    for folder in [
+        file(b"x"),
+        file(&[b'x'; 5_000]),
+        file(&[b"SQLite format 3\0", &[0xff; 5_000][..]].concat()),
+        database("CREATE TABLE of_somebody (else_ INTEGER)"),
+    ] {
+        let (snapshot, found) = opened(folder.path());
+        let Found::MovedAway(away) = found else { panic!("{found:?}") };
+        assert!(away.exists());
+        snapshot.write(&batch(3)).expect("written");
+        assert_eq!(snapshot.copy(&key(2)), Some(copy(2)));
+    }
+    let newer = database("PRAGMA application_id = 1312904754; PRAGMA user_version = 2");
+    let error = Snapshot::open(Some(newer.path())).expect_err("newer").to_string();
+    assert!(error.contains("newer version"), "{error}");
+}
+
+#[test]
+fn a_snapshot_that_was_cut_off_gives_what_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = filled(folder.path(), 400);
+    let whole = std::fs::metadata(&file).expect("there").len();
+    File::options().write(true).open(&file).and_then(|open| open.set_len(whole / 4096 * 3 / 4 * 4096)).expect("cut");
+    survives(folder.path(), 400, Found::CutOff);
+}
+
+#[test]
+fn damage_anywhere_takes_nothing_else_with_it() {
+    for seed in 0..6_u64 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = filled(folder.path(), 400);
+        let pages = std::fs::metadata(&file).expect("there").len() / 4096;
+        // Not the first page, which says what the file is.
+        let at = (1 + seed * 37 % (pages - 1)) * 4096;
+        let mut open = File::options().read(true).write(true).open(&file).expect("there");
+        let mut page = vec![0; 4096];
+        open.seek(SeekFrom::Start(at)).and_then(|_| open.read_exact(&mut page)).expect("read");
+        match seed % 3 {
+            0 => page.fill(0),
+            1 => page.fill(0xff),
+            // A few bits in the middle of it, which SQLite does not notice.
+            _ => page[2_000..2_040].iter_mut().for_each(|byte| *byte ^= 0x55),
+        }
+        open.seek(SeekFrom::Start(at)).and_then(|_| open.write_all(&page)).expect("written");
+        drop(open);
+        survives(folder.path(), 400, Found::Whole);
+    }
+}
+
+/// What is read of a damaged snapshot is what was written, and after the next writing it is whole again, with most of
+/// what was there.
+fn survives(folder: &Path, count: u32, expected: Found) {
+    let (snapshot, found) = opened(folder);
+    assert!(found == expected || matches!(found, Found::MovedAway(_)), "{found:?}");
+    let is_right = |snapshot: &Snapshot| {
+        let (mut of_seen, mut of_copies) = (0, 0);
+        for n in 0..count {
+            if let Some(read) = snapshot.seen(&key(n)) {
+                assert_eq!(read, seen(u8::try_from(n % 200).unwrap_or(0)));
+                of_seen += 1;
+            }
+            if let Some(read) = snapshot.copy(&key(n)) {
+                assert_eq!(read, copy(n));
+                of_copies += 1;
+            }
+        }
+        (of_seen, of_copies)
+    };
+    is_right(&snapshot);
+    let _ = all_copies(&snapshot);
+    let more = Batch { stand: stand(500), operator: None, seen: vec![(key(count), seen(1))], copies: Vec::new() };
+    snapshot.write(&more).expect("written");
+    let (of_seen, of_copies) = is_right(&snapshot);
+    assert_eq!(snapshot.stand(), Some(stand(500)));
+    assert_eq!(snapshot.seen(&key(count)), Some(seen(1)));
+    let check: String = snapshot
+        .read(|connection| connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map(Some))
+        .expect("checked");
+    assert_eq!(check, "ok");
+    assert!(found != Found::Whole || of_seen + of_copies > count, "{of_seen} and {of_copies}");
+}

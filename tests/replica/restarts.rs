@@ -1,0 +1,216 @@
+//! A replica that starts again: it has its copies, its place on the feed, and all that it has seen.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, until};
+use crate::{fetches, known};
+
+fn in_folder(operator: &Operator, primary: &str, folder: &Path) -> Launch {
+    Launch::replica(operator, primary).dir(folder)
+}
+
+fn snapshot(folder: &Path) -> std::path::PathBuf {
+    folder.join(".nats-account-server/snapshot.sqlite")
+}
+
+/// Stops a server, which writes down what it knows.
+async fn ends(mut server: Server) {
+    server.signal("TERM");
+    server.exit().await;
+}
+
+/// Waits until what a replica has just learnt is on disk: it is written every half second.
+async fn has_written(folder: &Path) {
+    let log = folder.join(".nats-account-server/snapshot.sqlite-wal");
+    let changed = || fs::metadata(&log).and_then(|meta| meta.modified()).ok();
+    let start = std::time::SystemTime::now();
+    until("the snapshot is written", || async { changed().is_some_and(|changed| changed > start) }).await;
+}
+
+#[tokio::test]
+async fn it_serves_what_it_kept_with_its_primary_gone() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let replica = in_folder(&operator, &primary.url, folder.path()).start().await;
+    replica.follows().await;
+    let known = known(&operator, &primary, &replica, 20).await;
+    primary.kill();
+    let mut replica = replica.stop_and_start().await;
+    for (account, jwt) in &known {
+        let asked = Instant::now();
+        let reply = replica.http.get(&account.path()).await.expect(200);
+        assert_eq!(reply.body, *jwt);
+        assert!(asked.elapsed() < Duration::from_millis(1_500), "answered after {:?}", asked.elapsed());
+        assert!(!reply.header("age").is_empty());
+    }
+    replica.http.get(&Account::new().path()).await.expect(503);
+    let ready = replica.http.get("/readyz?verbose").await.expect(200).body;
+    assert!(ready.contains("was last heard") && ready.contains("[+] snapshot: "), "{ready}");
+    // And again after a crash, without anything new.
+    replica.kill();
+    let replica = replica.restart().await;
+    for (account, jwt) in &known {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
+    }
+}
+
+#[tokio::test]
+async fn it_goes_on_where_it_stopped_and_asks_for_nothing_that_did_not_change() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let primary = Server::primary(&operator).await;
+    let mut replica = in_folder(&operator, &primary.url, folder.path()).start().await;
+    replica.follows().await;
+    let known = known(&operator, &primary, &replica, 20).await;
+    let deleted = Account::new();
+    primary.http.post(&deleted.path(), operator.account(&deleted, 900)).await.expect(200);
+    replica.http.get(&deleted.path()).await.expect(200);
+    replica.signal("TERM");
+    replica.exit().await;
+    let newer = operator.account(&known[0].0, 1);
+    primary.http.post(&known[0].0.path(), newer.clone()).await.expect(200);
+    primary.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 0)).await.expect(200);
+    let replica = replica.restart().await;
+    replica.follows().await;
+    assert_eq!(replica.http.get(&known[0].0.path()).await.expect(200).body, newer);
+    for (account, jwt) in &known[1..] {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
+    }
+    assert_eq!(fetches(&replica).await, 0.0, "the feed said what changed");
+    replica.http.get(&deleted.path()).await.expect(404);
+}
+
+#[tokio::test]
+async fn it_does_not_go_back_behind_what_an_earlier_process_saw() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (account, evicted) = (Account::new(), Account::new());
+    let [old, newer] = [operator.account(&account, 100), operator.account(&account, 50)];
+    let seen = newer.clone();
+    let primary = FakePrimary::without_feed(move |_| Answer::new(200, seen.clone())).await;
+    let launch = in_folder(&operator, &primary.url, folder.path()).env("NAS_REPLICA__TTL", "100ms");
+    let mut replica = launch.start_unready().await;
+    assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer);
+    has_written(folder.path()).await;
+    replica.kill();
+    primary.now_answers(move |_| Answer::new(200, old.clone()));
+    let replica = replica.restart().await;
+    assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer);
+    until("the older one is offered", || async {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer);
+        replica.http.metric("refused_total", "path=\"upstream\",reason=\"older\"").await > 0.0
+    })
+    .await;
+    replica.http.get(&evicted.path()).await.expect(503);
+}
+
+#[tokio::test]
+async fn a_copy_in_the_snapshot_passes_the_gate_before_it_is_served() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let replica = in_folder(&operator, &primary.url, folder.path()).start().await;
+    let known = known(&operator, &primary, &replica, 3).await;
+    ends(replica).await;
+    // The same folder under another operator: nothing in it is his.
+    primary.kill();
+    let other = Operator::new();
+    let replica = in_folder(&other, &primary.url, folder.path()).start_unready().await;
+    replica.logs("nothing of it will be served").await;
+    for (account, _) in &known {
+        replica.http.get(&account.path()).await.expect(503);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_reported_and_the_sound_part_served() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let replica = in_folder(&operator, &primary.url, folder.path()).start().await;
+    replica.follows().await;
+    let known = known(&operator, &primary, &replica, 60).await;
+    primary.kill();
+    let mut replica = replica;
+    replica.signal("TERM");
+    replica.exit().await;
+    let file = snapshot(folder.path());
+    let whole = fs::metadata(&file).unwrap().len();
+    File::options().write(true).open(&file).unwrap().set_len(whole - 5 * 4096).unwrap();
+    let replica = replica.restart().await;
+    replica.logs("was cut off").await;
+    until("what is sound is served", || async {
+        let mut served = 0;
+        for (account, jwt) in &known {
+            let reply = replica.http.get(&account.path()).await;
+            match reply.status {
+                200 => assert_eq!(reply.body, *jwt),
+                status => assert_eq!(status, 503),
+            }
+            served += usize::from(reply.status == 200);
+        }
+        served > known.len() / 2
+    })
+    .await;
+    let ready = replica.http.get("/readyz?verbose").await.body;
+    assert!(ready.contains("it was found cut off"), "{ready}");
+    replica.logs("was brought to a new file").await;
+    // One that is no snapshot at all is moved away, and nothing stops.
+    ends(replica).await;
+    fs::write(&file, "not what it was").unwrap();
+    let replica = in_folder(&operator, &primary.url, folder.path()).start_unready().await;
+    replica.logs("was moved to").await;
+    replica.http.get(&known[0].0.path()).await.expect(503);
+}
+
+#[tokio::test]
+async fn the_operator_that_was_pinned_stays_pinned() {
+    let (operator, liar, folder) = (Operator::new(), Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let launch = Launch::default().flag("-primary", &primary.url).dir(folder.path());
+    let replica = launch.start().await;
+    replica.logs("is trusted because the primary").await;
+    let known = known(&operator, &primary, &replica, 1).await;
+    has_written(folder.path()).await;
+    drop(replica);
+    primary.kill();
+    let another = Server::primary(&liar).await;
+    let (account, _) = &known[0];
+    another.http.post(&account.path(), liar.account(account, 0)).await.expect(200);
+    let replica = Launch::default().flag("-primary", &another.url).dir(folder.path()).start().await;
+    until("the other operator's JWT is offered", || async {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, known[0].1);
+        replica.http.metric("refused_total", "path=\"upstream\",reason=\"untrusted\"").await > 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_an_old_replica_left_in_the_folder_is_taken_in() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (good, foreign) = (Account::new(), Account::new());
+    let jwt = operator.account(&good, 10);
+    fs::write(folder.path().join(format!("{}.jwt", good.key())), &jwt).unwrap();
+    let lie = Operator::new().account(&foreign, 10);
+    fs::write(folder.path().join(format!("{}.jwt", foreign.key())), lie).unwrap();
+    let replica = in_folder(&operator, "http://127.0.0.1:1", folder.path()).start_unready().await;
+    until("it is served", || async { replica.http.get(&good.path()).await.status == 200 }).await;
+    assert_eq!(replica.http.get(&good.path()).await.expect(200).body, jwt);
+    replica.http.get(&foreign.path()).await.expect(503);
+    replica.logs(&format!("{}.jwt is not taken in", foreign.key())).await;
+}
+
+#[tokio::test]
+async fn a_second_replica_on_the_same_folder_does_not_start() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let launch = in_folder(&operator, "http://127.0.0.1:1", folder.path());
+    let _first = launch.clone().start_unready().await;
+    let (code, log) = launch.fail().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("is in use by process"), "{log}");
+    let missing = tempfile::tempdir().unwrap();
+    let (code, log) = in_folder(&operator, "http://127.0.0.1:1", missing.path())
+        .env("NAS_STORE__REQUIRE_EXISTING", "true")
+        .fail()
+        .await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("store.require_existing is set"), "{log}");
+}
