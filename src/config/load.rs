@@ -11,6 +11,7 @@ use super::given::Given;
 use super::layer::Layer;
 use super::nats_conf::NatsConf;
 use super::settings::Settings;
+use super::text_file::{self, MAX_TEXT};
 
 /// What the command line says about settings.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,8 @@ impl Settings {
 
 /// Reads a configuration file; its extension says in which language it is.
 fn read_file(path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text =
+        text_file::read(path, MAX_TEXT).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let format = match extension.as_str() {
         "toml" => FileFormat::Toml,
@@ -85,6 +87,6 @@ fn read_file(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     };
     let name = path.display().to_string();
     format
-        .parse(Some(&name), &text)
+        .parse(Some(&name), text.trim_start_matches('\u{feff}'))
         .map_err(|error| ConfigError::Format { path: path.to_owned(), problem: error.to_string() })
 }

@@ -25,6 +25,7 @@ mod schema;
 mod secret;
 mod settings;
 mod suggest;
+mod text_file;
 mod token_source;
 mod units;
 mod urls;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 
 use super::cursor::{Cursor, Mark, is_newline};
+use super::super::text_file::MAX_TEXT;
 use super::error::SyntaxError;
+use super::refs;
 use super::text;
 use super::word::{Word, classify};
 
@@ -25,8 +27,10 @@ pub(super) struct Parser<'a> {
     pub(super) included: usize,
     /// Environment variables being read, one inside the other.
     pub(super) variables: usize,
-    /// Values copied by references so far.
-    pub(super) copies: usize,
+    /// Bytes of text that may still be read, of this file and what it includes.
+    pub(super) text_left: u64,
+    /// Bytes that references may still copy.
+    pub(super) copies_left: usize,
     /// Brackets open around the current place.
     pub(super) depth: usize,
 }
@@ -48,7 +52,8 @@ pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<Map<String,
         open_files: std::fs::canonicalize(name).into_iter().collect(),
         included: 0,
         variables: 0,
-        copies: 0,
+        text_left: MAX_TEXT.saturating_sub(text.len() as u64),
+        copies_left: refs::MAX_COPIES,
         depth: 0,
     };
     let base = name.parent().unwrap_or(Path::new(""));
@@ -215,7 +220,7 @@ fn end_of_value(cursor: &mut Cursor<'_>, end: End) -> Result<(), SyntaxError> {
     match cursor.peek() {
         None | Some(',' | ';') => Ok(()),
         Some('}') if end != End::File => Ok(()),
-        Some(c) if is_newline(c) || cursor.clone().skip_comment() => Ok(()),
+        Some(c) if is_newline(c) || cursor.at_comment() => Ok(()),
         Some(_) => {
             let hint = "one entry a line, or a comma between them; a text with blanks needs quotes";
             Err(cursor.error(at, "the end of the line is expected after a value", hint))

@@ -92,7 +92,8 @@ fn texts_mean_what_go_says() {
         ("a: it'\nb: 1", r#"{"a":"it","b":1}"#),
         ("a: say\"x\"", r#"{"a":"say\"x\""}"#),
         ("a: (\nhello\n)\n", r#"{"a":"\nhello\n"}"#),
-        ("a: (\n(x)\n y)\n  )\nb: 1", r#"{"a":"\n(x)\n y)\n","b":1}"#),
+        ("a: (\n(x)\n y)\n  )\n)\nb: 1", r#"{"a":"\n(x)\n y)\n  )\n","b":1}"#),
+        ("a: (\r\nx\r\n)\r\nb: 1", r#"{"a":"\r\nx\r\n","b":1}"#),
         ("\"a b\": 1, 'c d': 2", r#"{"a b":1,"c d":2}"#),
         ("a: \"5\", b: \"true\"", r#"{"a":"5","b":"true"}"#),
         // Numbers and their relatives.
