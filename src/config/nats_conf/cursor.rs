@@ -31,8 +31,9 @@ pub(super) fn is_blank(c: char) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { file, text, at, counted: Cell::new((0, 1)) }
+        // A byte order mark is no part of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { file, text, at: 0, counted: Cell::new((0, 1)) }
     }
 
     pub(super) fn next(&mut self) -> Option<char> {
