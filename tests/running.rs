@@ -107,7 +107,7 @@ async fn a_hangup_does_not_end_it() {
     let operator = Operator::new();
     let server = Server::primary(&operator).await;
     server.signal("HUP");
-    server.logs("received sig-hangup").await;
+    server.logs("received sig-hup").await;
     server.http.get("/readyz").await.expect(200);
 }
 
