@@ -12,6 +12,7 @@ use super::layer::Layer;
 use super::nats_conf::NatsConf;
 use super::settings::Settings;
 use super::text_file::{self, MAX_TEXT};
+use super::yaml;
 
 /// What the command line says about settings.
 #[derive(Clone, Debug, Default)]
@@ -108,8 +109,10 @@ fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Map<String, Valu
             return Ok(map);
         }
     };
+    let fault = |problem| ConfigError::Format { path: path.to_owned(), problem };
+    if matches!(format, FileFormat::Yaml) {
+        yaml::check(&text).map_err(fault)?;
+    }
     let name = path.display().to_string();
-    format
-        .parse(Some(&name), text.trim_start_matches('\u{feff}'))
-        .map_err(|error| ConfigError::Format { path: path.to_owned(), problem: error.to_string() })
+    format.parse(Some(&name), text.trim_start_matches('\u{feff}')).map_err(|error| fault(error.to_string()))
 }

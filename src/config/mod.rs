@@ -30,6 +30,7 @@ mod token_source;
 mod units;
 mod urls;
 mod value;
+mod yaml;
 
 pub use error::ConfigError;
 pub use load::Overrides;
