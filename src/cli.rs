@@ -9,12 +9,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::commands::check::CheckArgs;
+use crate::commands::completions::CompletionsArgs;
 use crate::commands::delete_request::DeleteRequestArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::flush::FlushArgs;
+use crate::commands::man::ManArgs;
 use crate::config::Overrides;
 
 mod go_style;
@@ -42,6 +44,12 @@ pub enum Command {
     Flush(FlushArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
+    /// Print the settings in effect as JSON, which is a configuration file; nothing starts
+    Config,
+    /// Print a script with which a shell completes flags and commands
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
 }
 
 /// Why nothing is to be run: help was asked for, or the command line is wrong.
@@ -84,6 +92,11 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli,
     flags.into_cli(home())
 }
 
+/// All flags and commands, for what describes them.
+pub(crate) fn definition() -> clap::Command {
+    Flags::command()
+}
+
 impl AsRef<Overrides> for Cli {
     fn as_ref(&self) -> &Overrides {
         &self.overrides
@@ -93,7 +106,9 @@ impl AsRef<Overrides> for Cli {
 const ABOUT: &str = "Hosts NATS account JWTs for nats-servers in operator mode";
 
 const AFTER_HELP: &str = "\
-Flags may be written with one dash or two, and their values after a blank or a `=`.
+Flags may be written with one dash or two, and their values after a blank or a `=`; an on-off
+flag takes `=false`. The status is 0 after help and a stop that was asked for, 1 if the server
+cannot start, 2 if the command line is not understood.
 A flag beats the environment, which beats the file. Every key of the file is also an
 environment variable: http.port is NAS_HTTP__PORT, operator is NAS_OPERATOR.
 
@@ -112,7 +127,10 @@ Examples:
     nats-account-server -operator operator.jwt -primary https://accounts.example.com
 
   Judge a token without a server:
-    nats-account-server check account.jwt";
+    nats-account-server check account.jwt
+
+  See what a configuration comes to, without a server:
+    nats-account-server -c nats-account-server.conf config";
 
 /// The flags as clap knows them.
 #[derive(Debug, Parser)]
@@ -127,19 +145,19 @@ Examples:
 )]
 struct Flags {
     /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
-    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<String>,
     /// Folder of tokens; without one everything is in memory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<String>,
     /// The operator: a file with its JWT, or the JWT itself
-    #[arg(long, value_name = "FILE|JWT")]
+    #[arg(long, value_name = "FILE|JWT", value_hint = ValueHint::FilePath)]
     operator: Option<String>,
     /// NATS servers, separated by commas
     #[arg(long, value_name = "URLS")]
     nats: Option<String>,
     /// Credentials file of a system-account user
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     creds: Option<String>,
     /// Be a replica of the server at this URL
     #[arg(long, value_name = "URL")]
@@ -151,7 +169,7 @@ struct Flags {
     #[arg(long = "ro")]
     read_only: bool,
     /// Serve the operator folder of nsc
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     nsc: Option<String>,
     /// Log requests
     #[arg(short = 'D', long)]

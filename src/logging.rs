@@ -22,6 +22,7 @@ mod human;
 mod time;
 
 pub use bar::Bar;
+pub(crate) use time::unix_date;
 
 use human::Human;
 

@@ -51,7 +51,7 @@ impl Reload {
                 _ = hangups.recv() => {}
                 () = live.node.draining().cancelled() => return,
             }
-            tracing::info!("received sig-hangup, loading the settings anew");
+            tracing::info!("received sig-hup, loading the settings anew");
             let reload = self.clone();
             // Files may lie on a disk that is slow.
             let done = tokio::task::spawn_blocking(move || {

@@ -435,3 +435,25 @@ fn a_file_that_cannot_be_read_is_named() {
         assert!(error.to_string().contains(name), "{error}");
     }
 }
+
+#[test]
+fn of_two_places_for_the_tokens_one_counts() {
+    type Given<'a> = &'a [(&'a str, &'a str)];
+    let (dir, nsc) = (("store.dir", "/d"), ("store.nsc", "/n"));
+    let table: &[(&str, Given<'_>, Given<'_>, &str)] = &[
+        // As in the code of the first Go server; its manual said otherwise.
+        ("store { dir: /d, nsc: /n }", &[], &[], "/d"),
+        ("store { nsc: /n }", &[], &[dir], "/d"),
+        ("store { dir: /d }", &[], &[nsc], "/n"),
+        ("", &[], &[dir, nsc], "/n"),
+        ("store { nsc: /n }", &[("NAS_STORE__DIR", "/d")], &[], "/d"),
+        ("store { dir: /d }", &[("NAS_STORE__NSC", "/n")], &[], "/n"),
+    ];
+    for (file, variables, flags, wanted) in table {
+        let (settings, warnings) = load("nas.conf", file, variables, flags).unwrap();
+        let (dir, nsc) = (settings.store.dir, settings.store.nsc);
+        assert_eq!(dir.is_some(), nsc.is_none(), "{file} {variables:?} {flags:?}");
+        assert_eq!(dir.or(nsc), Some(wanted.into()), "{file} {variables:?} {flags:?}");
+        assert!(warnings.len() == 1 && warnings[0].contains("has no effect, because store."), "{warnings:?}");
+    }
+}

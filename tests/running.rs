@@ -103,11 +103,47 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn the_lines_that_scripts_wait_for_are_logged() {
+    let operator = Operator::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (conf, jwt, store) = (folder.path().join("x.conf"), folder.path().join("op.jwt"), folder.path().join("store"));
+    std::fs::write(&jwt, operator.jwt()).unwrap();
+    std::fs::write(&conf, format!("operatorjwtpath: {jwt:?}\nstore {{ dir: {store:?} }}")).unwrap();
+    let mut server = Launch::default().flag("-c", &conf).start().await;
+    server.signal("TERM");
+    assert_eq!(server.exit().await.code(), Some(0));
+    let log = server.log();
+    let mut rest = &*log;
+    for line in [
+        &format!("[INF] loading configuration from {conf:?}\n"),
+        "[INF] starting NATS Account server, version ",
+        "[INF] server time is ",
+        &format!("[INF] loading operator from {}\n", jwt.display()),
+        "[INF] Operator: O",
+        "[INF] Operator Name: ",
+        &format!("[INF] creating a store at {}\n", store.display()),
+        "[INF] http listening on port ",
+        "[INF] configure the nats-server with:\n",
+        "[INF]   resolver: URL(http://127.0.0.1:",
+        "[INF] NATS is not configured, server will not fire notifications on update\n",
+        "[INF] nats-account-server is running\n",
+        "[INF] received sig-terminated, shutting down\n",
+        "[INF] stopping account server\n",
+        "[INF] stopping http server\n",
+        "[INF] http server stopped\n",
+        "[INF] http stopped\n",
+        "[INF] closed JWT store\n",
+    ] {
+        rest = rest.split_once(line).unwrap_or_else(|| panic!("{line:?} is missing or out of order in\n{log}")).1;
+    }
+}
+
+#[tokio::test]
 async fn a_hangup_does_not_end_it() {
     let operator = Operator::new();
     let server = Server::primary(&operator).await;
     server.signal("HUP");
-    server.logs("received sig-hangup").await;
+    server.logs("received sig-hup").await;
     server.http.get("/readyz").await.expect(200);
 }
 

@@ -70,6 +70,12 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Vec<OsStri
             out.push(format!("--{body}").into());
         }
     }
+    // Go would take this as the end of all flags, and not say so.
+    if let (Some((name, None)), Some(word)) = (flags.last(), args.peek().and_then(|arg| arg.to_str()))
+        && boolean(word).is_some()
+    {
+        return Err(format!("-{name} is on or off by itself: write -{name}={word}, or leave {word} out"));
+    }
     for (name, value) in flags {
         let mut arg = OsString::from(format!("--{name}"));
         if let Some(value) = value {

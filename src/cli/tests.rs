@@ -59,6 +59,8 @@ fn wrong_command_lines_end_with_2_and_say_why() {
         ("-dri x", "--dri"),
         ("-dir", "flag needs an argument: -dir"),
         ("-D=maybe", "invalid boolean value"),
+        ("-D true", "write -debug=true"),
+        ("-ro false -dir x", "write -ro=false"),
         ("serve-me", "serve-me"),
     ];
     for (line, wanted) in table {

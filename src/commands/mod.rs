@@ -1,9 +1,12 @@
 //! What the program does: serve, and the commands beside that.
 
 pub mod check;
+pub mod completions;
+mod config;
 pub mod delete_request;
 pub mod demo;
 pub mod flush;
+pub mod man;
 mod serve;
 
 use std::io::Write as _;
@@ -24,6 +27,9 @@ pub fn run(cli: Cli) -> ExitCode {
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
         Some(Command::Flush(args)) => flush::run(Settings::load(&cli), args),
+        Some(Command::Config) => config::run(Settings::load(&cli)),
+        Some(Command::Completions(args)) => completions::run(args),
+        Some(Command::Man(args)) => man::run(args),
         Some(Command::Demo(args)) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::run(args)),
             Err(error) => failed(&error),

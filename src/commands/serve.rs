@@ -19,11 +19,17 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(logging) => logging,
         Err(error) => return failed(&format!("cannot start logging: {error}")),
     };
+    if let Some(file) = &cli.overrides.file {
+        tracing::info!("loading configuration from \"{}\"", file.display());
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     if cli.dump {
-        tracing::info!("settings: {}", settings.dump());
+        // A line each: a log line has no line end inside.
+        for line in settings.dump().lines() {
+            tracing::info!("{line}");
+        }
     }
     let runtime = match runtime() {
         Ok(runtime) => runtime,

@@ -33,9 +33,6 @@ pub(super) fn check(
     if settings.store.readonly && settings.store.dir.is_none() && settings.store.nsc.is_none() {
         warnings.push("store.readonly has no effect, because store.dir is not set".to_owned());
     }
-    if settings.store.nsc.is_some() && settings.store.dir.is_some() {
-        warnings.push("store.dir has no effect, because store.nsc is set".to_owned());
-    }
     if settings.store.require_existing && settings.store.dir.is_none() && settings.store.state_dir.is_none() {
         warnings.push("store.require_existing has no effect, because store.dir is not set".to_owned());
     }

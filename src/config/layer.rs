@@ -64,6 +64,11 @@ impl Layer {
         self.values.get(path)?.value.origin()
     }
 
+    /// Drops a setting; says where it was given, if it was.
+    pub(super) fn remove(&mut self, path: &str) -> Option<String> {
+        self.values.remove(path).map(|accepted| accepted.value.origin().unwrap_or_default().to_owned())
+    }
+
     fn add(&mut self, path: &'static str, new: Accepted, warnings: &mut Vec<String>) {
         let Some(held) = self.values.get(path) else {
             self.values.insert(path, new);

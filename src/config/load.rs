@@ -11,6 +11,8 @@ use super::given::Given;
 use super::layer::Layer;
 use super::nats_conf::NatsConf;
 use super::settings::Settings;
+use super::text_file::{self, MAX_TEXT};
+use super::yaml;
 
 /// What the command line says about settings.
 #[derive(Clone, Debug, Default)]
@@ -55,12 +57,16 @@ impl Settings {
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let overrides = overrides.as_ref();
         let mut warnings = Vec::new();
-        let file = overrides.file.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        let layers = [
+        let file = match overrides.file.as_deref() {
+            Some(path) => read_file(path, &mut warnings)?,
+            None => Map::new(),
+        };
+        let mut layers = [
             Layer::of_tables(file, &mut warnings)?,
             Layer::new(environment::read(environment), &mut warnings)?,
             Layer::new(overrides.given.clone(), &mut warnings)?,
         ];
+        one_store(&mut layers, &mut warnings);
         let mut builder = Config::builder();
         for layer in layers.clone() {
             builder = builder.add_source(layer);
@@ -73,18 +79,40 @@ impl Settings {
     }
 }
 
+/// The tokens are in one place, which two keys can name. The source that counts more decides, so that `-dir` helps against an
+/// nsc folder in the file; in one source it is as with the first Go server: `-nsc` before `-dir`, but `dir` before `nsc`.
+fn one_store(layers: &mut [Layer; 3], warnings: &mut Vec<String>) {
+    const FLAGS: usize = 2;
+    let (dir, nsc) = ("store.dir", "store.nsc");
+    let given = |path| layers.iter().rposition(|layer| layer.origin(path).is_some());
+    let (Some(dir_at), Some(nsc_at)) = (given(dir), given(nsc)) else { return };
+    let nsc_wins = nsc_at > dir_at || (nsc_at == dir_at && nsc_at == FLAGS);
+    let (winner, loser) = if nsc_wins { (nsc, dir) } else { (dir, nsc) };
+    for layer in layers {
+        if let Some(origin) = layer.remove(loser) {
+            warnings.push(format!("{origin}: {loser} has no effect, because {winner} is set"));
+        }
+    }
+}
+
 /// Reads a configuration file; its extension says in which language it is.
-fn read_file(path: &Path) -> Result<Map<String, Value>, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Map<String, Value>, ConfigError> {
+    let text = text_file::read(path, MAX_TEXT).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let format = match extension.as_str() {
         "toml" => FileFormat::Toml,
         "yaml" | "yml" => FileFormat::Yaml,
         "json" => FileFormat::Json,
-        _ => return NatsConf::read(path, &text).map_err(|error| ConfigError::Syntax(Box::new(error))),
+        _ => {
+            let (map, odd) = NatsConf::read(path, &text).map_err(|error| ConfigError::Syntax(Box::new(error)))?;
+            warnings.extend(odd);
+            return Ok(map);
+        }
     };
+    let fault = |problem| ConfigError::Format { path: path.to_owned(), problem };
+    if matches!(format, FileFormat::Yaml) {
+        yaml::check(&text).map_err(fault)?;
+    }
     let name = path.display().to_string();
-    format
-        .parse(Some(&name), &text)
-        .map_err(|error| ConfigError::Format { path: path.to_owned(), problem: error.to_string() })
+    format.parse(Some(&name), text.trim_start_matches('\u{feff}')).map_err(|error| fault(error.to_string()))
 }

@@ -25,10 +25,12 @@ mod schema;
 mod secret;
 mod settings;
 mod suggest;
+mod text_file;
 mod token_source;
 mod units;
 mod urls;
 mod value;
+mod yaml;
 
 pub use error::ConfigError;
 pub use load::Overrides;

@@ -12,6 +12,17 @@ pub(super) fn write(out: &mut dyn std::fmt::Write, at: SystemTime) -> std::fmt::
     write!(out, "{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
 }
 
+/// A moment in UTC as `date` prints it: `Mon Nov 23 23:50:56 UTC 2026`.
+pub(crate) fn unix_date(at: SystemTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let (weekday, month) = (DAYS[(seconds / 86_400 % 7) as usize], MONTHS[(month - 1) as usize]);
+    format!("{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} UTC {year}")
+}
+
 /// Year, month and day of a number of days after 1970-01-01, in the Gregorian calendar.
 fn date(mut days: u64) -> (u64, u64, u64) {
     let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
@@ -37,6 +48,18 @@ fn date(mut days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_has_its_name() {
+        let table = [
+            (0, "Thu Jan  1 00:00:00 UTC 1970"),
+            (951_782_400, "Tue Feb 29 00:00:00 UTC 2000"),
+            (1_795_477_856, "Mon Nov 23 23:50:56 UTC 2026"),
+        ];
+        for (seconds, wanted) in table {
+            assert_eq!(unix_date(UNIX_EPOCH + Duration::from_secs(seconds)), wanted);
+        }
+    }
 
     #[test]
     fn moments_are_written_in_utc() {

@@ -1,7 +1,7 @@
 //! The connection.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -150,6 +150,7 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
     let wait = setup.reconnect_wait;
     let denied = Arc::new(Denied::default());
     let told = Arc::new(Mutex::new(String::new()));
+    let connected_before = AtomicBool::new(false);
     let (refused, metrics) = (denied.clone(), metrics.clone());
     let client = options
         .name(if purpose == Purpose::Packs { "nats-account-server packs" } else { "nats-account-server" })
@@ -162,21 +163,25 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         .reconnect_delay_callback(move |attempts| pause(attempts, wait))
         .ping_interval(PING)
         .reconnect_to_server_callback(move |servers, _| {
-            explain(&servers, &told);
+            explain(&servers, &told, wait);
             // Whichever it would be.
             async { None }
         })
         .event_callback(move |event| {
+            let again = connected_before.load(Ordering::Relaxed);
             match &event {
                 // Another connection may have other permissions.
-                Event::Connected => refused.clear(),
+                Event::Connected => {
+                    refused.clear();
+                    connected_before.store(true, Ordering::Relaxed);
+                }
                 Event::SlowConsumer(_) => metrics.nats_slow_consumers.inc(),
                 _ => {}
             }
             let known = matches!(&event, Event::ServerError(error) if refused.note(&error.to_string()));
             async move {
                 if !known {
-                    report(&event, purpose);
+                    report(&event, purpose, again);
                 }
             }
         })
@@ -198,7 +203,7 @@ fn check_files(setup: &Setup) -> Result<(), TlsError> {
 
 /// Says why each server could not be connected to, which the event of a failure does not; what was said last time is not
 /// said again.
-fn explain(servers: &[Server], told: &Mutex<String>) {
+fn explain(servers: &[Server], told: &Mutex<String>, wait: Duration) {
     let failed = servers.iter().filter(|server| server.failed_attempts > 0);
     let text: Vec<_> = failed
         .filter_map(|server| Some(format!("{}: {}", server.addr.as_url_str(), server.last_error.as_ref()?)))
@@ -207,7 +212,8 @@ fn explain(servers: &[Server], told: &Mutex<String>) {
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     if *told != text {
         if !text.is_empty() {
-            tracing::warn!("connecting to NATS failed at {text}");
+            tracing::warn!("failed to connect to NATS, {text}");
+            tracing::info!("will try to connect again in {} milliseconds", wait.as_millis());
         }
         *told = text;
     }
@@ -219,11 +225,13 @@ fn pause(attempts: usize, wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.5..=1.0))
 }
 
-fn report(event: &Event, purpose: Purpose) {
+/// `again`: whether it was connected before.
+fn report(event: &Event, purpose: Purpose, again: bool) {
     match event {
+        Event::Connected if again => tracing::info!("nats reconnected"),
         Event::Connected if purpose == Purpose::Packs => tracing::info!("connected to NATS for JWT syncing"),
         Event::Connected => tracing::info!("connected to NATS for account and activation notifications"),
-        Event::Disconnected => tracing::warn!("disconnected from NATS"),
+        Event::Disconnected => tracing::warn!("nats disconnected"),
         Event::LameDuckMode => tracing::info!("the connected nats-server is about to stop"),
         Event::ServerError(error) => tracing::warn!("NATS reports an error: {error}"),
         Event::ClientError(error) => tracing::warn!("failed to connect to NATS, {error}"),

@@ -10,6 +10,7 @@ pub(crate) mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::signal::unix::SignalKind;
 
@@ -18,6 +19,7 @@ pub use error::StartError;
 use crate::config::{self, Settings};
 use crate::gate::{Gate, Via};
 use crate::http;
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
@@ -30,6 +32,7 @@ use crate::tls::ServerTls;
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
 pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
     let (gate, system_jwt) = trust::gate(&settings)?;
@@ -68,6 +71,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
+    tracing::info!("http stopped");
     if let Some(mut tending) = tending {
         tending.finish(settings.http.shutdown_grace).await;
     }

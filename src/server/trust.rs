@@ -31,12 +31,17 @@ pub(super) fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartE
 fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<String>), StartError> {
     match &settings.system_account {
         None => Ok((None, None)),
-        Some(SystemAccount::Key(key)) => Ok((Some(*key), None)),
+        Some(SystemAccount::Key(key)) => {
+            tracing::info!("System Account: {key}");
+            Ok((Some(*key), None))
+        }
         Some(SystemAccount::Token(source)) => {
             let text = read_token("the system account JWT", source)?;
             let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
             let decoded = crate::jwt::AccountJwt::decode(&token)
                 .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+            tracing::info!("System Account: {}", decoded.claims.sub);
+            tracing::info!("System Account Name: {}", decoded.claims.name);
             Ok((AccountKey::parse(&decoded.claims.sub).ok(), Some(token)))
         }
     }

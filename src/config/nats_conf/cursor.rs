@@ -1,13 +1,18 @@
 //! A place in a text.
 
+use std::cell::Cell;
+
 use super::error::SyntaxError;
 
 /// Walks over the characters of one file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Cursor<'a> {
     file: &'a str,
     text: &'a str,
     at: usize,
+    /// A place that was asked for, and its line: the next one is most likely behind it, and a long file need not be counted
+    /// through for each of its values.
+    counted: Cell<(usize, usize)>,
 }
 
 /// A remembered place, for errors that point back.
@@ -26,8 +31,9 @@ pub(super) fn is_blank(c: char) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { file, text, at }
+        // A byte order mark is no part of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self { file, text, at: 0, counted: Cell::new((0, 1)) }
     }
 
     pub(super) fn next(&mut self) -> Option<char> {
@@ -58,9 +64,14 @@ impl<'a> Cursor<'a> {
         self.skip_while(char::is_whitespace);
     }
 
+    /// Whether a comment starts here.
+    pub(super) fn at_comment(&self) -> bool {
+        self.peek() == Some('#') || self.rest().starts_with("//")
+    }
+
     /// Steps over a comment up to the end of its line; says whether there was one.
     pub(super) fn skip_comment(&mut self) -> bool {
-        let found = self.peek() == Some('#') || self.rest().starts_with("//");
+        let found = self.at_comment();
         if found {
             self.skip_while(|c| !is_newline(c));
         }
@@ -86,9 +97,19 @@ impl<'a> Cursor<'a> {
 
     /// The line of a mark, from 1.
     pub(super) fn line_of(&self, mark: Mark) -> usize {
-        let before = self.text.get(..mark.0).unwrap_or_default();
+        let (from, line) = match self.counted.get() {
+            (counted, line) if counted <= mark.0 => (counted, line),
+            _ => (0, 1),
+        };
+        let between = self.text.get(from..mark.0).unwrap_or_default();
         // CR LF is one end of line, a CR alone is one as well.
-        1 + before.matches('\n').count() + before.matches('\r').count() - before.matches("\r\n").count()
+        let pairs = between.matches("\r\n").count();
+        let line = line + between.matches('\n').count() + between.matches('\r').count() - pairs;
+        // Between CR and LF it would be two.
+        if !between.ends_with('\r') {
+            self.counted.set((mark.0, line));
+        }
+        line
     }
 
     /// Where a value came from, as it is put into messages.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::text_file;
 use super::cursor::Cursor;
 use super::error::SyntaxError;
 use super::parser::{End, Parser};
@@ -9,6 +10,9 @@ use super::text;
 
 /// Includes in one reading, so that files that include each other fan-wise cannot keep a start busy for ever.
 const MAX_INCLUDES: usize = 1000;
+
+/// How deep includes may be nested; a parser that calls itself must stop before its stack does.
+const MAX_DEPTH: usize = 20;
 
 impl Parser<'_> {
     /// Handles an `include`, if one stands here; otherwise leaves the cursor where it was.
@@ -46,7 +50,6 @@ impl Parser<'_> {
     }
 
     fn read_included(&mut self, path: &Path) -> Result<(), Fault> {
-        let text = std::fs::read_to_string(path).map_err(|error| Fault::File(error.to_string()))?;
         let real = std::fs::canonicalize(path).map_err(|error| Fault::File(error.to_string()))?;
         if self.open_files.contains(&real) {
             return Err(Fault::File("it includes itself, directly or through other files".to_owned()));
@@ -55,6 +58,11 @@ impl Parser<'_> {
         if self.included > MAX_INCLUDES {
             return Err(Fault::File(format!("more than {MAX_INCLUDES} includes")));
         }
+        if self.open_files.len() > MAX_DEPTH {
+            return Err(Fault::File(format!("includes are nested more than {MAX_DEPTH} levels deep")));
+        }
+        let text = text_file::read(path, self.text_left).map_err(|error| Fault::File(error.to_string()))?;
+        self.text_left -= text.len() as u64;
         self.open_files.push(real);
         let name = path.display().to_string();
         let base: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();

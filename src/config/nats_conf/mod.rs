@@ -40,7 +40,8 @@ pub struct NatsConf;
 
 impl NatsConf {
     /// Reads `text`; `name` is the file that it came from, for messages and as the place that includes are relative to.
-    pub fn read(name: &Path, text: &str) -> Result<Map<String, Value>, SyntaxError> {
+    /// Also gives warnings, about what is odd and was let pass.
+    pub fn read(name: &Path, text: &str) -> Result<(Map<String, Value>, Vec<String>), SyntaxError> {
         parser::parse(name, text, &|name| std::env::var(name).ok())
     }
 }
@@ -48,6 +49,6 @@ impl NatsConf {
 impl Format for NatsConf {
     fn parse(&self, uri: Option<&String>, text: &str) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
         let name = uri.map_or("configuration", String::as_str);
-        Self::read(Path::new(name), text).map_err(Into::into)
+        Self::read(Path::new(name), text).map(|(map, _)| map).map_err(Into::into)
     }
 }

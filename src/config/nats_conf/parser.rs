@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use config::{Map, Value, ValueKind};
 
+use super::super::text_file::MAX_TEXT;
 use super::cursor::{Cursor, Mark, is_newline};
 use super::error::SyntaxError;
+use super::refs;
 use super::text;
 use super::word::{Word, classify};
 
@@ -25,8 +27,12 @@ pub(super) struct Parser<'a> {
     pub(super) included: usize,
     /// Environment variables being read, one inside the other.
     pub(super) variables: usize,
-    /// Values copied by references so far.
-    pub(super) copies: usize,
+    /// Bytes of text that may still be read, of this file and what it includes.
+    pub(super) text_left: u64,
+    /// Bytes that references may still copy.
+    pub(super) copies_left: usize,
+    /// What is odd and was let pass.
+    warnings: Vec<String>,
     /// Brackets open around the current place.
     pub(super) depth: usize,
 }
@@ -40,20 +46,22 @@ pub(super) enum End {
     Brace(Mark),
 }
 
-/// Reads a whole file called `name`.
-pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<Map<String, Value>, SyntaxError> {
+/// Reads a whole file called `name`. Also gives warnings.
+pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<(Map<String, Value>, Vec<String>), SyntaxError> {
     let mut parser = Parser {
         scopes: vec![Map::new()],
         env,
         open_files: std::fs::canonicalize(name).into_iter().collect(),
         included: 0,
         variables: 0,
-        copies: 0,
+        text_left: MAX_TEXT.saturating_sub(text.len() as u64),
+        copies_left: refs::MAX_COPIES,
+        warnings: Vec::new(),
         depth: 0,
     };
     let base = name.parent().unwrap_or(Path::new(""));
     parser.entries(&mut Cursor::new(&name.display().to_string(), text), base, End::File)?;
-    Ok(parser.scopes.pop().unwrap_or_default())
+    Ok((parser.scopes.pop().unwrap_or_default(), parser.warnings))
 }
 
 impl Parser<'_> {
@@ -74,8 +82,10 @@ impl Parser<'_> {
                     cursor.next();
                     return Ok(());
                 }
+                // The Go servers started with files that have one too many.
                 (Some('}'), End::File) => {
-                    return Err(cursor.error(at, "this } closes nothing", "remove it, or look for a missing {"));
+                    cursor.next();
+                    self.warnings.push(format!("{}: this }} closes nothing: remove it", cursor.origin(at)));
                 }
                 // A whole file may stand in braces, as JSON does.
                 (Some('{'), End::File) => {
@@ -86,7 +96,7 @@ impl Parser<'_> {
                     if !self.include(cursor, base)? {
                         self.entry(cursor, base, end)?;
                     }
-                    end_of_value(cursor, end)?;
+                    end_of_value(cursor)?;
                 }
             }
         }
@@ -209,13 +219,12 @@ impl Parser<'_> {
 }
 
 /// What may follow a value: the end of its line, a comma or semicolon, a comment, or the end of the map.
-fn end_of_value(cursor: &mut Cursor<'_>, end: End) -> Result<(), SyntaxError> {
+fn end_of_value(cursor: &mut Cursor<'_>) -> Result<(), SyntaxError> {
     cursor.skip_blanks();
     let at = cursor.mark();
     match cursor.peek() {
-        None | Some(',' | ';') => Ok(()),
-        Some('}') if end != End::File => Ok(()),
-        Some(c) if is_newline(c) || cursor.clone().skip_comment() => Ok(()),
+        None | Some(',' | ';' | '}') => Ok(()),
+        Some(c) if is_newline(c) || cursor.at_comment() => Ok(()),
         Some(_) => {
             let hint = "one entry a line, or a comma between them; a text with blanks needs quotes";
             Err(cursor.error(at, "the end of the line is expected after a value", hint))

@@ -11,18 +11,21 @@ use super::parser::{MAX_DEPTH as MAX_NESTING, Parser};
 /// How deep references through environment variables may go; `A=$A` would otherwise never end.
 const MAX_DEPTH: usize = 16;
 
-/// Values that references may copy in one reading: each line can double what the one before it holds.
-const MAX_COPIES: usize = 1_000_000;
+/// Bytes that references may copy in one reading: each line can double what the one before it holds.
+pub(super) const MAX_COPIES: usize = 64 * 1024 * 1024;
+
+/// What a value takes besides its text, in bytes, roughly.
+const VALUE: usize = 100;
 
 impl Parser<'_> {
     /// The value that `$name` stands for, looked up from the innermost map outward and then in the environment.
     pub(super) fn resolve(&mut self, cursor: &Cursor<'_>, at: Mark, name: &str) -> Result<Value, SyntaxError> {
         if let Some(value) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
             let size = Size::of(&value.kind);
-            self.copies += size.values;
-            if self.copies > MAX_COPIES || self.depth + size.depth > MAX_NESTING {
-                return Err(cursor.error(at, format!("${name} grows too big"), "references copy what they refer to"));
+            if size.bytes > self.copies_left || self.depth + size.depth > MAX_NESTING {
+                return Err(too_big(cursor, at, name));
             }
+            self.copies_left -= size.bytes;
             return Ok(Value::new(Some(&cursor.origin(at)), value.kind.clone()));
         }
         let Some(text) = (self.env)(name) else {
@@ -33,6 +36,10 @@ impl Parser<'_> {
         if self.variables >= MAX_DEPTH {
             return Err(cursor.error(at, format!("the environment variable {name} refers to itself"), ""));
         }
+        if text.len() + VALUE > self.copies_left {
+            return Err(too_big(cursor, at, name));
+        }
+        self.copies_left -= text.len() + VALUE;
         self.variables += 1;
         let value = self.environment_value(name, &text);
         self.variables -= 1;
@@ -53,7 +60,7 @@ impl Parser<'_> {
         self.scopes = scopes;
         let value = value?;
         cursor.skip_white_space();
-        if cursor.peek().is_some() {
+        if cursor.peek().is_some() && !cursor.at_comment() {
             let hint = "put quotes around it inside the variable if it is one text";
             return Err(cursor.error(cursor.mark(), format!("the environment variable {name} is not one value"), hint));
         }
@@ -61,23 +68,27 @@ impl Parser<'_> {
     }
 }
 
+fn too_big(cursor: &Cursor<'_>, at: Mark, name: &str) -> SyntaxError {
+    cursor.error(at, format!("${name} grows too big"), "references copy what they refer to")
+}
+
 /// How much there is in a value.
 struct Size {
-    values: usize,
+    bytes: usize,
     depth: usize,
 }
 
 impl Size {
     fn of(kind: &ValueKind) -> Self {
-        let inner: Vec<&Value> = match kind {
-            ValueKind::Table(map) => map.values().collect(),
-            ValueKind::Array(items) => items.iter().collect(),
-            _ => Vec::new(),
+        let inner: Vec<(usize, &Value)> = match kind {
+            ValueKind::Table(map) => map.iter().map(|(key, value)| (key.len(), value)).collect(),
+            ValueKind::Array(items) => items.iter().map(|item| (0, item)).collect(),
+            ValueKind::String(text) => return Self { bytes: VALUE + text.len(), depth: 0 },
+            _ => return Self { bytes: VALUE, depth: 0 },
         };
-        let nested = matches!(kind, ValueKind::Table(_) | ValueKind::Array(_));
-        inner.into_iter().fold(Self { values: 1, depth: nested.into() }, |size, value| {
+        inner.into_iter().fold(Self { bytes: VALUE, depth: 1 }, |size, (key, value)| {
             let part = Self::of(&value.kind);
-            Self { values: size.values + part.values, depth: size.depth.max(part.depth + 1) }
+            Self { bytes: size.bytes + key + part.bytes, depth: size.depth.max(part.depth + 1) }
         })
     }
 }

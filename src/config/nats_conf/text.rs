@@ -33,30 +33,22 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     }
 }
 
-/// A `( … )` block: everything up to a line that holds nothing but `)`, inner line ends included.
+/// A `( … )` block: everything up to a line that is nothing but `)`, inner line ends included. As in Go, a `)` that is indented
+/// is part of the text.
 pub(super) fn block(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     let start = cursor.mark();
     cursor.next();
     let inner = cursor.mark();
-    let mut line_is_blank = false;
+    let mut line_starts = false;
     loop {
-        let at = cursor.mark();
+        let text = cursor.since(inner);
         match cursor.next() {
-            Some(')') if line_is_blank => {
-                let after = cursor.mark();
-                cursor.skip_blanks();
-                if cursor.peek().is_none_or(is_newline) {
-                    cursor.go_to(at);
-                    let text = cursor.since(inner);
-                    cursor.go_to(after);
-                    // Blanks that only indent the closing line are no part of the text.
-                    return Ok(text.trim_end_matches([' ', '\t']).to_owned());
-                }
-                line_is_blank = false;
+            Some(')') if line_starts && cursor.peek().is_none_or(is_newline) => return Ok(text.to_owned()),
+            Some(c) => line_starts = is_newline(c),
+            None => {
+                let hint = "close it with a ) that is alone on its line, without blanks around it";
+                return Err(cursor.error(start, "this block never ends", hint));
             }
-            Some(c) if is_newline(c) => line_is_blank = true,
-            Some(c) => line_is_blank &= c.is_whitespace(),
-            None => return Err(cursor.error(start, "this block never ends", "close it with a ) alone on a line")),
         }
     }
 }

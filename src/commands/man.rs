@@ -1,0 +1,112 @@
+//! `man`: the manual pages, in the form that `man` reads.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::failed;
+use crate::cli;
+
+/// What `man` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ManArgs {
+    /// The command to describe; without one it is the program
+    command: Option<String>,
+}
+
+/// Prints a page.
+pub(super) fn run(args: &ManArgs) -> ExitCode {
+    match page(args.command.as_deref()) {
+        Ok(page) => {
+            // Nobody to tell, if standard output is closed.
+            let _ = std::io::stdout().write_all(&page);
+            ExitCode::SUCCESS
+        }
+        Err(problem) => failed(&problem),
+    }
+}
+
+fn page(command: Option<&str>) -> Result<Vec<u8>, String> {
+    let mut definition = cli::definition();
+    definition.build();
+    let Some(name) = command else {
+        return render(definition, true).map_err(|error| error.to_string());
+    };
+    let found = definition.get_subcommands().find(|found| found.get_name() == name);
+    let Some(found) = found.cloned() else {
+        let known: Vec<&str> = definition.get_subcommands().map(clap::Command::get_name).collect();
+        return Err(format!("there is no command {name}; there are {}", known.join(", ")));
+    };
+    // As `git-commit` is the page of `git commit`.
+    let title = format!("{}-{name}", definition.get_name());
+    render(found.display_name(&title), false).map_err(|error| error.to_string())
+}
+
+/// A page; that of the program says more.
+fn render(definition: clap::Command, whole: bool) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    Man::new(definition).render(&mut out)?;
+    if whole {
+        more(&mut out)?;
+    }
+    Ok(out)
+}
+
+/// What the definition of the flags does not say.
+fn more(out: &mut dyn Write) -> std::io::Result<()> {
+    let sections: &[(&str, &[(&str, &str)])] = &[
+        (
+            "ENVIRONMENT",
+            &[
+                ("NAS_SECTION__KEY", "A setting, as NAS_HTTP__PORT for http.port; an empty one counts as not set."),
+                ("RUST_LOG", "What is logged, before log.level."),
+                ("NO_COLOR", "If not empty, log lines have no colour."),
+            ],
+        ),
+        (
+            "SIGNALS",
+            &[
+                ("SIGTERM, SIGINT", "Stop: requests under way get their time (http.shutdown_grace)."),
+                ("SIGHUP", "Load the settings anew. What is broken changes nothing; what needs a restart is named."),
+            ],
+        ),
+        (
+            "EXIT STATUS",
+            &[
+                ("0", "It was told to stop, or help or the version was asked for."),
+                ("1", "It could not start; standard error says why, and where the fault is."),
+                ("2", "The command line was not understood."),
+            ],
+        ),
+    ];
+    let mut page = Roff::new();
+    for (title, entries) in sections {
+        page.control("SH", [*title]);
+        for (term, text) in *entries {
+            page.control("TP", []);
+            page.text([bold(*term)]);
+            page.text([roman(*text)]);
+        }
+    }
+    page.to_writer(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let whole = String::from_utf8(page(None).unwrap()).unwrap();
+        for part in [".TH nats-account-server 1", "http.port", "EXIT STATUS", "SIGHUP", "delete\\-request"] {
+            assert!(whole.contains(part), "{part}: {whole}");
+        }
+        for command in cli::definition().get_subcommands() {
+            let page = String::from_utf8(page(Some(command.get_name())).unwrap()).unwrap();
+            assert!(page.contains(&format!("nats-account-server-{}", command.get_name())), "{page}");
+        }
+        assert!(page(Some("nope")).unwrap_err().contains("check"));
+    }
+}

@@ -1,0 +1,74 @@
+//! YAML that would cost more to read than a configuration may.
+//!
+//! The reader behind the `config` crate copies what an alias stands for and calls itself at each level, so that a short text
+//! can take all memory, or end the process. What comes is counted here first, event by event.
+
+use std::collections::HashMap;
+
+use yaml_rust2::parser::{Event, Parser};
+
+/// How deep maps and lists may be nested.
+const MAX_DEPTH: usize = 100;
+
+/// Bytes that a text may come to, its aliases spelt out.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a value takes besides its text, in bytes, roughly.
+const VALUE: usize = 100;
+
+/// Refuses a text that is nested too deep or grows too big. One that is no YAML is left to the reader.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let mut parser = Parser::new_from_str(text);
+    let mut total: usize = 0;
+    // The anchors of the maps and lists around this place, with the total before each.
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    let mut anchored: HashMap<usize, usize> = HashMap::new();
+    while let Ok((event, mark)) = parser.next_token() {
+        match event {
+            Event::StreamEnd => break,
+            Event::Scalar(text, _, anchor, _) => {
+                total += VALUE + text.len();
+                anchored.insert(anchor, VALUE + text.len());
+            }
+            Event::Alias(anchor) => total += anchored.get(&anchor).copied().unwrap_or(VALUE),
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                open.push((anchor, total));
+                total += VALUE;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((anchor, before)) = open.pop() {
+                    anchored.insert(anchor, total - before);
+                }
+            }
+            _ => {}
+        }
+        if open.len() > MAX_DEPTH {
+            return Err(format!("line {}: nested more than {MAX_DEPTH} levels deep", mark.line()));
+        }
+        if total > MAX_BYTES {
+            return Err(format!("line {}: the aliases come to more than {MAX_BYTES} bytes", mark.line()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nested_too_deep_or_grows_too_big_is_refused() {
+        let deep: String = (0..3000).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
+        let mut laughs = "a0: &a0 [x, x]\n".to_owned();
+        for i in 1..40 {
+            laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}]\n", i - 1);
+        }
+        for (text, wanted) in [(deep, "levels deep"), (laughs, "the aliases come to")] {
+            let problem = check(&text).unwrap_err();
+            assert!(problem.contains(wanted), "{problem}");
+        }
+        for good in ["", "a: &x [1, 2]\nb: *x\n", "{ : [", "a: {b: [{c: 1}]}"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+    }
+}
