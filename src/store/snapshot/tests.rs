@@ -136,7 +136,7 @@ fn a_file_that_is_no_snapshot_is_moved_away() {
         snapshot.write(&batch(3)).expect("written");
         assert_eq!(snapshot.copy(&key(2)), Some(copy(2)));
     }
-    let newer = database("PRAGMA application_id = 1312904754; PRAGMA user_version = 2");
+    let newer = database("PRAGMA application_id = 1312903986; PRAGMA user_version = 2");
     let error = Snapshot::open(Some(newer.path())).expect_err("newer").to_string();
     assert!(error.contains("newer version"), "{error}");
 }
