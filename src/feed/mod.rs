@@ -5,9 +5,10 @@
 //! follower that names session, serial and chain value therefore proves that it stands on this very history; a primary
 //! that was restored from a backup and written to since is noticed by its chain, not by luck.
 //!
-//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, specified in
-//! `docs/replication.md`.
+//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, and [`digest`] the
+//! tree by which two servers find out where they differ; both are specified in `docs/replication.md`.
 
+pub mod digest;
 mod ring;
 pub mod wire;
 

@@ -24,7 +24,6 @@ mod read;
 mod schema;
 mod served;
 mod signers;
-mod sum;
 mod writer;
 
 use std::path::{Path, PathBuf};
