@@ -82,7 +82,7 @@ struct Migration {
 const MIGRATIONS: [Migration; 3] = [
     Migration { tables: FORMAT_2, fill: |_| Ok(()) },
     Migration { tables: FORMAT_3, fill: signers::recount },
-    Migration { tables: FORMAT_4, fill: digests::recompute },
+    Migration { tables: FORMAT_4, fill: fill_4 },
 ];
 
 /// From format 1 to 2.
@@ -131,12 +131,22 @@ CREATE TABLE digest (                       -- the digest tree
     serial  INTEGER NOT NULL,               -- as of which change
     toggles BLOB    NOT NULL                -- what makes it from an empty one
 );
-CREATE TEMP TABLE leaving AS SELECT key, max(serial) AS serial FROM change
-    WHERE op = 114 AND EXISTS (SELECT 1 FROM head WHERE removed = 1) GROUP BY key;
-UPDATE head SET removed = leaving.serial FROM leaving WHERE kind = 1 AND removed = 1 AND head.key = leaving.key;
-DROP TABLE leaving;
 UPDATE head SET removed = 1 WHERE kind = 3 AND key NOT IN (SELECT key FROM activation);
 ";
+
+/// Says by which change each account left, and makes the tree.
+fn fill_4(connection: &Connection) -> rusqlite::Result<()> {
+    let left = "SELECT EXISTS (SELECT 1 FROM head WHERE kind = 1 AND removed = 1)";
+    // All changes are read for this, so only where it is of use.
+    if connection.query_row(left, [], |row| row.get(0))? {
+        connection.execute_batch(
+            "UPDATE head SET removed = c.serial
+             FROM (SELECT key, max(serial) AS serial FROM change WHERE op = 114 GROUP BY key) c
+             WHERE head.kind = 1 AND head.removed = 1 AND head.key = c.key",
+        )?;
+    }
+    digests::recompute(connection)
+}
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
