@@ -5,6 +5,7 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod digests;
 mod elsewhere;
 mod listing;
 mod lookup;
@@ -18,6 +19,7 @@ mod writes;
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
+pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
 pub use operator::Withheld;

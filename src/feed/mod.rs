@@ -5,9 +5,10 @@
 //! follower that names session, serial and chain value therefore proves that it stands on this very history; a primary
 //! that was restored from a backup and written to since is noticed by its chain, not by luck.
 //!
-//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, specified in
-//! `docs/replication.md`.
+//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, and [`digest`] the
+//! tree by which two servers find out where they differ; both are specified in `docs/replication.md`.
 
+pub mod digest;
 mod ring;
 pub mod wire;
 
@@ -94,7 +95,7 @@ pub enum Operation {
     Put,
     /// Accounts are deleted.
     Delete,
-    /// An account left the read-only folder that the primary serves.
+    /// An account left the read-only folder that the primary serves, or an activation has expired and is forgotten.
     Remove,
 }
 
@@ -153,11 +154,18 @@ pub enum Content {
     Operator(Arc<Trust>),
     /// An activation.
     Activation(Arc<Activation>),
-    /// An activation whose text is no longer kept, because it was replaced or has expired.
+    /// An activation whose text is no longer kept, because it was replaced or has expired since.
     PastActivation {
         /// Which.
         id: HashId,
         /// SHA-256 of the text.
+        digest: Digest,
+    },
+    /// An activation that has expired and is forgotten.
+    Forgotten {
+        /// Which.
+        id: HashId,
+        /// SHA-256 of its text.
         digest: Digest,
     },
     /// A JWT whose text is no longer kept, because a later change replaced it. Its digest keeps the chain checkable.
@@ -184,7 +192,10 @@ impl Change {
             Content::Put(entry) => std::slice::from_ref(entry.key()),
             Content::Delete(tombstone) => tombstone.keys(),
             Content::Superseded { key, .. } | Content::Removed { key, .. } => std::slice::from_ref(key),
-            Content::Operator(_) | Content::Activation(_) | Content::PastActivation { .. } => &[],
+            Content::Operator(_)
+            | Content::Activation(_)
+            | Content::PastActivation { .. }
+            | Content::Forgotten { .. } => &[],
         }
     }
 
@@ -195,7 +206,10 @@ impl Change {
             Content::Delete(tombstone) => tombstone.request().len(),
             Content::Operator(trust) => trust.token().len(),
             Content::Activation(activation) => activation.token().len(),
-            Content::Superseded { .. } | Content::Removed { .. } | Content::PastActivation { .. } => 0,
+            Content::Superseded { .. }
+            | Content::Removed { .. }
+            | Content::PastActivation { .. }
+            | Content::Forgotten { .. } => 0,
         }
     }
 }

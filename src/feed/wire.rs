@@ -1,5 +1,8 @@
 //! The JSON form of changes, as `GET /jwt/v1/changes` answers and a follower reads. Format version 1.
 
+mod digests;
+
+pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
 use serde::{Deserialize, Serialize};
 
 use super::{Chain, Change, Content, Head, Operation, Session};
@@ -57,7 +60,7 @@ pub struct Item {
     pub at: i64,
     /// What kind of thing changed: `account`, `operator` or `activation`.
     pub kind: String,
-    /// `put`, `delete` or `remove`.
+    /// `put`, `delete` or `remove`; in the answer of a comparison also `none`.
     pub op: String,
     /// The account of a put or a remove, the operator's identity key, or the activation's hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,7 +114,10 @@ impl From<&Change> for Item {
                 item.key = Some(activation.id().text());
                 item.jwt = Some(activation.text().to_owned());
             }
-            Content::PastActivation { id, digest } => {
+            Content::PastActivation { id, digest } | Content::Forgotten { id, digest } => {
+                if let Content::Forgotten { .. } = change.content {
+                    item.op = "remove".into();
+                }
                 item.kind = KIND_ACTIVATION.into();
                 item.key = Some(id.text());
                 item.digest = Some(data_encoding::HEXLOWER.encode(digest));

@@ -11,7 +11,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
 use super::writes::{self, Change};
-use super::{Shared, Worker, account, activations, allow, changes, health, history, operator, propagation, reply};
+use super::{
+    Shared, Worker, account, activations, allow, changes, digests, health, history, operator, propagation, reply,
+};
 
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ enum Route<'p> {
     Activation(&'p str),
     Operator,
     Changes,
+    Digests,
     Healthz,
     Livez,
     Readyz,
@@ -85,6 +88,7 @@ impl<'p> Route<'p> {
             "/jwt/v1/activations" => Self::Activations,
             "/jwt/v1/operator" => Self::Operator,
             "/jwt/v1/changes" => Self::Changes,
+            "/jwt/v1/digests" => Self::Digests,
             "/healthz" => Self::Healthz,
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
@@ -103,6 +107,7 @@ impl<'p> Route<'p> {
             Self::Activations | Self::Activation(_) => "activation",
             Self::Operator => "operator",
             Self::Changes => "changes",
+            Self::Digests => "digests",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
             Self::Metrics => "metrics",
             Self::Slash | Self::Unknown => "other",
@@ -183,6 +188,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activations if *method == Method::POST => {
             return writes::answer(request, payload, shared, Change::Activation).await;
         }
+        Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         _ if !reads || *route == Route::Activations => {
             return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
         }
@@ -196,6 +202,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activation(hash) => activations::get(request, shared, hash).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
+        Route::Digests => digests::get(request, shared).await,
         Route::Healthz => health::healthz(),
         Route::Livez => health::livez(),
         Route::Readyz => health::readyz(request, shared),
@@ -208,6 +215,7 @@ fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
         Route::Activations => allow::activations(writes::are_taken(shared)),
         Route::Account(_) => allow::account(writes::are_taken(shared)),
+        Route::Digests => allow::DIGESTS,
         _ => "GET, HEAD, OPTIONS",
     }
 }
@@ -281,6 +289,9 @@ mod tests {
             ("/jwt/v1/activations/AB/CD", Route::Unknown),
             ("/jwt/v1/activations//", Route::Unknown),
             ("/jwt/v1/operator/", Route::Slash),
+            ("/jwt/v1/digests", Route::Digests),
+            ("/jwt/v1/digests/", Route::Slash),
+            ("/jwt/v1/digests/ab", Route::Unknown),
             ("/jwt/v2/operator", Route::Unknown),
             ("/healthz", Route::Healthz),
             ("/healthz/", Route::Slash),

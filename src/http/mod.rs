@@ -9,6 +9,7 @@ mod activations;
 mod allow;
 mod changes;
 mod conditional;
+mod digests;
 mod dispatch;
 mod front;
 mod health;
@@ -70,6 +71,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Followers of the change feed at the same time.
 const MAX_FOLLOWERS: usize = 2000;
+/// Comparisons at the same time: each has one of the journal's readers for some milliseconds, and GETs need them, too.
+const MAX_COMPARISONS: usize = 2;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ struct Shared {
     node: Arc<Node>,
     read_timeout: Duration,
     followers: Arc<Semaphore>,
+    comparisons: Semaphore,
     notify_limit: notify::Limit,
     under_way: Option<UnderWay>,
 }
@@ -94,6 +98,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         node,
         read_timeout: setup.read_timeout,
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+        comparisons: Semaphore::new(MAX_COMPARISONS),
         notify_limit: notify::Limit::default(),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });

@@ -14,8 +14,20 @@ use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
 use crate::store::journal::CommitError;
 
-/// The largest body that is read, in bytes: the largest token, and some white space behind it.
-const MAX_BODY: usize = (1 << 20) + 4096;
+/// The largest body of a change, in bytes: the largest token, and some white space behind it.
+const TOKEN: Bound =
+    Bound { bytes: (1 << 20) + 4096, too_large: "a JWT has at most 1048576 bytes", bad: "bad JWT in request" };
+
+/// What is read of a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    /// The largest one, in bytes.
+    pub(super) bytes: usize,
+    /// For people: how large one can be.
+    pub(super) too_large: &'static str,
+    /// The first line of the answer to one that cannot be read.
+    pub(super) bad: &'static str,
+}
 
 pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {
     let (key, body) = match addressed(request, payload, shared, key).await {
@@ -134,20 +146,26 @@ fn validation<'a>(issues: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
+/// Reads the body of a change.
+pub(super) async fn body(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> Result<Bytes, HttpResponse> {
+    bounded(request, payload, shared, TOKEN).await
+}
+
 /// Reads a body of bounded size in bounded time.
-pub(super) async fn body(
+pub(super) async fn bounded(
     request: &HttpRequest,
     mut payload: web::Payload,
     shared: &Shared,
+    bound: Bound,
 ) -> Result<Bytes, HttpResponse> {
     let too_large = || {
-        let message = format!("the body is too large\na JWT has at most {} bytes", 1 << 20);
+        let message = format!("the body is too large\n{}", bound.too_large);
         // What follows of the body is not read, so the connection cannot be used again.
         let mut response = HttpResponse::PayloadTooLarge();
         reply::error_with(request, response.force_close(), StatusCode::PAYLOAD_TOO_LARGE, &message)
     };
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > MAX_BODY) {
+    if announced.is_some_and(|length: usize| length > bound.bytes) {
         return Err(too_large());
     }
     let read = async {
@@ -157,10 +175,10 @@ pub(super) async fn body(
                 reply::error(
                     request,
                     StatusCode::BAD_REQUEST,
-                    &format!("bad JWT in request\nthe body could not be read: {error}"),
+                    &format!("{}\nthe body could not be read: {error}", bound.bad),
                 )
             })?;
-            if body.len() + chunk.len() > MAX_BODY {
+            if body.len() + chunk.len() > bound.bytes {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);

@@ -32,7 +32,7 @@ impl Node {
         self.list(move |primary| primary.journal().served_keys(after.as_ref(), limit, clock::unix_seconds())).await
     }
 
-    async fn list<T: Send + 'static>(
+    pub(super) async fn list<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Primary) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {

@@ -6,6 +6,7 @@ mod support;
 
 mod changes;
 mod deletes;
+mod digests;
 mod errors;
 mod history;
 mod operators;

@@ -9,6 +9,7 @@ use super::apply::{Record, Transaction};
 use super::schema::KIND_ACTIVATION;
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
+use crate::feed::digest::{Key, Toggle};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
 use crate::jwt::HashId;
 
@@ -38,7 +39,8 @@ impl Transaction<'_> {
         match held.order(&activation.version(), via, None, &standing) {
             Ordering::Newer => {}
             Ordering::Same => {
-                let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
+                // What was forgotten stays so.
+                let Some(row) = row.filter(|row| row.removed == 0) else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, activation.digest(), activation.token(), &activation.id().text())?;
                 return Ok(Ok(Outcome::Same { serial: row.serial }));
             }
@@ -53,6 +55,8 @@ impl Transaction<'_> {
             return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
         }
         held.put(activation.version(), None, &standing);
+        let place = Key::activation(activation.id());
+        let before = row.as_ref().and_then(|row| row.leaf(&place));
         let serial = self.append(
             Content::Activation(activation.clone()),
             Record {
@@ -60,6 +64,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(key),
+                toggles: &[Toggle::between(&place, before, head::leaf(&place, &held, false))],
                 iat: activation.iat(),
                 exp: activation.exp(),
                 identity: &activation.version().identity,
@@ -102,21 +107,41 @@ impl Transaction<'_> {
         Ok(count >= limit)
     }
 
-    /// Forgets the texts of activations that have expired. What was issued before them stays barred by their heads.
-    pub(super) fn forget(&self, ids: &[HashId], now: i64) -> rusqlite::Result<Outcome> {
+    /// Forgets activations that have expired. Each is a change, so that followers forget the same. What was issued before
+    /// them stays barred by their heads.
+    pub(super) fn forget(&mut self, ids: &[HashId], now: i64, at: i64) -> rusqlite::Result<Outcome> {
+        let mut outcome = Outcome::Same { serial: 0 };
         for id in ids {
+            let row = head::load(self.connection, KIND_ACTIVATION, id.raw())?;
             // A newer one may have come meanwhile.
-            let expired: Option<u64> = self
-                .connection
-                .prepare_cached("SELECT serial FROM head WHERE kind = ?1 AND key = ?2 AND exp > 0 AND exp < ?3")?
-                .query_row(params![KIND_ACTIVATION, id.raw(), now], |row| row.get(0))
-                .optional()?;
-            let Some(serial) = expired else { continue };
-            self.drop_body(serial)?;
+            let Some(row) = row.filter(|row| row.removed == 0 && row.exp > 0 && row.exp < now) else { continue };
+            let Some(version) = row.held.version().copied() else { continue };
+            let place = Key::activation(id);
+            let serial = self.append(
+                Content::Forgotten { id: *id, digest: row.digest },
+                Record {
+                    kind: KIND_ACTIVATION,
+                    // Nobody asked for it; of the paths, it is nearest to what the configuration wants.
+                    via: Via::Configured,
+                    at,
+                    key: Some(id.raw()),
+                    toggles: &[Toggle::between(&place, row.leaf(&place), None)],
+                    iat: version.iat,
+                    exp: row.exp,
+                    identity: &version.identity,
+                    issuer: None,
+                    digest: &row.digest,
+                    body: None,
+                },
+            )?;
+            self.drop_body(row.serial)?;
+            self.connection
+                .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
+                .execute(params![KIND_ACTIVATION, id.raw(), serial])?;
             self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([id.raw()])?;
-            self.repaired.set(true);
+            outcome = Outcome::Changed { serial };
         }
-        Ok(Outcome::Same { serial: 0 })
+        Ok(outcome)
     }
 }
 

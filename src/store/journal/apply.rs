@@ -9,6 +9,7 @@ use super::schema::{KIND_ACCOUNT, Meta};
 use super::signers::{Live, Signed, Tally};
 use super::{CommitError, Outcome, Write};
 use super::{head, signers};
+use crate::feed::digest::{Key, Toggle};
 use crate::feed::{Change, Content, Operation};
 use crate::gate::{Digest, Entry, Identity, Ordering, Refusal, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
@@ -28,6 +29,8 @@ pub(super) struct Transaction<'c> {
     /// What is live now and was not before, and the reverse.
     pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
+    /// What the changes do to the digest tree.
+    pub(super) toggles: Vec<Toggle>,
     /// Whether something was written although there is no change.
     pub(super) repaired: std::cell::Cell<bool>,
 }
@@ -41,7 +44,7 @@ impl Transaction<'_> {
             Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
             Write::Operator(trust, via) => self.operator(trust, *via, at),
             Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
-            Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now)?)),
+            Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now, at)?)),
         }
     }
 
@@ -65,7 +68,7 @@ impl Transaction<'_> {
         match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}
             // It is back in the folder that it had left.
-            Ordering::Same if row.as_ref().is_some_and(|row| row.removed) => {}
+            Ordering::Same if row.as_ref().is_some_and(|row| row.removed != 0) => {}
             Ordering::Same => {
                 let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, entry.digest(), entry.token(), &entry.key().text())?;
@@ -74,6 +77,10 @@ impl Transaction<'_> {
             Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(entry.iat()).into())),
             Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
         }
+        let mut now_held = held;
+        now_held.put(entry.version(), None, &self.standing);
+        let place = Key::account(entry.key());
+        let before = row.as_ref().and_then(|row| row.leaf(&place));
         let serial = self.append(
             Content::Put(entry.clone()),
             Record {
@@ -81,6 +88,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(entry.key().raw()),
+                toggles: &[Toggle::between(&place, before, head::leaf(&place, &now_held, false))],
                 iat: entry.iat(),
                 exp: entry.exp(),
                 identity: entry.identity(),
@@ -102,8 +110,6 @@ impl Transaction<'_> {
             }
             None => Vec::new(),
         };
-        let mut now_held = held;
-        now_held.put(entry.version(), None, &self.standing);
         self.connection
             .prepare_cached(
                 "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, marks)
@@ -161,6 +167,15 @@ impl Transaction<'_> {
         if rows.is_empty() {
             return Ok(Ok(Outcome::Same { serial: latest }));
         }
+        let toggles: Vec<Toggle> = rows
+            .iter()
+            .map(|(key, row, after)| {
+                let place = Key::account(key);
+                let removed = row.as_ref().is_some_and(|row| row.removed != 0);
+                let before = row.as_ref().and_then(|row| row.leaf(&place));
+                Toggle::between(&place, before, head::leaf(&place, after, removed))
+            })
+            .collect();
         let digest: Digest = Sha256::digest(tombstone.request()).into();
         let serial = self.append(
             Content::Delete(tombstone.clone()),
@@ -169,6 +184,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: None,
+                toggles: &toggles,
                 iat: tombstone.iat(),
                 exp: 0,
                 identity: tombstone.identity(),
@@ -211,6 +227,8 @@ impl Transaction<'_> {
         let Some((row, version)) = row.and_then(|row| row.live().map(|version| (row, version))) else {
             return Ok(Outcome::Same { serial: 0 });
         };
+        let place = Key::account(key);
+        let toggle = Toggle::between(&place, row.leaf(&place), head::leaf(&place, &row.held, true));
         let serial = self.append(
             Content::Removed { key: *key, digest: row.digest },
             Record {
@@ -218,6 +236,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(key.raw()),
+                toggles: &[toggle],
                 iat: version.iat,
                 exp: 0,
                 identity: &version.identity,
@@ -227,8 +246,8 @@ impl Transaction<'_> {
             },
         )?;
         self.connection
-            .prepare_cached("UPDATE head SET removed = 1 WHERE kind = ?1 AND key = ?2")?
-            .execute(params![KIND_ACCOUNT, key.raw()])?;
+            .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw(), serial])?;
         self.count(row.counted(), None);
         Ok(Outcome::Changed { serial })
     }
@@ -271,8 +290,8 @@ impl Transaction<'_> {
         head.chain = head.chain.next(head.serial, operation, record.digest);
         self.connection
             .prepare_cached(
-                "INSERT INTO change (serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                "INSERT INTO change (serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body, toggles)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute(params![
                 head.serial,
@@ -288,7 +307,9 @@ impl Transaction<'_> {
                 record.digest,
                 head.chain.0,
                 record.body,
+                Toggle::encode(record.toggles),
             ])?;
+        self.toggles.extend_from_slice(record.toggles);
         self.changes.push(Arc::new(Change {
             serial: head.serial,
             chain: head.chain,
@@ -374,6 +395,7 @@ pub(super) struct Record<'a> {
     pub(super) via: Via,
     pub(super) at: i64,
     pub(super) key: Option<&'a [u8; 32]>,
+    pub(super) toggles: &'a [Toggle],
     pub(super) iat: i64,
     pub(super) exp: i64,
     pub(super) identity: &'a Identity,

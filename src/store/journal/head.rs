@@ -5,8 +5,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::marks;
 use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
+use crate::feed::digest::{self, Key, Leaf, State};
 use crate::gate::{Deletion, Digest, Held, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
+
+/// What [`read`] reads.
+const COLUMNS: &str =
+    "serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
+                       removed, exp";
 
 /// A row of `head`.
 pub(super) struct Row {
@@ -16,61 +22,105 @@ pub(super) struct Row {
     pub(super) exp: i64,
     pub(super) history: Vec<u8>,
     pub(super) deleted_serial: Option<u64>,
-    pub(super) removed: bool,
+    /// The change by which it left: an account a read-only folder, an activation because it had expired. 0: it has not.
+    pub(super) removed: u64,
 }
 
 impl Row {
     /// The version that is live, if one is.
     pub(super) fn live(&self) -> Option<Version> {
-        self.held.version().filter(|_| self.held.is_live() && !self.removed).copied()
+        self.held.version().filter(|_| self.held.is_live() && self.removed == 0).copied()
     }
 
     /// What of it is counted.
     pub(super) fn counted(&self) -> Option<Live> {
         self.live().map(|version| Live { issuer: version.issuer, digest: self.digest, exp: self.exp })
     }
+
+    /// The leaf of what stands for the key.
+    pub(super) fn leaf(&self, key: &Key) -> Option<Leaf> {
+        leaf(key, &self.held, self.removed != 0)
+    }
+
+    /// The change that made what stands.
+    pub(super) fn made_by(&self) -> u64 {
+        match (self.held.deleted(), self.deleted_serial) {
+            (Some(_), Some(serial)) if !self.held.is_live() => serial,
+            _ if self.removed != 0 => self.removed,
+            _ => self.serial,
+        }
+    }
+}
+
+/// The leaf of what stands for a key. `removed`: it left.
+pub(super) fn leaf(key: &Key, held: &Held, removed: bool) -> Option<Leaf> {
+    let state = match (held.deleted(), held.identity()) {
+        (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
+        // What has expired is forgotten: there is nothing to tell of it.
+        (_, Some(_)) if removed && key.kind == digest::Kind::Activation => return None,
+        (_, Some(identity)) if removed => State::Left(*identity),
+        (_, Some(identity)) => State::Held(*identity),
+        (_, None) => return None,
+    };
+    Some(Leaf::of(key, &state))
 }
 
 /// Loads the row of one key.
 pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<Row>> {
-    let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
     connection
-        .prepare_cached(
-            "SELECT serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
-                    removed, exp
-             FROM head WHERE kind = ?1 AND key = ?2",
-        )?
-        .query_row(params![kind, key], |row| {
-            let serial: u64 = row.get(0)?;
-            let version = if serial == 0 {
-                None
-            } else {
-                Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })
-            };
-            let deleted_serial = row.get(7)?;
-            let deleted = match row.get(6)? {
-                None => None,
-                Some(iat) => {
-                    let issuer = match row.get(9)? {
-                        Some(issuer) => signer(issuer),
-                        None => signer_of_request(connection, deleted_serial)?,
-                    };
-                    Some(Deletion { iat, issuer })
-                }
-            };
-            let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
-            let marks = marks::read(row.get_ref(10)?.as_blob()?);
-            Ok(Row {
-                serial,
-                held: Held::restore(version, ties, deleted, marks),
-                digest: if serial == 0 { [0; 32] } else { row.get(3)? },
-                history: row.get(5)?,
-                deleted_serial,
-                removed: row.get(11)?,
-                exp: row.get(12)?,
-            })
-        })
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 AND key = ?2"))?
+        .query_row(params![kind, key], |row| read(connection, kind, row))
         .optional()
+}
+
+/// Reads the rows of a kind whose keys are not less than `from`, in the order of keys, for as long as `take` wants more.
+pub(super) fn each_from(
+    connection: &Connection,
+    kind: digest::Kind,
+    from: &[u8],
+    mut take: impl FnMut(Key, Row) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {COLUMNS}, key FROM head WHERE kind = ?1 AND key >= ?2 ORDER BY key"))?;
+    let mut rows = statement.query(params![kind.byte(), from])?;
+    while let Some(row) = rows.next()? {
+        if !take(Key { kind, raw: row.get(13)? }, read(connection, kind.byte().into(), row)?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read(connection: &Connection, kind: i64, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
+    let serial: u64 = row.get(0)?;
+    let version = if serial == 0 {
+        None
+    } else {
+        Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })
+    };
+    let deleted_serial = row.get(7)?;
+    let deleted = match row.get(6)? {
+        None => None,
+        Some(iat) => {
+            let issuer = match row.get(9)? {
+                Some(issuer) => signer(issuer),
+                None => signer_of_request(connection, deleted_serial)?,
+            };
+            Some(Deletion { iat, issuer })
+        }
+    };
+    let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
+    let marks = marks::read(row.get_ref(10)?.as_blob()?);
+    Ok(Row {
+        serial,
+        held: Held::restore(version, ties, deleted, marks),
+        digest: if serial == 0 { [0; 32] } else { row.get(3)? },
+        history: row.get(5)?,
+        deleted_serial,
+        removed: row.get(11)?,
+        exp: row.get(12)?,
+    })
 }
 
 /// The column `ties`.

@@ -7,12 +7,15 @@
 //!
 //! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
 //!
-//! What is served is counted and summed up as it changes ([`signers`], [`pack`]), so that nothing is scanned to know it.
+//! What is served is counted and summed up as it changes ([`signers`], [`pack`]), and so is everything that stands
+//! ([`digests`]), so that nothing is scanned to know it.
 
 mod activations;
 mod apply;
 mod checkpoint;
+mod compare;
 mod deleted;
+mod digests;
 mod facts;
 mod head;
 mod index;
@@ -24,7 +27,6 @@ mod read;
 mod schema;
 mod served;
 mod signers;
-mod sum;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +79,7 @@ pub enum Write {
         /// How many its account may have.
         limit: u64,
     },
-    /// Forget the texts of activations that expired before `now`. No change: nothing that anybody may be served.
+    /// Forget activations that expired before `now`. Each is a change of its own.
     Forget {
         /// Which.
         ids: Vec<HashId>,
@@ -132,6 +134,7 @@ pub struct Journal {
     readers: read::Readers,
     ring: Arc<Ring>,
     index: Arc<index::Index>,
+    digests: Arc<digests::Digests>,
     stats: Arc<writer::Stats>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
@@ -161,6 +164,9 @@ impl Journal {
             None => schema::open_memory()?,
         };
         let meta = schema::load_meta(&connection, &path)?;
+        let digests = digests::Digests::load(&connection, meta.head)
+            .map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
         let readers = match &options.path {
             Some(path) => read::Readers::open(path, options.readers)?,
@@ -192,11 +198,12 @@ impl Journal {
             gate: gate.clone(),
             ring: ring.clone(),
             index: index.clone(),
+            digests: digests.clone(),
             stats: stats.clone(),
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        Ok(Self { path, gate, queue, readers, ring, index, stats, threads: Mutex::new(threads), closing })
+        Ok(Self { path, gate, queue, readers, ring, index, digests, stats, threads: Mutex::new(threads), closing })
     }
 
     /// The database file, or `:memory:`.

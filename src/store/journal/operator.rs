@@ -11,6 +11,7 @@ use super::apply::{Record, Transaction};
 use super::schema::KIND_OPERATOR;
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
+use crate::feed::digest::{Key, Kind as Placed, Toggle};
 use crate::gate::{Digest, Ordering, Refusal, Standing, Trust, Version, Via};
 use crate::key::{Kind, PublicKey};
 
@@ -36,6 +37,14 @@ impl Transaction<'_> {
         }
         held.put(version, None, &standing);
         let digest: Digest = Sha256::digest(trust.token()).into();
+        let place = Key::operator(trust.identity());
+        // One operator per server: what another one left goes.
+        let mut toggles = Vec::new();
+        head::each_from(self.connection, Placed::Operator, &[], |key, row| {
+            toggles.push(Toggle::between(&key, row.leaf(&key), None));
+            Ok(true)
+        })?;
+        toggles.push(Toggle::between(&place, None, head::leaf(&place, &held, false)));
         let serial = self.append(
             Content::Operator(trust.clone()),
             Record {
@@ -43,6 +52,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(trust.identity().raw()),
+                toggles: &toggles,
                 iat: trust.iat(),
                 exp: trust.exp(),
                 identity: trust.version(),
@@ -51,7 +61,7 @@ impl Transaction<'_> {
                 body: Some(trust.token()),
             },
         )?;
-        // One operator per server: another one's memory ends, so that it can come back as new.
+        // Another one's memory ends, so that it can come back as new.
         self.connection
             .prepare_cached("DELETE FROM head WHERE kind = ?1 AND key <> ?2")?
             .execute(params![KIND_OPERATOR, trust.identity().raw()])?;

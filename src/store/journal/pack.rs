@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use super::super::StoreError;
 use super::Journal;
 use super::signers::{Signers, live};
-use super::sum::Sum;
 use super::writer::{Request, Writer};
+use crate::feed::digest::Sum;
 use crate::gate::Standing;
 use crate::key::PublicKey;
 

@@ -151,10 +151,8 @@ impl Journal {
     pub(super) fn read_changes(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
         const BYTES: usize = 1 << 20;
         let rows = self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind FROM change
-                 WHERE serial > ?1 ORDER BY serial LIMIT ?2",
-            )?;
+            let mut statement = connection
+                .prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE serial > ?1 ORDER BY serial LIMIT ?2"))?;
             let mut rows = statement.query(params![serial, limit])?;
             let mut found = Vec::new();
             let mut bytes = 0;
@@ -167,9 +165,11 @@ impl Journal {
             }
             Ok(found)
         })?;
-        rows.into_iter()
-            .map(|row| row.open().map(Arc::new).ok_or_else(|| self.unusable("a change in it cannot be read back")))
-            .collect()
+        rows.into_iter().map(|row| self.open_change(row).map(Arc::new)).collect()
+    }
+
+    pub(super) fn open_change(&self, row: RawChange) -> Result<Change, StoreError> {
+        row.open().ok_or_else(|| self.unusable("a change in it cannot be read back"))
     }
 
     pub(super) fn damaged(&self, damaged: &Damaged) -> StoreError {
@@ -184,7 +184,11 @@ impl Journal {
     }
 }
 
-struct RawChange {
+/// What [`RawChange::read`] reads.
+pub(super) const CHANGE: &str = "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind";
+
+/// A change as the database has it.
+pub(super) struct RawChange {
     serial: u64,
     at: i64,
     chain: Chain,
@@ -199,14 +203,17 @@ enum RawBody {
     Delete(Vec<u8>),
     Operator(String),
     Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
+    Forgotten { key: [u8; 32], digest: [u8; 32] },
 }
 
 impl RawChange {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let op: u8 = row.get(9)?;
         let kind: i64 = row.get(12)?;
         let body = if kind == KIND_OPERATOR {
             RawBody::Operator(String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned())
+        } else if kind == KIND_ACTIVATION && op == Operation::Remove.tag() {
+            RawBody::Forgotten { key: row.get(0)?, digest: row.get(5)? }
         } else if kind == KIND_ACTIVATION {
             RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
         } else if op == Operation::Delete.tag() {
@@ -223,11 +230,11 @@ impl RawChange {
         Ok(Self { serial: row.get(7)?, at: row.get(8)?, chain: Chain(row.get(10)?), via, body })
     }
 
-    fn body_len(&self) -> usize {
+    pub(super) fn body_len(&self) -> usize {
         match &self.body {
             RawBody::Put(record) => record.token.len(),
             RawBody::Delete(request) => request.len(),
-            RawBody::Superseded { .. } | RawBody::Removed { .. } => 64,
+            RawBody::Superseded { .. } | RawBody::Removed { .. } | RawBody::Forgotten { .. } => 64,
             RawBody::Operator(jwt) => jwt.len(),
             RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
         }
@@ -255,6 +262,7 @@ impl RawChange {
                     None => Content::PastActivation { id: HashId::from_raw(key), digest },
                 }
             }
+            RawBody::Forgotten { key, digest } => Content::Forgotten { id: HashId::from_raw(key), digest },
             RawBody::Operator(jwt) => {
                 Content::Operator(Arc::new(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()?))
             }

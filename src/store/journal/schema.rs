@@ -6,11 +6,11 @@ use std::{fs, io};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::StoreError;
-use super::signers;
+use super::{digests, signers};
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
@@ -79,8 +79,11 @@ struct Migration {
 }
 
 /// From format 1 to 2, and so on.
-const MIGRATIONS: [Migration; 2] =
-    [Migration { tables: FORMAT_2, fill: |_| Ok(()) }, Migration { tables: FORMAT_3, fill: signers::recount }];
+const MIGRATIONS: [Migration; 3] = [
+    Migration { tables: FORMAT_2, fill: |_| Ok(()) },
+    Migration { tables: FORMAT_3, fill: signers::recount },
+    Migration { tables: FORMAT_4, fill: fill_4 },
+];
 
 /// From format 1 to 2.
 pub(super) const FORMAT_2: &str = "
@@ -106,7 +109,7 @@ CREATE INDEX activation_key ON activation (key);
 ";
 
 /// From format 2 to 3.
-const FORMAT_3: &str = "
+pub(super) const FORMAT_3: &str = "
 DROP TABLE signer;
 CREATE TABLE signer (
     issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
@@ -118,6 +121,32 @@ CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor 
     WHERE kind = 1 AND serial <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
 CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
 ";
+
+/// From format 3 to 4. `removed` is the serial of the change by which it left. Before, it was 1; and that an activation was
+/// forgotten was told by its missing row alone, because it was no change.
+const FORMAT_4: &str = "
+ALTER TABLE change ADD COLUMN toggles BLOB; -- of each key: 2 bytes of its bucket, and XOR of its leaves before and after
+CREATE TABLE digest (                       -- the digest tree
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    serial  INTEGER NOT NULL,               -- as of which change
+    toggles BLOB    NOT NULL                -- what makes it from an empty one
+);
+UPDATE head SET removed = 1 WHERE kind = 3 AND key NOT IN (SELECT key FROM activation);
+";
+
+/// Says by which change each account left, and makes the tree.
+fn fill_4(connection: &Connection) -> rusqlite::Result<()> {
+    let left = "SELECT EXISTS (SELECT 1 FROM head WHERE kind = 1 AND removed = 1)";
+    // All changes are read for this, so only where it is of use.
+    if connection.query_row(left, [], |row| row.get(0))? {
+        connection.execute_batch(
+            "UPDATE head SET removed = c.serial
+             FROM (SELECT key, max(serial) AS serial FROM change WHERE op = 114 GROUP BY key) c
+             WHERE head.kind = 1 AND head.removed = 1 AND head.key = c.key",
+        )?;
+    }
+    digests::recompute(connection)
+}
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
@@ -248,16 +277,22 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Where the journal stands.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Head> {
+    connection.query_row("SELECT session, serial, chain FROM meta WHERE id = 1", [], |row| {
+        Ok(Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) })
+    })
+}
+
 /// Reads where the journal stands, and checks that its last change says the same.
 pub(super) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     let unusable = |reason: &str| StoreError::Unusable { path: path.to_owned(), reason: reason.into() };
-    let meta = connection
-        .query_row("SELECT session, serial, chain, count FROM meta WHERE id = 1", [], |row| {
-            Ok(Meta {
-                head: Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) },
-                count: row.get(3)?,
-            })
+    let count = |row: &rusqlite::Row<'_>| row.get(0);
+    let meta = head(connection)
+        .and_then(|head| {
+            let count = connection.query_row("SELECT count FROM meta WHERE id = 1", [], count)?;
+            Ok(Meta { head, count })
         })
         .optional()
         .map_err(sqlite)?

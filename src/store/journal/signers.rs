@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
-use super::sum::Sum;
+use crate::feed::digest::Sum;
 use crate::gate::{Digest, Standing};
 use crate::key::{AccountKey, Kind, PublicKey};
 

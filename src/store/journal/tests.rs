@@ -1,6 +1,7 @@
 //! The journal on a real file: order, chain, history, restarts, and files that are not what they should be.
 
 mod deleted;
+mod digests;
 mod pack;
 
 use std::sync::Arc;
@@ -69,6 +70,7 @@ fn chain_of(journal: &Journal) -> Chain {
             Content::Operator(trust) => (Operation::Put, Sha256::digest(trust.token()).into()),
             Content::Activation(activation) => (Operation::Put, *activation.digest()),
             Content::PastActivation { digest, .. } => (Operation::Put, *digest),
+            Content::Forgotten { digest, .. } => (Operation::Remove, *digest),
         };
         chain = chain.next(change.serial, operation, &body);
         assert_eq!(chain, change.chain, "change {}", change.serial);

@@ -12,11 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
 use super::apply::Transaction;
+use super::digests::Digests;
 use super::index::Index;
 use super::schema::Meta;
 use super::signers::{Signed, Signers, Tally};
 use super::{CommitError, Outcome, Write, checkpoint};
 use crate::clock;
+use crate::feed::digest::Toggle;
 use crate::feed::{Change, Ring};
 use crate::gate::{Gate, Standing};
 use crate::key::PublicKey;
@@ -83,6 +85,9 @@ struct Transacted {
     /// What has become of the keys whose live accounts have changed.
     signers: Vec<(PublicKey, Signed)>,
     changes: Vec<Arc<Change>>,
+    toggles: Vec<Toggle>,
+    /// Up to which change the digest tree was saved, if it was.
+    saved: Option<u64>,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
     /// Whether there is anything to commit.
@@ -112,6 +117,7 @@ pub(super) struct Writer {
     pub(super) gate: Arc<Gate>,
     pub(super) ring: Arc<Ring>,
     pub(super) index: Arc<Index>,
+    pub(super) digests: Arc<Digests>,
     pub(super) stats: Arc<Stats>,
     pub(super) on_commit: OnCommit,
 }
@@ -137,6 +143,7 @@ impl Writer {
                     asked.into_iter().for_each(|question| self.answer(question));
                 }
                 let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+                self.save_digests(&connection);
                 checkpoint::fold_log(&connection, &self.path);
             })
             .map_err(StoreError::io("start the writer of", &path))
@@ -147,10 +154,11 @@ impl Writer {
         // What is written to a file without a name is gone with the process: it must not be acknowledged.
         let result = self.check_place().and_then(|()| self.transact(group));
         let outcomes = match result {
-            Ok(Transacted { meta, standing, signers: changed, changes, outcomes, .. }) => {
+            Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
                 self.meta = meta;
                 self.stats.count.store(self.meta.count, Ordering::Relaxed);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
+                self.digests.follow(&toggles, self.meta.head, saved);
                 // Before the caches: what enters one from now on is judged by the new operator JWT.
                 if let Some(standing) = standing {
                     self.gate.set_standing(Standing::clone(&standing));
@@ -264,6 +272,20 @@ impl Writer {
         result.map_err(sqlite)
     }
 
+    /// What lives no longer than its process is not saved.
+    fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        if self.place.is_some() { self.digests.save_when_due(connection) } else { Ok(None) }
+    }
+
+    fn save_digests(&self, connection: &Connection) {
+        // Without it, a little more is read at the next start.
+        if self.place.is_some()
+            && let Err(error) = self.digests.save(connection)
+        {
+            tracing::warn!("journal {}: the digests are not saved: {error}", self.path.display());
+        }
+    }
+
     fn run(&self, connection: &Connection, group: &[Request]) -> rusqlite::Result<Transacted> {
         let standing = Arc::clone(&self.gate.standing());
         let mut transaction = Transaction {
@@ -273,6 +295,7 @@ impl Writer {
             standing: standing.clone(),
             tally: Tally::new(self.stats.with_signers(|signers| signers.expired_at)),
             changes: Vec::new(),
+            toggles: Vec::new(),
             repaired: Cell::new(false),
         };
         let mut wrote = false;
@@ -296,14 +319,15 @@ impl Writer {
                 Request::PackHash(..) | Request::Close => {}
             }
         }
+        let saved = if wrote || !transaction.changes.is_empty() { self.save_when_due(connection)? } else { None };
         let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
         if !transaction.changes.is_empty() {
             transaction.write_meta(&signers)?;
             wrote = true;
         }
-        let Transaction { meta, changes, repaired, standing: stands, .. } = transaction;
+        let Transaction { meta, changes, toggles, repaired, standing: stands, .. } = transaction;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
-        Ok(Transacted { meta, standing, signers, changes, outcomes, wrote: wrote || repaired.get() })
+        Ok(Transacted { meta, standing, signers, changes, toggles, saved, outcomes, wrote: wrote || repaired.get() })
     }
 }
 

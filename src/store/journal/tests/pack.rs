@@ -12,18 +12,18 @@ use crate::gate::{Record, Tombstone};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// When the clock starts; JWTs expire around it.
-const START: i64 = 200;
-const ACCOUNTS: u8 = 4;
+pub(super) const START: i64 = 200;
+pub(super) const ACCOUNTS: u8 = 4;
 
-fn account(n: u8) -> AccountKey {
+pub(super) fn account(n: u8) -> AccountKey {
     AccountKey::from_raw([n; 32])
 }
 
 /// The operator, whose own key is the first of these, and its signing keys.
-struct Keys([KeyPair; 3]);
+pub(super) struct Keys([KeyPair; 3]);
 
 impl Keys {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(std::array::from_fn(|_| KeyPair::new_operator()))
     }
 
@@ -31,7 +31,7 @@ impl Keys {
         PublicKey::parse_kind(&self.0[n].public_key(), Kind::Operator).expect("a key")
     }
 
-    fn trust(&self, listed: &[usize], iat: i64) -> Trust {
+    pub(super) fn trust(&self, listed: &[usize], iat: i64) -> Trust {
         let listed: Vec<_> = listed.iter().map(|n| self.0[*n].public_key()).collect();
         let claims = json!({
             "sub": self.0[0].public_key(), "iat": iat,
@@ -41,7 +41,7 @@ impl Keys {
     }
 
     /// As an earlier admission left it: the journal looks at no signature.
-    fn entry(&self, n: u8, key: usize, iat: i64, exp: i64) -> Arc<Entry> {
+    pub(super) fn entry(&self, n: u8, key: usize, iat: i64, exp: i64) -> Arc<Entry> {
         let token = format!("{n} {} {iat} {exp}", self.0[key].public_key());
         let digest = Sha256::digest(&token).into();
         let (key, issuer) = (account(n), self.public(key));
@@ -49,7 +49,7 @@ impl Keys {
         Arc::new(Entry::reopen(record).expect("sound"))
     }
 
-    fn delete(&self, accounts: &[u8], key: usize, iat: i64) -> Arc<Tombstone> {
+    pub(super) fn delete(&self, accounts: &[u8], key: usize, iat: i64) -> Arc<Tombstone> {
         let accounts: Vec<_> = accounts.iter().map(|n| account(*n).text()).collect();
         let claims = json!({
             "sub": self.0[key].public_key(), "iat": iat, "nats": { "accounts": accounts, "version": 2 }
@@ -58,7 +58,7 @@ impl Keys {
         Arc::new(Tombstone::reopen(jwt.into()).expect("a request"))
     }
 
-    fn write(&self, attempt: &Attempt) -> Write {
+    pub(super) fn write(&self, attempt: &Attempt) -> Write {
         match attempt {
             Attempt::Put { account, key, iat, exp, via } => Write::Put(self.entry(*account, *key, *iat, *exp), *via),
             Attempt::Delete { accounts, key, iat } => Write::Delete(self.delete(accounts, *key, *iat), Via::Post),
@@ -69,7 +69,7 @@ impl Keys {
 }
 
 #[derive(Debug, Clone)]
-enum Attempt {
+pub(super) enum Attempt {
     Put { account: u8, key: usize, iat: i64, exp: i64, via: Via },
     Delete { accounts: Vec<u8>, key: usize, iat: i64 },
     Remove(u8),
@@ -86,7 +86,7 @@ enum Step {
     Reopen,
 }
 
-fn attempt() -> impl Strategy<Value = Attempt> {
+pub(super) fn attempt() -> impl Strategy<Value = Attempt> {
     let put = |(account, key, iat, exp, via)| Attempt::Put { account, key, iat, exp, via };
     let exp = prop_oneof![2 => Just(0), 5 => START - 3..START + 4];
     let via = prop_oneof![Just(Via::Post), Just(Via::FirstScan), Just(Via::Feed)];
@@ -111,7 +111,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..20)
 }
 
-fn open_under(path: &Path, gate: &Arc<Gate>) -> Journal {
+pub(super) fn open_under(path: &Path, gate: &Arc<Gate>) -> Journal {
     let options = Options { path: Some(path.to_owned()), history: 2, readers: 1 };
     Journal::open_under(&options, gate.clone(), |_| {}).expect("opens")
 }
@@ -173,7 +173,7 @@ async fn check(journal: &Journal, gate: &Gate, now: i64) {
 }
 
 /// Makes transactions fail that change something, or lets them through again.
-fn let_fail(path: &Path, fail: bool) {
+pub(super) fn let_fail(path: &Path, fail: bool) {
     let other = rusqlite::Connection::open(path).expect("opens");
     other
         .execute_batch(if fail {
@@ -362,9 +362,10 @@ async fn a_journal_of_the_second_format_gets_its_sums() {
     old.execute_batch(&format!(
         "INSERT INTO signer VALUES (x'{}', 2); INSERT INTO signer VALUES (x'{}', 1);
          INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
-             VALUES (3, x'70', 10, 10, 5, x'70', x'70', x'70', x'', x'')",
+             VALUES (3, x'{2}', 10, 10, 5, x'{2}', x'{2}', x'{2}', x'', x'')",
         "08".repeat(32),
-        "09".repeat(32)
+        "09".repeat(32),
+        "70".repeat(32)
     ))
     .expect("as it was kept, and an activation, which does not count");
     drop(old);

@@ -1,0 +1,255 @@
+//! The digest tree: by it two servers find out where they differ, without sending what they agree on.
+//!
+//! Everything that stands has a [`Leaf`], a digest of its key and of what stands: a JWT, a deletion, or that it left a
+//! read-only folder. The leaves are spread over 65 536 buckets by the first two bytes of their keys, and each sum is the
+//! XOR of what is below it: of the buckets, of the 256 nodes above them, and of the root, which is the state of all.
+//! XOR depends on no order, so a change costs three sums, and who applied the same changes has the same root.
+//!
+//! Specified in `docs/replication.md`. Nothing here knows where things are kept: what a comparison looks at, and finds, are
+//! [`Ask`] and [`Comparison`], in whatever store.
+
+mod key;
+mod prefix;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use key::{Key, Kind};
+pub use prefix::{Prefix, PrefixError};
+use sha2::{Digest as _, Sha256};
+
+use super::{Change, Head};
+use crate::gate::{Deletion, Identity};
+
+/// Buckets, one for each value of a key's first two bytes.
+const BUCKETS: usize = 1 << 16;
+/// Nodes above the buckets, one for each value of a key's first byte.
+const NODES: usize = 1 << 8;
+/// Bytes of a toggle: the bucket, big endian, and what is to be toggled in it.
+const TOGGLE: usize = 2 + 32;
+
+/// XOR of some digests, 32 zero bytes if there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum(pub [u8; 32]);
+
+impl Sum {
+    /// Takes in a digest, or takes out one that is in it, which is the same.
+    pub fn toggle(&mut self, digest: &[u8; 32]) {
+        for (byte, other) in self.0.iter_mut().zip(digest) {
+            *byte ^= other;
+        }
+    }
+
+    /// As it is written in a comparison.
+    pub const fn short(&self) -> Short {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        Short([a, b, c, d, e, f, g, h])
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The first 8 bytes of a sum or a leaf, written as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Short([u8; 8]);
+
+impl Short {
+    /// Parses the hexadecimal form.
+    pub fn parse(text: &str) -> Option<Self> {
+        super::parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+/// What stands for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It has this version of its JWT, be it withheld or expired.
+    Held(Identity),
+    /// It is deleted.
+    Deleted(Deletion),
+    /// It left the read-only folder that the primary serves, with this version.
+    Left(Identity),
+}
+
+/// The digest of one key and of what stands for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaf(pub [u8; 32]);
+
+impl Leaf {
+    /// SHA-256 of the byte of the kind, the 32 bytes of the key, and of what stands: `p` and the identity of a version; `d`,
+    /// the `iat` of the deletion (8 bytes, big endian) and the 32 bytes of the key that signed it; or `r` and the identity
+    /// of the version that left.
+    pub fn of(key: &Key, state: &State) -> Self {
+        let mut hash = Sha256::new();
+        hash.update([key.kind.byte()]);
+        hash.update(key.raw);
+        match state {
+            State::Held(identity) => {
+                hash.update(b"p");
+                hash.update(identity);
+            }
+            State::Deleted(deletion) => {
+                hash.update(b"d");
+                hash.update(deletion.iat.to_be_bytes());
+                hash.update(deletion.issuer.raw());
+            }
+            State::Left(identity) => {
+                hash.update(b"r");
+                hash.update(identity);
+            }
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// As it is written in a comparison.
+    pub const fn short(&self) -> Short {
+        Sum(self.0).short()
+    }
+}
+
+/// What a change does to one bucket: its leaves that go and that come, in one sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Toggle {
+    bucket: u16,
+    sum: Sum,
+}
+
+impl Toggle {
+    /// A key had one leaf, and now has another; `None`: there is none.
+    pub fn between(key: &Key, before: Option<Leaf>, after: Option<Leaf>) -> Self {
+        let mut sum = Sum::default();
+        before.iter().chain(&after).for_each(|leaf| sum.toggle(&leaf.0));
+        Self { bucket: key.bucket(), sum }
+    }
+
+    /// The bytes of some toggles, as they are kept: of each the bucket (2 bytes, big endian) and the sum.
+    pub fn encode<'t>(toggles: impl IntoIterator<Item = &'t Self>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for toggle in toggles {
+            bytes.extend_from_slice(&toggle.bucket.to_be_bytes());
+            bytes.extend_from_slice(&toggle.sum.0);
+        }
+        bytes
+    }
+
+    /// Reads them back. `None`: these are no toggles.
+    pub fn decode(bytes: &[u8]) -> Option<impl Iterator<Item = Self>> {
+        let (toggles, rest) = bytes.as_chunks::<TOGGLE>();
+        rest.is_empty().then(|| {
+            toggles
+                .iter()
+                .map(|[high, low, sum @ ..]| Self { bucket: u16::from_be_bytes([*high, *low]), sum: Sum(*sum) })
+        })
+    }
+}
+
+/// All sums.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    root: Sum,
+    nodes: Vec<Sum>,
+    buckets: Vec<Sum>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { root: Sum::default(), nodes: vec![Sum::default(); NODES], buckets: vec![Sum::default(); BUCKETS] }
+    }
+}
+
+impl Tree {
+    /// Takes in what a change does to a bucket. The same again undoes it.
+    pub fn toggle(&mut self, toggle: &Toggle) {
+        let bucket = usize::from(toggle.bucket);
+        for sum in [&mut self.root, &mut self.nodes[bucket / NODES], &mut self.buckets[bucket]] {
+            sum.toggle(&toggle.sum.0);
+        }
+    }
+
+    /// The sum of everything under a prefix, or of all.
+    pub fn sum(&self, prefix: Option<Prefix>) -> Sum {
+        match prefix {
+            None => self.root,
+            Some(Prefix::Node(node)) => self.nodes[usize::from(node)],
+            Some(Prefix::Bucket(bucket)) => self.buckets[usize::from(bucket)],
+        }
+    }
+
+    /// The sums of a node's buckets, or of all nodes, each by the byte that leads to it. Empty ones are left out.
+    pub fn children(&self, node: Option<u8>) -> Vec<(u8, Sum)> {
+        let sums = match node {
+            None => &self.nodes[..],
+            Some(node) => &self.buckets[usize::from(node) * NODES..][..NODES],
+        };
+        (0..=u8::MAX).zip(sums).filter(|(_, sum)| !sum.is_empty()).map(|(byte, sum)| (byte, *sum)).collect()
+    }
+
+    /// What makes this tree from an empty one: a toggle for each bucket with something in it.
+    pub fn toggles(&self) -> Vec<Toggle> {
+        let buckets = (0..=u16::MAX).zip(&self.buckets).filter(|(_, sum)| !sum.is_empty());
+        buckets.map(|(bucket, sum)| Toggle { bucket, sum: *sum }).collect()
+    }
+}
+
+/// One place of a tree, as of a position in the order of changes.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The position.
+    pub head: Head,
+    /// The sum of the place.
+    pub sum: Sum,
+    /// What the sum is made of.
+    pub below: Below,
+}
+
+/// What is below a place of a tree.
+#[derive(Debug, Clone)]
+pub enum Below {
+    /// Other sums, each by the byte that leads to it. Empty ones are left out.
+    Sums(Vec<(u8, Sum)>),
+    /// The leaves of a bucket, in the order of kinds and keys.
+    Leaves(Vec<(Key, Leaf)>),
+}
+
+/// What somebody holds, to be compared with what a server does.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// What he holds, as far as he says.
+    pub have: BTreeMap<Key, Short>,
+    /// Compare everything under this prefix, where he holds no more than he says. `None`: only the keys that he names.
+    pub prefix: Option<Prefix>,
+    /// Go on after this key.
+    pub after: Option<Key>,
+}
+
+/// A piece of what a comparison found.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// The position as of which it holds.
+    pub head: Head,
+    /// What differs, in the order of kinds and keys.
+    pub differences: Vec<Difference>,
+    /// The key after which the next piece begins; `None`: this was the last one.
+    pub next: Option<Key>,
+}
+
+/// A key for which something else stands than who asks holds.
+#[derive(Debug, Clone)]
+pub enum Difference {
+    /// The change that made what stands. One delete request is told once for all of its accounts.
+    Change(Change),
+    /// Nothing stands.
+    Nothing(Key),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The JSON form of digests and comparisons, as `/jwt/v1/digests` answers and a follower reads.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Item;
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Leaf, Prefix, PrefixError, Short, Sum, View};
+use crate::feed::{Chain, Head, Session};
+
+/// Keys that one [`DigestAsk`] may name.
+const MAX_HAVE: usize = 1000;
+
+/// A place of the digest tree.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DigestPage {
+    /// The journal's session, 32 hexadecimal digits.
+    pub session: String,
+    /// The serial of the position as of which this holds.
+    pub serial: u64,
+    /// The chain value of that position, 64 hexadecimal digits.
+    pub chain: String,
+    /// The lowest serial from which a follower can go on.
+    pub floor: u64,
+    /// The sum of the place: its first 8 bytes, 16 hexadecimal digits.
+    pub sum: String,
+    /// Of the root and the 256 nodes: the sums below, by the two digits that lead to each. Empty ones are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<BTreeMap<String, String>>,
+    /// Of a bucket: its leaves as key, first 8 bytes of the leaf, and kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<(String, String, String)>>,
+}
+
+/// A question for what differs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with have, and perhaps prefix and after, is expected")]
+pub struct DigestAsk {
+    /// Keys, each with the first 8 bytes of the leaf that the follower has.
+    pub have: Vec<(String, String)>,
+    /// Everything under this prefix is compared, not only what is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// `next` of the answer before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What differs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DigestAnswer {
+    /// The journal's session, 32 hexadecimal digits.
+    pub session: String,
+    /// The serial of the position as of which this holds.
+    pub serial: u64,
+    /// The chain value of that position, 64 hexadecimal digits.
+    pub chain: String,
+    /// The lowest serial from which a follower can go on.
+    pub floor: u64,
+    /// The changes that made what stands, and `none` for keys for which nothing does, in the order of kinds and raw keys.
+    pub items: Vec<Item>,
+    /// There is more: the same question with this as `after` goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Why a question for what differs cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Too many keys.
+    #[error("{0} keys are named, more than the {MAX_HAVE} that one request may")]
+    TooMany(usize),
+    /// A text that is no key.
+    #[error("{0:?} is not an account key, an operator's identity key or an activation's hash")]
+    Key(String),
+    /// A digest of another form.
+    #[error("the digest of {0} is not 16 hexadecimal digits")]
+    Digest(String),
+    /// A prefix of another form.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    /// A key that is not asked about.
+    #[error("{0} is not under the prefix")]
+    Elsewhere(String),
+    /// Not what an answer said.
+    #[error("after is not what an answer had as next")]
+    After,
+}
+
+impl DigestPage {
+    /// What a tree shows.
+    pub fn new(view: &View, floor: u64) -> Self {
+        let mut page = Self {
+            session: view.head.session.to_string(),
+            serial: view.head.serial,
+            chain: view.head.chain.to_string(),
+            floor,
+            sum: view.sum.short().to_string(),
+            children: None,
+            items: None,
+        };
+        match &view.below {
+            Below::Sums(sums) => {
+                let child = |(byte, sum): &(u8, Sum)| (format!("{byte:02x}"), sum.short().to_string());
+                page.children = Some(sums.iter().map(child).collect());
+            }
+            Below::Leaves(leaves) => {
+                let item =
+                    |(key, leaf): &(Key, Leaf)| (key.text(), leaf.short().to_string(), key.kind.name().to_owned());
+                page.items = Some(leaves.iter().map(item).collect());
+            }
+        }
+        page
+    }
+}
+
+impl DigestAsk {
+    /// Reads the question.
+    pub fn parse(&self) -> Result<Ask, AskError> {
+        if self.have.len() > MAX_HAVE {
+            return Err(AskError::TooMany(self.have.len()));
+        }
+        let prefix = self.prefix.as_deref().map(Prefix::parse).transpose()?;
+        let mut have = BTreeMap::new();
+        for (text, digest) in &self.have {
+            // What is long is not repeated.
+            let key = Key::parse(text).ok_or_else(|| AskError::Key(text.chars().take(80).collect()))?;
+            if prefix.is_some_and(|prefix| !prefix.contains(&key)) {
+                return Err(AskError::Elsewhere(key.text()));
+            }
+            have.insert(key, Short::parse(digest).ok_or_else(|| AskError::Digest(key.text()))?);
+        }
+        let after = self.after.as_deref().map(|after| Key::parse(after).ok_or(AskError::After)).transpose()?;
+        Ok(Ask { have, prefix, after })
+    }
+}
+
+impl DigestAnswer {
+    /// What a comparison found.
+    pub fn new(comparison: &Comparison, floor: u64) -> Self {
+        let head = &comparison.head;
+        Self {
+            session: head.session.to_string(),
+            serial: head.serial,
+            chain: head.chain.to_string(),
+            floor,
+            items: comparison.differences.iter().map(|difference| item(difference, head)).collect(),
+            next: comparison.next.map(|key| key.text()),
+        }
+    }
+
+    /// The position as of which it holds. `None`: not of this format.
+    pub fn position(&self) -> Option<Head> {
+        Some(Head { session: Session::parse(&self.session)?, serial: self.serial, chain: Chain::parse(&self.chain)? })
+    }
+}
+
+fn item(difference: &Difference, head: &Head) -> Item {
+    match difference {
+        Difference::Change(change) => Item::from(change),
+        Difference::Nothing(key) => Item {
+            serial: head.serial,
+            chain: head.chain.to_string(),
+            at: 0,
+            kind: key.kind.name().into(),
+            op: "none".into(),
+            key: Some(key.text()),
+            jwt: None,
+            keys: Vec::new(),
+            request: None,
+            digest: None,
+        },
+    }
+}

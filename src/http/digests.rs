@@ -1,0 +1,107 @@
+//! `/jwt/v1/digests`: the digest tree, and what differs from what a follower holds. Specified in `docs/replication.md`.
+
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+
+use super::push::{self, Bound};
+use super::query::Params;
+use super::{Shared, reply};
+use crate::feed::digest::Prefix;
+use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+use crate::node::Digested;
+use crate::store::StoreError;
+
+/// A question for what differs: 1000 keys are about 80 KB.
+const QUESTION: Bound = Bound {
+    bytes: 256 << 10,
+    too_large: "a question has at most 262144 bytes, and names at most 1000 keys",
+    bad: "bad question",
+};
+/// A question waits so long for others to be answered.
+const TURN: Duration = Duration::from_secs(1);
+/// The feed keeps every chain value, so a follower can go on from anywhere.
+const FLOOR: u64 = 0;
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    let prefix = match Params::of(request).get("prefix").filter(|prefix| !prefix.is_empty()).map(Prefix::parse) {
+        None => None,
+        Some(Ok(prefix)) => Some(prefix),
+        Some(Err(error)) => {
+            return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
+        }
+    };
+    let _turn = match turn(request, shared).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
+    };
+    match shared.node.digests(prefix).await {
+        Ok(Digested::Known(view)) => json(request, &DigestPage::new(&view, FLOOR)),
+        Ok(Digested::Incomplete) => incomplete(request),
+        Ok(Digested::Unknown) => unknown(request),
+        Err(error) => failed(request, &error),
+    }
+}
+
+pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
+    let body = match push::bounded(request, payload, shared, QUESTION).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let bad = |error: &dyn std::fmt::Display| {
+        reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{error}", QUESTION.bad))
+    };
+    let ask = match serde_json::from_slice::<DigestAsk>(&body) {
+        Ok(ask) => ask,
+        Err(error) => return bad(&error),
+    };
+    let ask = match ask.parse() {
+        Ok(ask) => ask,
+        Err(error) => return bad(&error),
+    };
+    let _turn = match turn(request, shared).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
+    };
+    match shared.node.compare(ask).await {
+        Ok(Digested::Known(comparison)) => json(request, &DigestAnswer::new(&comparison, FLOOR)),
+        Ok(Digested::Incomplete) => incomplete(request),
+        Ok(Digested::Unknown) => unknown(request),
+        Err(error) => failed(request, &error),
+    }
+}
+
+async fn turn<'s>(request: &HttpRequest, shared: &'s Shared) -> Result<SemaphorePermit<'s>, HttpResponse> {
+    match timeout(TURN, shared.comparisons.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) | Err(_) => {
+            Err(reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", "too many comparisons are under way"))
+        }
+    }
+}
+
+fn json(request: &HttpRequest, answer: &impl serde::Serialize) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if *request.method() == Method::HEAD {
+        return response.insert_header((header::CONTENT_TYPE, "application/json")).finish();
+    }
+    response.json(answer)
+}
+
+fn incomplete(request: &HttpRequest) -> HttpResponse {
+    let message = "the digests are not complete yet\nthis server is taking in its folder";
+    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message)
+}
+
+fn unknown(request: &HttpRequest) -> HttpResponse {
+    reply::error(request, StatusCode::NOT_FOUND, "this server has no digests\nask its primary")
+}
+
+fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
+    tracing::error!("cannot compare digests: {error}");
+    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot compare digests\n{error}"))
+}

@@ -1,0 +1,144 @@
+//! Where somebody else's keys differ from what stands in the journal.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::super::StoreError;
+use super::head::{self, Row};
+use super::read::{self, RawChange};
+use super::{Journal, schema};
+use crate::feed::digest::{Ask, Comparison, Difference, Key, Kind, Prefix, Short};
+
+/// A piece with this much text is full, in bytes.
+const TEXT: usize = 1 << 20;
+/// What surrounds the text of a difference, in bytes, about.
+const AROUND: usize = 300;
+/// Heads that are looked at for one piece.
+const HEADS: usize = 20_000;
+
+impl Journal {
+    /// What stands here and differs from what is asked about: a piece of about 1 MiB of text. Blocks for queries.
+    ///
+    /// The piece and its position are of one transaction. Between two pieces things may change.
+    pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
+        let (head, piece) = self.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let head = schema::head(&transaction)?;
+            let mut piece = Piece::new(&transaction);
+            match ask.prefix {
+                None => piece.named(ask)?,
+                Some(prefix) => piece.under(prefix, ask)?,
+            }
+            Ok((head, (piece.found, piece.next)))
+        })?;
+        let (found, next) = piece;
+        let open = |found| match found {
+            Found::Nothing(key) => Ok(Difference::Nothing(key)),
+            Found::Change(change) => self.open_change(*change).map(Difference::Change),
+            Found::Lost(key) => {
+                let text = key.text();
+                Err(self.unusable(&format!("the change that made what stands for {text} is missing")))
+            }
+        };
+        Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
+    }
+}
+
+enum Found {
+    Change(Box<RawChange>),
+    Nothing(Key),
+    /// The head points to a change that is not there.
+    Lost(Key),
+}
+
+struct Piece<'c> {
+    connection: &'c Connection,
+    found: Vec<Found>,
+    /// Changes that are in it: a delete request is told once.
+    told: HashSet<u64>,
+    text: usize,
+    looked: usize,
+    next: Option<Key>,
+}
+
+impl<'c> Piece<'c> {
+    fn new(connection: &'c Connection) -> Self {
+        Self { connection, found: Vec::new(), told: HashSet::new(), text: 0, looked: 0, next: None }
+    }
+
+    /// Compares the keys that are named.
+    fn named(&mut self, ask: &Ask) -> rusqlite::Result<()> {
+        let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (key, theirs) in ask.have.range((after, Bound::Unbounded)) {
+            let row = head::load(self.connection, key.kind.byte().into(), &key.raw)?;
+            self.compare(*key, row.as_ref(), Some(*theirs))?;
+            if self.is_full() {
+                self.next = Some(*key);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares everything under a prefix.
+    fn under(&mut self, prefix: Prefix, ask: &Ask) -> rusqlite::Result<()> {
+        let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut named = ask.have.range((after, Bound::Unbounded)).map(|(key, theirs)| (*key, *theirs)).peekable();
+        for kind in Kind::ALL {
+            let from = match ask.after {
+                Some(after) if after.kind > kind => continue,
+                // What comes next after a key begins with it and goes on.
+                Some(after) if after.kind == kind => [&after.raw[..], &[0]].concat(),
+                _ => prefix.bytes(),
+            };
+            head::each_from(self.connection, kind, &from, |key, row| {
+                if !prefix.contains(&key) {
+                    return Ok(false);
+                }
+                while let Some((unknown, _)) = named.next_if(|(named, _)| *named < key) {
+                    self.found.push(Found::Nothing(unknown));
+                }
+                let theirs = named.next_if(|(named, _)| *named == key).map(|(_, theirs)| theirs);
+                self.compare(key, Some(&row), theirs)?;
+                if self.is_full() {
+                    self.next = Some(key);
+                }
+                Ok(self.next.is_none())
+            })?;
+            if self.next.is_some() {
+                return Ok(());
+            }
+        }
+        self.found.extend(named.map(|(key, _)| Found::Nothing(key)));
+        Ok(())
+    }
+
+    fn compare(&mut self, key: Key, row: Option<&Row>, theirs: Option<Short>) -> rusqlite::Result<()> {
+        self.looked += 1;
+        let Some((row, leaf)) = row.and_then(|row| row.leaf(&key).map(|leaf| (row, leaf))) else {
+            if theirs.is_some() {
+                self.text += AROUND;
+                self.found.push(Found::Nothing(key));
+            }
+            return Ok(());
+        };
+        let serial = row.made_by();
+        if theirs == Some(leaf.short()) || !self.told.insert(serial) {
+            return Ok(());
+        }
+        let change = self
+            .connection
+            .prepare_cached(&format!("SELECT {} FROM change WHERE serial = ?1", read::CHANGE))?
+            .query_row([serial], RawChange::read)
+            .optional()?;
+        self.text += AROUND + change.as_ref().map_or(0, RawChange::body_len);
+        self.found.push(change.map_or(Found::Lost(key), |change| Found::Change(Box::new(change))));
+        Ok(())
+    }
+
+    const fn is_full(&self) -> bool {
+        self.text >= TEXT || self.looked >= HEADS
+    }
+}

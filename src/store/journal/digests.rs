@@ -1,0 +1,170 @@
+//! The digest tree of a journal: in memory, with the position as of which it holds.
+//!
+//! Each change keeps what it does to the tree, so it costs a write a few bytes in a row that is written anyway. The tree is
+//! saved now and then and completed at open from the changes since.
+
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::super::StoreError;
+use super::{Journal, head, schema};
+use crate::feed::Head;
+use crate::feed::digest::{Below, Kind, Prefix, Sum, Toggle, Tree, View};
+
+/// The tree is saved after so many changes: this bounds what is read at open, and to save it writes 2 MiB. In tests, there
+/// are few changes.
+const SAVE_EVERY: u64 = if cfg!(test) { 5 } else { 10_000 };
+
+/// The tree, its position, and which serial was saved.
+#[derive(Debug)]
+pub(super) struct Digests(Mutex<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    tree: Tree,
+    head: Head,
+    saved: u64,
+}
+
+impl Digests {
+    /// What the journal knows at its start, when it stands at `head`.
+    pub(super) fn load(connection: &Connection, head: Head) -> rusqlite::Result<Self> {
+        let (tree, saved) = match saved(connection, head.serial)? {
+            Some(found) => found,
+            None => {
+                tracing::warn!("the digests of the journal are incomplete: they are computed anew");
+                (compute(connection)?, 0)
+            }
+        };
+        Ok(Self(Mutex::new(Kept { tree, head, saved })))
+    }
+
+    /// Takes over what was committed. `saved`: up to here the tree is on disk now.
+    pub(super) fn follow(&self, toggles: &[Toggle], head: Head, saved: Option<u64>) {
+        self.with(|kept| {
+            toggles.iter().for_each(|toggle| kept.tree.toggle(toggle));
+            kept.head = head;
+            kept.saved = saved.unwrap_or(kept.saved);
+        });
+    }
+
+    /// Writes the tree down if there is reason to, and returns its serial. Called by the writer inside its transaction.
+    pub(super) fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
+        self.save_after(connection, SAVE_EVERY)
+    }
+
+    /// Writes the tree down unless it is on disk. Called by the writer at its end.
+    pub(super) fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
+        self.save_after(connection, 1).map(drop)
+    }
+
+    fn save_after(&self, connection: &Connection, changes: u64) -> rusqlite::Result<Option<u64>> {
+        self.with(|kept| {
+            if kept.head.serial < kept.saved + changes {
+                return Ok(None);
+            }
+            write(connection, &kept.tree, kept.head.serial)?;
+            Ok(Some(kept.head.serial))
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Computes the tree from everything that stands, and writes it down. It reads every head.
+pub(super) fn recompute(connection: &Connection) -> rusqlite::Result<()> {
+    let serial = connection.query_row("SELECT serial FROM meta WHERE id = 1", [], |row| row.get(0))?;
+    write(connection, &compute(connection)?, serial)
+}
+
+fn write(connection: &Connection, tree: &Tree, serial: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO digest (id, serial, toggles) VALUES (1, ?1, ?2)")?
+        .execute((serial, Toggle::encode(&tree.toggles())))?;
+    Ok(())
+}
+
+/// The tree as it was saved, with what happened since, and the serial that was saved. `None`: something of it is missing.
+fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u64)>> {
+    let mut tree = Tree::default();
+    let mut take = |bytes: Option<&[u8]>| {
+        let toggles = bytes.and_then(Toggle::decode);
+        toggles.map(|toggles| toggles.for_each(|toggle| tree.toggle(&toggle))).is_some()
+    };
+    let found = connection
+        .query_row("SELECT serial, toggles FROM digest WHERE id = 1", [], |row| {
+            let serial: u64 = row.get(0)?;
+            Ok((serial, take(row.get_ref(1)?.as_blob_or_null()?)))
+        })
+        .optional()?;
+    let Some((serial, true)) = found.filter(|(serial, _)| *serial <= head) else { return Ok(None) };
+    let mut statement = connection.prepare("SELECT toggles FROM change WHERE serial > ?1")?;
+    let mut rows = statement.query([serial])?;
+    let mut changes = 0;
+    while let Some(row) = rows.next()? {
+        if !take(row.get_ref(0)?.as_blob_or_null()?) {
+            return Ok(None);
+        }
+        changes += 1;
+    }
+    Ok((serial + changes == head).then_some((tree, serial)))
+}
+
+fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
+    let mut tree = Tree::default();
+    for kind in Kind::ALL {
+        head::each_from(connection, kind, &[], |key, row| {
+            tree.toggle(&Toggle::between(&key, None, row.leaf(&key)));
+            Ok(true)
+        })?;
+    }
+    Ok(tree)
+}
+
+impl Journal {
+    /// A place of the digest tree, its root without a prefix. Blocks for a query if that is a bucket.
+    pub fn digests(&self, prefix: Option<Prefix>) -> Result<View, StoreError> {
+        let node = match prefix {
+            None => None,
+            Some(Prefix::Node(node)) => Some(node),
+            Some(bucket @ Prefix::Bucket(_)) => return self.bucket(bucket),
+        };
+        Ok(self.digests.with(|Kept { tree, head, .. }| View {
+            head: *head,
+            sum: tree.sum(prefix),
+            below: Below::Sums(tree.children(node)),
+        }))
+    }
+
+    /// A bucket and its position as one transaction has them.
+    fn bucket(&self, prefix: Prefix) -> Result<View, StoreError> {
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let head = schema::head(&transaction)?;
+            let (mut sum, mut leaves) = (Sum::default(), Vec::new());
+            for kind in Kind::ALL {
+                head::each_from(&transaction, kind, &prefix.bytes(), |key, row| {
+                    if !prefix.contains(&key) {
+                        return Ok(false);
+                    }
+                    if let Some(leaf) = row.leaf(&key) {
+                        sum.toggle(&leaf.0);
+                        leaves.push((key, leaf));
+                    }
+                    Ok(true)
+                })?;
+            }
+            Ok(View { head, sum, below: Below::Leaves(leaves) })
+        })
+    }
+
+    /// The whole tree, and what it is when it is computed from everything that stands.
+    #[cfg(test)]
+    pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
+        let computed = self.read(compute)?;
+        Ok((self.digests.with(|kept| kept.tree.clone()), computed))
+    }
+}
