@@ -51,7 +51,7 @@ pub struct Http {
     /// Time a client has to send its request; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub read_timeout: Duration,
-    /// Time a client has to take an answer, long-polls and streams excepted; zero is no limit. Default 5 s.
+    /// Time in which a client that is being answered takes nothing, before it is cut off; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub write_timeout: Duration,
     /// Worker threads. Default: one per core.

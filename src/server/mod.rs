@@ -155,6 +155,7 @@ fn listen(
     let setup = http::Setup {
         workers: settings.http.workers,
         read_timeout: settings.http.read_timeout,
+        write_timeout: settings.http.write_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
         https,
