@@ -63,7 +63,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         }
         () = signals.wait() => {}
     }
-    if stop::gently(&node, &handle, under_way).await {
+    if stop::gently(&node, &handle, under_way, settings.http.drain_delay).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
