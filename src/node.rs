@@ -16,6 +16,7 @@ mod receipts;
 mod signing;
 mod writes;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
@@ -87,6 +88,7 @@ pub struct Node {
     signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
     receipts: Arc<Receipts>,
+    leaving: AtomicBool,
     draining: CancellationToken,
 }
 
@@ -166,6 +168,7 @@ impl Node {
             signing: OnceLock::new(),
             mirrored: OnceLock::new(),
             receipts: Arc::default(),
+            leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
         }
     }
@@ -344,8 +347,19 @@ impl Node {
         }
     }
 
+    /// Says that the process will end soon: not ready any more. Everything is still answered.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process will end soon, so that clients should turn elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
     /// Says that the process is about to end: not ready any more, and long answers end now.
     pub fn drain(&self) {
+        self.leave();
         self.draining.cancel();
     }
 
@@ -359,8 +373,8 @@ impl Node {
     pub fn checks(&self) -> Vec<Check> {
         let mut checks = vec![Check {
             name: "process",
-            ok: !self.draining.is_cancelled(),
-            detail: if self.draining.is_cancelled() { "is stopping".into() } else { "is running".into() },
+            ok: !self.is_leaving(),
+            detail: if self.is_leaving() { "is stopping".into() } else { "is running".into() },
         }];
         match &self.role {
             Role::Primary(primary) => {

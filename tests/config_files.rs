@@ -176,10 +176,10 @@ fn values_are_taken_in_every_form() {
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["http.write_timeout", "of the primaries only the first", "nats.pack_responder"] {
+    for key in ["of the primaries only the first", "nats.pack_responder"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert_eq!(settings.primary, ["http://a:1", "https://b"]);
     assert!(matches!(settings.operator, Some(TokenSource::Inline(_))));
     assert_eq!((settings.nats.resolver, settings.nats.pack_responder), (ResolverMode::Off, PackResponder::On));

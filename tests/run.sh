@@ -14,6 +14,8 @@ need_rust rustfmt clippy
 tests/get-nats-server.sh 2.10.26 2.11.11 2.12.8 2.14.6 2.15.1 >&2
 tests/get-nats-server.sh --optional 2.9.10 >&2
 tests/get-natscli.sh >&2
+# The load balancer that one test stands behind.
+tests/get-haproxy.sh --optional >&2
 # Go is optional: some tests compare with the Go library if it is here.
 if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
     PATH=$PATH:/usr/local/go/bin

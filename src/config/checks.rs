@@ -141,10 +141,6 @@ fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(
 
 /// Settings that are known, but change nothing in this version. Each line goes when its feature comes.
 fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
-    let default = Settings::default();
-    if settings.http.write_timeout != default.http.write_timeout {
-        warnings.push("http.write_timeout has no effect in this version".to_owned());
-    }
     if let [first, _, ..] = &settings.primary[..] {
         warnings.push(format!(
             "of the primaries only the first is used in this version: {}",

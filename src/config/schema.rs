@@ -71,6 +71,7 @@ pub(super) const KEYS: &[Key] = &[
     key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
     key("http.write_timeout", Duration { min: 0 }, &[("http.writetimeout", Millis)]),
     key("http.workers", Int { min: 1, max: 1024 }, &[]),
+    key("http.drain_delay", Duration { min: 0 }, &[]),
     key("http.shutdown_grace", Duration { min: 0 }, &[]),
     key("http.max_connections", Int { min: 1, max: 10_000_000 }, &[]),
     key("http.tls.cert", Text, &[]),

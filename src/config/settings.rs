@@ -51,12 +51,15 @@ pub struct Http {
     /// Time a client has to send its request; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub read_timeout: Duration,
-    /// Time a client has to take an answer, long-polls and streams excepted; zero is no limit. Default 5 s.
+    /// Time in which a client that is being answered takes nothing, before it is cut off; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub write_timeout: Duration,
     /// Worker threads. Default: one per core.
     pub workers: usize,
-    /// Time that requests under way get to end after SIGTERM. Default 10 s.
+    /// Time after SIGTERM in which requests are still taken, so that who sends them can turn elsewhere. Default: none.
+    #[serde(with = "millis")]
+    pub drain_delay: Duration,
+    /// Time that requests under way get to end after that. Default 10 s.
     #[serde(with = "millis")]
     pub shutdown_grace: Duration,
     /// Connections open at once, over all workers. Default 25 000.
@@ -73,6 +76,7 @@ impl Default for Http {
             read_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(5),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            drain_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
             max_connections: 25_000,
             tls: HttpTls::default(),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
@@ -132,7 +132,7 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             if let Some(started) = timed {
                 worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
-            return Either::Left(ready(response));
+            return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
     Either::Right(slow(request, payload, worker.shared.clone(), Instant::now()).boxed_local())
@@ -157,6 +157,15 @@ async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, 
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     tracing::debug!(status = response.status().as_u16(), "{} {}", request.method(), request.uri().path());
+    parting(response, &shared)
+}
+
+/// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
+/// at the end may be about to send a request. HTTP/2 has no such header; the framework leaves it out.
+fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
+    if shared.node.is_leaving() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     response
 }
 

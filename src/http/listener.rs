@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
@@ -37,6 +38,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
+}
+
+/// Makes the system give up a connection whose client has taken nothing of what was sent for so long; zero: any time.
+///
+/// What is accepted has it from the listener. The framework writes an answer into a buffer in one go and then waits for
+/// the socket, with no time-out of its own; and what the socket has taken, only the system knows about.
+pub(super) fn limit_writes(listener: &TcpListener, timeout: Duration) -> io::Result<()> {
+    // The system takes a positive number of 32 bits with a sign.
+    let millis = timeout.as_millis().min(i32::MAX.unsigned_abs().into()).try_into().unwrap_or(0);
+    // Zero is the system's own default: as long as the client's system answers.
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(listener, millis)?)
 }
 
 #[cfg(test)]

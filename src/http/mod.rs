@@ -48,6 +48,8 @@ pub struct Setup {
     pub workers: usize,
     /// How long a client may take to send a request, and its body.
     pub read_timeout: Duration,
+    /// How long a client that is being answered may take nothing; zero is any time.
+    pub write_timeout: Duration,
     /// How long requests under way may take to end when the process stops.
     pub shutdown_grace: Duration,
     /// Connections open at the same time.
@@ -127,6 +129,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     })
     .disable_signals();
     for listener in listeners {
+        listener::limit_writes(&listener, setup.write_timeout)?;
         server = match &setup.https {
             Some(https) => server.listen_rustls_0_23(listener, https.config.clone())?,
             None => server.listen(listener)?,

@@ -67,7 +67,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         }
         () = signals.wait() => {}
     }
-    if stop::gently(&node, &handle, under_way).await {
+    if stop::gently(&node, &handle, under_way, settings.http.drain_delay).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
@@ -179,6 +179,7 @@ fn listen(
     let setup = http::Setup {
         workers: settings.http.workers,
         read_timeout: settings.http.read_timeout,
+        write_timeout: settings.http.write_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
         https,

@@ -1,6 +1,7 @@
 //! The signals, and the way to the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,11 +10,31 @@ use super::error::StartError;
 use crate::http;
 use crate::node::Node;
 
-/// Not ready any more, long answers end, requests under way get their time, then the end. Returns whether they got it:
-/// a second signal takes it from them, and then the HTTP server is not waited for. It ends with the process; once it
-/// stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for idle connections over HTTPS.
-pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, under_way: Option<http::UnderWay>) -> bool {
+/// Not ready any more from the start. For `delay` everything is answered as before, and those who send requests turn
+/// elsewhere meanwhile; then nothing new is taken, long answers end, requests under way get their time, and that is the
+/// end. Returns whether they got it: a second signal takes it from them, and then the HTTP server is not waited for. It
+/// ends with the process; once it stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for
+/// idle connections over HTTPS.
+pub(super) async fn gently(
+    node: &Arc<Node>,
+    handle: &ServerHandle,
+    under_way: Option<http::UnderWay>,
+    delay: Duration,
+) -> bool {
     tracing::info!("stopping account server");
+    node.leave();
+    let again = again();
+    tokio::pin!(again);
+    if !delay.is_zero() {
+        tracing::info!("not ready any more; requests are answered for {delay:?}");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = &mut again => {
+                node.drain();
+                return false;
+            }
+        }
+    }
     node.drain();
     tracing::info!("stopping http server");
     tokio::select! {
@@ -25,10 +46,7 @@ pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, under_way: O
             tracing::info!("http server stopped");
             false
         }
-        () = again() => {
-            tracing::warn!("told to stop a second time: stopping at once");
-            false
-        }
+        () = again => false,
     }
 }
 
@@ -39,11 +57,13 @@ async fn idle(under_way: Option<http::UnderWay>) {
     }
 }
 
+/// Returns at the next signal.
 async fn again() {
     match Signals::install() {
         Ok(mut signals) => signals.wait().await,
         Err(_) => std::future::pending().await,
     }
+    tracing::warn!("told to stop a second time: stopping at once");
 }
 
 /// The signals that end the process.

@@ -17,6 +17,7 @@ pub(crate) struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     client: Option<reqwest::Client>,
+    address: Option<String>,
 }
 
 impl Launch {
@@ -47,6 +48,12 @@ impl Launch {
         self
     }
 
+    /// A host and port to listen on, at a restart, too, instead of a port of the system's choice.
+    pub(crate) fn at(mut self, address: &str) -> Self {
+        self.address = Some(address.to_owned());
+        self
+    }
+
     /// HTTPS with these files. `client`: what the test speaks to the server with.
     pub(crate) fn https(self, cert: &Path, key: &Path, client: reqwest::ClientBuilder) -> Self {
         self.client(client).path("NAS_HTTP__TLS__CERT", cert).path("NAS_HTTP__TLS__KEY", key)
@@ -64,7 +71,7 @@ impl Launch {
         self
     }
 
-    /// Starts the program on a port of the system's choice and waits until it is ready.
+    /// Starts the program, unless said otherwise on a port of the system's choice, and waits until it is ready.
     pub(crate) async fn start(self) -> Server {
         let server = self.start_unready().await;
         until("the server is ready", || async {
@@ -85,7 +92,8 @@ impl Launch {
     /// Starts the program and waits until it listens, or has ended.
     pub(crate) async fn try_start(self) -> Result<Server, (ExitStatus, String)> {
         let launch = self.clone();
-        let mut child = self.flag("-hp", "127.0.0.1:0").spawn();
+        let address = self.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let mut child = self.flag("-hp", address).spawn();
         let log = Log::of(child.stderr.take().unwrap());
         let mut server = Server { child, log, launch, url: String::new(), http: Http::new("") };
         let started = Instant::now();
@@ -197,13 +205,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Kills it and starts the same command line again, on another port.
+    /// Kills it and starts the same command line again; on another port, unless it has an address.
     pub(crate) async fn restart(mut self) -> Self {
         self.kill();
         self.launch.clone().start().await
     }
 
-    /// Stops it gently and starts the same command line again, on another port.
+    /// Stops it gently and starts the same command line again; on another port, unless it has an address.
     pub(crate) async fn stop_and_start(mut self) -> Self {
         self.signal("TERM");
         assert!(self.exit().await.success());
