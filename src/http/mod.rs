@@ -1,6 +1,6 @@
 //! The HTTP edge: reads a request, asks the node, writes the answer.
 //!
-//! There is no router. One hand-written match ([`dispatch`]) finds the route from a borrowed path, because the route
+//! There is no router. One hand-written match ([`route`]) finds the route from a borrowed path, because the route
 //! that matters, `GET /jwt/v1/accounts/<key>`, is a look-up and a write to the socket, and a general router would cost
 //! as much as both. One file per family of routes.
 
@@ -21,6 +21,7 @@ mod propagation;
 mod push;
 mod query;
 mod reply;
+mod route;
 mod signing;
 mod under_way;
 mod writes;
