@@ -26,7 +26,10 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
         && let Some(key) = request.uri().path().strip_prefix("/jwt/v1/accounts/")
     {
         let timed = is_sample().then(Instant::now);
-        if let Some(response) = account::get_hot(&request, worker, key) {
+        if let Some(mut response) = account::get_hot(&request, worker, key) {
+            if let Some(cors) = &worker.shared.cors {
+                cors.describe(&request, response.headers_mut());
+            }
             if let Some(started) = timed {
                 worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
@@ -49,7 +52,10 @@ fn is_sample() -> bool {
 async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, started: Instant) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let response = counted(&request, payload, &shared, &route).await;
+    let mut response = counted(&request, payload, &shared, &route).await;
+    if let Some(cors) = &shared.cors {
+        cors.describe(&request, response.headers_mut());
+    }
     let metrics = shared.node.metrics();
     let label = route.label();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
@@ -69,6 +75,9 @@ async fn counted(request: &HttpRequest, payload: web::Payload, shared: &Shared, 
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
+    if let Some(response) = shared.cors.as_ref().and_then(|cors| cors.preflight(request)) {
+        return response;
+    }
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match route {

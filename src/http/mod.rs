@@ -9,6 +9,7 @@ mod activations;
 mod allow;
 mod changes;
 mod conditional;
+mod cors;
 mod dispatch;
 mod front;
 mod health;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub shutdown_grace: Duration,
     /// Connections open at the same time.
     pub max_connections: usize,
+    /// Origins of web pages whose scripts may use this server; `*` is all of them.
+    pub cors_origins: Vec<String>,
     /// HTTPS instead of plain HTTP.
     pub https: Option<Https>,
 }
@@ -79,6 +82,7 @@ struct Shared {
     read_timeout: Duration,
     followers: Arc<Semaphore>,
     notify_limit: notify::Limit,
+    cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
 }
 
@@ -96,6 +100,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         read_timeout: setup.read_timeout,
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         notify_limit: notify::Limit::default(),
+        cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });
     let counts = shared.under_way.is_some();

@@ -157,6 +157,7 @@ fn listen(
         read_timeout: settings.http.read_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
+        cors_origins: settings.http.cors_origins.clone(),
         https,
     };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
