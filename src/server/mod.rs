@@ -50,7 +50,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let begin = async {
         match role {
             Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
-            Role::Replica(replica) => run_replica(&settings, &node, &replica).await.map(|()| None),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica, system_jwt).await.map(|()| None),
         }
     };
     let mut tending = None;
@@ -198,7 +198,15 @@ async fn run_primary(
     Ok(tending)
 }
 
-async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+async fn run_replica(
+    settings: &Settings,
+    node: &Arc<Node>,
+    replica: &Arc<Replica>,
+    system_jwt: Option<String>,
+) -> Result<(), StartError> {
+    if let Some(token) = system_jwt {
+        replica.set_system_jwt(token.as_bytes()).map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+    }
     if node.trust().is_none() {
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });
