@@ -11,7 +11,10 @@ use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
-use super::{Shared, Worker, account, activations, allow, changes, health, history, operator, propagation, reply};
+use super::{
+    Shared, Worker, account, activations, allow, changes, health, help, history, moved, operator, pack, propagation,
+    reply,
+};
 
 /// An answer that is there at once, or one that has to be waited for.
 type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse>>;
@@ -81,8 +84,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match route {
-        Route::Slash => return moved(request),
-        Route::Unknown => return reply::not_found(request),
+        Route::Slash => return moved::slash(request),
+        Route::Activation("") if !reads => return moved::slash(request),
+        Route::Unknown => return moved::unknown(request, &decoded(request.uri().path())),
         _ if *method == Method::OPTIONS => {
             return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
         }
@@ -95,6 +99,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activations if *method == Method::POST => {
             return writes::answer(request, payload, shared, Change::Activation).await;
         }
+        Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
             return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
         }
@@ -108,11 +113,13 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activation(hash) => activations::get(request, shared, hash).await,
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
+        Route::Help => help::get(request, shared),
+        Route::Pack => pack::get(request, shared).await,
         Route::Healthz => health::healthz(),
         Route::Livez => health::livez(),
         Route::Readyz => health::readyz(request, shared),
         Route::Metrics => health::metrics(request, shared),
-        Route::Activations | Route::Slash | Route::Unknown => reply::not_found(request),
+        Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
     }
 }
 
@@ -122,21 +129,4 @@ fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
         Route::Account(_) => allow::account(writes::are_taken(shared)),
         _ => "GET, HEAD, OPTIONS",
     }
-}
-
-/// A slash too many: elsewhere, with the query. 307 keeps the method and the body of a write.
-///
-/// The target is the path as the client spelt it: a decoded line end has no place in a header.
-fn moved(request: &HttpRequest) -> HttpResponse {
-    let Some(path) = request.uri().path().strip_suffix('/') else { return reply::not_found(request) };
-    let target = match request.uri().query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    let mut response = if matches!(*request.method(), Method::GET | Method::HEAD) {
-        HttpResponse::MovedPermanently()
-    } else {
-        HttpResponse::TemporaryRedirect()
-    };
-    response.insert_header((header::LOCATION, target)).finish()
 }

@@ -13,11 +13,14 @@ mod cors;
 mod dispatch;
 mod front;
 mod health;
+mod help;
 mod history;
 mod lifetime;
 mod listener;
+mod moved;
 mod notify;
 mod operator;
+mod pack;
 mod propagation;
 mod push;
 mod query;
@@ -74,6 +77,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Followers of the change feed at the same time.
 const MAX_FOLLOWERS: usize = 2000;
+/// Packs that are sent at the same time.
+const MAX_PACKS: usize = 4;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -81,6 +86,7 @@ struct Shared {
     node: Arc<Node>,
     read_timeout: Duration,
     followers: Arc<Semaphore>,
+    packs: Arc<Semaphore>,
     notify_limit: notify::Limit,
     cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
@@ -99,6 +105,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         node,
         read_timeout: setup.read_timeout,
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+        packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
         cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// A route, with what the path says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'p> {
@@ -15,14 +17,18 @@ pub(super) enum Route<'p> {
     Propagation(&'p str),
     /// `/jwt/v1/activations`
     Activations,
-    /// `/jwt/v1/activations/<hash>`
+    /// `/jwt/v1/activations/<hash>`, which may be empty
     Activation(&'p str),
     Operator,
     Changes,
+    Help,
+    Pack,
     Healthz,
     Livez,
     Readyz,
     Metrics,
+    /// `*`: the server as a whole, which `OPTIONS` may ask about.
+    Server,
     /// A known path with a slash too many.
     Slash,
     Unknown,
@@ -40,7 +46,6 @@ impl<'p> Route<'p> {
         }
         if let Some(hash) = path.strip_prefix("/jwt/v1/activations/") {
             return match hash.split_once('/') {
-                None if hash.is_empty() => Self::Slash,
                 None => Self::Activation(hash),
                 Some((before, "")) if !before.is_empty() => Self::Slash,
                 Some(_) => Self::Unknown,
@@ -74,10 +79,13 @@ impl<'p> Route<'p> {
             "/jwt/v1/activations" => Self::Activations,
             "/jwt/v1/operator" => Self::Operator,
             "/jwt/v1/changes" => Self::Changes,
+            "/jwt/v1/help" => Self::Help,
+            "/jwt/v1/pack" => Self::Pack,
             "/healthz" => Self::Healthz,
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
+            "*" => Self::Server,
             _ => Self::Unknown,
         }
     }
@@ -92,11 +100,46 @@ impl<'p> Route<'p> {
             Self::Activations | Self::Activation(_) => "activation",
             Self::Operator => "operator",
             Self::Changes => "changes",
+            Self::Help => "help",
+            Self::Pack => "pack",
             Self::Healthz | Self::Livez | Self::Readyz => "health",
             Self::Metrics => "metrics",
-            Self::Slash | Self::Unknown => "other",
+            Self::Server | Self::Slash | Self::Unknown => "other",
         }
     }
+}
+
+/// Paths that are longer than this, in bytes, are not guessed at.
+const LONGEST_GUESS: usize = 1024;
+/// Where a path names an account or an activation: in its fourth part.
+const NAME: usize = 3;
+/// What stands in a path for itself.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=');
+
+/// The route that was probably meant by a path that leads nowhere: without slashes and dots too many, and in lower case
+/// but for what names an account or an activation. As it is to be spelt in a URL.
+pub(super) fn meant(path: &str) -> Option<String> {
+    if path.len() > LONGEST_GUESS {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let mut target = String::with_capacity(path.len());
+    for (place, part) in parts.into_iter().enumerate() {
+        target.push('/');
+        if place == NAME {
+            target.extend(utf8_percent_encode(part, PLAIN));
+        } else {
+            target.push_str(&part.to_ascii_lowercase());
+        }
+    }
+    (!matches!(Route::of(&target), Route::Server | Route::Slash | Route::Unknown)).then_some(target)
 }
 
 /// The path with its percent escapes decoded. What does not decode to text matches no route anyway.
@@ -145,13 +188,14 @@ mod tests {
             ("/jwt/v1/accounts//propagation", Route::Unknown),
             ("/jwt/v1/accounts//propagation/", Route::Unknown),
             ("/jwt/v1/activations", Route::Activations),
-            ("/jwt/v1/activations/", Route::Slash),
+            ("/jwt/v1/activations/", Route::Activation("")),
             ("/jwt/v1/activations/AB====", Route::Activation("AB====")),
             ("/jwt/v1/activations/AB/", Route::Slash),
             ("/jwt/v1/activations/AB/CD", Route::Unknown),
             ("/jwt/v1/activations//", Route::Unknown),
             ("/jwt/v1/operator/", Route::Slash),
             ("/jwt/v2/operator", Route::Unknown),
+            ("*", Route::Server),
             ("/healthz", Route::Healthz),
             ("/healthz/", Route::Slash),
             ("/healthz//", Route::Unknown),
@@ -161,6 +205,29 @@ mod tests {
             ("", Route::Unknown),
         ] {
             assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_a_route_in_its_own_spelling() {
+        for (path, route) in [
+            ("/JWT/V1/HELP", Some("/jwt/v1/help")),
+            ("//jwt///v1/./help", Some("/jwt/v1/help")),
+            ("/jwt/v1/x/../pack", Some("/jwt/v1/pack")),
+            ("/Jwt/v1/Accounts/aB", Some("/jwt/v1/accounts/aB")),
+            ("/Jwt/v1/Accounts/aB/History", Some("/jwt/v1/accounts/aB/history")),
+            ("/JWT/v1/accounts/a\r\nb:<é>", Some("/jwt/v1/accounts/a%0D%0Ab%3A%3C%C3%A9%3E")),
+            ("/JWT/v1/activations/AB====", Some("/jwt/v1/activations/AB====")),
+            ("/healthz//", Some("/healthz")),
+            ("/jwt/v1/accounts//", Some("/jwt/v1/accounts")),
+            ("/jwt/v1/accounts/../../../x", None),
+            ("//example.com/healthz", None),
+            ("//", None),
+            ("/*", None),
+            ("/x", None),
+            (&format!("{}/healthz", "/".repeat(LONGEST_GUESS)), None),
+        ] {
+            assert_eq!(meant(path).as_deref(), route, "{path}");
         }
     }
 
