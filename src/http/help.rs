@@ -27,13 +27,14 @@ The configuration of a nats-server that asks this server for accounts:
 const CHANGES: &str = "\
 ## Pushing
 
-An account JWT that the operator signed, and an activation JWT that an account signed. 200: it is on disk. Other answers say
-why not; the first line is always the same for the same reason.
+An account JWT that the operator signed, and an activation JWT that an account signed. With 200 it
+is on disk; any other answer says why it is not.
 
     curl -X POST --data-binary @account.jwt <base>/jwt/v1/accounts/$ACCOUNT
     curl -X POST --data-binary @activation.jwt <base>/jwt/v1/activations
 
-With ?wait=2s the answer waits until the nats-servers have the account, and its header Nas-Receipts says which.
+With ?wait=2s the answer waits until the nats-servers have the account, and its header
+Nas-Receipts says which.
 
     curl -i -X POST --data-binary @account.jwt \"<base>/jwt/v1/accounts/$ACCOUNT?wait=2s\"
 
@@ -60,7 +61,7 @@ Parameters, which count if their value is true; the first of them decides:
     curl \"<base>/jwt/v1/accounts/$ACCOUNT?check=true\"
     curl \"<base>/jwt/v1/activations/$HASH?decode=true\"
 
-HEAD answers as GET does, without the body. Errors are problem documents for who accepts JSON.
+HEAD answers as GET does, without the body. Who accepts JSON gets errors as problem documents.
 
     curl -I <base>/jwt/v1/accounts/$ACCOUNT
     curl -H \"Accept: application/json\" <base>/jwt/v1/accounts/$ACCOUNT
@@ -70,8 +71,8 @@ HEAD answers as GET does, without the body. Errors are problem documents for who
 const OF_A_PRIMARY: &str = "\
 ## All accounts, and the past of one
 
-Every JWT that is served, a line of KEY|JWT for each, at most so many if max says it; the versions that an account had; which
-nats-servers have its newest one; and all changes, in order:
+Every JWT that is served, as a line KEY|JWT, and no more of them than max says; the versions that
+an account had; which nats-servers have its newest one; and all changes, in order:
 
     curl \"<base>/jwt/v1/pack?max=100\"
     curl <base>/jwt/v1/accounts/$ACCOUNT/history

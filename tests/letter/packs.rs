@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row("0", 200).empty(),
         row("", 200).has("{held}|{held jwt}"),
         row("-1", 200).has("{held}|{held jwt}"),
-        row("+5", 200).on(On::ReadOnly).is("{held}|{held jwt}"),
+        row("+5", 400).is(bad("\" 5\"")),
         row("%2B5", 200).on(On::ReadOnly).is("{held}|{held jwt}"),
         row("Foo", 400).is(bad("\"foo\"")).tells("content-type", "text/plain"),
         row("1e3", 400).is(bad("\"1e3\"")),
