@@ -30,7 +30,7 @@ pub(crate) fn rows() -> Vec<Row> {
 async fn a_pack_of_many_pieces_holds_every_account_once_and_as_many_as_are_wanted() {
     let operator = Operator::new();
     let folder = tempfile::tempdir().unwrap();
-    let mut lines: Vec<String> = (0..1_203)
+    let mut lines: Vec<String> = (0..503)
         .map(|_| {
             let account = Account::new();
             let jwt = operator.account(&account, 100);
@@ -44,7 +44,7 @@ async fn a_pack_of_many_pieces_holds_every_account_once_and_as_many_as_are_wante
     let mut found: Vec<&str> = all.split('\n').collect();
     found.sort_unstable();
     assert_eq!(found, lines);
-    for max in [1, 499, 500, 501, 1_000, 1_202, 1_203, 5_000] {
+    for max in [1, 499, 500, 501, 502, 503, 5_000] {
         let some = server.http.get(&format!("/jwt/v1/pack?max={max}")).await.expect(200).body;
         assert_eq!(some.split('\n').count(), lines.len().min(max), "{max}");
         assert!(all.starts_with(&some), "{max}");
