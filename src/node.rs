@@ -36,6 +36,7 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Trust};
+use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
@@ -68,12 +69,20 @@ pub trait Manners: std::fmt::Debug + Send + Sync {
     fn describe(&self) -> String;
 }
 
-/// Tells nats-servers about an account's JWT. Only a primary does: what a replica holds may be out of date, and
-/// nats-servers apply an old JWT as readily as a new one.
+/// What can be announced again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Again {
+    /// What an account holds now, to the nats-servers.
+    Account(AccountKey),
+    /// The activation of a hash, to other account servers.
+    Activation(HashId),
+}
+
+/// Tells others about a JWT. Only a primary does: what a replica holds may be out of date, and nats-servers apply an old
+/// JWT as readily as a new one.
 pub trait Announce: std::fmt::Debug + Send + Sync {
-    /// Asks for a claims update with what the account holds now. `false`: there is no connection to NATS, or too many
-    /// ask.
-    fn announce(&self, key: &AccountKey) -> bool;
+    /// Asks for an announcement of what is held now. `false`: there is no connection to NATS, or too many ask.
+    fn announce(&self, what: Again) -> bool;
 }
 
 /// This server, as its edges see it.

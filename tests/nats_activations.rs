@@ -182,6 +182,11 @@ async fn what_is_pushed_is_announced(version: &str) {
     let newer = stage.activation("orders.>", 50);
     stage.push(&newer).await;
     newer.is_next(&mut heard).await;
+    // Unless somebody asks for it, and once in a while.
+    let notify = format!("{}?notify=true", newer.path);
+    assert_eq!(stage.primary.http.get(&notify).await.expect(200).body, newer.token);
+    newer.is_next(&mut heard).await;
+    stage.primary.http.get(&notify).await.expect(429);
 
     // The issuer is the key that signed.
     let signer = KeyPair::new_account();
@@ -193,7 +198,7 @@ async fn what_is_pushed_is_announced(version: &str) {
     let by_key = Told::signed(token, &signer.public_key(), &stage.importer, "orders.>");
     stage.push(&by_key).await;
     by_key.is_next(&mut heard).await;
-    assert_eq!(stage.primary.http.metric("announced_activations_total", "").await, 3.0);
+    assert_eq!(stage.primary.http.metric("announced_activations_total", "").await, 4.0);
 }
 
 #[tokio::test]

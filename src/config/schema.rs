@@ -2,7 +2,7 @@
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
-use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, PrimaryUrls, Secret, Size, Subject, Text};
+use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, Origins, PrimaryUrls, Secret, Size, Subject, Text};
 use Reading::{Level, Millis, Same};
 
 /// What a key takes.
@@ -34,6 +34,8 @@ pub(super) enum Kind {
     NatsServers,
     /// Base URLs of a primary.
     PrimaryUrls,
+    /// Origins of web pages, or `*`.
+    Origins,
 }
 
 /// How an old key's value is read.
@@ -74,6 +76,7 @@ pub(super) const KEYS: &[Key] = &[
     key("http.drain_delay", Duration { min: 0 }, &[]),
     key("http.shutdown_grace", Duration { min: 0 }, &[]),
     key("http.max_connections", Int { min: 1, max: 10_000_000 }, &[]),
+    key("http.cors_origins", Origins, &[]),
     key("http.tls.cert", Text, &[]),
     key("http.tls.key", Text, &[]),
     key("http.tls.root", Text, &[]),

@@ -64,6 +64,9 @@ pub struct Http {
     pub shutdown_grace: Duration,
     /// Connections open at once, over all workers. Default 25 000.
     pub max_connections: usize,
+    /// Origins of web pages whose scripts may read and push, as in `https://console.example.com`; `*` is all of them.
+    /// Default: none, no CORS header is sent.
+    pub cors_origins: Vec<String>,
     /// Serving HTTPS.
     pub tls: HttpTls,
 }
@@ -79,6 +82,7 @@ impl Default for Http {
             drain_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
             max_connections: 25_000,
+            cors_origins: Vec::new(),
             tls: HttpTls::default(),
         }
     }

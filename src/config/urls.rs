@@ -30,6 +30,25 @@ pub(super) fn primary(text: &str) -> Result<String, String> {
     Ok(base.trim_end_matches('/').to_owned())
 }
 
+/// Checks the origin of a web page, or `*`, and brings it to the spelling that browsers use.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let url = parse(text)?;
+    let origin = url.origin();
+    if !origin.is_tuple() {
+        return Err(format!("{}:// has no origin", url.scheme()));
+    }
+    if url.host_str().is_some_and(|host| host.contains('*')) {
+        return Err("a star stands alone, for every origin".to_owned());
+    }
+    if Login::of(&url).is_some() || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("an origin is scheme, host and port, and nothing else".to_owned());
+    }
+    Ok(origin.ascii_serialization())
+}
+
 fn parse(text: &str) -> Result<Url, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("it contains white space".to_owned());
@@ -144,6 +163,29 @@ mod tests {
         ];
         for (text, wanted) in table {
             assert_eq!(primary(text).ok().as_deref(), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_spelt_as_browsers_spell_it() {
+        let table = [
+            ("*", Some("*")),
+            ("https://console.example.com", Some("https://console.example.com")),
+            ("HTTPS://Console.Example.com:443/", Some("https://console.example.com")),
+            ("http://localhost:3000", Some("http://localhost:3000")),
+            ("http://[::1]:3000", Some("http://[::1]:3000")),
+            ("https://h/page", None),
+            ("https://h?x", None),
+            ("https://u:p@h", None),
+            ("https://*.example.com", None),
+            ("file:///x", None),
+            ("nats://h", None),
+            ("h", None),
+            ("null", None),
+            ("", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(origin(text).ok().as_deref(), wanted, "{text}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
-use crate::node::{Answer, LookupError};
+use crate::node::{Again, Answer, LookupError};
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const TOKEN: HeaderValue = HeaderValue::from_static("application/jwt");
@@ -43,6 +43,10 @@ pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &str) -> Opti
 
 /// `GET` and `HEAD` with everything that they may ask for.
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
+    let params = Params::of(request);
+    if params.get("jti").is_some_and(|jti| !jti.is_empty()) {
+        return reply::error(request, StatusCode::NOT_IMPLEMENTED, "lookup by jti is no longer supported");
+    }
     // A key that cannot exist is answered before anything is looked up: it costs nothing and fills no cache.
     let key = match AccountKey::parse(key) {
         Ok(key) => key,
@@ -50,10 +54,6 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
             return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{error}"));
         }
     };
-    let params = Params::of(request);
-    if params.get("jti").is_some_and(|jti| !jti.is_empty()) {
-        return reply::error(request, StatusCode::NOT_IMPLEMENTED, "lookup by jti is no longer supported");
-    }
     let answer = match shared.node.get_now(&key) {
         Some(answer) => answer,
         None => match shared.node.get(&key).await {
@@ -95,7 +95,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     }
     if params.is_true("notify")
         && *request.method() == Method::GET
-        && let Err(response) = notify::announce(request, shared, entry)
+        && let Err(response) = notify::announce(request, shared, Again::Account(key))
     {
         return response;
     }

@@ -3,16 +3,16 @@
 //!
 //! Statuses and first lines are those of the Go server v0.8.4; the lines after them say why.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, allow, conditional, lifetime, push, reply};
+use super::{Shared, allow, conditional, lifetime, notify, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
-use crate::node::{ActivationAnswer, WriteError};
+use crate::node::{ActivationAnswer, Again, WriteError};
 use crate::store::journal::CommitError;
 
 pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
@@ -66,6 +66,12 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, hash: &str) -> H
     }
     if conditional::none_match(request, activation.etag()) {
         return described(HttpResponse::new(StatusCode::NOT_MODIFIED), &activation);
+    }
+    if params.is_true("notify")
+        && *request.method() == Method::GET
+        && let Err(response) = notify::announce(request, shared, Again::Activation(id))
+    {
+        return response;
     }
     let mut response = described(HttpResponse::new(StatusCode::OK), &activation);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwt"));

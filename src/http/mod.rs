@@ -1,6 +1,6 @@
 //! The HTTP edge: reads a request, asks the node, writes the answer.
 //!
-//! There is no router. One hand-written match ([`dispatch`]) finds the route from a borrowed path, because the route
+//! There is no router. One hand-written match ([`route`]) finds the route from a borrowed path, because the route
 //! that matters, `GET /jwt/v1/accounts/<key>`, is a look-up and a write to the socket, and a general router would cost
 //! as much as both. One file per family of routes.
 
@@ -9,19 +9,24 @@ mod activations;
 mod allow;
 mod changes;
 mod conditional;
+mod cors;
 mod digests;
 mod dispatch;
 mod front;
 mod health;
+mod help;
 mod history;
 mod lifetime;
 mod listener;
+mod moved;
 mod notify;
 mod operator;
+mod pack;
 mod propagation;
 mod push;
 mod query;
 mod reply;
+mod route;
 mod signing;
 mod under_way;
 mod writes;
@@ -54,6 +59,8 @@ pub struct Setup {
     pub shutdown_grace: Duration,
     /// Connections open at the same time.
     pub max_connections: usize,
+    /// Origins of web pages whose scripts may use this server; `*` is all of them.
+    pub cors_origins: Vec<String>,
     /// HTTPS instead of plain HTTP.
     pub https: Option<Https>,
 }
@@ -75,6 +82,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MAX_FOLLOWERS: usize = 2000;
 /// Comparisons at the same time: each has one of the journal's readers for some milliseconds, and GETs need them, too.
 const MAX_COMPARISONS: usize = 2;
+/// Packs that are sent at the same time.
+const MAX_PACKS: usize = 4;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -83,7 +92,9 @@ struct Shared {
     read_timeout: Duration,
     followers: Arc<Semaphore>,
     comparisons: Semaphore,
+    packs: Arc<Semaphore>,
     notify_limit: notify::Limit,
+    cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
 }
 
@@ -101,7 +112,9 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         read_timeout: setup.read_timeout,
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         comparisons: Semaphore::new(MAX_COMPARISONS),
+        packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
+        cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });
     let counts = shared.under_way.is_some();

@@ -9,7 +9,11 @@ use crate::jwt;
 
 pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let Some(trust) = shared.node.trust() else {
-        return reply::error(request, StatusCode::NOT_FOUND, "no operator is configured on this server");
+        return reply::error(
+            request,
+            StatusCode::NOT_FOUND,
+            "404 page not found\nno operator is configured on this server",
+        );
     };
     let params = Params::of(request);
     let token = trust.token().clone();

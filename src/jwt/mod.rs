@@ -26,6 +26,7 @@ pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked}
 pub use date::utc_date;
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
+pub(crate) use quote::quote;
 pub use readable::{ReadableError, readable};
 pub use rules::{Issue, Issues};
 pub use wire::{Body, Jwt};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// A text in double quotes, with everything that cannot be printed escaped as `strconv.Quote` does.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for symbol in text.chars() {

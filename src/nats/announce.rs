@@ -27,9 +27,10 @@ use super::receipts::Receipts;
 use super::roll_call::RollCall;
 use super::subjects;
 use crate::gate::{Activation, Entry};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::node::{self, Announce, Announcement, Connection as _};
+use crate::node::{self, Again, Announce, Announcement, Connection as _};
 use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
 
@@ -41,19 +42,19 @@ const BATCH: usize = 256;
 const CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// How long the connection may take to send a batch.
 const FLUSH: Duration = Duration::from_secs(5);
-/// Requests to announce one account again that may wait.
+/// Requests to announce something again that may wait.
 const REQUESTS: usize = 64;
 
-/// Asks the announcer to announce an account again.
+/// Asks the announcer to announce something again.
 #[derive(Debug)]
 pub struct Announcer {
-    requests: mpsc::Sender<AccountKey>,
+    requests: mpsc::Sender<Again>,
     connected: Arc<Connected>,
 }
 
 impl Announce for Announcer {
-    fn announce(&self, key: &AccountKey) -> bool {
-        self.connected.is_connected() && self.requests.try_send(*key).is_ok()
+    fn announce(&self, what: Again) -> bool {
+        self.connected.is_connected() && self.requests.try_send(what).is_ok()
     }
 }
 
@@ -93,7 +94,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(self, mut asked: mpsc::Receiver<AccountKey>) {
+    async fn run(self, mut asked: mpsc::Receiver<Again>) {
         let client: &Client = self.connected.client();
         let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
         let roll = RollCall::start(self.connected.clone(), self.receipts.kept().clone()).await;
@@ -120,8 +121,9 @@ impl Task {
             let pause = if progress.sent < head { Duration::from_millis(50) } else { CURSOR_EVERY };
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
-                key = asked.recv() => match key {
-                    Some(key) => self.announce_again(key, None).await,
+                what = asked.recv() => match what {
+                    Some(Again::Account(key)) => self.announce_again(key, None).await,
+                    Some(Again::Activation(id)) => self.announce_activation_again(id).await,
                     None => return,
                 },
                 () = sleep(pause) => {}
@@ -215,6 +217,19 @@ impl Task {
             && only.is_none_or(|serial| serial == stored.serial)
         {
             self.publish(&stored.entry, stored.serial, fact.at).await;
+        }
+    }
+
+    /// Announces the activation that is held now, if it may be served.
+    async fn announce_activation_again(&self, id: HashId) {
+        let primary = self.primary.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let Some(held) = primary.activation(&id)? else { return Ok(None) };
+            let activation = held.activation().clone();
+            Ok::<_, StoreError>(news::is_served(&primary, &activation)?.then_some(activation))
+        });
+        if let Ok(Ok(Some(activation))) = read.await {
+            self.publish_activation(&activation).await;
         }
     }
 

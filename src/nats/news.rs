@@ -64,8 +64,9 @@ fn served(primary: &Primary, key: &AccountKey) -> Result<Option<Arc<Stored>>, St
     })
 }
 
-/// Whether an activation is the newest of its hash, and its account vouches for it.
-fn is_served(primary: &Primary, activation: &Activation) -> Result<bool, StoreError> {
+/// Whether an activation is the newest of its hash, and its account vouches for it. Blocks for a query if one of
+/// them is in no cache.
+pub(super) fn is_served(primary: &Primary, activation: &Activation) -> Result<bool, StoreError> {
     let Some(held) = primary.activation(activation.id())? else { return Ok(false) };
     if held.activation().digest() != activation.digest() || activation.is_expired(clock::unix_seconds()) {
         return Ok(false);

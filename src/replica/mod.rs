@@ -19,11 +19,12 @@ mod operator;
 mod pin;
 mod slot;
 mod sse;
+mod system;
 mod upstream;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use fetch::Unavailable;
@@ -110,6 +111,8 @@ pub struct Replica {
     activations: Activations,
     memory: Memory,
     keeping: Arc<Keeping>,
+    /// The system account's JWT, if it is configured.
+    system: OnceLock<Arc<Slot>>,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
@@ -186,6 +189,7 @@ impl Replica {
             unknown,
             activations: Activations::new(&setup),
             memory: Memory::new(keeping.snapshot().clone()),
+            system: OnceLock::new(),
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
             flights: Mutex::default(),
@@ -254,11 +258,15 @@ impl Replica {
     /// copy is.
     pub async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
         let held = self.at_hand(key);
-        match held {
+        let found = match held {
             Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
             Some(slot) => Ok(self.revalidated(key, slot).await),
             None if self.unknown.contains_key(key) => Ok(None),
             None => self.flight(*key).await,
+        };
+        match found {
+            Ok(Some(slot)) => Ok(Some(slot)),
+            nothing => self.configured(key).map_or(nothing, |slot| Ok(Some(slot))),
         }
     }
 

@@ -54,7 +54,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let begin = async {
         match role {
             Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
-            Role::Replica(replica) => run_replica(&settings, &node, &replica).await.map(|()| None),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica, system_jwt).await.map(|()| None),
         }
     };
     let mut tending = None;
@@ -182,6 +182,7 @@ fn listen(
         write_timeout: settings.http.write_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
+        cors_origins: settings.http.cors_origins.clone(),
         https,
     };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
@@ -222,8 +223,16 @@ async fn run_primary(
     Ok(tending)
 }
 
-async fn run_replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+async fn run_replica(
+    settings: &Settings,
+    node: &Arc<Node>,
+    replica: &Arc<Replica>,
+    system_jwt: Option<String>,
+) -> Result<(), StartError> {
     replica.keep_up()?;
+    if let Some(token) = system_jwt {
+        replica.set_system_jwt(token.as_bytes()).map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+    }
     if node.trust().is_none() {
         let replica = replica.clone();
         tokio::spawn(async move { replica.pin_operator().await });

@@ -62,17 +62,7 @@ async fn a_slash_too_many_leads_to_the_path_without_it() {
 #[tokio::test]
 async fn what_is_no_route_is_not_found() {
     let server = Server::primary(&Operator::new()).await;
-    for path in [
-        "/",
-        "/jwt",
-        "/jwt/v2/operator",
-        "/jwt/v1/accounts/a/b",
-        "/jwt/v1/accounts//propagation",
-        "//",
-        "/jwt/v1/accounts//",
-        "/..%2fetc",
-        "/%",
-    ] {
+    for path in ["/", "/jwt", "/jwt/v2/operator", "/jwt/v1/accounts/a/b", "//", "/..%2fetc", "/%"] {
         let reply = server.http.get(path).await.expect(404);
         assert_eq!(reply.body, "404 page not found\n", "{path}");
         server.http.post(path, "x").await.expect(404);

@@ -18,6 +18,7 @@ use super::Resolver;
 use super::peers::Peers;
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
+use crate::node::Again;
 use crate::primary::Verdict;
 
 /// How long the nats-servers have to say what they hold.
@@ -100,7 +101,7 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
         return;
     }
     let announcer = resolver.node.announcer();
-    if announcer.is_some_and(|announcer| announcer.announce(&key)) {
+    if announcer.is_some_and(|announcer| announcer.announce(Again::Account(key))) {
         resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
         tracing::info!(
             account = %key,

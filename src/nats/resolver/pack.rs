@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Message, Subject, Subscriber};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -150,10 +150,7 @@ async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Re
 }
 
 fn line(stored: &Stored) -> Bytes {
-    let (key, token) = (stored.entry.key().text(), stored.entry.token());
-    let mut line = BytesMut::with_capacity(key.len() + 1 + token.len());
-    line.put_slice(key.as_bytes());
-    line.put_u8(b'|');
-    line.put_slice(token);
+    let mut line = BytesMut::new();
+    stored.write_line(&mut line);
     line.freeze()
 }

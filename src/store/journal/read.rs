@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use bytes::{BufMut as _, BytesMut};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
@@ -61,6 +62,17 @@ pub struct Stored {
     pub entry: Arc<Entry>,
     /// The serial of the change that brought it.
     pub serial: u64,
+}
+
+impl Stored {
+    /// Appends its line of a pack, `<key>|<JWT>` without an end, as nats-servers and account servers write it.
+    pub fn write_line(&self, line: &mut BytesMut) {
+        let (key, token) = (self.entry.key().text(), self.entry.token());
+        line.reserve(key.len() + 1 + token.len());
+        line.put_slice(key.as_bytes());
+        line.put_u8(b'|');
+        line.put_slice(token);
+    }
 }
 
 impl Journal {

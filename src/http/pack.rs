@@ -1,0 +1,142 @@
+//! `GET /jwt/v1/pack`: the account JWTs that are served, `<key>|<JWT>` in each line.
+//!
+//! It is sent piece by piece as the client takes it, so its memory does not depend on how many accounts there are, nor on
+//! what `max` says. An answer that cannot be completed ends without its last chunk, so nobody takes it for whole.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::query::Params;
+use super::{Shared, reply};
+use crate::jwt;
+use crate::node::{Node, Role};
+use crate::store::journal::Served;
+
+/// Accounts that are read in one go.
+const PIECE: usize = 500;
+/// How long a client may take for a piece.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    let max = match max(&Params::of(request)) {
+        Ok(max) => max,
+        Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
+    };
+    if let Role::Replica(replica) = shared.node.role() {
+        let message = format!("a replica does not hold every account\nask its primary, at {}", replica.primary());
+        return reply::error(request, StatusCode::NOT_FOUND, &message);
+    }
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CONTENT_TYPE, "text/plain"))
+        .insert_header(reply::NOSNIFF)
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    if max == 0 || *request.method() == Method::HEAD {
+        return response.finish();
+    }
+    let Ok(place) = shared.packs.clone().try_acquire_owned() else {
+        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many packs are being sent");
+    };
+    let first = match shared.node.served(None, PIECE.min(max)).await {
+        Ok(Some(piece)) => piece,
+        Ok(None) => {
+            let message = "the folder is still being taken in\na pack would leave out what has not had its turn";
+            return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message);
+        }
+        Err(error) => {
+            tracing::error!("cannot read a pack: {error}");
+            let message = format!("error packing JWTs\n{error}");
+            return reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message);
+        }
+    };
+    let (sender, receiver) = mpsc::channel(1);
+    let packing = Packing { node: shared.node.clone(), left: max, is_first: true, sender, _place: place };
+    tokio::spawn(packing.run(first));
+    response.streaming(stream::unfold(Some(receiver), next))
+}
+
+/// How many JWTs are wanted at most. A negative number is no limit, as it was.
+fn max(params: &Params) -> Result<usize, String> {
+    let Some(text) = params.get("max").filter(|text| !text.is_empty()) else { return Ok(usize::MAX) };
+    match text.parse::<i64>() {
+        Ok(max) => Ok(usize::try_from(max).unwrap_or(usize::MAX)),
+        Err(_) => Err(format!("bad max parameter {}", jwt::quote(&text.to_lowercase()))),
+    }
+}
+
+/// What is on its way to the client.
+enum Part {
+    Lines(Bytes),
+    /// All was sent.
+    End,
+}
+
+/// A pack under way.
+struct Packing {
+    node: Arc<Node>,
+    left: usize,
+    is_first: bool,
+    sender: mpsc::Sender<Part>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Packing {
+    async fn run(mut self, mut piece: Served) {
+        let draining = self.node.draining().clone();
+        loop {
+            let lines = self.lines(&piece);
+            let sent = async { lines.is_empty() || self.send(Part::Lines(lines)).await };
+            let goes_on = tokio::select! {
+                sent = sent => sent,
+                () = draining.cancelled() => false,
+            };
+            if !goes_on {
+                return tracing::debug!(
+                    "a pack was not sent to its end: the client is gone or slow, or we are stopping"
+                );
+            }
+            let Some(after) = piece.next.filter(|_| self.left > 0) else {
+                self.send(Part::End).await;
+                return;
+            };
+            piece = match self.node.served(Some(after), PIECE.min(self.left)).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return,
+                Err(error) => return tracing::error!("a pack was not sent to its end: {error}"),
+            };
+        }
+    }
+
+    /// The lines of a piece, with what parts them from those before.
+    fn lines(&mut self, piece: &Served) -> Bytes {
+        let mut lines = BytesMut::new();
+        for stored in piece.accounts.iter().take(self.left) {
+            if !std::mem::take(&mut self.is_first) {
+                lines.extend_from_slice(b"\n");
+            }
+            stored.write_line(&mut lines);
+        }
+        self.left -= piece.accounts.len().min(self.left);
+        lines.freeze()
+    }
+
+    async fn send(&self, part: Part) -> bool {
+        matches!(tokio::time::timeout(PATIENCE, self.sender.send(part)).await, Ok(Ok(())))
+    }
+}
+
+async fn next(parts: Option<mpsc::Receiver<Part>>) -> Option<(io::Result<Bytes>, Option<mpsc::Receiver<Part>>)> {
+    let mut parts = parts?;
+    match parts.recv().await {
+        Some(Part::Lines(lines)) => Some((Ok(lines), Some(parts))),
+        Some(Part::End) => None,
+        None => Some((Err(io::Error::other("the pack could not be completed")), None)),
+    }
+}

@@ -1,0 +1,247 @@
+//! Which route a path leads to.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// A route, with what the path says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route<'p> {
+    /// `/jwt/v1/accounts/`: nats-server asks for it at start and wants 200.
+    Probe,
+    /// `/jwt/v1/accounts/<key>`
+    Account(&'p str),
+    /// `/jwt/v1/accounts/<key>/history`
+    History(&'p str),
+    /// `/jwt/v1/accounts/<key>/propagation`
+    Propagation(&'p str),
+    /// `/jwt/v1/activations`
+    Activations,
+    /// `/jwt/v1/activations/<hash>`, which may be empty
+    Activation(&'p str),
+    Operator,
+    Changes,
+    Digests,
+    Help,
+    Pack,
+    Healthz,
+    Livez,
+    Readyz,
+    Metrics,
+    /// `*`: the server as a whole, which `OPTIONS` may ask about.
+    Server,
+    /// A known path with a slash too many.
+    Slash,
+    Unknown,
+}
+
+impl<'p> Route<'p> {
+    pub(super) fn of(path: &'p str) -> Self {
+        if let Some(key) = path.strip_prefix("/jwt/v1/accounts/") {
+            return match key.split_once('/') {
+                None if key.is_empty() => Self::Probe,
+                None => Self::Account(key),
+                Some((before, "")) if !before.is_empty() => Self::Slash,
+                Some((key, page)) => Self::page(key, page),
+            };
+        }
+        if let Some(hash) = path.strip_prefix("/jwt/v1/activations/") {
+            return match hash.split_once('/') {
+                None => Self::Activation(hash),
+                Some((before, "")) if !before.is_empty() => Self::Slash,
+                Some(_) => Self::Unknown,
+            };
+        }
+        match Self::exact(path) {
+            // One slash too many, not any number of them: who sends thousands gets no further.
+            Self::Unknown => match path.strip_suffix('/') {
+                Some(rest) if Self::exact(rest) != Self::Unknown => Self::Slash,
+                _ => Self::Unknown,
+            },
+            route => route,
+        }
+    }
+
+    /// A page about an account.
+    fn page(key: &'p str, page: &str) -> Self {
+        match page {
+            "history" if !key.is_empty() => Self::History(key),
+            "propagation" if !key.is_empty() => Self::Propagation(key),
+            _ => match page.strip_suffix('/') {
+                Some(rest) if !rest.ends_with('/') && Self::page(key, rest) != Self::Unknown => Self::Slash,
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    fn exact(path: &str) -> Self {
+        match path {
+            "/jwt/v1/accounts" => Self::Probe,
+            "/jwt/v1/activations" => Self::Activations,
+            "/jwt/v1/operator" => Self::Operator,
+            "/jwt/v1/changes" => Self::Changes,
+            "/jwt/v1/digests" => Self::Digests,
+            "/jwt/v1/help" => Self::Help,
+            "/jwt/v1/pack" => Self::Pack,
+            "/healthz" => Self::Healthz,
+            "/livez" => Self::Livez,
+            "/readyz" => Self::Readyz,
+            "/metrics" => Self::Metrics,
+            "*" => Self::Server,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The label in metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Account(_) => "account",
+            Self::History(_) => "history",
+            Self::Propagation(_) => "propagation",
+            Self::Activations | Self::Activation(_) => "activation",
+            Self::Operator => "operator",
+            Self::Changes => "changes",
+            Self::Digests => "digests",
+            Self::Help => "help",
+            Self::Pack => "pack",
+            Self::Healthz | Self::Livez | Self::Readyz => "health",
+            Self::Metrics => "metrics",
+            Self::Server | Self::Slash | Self::Unknown => "other",
+        }
+    }
+}
+
+/// Paths that are longer than this, in bytes, are not guessed at.
+const LONGEST_GUESS: usize = 1024;
+/// Where a path names an account or an activation: in its fourth part.
+const NAME: usize = 3;
+/// What stands in a path for itself.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=');
+
+/// The route that was probably meant by a path that leads nowhere: without slashes and dots too many, and in lower case
+/// but for what names an account or an activation. As it is to be spelt in a URL.
+pub(super) fn meant(path: &str) -> Option<String> {
+    if path.len() > LONGEST_GUESS {
+        return None;
+    }
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let mut target = String::with_capacity(path.len());
+    for (place, part) in parts.into_iter().enumerate() {
+        target.push('/');
+        if place == NAME {
+            target.extend(utf8_percent_encode(part, PLAIN));
+        } else {
+            target.push_str(&part.to_ascii_lowercase());
+        }
+    }
+    (!matches!(Route::of(&target), Route::Server | Route::Slash | Route::Unknown)).then_some(target)
+}
+
+/// The path with its percent escapes decoded. What does not decode to text matches no route anyway.
+pub(super) fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match escape.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(path), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_routes() {
+        for (path, route) in [
+            ("/jwt/v1/accounts", Route::Probe),
+            ("/jwt/v1/accounts/", Route::Probe),
+            ("/jwt/v1/accounts/AB", Route::Account("AB")),
+            ("/jwt/v1/accounts/AB/", Route::Slash),
+            ("/jwt/v1/accounts/AB/CD", Route::Unknown),
+            ("/jwt/v1/accounts/AB/history", Route::History("AB")),
+            ("/jwt/v1/accounts/AB/history/", Route::Slash),
+            ("/jwt/v1/accounts//history", Route::Unknown),
+            ("/jwt/v1/accounts//", Route::Unknown),
+            ("/jwt/v1/accounts/AB/propagation", Route::Propagation("AB")),
+            ("/jwt/v1/accounts/AB/propagation/", Route::Slash),
+            ("/jwt/v1/accounts/AB/propagation//", Route::Unknown),
+            ("/jwt/v1/accounts//propagation", Route::Unknown),
+            ("/jwt/v1/accounts//propagation/", Route::Unknown),
+            ("/jwt/v1/activations", Route::Activations),
+            ("/jwt/v1/activations/", Route::Activation("")),
+            ("/jwt/v1/activations/AB====", Route::Activation("AB====")),
+            ("/jwt/v1/activations/AB/", Route::Slash),
+            ("/jwt/v1/activations/AB/CD", Route::Unknown),
+            ("/jwt/v1/activations//", Route::Unknown),
+            ("/jwt/v1/operator/", Route::Slash),
+            ("/jwt/v1/digests", Route::Digests),
+            ("/jwt/v1/digests/", Route::Slash),
+            ("/jwt/v1/digests/ab", Route::Unknown),
+            ("/jwt/v2/operator", Route::Unknown),
+            ("*", Route::Server),
+            ("/healthz", Route::Healthz),
+            ("/healthz/", Route::Slash),
+            ("/healthz//", Route::Unknown),
+            ("/", Route::Unknown),
+            ("//", Route::Unknown),
+            (&"/".repeat(60_000), Route::Unknown),
+            ("", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_a_route_in_its_own_spelling() {
+        for (path, route) in [
+            ("/JWT/V1/HELP", Some("/jwt/v1/help")),
+            ("//jwt///v1/./help", Some("/jwt/v1/help")),
+            ("/jwt/v1/x/../pack", Some("/jwt/v1/pack")),
+            ("/Jwt/v1/Accounts/aB", Some("/jwt/v1/accounts/aB")),
+            ("/Jwt/v1/Accounts/aB/History", Some("/jwt/v1/accounts/aB/history")),
+            ("/JWT/v1/accounts/a\r\nb:<é>", Some("/jwt/v1/accounts/a%0D%0Ab%3A%3C%C3%A9%3E")),
+            ("/JWT/v1/activations/AB====", Some("/jwt/v1/activations/AB====")),
+            ("/healthz//", Some("/healthz")),
+            ("/jwt/v1/accounts//", Some("/jwt/v1/accounts")),
+            ("/jwt/v1/accounts/../../../x", None),
+            ("//example.com/healthz", None),
+            ("//", None),
+            ("/*", None),
+            ("/x", None),
+            (&format!("{}/healthz", "/".repeat(LONGEST_GUESS)), None),
+        ] {
+            assert_eq!(meant(path).as_deref(), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_decoded_and_broken_ones_are_left() {
+        assert_eq!(decoded("/a%2Fb"), "/a/b");
+        assert_eq!(decoded("/a%2"), "/a%2");
+        assert_eq!(decoded("/a%zz%41"), "/a%zzA");
+        assert_eq!(decoded("/%ff"), "/%ff");
+    }
+}

@@ -1,0 +1,33 @@
+//! The system account's JWT that the configuration of a replica carries.
+//!
+//! nats-servers need it to start at all, so it is served where the primary has none, or cannot be asked.
+
+use std::sync::Arc;
+
+use super::{Replica, Slot};
+use crate::clock;
+use crate::gate::{Ordering, Refusal, Via};
+use crate::key::AccountKey;
+
+impl Replica {
+    /// Takes the configured JWT of the system account. The first one stays.
+    pub fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
+        let entry = self.gate.admit(token, None, Via::Configured, clock::unix_seconds())?;
+        let slot = Slot::new(Arc::new(entry), None, None, clock::uptime_millis());
+        // The primary is asked every time.
+        slot.doubt();
+        // Called once, at start.
+        let _ = self.system.set(Arc::new(slot));
+        Ok(())
+    }
+
+    /// The configured JWT, if it is this account's, and nothing was seen that it must not go back behind.
+    pub(super) fn configured(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        let slot = self.system.get().filter(|slot| slot.entry().key() == key)?;
+        let (version, standing) = (slot.entry().version(), self.gate.standing());
+        let is_newest = self.memory.peek(key, |seen| {
+            matches!(seen.held.order(&version, Via::Configured, None, &standing), Ordering::Newer | Ordering::Same)
+        });
+        (standing.vouches(slot.entry().issuer()) && is_newest.unwrap_or(true)).then(|| slot.clone())
+    }
+}
