@@ -46,8 +46,8 @@ use upstream::Upstream;
 /// How a replica is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The primary, as `http://host:port`, without a slash at the end.
-    pub primary: String,
+    /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
+    pub primaries: Vec<String>,
     /// Bound of the cache, in bytes.
     pub cache_bytes: u64,
     /// How long an entry is served without asking again, where there is no feed.
@@ -139,7 +139,7 @@ impl Replica {
             moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
         let (clients, tls_files) =
             Clients::load(&setup.access, setup.timeout, metrics.clone()).map_err(|error| error.to_string())?;
-        let upstream = Upstream::new(&setup, clients.clone())?;
+        let upstream = Upstream::new(&setup, &clients, gate.clone(), metrics.clone())?;
         Ok(Arc::new(Self {
             gate,
             metrics,
@@ -161,12 +161,12 @@ impl Replica {
         }))
     }
 
-    /// The primary's URL, without credentials.
+    /// The URL of the server that is asked now, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
     }
 
-    /// The primary's URL as a client would use it that has credentials of its own, without a slash at its end.
+    /// The same URL as a client would use it that has credentials of its own, without a slash at its end.
     pub fn public_url(&self) -> &str {
         self.upstream.public()
     }

@@ -9,6 +9,7 @@ mod liars;
 mod old_primaries;
 mod outages;
 mod pulls;
+mod upstreams;
 mod writes;
 
 use support::{Account, Operator, Server};
