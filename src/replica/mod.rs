@@ -17,6 +17,7 @@ mod memory;
 mod operator;
 mod pin;
 mod slot;
+mod spread;
 mod sse;
 mod upstream;
 
@@ -41,6 +42,7 @@ use clients::Clients;
 use fetch::Flight;
 use forward::Forwarding;
 use memory::Memory;
+use spread::Spread;
 use upstream::Upstream;
 
 /// How a replica is set up.
@@ -89,6 +91,7 @@ pub struct Replica {
     unknown: moka::sync::Cache<AccountKey, ()>,
     activations: Activations,
     memory: Memory,
+    spread: Spread,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
@@ -150,6 +153,7 @@ impl Replica {
             unknown,
             activations: Activations::new(&setup),
             memory: Memory::default(),
+            spread: Spread::default(),
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
             flights: Mutex::default(),
@@ -226,7 +230,8 @@ impl Replica {
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
         let live = self.feed.live.load(Ordering::Acquire);
-        (live != 0 && slot.stretch() == live) || slot.checked_within(self.setup.ttl, clock::uptime_millis())
+        (live != 0 && slot.stretch() == live)
+            || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
     /// Seconds since the primary last confirmed an entry, or since it was heard over NATS.
