@@ -53,6 +53,9 @@ pub struct Metrics {
     pub replica_feed_lag: Histogram,
     pub replica_fetches: IntCounterVec,
     pub replica_stale: IntCounter,
+    pub replica_upstream: IntGaugeVec,
+    pub replica_failovers: IntCounter,
+    pub replica_foreign_upstreams: IntCounter,
     pub replica_writes: IntCounterVec,
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
@@ -193,6 +196,19 @@ impl Metrics {
             )?,
             replica_stale: make
                 .counter("replica_stale_total", "Answers of a replica that its primary could not confirm in time")?,
+            replica_upstream: make.add(IntGaugeVec::new(
+                Opts::new("replica_upstream", "1 for the server that a replica asks now, 0 for the others of its list")
+                    .namespace(PREFIX),
+                &["url"],
+            ))?,
+            replica_failovers: make.counter(
+                "replica_failovers_total",
+                "Times that a replica went over to another server of its list, back to a preferred one included",
+            )?,
+            replica_foreign_upstreams: make.counter(
+                "replica_foreign_upstreams_total",
+                "Times that a replica put a server aside because that one hosts another operator's accounts",
+            )?,
             replica_writes: make.counters(
                 "replica_writes_total",
                 "Changes that clients sent to a replica, by what it does with them and by what became of them",

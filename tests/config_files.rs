@@ -176,7 +176,7 @@ fn values_are_taken_in_every_form() {
         logging { debug: true, trace: false, time: \"FALSE\", pid: on }";
     let (settings, warnings) = conf(text).unwrap();
     // Nothing is misread; what this version does not use yet is said.
-    for key in ["of the primaries only the first", "nats.pack_responder"] {
+    for key in ["primary mixes https and http", "nats.pack_responder"] {
         assert!(warnings.iter().any(|warning| warning.starts_with(key)), "{key}: {warnings:?}");
     }
     assert_eq!(warnings.len(), 2, "{warnings:?}");

@@ -11,7 +11,6 @@ pub(super) fn check(
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
     unsupported(settings, origin)?;
-    without_effect(settings, warnings);
     together("http.tls", &settings.http.tls.files())?;
     together("nats.tls", &settings.nats.tls)?;
     together("replica.tls", &settings.replica.tls)?;
@@ -75,14 +74,28 @@ fn client_auth(tls: &HttpTls, warnings: &mut Vec<String>) -> Result<(), ConfigEr
 
 /// How a replica shows who it is.
 fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    let Some(primary) = settings.primary.first() else { return Ok(()) };
-    if settings.replica.token.is_some() && urls::has_login(primary) {
+    let primaries = &settings.primary;
+    if settings.replica.token.is_some() && primaries.iter().any(|primary| urls::has_login(primary)) {
         return Err(ConfigError::Conflict(
             "replica.token and a user name in the primary's URL do not go together: a request carries one of them"
                 .to_owned(),
         ));
     }
-    if settings.replica.tls != Tls::default() && !primary.to_ascii_lowercase().starts_with("https:") {
+    for (place, primary) in primaries.iter().enumerate() {
+        if primaries[..place].contains(primary) {
+            warnings.push(format!("primary names {} more than once", urls::without_password(primary)));
+        }
+    }
+    let is_https = |primary: &&String| primary.to_ascii_lowercase().starts_with("https:");
+    let https = primaries.iter().filter(is_https).count();
+    if https > 0 && https < primaries.len() {
+        warnings.push(
+            "primary mixes https and http: when the servers with https fail, what is asked, and any password or token, \
+             goes over the network in the clear"
+                .to_owned(),
+        );
+    }
+    if https == 0 && !primaries.is_empty() && settings.replica.tls != Tls::default() {
         warnings.push("replica.tls has no effect, because the primary's URL does not begin with https".to_owned());
     }
     Ok(())
@@ -136,15 +149,5 @@ fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(
     match rules.into_iter().find(|(set, ..)| *set) {
         Some((_, key, advice)) => Err(ConfigError::Unsupported { key, origin: origin(key), advice }),
         None => Ok(()),
-    }
-}
-
-/// Settings that are known, but change nothing in this version. Each line goes when its feature comes.
-fn without_effect(settings: &Settings, warnings: &mut Vec<String>) {
-    if let [first, _, ..] = &settings.primary[..] {
-        warnings.push(format!(
-            "of the primaries only the first is used in this version: {}",
-            urls::without_password(first)
-        ));
     }
 }

@@ -292,7 +292,7 @@ pub struct Replica {
     /// Age at which an entry is checked against the primary while its change feed is away. Default 5 s.
     #[serde(with = "millis")]
     pub ttl: Duration,
-    /// Longest wait of a request for the primary. Default 1 s: nats-server itself waits 1.9 s and does not retry.
+    /// Longest wait of one request for the primary. Default 1 s: nats-server itself waits 1.9 s and does not retry.
     #[serde(with = "millis")]
     pub timeout: Duration,
     /// Memory for the cache, in bytes. Default 256 MiB.

@@ -127,7 +127,7 @@ mod tests {
         let gate = Arc::new(Gate::new(None, None, 3_600));
         let metrics = Arc::new(Metrics::new("replica").expect("made"));
         let setup = replica::Setup {
-            primary: "http://127.0.0.1:1".into(),
+            primaries: vec!["http://127.0.0.1:1".into()],
             cache_bytes: 1 << 20,
             ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(1),

@@ -122,12 +122,14 @@ impl Replica {
         let (stretch, heard) = (self.feed.live.load(Ordering::Acquire), self.activations.heard.load(Ordering::SeqCst));
         let held = self.activations.cache.get(id);
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
-        let fetched = self.upstream.fetch(&format!("activations/{id}"), etag).await;
+        let answer = self.upstream.fetch(&format!("activations/{id}"), etag).await;
+        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
+        let fetched = answer.map(|answer| answer.fetched);
         let undisturbed = || {
             self.feed.live.load(Ordering::Acquire) == stretch && self.activations.heard.load(Ordering::SeqCst) == heard
         };
         let confirm = |cached: &Cached| {
-            cached.stretch.store(if undisturbed() { stretch } else { 0 }, Ordering::Release);
+            cached.stretch.store(if is_followed && undisturbed() { stretch } else { 0 }, Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
         };
         // What is at hand stays, whatever the primary lacks: its account and its expiry decide.

@@ -80,9 +80,12 @@ impl Replica {
         let held = self.cache.get(key);
         // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
         let etag = held.as_ref().filter(|slot| slot.position().is_some()).map(|slot| slot.entry().etag());
-        let fetched = self.upstream.fetch(&format!("accounts/{key}"), etag).await;
-        // Only an answer that nothing happened during is current by the feed; any other one is asked about again.
-        let stretch = stretch.filter(|_| live() == stretch && self.epochs.of(key) == before);
+        let answer = self.upstream.fetch(&format!("accounts/{key}"), etag).await;
+        // Only an answer that nothing happened during, by who sends the feed, is current by the feed; any other one is
+        // asked about again.
+        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
+        let stretch = stretch.filter(|_| is_followed && live() == stretch && self.epochs.of(key) == before);
+        let fetched = answer.map(|answer| answer.fetched);
         let now = clock::uptime_millis();
         let result = match &fetched {
             Ok(Fetched::Token(..)) => "found",

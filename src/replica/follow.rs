@@ -54,6 +54,8 @@ enum Broken {
     Format(String),
     #[error("change {0} is of a form that this version does not know")]
     Form(u64),
+    #[error("{}", UpstreamError::Moved)]
+    Moved,
     #[error("change {0} does not continue the chain: the primary's history is another one")]
     Chain(u64),
 }
@@ -91,6 +93,15 @@ impl Replica {
     fn after(self: &Arc<Self>, follower: &mut Follower, broken: &Broken) -> Duration {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
             follower.failures = 0;
+        }
+        match broken {
+            Broken::Moved => return Duration::ZERO,
+            Broken::Silent => self.upstream.feed_failed(&broken.to_string()),
+            // Once may be a matter of where we stood.
+            Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
+                self.upstream.feed_failed(&broken.to_string());
+            }
+            _ => {}
         }
         match broken {
             // The position is given up, whatever else: we begin again wherever the primary stands.
@@ -134,7 +145,7 @@ impl Replica {
             let piece = timeout(SILENCE, response.chunk())
                 .await
                 .map_err(|_| Broken::Silent)?
-                .map_err(|_| Broken::Ended)?
+                .map_err(|error| if matches!(error, UpstreamError::Moved) { Broken::Moved } else { Broken::Ended })?
                 .ok_or(Broken::Ended)?;
             let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
             for event in events {

@@ -11,6 +11,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::Semaphore;
 
+use super::upstream::Server;
 use super::{Offer, Replica};
 use crate::clock;
 use crate::gate::{SentFor, Via};
@@ -197,17 +198,19 @@ impl Replica {
     }
 
     async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
-        let primary = || self.primary().to_owned();
+        // It does not change its mind on the way, whatever becomes of that server meanwhile.
+        let server = self.upstream.current();
+        let primary = || server.shown().to_owned();
         let via = self.forwarding.via(write).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
         let Ok(_place) = self.forwarding.places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
         let limit = write.wait + MARGIN;
-        tokio::time::timeout(limit, self.exchange(write, via))
+        tokio::time::timeout(limit, self.exchange(server, write, via))
             .await
             .unwrap_or_else(|_| Err(ForwardError::TimedOut { primary: primary(), limit }))
     }
 
-    async fn exchange(&self, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
-        let lost = |reason: String| ForwardError::Lost { primary: self.primary().to_owned(), reason };
+    async fn exchange(&self, server: &Server, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
+        let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
         let (method, path) = write.path();
         let mut headers = HeaderMap::new();
         for name in [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE] {
@@ -219,17 +222,17 @@ impl Replica {
         }
         headers.insert(header::VIA, via);
         // They take the place of ours: who says himself who he is, is judged by that.
-        let request = self.upstream.change(method, &path).headers(headers).body(write.body.clone());
+        let request = server.change(method, &path).headers(headers).body(write.body.clone());
         let mut response = request.send().await.map_err(|error| {
-            let reason = self.upstream.transport(&error).to_string();
+            let reason = server.transport(&error).to_string();
             if error.is_connect() {
-                ForwardError::Unreachable { primary: self.primary().to_owned(), reason }
+                ForwardError::Unreachable { primary: server.shown().to_owned(), reason }
             } else {
                 lost(reason)
             }
         })?;
         let (status, headers) = (response.status().as_u16(), passed_back(&response));
-        let body = self.upstream.body(&mut response).await.map_err(|error| lost(error.to_string()))?;
+        let body = server.body(&mut response).await.map_err(|error| lost(error.to_string()))?;
         Ok(Relayed { status, headers, body })
     }
 

@@ -18,6 +18,7 @@ mod memory;
 mod operator;
 mod pin;
 mod slot;
+mod spread;
 mod sse;
 mod system;
 mod upstream;
@@ -47,13 +48,14 @@ use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
+use spread::Spread;
 use upstream::Upstream;
 
 /// How a replica is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The primary, as `http://host:port`, without a slash at the end.
-    pub primary: String,
+    /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
+    pub primaries: Vec<String>,
     /// Bound of the cache, in bytes.
     pub cache_bytes: u64,
     /// How long an entry is served without asking again, where there is no feed.
@@ -113,6 +115,7 @@ pub struct Replica {
     keeping: Arc<Keeping>,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<Slot>>,
+    spread: Spread,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
     epochs: Epochs,
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
@@ -178,7 +181,7 @@ impl Replica {
             moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
         let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, metrics.clone())
             .map_err(|error| BeginError::Primary(error.to_string()))?;
-        let upstream = Upstream::new(&setup, clients.clone()).map_err(BeginError::Primary)?;
+        let upstream = Upstream::new(&setup, &clients, gate.clone(), metrics.clone()).map_err(BeginError::Primary)?;
         let replica = Arc::new(Self {
             gate,
             metrics,
@@ -189,6 +192,7 @@ impl Replica {
             unknown,
             activations: Activations::new(&setup),
             memory: Memory::new(keeping.snapshot().clone()),
+            spread: Spread::default(),
             system: OnceLock::new(),
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
@@ -204,12 +208,12 @@ impl Replica {
         Ok(replica)
     }
 
-    /// The primary's URL, without credentials.
+    /// The URL of the server that is asked now, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
     }
 
-    /// The primary's URL as a client would use it that has credentials of its own, without a slash at its end.
+    /// The same URL as a client would use it that has credentials of its own, without a slash at its end.
     pub fn public_url(&self) -> &str {
         self.upstream.public()
     }
@@ -278,7 +282,8 @@ impl Replica {
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
         let live = self.feed.live.load(Ordering::Acquire);
-        (live != 0 && slot.stretch() == live) || slot.checked_within(self.setup.ttl, clock::uptime_millis())
+        (live != 0 && slot.stretch() == live)
+            || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
     /// Seconds since the primary last confirmed an entry, or since it was heard over NATS.

@@ -87,7 +87,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
 }
 
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
-    let Some(primary) = settings.primary.first() else {
+    if !settings.is_replica() {
         let setup = primary::Setup {
             source: source(settings),
             state_dir: settings.store.state_dir.clone(),
@@ -99,9 +99,9 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             activation_files: settings.store.activation_files,
         };
         return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
-    };
+    }
     let setup = replica::Setup {
-        primary: primary.clone(),
+        primaries: settings.primary.clone(),
         cache_bytes: settings.replica.cache_bytes,
         ttl: settings.replica.ttl,
         timeout: settings.replica.timeout,
@@ -238,6 +238,7 @@ async fn run_replica(
         tokio::spawn(async move { replica.pin_operator().await });
     }
     tokio::spawn(replica.tls_files().clone().watch());
+    tokio::spawn(replica.clone().look_after_upstream());
     tokio::spawn(replica.clone().follow());
     join::replica(settings, node, replica).await
 }

@@ -1,5 +1,7 @@
 //! A primary, or the network before it, that lies: it can withhold, but not forge, and not take anybody back.
 
+use std::time::{Duration, Instant};
+
 use nats_account_server::feed::wire::{Item, Page};
 use nats_account_server::feed::{Chain, Operation, Session};
 use sha2::{Digest as _, Sha256};
@@ -152,4 +154,78 @@ async fn a_feed_that_breaks_its_chain_is_not_followed() {
     replica.http.get(&account.path()).await.expect(404);
     assert_eq!(replica.http.metric("accepted_total", "path=\"feed\"").await, 0.0);
     assert_eq!(replica.http.metric("serial", "").await, 0.0);
+}
+
+/// Answers that are meant to cost the replica time or memory, or to lead it elsewhere. Each would bring `jwt`, were it believed.
+fn traps(jwt: &str, elsewhere: &str) -> Vec<(&'static str, Answer)> {
+    let flood = (0..2_000).fold(Answer::new(200, jwt), |answer, n| answer.header(&format!("x-{n}"), &"y".repeat(500)));
+    let spaces = format!("{jwt}{}", " ".repeat(40 << 20));
+    vec![
+        ("a redirection", Answer::new(302, "").header("location", elsewhere)),
+        ("a lasting redirection", Answer::new(308, "").header("location", elsewhere)),
+        ("a drip of bytes", Answer::new(200, jwt).drip(Duration::from_millis(20))),
+        ("a packed body", Answer::new(200, "\u{1f}\u{8b}x").header("content-encoding", "gzip")),
+        ("a flood of headers", flood),
+        ("one large header", Answer::new(200, jwt).header("x", &"y".repeat(4 << 20))),
+        ("a body much too large", Answer::new(200, spaces)),
+        ("a large text of an error", Answer::new(500, "x".repeat(40 << 20))),
+        ("a body that does not end", Answer::stream(jwt)),
+        ("a part that was not asked for", Answer::new(206, jwt)),
+        ("nothing new, to who has nothing", Answer::new(304, "")),
+    ]
+}
+
+#[tokio::test]
+async fn a_trap_costs_neither_time_nor_memory_and_leads_nowhere() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let jwt = operator.account(&account, 100);
+    let answer = jwt.clone();
+    let elsewhere = FakePrimary::new(move |_| Answer::new(200, answer.clone())).await;
+    let primary = FakePrimary::without_feed(|_| Answer::new(404, "")).await;
+    let replica = replica_of(&primary, &operator).await;
+    let before = replica.peak_memory();
+    for (what, trap) in traps(&jwt, &format!("{}{}", elsewhere.url, account.path())) {
+        primary.now_answers(move |_| trap.clone());
+        let began = Instant::now();
+        let reply = replica.http.get(&account.path()).await;
+        assert_eq!(reply.status, 503, "{what}: {}", reply.body);
+        assert!(began.elapsed() < Duration::from_millis(1_700), "{what}: {:?}", began.elapsed());
+    }
+    assert_eq!(elsewhere.requests(), 0);
+    let grown = replica.peak_memory() - before;
+    assert!(grown < 24 << 20, "{grown} bytes");
+    primary.now_answers(move |_| Answer::new(200, jwt.clone()));
+    replica.http.get(&account.path()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_feed_of_nonsense_is_not_believed_and_not_followed_for_long() {
+    let operator = Operator::new();
+    let (account, honest) = (Account::new(), Server::primary(&operator).await);
+    let jwt = operator.account(&account, 50);
+    honest.http.post(&account.path(), jwt.clone()).await.expect(200);
+    let page = "{\"session\":\"00000000000000000000000000000000\",\"serial\":0,\"chain\":\"x\",\"head\":0,\"floor\":0,\"changes\":[]}";
+    let nonsense = [
+        ("no JSON", "event: hello\ndata: <html>\n\n".to_owned()),
+        ("no position", format!("event: hello\ndata: {page}\n\n")),
+        ("a change before the greeting", "event: change\ndata: {}\n\n".to_owned()),
+        ("an event without end", format!("event: hello\ndata: {}", "x".repeat(5 << 20))),
+    ];
+    for (what, text) in nonsense {
+        let answer = jwt.clone();
+        let primary = FakePrimary::new(move |path| match path {
+            path if path.starts_with("/jwt/v1/changes") => Answer::stream(text.clone()),
+            path if path.starts_with("/jwt/v1/accounts") => Answer::new(200, answer.clone()),
+            _ => Answer::new(404, ""),
+        })
+        .await;
+        let replica = Launch::replica(&operator, &format!("{},{}", primary.url, honest.url)).start_unready().await;
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt, "{what}");
+        until(&format!("the honest one is followed: {what}"), || async {
+            replica.http.metric("replica_feed_connected", "").await == 1.0
+        })
+        .await;
+        assert_eq!(replica.http.metric("accepted_total", "path=\"feed\"").await, 0.0);
+        assert!(replica.log().contains(&format!("following the change feed of {}", honest.url)), "{what}");
+    }
 }

@@ -15,15 +15,29 @@ pub(crate) struct Answer {
     delay: Duration,
     /// Send the body, but do not end the answer.
     open: bool,
+    /// Header lines, each with its end.
+    headers: String,
+    /// The pause between two bytes of the body.
+    drip: Option<Duration>,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, body: body.into(), delay: Duration::ZERO, open: false }
+        Self { status, body: body.into(), delay: Duration::ZERO, open: false, headers: String::new(), drip: None }
     }
 
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// The body comes byte by byte.
+    pub(crate) fn drip(self, every: Duration) -> Self {
+        Self { drip: Some(every), ..self }
     }
 
     /// An event stream that begins with this text and stays open.
@@ -127,12 +141,23 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open } = script(path);
+    let Answer { status, body, delay, open, headers, drip } = script(path);
     tokio::time::sleep(delay).await;
     let length = if open { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-    let answer = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n{length}\r\n{body}");
+    let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n{length}{headers}\r\n");
     // Who asked may have gone.
-    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.write_all(head.as_bytes()).await;
+    match drip {
+        None => _ = stream.write_all(body.as_bytes()).await,
+        Some(every) => {
+            for byte in body.bytes() {
+                if stream.write_u8(byte).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(every).await;
+            }
+        }
+    }
     if open {
         // Until the other side goes.
         let _ = stream.read_u8().await;

@@ -1,0 +1,68 @@
+//! What a request to a server gives.
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+
+use crate::gate::Position;
+
+/// What was answered about one account or activation.
+#[derive(Debug)]
+pub(in crate::replica) enum Fetched {
+    /// A JWT, and where it stands in the server's order, if the server says so.
+    Token(Bytes, Option<Position>),
+    /// The version that was named is the current one.
+    NotModified,
+    /// The server does not know it.
+    Absent,
+}
+
+/// An answer, and whose it is.
+#[derive(Debug)]
+pub(in crate::replica) struct Answer {
+    /// What was answered.
+    pub(in crate::replica) fetched: Fetched,
+    /// Whether it comes from the server whose feed is followed: only then does the feed say how long it stays true.
+    pub(in crate::replica) is_followed: bool,
+}
+
+/// Why a server gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::replica) enum UpstreamError {
+    /// There is no connection, so that nothing was sent.
+    #[error("{0}")]
+    Connect(String),
+    /// No answer in time, or one that broke off.
+    #[error("{0}")]
+    Transport(String),
+    /// An answer that says nothing about what was asked.
+    #[error("it answered with status {0}")]
+    Status(StatusCode),
+    /// So many requests are under way that this one was not even sent.
+    #[error("too many requests to it are under way")]
+    Busy,
+    /// An answer larger than any token.
+    #[error("its answer is larger than any JWT")]
+    TooLarge,
+    /// It hosts the accounts of somebody else.
+    #[error("its operator is {0}, which is not the one that is trusted here")]
+    Foreign(String),
+    /// Another server is preferred now.
+    #[error("another server is followed from now on")]
+    Moved,
+}
+
+impl UpstreamError {
+    /// Whether another server may have a better answer: one that says what it lacks has said it for all.
+    pub(super) fn is_failing(&self) -> bool {
+        match self {
+            Self::Status(status) => {
+                !matches!(*status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE)
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn no_answer() -> Self {
+        Self::Transport("no answer in time".to_owned())
+    }
+}

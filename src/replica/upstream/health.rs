@@ -1,0 +1,206 @@
+//! What is thought of one server, by how it answered lately.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::UpstreamError;
+use crate::clock;
+
+/// The longest pause after failures, in milliseconds.
+const MAX_REST: i64 = 5_000;
+/// Failures in a row after which a server that can be reached counts as failing. One may be a matter of one account.
+const STRIKES: u32 = 3;
+/// How long a server that was left stays so at least, in milliseconds; it doubles each time.
+const FIRST_LEAVE: i64 = 1_000;
+const MAX_LEAVE: i64 = 60_000;
+/// Who was preferred for this long, in milliseconds, starts anew with [`FIRST_LEAVE`].
+const STEADY: i64 = 60_000;
+
+/// Whether a server can be asked.
+#[derive(Debug, Clone)]
+pub(super) enum Verdict {
+    /// It is not known yet whose accounts it hosts.
+    Unknown,
+    /// It hosts our operator's accounts, and answers.
+    Well,
+    /// It does not answer, or not usefully, for this reason.
+    Failing(Arc<str>),
+    /// It hosts another operator's accounts. What it says is of no use, least of all that it does not know an account.
+    Foreign(Arc<str>),
+}
+
+/// The record of one server.
+#[derive(Debug)]
+pub(super) struct Health {
+    verdict: Mutex<Verdict>,
+    failures: AtomicU32,
+    rests_until: AtomicI64,
+    preferred_since: AtomicI64,
+    leaves: AtomicU32,
+    left_until: AtomicI64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            verdict: Mutex::new(Verdict::Unknown),
+            failures: AtomicU32::new(0),
+            rests_until: AtomicI64::new(0),
+            preferred_since: AtomicI64::new(0),
+            leaves: AtomicU32::new(0),
+            left_until: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the verdict, and gives back the one before.
+    pub(super) fn judge(&self, verdict: Verdict) -> Verdict {
+        std::mem::replace(&mut *self.verdict.lock().unwrap_or_else(PoisonError::into_inner), verdict)
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        matches!(self.verdict(), Verdict::Well)
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self.verdict(), Verdict::Foreign(_))
+    }
+
+    /// Why it is not to be asked if there is another one.
+    pub(super) fn fault(&self) -> Option<Arc<str>> {
+        match self.verdict() {
+            Verdict::Unknown | Verdict::Well => None,
+            Verdict::Failing(reason) | Verdict::Foreign(reason) => Some(reason),
+        }
+    }
+
+    /// Whether it failed so recently that it is not worth waiting for while something else is at hand.
+    pub(super) fn is_resting(&self) -> bool {
+        clock::uptime_millis() < self.rests_until.load(Ordering::Acquire)
+    }
+
+    /// It gave a usable answer.
+    pub(super) fn answered(&self) {
+        self.failures.store(0, Ordering::Release);
+        self.rests_until.store(0, Ordering::Release);
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*verdict, Verdict::Failing(_)) {
+            *verdict = Verdict::Unknown;
+        }
+    }
+
+    /// It gave none.
+    pub(super) fn failed(&self, error: &UpstreamError) {
+        let failures = self.failures.fetch_add(1, Ordering::AcqRel);
+        let pause = (100i64 << failures.min(6)).min(MAX_REST);
+        let jitter = rand::random_range(0..=pause / 4);
+        self.rests_until.store(clock::uptime_millis() + pause + jitter, Ordering::Release);
+        if failures + 1 >= STRIKES || matches!(error, UpstreamError::Connect(_)) {
+            self.fail(&error.to_string());
+        }
+    }
+
+    /// It is not to be asked any more, if there is another one.
+    pub(super) fn fail(&self, reason: &str) {
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*verdict, Verdict::Unknown | Verdict::Well) {
+            *verdict = Verdict::Failing(reason.into());
+        }
+    }
+
+    /// All traffic goes to it from now on.
+    pub(super) fn prefer(&self) {
+        self.preferred_since.store(clock::uptime_millis(), Ordering::Release);
+    }
+
+    /// All traffic goes elsewhere from now on. Who is left again and again is left for longer each time, so that one that
+    /// looks well and is not does not drag everything to and fro.
+    pub(super) fn leave(&self) {
+        let now = clock::uptime_millis();
+        if now - self.preferred_since.load(Ordering::Acquire) > STEADY {
+            self.leaves.store(0, Ordering::Release);
+        }
+        let leaves = self.leaves.fetch_add(1, Ordering::AcqRel).min(6);
+        self.left_until.store(now + (FIRST_LEAVE << leaves).min(MAX_LEAVE), Ordering::Release);
+    }
+
+    /// Whether it has been left for long enough.
+    pub(super) fn may_return(&self) -> bool {
+        clock::uptime_millis() >= self.left_until.load(Ordering::Acquire)
+    }
+}
+
+/// A request that was sent. If it is given up after this long, that counts against the server.
+pub(super) struct Sent<'a> {
+    health: &'a Health,
+    at: tokio::time::Instant,
+    patience: Duration,
+    is_answered: bool,
+}
+
+impl<'a> Sent<'a> {
+    pub(super) fn now(health: &'a Health, patience: Duration) -> Self {
+        Self { health, at: tokio::time::Instant::now(), patience, is_answered: false }
+    }
+
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered && self.at.elapsed() >= self.patience {
+            self.health.failed(&UpstreamError::no_answer());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_is_none_three_are_and_no_connection_is() {
+        let late = UpstreamError::no_answer();
+        let health = Health::default();
+        for _ in 0..5 {
+            health.failed(&late);
+            health.failed(&late);
+            assert!(health.is_resting() && health.fault().is_none());
+            health.answered();
+            assert!(!health.is_resting());
+        }
+        for _ in 0..STRIKES {
+            health.failed(&late);
+        }
+        assert_eq!(health.fault().as_deref(), Some("no answer in time"));
+        let health = Health::default();
+        health.failed(&UpstreamError::Connect("refused".into()));
+        assert_eq!(health.fault().as_deref(), Some("refused"));
+    }
+
+    #[test]
+    fn who_hosts_another_operator_does_so_however_it_fails() {
+        let health = Health::default();
+        health.judge(Verdict::Foreign("foreign".into()));
+        health.fail("slow");
+        assert!(health.is_foreign());
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_early_counts_against_nobody() {
+        let health = Health::default();
+        drop(Sent::now(&health, Duration::from_secs(60)));
+        Sent::now(&health, Duration::ZERO).answered();
+        assert!(!health.is_resting());
+        drop(Sent::now(&health, Duration::ZERO));
+        assert!(health.is_resting());
+    }
+}

@@ -1,0 +1,231 @@
+//! The servers that a replica asks: its primary, and others that can stand in for it.
+//!
+//! They are a list, in the order of preference. All traffic goes to one of them, the current one: pulled JWTs, the feed,
+//! changes that are sent on. When that one fails and another one can answer, the other one becomes the current one; when an
+//! earlier one is well again ([`probe`]), everything goes back to it. A request that fails is asked elsewhere at once, or
+//! even before it has failed ([`race`]), so nobody has to wait until that is decided.
+//!
+//! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
+
+mod answer;
+mod health;
+mod probe;
+mod race;
+mod server;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub(super) use answer::{Answer, Fetched, UpstreamError};
+pub(super) use server::Server;
+pub(super) use stream::Stream;
+
+use super::Setup;
+use super::clients::Clients;
+use crate::feed::Head;
+use crate::gate::Gate;
+use crate::key::PublicKey;
+use crate::metrics::Metrics;
+use health::Verdict;
+
+/// How long a server has to begin with the feed.
+const OPENING: Duration = Duration::from_secs(5);
+/// The same, if there is another one to be asked.
+const OPENING_OF_MANY: Duration = Duration::from_secs(2);
+
+/// All servers, and which of them is the current one.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    servers: Vec<Server>,
+    /// The place of the current one in the list.
+    current: watch::Sender<usize>,
+    /// The place of the one whose feed was opened last.
+    followed: AtomicUsize,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    timeout: Duration,
+}
+
+impl Upstream {
+    pub(super) fn new(
+        setup: &Setup,
+        clients: &Arc<Clients>,
+        gate: Arc<Gate>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let servers: Vec<Server> =
+            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+        if servers.is_empty() {
+            return Err("a replica needs a primary".to_owned());
+        }
+        let upstream = Self {
+            servers,
+            current: watch::Sender::new(0),
+            followed: AtomicUsize::new(0),
+            gate,
+            metrics,
+            timeout: setup.timeout,
+        };
+        upstream.show();
+        Ok(upstream)
+    }
+
+    /// The one that everything goes to.
+    pub(super) fn current(&self) -> &Server {
+        &self.servers[self.place()]
+    }
+
+    pub(super) fn shown(&self) -> &str {
+        self.current().shown()
+    }
+
+    pub(super) fn public(&self) -> &str {
+        self.current().public()
+    }
+
+    /// Whether all servers failed so recently that they are not worth waiting for while a copy is at hand.
+    pub(super) fn is_resting(&self) -> bool {
+        self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
+    }
+
+    /// Whether a server has ever answered as a primary does, be it that it has no feed.
+    pub(super) fn was_reached(&self) -> bool {
+        self.servers.iter().any(Server::was_reached)
+    }
+
+    /// Asks for the operator's JWT. `Ok(None)`: there is none either.
+    pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
+        let mut failed = None;
+        for place in self.candidates() {
+            match self.servers[place].operator().await {
+                Err(error) if error.is_failing() => _ = failed.get_or_insert(error),
+                answer => return answer,
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.all_foreign()))
+    }
+
+    /// Opens the change feed, from a position or from wherever the server stands. Who gives it is the current one from
+    /// then on.
+    pub(super) async fn changes(&self, after: Option<&Head>) -> Result<Stream, UpstreamError> {
+        let operator = self.operator_wanted();
+        let limit = if self.has_others() { OPENING_OF_MANY } else { OPENING };
+        let mut failed = None;
+        for place in self.candidates() {
+            let server = &self.servers[place];
+            let opened = tokio::time::timeout(limit, async {
+                // It may be another one than it was when the last feed ended.
+                match operator.as_ref() {
+                    Some(operator) => self.noted(place, server.vet_anew(operator).await),
+                    None => Ok(()),
+                }
+            });
+            let opened = match opened.await.unwrap_or_else(|_| Err(UpstreamError::no_answer())) {
+                Ok(()) => server.changes(after, limit).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Err(error) if error.is_failing() => {
+                    server.health.fail(&error.to_string());
+                    failed.get_or_insert(error);
+                }
+                answer => {
+                    server.health.answered();
+                    self.go(place, |health| health.fault().unwrap_or_else(|| "it gives no feed".into()));
+                    self.followed.store(place, Ordering::Release);
+                    return answer.map(|response| Stream::new(response, place, self.current.subscribe()));
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.all_foreign()))
+    }
+
+    /// The feed of the current server is of no use.
+    pub(super) fn feed_failed(&self, reason: &str) {
+        self.servers[self.followed.load(Ordering::Acquire)].health.fail(reason);
+    }
+
+    fn place(&self) -> usize {
+        *self.current.borrow()
+    }
+
+    fn has_others(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// The operator whose accounts a server must host to be asked; `None` where there is nothing to choose, or nothing known.
+    fn operator_wanted(&self) -> Option<PublicKey> {
+        self.has_others().then(|| self.gate.trust().map(|trust| *trust.identity()))?
+    }
+
+    /// Who can be asked, in this order: the current one, the others, and last those that are known to fail.
+    fn candidates(&self) -> Vec<usize> {
+        let current = self.place();
+        let mut places: Vec<usize> =
+            (0..self.servers.len()).filter(|place| !self.servers[*place].health.is_foreign()).collect();
+        places.sort_by_key(|place| (self.servers[*place].health.fault().is_some(), *place != current));
+        places
+    }
+
+    fn all_foreign(&self) -> UpstreamError {
+        let fault = self.current().health.fault();
+        UpstreamError::Transport(fault.map_or_else(|| "it cannot be asked".to_owned(), |fault| fault.to_string()))
+    }
+
+    /// Puts a server aside that turns out to host another operator's accounts.
+    fn noted<T>(&self, place: usize, result: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
+        if let Err(error @ UpstreamError::Foreign(_)) = &result {
+            let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
+            if !matches!(before, Verdict::Foreign(_)) {
+                self.metrics.replica_foreign_upstreams.inc();
+                tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
+            }
+        }
+        result
+    }
+
+    /// A server has answered: if the current one cannot, everything goes to this one.
+    fn answered(&self, place: usize) {
+        let current = self.place();
+        if place != current
+            && let Some(fault) = self.servers[current].health.fault()
+        {
+            self.go(place, |_| fault);
+        }
+    }
+
+    /// Makes a server the current one. `why` says what speaks against the one that is.
+    fn go(&self, place: usize, why: impl FnOnce(&health::Health) -> Arc<str>) {
+        let mut left = None;
+        self.current.send_if_modified(|current| {
+            left = (*current != place).then_some(*current);
+            *current = place;
+            left.is_some()
+        });
+        let Some(left) = left else { return };
+        let (from, to) = (&self.servers[left], &self.servers[place]);
+        let why = why(&from.health);
+        from.health.leave();
+        to.health.prefer();
+        self.show();
+        self.metrics.replica_failovers.inc();
+        if place < left {
+            tracing::info!("{} is asked again, and no longer {}: {why}", to.shown(), from.shown());
+        } else {
+            tracing::warn!("{} is asked from now on, and no longer {}: {why}", to.shown(), from.shown());
+        }
+    }
+
+    fn show(&self) {
+        let current = self.place();
+        for (place, server) in self.servers.iter().enumerate() {
+            self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
+        }
+        // One that is listed twice is one.
+        self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
+    }
+}

@@ -1,0 +1,58 @@
+//! Looking after servers that are not asked now, to go back to an earlier one when it is well again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Upstream;
+use super::health::Verdict;
+use crate::replica::Replica;
+
+/// How often they are looked at, at most; at least half as often again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Good looks in a row that it takes to go back.
+const LOOKS: u32 = 2;
+
+impl Replica {
+    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    pub async fn look_after_upstream(self: Arc<Self>) {
+        self.upstream.look_after().await;
+    }
+}
+
+impl Upstream {
+    async fn look_after(&self) {
+        if !self.has_others() {
+            return;
+        }
+        let mut good = vec![0; self.servers.len()];
+        loop {
+            // A fleet is not to march in step.
+            tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..=1.0))).await;
+            let current = self.place();
+            let (operator, all) = (self.operator_wanted(), self.servers.iter().enumerate());
+            let looks = all.filter(|(place, server)| *place < current || server.health.is_foreign());
+            let looks = looks.map(async |(place, server)| {
+                let look = self.noted(place, server.look(operator.as_ref()).await);
+                (place, look.is_ok())
+            });
+            for (place, is_good) in join_all(looks).await {
+                good[place] = if is_good { good[place] + 1 } else { 0 };
+                if good[place] >= LOOKS && self.servers[place].health.may_return() {
+                    good[place] = 0;
+                    self.is_well(place);
+                }
+            }
+        }
+    }
+
+    /// A server that was left or put aside is well.
+    fn is_well(&self, place: usize) {
+        self.servers[place].health.judge(Verdict::Unknown);
+        self.servers[place].health.answered();
+        if place < self.place() {
+            self.go(place, |_| "it is well again, and preferred".into());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! One JWT, asked for at the current server and, if that does not answer well and soon, at the others.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Answer, Fetched, Upstream, UpstreamError};
+
+/// How long all requests for one JWT may take together, whatever a single one may. A nats-server gives up after 1.9 s,
+/// and has to hear of it before that.
+const BUDGET: Duration = Duration::from_millis(1_400);
+
+impl Upstream {
+    /// Asks for one JWT by its path behind `/jwt/v1/`. `etag`: the entity tag of the copy at hand, if it came from a server
+    /// of our kind.
+    pub(in crate::replica) async fn fetch(&self, path: &str, etag: Option<&Bytes>) -> Result<Answer, UpstreamError> {
+        let deadline = Instant::now() + BUDGET;
+        // One that has not answered by then is slow: the next one is asked as well.
+        let patience = self.timeout.min(BUDGET) / 2;
+        let operator = self.operator_wanted();
+        let operator = operator.as_ref();
+        let ask = |place: usize| async move {
+            let deadline = deadline.min(Instant::now() + self.timeout);
+            let answer = self.servers[place].fetch(path, etag, deadline, patience, operator).await;
+            (place, self.noted(place, answer))
+        };
+        let mut waiting = self.candidates_now().into_iter();
+        let Some(first) = waiting.next() else { return Err(self.all_foreign()) };
+        let mut asked = FuturesUnordered::from_iter([ask(first)]);
+        let (mut failed, mut absent) = (None, None);
+        while !asked.is_empty() {
+            let next = tokio::select! {
+                biased;
+                Some((place, result)) = asked.next() => match result {
+                    // The preferred one is slow. It may know more than one that it is copied to.
+                    Ok(Fetched::Absent) if place != first && !asked.is_empty() => {
+                        absent.get_or_insert(place);
+                        continue;
+                    }
+                    Ok(fetched) => {
+                        // Who was too slow is known by that.
+                        drop(asked);
+                        return Ok(self.answer(place, fetched));
+                    }
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        waiting.next()
+                    }
+                },
+                () = sleep_until(Instant::now() + patience), if waiting.len() > 0 => waiting.next(),
+            };
+            asked.extend(next.map(&ask));
+        }
+        match absent {
+            Some(place) => Ok(self.answer(place, Fetched::Absent)),
+            None => Err(failed.unwrap_or_else(UpstreamError::no_answer)),
+        }
+    }
+
+    /// The answer of a server. Those that were asked before it have failed, or were given up.
+    fn answer(&self, place: usize, fetched: Fetched) -> Answer {
+        self.answered(place);
+        let followed = self.followed.load(std::sync::atomic::Ordering::Acquire);
+        Answer { fetched, is_followed: place == followed }
+    }
+
+    /// [`Upstream::candidates`], those last that failed just now.
+    fn candidates_now(&self) -> Vec<usize> {
+        let mut places = self.candidates();
+        places.sort_by_key(|place| self.servers[*place].health.is_resting());
+        places
+    }
+}

@@ -1,0 +1,251 @@
+//! One server of the list, and the requests to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Response, StatusCode, header};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+use super::health::{Health, Sent, Verdict};
+use super::{Fetched, UpstreamError};
+use crate::clock;
+use crate::feed::Head;
+use crate::feed::wire::{self, POSITION_HEADER};
+use crate::gate::Trust;
+use crate::key::PublicKey;
+use crate::replica::clients::{self, Clients};
+
+/// Requests under way at the same time. Who finds no place gets one in the order in which they came.
+const CONCURRENCY: usize = 64;
+/// The largest answer that is read, in bytes: a token and some white space.
+const MAX_BODY: usize = (1 << 20) + 4096;
+
+/// A server, as a client sees it.
+#[derive(Debug)]
+pub(in crate::replica) struct Server {
+    clients: Arc<Clients>,
+    base: String,
+    shown: String,
+    public: String,
+    places: Semaphore,
+    reached: AtomicBool,
+    vetting: Mutex<()>,
+    pub(super) health: Health,
+}
+
+impl Server {
+    pub(super) fn new(base: &str, clients: Arc<Clients>) -> Result<Self, String> {
+        let url = reqwest::Url::parse(base).map_err(|error| format!("the primary's URL cannot be used: {error}"))?;
+        Ok(Self {
+            clients,
+            base: base.to_owned(),
+            shown: with_user(url.clone(), "xxxxx"),
+            public: with_user(url, ""),
+            places: Semaphore::new(CONCURRENCY),
+            reached: AtomicBool::new(false),
+            vetting: Mutex::default(),
+            health: Health::default(),
+        })
+    }
+
+    /// Its URL, without credentials.
+    pub(in crate::replica) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Its URL as a client would use it that has credentials of its own.
+    pub(super) fn public(&self) -> &str {
+        &self.public
+    }
+
+    /// Whether it has ever answered as a primary does, be it that it has no feed.
+    pub(super) fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Asks for one JWT by its path behind `/jwt/v1/`, until `deadline`. `etag`: the entity tag of the copy at hand, if it
+    /// came from a server of our kind. `patience`: if it is given up after this long, the server was slow. `operator`: whose accounts
+    /// it must host, if that is known and matters.
+    pub(super) async fn fetch(
+        &self,
+        path: &str,
+        etag: Option<&Bytes>,
+        deadline: Instant,
+        patience: Duration,
+        operator: Option<&PublicKey>,
+    ) -> Result<Fetched, UpstreamError> {
+        // The wait for a place counts: when nothing comes back, places are rare. But it says nothing of the server.
+        let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, self.places.acquire()).await else {
+            return Err(UpstreamError::Busy);
+        };
+        let sent = Sent::now(&self.health, patience);
+        let result = tokio::time::timeout_at(deadline, async {
+            if !self.health.is_well() {
+                self.vet(operator).await?;
+            }
+            self.fetch_once(path, etag).await
+        })
+        .await
+        .unwrap_or_else(|_| Err(UpstreamError::no_answer()));
+        sent.answered();
+        match &result {
+            Ok(_) => {
+                self.reached.store(true, Ordering::Release);
+                self.health.answered();
+            }
+            Err(error) => self.health.failed(error),
+        }
+        result
+    }
+
+    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
+        let mut request = self
+            .clients
+            .short()
+            .get(format!("{}/jwt/v1/{path}", self.base))
+            .header(POSITION_HEADER, "ask")
+            .header(header::CACHE_CONTROL, "no-cache");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, &etag[..]);
+        }
+        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::NotModified),
+            StatusCode::NOT_FOUND => return Ok(Fetched::Absent),
+            status => return Err(UpstreamError::Status(status)),
+        }
+        let position =
+            response.headers().get(POSITION_HEADER).and_then(|value| wire::parse_position(value.to_str().ok()?));
+        Ok(Fetched::Token(self.body(&mut response).await?, position))
+    }
+
+    /// Asks for the operator's JWT. `Ok(None)`: it has none either.
+    pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
+        let request = self.clients.short().get(format!("{}/jwt/v1/operator", self.base));
+        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(String::from_utf8_lossy(&self.body(&mut response).await?).into_owned())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(UpstreamError::Status(status)),
+        }
+    }
+
+    /// Makes sure once that it hosts this operator's accounts. `None`: whose they are does not matter.
+    async fn vet(&self, operator: Option<&PublicKey>) -> Result<(), UpstreamError> {
+        let Some(operator) = operator else { return Ok(()) };
+        let _alone = self.vetting.lock().await;
+        if self.health.is_well() { Ok(()) } else { self.vet_anew(operator).await }
+    }
+
+    /// The same, even if that was made sure of before.
+    pub(super) async fn vet_anew(&self, operator: &PublicKey) -> Result<(), UpstreamError> {
+        self.hosts(operator).await?;
+        self.health.judge(Verdict::Well);
+        Ok(())
+    }
+
+    /// Looks whether it hosts this operator's accounts. One that shows no operator is given the benefit of the doubt: old
+    /// servers may have none, and all that comes passes the gate.
+    async fn hosts(&self, operator: &PublicKey) -> Result<(), UpstreamError> {
+        let Some(jwt) = self.operator().await? else { return Ok(()) };
+        match Trust::from_operator_jwt(&jwt, clock::unix_seconds()) {
+            Ok(shown) if shown.identity() != operator => {
+                Err(UpstreamError::Foreign(format!("{} ({})", shown.identity(), shown.name())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks whether it is well, without asking it for much.
+    pub(super) async fn look(&self, operator: Option<&PublicKey>) -> Result<(), UpstreamError> {
+        let request = self.clients.short().get(format!("{}/readyz", self.base));
+        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        // Servers of old do not know the path, and that is an answer.
+        if response.status().is_server_error() {
+            return Err(UpstreamError::Status(response.status()));
+        }
+        match operator {
+            Some(operator) => self.hosts(operator).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the change feed within `limit`, from a position or from wherever the server stands.
+    pub(super) async fn changes(&self, after: Option<&Head>, limit: Duration) -> Result<Response, UpstreamError> {
+        let mut url = format!("{}/jwt/v1/changes", self.base);
+        if let Some(after) = after {
+            url.push_str(&format!("?session={}&after={}&chain={}", after.session, after.serial, after.chain));
+        }
+        let request = self.clients.streams().get(url).header(header::ACCEPT, "text/event-stream").send();
+        let response = tokio::time::timeout(limit, request)
+            .await
+            .map_err(|_| UpstreamError::Transport(format!("no answer within {} seconds", limit.as_secs())))?
+            .map_err(|error| self.transport(&error))?;
+        if !response.status().is_server_error() {
+            self.reached.store(true, Ordering::Release);
+        }
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            status => Err(UpstreamError::Status(status)),
+        }
+    }
+
+    /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
+    pub(in crate::replica) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
+    }
+
+    /// Reads a body that is no larger than a token can be.
+    pub(in crate::replica) async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(UpstreamError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
+    }
+
+    /// A transport error with its causes, and without the URL, which may carry credentials.
+    pub(in crate::replica) fn transport(&self, error: &reqwest::Error) -> UpstreamError {
+        let kind = if error.is_connect() { UpstreamError::Connect } else { UpstreamError::Transport };
+        if error.is_timeout() {
+            return kind("no answer in time".into());
+        }
+        if let Some(text) = clients::certificate_problem(error) {
+            return kind(text);
+        }
+        let mut text = String::new();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if text.is_empty() {
+            "the request failed".clone_into(&mut text);
+        }
+        let is_new = !error.is_connect() && !self.was_reached();
+        if is_new && self.base.starts_with("https:") {
+            text = format!("{text}; {}", self.clients.advice());
+        }
+        kind(text)
+    }
+}
+
+/// The URL with another user in the place of the one that it names, if it names one, and without a password.
+fn with_user(mut url: reqwest::Url, user: &str) -> String {
+    if !url.username().is_empty() || url.password().is_some() {
+        // Cannot fail for a URL that had a user name.
+        let _ = url.set_username(user);
+        let _ = url.set_password(None);
+    }
+    url.as_str().trim_end_matches('/').to_owned()
+}

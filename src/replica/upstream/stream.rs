@@ -1,0 +1,31 @@
+//! A feed that is being read, and that ends when another server is preferred.
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::UpstreamError;
+
+/// The body of the change feed of one server.
+#[derive(Debug)]
+pub(in crate::replica) struct Stream {
+    response: reqwest::Response,
+    place: usize,
+    current: watch::Receiver<usize>,
+}
+
+impl Stream {
+    pub(super) const fn new(response: reqwest::Response, place: usize, current: watch::Receiver<usize>) -> Self {
+        Self { response, place, current }
+    }
+
+    /// The next piece; `None`: the server ended it.
+    pub(in crate::replica) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let place = self.place;
+        tokio::select! {
+            biased;
+            // The sender lives as long as the replica.
+            Ok(_) = self.current.wait_for(|current| *current != place) => Err(UpstreamError::Moved),
+            piece = self.response.chunk() => piece.map_err(|_| UpstreamError::Transport("it broke off".to_owned())),
+        }
+    }
+}
