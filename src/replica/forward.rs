@@ -249,7 +249,7 @@ impl Replica {
                 }
             }
             Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
-                Ok(tombstone) => self.bury(&tombstone),
+                Ok(tombstone) => self.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }

@@ -15,16 +15,20 @@ mod follow;
 mod forward;
 mod keeping;
 mod memory;
+mod mirror;
 mod operator;
 mod pin;
+mod resync;
+mod shelf;
 mod slot;
 mod spread;
 mod sse;
+mod sums;
 mod system;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +38,7 @@ pub use keeping::Place;
 pub use slot::Slot;
 
 use crate::clock;
-use crate::config::{ReplicaWrites, Secret, Tls};
+use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
@@ -48,7 +52,9 @@ use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
+use shelf::Shelf;
 use spread::Spread;
+use sums::Sums;
 use upstream::Upstream;
 
 /// How a replica is set up.
@@ -56,6 +62,8 @@ use upstream::Upstream;
 pub struct Setup {
     /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
     pub primaries: Vec<String>,
+    /// Whether everything is kept here, or what was asked for.
+    pub mode: ReplicaMode,
     /// Bound of the cache, in bytes.
     pub cache_bytes: u64,
     /// How long an entry is served without asking again, where there is no feed.
@@ -113,6 +121,10 @@ pub struct Replica {
     activations: Activations,
     memory: Memory,
     keeping: Arc<Keeping>,
+    shelf: Shelf,
+    sums: Arc<Sums>,
+    /// Whether what was seen before the start is still being counted.
+    counting: AtomicBool,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<Slot>>,
     spread: Spread,
@@ -133,6 +145,9 @@ pub struct Replica {
 struct Feed {
     /// The number of the unbroken stretch of feed that is live; 0 while there is none.
     live: AtomicU64,
+    /// How often a comparison with the primary was begun.
+    resyncs: AtomicU64,
+    progress: Mutex<Progress>,
     /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`], be it by an earlier process; 0 if
     /// never.
     heard: AtomicI64,
@@ -140,7 +155,46 @@ struct Feed {
     serial: AtomicU64,
 }
 
+/// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
+/// primary.
+#[derive(Debug, Default)]
+struct Progress {
+    caught_up: u64,
+    synced: u64,
+}
+
 impl Feed {
+    /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
+    fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.caught_up = stretch;
+        if !needs_sync {
+            progress.synced = stretch;
+        }
+        let live = if progress.synced == stretch { stretch } else { 0 };
+        self.live.swap(live, Ordering::AcqRel) != live
+    }
+
+    /// What is here was compared with the primary.
+    fn is_synced(&self, stretch: u64) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.synced = stretch;
+        if progress.caught_up == stretch {
+            self.live.store(stretch, Ordering::Release);
+        }
+    }
+
+    /// What is here may differ from the primary, until it was compared.
+    fn is_unsynced(&self) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
+        self.live.store(0, Ordering::Release);
+    }
+
+    /// Whether what is here was compared with the primary, or goes on from there.
+    fn was_synced(&self, stretch: u64) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced == stretch
+    }
+
     /// What an earlier process left.
     fn after(stand: &Stand) -> Self {
         let heard = match stand.heard {
@@ -148,7 +202,15 @@ impl Feed {
             heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
         };
         let serial = stand.position.map_or(0, |position| position.serial);
-        Self { live: AtomicU64::new(0), heard: AtomicI64::new(heard), serial: AtomicU64::new(serial) }
+        // What an earlier process followed was compared before.
+        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
+        Self {
+            live: AtomicU64::new(0),
+            resyncs: AtomicU64::new(0),
+            progress: Mutex::new(progress),
+            heard: AtomicI64::new(heard),
+            serial: AtomicU64::new(serial),
+        }
     }
 }
 
@@ -171,7 +233,8 @@ impl Replica {
         metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, BeginError> {
-        let keeping = Arc::new(Keeping::open(&setup.place)?);
+        let keeping = Arc::new(Keeping::open(&setup.place, setup.mode == ReplicaMode::Mirror)?);
+        let sums = Arc::new(Sums::new(setup.mode == ReplicaMode::Mirror));
         let cache = moka::sync::Cache::builder()
             .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
@@ -191,7 +254,10 @@ impl Replica {
             cache,
             unknown,
             activations: Activations::new(&setup),
-            memory: Memory::new(keeping.snapshot().clone()),
+            memory: Memory::new(keeping.snapshot().clone(), sums.clone()),
+            shelf: Shelf::new(keeping.snapshot().clone(), sums.clone()),
+            counting: AtomicBool::new(false),
+            sums,
             spread: Spread::default(),
             system: OnceLock::new(),
             epochs: Epochs::default(),
@@ -205,6 +271,7 @@ impl Replica {
             setup,
         });
         replica.recall_operator();
+        replica.count().map_err(BeginError::Store)?;
         Ok(replica)
     }
 
@@ -379,7 +446,7 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
-                    seen.removed = false;
+                    (seen.removed, seen.ahead) = (false, false);
                     if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
                         // The primary has let go of it since, and nothing will be heard of it again.
                         return Ok(Offer::Kept);
@@ -439,8 +506,9 @@ impl Replica {
     }
 
     /// Takes in a deletion from the feed.
-    fn bury(&self, tombstone: &Tombstone) {
+    fn bury(&self, tombstone: &Tombstone, at: Option<Position>) {
         let standing = self.gate.standing();
+        self.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
             self.memory.with(key, |seen| {
@@ -448,6 +516,7 @@ impl Replica {
                     seen.deleted_by = Some(*tombstone.identity());
                 }
                 if !seen.held.is_live() {
+                    seen.ahead = false;
                     self.drop_copy(key);
                 }
             });
@@ -477,7 +546,8 @@ impl Replica {
 
     /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
     fn is_wanted(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key)
+        self.is_mirror()
+            || self.cache.contains_key(key)
             || self.is_stored(key)
             || self.unknown.contains_key(key)
             || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
