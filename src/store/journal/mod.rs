@@ -29,6 +29,7 @@ mod restore;
 mod schema;
 mod served;
 mod signers;
+mod standing;
 mod verify;
 mod writer;
 
@@ -46,6 +47,7 @@ pub use progress::{MIRROR, Progress};
 pub use read::Stored;
 pub use restore::{newer, renew, replace};
 pub use served::{Served, ServedKeys};
+pub use standing::{Standing, standing};
 pub use verify::{Verified, verify};
 
 use super::StoreError;
