@@ -97,7 +97,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         timeout: settings.replica.timeout,
         negative_ttl: settings.replica.negative_ttl,
         writes: settings.replica.writes,
-        access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
+        access: Access::of(&settings.replica),
         place: place(&settings.store),
     };
     let replica =
