@@ -20,6 +20,7 @@ use crate::commands::export::ExportArgs;
 use crate::commands::flush::FlushArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
+use crate::commands::promote::PromoteArgs;
 use crate::commands::restore::RestoreArgs;
 use crate::config::Overrides;
 
@@ -52,8 +53,10 @@ pub enum Command {
     Export(ExportArgs),
     /// Copy the whole state to a file, also while the server runs
     Backup(BackupArgs),
-    /// Put the state of a backup in the place of that of a stopped server
+    /// Put the state of a backup in the place of that of a stopped server, or hand back what a replica holds newer
     Restore(RestoreArgs),
+    /// Make the folder of a stopped mirror that of a primary
+    Promote(PromoteArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
     /// Print the settings in effect as JSON, which is a configuration file; nothing starts
@@ -72,7 +75,8 @@ impl Command {
             | Self::Import(ImportArgs { dir, .. })
             | Self::Export(ExportArgs { dir, .. })
             | Self::Backup(BackupArgs { dir, .. })
-            | Self::Restore(RestoreArgs { dir, .. }) => dir.as_deref(),
+            | Self::Restore(RestoreArgs { dir, .. })
+            | Self::Promote(PromoteArgs { dir, .. }) => dir.as_deref(),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 //! [`Receipts`] is where NATS notes what became of each change and HTTP reads it.
 
 mod activations;
+mod ahead;
 mod digests;
 mod elsewhere;
 mod listing;
@@ -40,7 +41,7 @@ use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
-pub use crate::replica::{ForwardError, Relayed, Target, Write};
+pub use crate::replica::{Ahead, AheadPage, ForwardError, Relayed, Target, Write};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Stored, Version};

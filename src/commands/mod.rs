@@ -9,9 +9,12 @@ pub mod demo;
 pub mod export;
 mod findings;
 pub mod flush;
+pub mod hand_back;
 pub mod import;
 pub mod man;
 mod packs;
+pub mod promote;
+mod remote;
 pub mod restore;
 mod serve;
 
@@ -40,6 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Export(args)) => with_settings(&cli, |settings| export::run(&settings, args)),
         Some(Command::Backup(args)) => with_settings(&cli, |settings| backup::run(&settings, args)),
         Some(Command::Restore(args)) => with_settings(&cli, |settings| restore::run(&settings, args)),
+        Some(Command::Promote(args)) => with_settings(&cli, |settings| promote::run(&settings, args)),
         Some(Command::Config) => config::run(Settings::load(&cli)),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),

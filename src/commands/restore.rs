@@ -1,7 +1,8 @@
 //! `restore`: the state of a backup in the place of that of a stopped server.
 //!
 //! A restored journal is the beginning of a new session, so whoever followed the old one compares all that he holds
-//! instead of going on as if nothing had happened.
+//! instead of going on as if nothing had happened. What replicas hold newer than a backup had, they hand back
+//! ([`super::hand_back`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::process::ExitCode;
 
 use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
-use super::{journal_of, say};
+use super::hand_back::{self, HandBackArgs};
+use super::{journal_of, runtime, say};
 use crate::clock;
 use crate::config::Settings;
 use crate::server;
@@ -20,8 +22,13 @@ The server has to be stopped. What was there is kept beside it. JWTs in the fold
 are newer than the backup are taken in when the server starts; deletions that are newer are not in
 the folder, and have to be sent again.
 
-Example:
-  nats-account-server restore -dir /var/lib/nas /backup/accounts.backup";
+With --from it is the other way about: the primary runs, and what a replica holds newer (accounts,
+and the delete requests that a mirror keeps) is sent to it, through its gate, as if it were pushed.
+Status 1: something was refused, or is not at hand there.
+
+Examples:
+  nats-account-server restore -dir /var/lib/nas /backup/accounts.backup
+  nats-account-server restore --from http://mirror:9090 --to http://primary:9090";
 
 /// What `restore` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,26 +38,36 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<String>,
     /// Restore also if what is there is newer in part, or cannot be read; what is lost is listed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     replace: bool,
+    #[command(flatten)]
+    back: HandBackArgs,
     /// File that `backup` wrote
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    file: Option<PathBuf>,
 }
 
 /// Restores. 0: done; 1: nothing was changed.
 pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<ExitCode, String> {
+    match (&args.back.from, &args.file) {
+        (Some(from), _) => runtime()?.block_on(hand_back::run(settings, from, &args.back)),
+        (None, Some(file)) => restore(settings, file, args.replace),
+        (None, None) => Err("name the file of a backup, or with --from a replica".to_owned()),
+    }
+}
+
+fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, String> {
     let (journal, failed) = (journal_of(settings)?, |error: StoreError| format!("cannot restore: {error}"));
-    let verified = verify(&args.file).map_err(failed)?;
+    let verified = verify(file).map_err(failed)?;
     let _locks = server::primary_setup(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
-    fs::copy(&args.file, &made.0).map_err(StoreError::io("copy", &args.file)).map_err(failed)?;
+    fs::copy(file, &made.0).map_err(StoreError::io("copy", file)).map_err(failed)?;
     let session = journal::renew(&made.0).map_err(failed)?;
     if journal.exists() {
-        weigh(&journal, &made.0, args.replace)?;
+        weigh(&journal, &made.0, replace)?;
     }
     let kept = journal::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
-    say(&format!("restored {} to {}: {}", args.file.display(), journal.display(), describe(&verified)));
+    say(&format!("restored {} to {}: {}", file.display(), journal.display(), describe(&verified)));
     say(&format!("it goes on as session {session}: replicas will compare all that they hold"));
     if let Some(kept) = kept {
         say(&format!("what was there is kept as {}", kept.display()));

@@ -1,7 +1,9 @@
 //! The JSON form of changes, as `GET /jwt/v1/changes` answers and a follower reads. Format version 1.
 
+mod ahead;
 mod digests;
 
+pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
 use serde::{Deserialize, Serialize};
 

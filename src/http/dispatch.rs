@@ -12,7 +12,7 @@ use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, allow, changes, digests, health, help, history, moved, operator, pack,
+    Shared, Worker, account, activations, ahead, allow, changes, digests, health, help, history, moved, operator, pack,
     propagation, reply,
 };
 
@@ -124,6 +124,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Digests => digests::get(request, shared).await,
+        Route::Ahead => ahead::get(request, shared).await,
         Route::Help => help::get(request, shared),
         Route::Pack => pack::get(request, shared).await,
         Route::Healthz => health::healthz(),

@@ -6,6 +6,7 @@
 
 mod account;
 mod activations;
+mod ahead;
 mod allow;
 mod changes;
 mod conditional;

@@ -35,7 +35,7 @@ use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
 
 /// The name of the announcer's cursor in the journal.
-const CURSOR: &str = "nats";
+pub const CURSOR: &str = "nats";
 /// Changes that are announced between two looks at the connection.
 const BATCH: usize = 256;
 /// The cursor is written at most this often: a crash repeats a little, which harms nobody.

@@ -24,7 +24,7 @@ mod sign;
 mod subjects;
 
 pub use activate::hear_activations;
-pub use announce::Announcer;
+pub use announce::{Announcer, CURSOR};
 pub use connect::{Both, ConnectError, Connected, Purpose, Setup, connect};
 pub use hear::hear;
 pub use pull::{Pulled, pull};

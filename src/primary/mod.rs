@@ -26,7 +26,7 @@ mod source;
 mod tend;
 mod tender;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -48,7 +48,7 @@ use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
-use crate::store::{self, FolderLock, Journal, StoreError};
+use crate::store::{self, FolderLock, Journal, StoreError, snapshot};
 use source::Tokens;
 
 /// How a primary is set up.
@@ -166,6 +166,9 @@ impl Primary {
             });
         }
         let locks = setup.lock()?;
+        if let Some(path) = &journal {
+            no_replica(path)?;
+        }
         let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
@@ -352,6 +355,20 @@ impl Primary {
         }
         Ok(())
     }
+}
+
+/// A folder that has the snapshot of a replica and no journal is not one to begin an empty journal in: what its primary held
+/// would be unknown to everybody who asks.
+fn no_replica(journal: &Path) -> Result<(), StoreError> {
+    let snapshot = journal.with_file_name(snapshot::FILE);
+    if journal.exists() || !snapshot.exists() {
+        return Ok(());
+    }
+    Err(StoreError::Unusable {
+        path: snapshot,
+        reason: "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run                  `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin                  with nothing but the folder's JWT files, move the snapshot away"
+            .into(),
+    })
 }
 
 fn split(outcome: Outcome) -> (bool, u64) {

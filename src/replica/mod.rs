@@ -9,6 +9,7 @@
 //! neither a lying primary nor an eviction takes an account back.
 
 mod activations;
+mod ahead;
 mod clients;
 mod fetch;
 mod follow;
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+pub use ahead::{Ahead, AheadPage};
 pub use clients::client;
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};

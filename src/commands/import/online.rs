@@ -1,29 +1,22 @@
 //! A primary that runs: everything is sent to it, as if somebody pushed it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use reqwest::{Response, StatusCode, header};
+use reqwest::StatusCode;
 
 use super::super::gate_of;
 use super::super::packs::chain;
+use super::super::remote::{Remote, words};
 use super::Fate;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::replica::{self, Access};
-
-/// Longest time that one answer may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is sent that finds the server busy or away, before the import ends.
-const TRIES: u32 = 5;
+use crate::replica::Access;
 
 /// The primary, as a client sees it.
 pub(super) struct Online {
-    client: reqwest::Client,
-    base: String,
+    remote: Remote,
     /// What a dry run judges by, if an operator is configured; its primary is not asked.
     gate: Option<Gate>,
     dry_run: bool,
@@ -31,11 +24,9 @@ pub(super) struct Online {
 
 impl Online {
     pub(super) fn new(url: &str, settings: &Settings, dry_run: bool) -> Result<Self, String> {
-        reqwest::Url::parse(url).map_err(|error| format!("the URL of --to cannot be used: {error}"))?;
-        let client = replica::client(&Access::of(&settings.replica)).map_err(|error| error.to_string())?;
-        let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
+        let remote = Remote::new(url, "--to", &Access::of(&settings.replica))?;
         let gate = settings.operator.as_ref().filter(|_| dry_run).map(|_| gate_of(settings)).transpose()?;
-        Ok(Self { client, base, gate, dry_run })
+        Ok(Self { remote, gate, dry_run })
     }
 
     pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<Fate, String> {
@@ -81,11 +72,11 @@ impl Online {
     }
 
     async fn get(&self, key: &AccountKey) -> Result<Option<String>, String> {
-        let reply = self.send(|client| client.get(self.url(&format!("accounts/{key}")))).await?;
+        let reply = self.remote.send(|client| client.get(self.remote.url(&format!("accounts/{key}")))).await?;
         match reply.status() {
             StatusCode::OK => reply.text().await.map(Some).map_err(|error| chain(&error)),
             StatusCode::NOT_FOUND => Ok(None),
-            status => Err(format!("{} says {status}: {}", self.shown(), words(reply).await)),
+            status => Err(format!("{} says {status}: {}", self.remote.shown(), words(reply).await)),
         }
     }
 
@@ -94,7 +85,7 @@ impl Online {
             return Ok(Fate::Taken);
         }
         let body = Bytes::copy_from_slice(token.trim_ascii_end());
-        let reply = self.send(|client| client.post(self.url(path)).body(body.clone())).await?;
+        let reply = self.remote.send(|client| client.post(self.remote.url(path)).body(body.clone())).await?;
         let status = reply.status();
         if status == StatusCode::OK {
             return Ok(Fate::Taken);
@@ -105,51 +96,7 @@ impl Online {
             StatusCode::CONFLICT => Ok(Fate::Older(why)),
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => Ok(Fate::Refused(why)),
             // What it says of this one it would say of every other.
-            status => Err(format!("{} says {status}: {why}", self.shown())),
+            status => Err(format!("{} says {status}: {why}", self.remote.shown())),
         }
     }
-
-    /// Sends a request until it is answered by who is not busy.
-    async fn send(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Response, String> {
-        let mut tried = 0;
-        loop {
-            tried += 1;
-            let why = match make(&self.client).timeout(TIMEOUT).send().await {
-                Ok(reply) if !is_busy(reply.status()) => return Ok(reply),
-                Ok(reply) => format!("{}: {}", reply.status(), words(reply).await),
-                Err(error) => chain(&error),
-            };
-            if tried == TRIES {
-                return Err(format!("{} does not answer: {why}", self.shown()));
-            }
-            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(tried)).await;
-        }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/jwt/v1/{path}", self.base)
-    }
-
-    /// The server, without a password that its URL may hold.
-    fn shown(&self) -> String {
-        let host = reqwest::Url::parse(&self.base).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.unwrap_or_else(|| "the server".to_owned())
-    }
-}
-
-fn is_busy(status: StatusCode) -> bool {
-    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY)
-}
-
-/// What the server says, in one line.
-async fn words(reply: Response) -> String {
-    let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let text = reply.text().await.unwrap_or_default();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    location
-        .map(|location| format!("see {location}"))
-        .into_iter()
-        .chain(lines.map(str::to_owned))
-        .collect::<Vec<_>>()
-        .join("; ")
 }

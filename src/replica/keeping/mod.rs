@@ -242,10 +242,7 @@ impl Replica {
         let batch = Batch {
             stand,
             operator,
-            copies: copies
-                .into_iter()
-                .map(|key| (key, self.cache.get(&key).map(|slot| copy_of(&key, &slot))))
-                .collect(),
+            copies: copies.into_iter().filter_map(|key| self.copy_now(&key)).collect(),
             seen,
             proofs,
         };
@@ -270,6 +267,16 @@ impl Replica {
                     tracing::error!("the snapshot cannot be written, and is tried again: {error}");
                 }
             }
+        }
+    }
+
+    /// What is to be kept of an account; `None`: what is kept already.
+    fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
+        match self.cache.get(key) {
+            Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
+            // It may be listed again what signed it, and a mirror may have become the primary by then.
+            None if self.is_mirror() && self.withheld_by(key).is_some() => None,
+            None => Some((*key, None)),
         }
     }
 

@@ -67,8 +67,8 @@ impl Transaction<'_> {
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}
-            // It is back in the folder that it had left.
-            Ordering::Same if row.as_ref().is_some_and(|row| row.removed != 0) => {}
+            // It is back in the folder that it had left, or was known without its text.
+            Ordering::Same if row.as_ref().is_some_and(|row| row.removed != 0 || row.serial == 0) => {}
             Ordering::Same => {
                 let Some(row) = row else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, entry.digest(), entry.token(), &entry.key().text())?;
@@ -254,7 +254,7 @@ impl Transaction<'_> {
 
     /// Brings the counts and sums of live accounts up to date with one account's step: the JWT that it had, and has now,
     /// if it has one.
-    fn count(&mut self, before: Option<Live>, after: Option<Live>) {
+    pub(super) fn count(&mut self, before: Option<Live>, after: Option<Live>) {
         self.meta.count = self.meta.count + u64::from(after.is_some()) - u64::from(before.is_some());
         self.tally.step(before, after);
     }

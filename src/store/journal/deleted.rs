@@ -47,7 +47,7 @@ fn deleted_by(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Opt
     connection
         .prepare_cached(
             "SELECT deleted_serial FROM head
-             WHERE kind = ?1 AND key = ?2 AND deleted IS NOT NULL AND (serial = 0 OR iat <= deleted)",
+             WHERE kind = ?1 AND key = ?2 AND deleted_serial IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
         )?
         .query_row(params![KIND_ACCOUNT, key.raw()], |row| row.get(0))
         .optional()

@@ -29,7 +29,7 @@ pub(super) struct Row {
 impl Row {
     /// The version that is live, if one is.
     pub(super) fn live(&self) -> Option<Version> {
-        self.held.version().filter(|_| self.held.is_live() && self.removed == 0).copied()
+        self.held.version().filter(|_| self.held.is_live() && self.removed == 0 && self.serial != 0).copied()
     }
 
     /// What of it is counted.
@@ -37,15 +37,16 @@ impl Row {
         self.live().map(|version| Live { issuer: version.issuer, digest: self.digest, exp: self.exp })
     }
 
-    /// The leaf of what stands for the key.
+    /// The leaf of what stands for the key. What no change made does not stand: it is only remembered, so that nothing
+    /// older comes.
     pub(super) fn leaf(&self, key: &Key) -> Option<Leaf> {
-        Leaf::standing(key, &self.held, self.removed != 0)
+        if self.made_by() == 0 { None } else { Leaf::standing(key, &self.held, self.removed != 0) }
     }
 
-    /// The change that made what stands.
+    /// The change that made what stands; 0: none did.
     pub(super) fn made_by(&self) -> u64 {
-        match (self.held.deleted(), self.deleted_serial) {
-            (Some(_), Some(serial)) if !self.held.is_live() => serial,
+        match self.held.deleted() {
+            Some(_) if !self.held.is_live() => self.deleted_serial.unwrap_or(0),
             _ if self.removed != 0 => self.removed,
             _ => self.serial,
         }
@@ -81,7 +82,8 @@ pub(super) fn each_from(
 fn read(connection: &Connection, kind: i64, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
     let serial: u64 = row.get(0)?;
-    let version = if serial == 0 {
+    // A version may be known by what bars others, without its text.
+    let version = if row.get_ref(8)?.as_blob()?.is_empty() {
         None
     } else {
         Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })

@@ -77,18 +77,13 @@ impl Journal {
         let found = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial, h.deleted, h.removed
+                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial, h.removed,
+                            h.deleted IS NOT NULL AND (h.issuer = x'' OR h.iat <= h.deleted)
                      FROM head h LEFT JOIN change c ON c.serial = h.serial WHERE h.kind = ?1 AND h.key = ?2",
                 )?
                 .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
-                    let serial: u64 = row.get(7)?;
-                    let (iat, deleted): (i64, Option<i64>) = (row.get(1)?, row.get(8)?);
-                    let head = HeadRow {
-                        serial,
-                        gone: deleted.is_some_and(|deleted| serial == 0 || iat <= deleted),
-                        removed: row.get(9)?,
-                    };
-                    let live = !head.gone && !head.removed;
+                    let head = HeadRow { serial: row.get(7)?, gone: row.get(9)?, removed: row.get(8)? };
+                    let live = !head.gone && !head.removed && head.serial != 0;
                     Ok((head, if live { Some(record(row)?) } else { None }))
                 })
                 .optional()
@@ -100,7 +95,9 @@ impl Journal {
                 Presence::Live(Stored { entry, serial: head.serial })
             }
             Some((head, None)) if head.gone => Presence::Deleted,
-            Some(_) => Presence::Removed,
+            Some((head, None)) if head.removed => Presence::Removed,
+            // Its text never was here.
+            Some(_) => Presence::Unknown,
         })
     }
 

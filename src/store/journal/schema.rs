@@ -24,7 +24,7 @@ pub(super) const KIND_OPERATOR: i64 = 2;
 pub(super) const KIND_ACTIVATION: i64 = 3;
 
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
-const STATEMENTS: usize = 64;
+pub(super) const STATEMENTS: usize = 64;
 
 /// Format 1, from which every journal starts.
 pub(super) const TABLES: &str = "
@@ -53,11 +53,11 @@ CREATE TABLE change (
 CREATE TABLE head (
     kind           INTEGER NOT NULL,
     key            BLOB    NOT NULL,  -- 32 bytes
-    serial         INTEGER NOT NULL,  -- the change with the newest JWT; 0 if there never was one
+    serial         INTEGER NOT NULL,  -- the change with the newest JWT; 0 if there never was one, or not here
     iat            INTEGER NOT NULL,
     exp            INTEGER NOT NULL,
     identity       BLOB    NOT NULL,
-    issuer         BLOB    NOT NULL,
+    issuer         BLOB    NOT NULL,  -- empty if there never was a JWT
     digest         BLOB    NOT NULL,
     ties           BLOB    NOT NULL,  -- identities replaced at the same iat, 32 bytes each
     history        BLOB    NOT NULL,  -- serials of kept earlier versions, 8 bytes each, oldest first
@@ -190,12 +190,22 @@ pub(super) fn check_length(path: &Path) -> Result<(), StoreError> {
 /// Makes a journal with nothing in it. It comes to its place when it is complete, so that what is found there with less
 /// than that was damaged.
 fn make(path: &Path) -> Result<(), StoreError> {
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let made = beside(".new");
+    let (made, ()) = make_beside(path, |_| Ok(()))?;
+    put_in_place(&made, path)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Makes a journal beside its place, with what `fill` puts into it. Says where it is, and what `fill` has said.
+pub(super) fn make_beside<T>(
+    path: &Path,
+    fill: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<(PathBuf, T), StoreError> {
+    let made = beside(path, ".new");
     let sqlite = |source| StoreError::Sqlite { path: made.clone(), source };
     match fs::remove_file(&made) {
         // Of a start that was interrupted.
@@ -207,15 +217,21 @@ fn make(path: &Path) -> Result<(), StoreError> {
     // Half of it is of no use to anybody, so nothing has to be undone.
     connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL").map_err(sqlite)?;
     create(&connection).map_err(sqlite)?;
+    let filled = fill(&connection).map_err(sqlite)?;
     connection.close().map_err(|(_, source)| sqlite(source))?;
+    Ok((made, filled))
+}
+
+/// Puts a journal that was made beside its place there.
+pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
     // The log of a journal that was moved away would be read into this one.
     for ending in ["-wal", "-shm", "-journal"] {
-        let (log, old) = (beside(ending), beside(&format!("{ending}.old")));
+        let (log, old) = (beside(path, ending), beside(path, &format!("{ending}.old")));
         if log.exists() {
             fs::rename(&log, &old).map_err(StoreError::io("move away", &log))?;
         }
     }
-    fs::rename(&made, path).map_err(StoreError::io("create", path))?;
+    fs::rename(made, path).map_err(StoreError::io("create", path))?;
     let folder = path.parent().unwrap_or(path);
     fs::File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))
 }

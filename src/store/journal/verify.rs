@@ -110,7 +110,7 @@ fn count(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let left = if knows_removals { "removed <> 0" } else { "0" };
     let query = format!(
         "SELECT ifnull(sum(serial <> 0 AND NOT is_deleted AND NOT {left}), 0), ifnull(sum(is_deleted), 0)
-         FROM (SELECT *, deleted IS NOT NULL AND (serial = 0 OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)"
+         FROM (SELECT *, deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)"
     );
     connection.query_row(&query, params![KIND_ACCOUNT], |row| Ok((row.get(0)?, row.get(1)?)))
 }

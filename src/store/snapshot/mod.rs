@@ -117,6 +117,15 @@ impl Snapshot {
         Ok((snapshot, found))
     }
 
+    /// Ends its use, and moves it to where no server looks for it: the journal that was made from it counts from now on.
+    /// Returns where it is. `None`: it is temporary.
+    pub fn retire(self) -> Result<Option<PathBuf>, StoreError> {
+        let Some(path) = self.path.clone() else { return Ok(None) };
+        // The last connection brings the log into the file.
+        drop(self);
+        schema::move_to(&path, ".promoted").map(Some)
+    }
+
     /// Whether it outlives the process, and so keeps copies.
     pub const fn is_lasting(&self) -> bool {
         self.path.is_some()

@@ -221,10 +221,22 @@ pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
         // They are of no use without it.
         let _ = fs::remove_file(beside(log));
     }
+    let numbered = format!(".damaged-{}", clock::unix_seconds());
+    move_to(path, &numbered)
+}
+
+/// Moves a file that nobody has open to another ending, and on from there if something was moved there before.
+pub(super) fn move_to(path: &Path, ending: &str) -> Result<PathBuf, StoreError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
     // What was moved away before stays.
-    let free =
-        (clock::unix_seconds()..).map(|number| beside(&format!(".damaged-{number}"))).find(|away| !away.exists());
-    let away = free.unwrap_or_else(|| beside(".damaged"));
+    let free = std::iter::once(beside(ending)).chain((1..).map(|number| beside(&format!("{ending}.{number}"))));
+    let away = free.into_iter().find(|away| !away.exists()).unwrap_or_else(|| beside(ending));
     fs::rename(path, &away).map_err(StoreError::io("move away", path))?;
+    let folder = path.parent().unwrap_or(path);
+    File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
     Ok(away)
 }

@@ -14,13 +14,13 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Calls `each` with everything that was seen and is sound.
-    pub fn seen(&self, each: impl FnMut(AccountKey, Seen)) -> rusqlite::Result<()> {
+    /// Calls `each` with everything that was seen and is sound. Returns how many rows are damaged.
+    pub fn seen(&self, each: impl FnMut(AccountKey, Seen)) -> rusqlite::Result<u64> {
         seen(&self.connection, None, each)
     }
 
-    /// Calls `each` with every proof of a kind that is sound.
-    pub fn proofs(&self, kind: ProofKind, each: impl FnMut(ProofId, Proof)) -> rusqlite::Result<()> {
+    /// Calls `each` with every proof of a kind that is sound. Returns how many rows are damaged.
+    pub fn proofs(&self, kind: ProofKind, each: impl FnMut(ProofId, Proof)) -> rusqlite::Result<u64> {
         proofs(&self.connection, kind, None, each)
     }
 }
@@ -71,16 +71,21 @@ fn seen(
     connection: &Connection,
     prefix: Option<Prefix>,
     mut each: impl FnMut(AccountKey, Seen),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
+    let mut damaged = 0;
     row::each_seen(connection, &from, |read| {
-        let Read::Sound((key, seen)) = read else { return Ok(true) };
+        let Read::Sound((key, seen)) = read else {
+            damaged += 1;
+            return Ok(true);
+        };
         let goes_on = is_under(prefix, key.raw());
         if goes_on {
             each(key, seen);
         }
         Ok(goes_on)
-    })
+    })?;
+    Ok(damaged)
 }
 
 fn proofs(
@@ -88,14 +93,19 @@ fn proofs(
     kind: ProofKind,
     prefix: Option<Prefix>,
     mut each: impl FnMut(ProofId, Proof),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
+    let mut damaged = 0;
     row::each_proof(connection, kind, &from, |read| {
-        let Read::Sound((key, proof)) = read else { return Ok(true) };
+        let Read::Sound((key, proof)) = read else {
+            damaged += 1;
+            return Ok(true);
+        };
         let goes_on = is_under(prefix, &key);
         if goes_on {
             each((kind, key), proof);
         }
         Ok(goes_on)
-    })
+    })?;
+    Ok(damaged)
 }

@@ -1,0 +1,178 @@
+//! `restore --from`: what a replica holds newer than its primary, sent to the primary.
+//!
+//! A primary that was restored from a backup lacks what was pushed since, and its replicas have it. Everything goes through the
+//! primary's own gate and order, as if it were pushed, so the replica need not be trusted.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use reqwest::StatusCode;
+
+use super::findings::Findings;
+use super::packs::chain;
+use super::remote::{Remote, words};
+use super::say;
+use crate::config::{Secret, Settings};
+use crate::feed::wire::{Ahead, AheadPage};
+use crate::replica::Access;
+
+/// What `restore --from` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct HandBackArgs {
+    /// A replica that runs: what it holds newer than its primary is handed back
+    #[arg(long, value_name = "URL")]
+    pub(super) from: Option<String>,
+    /// The primary, unless the replica names it
+    #[arg(long, value_name = "URL", requires = "from")]
+    to: Option<String>,
+    /// Say what would be handed back, and send nothing
+    #[arg(long, requires = "from")]
+    dry_run: bool,
+    /// File with a token that both servers, or what stands before them, want to see
+    #[arg(long, value_name = "FILE", requires = "from")]
+    token_file: Option<PathBuf>,
+}
+
+/// What became of what was handed back.
+struct Report {
+    back: u64,
+    same: u64,
+    refused: Findings,
+    missing: Findings,
+}
+
+/// What an answer means.
+enum Fate {
+    Back,
+    Same,
+    Refused(String),
+}
+
+/// Hands back. 0: all of it is at the primary; 1: something was refused, or is not at hand.
+pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) -> Result<ExitCode, String> {
+    let mut access = Access::of(&settings.replica);
+    if let Some(file) = &args.token_file {
+        let token = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read the token in {}: {error}", file.display()))?;
+        access.token = Some(Secret::from(token.trim().to_owned()));
+    }
+    if access.token.is_some() && args.to.is_none() {
+        return Err("name the primary with --to: a token is not shown to whom a replica points at".to_owned());
+    }
+    let replica = Remote::new(from, "--from", &access)?;
+    let mut after = String::new();
+    let mut back = None;
+    loop {
+        let page = page(&replica, &after).await?;
+        let back = match &mut back {
+            Some(back) => back,
+            none => none.insert(HandBack::new(args.to.as_deref().unwrap_or(&page.primary), &access, args.dry_run)?),
+        };
+        for account in &page.accounts {
+            back.account(account).await?;
+        }
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(back.end(&replica)),
+        }
+    }
+}
+
+async fn page(replica: &Remote, after: &str) -> Result<AheadPage, String> {
+    let url = replica.url(&format!("ahead?after={after}"));
+    let reply = replica.send(|client| client.get(&url)).await?;
+    match reply.status() {
+        StatusCode::OK => {}
+        status => return Err(format!("{} says {status}: {}", replica.shown(), words(reply).await)),
+    }
+    let text = reply.text().await.map_err(|error| chain(&error))?;
+    serde_json::from_str(&text).map_err(|error| format!("the answer of {} cannot be read: {error}", replica.shown()))
+}
+
+struct HandBack {
+    primary: Remote,
+    dry_run: bool,
+    /// Delete requests that were sent: one is about many accounts.
+    sent: HashSet<String>,
+    report: Report,
+}
+
+impl HandBack {
+    fn new(url: &str, access: &Access, dry_run: bool) -> Result<Self, String> {
+        let report = Report {
+            back: 0,
+            same: 0,
+            refused: Findings::of("refused"),
+            missing: Findings::of("not at hand at the replica, though it has seen them: ask another one"),
+        };
+        Ok(Self { primary: Remote::new(url, "--to", access)?, dry_run, sent: HashSet::new(), report })
+    }
+
+    async fn account(&mut self, Ahead { key, jwt, request }: &Ahead) -> Result<(), String> {
+        let fate = match (jwt, request) {
+            (Some(jwt), _) => self.jwt(key, jwt).await?,
+            (None, Some(request)) => self.deletion(key, request).await?,
+            (None, None) => {
+                self.report.missing.add(key.clone());
+                return Ok(());
+            }
+        };
+        match fate {
+            Fate::Back => self.report.back += 1,
+            Fate::Same => self.report.same += 1,
+            Fate::Refused(why) => self.report.refused.add(format!("{key}: {why}")),
+        }
+        Ok(())
+    }
+
+    async fn jwt(&self, key: &str, jwt: &str) -> Result<Fate, String> {
+        let url = self.primary.url(&format!("accounts/{key}"));
+        let held = self.primary.send(|client| client.get(&url)).await?;
+        if held.status() == StatusCode::OK && held.text().await.map_err(|error| chain(&error))? == jwt {
+            return Ok(Fate::Same);
+        }
+        if self.dry_run {
+            return Ok(Fate::Back);
+        }
+        self.fate(self.primary.send(|client| client.post(&url).body(jwt.to_owned())).await?).await
+    }
+
+    async fn deletion(&mut self, key: &str, request: &str) -> Result<Fate, String> {
+        if !self.sent.insert(request.to_owned()) || self.dry_run {
+            return Ok(Fate::Back);
+        }
+        let url = self.primary.url(&format!("accounts/{key}"));
+        self.fate(self.primary.send(|client| client.delete(&url).body(request.to_owned())).await?).await
+    }
+
+    async fn fate(&self, reply: reqwest::Response) -> Result<Fate, String> {
+        let status = reply.status();
+        if status == StatusCode::OK {
+            return Ok(Fate::Back);
+        }
+        let why = words(reply).await;
+        match status {
+            StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
+                Ok(Fate::Refused(why))
+            }
+            // What it says of this one it would say of every other.
+            status => Err(format!("{} says {status}: {why}", self.primary.shown())),
+        }
+    }
+
+    fn end(&self, replica: &Remote) -> ExitCode {
+        let Report { back, same, refused, missing } = &self.report;
+        let verb = if self.dry_run { "would be handed back" } else { "handed back" };
+        say(&format!("from {} to {}:", replica.shown(), self.primary.shown()));
+        say(&format!("{back:>9}  {verb}"));
+        say(&format!("{same:>9}  there already"));
+        for findings in [refused, missing] {
+            if !findings.is_empty() {
+                // Nobody to tell, if standard output is closed.
+                let _ = findings.write(&mut std::io::stdout());
+            }
+        }
+        if refused.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}

@@ -1,0 +1,77 @@
+//! A server that runs, as a client sees it.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, header};
+
+use super::packs::chain;
+use crate::replica::{self, Access};
+
+/// Longest time that one answer may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a request is sent that finds the server busy or away, before it is given up.
+const TRIES: u32 = 5;
+
+/// The server.
+pub(super) struct Remote {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl Remote {
+    /// The server at `url`, which `flag` gave, met as `access` says.
+    pub(super) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
+        reqwest::Url::parse(url).map_err(|error| format!("the URL of {flag} cannot be used: {error}"))?;
+        let client = replica::client(access).map_err(|error| error.to_string())?;
+        let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
+        Ok(Self { client, base })
+    }
+
+    /// Sends a request until it is answered by who is not busy.
+    pub(super) async fn send(
+        &self,
+        make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
+    ) -> Result<Response, String> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let why = match make(&self.client).timeout(TIMEOUT).send().await {
+                Ok(reply) if !is_busy(reply.status()) => return Ok(reply),
+                Ok(reply) => format!("{}: {}", reply.status(), words(reply).await),
+                Err(error) => chain(&error),
+            };
+            if tried == TRIES {
+                return Err(format!("{} does not answer: {why}", self.shown()));
+            }
+            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(tried)).await;
+        }
+    }
+
+    /// A URL there, below `/jwt/v1/`.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}/jwt/v1/{path}", self.base)
+    }
+
+    /// The server, without a password that its URL may hold.
+    pub(super) fn shown(&self) -> String {
+        let host = reqwest::Url::parse(&self.base).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "the server".to_owned())
+    }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY)
+}
+
+/// What the server says, in one line.
+pub(super) async fn words(reply: Response) -> String {
+    let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = reply.text().await.unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    location
+        .map(|location| format!("see {location}"))
+        .into_iter()
+        .chain(lines.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("; ")
+}

@@ -1,0 +1,289 @@
+//! A journal that is made in one go, from what a mirror of another one holds.
+//!
+//! First comes what is remembered of each account ([`Load::remember`]), in the order of keys, with nothing that stands;
+//! then what stands, as changes in an order of their own. So every head says what its account must not go back behind, also where the
+//! text of its newest version is not to be had: such a version bars what is older, and comes back when somebody has it.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use sha2::{Digest as _, Sha256};
+
+use super::super::StoreError;
+use super::apply::{Record, Transaction};
+use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use super::signers::{Live, Signers, Tally};
+use super::{digests, head};
+use crate::clock;
+use crate::feed::digest::{Key, Leaf, Toggle};
+use crate::feed::{Content, Head};
+use crate::gate::{Activation, Digest, Entry, Held, Identity, Standing, Tombstone, Trust, Via};
+use crate::key::{AccountKey, PublicKey};
+
+/// What stands for a text that is not here, where the digest of it belongs.
+const UNKNOWN: Digest = [0; 32];
+/// The path that the changes are noted to have come by.
+const VIA: Via = Via::Snapshot;
+
+/// A journal that is made and not in its place yet. It goes where nobody keeps it.
+#[derive(Debug)]
+pub struct Loaded {
+    made: PathBuf,
+    path: PathBuf,
+    head: Head,
+    accounts: u64,
+}
+
+impl Loaded {
+    /// Where it stands.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// How many accounts have a JWT in it.
+    pub const fn accounts(&self) -> u64 {
+        self.accounts
+    }
+
+    /// Puts it in its place, where none may be. It is there with all that is in it, also after a power failure.
+    pub fn keep(self) -> Result<(), StoreError> {
+        schema::put_in_place(&self.made, &self.path)
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // What is in its place is not there any more; what cannot be removed, the next one that is made replaces.
+        let _ = std::fs::remove_file(&self.made);
+    }
+}
+
+/// A journal that is being made. What goes into it has passed the gate.
+#[allow(missing_debug_implementations)] // it lives in a transaction
+pub struct Load<'c> {
+    transaction: Transaction<'c>,
+    at: i64,
+}
+
+/// Makes a journal whose place is `path`, and fills it. Gives it, and what `fill` has said.
+pub fn load<T>(
+    path: &Path,
+    fill: impl FnOnce(&mut Load<'_>) -> rusqlite::Result<T>,
+) -> Result<(Loaded, T), StoreError> {
+    let (made, (meta, said)) = schema::make_beside(path, |connection| {
+        connection.set_prepared_statement_cache_capacity(schema::STATEMENTS);
+        let transaction = connection.unchecked_transaction()?;
+        let mut load = Load::begin(connection)?;
+        let said = fill(&mut load)?;
+        let meta = load.finish()?;
+        transaction.commit()?;
+        Ok((meta, said))
+    })?;
+    Ok((Loaded { made, path: path.to_owned(), head: meta.head, accounts: meta.count }, said))
+}
+
+impl<'c> Load<'c> {
+    fn begin(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let meta = schema::Meta { head: schema::head(connection)?, count: 0 };
+        let transaction = Transaction {
+            connection,
+            meta,
+            history: 0,
+            standing: Arc::new(Standing::default()),
+            tally: Tally::new(0),
+            changes: Vec::new(),
+            toggles: Vec::new(),
+            repaired: Cell::new(false),
+        };
+        Ok(Self { transaction, at: clock::unix_millis() })
+    }
+
+    fn finish(self) -> rusqlite::Result<schema::Meta> {
+        self.transaction.write_meta(&Signers::default().after(&self.transaction.tally))?;
+        digests::recompute(self.transaction.connection)?;
+        Ok(self.transaction.meta)
+    }
+
+    /// Remembers what an account must not go back behind. Nothing stands for it yet.
+    pub fn remember(&self, key: &AccountKey, held: &Held) -> rusqlite::Result<()> {
+        let (version, deleted) = (held.version(), held.deleted());
+        self.transaction
+            .connection
+            .prepare_cached(
+                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted,
+                                   deleted_issuer, marks)
+                 VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, x'', ?6, x'', ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                KIND_ACCOUNT,
+                key.raw(),
+                version.map_or(0, |version| version.iat),
+                version.map_or(&[][..], |version| &version.identity[..]),
+                version.map_or(&[][..], |version| &version.issuer.raw()[..]),
+                head::ties(held),
+                deleted.map(|deleted| deleted.iat),
+                deleted.map(|deleted| *deleted.issuer.raw()),
+                head::marks(held),
+            ])
+            .map(drop)
+    }
+
+    /// The JWT of an account that was remembered. `false`: it is not the version that is remembered, or that one was deleted.
+    pub fn account(&mut self, entry: &Arc<Entry>) -> rusqlite::Result<bool> {
+        let (connection, key) = (self.transaction.connection, entry.key());
+        let row = head::load(connection, KIND_ACCOUNT, key.raw())?;
+        let is_it = |row: &head::Row| row.held.is_live() && row.held.version() == Some(&entry.version());
+        let Some(row) = row.filter(|row| is_it(row) && row.serial == 0) else { return Ok(false) };
+        let place = Key::account(key);
+        let serial = self.append(
+            Content::Put(entry.clone()),
+            Record {
+                kind: KIND_ACCOUNT,
+                via: VIA,
+                at: self.at,
+                key: Some(key.raw()),
+                toggles: &[Toggle::between(&place, None, Leaf::standing(&place, &row.held, false))],
+                iat: entry.iat(),
+                exp: entry.exp(),
+                identity: entry.identity(),
+                issuer: Some(entry.issuer().raw()),
+                digest: entry.digest(),
+                body: Some(entry.token()),
+            },
+        )?;
+        connection
+            .prepare_cached("UPDATE head SET serial = ?3, exp = ?4, digest = ?5 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw(), serial, entry.exp(), entry.digest()])?;
+        let live = Live { issuer: *entry.issuer(), digest: *entry.digest(), exp: entry.exp() };
+        self.transaction.count(None, Some(live));
+        Ok(true)
+    }
+
+    /// A remembered account left the read-only folder of the primary.
+    pub fn removed(&mut self, key: &AccountKey) -> rusqlite::Result<()> {
+        let connection = self.transaction.connection;
+        let Some(row) = head::load(connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
+        let Some(version) = row.held.version().filter(|_| row.held.is_live()).copied() else { return Ok(()) };
+        let place = Key::account(key);
+        let serial = self.append(
+            Content::Removed { key: *key, digest: UNKNOWN },
+            Record {
+                kind: KIND_ACCOUNT,
+                via: VIA,
+                at: self.at,
+                key: Some(key.raw()),
+                toggles: &[Toggle::between(&place, None, Leaf::standing(&place, &row.held, true))],
+                iat: version.iat,
+                exp: 0,
+                identity: &version.identity,
+                issuer: None,
+                digest: &UNKNOWN,
+                body: None,
+            },
+        )?;
+        connection
+            .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
+            .execute(params![KIND_ACCOUNT, key.raw(), serial])
+            .map(drop)
+    }
+
+    /// The request that deleted some of the remembered accounts.
+    pub fn delete(&mut self, tombstone: &Arc<Tombstone>) -> rusqlite::Result<()> {
+        let connection = self.transaction.connection;
+        let (mut keys, mut toggles) = (Vec::new(), Vec::new());
+        for key in tombstone.keys() {
+            let Some(row) = head::load(connection, KIND_ACCOUNT, key.raw())? else { continue };
+            if row.held.deleted() == Some(&tombstone.deletion()) && row.deleted_serial.is_none() {
+                keys.push(key);
+                let place = Key::account(key);
+                let leaf = Leaf::standing(&place, &row.held, false).filter(|_| !row.held.is_live());
+                toggles.push(Toggle::between(&place, None, leaf));
+            }
+        }
+        let digest: Digest = Sha256::digest(tombstone.request()).into();
+        let serial = self.append(
+            Content::Delete(tombstone.clone()),
+            Record {
+                kind: KIND_ACCOUNT,
+                via: VIA,
+                at: self.at,
+                key: None,
+                toggles: &toggles,
+                iat: tombstone.iat(),
+                exp: 0,
+                identity: tombstone.identity(),
+                issuer: Some(tombstone.issuer().raw()),
+                digest: &digest,
+                body: Some(tombstone.request()),
+            },
+        )?;
+        let mut statement =
+            connection.prepare_cached("UPDATE head SET deleted_serial = ?3 WHERE kind = ?1 AND key = ?2")?;
+        for key in keys {
+            statement.execute(params![KIND_ACCOUNT, key.raw(), serial])?;
+        }
+        Ok(())
+    }
+
+    /// An activation, however many its account has.
+    pub fn activation(&mut self, activation: &Arc<Activation>) -> rusqlite::Result<()> {
+        let at = self.at;
+        // Nothing bars it, so it is a change.
+        let _ = self.transaction.activation(activation, VIA, u64::MAX >> 1, at)?;
+        self.forget_changes();
+        Ok(())
+    }
+
+    /// The operator's JWT, which its identity key signed, and those of the same second that it replaced.
+    pub fn operator(&mut self, trust: &Arc<Trust>, replaced: &[Identity]) -> rusqlite::Result<()> {
+        let at = self.at;
+        // Nothing bars it, so it is a change.
+        let _ = self.transaction.operator(trust, VIA, at)?;
+        self.forget_changes();
+        self.transaction
+            .connection
+            .execute("UPDATE head SET ties = ?2 WHERE kind = ?1", params![KIND_OPERATOR, replaced.concat()])
+            .map(drop)
+    }
+
+    /// Operator keys that are no longer listed, each with the `iat` of the operator JWT that left it out.
+    pub fn withdrawn(&self, keys: &[(PublicKey, i64)]) -> rusqlite::Result<()> {
+        let mut statement =
+            self.transaction.connection.prepare("INSERT OR REPLACE INTO withdrawn (issuer, at) VALUES (?1, ?2)")?;
+        keys.iter().try_for_each(|(key, at)| statement.execute(params![key.raw(), at]).map(drop))
+    }
+
+    /// Says how far something that follows the journal has come: but for the last `but` changes.
+    pub fn passed(&self, name: &str, but: u64) -> rusqlite::Result<()> {
+        let serial = self.transaction.meta.head.serial.saturating_sub(but);
+        self.transaction
+            .connection
+            .execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)", params![name, serial])
+            .map(drop)
+    }
+
+    /// Whether anything is remembered of an account.
+    pub fn knows(&self, key: &AccountKey) -> rusqlite::Result<bool> {
+        head::load(self.transaction.connection, KIND_ACCOUNT, key.raw()).map(|row| row.is_some())
+    }
+
+    /// Whether an account's deletion has its request among the changes.
+    pub fn is_proven(&self, key: &AccountKey) -> rusqlite::Result<bool> {
+        let row = head::load(self.transaction.connection, KIND_ACCOUNT, key.raw())?;
+        Ok(row.is_some_and(|row| row.deleted_serial.is_some()))
+    }
+
+    fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
+        let serial = self.transaction.append(content, record)?;
+        self.forget_changes();
+        Ok(serial)
+    }
+
+    /// Nobody follows yet.
+    fn forget_changes(&mut self) {
+        self.transaction.changes.clear();
+        self.transaction.toggles.clear();
+    }
+}
