@@ -67,6 +67,9 @@ impl Replica {
         let mut withheld = 0;
         for (key, slot) in &self.cache {
             if !self.gate.vouches(slot.entry().issuer()) {
+                if self.is_mirror() {
+                    self.keeping.note_withheld(&key, slot);
+                }
                 self.cache.invalidate(&*key);
                 withheld += 1;
             }

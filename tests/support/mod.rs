@@ -7,6 +7,7 @@
 // Shown by the test harness when a test fails.
 #![allow(clippy::print_stdout)]
 
+pub(crate) mod command;
 pub(crate) mod disk;
 pub(crate) mod fake;
 pub(crate) mod feed;

@@ -5,7 +5,7 @@
 
 mod recall;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -46,6 +46,8 @@ pub(super) struct Keeping {
     stand: Mutex<Stand>,
     /// Accounts whose copy came, changed or went.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
+    /// What left a mirror's cache because its signer was withdrawn, until it is on disk.
+    withheld: Mutex<HashMap<AccountKey, Arc<Slot>>>,
     operator: AtomicBool,
     /// Whether all that an earlier process kept is in the cache, as far as it has room.
     warm: AtomicBool,
@@ -86,6 +88,7 @@ impl Keeping {
             found,
             stand: Mutex::new(stand),
             copies: Arc::default(),
+            withheld: Mutex::default(),
             operator: AtomicBool::new(false),
             closing: Mutex::new(false),
             wake: Condvar::new(),
@@ -125,6 +128,13 @@ impl Keeping {
             if copies.len() == MANY {
                 self.wake.notify_one();
             }
+        }
+    }
+
+    /// A mirror's copy is about to leave the cache because its signer was withdrawn: it is kept on disk all the same.
+    pub(super) fn note_withheld(&self, key: &AccountKey, slot: Arc<Slot>) {
+        if self.snapshot.is_lasting() {
+            lock(&self.withheld).insert(*key, slot);
         }
     }
 
@@ -246,10 +256,13 @@ impl Replica {
             seen,
             proofs,
         };
+        let written: HashSet<_> = batch.copies.iter().map(|(key, _)| *key).collect();
         match keeping.snapshot.write(&batch) {
             Ok(()) => {
                 self.memory.shrink();
                 self.shelf.is_written(&batch.proofs);
+                // What was noted since has another slot, and is in the next batch.
+                lock(&keeping.withheld).retain(|key, _| !written.contains(key));
                 if keeping.snapshot.mended() != mended {
                     self.lost_something();
                 }
@@ -274,8 +287,10 @@ impl Replica {
     fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
         match self.cache.get(key) {
             Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
-            // It may be listed again what signed it, and a mirror may have become the primary by then.
-            None if self.is_mirror() && self.withheld_by(key).is_some() => None,
+            // What signed it may be listed again, and the mirror be the primary by then.
+            None if self.is_mirror() && self.withheld_by(key).is_some() => {
+                lock(&self.keeping.withheld).get(key).map(|slot| (*key, Some(copy_of(key, slot))))
+            }
             None => Some((*key, None)),
         }
     }
