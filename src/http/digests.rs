@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::push::{self, Bound};
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, reply, writes};
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
-use crate::node::Digested;
+use crate::node::{Digested, ForwardError, Question, ToPrimary};
 use crate::store::StoreError;
 
 /// A question for what differs: 1000 keys are about 80 KB.
@@ -34,6 +35,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
         }
     };
+    if let Some(way) = shared.node.digests_elsewhere() {
+        return relay(request, &way, None).await;
+    }
     let _turn = match turn(request, shared).await {
         Ok(turn) => turn,
         Err(response) => return response,
@@ -51,6 +55,9 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(body) => body,
         Err(response) => return response,
     };
+    if let Some(way) = shared.node.digests_elsewhere() {
+        return relay(request, &way, Some(body)).await;
+    }
     let bad = |error: &dyn std::fmt::Display| {
         reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{error}", QUESTION.bad))
     };
@@ -71,6 +78,23 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(Digested::Incomplete) => incomplete(request),
         Ok(Digested::Unknown) => unknown(request),
         Err(error) => failed(request, &error),
+    }
+}
+
+/// Asks who holds everything.
+async fn relay(request: &HttpRequest, way: &ToPrimary<'_>, body: Option<Bytes>) -> HttpResponse {
+    let question =
+        Question { query: request.uri().query().map(str::to_owned), headers: writes::headers_to_pass(request), body };
+    match way.ask(question).await {
+        Ok(answer) => writes::relayed(answer),
+        Err(error @ ForwardError::Loop { .. }) => {
+            let message = format!("the way to the primary leads through too many replicas, or in a circle\n{error}");
+            reply::error(request, StatusCode::LOOP_DETECTED, &message)
+        }
+        Err(error) => {
+            let message = format!("this server has no digests, and its primary cannot be asked\n{error}");
+            reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", &message)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
+use super::relay::Loop;
 use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
 use super::{Offer, Replica};
@@ -29,12 +30,17 @@ const NO_FEED: Duration = Duration::from_secs(10);
 /// A feed that lived for this long was a good one: what comes after it is a new failure.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// That the primary was heard is passed on if it is so many milliseconds later than before.
+const NEWS: i64 = 500;
+
 /// Where the follower stands.
 #[derive(Debug, Default)]
 struct Follower {
     position: Option<Head>,
     /// Where the primary stood when it last said so.
     target: u64,
+    /// When the primary itself said so, in milliseconds of [`clock::uptime_millis`].
+    heard: i64,
     stretch: u64,
     failures: u32,
     told: bool,
@@ -54,6 +60,8 @@ enum Broken {
     Format(String),
     #[error("change {0} is of a form that this version does not know")]
     Form(u64),
+    #[error("{0}")]
+    Loop(#[from] Loop),
     #[error("{}", UpstreamError::Moved)]
     Moved,
     #[error("change {0} does not continue the chain: the primary's history is another one")]
@@ -96,7 +104,7 @@ impl Replica {
         }
         match broken {
             Broken::Moved => return Duration::ZERO,
-            Broken::Silent => self.upstream.feed_failed(&broken.to_string()),
+            Broken::Silent | Broken::Loop(_) => self.upstream.feed_failed(&broken.to_string()),
             // Once may be a matter of where we stood.
             Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
                 self.upstream.feed_failed(&broken.to_string());
@@ -122,9 +130,13 @@ impl Replica {
                         self.setup.ttl
                     );
                 }
+                self.relay.stop();
                 // Without a feed this is the only way to learn of a change.
                 self.ask_operator();
                 return jitter(NO_FEED);
+            }
+            Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
+                tracing::error!("the change feed of {} is not followed: {broken}", self.primary());
             }
             _ if follower.failures == 0 => {
                 tracing::warn!(
@@ -151,7 +163,6 @@ impl Replica {
             for event in events {
                 self.handle(follower, &event)?;
             }
-            self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
         }
     }
 
@@ -174,27 +185,38 @@ impl Replica {
     /// The primary says where it stands: at the beginning, and with every heartbeat.
     fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
         let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+        self.relay.comes_by(&page.via, self.forwarding.name())?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             _ => {
                 follower.stretch += 1;
                 follower.position = Some(said);
+                self.feed.stretch.store(follower.stretch, Ordering::Release);
                 self.keeping.applied(said, follower.stretch);
+                self.relay.begin(said);
                 // The feed does not say what was changed before this.
                 self.ask_operator();
                 said
             }
         };
         follower.target = page.head;
+        let age = i64::try_from(page.age).unwrap_or(i64::MAX);
+        // 0 is never.
+        follower.heard = Some(clock::uptime_millis().saturating_sub(age)).filter(|heard| *heard != 0).unwrap_or(-1);
         if position.serial >= page.head {
+            let before = self.feed.heard.load(Ordering::Acquire);
             self.go_live(follower, position.serial);
+            // Those behind this replica are to know at once, or their ages would add up.
+            if follower.heard - before > NEWS {
+                self.relay.wake();
+            }
         }
         Ok(())
     }
 
     fn go_live(&self, follower: &mut Follower, serial: u64) {
         self.feed.serial.store(serial, Ordering::Release);
-        self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
+        self.feed.heard.store(follower.heard, Ordering::Release);
         if self.feed.live.swap(follower.stretch, Ordering::AcqRel) != follower.stretch {
             self.metrics.replica_feed_connected.set(1);
             follower.live_since = Some(Instant::now());
@@ -229,6 +251,7 @@ impl Replica {
             }
         }
         self.keeping.applied(reached, follower.stretch);
+        self.relay.pass(item, reached);
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
         }

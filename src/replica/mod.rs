@@ -17,6 +17,7 @@ mod keeping;
 mod memory;
 mod operator;
 mod pin;
+mod relay;
 mod slot;
 mod spread;
 mod sse;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
+pub use relay::{Onward, Passed, Question};
 pub use slot::Slot;
 
 use crate::clock;
@@ -48,6 +50,7 @@ use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
+use relay::Relay;
 use spread::Spread;
 use upstream::Upstream;
 
@@ -94,6 +97,8 @@ pub struct Access {
 
 /// Unknown accounts that are remembered at most.
 const NEGATIVE_ENTRIES: u64 = 100_000;
+/// A primary that was heard so many milliseconds ago may have changed since.
+const CURRENT: i64 = 5_000;
 /// How long an answer waits for the primary when a copy is at hand.
 const STALE_WAIT: Duration = Duration::from_millis(700);
 /// How long it waits for one that has not answered yet since this process began.
@@ -125,16 +130,19 @@ pub struct Replica {
     replaced_operators: Mutex<Vec<Identity>>,
     feed: Feed,
     forwarding: Forwarding,
+    relay: Relay,
     runtime: tokio::runtime::Handle,
 }
 
 /// Whether the feed is connected and caught up, and when it was last heard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Feed {
     /// The number of the unbroken stretch of feed that is live; 0 while there is none.
     live: AtomicU64,
-    /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`], be it by an earlier process; 0 if
-    /// never.
+    /// The number of the stretch that is followed, live or not.
+    stretch: AtomicU64,
+    /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
+    /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
     heard: AtomicI64,
     /// Where the primary's journal stood then.
     serial: AtomicU64,
@@ -148,8 +156,18 @@ impl Feed {
             heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
         };
         let serial = stand.position.map_or(0, |position| position.serial);
-        Self { live: AtomicU64::new(0), heard: AtomicI64::new(heard), serial: AtomicU64::new(serial) }
+        let (live, stretch) = (AtomicU64::new(0), AtomicU64::new(stand.stretch));
+        Self { live, stretch, heard: AtomicI64::new(heard), serial: AtomicU64::new(serial) }
     }
+}
+
+/// How old an answer is, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ages {
+    /// Since the primary last confirmed the entry, or since that was heard over NATS.
+    pub entry: u64,
+    /// Since the primary itself was last known to stand where this replica does; `None`: never.
+    pub primary: Option<u64>,
 }
 
 /// What became of a token that was offered.
@@ -199,6 +217,7 @@ impl Replica {
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
             feed: Feed::after(&keeping.stand()),
+            relay: Relay::new(keeping.stand().position),
             keeping,
             forwarding: Forwarding::default(),
             runtime,
@@ -211,6 +230,11 @@ impl Replica {
     /// The URL of the server that is asked now, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
+    }
+
+    /// What speaks against the server that is asked now, if anything does.
+    pub fn fault(&self) -> Option<Arc<str>> {
+        self.upstream.fault()
     }
 
     /// The same URL as a client would use it that has credentials of its own, without a slash at its end.
@@ -239,10 +263,10 @@ impl Replica {
         self.cache.get(key).filter(|slot| self.is_fresh(slot))
     }
 
-    /// A JWT that is at hand and that the feed, which is live, confirms.
+    /// A JWT that is at hand and that the feed, which is live, confirms; not if the primary itself was not heard lately.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let live = self.feed.live.load(Ordering::Acquire);
-        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live)
+        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live && self.is_current())
     }
 
     /// The copy of an account: in the cache, or left by an earlier process.
@@ -250,10 +274,10 @@ impl Replica {
         self.cache.get(key).or_else(|| self.recall(key))
     }
 
-    /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, and the account not
-    /// known to be unknown.
+    /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, the primary was heard
+    /// lately, and the account is not known to be unknown.
     pub fn may_find(&self, key: &AccountKey) -> bool {
-        self.is_following() && !self.unknown.contains_key(key)
+        self.is_following() && self.is_current() && !self.unknown.contains_key(key)
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
@@ -286,15 +310,18 @@ impl Replica {
             || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
-    /// Seconds since the primary last confirmed an entry, or since it was heard over NATS.
-    pub fn age(&self, slot: &Slot) -> u64 {
-        let live = self.feed.live.load(Ordering::Acquire);
-        let confirmed = if live != 0 && slot.stretch() == live {
-            self.feed.heard.load(Ordering::Acquire)
-        } else {
-            slot.confirmed()
-        };
-        u64::try_from((clock::uptime_millis() - confirmed) / 1000).unwrap_or(0)
+    /// How old an entry is, and what this replica knows of its primary.
+    pub fn ages(&self, slot: &Slot) -> Ages {
+        let (now, heard) = (clock::uptime_millis(), self.feed.heard.load(Ordering::Acquire));
+        let confirmed = if self.is_confirmed(slot) { slot.confirmed().max(heard) } else { slot.confirmed() };
+        let seconds = |since: i64| u64::try_from((now - since) / 1000).unwrap_or(0);
+        Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
+    }
+
+    /// Whether the feed, up to where this replica stands, confirms an entry.
+    pub fn is_confirmed(&self, slot: &Slot) -> bool {
+        let stretch = self.feed.stretch.load(Ordering::Acquire);
+        stretch != 0 && slot.stretch() == stretch
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
@@ -502,6 +529,11 @@ impl Replica {
     pub fn silence(&self) -> Option<i64> {
         let heard = self.feed.heard.load(Ordering::Acquire);
         (heard != 0).then(|| clock::uptime_millis() - heard)
+    }
+
+    /// Whether the primary itself was heard lately, whatever is between.
+    pub fn is_current(&self) -> bool {
+        self.silence().is_some_and(|silence| silence < CURRENT)
     }
 
     /// For people: how the snapshot does. `None`: there is none.

@@ -10,6 +10,7 @@ mod old_primaries;
 mod outages;
 mod pulls;
 mod restarts;
+mod tiers;
 mod upstreams;
 mod writes;
 

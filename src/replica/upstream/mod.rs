@@ -83,6 +83,11 @@ impl Upstream {
         self.current().shown()
     }
 
+    /// What speaks against it.
+    pub(super) fn fault(&self) -> Option<Arc<str>> {
+        self.current().health.fault()
+    }
+
     pub(super) fn public(&self) -> &str {
         self.current().public()
     }
@@ -172,7 +177,7 @@ impl Upstream {
     }
 
     fn all_foreign(&self) -> UpstreamError {
-        let fault = self.current().health.fault();
+        let fault = self.fault();
         UpstreamError::Transport(fault.map_or_else(|| "it cannot be asked".to_owned(), |fault| fault.to_string()))
     }
 
