@@ -220,7 +220,7 @@ impl Metrics {
                 .counter("replica_snapshot_failures_total", "Times that a replica's snapshot could not be written")?,
             replica_heard: make.gauge(
                 "replica_primary_heard_timestamp_seconds",
-                "When a replica last heard its primary on the feed, unix time; 0: never",
+                "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",
             )?,
             reloads: make.counters(
                 "reloads_total",

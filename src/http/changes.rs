@@ -202,21 +202,16 @@ impl Follower {
     async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
         let Some(told) = self.told else { return Some((Ok(self.tell("hello")), self)) };
         let (draining, ended) = (self.node.draining().clone(), self.feed.ended().clone());
-        let mut is_woken = false;
         loop {
             if draining.is_cancelled() || ended.is_cancelled() {
                 return None;
             }
             self.watch.borrow_and_update();
             // Also between changes, however many there are: by this it is known how old all is.
-            if told.elapsed() >= HEARTBEAT {
+            if told.elapsed() >= HEARTBEAT || self.feed.is_news(told) {
                 return Some((Ok(self.tell("heartbeat")), self));
             }
             match self.feed.after(self.at.serial, LIMIT).await {
-                // The primary was heard, and has not changed.
-                Ok(Some(changes)) if changes.is_empty() && is_woken => {
-                    return Some((Ok(self.tell("heartbeat")), self));
-                }
                 Ok(Some(changes)) if changes.is_empty() => {}
                 Ok(Some(changes)) => return Some((Ok(self.send(&changes)), self)),
                 Ok(None) => return None,
@@ -227,9 +222,8 @@ impl Follower {
             }
             tokio::select! {
                 moved = timeout_at(told + HEARTBEAT, self.watch.changed()) => match moved {
-                    Ok(Ok(())) => is_woken = true,
+                    Ok(Ok(())) | Err(_) => {}
                     Ok(Err(_)) => return None,
-                    Err(_) => {}
                 },
                 () = ended.cancelled() => return None,
                 () = draining.cancelled() => return None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, Role};
@@ -16,6 +16,9 @@ use crate::store::StoreError;
 
 /// How long a follower that is ahead of this replica waits for it: it may have been with another one that is faster.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Milliseconds that make it worth to be told: in a circle of replicas it would be told for ever.
+const NEWS: u64 = 500;
 
 /// Whether there is a feed to be followed.
 #[derive(Debug)]
@@ -85,6 +88,16 @@ impl Changes {
         match &self.0 {
             Origin::Journal(primary) => primary.ring().ended(),
             Origin::Relay(_, ring) => ring.ended(),
+        }
+    }
+
+    /// Whether the primary was heard since a follower was told of it.
+    pub fn is_news(&self, told: Instant) -> bool {
+        match &self.0 {
+            Origin::Journal(_) => false,
+            Origin::Relay(replica, _) => {
+                told.elapsed() > Duration::from_millis(replica.primary_age().saturating_add(NEWS))
+            }
         }
     }
 

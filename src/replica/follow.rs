@@ -30,8 +30,8 @@ const NO_FEED: Duration = Duration::from_secs(10);
 /// A feed that lived for this long was a good one: what comes after it is a new failure.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// That the primary was heard is passed on if it is so many milliseconds later than before.
-const NEWS: i64 = 500;
+/// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
+const LONGEST: u64 = 1 << 40;
 
 /// Where the follower stands.
 #[derive(Debug, Default)]
@@ -199,17 +199,14 @@ impl Replica {
                 said
             }
         };
+        self.relay.open(position);
         follower.target = page.head;
-        let age = i64::try_from(page.age).unwrap_or(i64::MAX);
+        let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
         // 0 is never.
-        follower.heard = Some(clock::uptime_millis().saturating_sub(age)).filter(|heard| *heard != 0).unwrap_or(-1);
+        follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
-            let before = self.feed.heard.load(Ordering::Acquire);
             self.go_live(follower, position.serial);
-            // Those behind this replica are to know at once, or their ages would add up.
-            if follower.heard - before > NEWS {
-                self.relay.wake();
-            }
+            self.relay.wake();
         }
         Ok(())
     }

@@ -15,6 +15,9 @@ use crate::clock;
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head, Link, Ring};
 
+/// Characters of a replica's name that are passed on.
+const LONGEST_NAME: usize = 64;
+
 /// A change as it was received.
 #[derive(Debug)]
 pub struct Passed {
@@ -86,6 +89,13 @@ impl Relay {
         self.replace(Onward::Ring(Arc::new(Ring::new(head))));
     }
 
+    /// This replica goes on from where it stood, be it that its primary had no feed meanwhile.
+    pub(super) fn open(&self, head: Head) {
+        if !matches!(self.onward(), Onward::Ring(_)) {
+            self.begin(head);
+        }
+    }
+
     /// The primary has no feed.
     pub(super) fn stop(&self) {
         self.replace(Onward::None);
@@ -103,7 +113,7 @@ impl Relay {
         }
     }
 
-    /// The primary was heard, and nothing has changed.
+    /// The primary was heard. Those behind this replica are to know at once, or what each tier waits would add up.
     pub(super) fn wake(&self) {
         if let Onward::Ring(ring) = self.onward() {
             ring.wake();
@@ -115,7 +125,7 @@ impl Relay {
         if via.len() >= MAX_HOPS || via.iter().any(|hop| hop == name) {
             return Err(Loop(via.len()));
         }
-        via.clone_into(&mut self.state().via);
+        self.state().via = via.iter().map(|hop| hop.chars().take(LONGEST_NAME).collect()).collect();
         Ok(())
     }
 
@@ -157,5 +167,58 @@ impl Replica {
     /// How many replicas there are between the primary and this one.
     pub fn tiers(&self) -> usize {
         self.relay.state().via.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Session;
+
+    fn at(serial: u64) -> Head {
+        Head { session: Session([1; 16]), serial, chain: Chain([2; 32]) }
+    }
+
+    fn item(serial: u64) -> Item {
+        let text = format!(
+            r#"{{"serial": {serial}, "chain": "", "at": 0, "kind": "account", "op": "put", "key": "A", "jwt": "x"}}"#
+        );
+        serde_json::from_str(&text).expect("an item")
+    }
+
+    fn ring(relay: &Relay) -> Arc<Ring<Passed>> {
+        match relay.onward() {
+            Onward::Ring(ring) => ring,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_ring_is_one_unbroken_history() {
+        let relay = Relay::new(None);
+        assert!(matches!(relay.onward(), Onward::NotYet));
+        relay.begin(at(5));
+        relay.pass(&item(6), at(6));
+        let first = ring(&relay);
+        relay.open(at(6));
+        assert_eq!((first.floor(), first.head().serial), (5, 6));
+        relay.pass(&item(8), at(8));
+        assert!(first.ended().is_cancelled(), "there is a gap");
+        assert_eq!((ring(&relay).floor(), ring(&relay).head().serial), (8, 8));
+        let second = ring(&relay);
+        relay.stop();
+        assert!(second.ended().is_cancelled() && matches!(relay.onward(), Onward::None));
+        relay.open(at(8));
+        assert_eq!(ring(&relay).floor(), 8);
+        assert_eq!(ring(&Relay::new(Some(at(3)))).floor(), 3);
+    }
+
+    #[test]
+    fn a_way_that_leads_back_or_is_too_long_is_a_loop() {
+        let relay = Relay::new(None);
+        let via = |count: usize| (0..count).map(|hop| format!("r{hop}")).collect::<Vec<_>>();
+        for (count, name, is_loop) in [(0, "x", false), (7, "x", false), (8, "x", true), (7, "r3", true)] {
+            assert_eq!(relay.comes_by(&via(count), name).is_err(), is_loop, "{count} {name}");
+        }
     }
 }
