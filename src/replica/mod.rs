@@ -10,6 +10,7 @@
 
 mod activations;
 mod clients;
+mod digests;
 mod fetch;
 mod follow;
 mod forward;
@@ -555,6 +556,8 @@ impl Replica {
 
     /// Entries and bytes in the cache.
     pub fn size(&self) -> (u64, u64) {
+        // What was put in and evicted is counted now and then.
+        self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 
