@@ -1,6 +1,7 @@
 //! What the benchmarks share: keys and tokens, processes and what they cost, and a load of keep-alive connections.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+pub(crate) mod delay;
 pub(crate) mod folder;
 pub(crate) mod nats;
 
