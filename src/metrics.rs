@@ -61,6 +61,7 @@ pub struct Metrics {
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
     pub replica_snapshot_failures: IntCounter,
+    pub replica_ahead: IntGauge,
     reloads: IntCounterVec,
     certificate_expiry: IntGaugeVec,
 }
@@ -218,6 +219,8 @@ impl Metrics {
             replica_cache_bytes: make.gauge("replica_cache_bytes", "Bytes that a replica's cache counts")?,
             replica_snapshot_failures: make
                 .counter("replica_snapshot_failures_total", "Times that a replica's snapshot could not be written")?,
+            replica_ahead: make
+                .gauge("replica_ahead_accounts", "Accounts that are newer on a replica than at its primary")?,
             replica_heard: make.gauge(
                 "replica_primary_heard_timestamp_seconds",
                 "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",

@@ -406,7 +406,21 @@ impl Node {
                         format!("{} was not reached yet", replica.primary())
                     },
                 });
-                checks.push(Check { name: "cache", ok: true, detail: format!("{entries} JWTs, {bytes} bytes") });
+                let name = if replica.is_mirror() { "mirror" } else { "cache" };
+                let full = if replica.is_mirror() && replica.is_full() {
+                    "; it is full, and serves what has no room as a cache does: raise replica.cache_bytes"
+                } else {
+                    ""
+                };
+                checks.push(Check { name, ok: true, detail: format!("{entries} JWTs, {bytes} bytes{full}") });
+                if replica.ahead() > 0 {
+                    let detail = format!(
+                        "{} accounts are newer here than at {}; hand them back with restore --from",
+                        replica.ahead(),
+                        replica.primary()
+                    );
+                    checks.push(Check { name: "ahead", ok: true, detail });
+                }
                 let snapshot = replica.snapshot_state();
                 checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
             }
@@ -455,6 +469,7 @@ impl Node {
                 self.metrics.replica_cache_entries.set(gauge(entries));
                 self.metrics.replica_cache_bytes.set(gauge(bytes));
                 self.metrics.serial.set(gauge(replica.serial()));
+                self.metrics.replica_ahead.set(replica.ahead());
                 // Of the primary itself, whatever is between.
                 let heard = replica.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000);
                 self.metrics.replica_heard.set(heard);

@@ -64,7 +64,7 @@ fn a_configuration_file_that_cannot_be_used_ends_the_start_with_1() {
             &["x.conf:1: nats.servers is [1]", "a NATS URL such as nats://host:4222"],
         ),
         ("x.conf", b"http { tls { cert: a } }", &["http.tls.key is not set"]),
-        ("x.conf", b"replica { mode: mirror }", &["x.conf:1: replica.mode is not supported yet", "use cache"]),
+        ("x.conf", b"replica { mode: all }", &["x.conf:1: replica.mode is \"all\""]),
         ("x.conf", long.as_bytes(), &["x.conf: a configuration has at most 16777216 bytes"]),
         ("x.conf", deep.as_bytes(), &["nested more than 100 levels deep"]),
         ("x.toml", b"[http\nport = 1", &["x.toml", "TOML parse error at line 1"]),

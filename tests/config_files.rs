@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nats_account_server::config::{
-    ClientAuth, ConfigError, LogLevel, Overrides, PackResponder, ReplicaWrites, ResolverMode, Settings, SystemAccount,
-    TokenSource,
+    ClientAuth, ConfigError, LogLevel, Overrides, PackResponder, ReplicaMode, ReplicaWrites, ResolverMode, Settings,
+    SystemAccount, TokenSource,
 };
 
 /// Loads a file with this name and content, these variables, and these flags.
@@ -342,13 +342,20 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
 }
 
 #[test]
-fn what_cannot_be_done_yet_does_not_start() {
-    let error = fault("replica { mode: mirror }");
-    assert!(
-        error.starts_with("nas.conf:") && error.contains("replica.mode") && error.contains("not supported yet"),
-        "{error}"
-    );
-    assert!(conf("store { readonly: false }").is_ok());
+fn the_size_of_an_old_replicas_pack_says_what_a_replica_keeps() {
+    for (text, mode) in [
+        ("", ReplicaMode::Cache),
+        ("maxreplicationpack: 0", ReplicaMode::Cache),
+        ("maxReplicationPack: 10000", ReplicaMode::Mirror),
+        ("maxreplicationpack: \"-1\"\nreplica { mode: cache }", ReplicaMode::Cache),
+        ("maxreplicationpack: -1", ReplicaMode::Mirror),
+        ("replica { mode: mirror }", ReplicaMode::Mirror),
+    ] {
+        match conf(text) {
+            Ok((settings, _)) => assert_eq!(settings.replica.mode, mode, "{text}"),
+            Err(error) => assert!(text.contains("\"-1\""), "{text}: {error}"),
+        }
+    }
 }
 
 #[test]

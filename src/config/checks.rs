@@ -1,16 +1,11 @@
 //! What can only be judged when all settings are together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, HttpTls, PackResponder, ReplicaMode, Settings, Tls};
+use super::settings::{ClientAuth, HttpTls, PackResponder, Settings, Tls};
 use super::urls;
 
-/// Refuses what this version cannot do, and settings that contradict each other. `origin` says where a path was set.
-pub(super) fn check(
-    settings: &Settings,
-    origin: &dyn Fn(&str) -> String,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
-    unsupported(settings, origin)?;
+/// Refuses settings that contradict each other.
+pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     together("http.tls", &settings.http.tls.files())?;
     together("nats.tls", &settings.nats.tls)?;
     together("replica.tls", &settings.replica.tls)?;
@@ -140,14 +135,4 @@ fn signing(settings: &Settings, warnings: &mut Vec<String>) {
         return;
     };
     warnings.push(format!("nats.sign_request_subject has no effect, because {reason}"));
-}
-
-/// Each rule goes when its feature comes.
-fn unsupported(settings: &Settings, origin: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
-    let replica = &settings.replica;
-    let rules = [(replica.mode == ReplicaMode::Mirror, "replica.mode", "mirror will come later, use cache")];
-    match rules.into_iter().find(|(set, ..)| *set) {
-        Some((_, key, advice)) => Err(ConfigError::Unsupported { key, origin: origin(key), advice }),
-        None => Ok(()),
-    }
 }

@@ -39,16 +39,6 @@ pub enum ConfigError {
         /// What would be right.
         expected: String,
     },
-    /// A known setting that this version cannot fulfil. To ignore it would be worse than not to start.
-    #[error("{origin}: {key} is not supported yet: {advice}")]
-    Unsupported {
-        /// The setting.
-        key: &'static str,
-        /// Where it was set.
-        origin: String,
-        /// What to do instead.
-        advice: &'static str,
-    },
     /// Settings that do not go together.
     #[error("{0}")]
     Conflict(String),

@@ -72,9 +72,7 @@ impl Settings {
             builder = builder.add_source(layer);
         }
         let settings: Self = builder.build()?.try_deserialize()?;
-        let origin =
-            |path: &str| layers.iter().rev().find_map(|layer| layer.origin(path)).unwrap_or_default().to_owned();
-        checks::check(&settings, &origin, &mut warnings)?;
+        checks::check(&settings, &mut warnings)?;
         Ok((settings, warnings))
     }
 }

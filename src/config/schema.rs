@@ -3,7 +3,7 @@
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
 use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, Origins, PrimaryUrls, Secret, Size, Subject, Text};
-use Reading::{Level, Millis, Same};
+use Reading::{Level, Millis, Pack, Same};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub(super) enum Reading {
     Millis,
     /// A boolean that, when true, chooses this log level.
     Level(&'static str),
+    /// How many JWTs a replica took over at its start: with none it is a cache, with any number it has everything.
+    Pack,
 }
 
 /// A setting that can be given.
@@ -107,7 +109,7 @@ pub(super) const KEYS: &[Key] = &[
     key("nats.tls.root", Text, &[]),
     key("nats.tls.cert", Text, &[]),
     key("nats.tls.key", Text, &[]),
-    key("replica.mode", Choice(&["cache", "mirror"]), &[]),
+    key("replica.mode", Choice(&["cache", "mirror"]), &[("maxreplicationpack", Pack)]),
     key("replica.ttl", Duration { min: 1 }, &[]),
     key("replica.timeout", Duration { min: 1 }, &[("replicationtimeout", Millis)]),
     key("replica.cache_bytes", Size, &[]),
@@ -132,7 +134,6 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const IGNORED: &[(&str, &str)] = &[
     ("nats.max_reconnects", FOR_EVER),
     ("nats.maxreconnects", FOR_EVER),
-    ("maxreplicationpack", "has no effect in this version: a replica follows the primary's changes instead"),
     ("cleanupinterval", NO_CLEANUP),
     ("store.cleanupinterval", NO_CLEANUP),
     ("admin", "is reserved and has no effect in this version"),

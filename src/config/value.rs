@@ -22,6 +22,14 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
     if let Reading::Level(level) = reading {
         return Ok(boolean(given)?.then(|| level.into()));
     }
+    if reading == Reading::Pack {
+        return match (whole(given), given) {
+            (Some(0), _) => Ok(Some("cache".into())),
+            // A negative one was no limit.
+            (Some(_), _) | (None, ValueKind::I64(_)) => Ok(Some("mirror".into())),
+            _ => Err("a whole number".to_owned()),
+        };
+    }
     match kind {
         Kind::Text => match text(given, "text")? {
             "" => Ok(None),

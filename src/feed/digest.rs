@@ -19,7 +19,7 @@ pub use prefix::{Prefix, PrefixError};
 use sha2::{Digest as _, Sha256};
 
 use super::{Change, Head};
-use crate::gate::{Deletion, Identity};
+use crate::gate::{Deletion, Held, Identity};
 
 /// Buckets, one for each value of a key's first two bytes.
 const BUCKETS: usize = 1 << 16;
@@ -108,6 +108,19 @@ impl Leaf {
             }
         }
         Self(hash.finalize().into())
+    }
+
+    /// The leaf of what stands for a key by what is remembered of it. `removed`: it left.
+    pub fn standing(key: &Key, held: &Held, removed: bool) -> Option<Self> {
+        let state = match (held.deleted(), held.identity()) {
+            (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
+            // What has expired is forgotten: there is nothing to tell of it.
+            (_, Some(_)) if removed && key.kind == Kind::Activation => return None,
+            (_, Some(identity)) if removed => State::Left(*identity),
+            (_, Some(identity)) => State::Held(*identity),
+            (_, None) => return None,
+        };
+        Some(Self::of(key, &state))
     }
 
     /// As it is written in a comparison.

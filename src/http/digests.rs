@@ -13,7 +13,7 @@ use super::query::Params;
 use super::{Shared, reply, writes};
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
-use crate::node::{Digested, ForwardError, Question, ToPrimary};
+use crate::node::{Digested, ForwardError, Question};
 use crate::store::StoreError;
 
 /// A question for what differs: 1000 keys are about 80 KB.
@@ -35,17 +35,16 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
         }
     };
-    if let Some(way) = shared.node.digests_elsewhere() {
-        return relay(request, &way, None).await;
-    }
-    let _turn = match turn(request, shared).await {
+    let turn = match turn(request, shared).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.digests(prefix).await {
+    let found = shared.node.digests(prefix).await;
+    drop(turn);
+    match found {
         Ok(Digested::Known(view)) => json(request, &DigestPage::new(&view, FLOOR)),
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => unknown(request),
+        Ok(Digested::Unknown) => relay(request, shared, None).await,
         Err(error) => failed(request, &error),
     }
 }
@@ -55,9 +54,6 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(body) => body,
         Err(response) => return response,
     };
-    if let Some(way) = shared.node.digests_elsewhere() {
-        return relay(request, &way, Some(body)).await;
-    }
     let bad = |error: &dyn std::fmt::Display| {
         reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{error}", QUESTION.bad))
     };
@@ -69,20 +65,23 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(ask) => ask,
         Err(error) => return bad(&error),
     };
-    let _turn = match turn(request, shared).await {
+    let turn = match turn(request, shared).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.compare(ask).await {
+    let found = shared.node.compare(ask).await;
+    drop(turn);
+    match found {
         Ok(Digested::Known(comparison)) => json(request, &DigestAnswer::new(&comparison, FLOOR)),
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => unknown(request),
+        Ok(Digested::Unknown) => relay(request, shared, Some(body)).await,
         Err(error) => failed(request, &error),
     }
 }
 
 /// Asks who holds everything.
-async fn relay(request: &HttpRequest, way: &ToPrimary<'_>, body: Option<Bytes>) -> HttpResponse {
+async fn relay(request: &HttpRequest, shared: &Shared, body: Option<Bytes>) -> HttpResponse {
+    let Some(way) = shared.node.upstream() else { return reply::not_found(request) };
     let question =
         Question { query: request.uri().query().map(str::to_owned), headers: writes::headers_to_pass(request), body };
     match way.ask(question).await {
@@ -119,10 +118,6 @@ fn json(request: &HttpRequest, answer: &impl serde::Serialize) -> HttpResponse {
 fn incomplete(request: &HttpRequest) -> HttpResponse {
     let message = "the digests are not complete yet\nthis server is taking in its folder";
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message)
-}
-
-fn unknown(request: &HttpRequest) -> HttpResponse {
-    reply::error(request, StatusCode::NOT_FOUND, "this server has no digests\nask its primary")
 }
 
 fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {

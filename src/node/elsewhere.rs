@@ -36,8 +36,8 @@ impl ToPrimary<'_> {
 }
 
 impl Node {
-    /// Who is asked for digests instead of this server, if it does not hold everything.
-    pub fn digests_elsewhere(&self) -> Option<ToPrimary<'_>> {
+    /// The way to the primary, on a replica.
+    pub fn upstream(&self) -> Option<ToPrimary<'_>> {
         match self.role() {
             Role::Primary(_) => None,
             Role::Replica(replica) => Some(ToPrimary(replica)),

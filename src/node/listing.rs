@@ -128,6 +128,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("replica").expect("made"));
         let setup = replica::Setup {
             primaries: vec!["http://127.0.0.1:1".into()],
+            mode: crate::config::ReplicaMode::Cache,
             cache_bytes: 1 << 20,
             ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(1),

@@ -16,6 +16,7 @@ use super::{NEGATIVE_ENTRIES, Replica, Setup, Unavailable};
 use crate::clock;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
+use crate::store::snapshot::ProofKind;
 
 /// Activations that can be asked for at the same time.
 const LANES: usize = 32;
@@ -121,6 +122,13 @@ impl Replica {
     async fn fetch_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
         let (stretch, heard) = (self.feed.live.load(Ordering::Acquire), self.activations.heard.load(Ordering::SeqCst));
         let held = self.activations.cache.get(id);
+        // A mirror has it, and the feed says what becomes of it.
+        if held.is_none()
+            && (stretch != 0 || self.upstream.is_resting())
+            && let Some(judged) = self.activation_from_shelf(id, stretch, heard).await
+        {
+            return Ok(Some(judged));
+        }
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
@@ -175,8 +183,25 @@ impl Replica {
                 }
                 Ok(answer)
             }
-            Err(error) => at_hand().map(Some).ok_or_else(|| self.unavailable(&error.to_string())),
+            Err(error) => match at_hand() {
+                Some(judged) => Ok(Some(judged)),
+                None => match self.activation_from_shelf(id, 0, heard).await {
+                    Some(judged) => Ok(Some(judged)),
+                    None => Err(self.unavailable(&error.to_string())),
+                },
+            },
         }
+    }
+
+    /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
+    async fn activation_from_shelf(self: &Arc<Self>, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
+        let kept = self.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+        let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
+        let judged = Arc::new(Judged::new(Arc::new(activation)));
+        let cached =
+            Arc::new(Cached { judged: judged.clone(), stretch: AtomicU64::new(stretch), checked: AtomicI64::new(0) });
+        self.keep_activation(id, cached, heard);
+        Some(judged)
     }
 
     /// Passes an activation of the primary through the gate.

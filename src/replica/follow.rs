@@ -19,7 +19,6 @@ use crate::clock;
 use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR, Page};
 use crate::feed::{Chain, Head};
 use crate::gate::{Refusal, Via};
-use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.
@@ -74,7 +73,7 @@ impl Replica {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
             // It does not end by itself.
-            self.feed.live.store(0, Ordering::Release);
+            self.feed.has_caught_up(0, true);
             if let Err(error) = following {
                 tracing::error!("following the primary failed, and begins again: {error}");
             }
@@ -90,7 +89,7 @@ impl Replica {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
-            self.feed.live.store(0, Ordering::Release);
+            self.feed.has_caught_up(0, true);
             self.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             tokio::time::sleep(pause).await;
@@ -189,16 +188,23 @@ impl Replica {
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             _ => {
-                follower.stretch += 1;
+                // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
+                if !self.is_mirror() || follower.stretch == 0 {
+                    follower.stretch += 1;
+                }
                 follower.position = Some(said);
-                self.feed.stretch.store(follower.stretch, Ordering::Release);
-                self.keeping.applied(said, follower.stretch);
+                self.feed.is_unsynced();
+                if !self.is_mirror() {
+                    self.feed.stretch.store(follower.stretch, Ordering::Release);
+                }
                 self.relay.begin(said);
+                self.begin_resync(said, follower.stretch);
                 // The feed does not say what was changed before this.
                 self.ask_operator();
                 said
             }
         };
+        self.applied(position, follower.stretch);
         self.relay.open(position);
         follower.target = page.head;
         let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
@@ -214,11 +220,20 @@ impl Replica {
     fn go_live(&self, follower: &mut Follower, serial: u64) {
         self.feed.serial.store(serial, Ordering::Release);
         self.feed.heard.store(follower.heard, Ordering::Release);
-        if self.feed.live.swap(follower.stretch, Ordering::AcqRel) != follower.stretch {
-            self.metrics.replica_feed_connected.set(1);
+        if follower.live_since.is_none() {
             follower.live_since = Some(Instant::now());
             follower.told = false;
+        }
+        if self.feed.has_caught_up(follower.stretch, self.is_mirror()) {
+            self.metrics.replica_feed_connected.set(1);
             tracing::info!("following the change feed of {} from serial {serial}", self.primary());
+        }
+    }
+
+    /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
+    fn applied(&self, position: Head, stretch: u64) {
+        if !self.is_mirror() || self.feed.was_synced(stretch) {
+            self.keeping.applied(position, stretch);
         }
     }
 
@@ -247,7 +262,7 @@ impl Replica {
                 self.doubt(named(item));
             }
         }
-        self.keeping.applied(reached, follower.stretch);
+        self.applied(reached, follower.stretch);
         self.relay.pass(item, reached);
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
@@ -260,9 +275,7 @@ impl Replica {
         match (item.kind.as_str(), &item.jwt) {
             (KIND_ACCOUNT, _) => {}
             (KIND_ACTIVATION, _) => {
-                if let Some(id) = item.key.as_deref().and_then(HashId::parse) {
-                    self.activations.forget(&id);
-                }
+                self.take_activation(item, at);
                 return Ok(());
             }
             (KIND_OPERATOR, Some(jwt)) => return self.take_operator(jwt, Via::Feed),
@@ -282,7 +295,7 @@ impl Replica {
                 }
             }
         } else if let Some(request) = &item.request {
-            self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?);
+            self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?, Some(at));
             self.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
             self.forget(named(item));

@@ -12,7 +12,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::Semaphore;
 
-use super::upstream::Server;
+use super::upstream::{MAX_ANSWER, Server};
 use super::{Offer, Replica};
 use crate::clock;
 use crate::gate::{SentFor, Via};
@@ -25,8 +25,6 @@ const PLACES: usize = 64;
 const MARGIN: Duration = Duration::from_secs(10);
 /// Replicas that one change may pass on its way to the primary, or back.
 pub(super) const MAX_HOPS: usize = 8;
-/// The largest answer, in bytes: what differs is about 1 MiB of text, and may end with a token of that size.
-const LARGEST: usize = 4 << 20;
 /// How the names of replicas begin in `Via`. Other proxies stand there as well, and do not count.
 const HOP: &str = "nats-account-server-";
 
@@ -242,7 +240,7 @@ impl Replica {
             }
         })?;
         let (status, headers) = (response.status().as_u16(), passed_back(&response));
-        let body = server.body_within(&mut response, LARGEST).await.map_err(|error| lost(error.to_string()))?;
+        let body = server.body_up_to(&mut response, MAX_ANSWER).await.map_err(|error| lost(error.to_string()))?;
         Ok(Relayed { status, headers, body })
     }
 
@@ -259,7 +257,7 @@ impl Replica {
                 }
             }
             Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
-                Ok(tombstone) => self.bury(&tombstone),
+                Ok(tombstone) => self.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }

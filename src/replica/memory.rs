@@ -3,11 +3,13 @@
 //! An evicted JWT, or one that was never wanted here, still says what the account must not go back behind. All of it is
 //! in the snapshot; in memory is what was not written yet, and a little of what was looked at lately.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::sums::Sums;
+use crate::feed::digest::{Key, Leaf, Prefix};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Seen, Snapshot};
 
@@ -20,7 +22,10 @@ const RECENT: usize = 64;
 pub(super) struct Memory {
     shards: [Mutex<Shard>; SHARDS],
     snapshot: Arc<Snapshot>,
+    sums: Arc<Sums>,
     unwritten: AtomicUsize,
+    /// Accounts of which the primary holds something older, or nothing.
+    ahead: AtomicI64,
 }
 
 type Shard = HashMap<AccountKey, Cell>;
@@ -32,8 +37,10 @@ struct Cell {
 }
 
 impl Memory {
-    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), snapshot, unwritten: AtomicUsize::new(0) }
+    pub(super) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
+        let ahead = AtomicI64::new(i64::try_from(snapshot.ahead().len()).unwrap_or(i64::MAX));
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Self { shards, snapshot, sums, unwritten: AtomicUsize::new(0), ahead }
     }
 
     /// Looks at, or changes, what is known of one account. Nobody else does meanwhile. Blocks for a query if the account
@@ -48,11 +55,47 @@ impl Memory {
         };
         let before = cell.seen.clone();
         let result = act(&mut cell.seen);
-        if cell.is_written && cell.seen != before {
-            cell.is_written = false;
-            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        if cell.seen != before {
+            if std::mem::replace(&mut cell.is_written, false) {
+                self.unwritten.fetch_add(1, Ordering::Relaxed);
+            }
+            self.ahead.fetch_add(i64::from(cell.seen.ahead) - i64::from(before.ahead), Ordering::Relaxed);
+            if self.sums.are_kept() {
+                self.sums.change(&Key::account(key), leaf(key, &before), leaf(key, &cell.seen));
+            }
         }
         result
+    }
+
+    /// Accounts of which the primary was found to hold something older, or nothing.
+    pub(super) fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Those accounts.
+    pub(super) fn all_ahead(&self) -> Vec<AccountKey> {
+        let mut keys: BTreeMap<AccountKey, bool> = self.snapshot.ahead().into_iter().map(|key| (key, true)).collect();
+        self.each_recent(|key, seen| _ = keys.insert(*key, seen.ahead));
+        keys.into_iter().filter(|(_, ahead)| *ahead).map(|(key, _)| key).collect()
+    }
+
+    /// What is remembered of the accounts under a prefix. Blocks for a query.
+    pub(super) fn under(&self, prefix: Prefix) -> BTreeMap<AccountKey, Seen> {
+        // Written first: what is written between the two looks is in both.
+        let mut found: BTreeMap<_, _> = self.snapshot.seen_under(prefix).into_iter().collect();
+        self.each_recent(|key, seen| {
+            if prefix.contains(&Key::account(key)) {
+                found.insert(*key, seen.clone());
+            }
+        });
+        found
+    }
+
+    fn each_recent(&self, mut each: impl FnMut(&AccountKey, &Seen)) {
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.iter().for_each(|(key, cell)| each(key, &cell.seen));
+        }
     }
 
     /// Looks at what is known of one account, and remembers nothing for having been asked.
@@ -111,4 +154,9 @@ impl Memory {
     fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
         self.shards[usize::from(key.raw()[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The leaf of what is remembered of an account.
+pub(super) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
+    Leaf::standing(&Key::account(key), &seen.held, seen.removed)
 }

@@ -10,22 +10,27 @@
 
 mod activations;
 mod clients;
+mod digests;
 mod fetch;
 mod follow;
 mod forward;
 mod keeping;
 mod memory;
+mod mirror;
 mod operator;
 mod pin;
 mod relay;
+mod resync;
+mod shelf;
 mod slot;
 mod spread;
 mod sse;
+mod sums;
 mod system;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +41,7 @@ pub use relay::{Onward, Passed, Question};
 pub use slot::Slot;
 
 use crate::clock;
-use crate::config::{ReplicaWrites, Secret, Tls};
+use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
 use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
@@ -51,7 +56,9 @@ use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
 use relay::Relay;
+use shelf::Shelf;
 use spread::Spread;
+use sums::Sums;
 use upstream::Upstream;
 
 /// How a replica is set up.
@@ -59,6 +66,8 @@ use upstream::Upstream;
 pub struct Setup {
     /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
     pub primaries: Vec<String>,
+    /// Whether everything is kept here, or what was asked for.
+    pub mode: ReplicaMode,
     /// Bound of the cache, in bytes.
     pub cache_bytes: u64,
     /// How long an entry is served without asking again, where there is no feed.
@@ -118,6 +127,10 @@ pub struct Replica {
     activations: Activations,
     memory: Memory,
     keeping: Arc<Keeping>,
+    shelf: Shelf,
+    sums: Arc<Sums>,
+    /// Whether what was seen before the start is still being counted.
+    counting: AtomicBool,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<Slot>>,
     spread: Spread,
@@ -139,8 +152,12 @@ pub struct Replica {
 struct Feed {
     /// The number of the unbroken stretch of feed that is live; 0 while there is none.
     live: AtomicU64,
-    /// The number of the stretch that is followed, live or not.
+    /// The number of the stretch that confirms copies up to where this replica stands, live or not; 0 while a mirror is being
+    /// compared.
     stretch: AtomicU64,
+    /// How often a comparison with the primary was begun.
+    resyncs: AtomicU64,
+    progress: Mutex<Progress>,
     /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
     /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
     heard: AtomicI64,
@@ -148,7 +165,48 @@ struct Feed {
     serial: AtomicU64,
 }
 
+/// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
+/// primary.
+#[derive(Debug, Default)]
+struct Progress {
+    caught_up: u64,
+    synced: u64,
+}
+
 impl Feed {
+    /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
+    fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.caught_up = stretch;
+        if !needs_sync {
+            progress.synced = stretch;
+        }
+        let live = if progress.synced == stretch { stretch } else { 0 };
+        self.live.swap(live, Ordering::AcqRel) != live
+    }
+
+    /// What is here was compared with the primary.
+    fn is_synced(&self, stretch: u64) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.synced = stretch;
+        self.stretch.store(stretch, Ordering::Release);
+        if progress.caught_up == stretch {
+            self.live.store(stretch, Ordering::Release);
+        }
+    }
+
+    /// What is here may differ from the primary, until it was compared.
+    fn is_unsynced(&self) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
+        self.stretch.store(0, Ordering::Release);
+        self.live.store(0, Ordering::Release);
+    }
+
+    /// Whether what is here was compared with the primary, or goes on from there.
+    fn was_synced(&self, stretch: u64) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced == stretch
+    }
+
     /// What an earlier process left.
     fn after(stand: &Stand) -> Self {
         let heard = match stand.heard {
@@ -156,8 +214,16 @@ impl Feed {
             heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
         };
         let serial = stand.position.map_or(0, |position| position.serial);
-        let (live, stretch) = (AtomicU64::new(0), AtomicU64::new(stand.stretch));
-        Self { live, stretch, heard: AtomicI64::new(heard), serial: AtomicU64::new(serial) }
+        // What an earlier process followed was compared before.
+        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
+        Self {
+            live: AtomicU64::new(0),
+            stretch: AtomicU64::new(progress.synced),
+            resyncs: AtomicU64::new(0),
+            progress: Mutex::new(progress),
+            heard: AtomicI64::new(heard),
+            serial: AtomicU64::new(serial),
+        }
     }
 }
 
@@ -189,7 +255,8 @@ impl Replica {
         metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, BeginError> {
-        let keeping = Arc::new(Keeping::open(&setup.place)?);
+        let keeping = Arc::new(Keeping::open(&setup.place, setup.mode == ReplicaMode::Mirror)?);
+        let sums = Arc::new(Sums::new(setup.mode == ReplicaMode::Mirror));
         let cache = moka::sync::Cache::builder()
             .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
@@ -209,7 +276,10 @@ impl Replica {
             cache,
             unknown,
             activations: Activations::new(&setup),
-            memory: Memory::new(keeping.snapshot().clone()),
+            memory: Memory::new(keeping.snapshot().clone(), sums.clone()),
+            shelf: Shelf::new(keeping.snapshot().clone(), sums.clone()),
+            counting: AtomicBool::new(false),
+            sums,
             spread: Spread::default(),
             system: OnceLock::new(),
             epochs: Epochs::default(),
@@ -224,6 +294,7 @@ impl Replica {
             setup,
         });
         replica.recall_operator();
+        replica.count().map_err(BeginError::Store)?;
         Ok(replica)
     }
 
@@ -313,7 +384,14 @@ impl Replica {
     /// How old an entry is, and what this replica knows of its primary.
     pub fn ages(&self, slot: &Slot) -> Ages {
         let (now, heard) = (clock::uptime_millis(), self.feed.heard.load(Ordering::Acquire));
-        let confirmed = if self.is_confirmed(slot) { slot.confirmed().max(heard) } else { slot.confirmed() };
+        let live = self.feed.live.load(Ordering::Acquire);
+        let confirmed = match slot.stretch() {
+            0 => slot.confirmed(),
+            stretch if stretch == live => heard,
+            // It was confirmed as long as the feed was live, and may have been asked about since.
+            stretch if stretch == self.feed.stretch.load(Ordering::Acquire) => slot.confirmed().max(heard),
+            _ => slot.confirmed(),
+        };
         let seconds = |since: i64| u64::try_from((now - since) / 1000).unwrap_or(0);
         Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
     }
@@ -406,7 +484,7 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
-                    seen.removed = false;
+                    (seen.removed, seen.ahead) = (false, false);
                     if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
                         // The primary has let go of it since, and nothing will be heard of it again.
                         return Ok(Offer::Kept);
@@ -466,8 +544,9 @@ impl Replica {
     }
 
     /// Takes in a deletion from the feed.
-    fn bury(&self, tombstone: &Tombstone) {
+    fn bury(&self, tombstone: &Tombstone, at: Option<Position>) {
         let standing = self.gate.standing();
+        self.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
             self.memory.with(key, |seen| {
@@ -475,6 +554,7 @@ impl Replica {
                     seen.deleted_by = Some(*tombstone.identity());
                 }
                 if !seen.held.is_live() {
+                    seen.ahead = false;
                     self.drop_copy(key);
                 }
             });
@@ -504,7 +584,8 @@ impl Replica {
 
     /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
     fn is_wanted(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key)
+        self.is_mirror()
+            || self.cache.contains_key(key)
             || self.is_stored(key)
             || self.unknown.contains_key(key)
             || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
@@ -512,6 +593,8 @@ impl Replica {
 
     /// Entries and bytes in the cache.
     pub fn size(&self) -> (u64, u64) {
+        // What was put in and evicted is counted now and then.
+        self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 

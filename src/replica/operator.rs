@@ -18,12 +18,12 @@ const TRIES: u32 = 5;
 
 impl Replica {
     /// Brings another operator JWT into force, as a file has it. Says what it changes.
-    pub fn configure_operator(&self, trust: Trust) -> Result<OperatorChange, Refusal> {
+    pub fn configure_operator(self: &Arc<Self>, trust: Trust) -> Result<OperatorChange, Refusal> {
         self.adopt(trust, Via::EditedFile)
     }
 
     /// Takes in the operator's JWT as the primary shows it. One that is in force, or was, changes nothing.
-    pub(super) fn take_operator(&self, jwt: &str, via: Via) -> Result<(), Refusal> {
+    pub(super) fn take_operator(self: &Arc<Self>, jwt: &str, via: Via) -> Result<(), Refusal> {
         // Without an operator, the one to begin with is pinned: see `pin_operator`.
         if self.gate.trust().is_none() {
             return Ok(());
@@ -37,7 +37,7 @@ impl Replica {
         Ok(())
     }
 
-    fn adopt(&self, trust: Trust, via: Via) -> Result<OperatorChange, Refusal> {
+    fn adopt(self: &Arc<Self>, trust: Trust, via: Via) -> Result<OperatorChange, Refusal> {
         let mut replaced = self.replaced_operators.lock().unwrap_or_else(PoisonError::into_inner);
         let newer = self.gate.admit_operator(&trust, via)?;
         let before = Arc::clone(&self.gate.standing());
@@ -57,6 +57,7 @@ impl Replica {
         self.gate.set_trust(trust);
         self.keeping.note_operator();
         change.withheld = self.enforce();
+        self.fill_soon();
         Ok(change)
     }
 
@@ -97,7 +98,7 @@ impl Replica {
         });
     }
 
-    fn operator_refused(&self, refusal: &Refusal) {
+    pub(super) fn operator_refused(&self, refusal: &Refusal) {
         if refusal.is_conflict() {
             tracing::debug!("the operator JWT of the primary {} is not taken: {refusal}", self.primary());
         } else {

@@ -102,6 +102,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
     }
     let setup = replica::Setup {
         primaries: settings.primary.clone(),
+        mode: settings.replica.mode,
         cache_bytes: settings.replica.cache_bytes,
         ttl: settings.replica.ttl,
         timeout: settings.replica.timeout,

@@ -6,6 +6,7 @@ mod support;
 
 mod follows;
 mod liars;
+mod mirrors;
 mod old_primaries;
 mod outages;
 mod pulls;

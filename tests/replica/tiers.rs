@@ -1,12 +1,16 @@
 //! Replicas behind replicas: what happens at the primary arrives at the last one, and nobody takes old for new.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nats_account_server::feed::wire::Page;
+use nats_account_server::feed::{Chain, Head, Session};
 use nkeys::KeyPair;
 
 use crate::restarts::has_written;
 use crate::support::feed::{Events, page};
-use crate::support::{Account, FakePrimary, Launch, Operator, Proxy, Server, until};
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, until};
 use crate::{fetches, known};
 
 /// A primary, a hub that keeps a snapshot, and a leaf behind the hub. Between two of them there is a proxy.
@@ -200,16 +204,7 @@ async fn behind_a_primary_that_was_replaced_everybody_gets_it_right() {
     other.http.post(&held[1].0.path(), held[1].1.clone()).await.expect(200);
     let session = page(&other.http, "").await.session;
     tiers.to_primary.lead_to(other.host());
-    follows_session(&tiers.hub, &session).await;
-    // What the hub itself has not been told to be current must not become current behind it.
-    tiers.to_primary.cut();
-    let reply = tiers.hub.http.send("GET", &held[0].0.path(), &[("nas-position", "ask")]).await.expect(200);
-    assert_eq!((&*reply.body, reply.header("nas-confirmed")), (&*held[0].1, ""));
     follows_session(&tiers.leaf, &session).await;
-    for (account, jwt) in &held {
-        assert_eq!(tiers.leaf.http.get(&account.path()).await.expect(200).body, *jwt);
-    }
-    tiers.to_primary.heal();
     serves(&tiers.leaf, &held[0].0.path(), &newer).await;
     for (account, jwt) in &held[1..] {
         assert_eq!(tiers.leaf.http.get(&account.path()).await.expect(200).body, *jwt);
@@ -220,12 +215,39 @@ async fn behind_a_primary_that_was_replaced_everybody_gets_it_right() {
 }
 
 #[tokio::test]
+async fn what_a_hub_is_not_sure_of_does_not_become_sure_behind_it() {
+    let tiers = Tiers::with_ttl("300ms").await;
+    let (account, old) = known(&tiers.operator, &tiers.primary, &tiers.leaf, 1).await.remove(0);
+    let newer = tiers.operator.account(&account, 100);
+    // Another primary, with a feed, and at first with nothing else.
+    let session = Session([7; 16]);
+    let page = Page::new(Head { session, serial: 0, chain: Chain::default() }, 0, Vec::new());
+    let hello = format!("event: hello\ndata: {}\n\n", serde_json::to_string(&page).unwrap());
+    let (fails, answer) = (Arc::new(AtomicBool::new(true)), newer.clone());
+    let is_failing = fails.clone();
+    let other = FakePrimary::new(move |path| match path {
+        path if path.starts_with("/jwt/v1/changes") => Answer::stream(hello.clone()),
+        path if !path.starts_with("/jwt/v1/accounts/") => Answer::new(404, ""),
+        _ if is_failing.load(Ordering::SeqCst) => Answer::new(503, ""),
+        _ => Answer::new(200, answer.clone()),
+    });
+    let other = other.await;
+    tiers.to_primary.lead_to(other.url.trim_start_matches("http://"));
+    follows_session(&tiers.leaf, &session.to_string()).await;
+    let reply = tiers.hub.http.send("GET", &account.path(), &[("nas-position", "ask")]).await.expect(200);
+    assert_eq!((&reply.body, reply.header("nas-confirmed")), (&old, ""));
+    assert_eq!(tiers.leaf.http.get(&account.path()).await.expect(200).body, old);
+    fails.store(false, Ordering::SeqCst);
+    serves(&tiers.leaf, &account.path(), &newer).await;
+}
+
+#[tokio::test]
 async fn a_hub_that_has_nothing_to_pass_on_says_whether_to_wait() {
     let operator = Operator::new();
     let fresh = Launch::replica(&operator, "http://127.0.0.1:1").start_unready().await;
     let reply = fresh.http.get("/jwt/v1/changes").await.expect(503);
     assert_eq!(reply.header("retry-after"), "1");
-    let old = FakePrimary::without_feed(|_| crate::support::Answer::new(404, "")).await;
+    let old = FakePrimary::without_feed(|_| Answer::new(404, "")).await;
     let hub = Launch::replica(&operator, &old.url).start_unready().await;
     until("it is known that there is no feed", || async { hub.http.get("/jwt/v1/changes").await.status == 404 }).await;
 }

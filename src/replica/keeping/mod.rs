@@ -53,13 +53,14 @@ pub(super) struct Keeping {
     wake: Condvar,
     writer: Mutex<Option<JoinHandle<()>>>,
     failing: AtomicBool,
+    full: Arc<AtomicBool>,
     written: Mutex<Option<Stand>>,
     _lock: Option<FolderLock>,
 }
 
 impl Keeping {
     /// Opens the snapshot, which must not be in use by another process.
-    pub(super) fn open(place: &Place) -> Result<Self, StoreError> {
+    pub(super) fn open(place: &Place, is_mirror: bool) -> Result<Self, StoreError> {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
@@ -71,8 +72,13 @@ impl Keeping {
             ),
             Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
         }
-        let beginning = Stand { position: None, stretch: 0, joined: 0, heard: 0, is_mirror: false };
-        let stand = snapshot.stand().unwrap_or(beginning);
+        let beginning = Stand { position: None, stretch: 0, joined: 0, heard: 0, is_mirror };
+        let mut stand = snapshot.stand().unwrap_or(beginning);
+        if is_mirror && !stand.is_mirror {
+            // What a cache holds is not everything.
+            stand.position = None;
+        }
+        stand.is_mirror = is_mirror;
         Ok(Self {
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
@@ -85,6 +91,7 @@ impl Keeping {
             wake: Condvar::new(),
             writer: Mutex::default(),
             failing: AtomicBool::new(false),
+            full: Arc::default(),
             written: Mutex::default(),
             _lock: lock,
         })
@@ -97,7 +104,11 @@ impl Keeping {
     /// What a cache is to call for every entry that leaves it.
     pub(super) fn on_leave(&self) -> impl Fn(Arc<AccountKey>, Arc<Slot>, moka::notification::RemovalCause) + use<> {
         let copies = self.snapshot.is_lasting().then(|| self.copies.clone());
+        let full = self.full.clone();
         move |key, _, cause| {
+            if cause == moka::notification::RemovalCause::Size {
+                full.store(true, Ordering::Release);
+            }
             if let Some(copies) = &copies
                 && cause != moka::notification::RemovalCause::Replaced
             {
@@ -162,6 +173,20 @@ impl Keeping {
         Some(text)
     }
 
+    /// All that is held was compared with the primary in this stretch.
+    pub(super) fn join(&self, stretch: u64) {
+        let mut stand = lock(&self.stand);
+        if stand.stretch == stretch {
+            // Whatever was not confirmed is in no stretch at all.
+            stand.joined = 1;
+        }
+    }
+
+    /// Whether something had to leave the cache for want of room.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
     /// Whether there may be copies on disk that are not in the cache.
     pub(super) fn is_warm(&self) -> bool {
         self.warm.load(Ordering::Acquire)
@@ -187,7 +212,7 @@ impl Replica {
     }
 
     /// Writes what is not written yet, and ends the writing.
-    pub fn close(&self) {
+    pub fn close(self: &Arc<Self>) {
         *lock(&self.keeping.closing) = true;
         self.keeping.wake.notify_all();
         if let Some(writer) = lock(&self.keeping.writer).take() {
@@ -198,17 +223,21 @@ impl Replica {
     }
 
     /// Writes what changed. A failure is logged, and what could not be written is tried again.
-    fn write_down(&self) {
+    fn write_down(self: &Arc<Self>) {
         let keeping = &self.keeping;
+        // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
+        self.cache.run_pending_tasks();
         let mut stand = keeping.stand();
         stand.heard = self.heard_at();
         let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
         let copies: Vec<_> = std::mem::take(&mut *lock(&keeping.copies)).into_iter().collect();
         let seen = self.memory.take_unwritten();
+        let proofs = self.shelf.unwritten_now();
+        let mended = keeping.snapshot.mended();
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = lock(&keeping.written).as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
-        if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() {
+        if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
             self.memory.shrink();
             return;
         }
@@ -220,10 +249,15 @@ impl Replica {
                 .map(|key| (key, self.cache.get(&key).map(|slot| copy_of(&key, &slot))))
                 .collect(),
             seen,
+            proofs,
         };
         match keeping.snapshot.write(&batch) {
             Ok(()) => {
                 self.memory.shrink();
+                self.shelf.is_written(&batch.proofs);
+                if keeping.snapshot.mended() != mended {
+                    self.lost_something();
+                }
                 *lock(&keeping.written) = Some(stand);
                 if keeping.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!("the snapshot is written again");

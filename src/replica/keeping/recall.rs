@@ -23,7 +23,7 @@ const MENDING: Duration = Duration::from_millis(20);
 
 impl Replica {
     /// Trusts the operator that an earlier process trusted, and then the one that is configured, if it is a later one.
-    pub(in crate::replica) fn recall_operator(&self) {
+    pub(in crate::replica) fn recall_operator(self: &Arc<Self>) {
         let Some(stored) = self.keeping.snapshot.operator() else {
             self.keeping.note_operator();
             return;
@@ -140,6 +140,7 @@ impl Replica {
             count += self.take_tokens(tokens);
         }
         self.keeping.warm.store(true, Ordering::Release);
+        self.fill_soon();
         if count > 0 || self.keeping.found != Found::Nothing {
             tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());
         }

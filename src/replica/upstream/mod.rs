@@ -8,6 +8,7 @@
 //! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
 
 mod answer;
+mod digests;
 mod health;
 mod probe;
 mod race;
@@ -21,12 +22,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub(super) use answer::{Answer, Fetched, UpstreamError};
+pub(super) use digests::MAX_ANSWER;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
 use super::Setup;
 use super::clients::Clients;
 use crate::feed::Head;
+use crate::feed::digest::Prefix;
+use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
@@ -147,6 +151,16 @@ impl Upstream {
             }
         }
         Err(failed.unwrap_or_else(|| self.all_foreign()))
+    }
+
+    /// A place of the digest tree of the server whose feed is followed.
+    pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
+        self.servers[self.followed.load(Ordering::Acquire)].digests(prefix).await
+    }
+
+    /// What differs there from what is held here.
+    pub(super) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
+        self.servers[self.followed.load(Ordering::Acquire)].compare(ask).await
     }
 
     /// The feed of the current server is of no use.

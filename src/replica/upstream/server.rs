@@ -198,6 +198,11 @@ impl Server {
         }
     }
 
+    /// Begins a request about digests.
+    pub(super) fn about_digests(&self, method: reqwest::Method, query: &str) -> reqwest::RequestBuilder {
+        self.clients.streams().request(method, format!("{}/jwt/v1/digests{query}", self.base))
+    }
+
     /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
     pub(in crate::replica) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
@@ -205,18 +210,18 @@ impl Server {
 
     /// Reads a body that is no larger than a token can be.
     async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
-        self.body_within(response, MAX_BODY).await
+        self.body_up_to(response, MAX_BODY).await
     }
 
-    /// Reads a body of so many bytes at most.
-    pub(in crate::replica) async fn body_within(
+    /// Reads a body that is no larger than `most` bytes.
+    pub(in crate::replica) async fn body_up_to(
         &self,
         response: &mut Response,
-        limit: usize,
+        most: usize,
     ) -> Result<Bytes, UpstreamError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
-            if body.len() + chunk.len() > limit {
+            if body.len() + chunk.len() > most {
                 return Err(UpstreamError::TooLarge);
             }
             body.extend_from_slice(&chunk);

@@ -9,7 +9,7 @@ use super::apply::{Record, Transaction};
 use super::schema::KIND_ACTIVATION;
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
-use crate::feed::digest::{Key, Toggle};
+use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
 use crate::jwt::HashId;
 
@@ -64,7 +64,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(key),
-                toggles: &[Toggle::between(&place, before, head::leaf(&place, &held, false))],
+                toggles: &[Toggle::between(&place, before, Leaf::standing(&place, &held, false))],
                 iat: activation.iat(),
                 exp: activation.exp(),
                 identity: &activation.version().identity,

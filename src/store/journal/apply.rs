@@ -9,7 +9,7 @@ use super::schema::{KIND_ACCOUNT, Meta};
 use super::signers::{Live, Signed, Tally};
 use super::{CommitError, Outcome, Write};
 use super::{head, signers};
-use crate::feed::digest::{Key, Toggle};
+use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::feed::{Change, Content, Operation};
 use crate::gate::{Digest, Entry, Identity, Ordering, Refusal, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
@@ -88,7 +88,7 @@ impl Transaction<'_> {
                 via,
                 at,
                 key: Some(entry.key().raw()),
-                toggles: &[Toggle::between(&place, before, head::leaf(&place, &now_held, false))],
+                toggles: &[Toggle::between(&place, before, Leaf::standing(&place, &now_held, false))],
                 iat: entry.iat(),
                 exp: entry.exp(),
                 identity: entry.identity(),
@@ -173,7 +173,7 @@ impl Transaction<'_> {
                 let place = Key::account(key);
                 let removed = row.as_ref().is_some_and(|row| row.removed != 0);
                 let before = row.as_ref().and_then(|row| row.leaf(&place));
-                Toggle::between(&place, before, head::leaf(&place, after, removed))
+                Toggle::between(&place, before, Leaf::standing(&place, after, removed))
             })
             .collect();
         let digest: Digest = Sha256::digest(tombstone.request()).into();
@@ -228,7 +228,7 @@ impl Transaction<'_> {
             return Ok(Outcome::Same { serial: 0 });
         };
         let place = Key::account(key);
-        let toggle = Toggle::between(&place, row.leaf(&place), head::leaf(&place, &row.held, true));
+        let toggle = Toggle::between(&place, row.leaf(&place), Leaf::standing(&place, &row.held, true));
         let serial = self.append(
             Content::Removed { key: *key, digest: row.digest },
             Record {

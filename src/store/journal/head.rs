@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::marks;
 use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
-use crate::feed::digest::{self, Key, Leaf, State};
+use crate::feed::digest::{self, Key, Leaf};
 use crate::gate::{Deletion, Digest, Held, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
 
@@ -39,7 +39,7 @@ impl Row {
 
     /// The leaf of what stands for the key.
     pub(super) fn leaf(&self, key: &Key) -> Option<Leaf> {
-        leaf(key, &self.held, self.removed != 0)
+        Leaf::standing(key, &self.held, self.removed != 0)
     }
 
     /// The change that made what stands.
@@ -50,19 +50,6 @@ impl Row {
             _ => self.serial,
         }
     }
-}
-
-/// The leaf of what stands for a key. `removed`: it left.
-pub(super) fn leaf(key: &Key, held: &Held, removed: bool) -> Option<Leaf> {
-    let state = match (held.deleted(), held.identity()) {
-        (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
-        // What has expired is forgotten: there is nothing to tell of it.
-        (_, Some(_)) if removed && key.kind == digest::Kind::Activation => return None,
-        (_, Some(identity)) if removed => State::Left(*identity),
-        (_, Some(identity)) => State::Held(*identity),
-        (_, None) => return None,
-    };
-    Some(Leaf::of(key, &state))
 }
 
 /// Loads the row of one key.

@@ -11,7 +11,7 @@ use super::apply::{Record, Transaction};
 use super::schema::KIND_OPERATOR;
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
-use crate::feed::digest::{Key, Kind as Placed, Toggle};
+use crate::feed::digest::{Key, Kind as Placed, Leaf, Toggle};
 use crate::gate::{Digest, Ordering, Refusal, Standing, Trust, Version, Via};
 use crate::key::{Kind, PublicKey};
 
@@ -44,7 +44,7 @@ impl Transaction<'_> {
             toggles.push(Toggle::between(&key, row.leaf(&key), None));
             Ok(true)
         })?;
-        toggles.push(Toggle::between(&place, None, head::leaf(&place, &held, false)));
+        toggles.push(Toggle::between(&place, None, Leaf::standing(&place, &held, false)));
         let serial = self.append(
             Content::Operator(trust.clone()),
             Record {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, params};
 
 use super::row::{self, Read};
-use super::{Snapshot, StoreError, is_damage, save_operator, save_stand, schema};
+use super::{ProofKind, Snapshot, StoreError, is_damage, save_operator, save_stand, schema};
 
 /// The raw key that `n` of `of` even steps through all keys lead to, in `of` steps of one or two bytes.
 fn bound(n: u32, bytes: usize) -> Vec<u8> {
@@ -91,6 +91,7 @@ impl Snapshot {
         for first in broken {
             in_steps(2, first << 8, 256, &mut Vec::new())?;
         }
+        lost += self.rescue_proofs(new)?;
         lost += self.rescue_copies(new)?;
         Ok(lost)
     }
@@ -107,6 +108,29 @@ impl Snapshot {
             row::SEEN
         ))?;
         statement.query_map(params![from, to], row::read_seen)?.collect()
+    }
+
+    fn rescue_proofs(&self, new: &Connection) -> rusqlite::Result<u64> {
+        let Some(reader) = &self.reader else { return Ok(0) };
+        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = new.unchecked_transaction()?;
+        let mut lost = 0;
+        for kind in [ProofKind::Delete, ProofKind::Activation] {
+            let each = |read| {
+                match read {
+                    Read::Sound((key, proof)) => row::save_proof(&transaction, kind, &key, &proof)?,
+                    Read::Damaged => lost += 1,
+                }
+                Ok(true)
+            };
+            match row::each_proof(&reader, kind, &[], each) {
+                // They are few, and can be had again: those behind a page that cannot be read are let go.
+                Err(error) if is_damage(&error) => lost += 1,
+                other => other?,
+            }
+        }
+        transaction.commit()?;
+        Ok(lost)
     }
 
     fn rescue_copies(&self, new: &Connection) -> rusqlite::Result<u64> {

@@ -10,6 +10,7 @@
 mod mend;
 mod row;
 mod schema;
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,8 +23,9 @@ use crate::feed::{Chain, Head, Session};
 use crate::gate::Identity;
 use crate::key::{AccountKey, Kind, PublicKey};
 use row::Read;
-pub use row::{Copy, Seen};
+pub use row::{Copy, Proof, ProofKind, Seen};
 pub use schema::Found;
+pub use walk::Walk;
 
 /// The name of the file in the state folder.
 pub const FILE: &str = "snapshot.sqlite";
@@ -82,7 +84,12 @@ pub struct Batch {
     pub seen: Vec<(AccountKey, Seen)>,
     /// What is kept, and no longer kept.
     pub copies: Vec<(AccountKey, Option<Copy>)>,
+    /// Delete requests and activations that are kept, and no longer kept.
+    pub proofs: Vec<(ProofId, Option<Proof>)>,
 }
+
+/// Which delete request or activation.
+pub type ProofId = (ProofKind, [u8; 32]);
 
 impl Snapshot {
     /// Opens or creates the snapshot in a state folder, and says what was found there. Without a folder, a temporary one.
@@ -183,6 +190,11 @@ impl Snapshot {
         self.read(|connection| row::load_copy(connection, key)).and_then(|read| self.sound(read))
     }
 
+    /// A delete request or an activation that is kept.
+    pub fn proof(&self, (kind, key): &ProofId) -> Option<Proof> {
+        self.read(|connection| row::load_proof(connection, *kind, key)).and_then(|read| self.sound(read))
+    }
+
     /// Some of the JWTs that are kept, after a place, and the place up to where that was. `None`: there are no more.
     pub fn copies(&self, after: i64, limit: u32) -> Option<(Vec<Copy>, i64)> {
         let (rows, last) = self.read(|connection| {
@@ -222,7 +234,8 @@ impl Snapshot {
                 chunk.iter().try_for_each(|(key, seen)| row::save_seen(&transaction, key, seen))?;
                 transaction.commit()?;
             }
-            return Ok(());
+            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            return save_proofs(&writer, &batch.proofs);
         }
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = writer.transaction()?;
@@ -237,6 +250,7 @@ impl Snapshot {
                 None => row::drop_copy(&transaction, key)?,
             }
         }
+        save_proofs(&transaction, &batch.proofs)?;
         transaction.commit()
     }
 
@@ -287,6 +301,16 @@ impl Snapshot {
     fn failed(&self, source: rusqlite::Error) -> StoreError {
         StoreError::Snapshot { path: self.path.clone().unwrap_or_else(|| "(temporary)".into()), source }
     }
+}
+
+fn save_proofs(connection: &Connection, proofs: &[(ProofId, Option<Proof>)]) -> rusqlite::Result<()> {
+    for ((kind, key), proof) in proofs {
+        match proof {
+            Some(proof) => row::save_proof(connection, *kind, key, proof)?,
+            None => row::drop_proof(connection, *kind, key)?,
+        }
+    }
+    Ok(())
 }
 
 fn save_stand(connection: &Connection, stand: &Stand) -> rusqlite::Result<()> {

@@ -56,6 +56,17 @@ CREATE TABLE seen (             -- every account ever heard of, whether or not i
     ahead          INTEGER NOT NULL,  -- 1: the primary was found to hold something older, or nothing
     sum            BLOB NOT NULL      -- 8 bytes: see docs/replication.md
 ) WITHOUT ROWID;
+CREATE INDEX ahead ON seen (key) WHERE ahead = 1;
+CREATE TABLE proof (            -- on a mirror: what proves deletions, and activations
+    kind     TEXT NOT NULL,      -- 'delete' or 'activation'
+    key      BLOB NOT NULL,      -- 32 bytes: SHA-256 of the request's signing input, or the activation's hash
+    identity BLOB NOT NULL,      -- SHA-256 of the signing input
+    body     BLOB NOT NULL,      -- the request, or the activation
+    session  BLOB,
+    serial   INTEGER,
+    sum      BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
 CREATE TABLE copy (             -- the JWTs that are kept
     id        INTEGER PRIMARY KEY,
     key       BLOB    NOT NULL UNIQUE,

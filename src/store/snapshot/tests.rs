@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use super::*;
+use crate::feed::digest::Prefix;
 use crate::gate::{Deletion, Held, Mark, Position, Tie, Version};
 
 fn key(n: u32) -> AccountKey {
@@ -40,6 +41,10 @@ fn copy(n: u32) -> Copy {
     Copy { key: key(n), jwt: format!("jwt {n} {}", "x".repeat(900)).into(), at, stretch: 4, confirmed: -1 }
 }
 
+fn proof() -> Proof {
+    Proof { identity: [8; 32], body: "a request".into(), at: Some(position(7)) }
+}
+
 fn stand(serial: u64) -> Stand {
     let position = Some(Head { session: Session([5; 16]), serial, chain: Chain([6; 32]) });
     Stand { position, stretch: 4, joined: 2, heard: 1_000, is_mirror: true }
@@ -55,6 +60,7 @@ fn batch(count: u32) -> Batch {
         }),
         seen: (0..count).map(|n| (key(n), seen(u8::try_from(n % 200).unwrap_or(0)))).collect(),
         copies: (0..count).map(|n| (key(n), Some(copy(n)))).collect(),
+        proofs: (0..count.min(9)).map(|n| ((ProofKind::Delete, *key(n).raw()), Some(proof()))).collect(),
     }
 }
 
@@ -93,13 +99,45 @@ fn what_is_written_is_read_back() {
     }
     assert_eq!((snapshot.seen(&key(20)), snapshot.copy(&key(20))), (None, None));
     assert_eq!(all_copies(&snapshot).len(), 20);
+    assert_eq!(snapshot.proof(&(ProofKind::Delete, *key(1).raw())), Some(proof()));
+    assert_eq!(snapshot.proof(&(ProofKind::Activation, *key(1).raw())), None);
+    assert_eq!(snapshot.ahead().len(), (0..20).filter(|n| n % 3 == 1).count());
+    let prefix = Prefix::Node(key(1).raw()[0]);
+    assert!(snapshot.seen_under(prefix).iter().any(|(found, _)| *found == key(1)));
+    assert!(snapshot.seen_under(prefix).iter().all(|(found, _)| found.raw()[0] == key(1).raw()[0]));
+    assert_eq!(
+        snapshot.proofs_under(ProofKind::Delete, prefix).len(),
+        snapshot.seen_under(prefix).iter().filter(|(found, _)| (0..9).any(|n| key(n) == *found)).count()
+    );
+    let walk = snapshot.walk().expect("something is in it");
+    snapshot
+        .write(&Batch {
+            stand: stand(20),
+            operator: None,
+            seen: vec![(key(50), seen(1))],
+            copies: vec![],
+            proofs: vec![],
+        })
+        .expect("written");
+    let mut walked = 0;
+    walk.seen(|_, _| walked += 1).expect("readable");
+    assert_eq!(walked, 20, "as it was");
 
     let later = Copy { stretch: 9, jwt: "another".into(), ..copy(3) };
     let copies = vec![(key(3), Some(later.clone())), (key(4), None)];
     let seen = vec![(key(5), Seen::default())];
-    snapshot.write(&Batch { stand: stand(21), operator: None, seen, copies }).expect("written");
+    snapshot
+        .write(&Batch {
+            stand: stand(21),
+            operator: None,
+            seen,
+            copies,
+            proofs: vec![((ProofKind::Delete, *key(1).raw()), None)],
+        })
+        .expect("written");
     assert_eq!((snapshot.copy(&key(3)), snapshot.copy(&key(4))), (Some(later), None));
     assert_eq!(snapshot.seen(&key(5)), Some(Seen::default()));
+    assert_eq!(snapshot.proof(&(ProofKind::Delete, *key(1).raw())), None);
     assert_eq!((snapshot.stand(), snapshot.operator()), (Some(stand(21)), batch(0).operator));
 }
 
@@ -194,7 +232,8 @@ fn survives(folder: &Path, count: u32, expected: Found) {
     };
     is_right(&snapshot);
     let _ = all_copies(&snapshot);
-    let more = Batch { stand: stand(500), operator: None, seen: vec![(key(count), seen(1))], copies: Vec::new() };
+    let more =
+        Batch { stand: stand(500), operator: None, seen: vec![(key(count), seen(1))], copies: vec![], proofs: vec![] };
     snapshot.write(&more).expect("written");
     let (of_seen, of_copies) = is_right(&snapshot);
     assert_eq!(snapshot.stand(), Some(stand(500)));

@@ -1,0 +1,63 @@
+//! What a cache holds, compared piece by piece. It serves meanwhile.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::{Failed, Resync, have};
+use crate::clock;
+use crate::feed::digest::{Key, Leaf};
+use crate::feed::wire::DigestAsk;
+use crate::key::AccountKey;
+use crate::replica::memory;
+
+/// Keys that one question names.
+const PIECE: usize = 1000;
+/// A pause between two questions: what is asked for meanwhile comes first.
+const PAUSE: Duration = Duration::from_millis(25);
+/// How often is looked whether all that an earlier process kept is back.
+const WARMING: Duration = Duration::from_millis(50);
+
+impl Resync {
+    pub(super) async fn cache(&self) -> Result<(), Failed> {
+        while !self.replica.keeping.is_warm() {
+            self.is_current()?;
+            tokio::time::sleep(WARMING).await;
+        }
+        let held: Vec<AccountKey> = self.replica.cache.iter().map(|(key, _)| *key).collect();
+        for keys in held.chunks(PIECE) {
+            self.compare(keys).await?;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
+        let replica = &self.replica;
+        let leaf = |key: &AccountKey| replica.memory.peek(key, |seen| memory::leaf(key, seen)).flatten();
+        let held: Vec<(AccountKey, Leaf)> = keys.iter().filter_map(|key| Some((*key, leaf(key)?))).collect();
+        let epochs: Vec<_> = held.iter().map(|(key, _)| replica.epochs.of(key)).collect();
+        let leaves: Vec<(Key, Leaf)> = held.iter().map(|(key, leaf)| (Key::account(key), *leaf)).collect();
+        let asked: HashSet<AccountKey> = held.iter().map(|(key, _)| *key).collect();
+        let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
+        let mut differing = HashSet::new();
+        loop {
+            let answer = self.ask(&ask).await?;
+            ask.after = answer.next.clone();
+            differing.extend(self.take(answer.items, Some(asked.clone())).await?);
+            if ask.after.is_none() {
+                break;
+            }
+        }
+        let now = clock::uptime_millis();
+        for ((key, _), before) in held.iter().zip(epochs) {
+            // What was heard of it meanwhile is later.
+            if !differing.contains(key) && replica.epochs.of(key) == before {
+                replica.is_level(key);
+                if let Some(slot) = replica.cache.get(key) {
+                    slot.confirm(None, Some(self.stretch), now);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The digest trees, compared from the root down.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::{Failed, Resync, have, short};
+use crate::feed::digest::{Prefix, Short, Sum};
+use crate::feed::wire::{DigestAsk, DigestPage};
+use crate::feed::{Chain, Head, Session};
+use crate::key::AccountKey;
+
+/// Keys that one question names at most.
+const MOST: usize = 1000;
+/// From so many differing buckets on a node is asked about as a whole.
+const MANY: usize = 24;
+/// How often is looked whether what was seen before the start is counted.
+const COUNTING: Duration = Duration::from_millis(20);
+
+impl Resync {
+    pub(super) async fn mirror(&self) -> Result<(), Failed> {
+        let replica = &self.replica;
+        while replica.is_counting() {
+            self.is_current()?;
+            tokio::time::sleep(COUNTING).await;
+        }
+        let mut differing = HashSet::new();
+        // Without sums of its own everything is compared.
+        match self.differing(None).await? {
+            Some(nodes) => {
+                for node in nodes {
+                    differing.extend(self.node(node).await?);
+                }
+            }
+            None => {
+                for node in 0..=u8::MAX {
+                    differing.extend(self.all_of(node).await?);
+                }
+            }
+        }
+        for key in replica.memory.all_ahead() {
+            if !differing.contains(&key) {
+                replica.is_level(&key);
+            }
+        }
+        replica.fill().await;
+        Ok(())
+    }
+
+    /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
+    async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, Failed> {
+        let besides = self.replica.operator_toggles();
+        if !self.replica.sums.is_whole() {
+            return Ok(None);
+        }
+        let page = self.replica.upstream.digests(prefix).await?;
+        self.is_current()?;
+        self.stands(&position(&page).ok_or(Failed::Format("its position"))?)?;
+        let Some((sum, mine)) = self.replica.sums.look(prefix, &besides) else { return Ok(None) };
+        if short(&page.sum)? == sum.short() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut theirs = BTreeMap::new();
+        for (byte, sum) in page.children.iter().flatten() {
+            let byte = u8::from_str_radix(byte, 16).map_err(|_| Failed::Format("a child"))?;
+            theirs.insert(byte, short(sum)?);
+        }
+        let mine: BTreeMap<u8, Short> = mine.iter().map(|(byte, sum): &(u8, Sum)| (*byte, sum.short())).collect();
+        Ok(Some((0..=u8::MAX).filter(|byte| theirs.get(byte) != mine.get(byte)).collect()))
+    }
+
+    async fn node(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
+        match self.differing(Some(Prefix::Node(node))).await? {
+            Some(buckets) if buckets.len() < MANY => self.buckets(node, buckets).await,
+            _ => self.all_of(node).await,
+        }
+    }
+
+    async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
+        let replica = self.replica.clone();
+        let count = tokio::task::spawn_blocking(move || replica.leaves(Prefix::Node(node)).len()).await;
+        if count.is_ok_and(|count| count <= MOST) {
+            self.prefix(Prefix::Node(node)).await
+        } else {
+            self.buckets(node, 0..=u8::MAX).await
+        }
+    }
+
+    async fn buckets(&self, node: u8, lows: impl IntoIterator<Item = u8>) -> Result<HashSet<AccountKey>, Failed> {
+        let mut differing = HashSet::new();
+        for low in lows {
+            differing.extend(self.prefix(Prefix::Bucket(u16::from_be_bytes([node, low]))).await?);
+        }
+        Ok(differing)
+    }
+
+    /// Takes over everything under a prefix that differs.
+    async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, Failed> {
+        let replica = self.replica.clone();
+        let leaves = tokio::task::spawn_blocking(move || replica.leaves(prefix)).await;
+        let leaves = leaves.map_err(|_| Failed::Outdated)?;
+        let mut ask = DigestAsk {
+            // What is not named comes although it is here, and changes nothing.
+            have: have(leaves.iter().take(MOST)),
+            prefix: Some(data_encoding::HEXLOWER.encode(&prefix.bytes())),
+            after: None,
+        };
+        let mut differing = HashSet::new();
+        loop {
+            let answer = self.ask(&ask).await?;
+            ask.after = answer.next.clone();
+            differing.extend(self.take(answer.items, None).await?);
+            if ask.after.is_none() {
+                return Ok(differing);
+            }
+        }
+    }
+}
+
+fn position(page: &DigestPage) -> Option<Head> {
+    Some(Head { session: Session::parse(&page.session)?, serial: page.serial, chain: Chain::parse(&page.chain)? })
+}

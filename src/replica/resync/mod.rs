@@ -1,0 +1,174 @@
+//! Finding out what changed where the feed cannot say it: its history is another one, or goes back not far enough.
+//!
+//! The feed is opened first, at where the primary stands, and then what is here is compared with what stands there. What
+//! the comparison finds is as of that place or later, and the feed brings what comes after it. A mirror compares digest trees
+//! from the root down ([`mirror`]), a cache what it holds ([`cache`]); both fetch only what differs.
+//!
+//! What is newer here than at the primary stays, is served, and is said ([`take`]).
+
+mod cache;
+mod mirror;
+mod take;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Replica;
+use super::upstream::UpstreamError;
+use crate::feed::Head;
+use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
+use crate::feed::wire::{DigestAnswer, DigestAsk};
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// One resynchronisation.
+#[derive(Debug, Clone)]
+struct Resync {
+    replica: Arc<Replica>,
+    /// Where the feed goes on from.
+    from: Head,
+    stretch: u64,
+    number: u64,
+}
+
+/// Why it did not come to its end.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("it stands before the place from which its feed goes on")]
+    Behind,
+    #[error("its history is another one by now")]
+    Session,
+    #[error("its answer cannot be read: {0}")]
+    Format(&'static str),
+    #[error("another one has begun")]
+    Outdated,
+}
+
+impl Replica {
+    /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
+    pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
+        let number = self.feed.resyncs.fetch_add(1, Ordering::AcqRel) + 1;
+        let resync = Resync { replica: self.clone(), from, stretch, number };
+        self.runtime.spawn(resync.run());
+    }
+
+    /// The leaves of everything under a prefix.
+    pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Key, Leaf)> {
+        let mut leaves = std::collections::BTreeMap::new();
+        for (key, seen) in self.memory.under(prefix) {
+            if let Some(leaf) = super::memory::leaf(&key, &seen) {
+                leaves.insert(Key::account(&key), leaf);
+            }
+        }
+        self.shelf.leaves(prefix, &mut leaves);
+        leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
+        leaves.into_iter().collect()
+    }
+
+    /// The operator's place in the tree, if its JWT is one that travels.
+    pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
+        let trust = self.gate.trust().filter(|trust| trust.is_self_signed())?;
+        let key = Key::operator(trust.identity());
+        Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
+    }
+
+    /// What the operator adds to the sums.
+    pub(super) fn operator_toggles(&self) -> Vec<Toggle> {
+        self.operator_leaf().iter().map(|(key, leaf)| Toggle::between(key, None, Some(*leaf))).collect()
+    }
+}
+
+impl Resync {
+    async fn run(self) {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let result = if self.replica.is_mirror() { self.mirror().await } else { self.cache().await };
+            match result {
+                Ok(()) => return self.done(),
+                Err(Failed::Outdated) => return,
+                Err(Failed::Upstream(UpstreamError::Status(
+                    reqwest::StatusCode::NOT_FOUND | reqwest::StatusCode::METHOD_NOT_ALLOWED,
+                ))) => return self.without_digests(),
+                Err(error) => {
+                    tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
+                }
+            }
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn done(&self) {
+        let replica = &self.replica;
+        if self.is_current().is_err() {
+            return;
+        }
+        if replica.is_mirror() {
+            replica.feed.is_synced(self.stretch);
+            replica.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
+        } else {
+            replica.keeping.join(self.stretch);
+        }
+        tracing::info!(
+            "compared with {}: what is held is as there from serial {} on",
+            replica.primary(),
+            self.from.serial
+        );
+        replica.report_ahead();
+    }
+
+    /// The server has no digests: what is held is asked about when it is wanted.
+    fn without_digests(&self) {
+        tracing::info!(
+            "{} has no digests; what is held is checked as it is asked for{}",
+            self.replica.primary(),
+            if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" }
+        );
+        if self.replica.is_mirror() {
+            // Its stretch goes on, and says nothing of what was confirmed before.
+            let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
+            self.replica.doubt(held);
+        }
+        self.replica.feed.is_synced(self.stretch);
+    }
+
+    /// Whether no other one has begun since.
+    fn is_current(&self) -> Result<(), Failed> {
+        if self.replica.feed.resyncs.load(Ordering::Acquire) == self.number { Ok(()) } else { Err(Failed::Outdated) }
+    }
+
+    /// Asks for a piece of what differs.
+    async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
+        self.is_current()?;
+        let answer = self.replica.upstream.compare(ask).await?;
+        self.is_current()?;
+        let position = answer.position().ok_or(Failed::Format("its position"))?;
+        self.stands(&position)?;
+        Ok(answer)
+    }
+
+    /// Whether an answer as of a position is of use.
+    fn stands(&self, position: &Head) -> Result<(), Failed> {
+        if position.session != self.from.session {
+            Err(Failed::Session)
+        } else if position.serial < self.from.serial {
+            Err(Failed::Behind)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What is held, as a question has it.
+fn have<'k>(leaves: impl IntoIterator<Item = &'k (Key, Leaf)>) -> Vec<(String, String)> {
+    leaves.into_iter().map(|(key, leaf)| (key.text(), leaf.short().to_string())).collect()
+}
+
+/// A sum as it is written.
+fn short(text: &str) -> Result<Short, Failed> {
+    Short::parse(text).ok_or(Failed::Format("a sum"))
+}

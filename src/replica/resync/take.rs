@@ -1,0 +1,121 @@
+//! Taking in what stands at the primary and differs from what is here.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Failed, Resync};
+use crate::clock;
+use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
+use crate::gate::{Position, Refusal, Via};
+use crate::key::AccountKey;
+use crate::replica::{Offer, Replica, memory};
+
+impl Resync {
+    /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ.
+    pub(super) async fn take(
+        &self,
+        items: Vec<Item>,
+        asked: Option<HashSet<AccountKey>>,
+    ) -> Result<HashSet<AccountKey>, Failed> {
+        let resync = self.clone();
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut differing = HashSet::new();
+            for item in &items {
+                let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
+                let keys: Vec<_> =
+                    named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
+                resync.take_one(item, &keys);
+                differing.extend(keys);
+            }
+            differing
+        });
+        taken.await.map_err(|_| Failed::Outdated)
+    }
+
+    fn take_one(&self, item: &Item, keys: &[AccountKey]) {
+        let replica = &self.replica;
+        let at = self.from.position(item.serial);
+        match item.kind.as_str() {
+            KIND_ACCOUNT => {
+                if let Err(refusal) = self.take_account(item, keys, at) {
+                    replica.metrics.refused(Via::Upstream, &refusal);
+                    tracing::warn!("what {} holds is refused: {refusal}", replica.primary());
+                    replica.doubt(keys.iter().copied());
+                }
+            }
+            KIND_ACTIVATION => replica.take_activation(item, at),
+            KIND_OPERATOR => {
+                if let Some(Err(refusal)) = item.jwt.as_deref().map(|jwt| replica.take_operator(jwt, Via::Upstream)) {
+                    replica.operator_refused(&refusal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<(), Refusal> {
+        let (replica, now) = (&self.replica, clock::unix_seconds());
+        if let Some(jwt) = &item.jwt {
+            let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
+            let entry = Arc::new(replica.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
+            let key = *entry.key();
+            match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
+                Ok(Offer::Taken(_)) => replica.metrics.accepted(Via::Upstream),
+                Ok(Offer::Kept) => {}
+                Ok(Offer::Refetch) => replica.doubt([key]),
+                Err(refusal) if refusal.is_conflict() => replica.is_ahead(&key),
+                Err(refusal) => return Err(refusal),
+            }
+        } else if let Some(request) = &item.request {
+            let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            replica.bury(&tombstone, Some(at));
+            for key in keys {
+                if replica
+                    .memory
+                    .with(key, |seen| seen.held.is_live() || seen.held.deleted() != Some(&tombstone.deletion()))
+                {
+                    replica.is_ahead(key);
+                }
+            }
+        } else if item.op == "remove" {
+            replica.forget(keys.iter().copied());
+        } else if item.op == "none" {
+            keys.iter().for_each(|key| replica.is_ahead(key));
+        } else {
+            replica.doubt(keys.iter().copied());
+        }
+        Ok(())
+    }
+}
+
+impl Replica {
+    /// The primary holds something older of an account, or nothing: what is here stays.
+    fn is_ahead(&self, key: &AccountKey) {
+        let is_something = self.memory.with(key, |seen| {
+            seen.ahead = memory::leaf(key, seen).is_some();
+            seen.ahead
+        });
+        if is_something {
+            self.doubt([*key]);
+        }
+    }
+
+    /// The primary holds the same of an account.
+    pub(super) fn is_level(&self, key: &AccountKey) {
+        if self.memory.ahead() > 0 {
+            self.memory.with(key, |seen| seen.ahead = false);
+        }
+    }
+
+    /// Says how much is newer here than at the primary.
+    pub(super) fn report_ahead(&self) {
+        let count = self.memory.ahead();
+        if count > 0 {
+            tracing::warn!(
+                "{count} accounts are newer here than at the primary {}, which was restored from a backup or replaced: they \
+                 go on being served here; hand them back with `nats-account-server restore --from URL-OF-THIS-SERVER`",
+                self.primary()
+            );
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Asking a server for its digests, and for what differs.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::{Server, UpstreamError};
+use crate::feed::digest::Prefix;
+use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+
+/// The largest answer that is read, in bytes: about 1 MiB of text, the largest token behind that, and JSON around them.
+pub(in crate::replica) const MAX_ANSWER: usize = 8 << 20;
+/// How long an answer may take. It is no client's that waits.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Server {
+    pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
+        let query = prefix
+            .map_or_else(String::new, |prefix| format!("?prefix={}", data_encoding::HEXLOWER.encode(&prefix.bytes())));
+        self.read(self.about_digests(Method::GET, &query)).await
+    }
+
+    pub(super) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
+        self.read(self.about_digests(Method::POST, "").json(ask)).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, UpstreamError> {
+        let answer = async {
+            let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+            match response.status() {
+                StatusCode::OK => self.body_up_to(&mut response, MAX_ANSWER).await,
+                status => Err(UpstreamError::Status(status)),
+            }
+        };
+        let body = tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| UpstreamError::Transport(format!("not what was asked for: {error}")))
+    }
+}

@@ -1,0 +1,211 @@
+//! A replica that keeps everything, and one that finds out what changed where the feed cannot say it.
+
+use crate::support::{Account, Launch, Operator, Proxy, Server, until};
+use crate::{fetches, known};
+
+fn mirror(operator: &Operator, primary: &str) -> Launch {
+    Launch::replica(operator, primary).env("NAS_REPLICA__MODE", "mirror")
+}
+
+async fn push(server: &Server, account: &Account, jwt: &str) {
+    server.http.post(&account.path(), jwt.to_owned()).await.expect(200);
+}
+
+/// Waits until a replica has compared what it holds, so many times since its start.
+async fn compared(replica: &Server, times: usize) {
+    replica.logs_times("what is held is as there", times).await;
+    replica.follows().await;
+}
+
+#[tokio::test]
+async fn a_mirror_takes_over_everything_and_serves_it_alone() {
+    let operator = Operator::new();
+    let mut primary = Server::primary(&operator).await;
+    let accounts: Vec<_> = (0..50).map(|_| Account::new()).collect();
+    for account in &accounts {
+        push(&primary, account, &operator.account(account, 100)).await;
+    }
+    let (deleted, importer) = (Account::new(), Account::new());
+    push(&primary, &deleted, &operator.account(&deleted, 100)).await;
+    primary.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 0)).await.expect(200);
+    let folder = tempfile::tempdir().unwrap();
+    let replica = mirror(&operator, &primary.url).dir(folder.path()).start().await;
+    compared(&replica, 1).await;
+    // What comes later, comes by the feed.
+    let late = Account::new();
+    push(&primary, &late, &operator.account(&late, 1)).await;
+    let activation = accounts[0].activation(&importer, "a.b", 10);
+    primary.http.post("/jwt/v1/activations", activation.clone()).await.expect(200);
+    let hash = nats_account_server::jwt::activation_hash_id(&accounts[0].key(), &importer.key(), "a.b").unwrap();
+    until("all is there", || async {
+        replica.http.get("/metrics").await.body.contains("replica_cache_entries 51")
+            && replica.http.get(&format!("/jwt/v1/activations/{hash}")).await.status == 200
+    })
+    .await;
+    primary.kill();
+    for replica in [&replica] {
+        for account in accounts.iter().chain([&late]) {
+            replica.http.get(&account.path()).await.expect(200);
+        }
+    }
+    assert_eq!(fetches(&replica).await, 0.0, "nothing was asked for one by one");
+    let replica = replica.stop_and_start().await;
+    for account in accounts.iter().chain([&late]) {
+        replica.http.get(&account.path()).await.expect(200);
+    }
+    assert_eq!(replica.http.get(&format!("/jwt/v1/activations/{hash}")).await.expect(200).body, activation);
+    assert_ne!(replica.http.get(&deleted.path()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_primary_with_another_history_is_compared_and_nothing_goes_back() {
+    let operator = Operator::new();
+    for mode in ["mirror", "cache"] {
+        let first = Server::primary(&operator).await;
+        let proxy = Proxy::to(first.host()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let replica =
+            Launch::replica(&operator, &proxy.url()).env("NAS_REPLICA__MODE", mode).dir(folder.path()).start().await;
+        replica.follows().await;
+        let held = known(&operator, &first, &replica, 8).await;
+        let [same, newer_there, older_there, lost, deleted_there, deleted_here, ..] = &held[..] else { panic!() };
+        first.http.delete(&deleted_here.0.path(), operator.delete_request(&[&deleted_here.0], 500)).await.expect(200);
+        until("the deletion arrives", || async { replica.http.get(&deleted_here.0.path()).await.status == 404 }).await;
+
+        // The second one was restored from something else.
+        let second = Server::primary(&operator).await;
+        push(&second, &same.0, &same.1).await;
+        let newer = operator.account(&newer_there.0, 5);
+        push(&second, &newer_there.0, &newer).await;
+        push(&second, &older_there.0, &operator.account(&older_there.0, 5_000)).await;
+        push(&second, &deleted_there.0, &deleted_there.1).await;
+        second.http.delete(&deleted_there.0.path(), operator.delete_request(&[&deleted_there.0], 1)).await.expect(200);
+        push(&second, &deleted_here.0, &deleted_here.1).await;
+        for (account, jwt) in &held[6..] {
+            push(&second, account, jwt).await;
+        }
+        let only_there = Account::new();
+        push(&second, &only_there, &operator.account(&only_there, 9)).await;
+        proxy.lead_to(second.host());
+        proxy.cut();
+        proxy.heal();
+        compared(&replica, 2).await;
+
+        let body = |account: &Account| {
+            let (path, http) = (account.path(), replica.http.clone());
+            async move { http.get(&path).await }
+        };
+        assert_eq!(body(&same.0).await.expect(200).body, same.1, "{mode}");
+        assert_eq!(body(&newer_there.0).await.expect(200).body, newer, "{mode}");
+        assert_eq!(body(&older_there.0).await.expect(200).body, older_there.1, "{mode}");
+        assert_eq!(body(&lost.0).await.expect(200).body, lost.1, "{mode}");
+        body(&deleted_there.0).await.expect(404);
+        body(&deleted_here.0).await.expect(404);
+        body(&only_there).await.expect(200);
+        let ahead = if mode == "mirror" { 3.0 } else { 2.0 };
+        until("what is newer here is counted", || async {
+            replica.http.metric("replica_ahead_accounts", "").await == ahead
+        })
+        .await;
+        let ready = replica.http.get("/readyz?verbose").await.expect(200).body;
+        assert!(ready.contains("[+] ahead: "), "{ready}");
+        // Handed back, it is level again.
+        push(&second, &lost.0, &lost.1).await;
+        until("it is level", || async { replica.http.metric("replica_ahead_accounts", "").await == ahead - 1.0 }).await;
+        let asked = fetches(&replica).await;
+        for (account, _) in &held[6..] {
+            body(account).await.expect(200);
+        }
+        assert_eq!(fetches(&replica).await, asked, "what is the same is not asked for: {mode}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_primary_empties_no_mirror() {
+    let operator = Operator::new();
+    let first = Server::primary(&operator).await;
+    let proxy = Proxy::to(first.host()).await;
+    let replica = mirror(&operator, &proxy.url()).start().await;
+    replica.follows().await;
+    let held = known(&operator, &first, &replica, 30).await;
+    let empty = Server::primary(&operator).await;
+    proxy.lead_to(empty.host());
+    proxy.cut();
+    proxy.heal();
+    compared(&replica, 2).await;
+    for (account, jwt) in &held {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
+    }
+    assert_eq!(replica.http.metric("replica_ahead_accounts", "").await, 30.0);
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_full_says_so_and_serves_everything_all_the_same() {
+    let operator = Operator::new();
+    let primary = Server::primary(&operator).await;
+    let accounts: Vec<_> = (0..60).map(|_| Account::new()).collect();
+    for account in &accounts {
+        push(&primary, account, &operator.account(account, 100)).await;
+    }
+    let replica = mirror(&operator, &primary.url).env("NAS_REPLICA__CACHE_BYTES", "32KiB").start().await;
+    compared(&replica, 1).await;
+    for account in &accounts {
+        replica.http.get(&account.path()).await.expect(200);
+    }
+    until("it says that it is full", || async {
+        replica.http.get("/readyz?verbose").await.body.contains("it is full")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_digests_of_a_mirror_are_those_of_its_primary() {
+    let operator = Operator::new();
+    let primary = Server::primary(&operator).await;
+    let accounts: Vec<_> = (0..20).map(|_| Account::new()).collect();
+    for account in &accounts {
+        push(&primary, account, &operator.account(account, 100)).await;
+    }
+    let (deleted, importer) = (&accounts[0], Account::new());
+    primary.http.delete(&deleted.path(), operator.delete_request(&[deleted], 0)).await.expect(200);
+    primary.http.post("/jwt/v1/activations", accounts[1].activation(&importer, "a.b", 10)).await.expect(200);
+    let replica = mirror(&operator, &primary.url).start().await;
+    compared(&replica, 1).await;
+    push(&primary, &accounts[2], &operator.account(&accounts[2], 1)).await;
+    let sums = |server: &Server| {
+        let http = server.http.clone();
+        async move { http.get("/jwt/v1/digests").await.expect(200).json()["sum"].clone() }
+    };
+    let wanted = sums(&primary).await;
+    until("the sums are the same", || async { sums(&replica).await == wanted }).await;
+    // Everything that stands, from both: the texts are the same.
+    let texts = |server: &Server| {
+        let http = server.http.clone();
+        async move {
+            let mut texts = Vec::new();
+            for node in 0..256 {
+                let body = format!("{{\"have\":[],\"prefix\":\"{node:02x}\"}}");
+                let answer = http.post("/jwt/v1/digests", body).await.expect(200).json();
+                for item in answer["items"].as_array().unwrap() {
+                    texts.push(["kind", "op", "key", "keys", "jwt", "request"].map(|part| item[part].to_string()));
+                }
+            }
+            texts
+        }
+    };
+    let (theirs, ours) = (texts(&primary).await, texts(&replica).await);
+    assert_eq!(theirs.len(), 22, "20 accounts, the operator, an activation");
+    assert_eq!(ours, theirs);
+    // One that a follower has in another version, and one that nobody knows.
+    let stranger = Account::new();
+    let have = format!(
+        "{{\"have\":[[\"{}\",\"0000000000000000\"],[\"{}\",\"0000000000000000\"]]}}",
+        accounts[3].key(),
+        stranger.key()
+    );
+    let answer = replica.http.post("/jwt/v1/digests", have).await.expect(200).json();
+    let mut operations: Vec<_> =
+        answer["items"].as_array().unwrap().iter().map(|item| item["op"].to_string()).collect();
+    operations.sort();
+    assert_eq!(operations, ["\"none\"", "\"put\""]);
+}
