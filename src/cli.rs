@@ -11,12 +11,16 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+use crate::commands::backup::BackupArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::delete_request::DeleteRequestArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::export::ExportArgs;
 use crate::commands::flush::FlushArgs;
+use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::config::Overrides;
 
 mod go_style;
@@ -42,6 +46,14 @@ pub enum Command {
     DeleteRequest(DeleteRequestArgs),
     /// Wait until all that was acknowledged is in the token folder, on disk
     Flush(FlushArgs),
+    /// Take in the accounts of a folder, an nsc store, a pack or a full resolver
+    Import(ImportArgs),
+    /// Write the accounts to a folder, an nsc store or a pack
+    Export(ExportArgs),
+    /// Copy the whole state to a file, also while the server runs
+    Backup(BackupArgs),
+    /// Put the state of a backup in the place of that of a stopped server
+    Restore(RestoreArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
     /// Print the settings in effect as JSON, which is a configuration file; nothing starts
@@ -50,6 +62,20 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
+}
+
+impl Command {
+    /// The folder of tokens, if it stands behind the command.
+    fn dir(&self) -> Option<&str> {
+        match self {
+            Self::Flush(FlushArgs { dir, .. })
+            | Self::Import(ImportArgs { dir, .. })
+            | Self::Export(ExportArgs { dir, .. })
+            | Self::Backup(BackupArgs { dir, .. })
+            | Self::Restore(RestoreArgs { dir, .. }) => dir.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// Why nothing is to be run: help was asked for, or the command line is wrong.
@@ -218,7 +244,7 @@ impl Flags {
             set("http.host", host, "-hp");
             set("http.port", port, "-hp");
         }
-        if let Some(Command::Flush(FlushArgs { dir: Some(dir), .. })) = &self.command {
+        if let Some(dir) = self.command.as_ref().and_then(Command::dir) {
             set("store.dir", &expand(dir).to_string_lossy(), "-dir");
         }
         if self.read_only {

@@ -1,19 +1,28 @@
 //! What the program does: serve, and the commands beside that.
 
+pub mod backup;
 pub mod check;
 pub mod completions;
 mod config;
 pub mod delete_request;
 pub mod demo;
+pub mod export;
+mod findings;
 pub mod flush;
+pub mod import;
 pub mod man;
+mod packs;
+pub mod restore;
 mod serve;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
-use crate::config::Settings;
+use crate::config::{LogLevel, Settings};
+use crate::gate::Gate;
+use crate::logging;
 
 /// Carries out a command line.
 pub fn run(cli: Cli) -> ExitCode {
@@ -27,6 +36,10 @@ pub fn run(cli: Cli) -> ExitCode {
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
         }
         Some(Command::Flush(args)) => flush::run(Settings::load(&cli), args),
+        Some(Command::Import(args)) => with_settings(&cli, |settings| import::run(&settings, args)),
+        Some(Command::Export(args)) => with_settings(&cli, |settings| export::run(&settings, args)),
+        Some(Command::Backup(args)) => with_settings(&cli, |settings| backup::run(&settings, args)),
+        Some(Command::Restore(args)) => with_settings(&cli, |settings| restore::run(&settings, args)),
         Some(Command::Config) => config::run(Settings::load(&cli)),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
@@ -35,6 +48,55 @@ pub fn run(cli: Cli) -> ExitCode {
             Err(error) => failed(&error),
         },
     }
+}
+
+/// Runs a command that works on a server's settings. Of its log, only what needs attention is shown, unless more is asked
+/// for.
+fn with_settings(cli: &Cli, run: impl FnOnce(Settings) -> Result<ExitCode, String>) -> ExitCode {
+    let (settings, warnings) = match Settings::load(cli) {
+        Ok(loaded) => loaded,
+        Err(error) => return failed(&format!("cannot use the settings: {error}")),
+    };
+    for text in warnings {
+        warning(&text);
+    }
+    let mut log = settings.log.clone();
+    if log.level == LogLevel::Info {
+        log.level = LogLevel::Warn;
+    }
+    if let Err(error) = logging::init(&log) {
+        return failed(&format!("cannot start logging: {error}"));
+    }
+    run(settings).unwrap_or_else(|error| failed(&error))
+}
+
+/// The journal of the primary that these settings make.
+fn journal_of(settings: &Settings) -> Result<PathBuf, String> {
+    if settings.is_replica() {
+        return Err("these are the settings of a replica, which has no journal: do this at its primary".to_owned());
+    }
+    crate::server::primary_setup(settings).journal().ok_or_else(|| {
+        "there is no journal on disk: give the folder of tokens that has it, as in -dir FOLDER".to_owned()
+    })
+}
+
+/// The same, which must be there.
+fn existing_journal_of(settings: &Settings) -> Result<PathBuf, String> {
+    let journal = journal_of(settings)?;
+    if journal.exists() {
+        return Ok(journal);
+    }
+    Err(format!("there is no journal at {}: has a server run on this folder?", journal.display()))
+}
+
+/// The gate of these settings.
+fn gate_of(settings: &Settings) -> Result<Gate, String> {
+    crate::server::trust::gate(settings).map(|(gate, _)| gate).map_err(|error| error.to_string())
+}
+
+/// Says something on standard output. Nobody is told if it is closed.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {

@@ -108,6 +108,11 @@ impl Operation {
             Self::Remove => b'r',
         }
     }
+
+    /// The operation behind an [`Operation::tag`].
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        [Self::Put, Self::Delete, Self::Remove].into_iter().find(|operation| operation.tag() == tag)
+    }
 }
 
 /// Where a journal, or a follower of it, stands.

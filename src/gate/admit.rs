@@ -105,9 +105,13 @@ impl Gate {
         let Some(trust) = standing.trust() else {
             // A folder or an older primary is all there is to go by.
             return match via {
-                Via::FirstScan | Via::EditedFile | Via::Configured | Via::Upstream | Via::Feed | Via::Snapshot => {
-                    Ok(())
-                }
+                Via::FirstScan
+                | Via::Import
+                | Via::EditedFile
+                | Via::Configured
+                | Via::Upstream
+                | Via::Feed
+                | Via::Snapshot => Ok(()),
                 Via::Post | Via::Update | Via::Pack | Via::Hint => Err(Refusal::NoOperator),
             };
         };

@@ -289,7 +289,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn no_key_ever_goes_back_on_a_primary(attempts in commits(), vias in proptest::collection::vec(0..8usize, 16)) {
+    fn no_key_ever_goes_back_on_a_primary(attempts in commits(), vias in proptest::collection::vec(0..9usize, 16)) {
         let mut primary = Primary::new();
         let mut left: Vec<Identity> = Vec::new();
         for (attempt, via) in attempts.iter().zip(vias) {

@@ -160,7 +160,7 @@ impl Held {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
-            Via::Pack | Via::FirstScan | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
+            Via::Pack | Via::FirstScan | Via::Import | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
             Via::Feed | Via::Upstream => follow(held_at, tie, via, at),
         }
     }

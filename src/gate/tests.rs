@@ -100,7 +100,9 @@ fn expired_and_future_tokens_are_refused_where_a_change_is_asked_for_and_kept_wh
     for via in Via::ALL {
         let (time, ahead) = match via {
             Via::Post | Via::Update | Via::EditedFile | Via::Pack | Via::Hint => ("time", "future"),
-            Via::FirstScan | Via::Configured | Via::Feed | Via::Upstream | Via::Snapshot => ("admitted", "admitted"),
+            Via::FirstScan | Via::Import | Via::Configured | Via::Feed | Via::Upstream | Via::Snapshot => {
+                ("admitted", "admitted")
+            }
         };
         let judge = |token: &str| reason(world.gate.admit(token.as_bytes(), None, via, NOW));
         assert_eq!(judge(&expired), time, "expired via {}", via.label());
@@ -126,9 +128,13 @@ fn without_an_operator_only_what_is_found_or_followed_is_admitted() {
     let token = sign(&claims(&world.account, NOW), &world.operator);
     for via in Via::ALL {
         let expected = match via {
-            Via::FirstScan | Via::EditedFile | Via::Configured | Via::Upstream | Via::Feed | Via::Snapshot => {
-                "admitted"
-            }
+            Via::FirstScan
+            | Via::Import
+            | Via::EditedFile
+            | Via::Configured
+            | Via::Upstream
+            | Via::Feed
+            | Via::Snapshot => "admitted",
             _ => "no_operator",
         };
         assert_eq!(reason(gate.admit(token.as_bytes(), None, via, NOW)), expected, "via {}", via.label());

@@ -16,6 +16,8 @@ pub enum Via {
     Pack,
     /// The token folder as found at start.
     FirstScan,
+    /// What the command `import` brings from elsewhere to the folder of a stopped primary.
+    Import,
     /// A token that the configuration names, such as the system account's.
     Configured,
     /// The primary's change feed, on a replica.
@@ -30,12 +32,13 @@ pub enum Via {
 
 impl Via {
     /// Every path, for tables and metrics.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Post,
         Self::Update,
         Self::EditedFile,
         Self::Pack,
         Self::FirstScan,
+        Self::Import,
         Self::Configured,
         Self::Feed,
         Self::Upstream,
@@ -51,6 +54,7 @@ impl Via {
             Self::EditedFile => "file",
             Self::Pack => "pack",
             Self::FirstScan => "scan",
+            Self::Import => "import",
             Self::Configured => "config",
             Self::Feed => "feed",
             Self::Upstream => "upstream",
@@ -71,7 +75,7 @@ impl Via {
     pub const fn demands_valid_time(self) -> bool {
         match self {
             Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,
-            Self::FirstScan | Self::Configured | Self::Feed | Self::Upstream | Self::Snapshot => false,
+            Self::FirstScan | Self::Import | Self::Configured | Self::Feed | Self::Upstream | Self::Snapshot => false,
         }
     }
 }

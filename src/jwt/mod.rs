@@ -16,6 +16,7 @@ pub mod encode;
 mod error;
 mod hash_id;
 mod json;
+pub mod pack;
 mod quote;
 mod read;
 mod readable;

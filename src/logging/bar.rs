@@ -27,6 +27,14 @@ impl Bar {
         Self(Some(bar))
     }
 
+    /// So many of so many are done: for work whose end comes to light on the way.
+    pub fn show(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
     /// So many are done.
     pub fn set(&self, done: u64) {
         if let Some(bar) = &self.0 {

@@ -72,6 +72,35 @@ pub struct Setup {
     pub activation_files: bool,
 }
 
+impl Setup {
+    fn state(&self) -> Option<PathBuf> {
+        self.state_dir.clone().or_else(|| self.source.state_dir())
+    }
+
+    /// The journal's file; `None` if it is in memory.
+    pub fn journal(&self) -> Option<PathBuf> {
+        self.state().map(|state| state.join("journal.sqlite"))
+    }
+
+    /// Keeps every other process away from journal and folder for as long as the locks live.
+    pub fn lock(&self) -> Result<Vec<FolderLock>, StoreError> {
+        let (state, mut locks) = (self.state(), Vec::new());
+        if let Some(state) = &state {
+            store::create_folder(state)?;
+            locks.push(FolderLock::acquire(state)?);
+        }
+        // Two that keep their journals elsewhere must not write to one folder either.
+        if let Some(own) = self.source.state_dir() {
+            store::create_folder(&own)?;
+            let real = |path: &PathBuf| path.canonicalize().ok();
+            if state.as_ref().and_then(real) != real(&own) {
+                locks.push(FolderLock::acquire(&own)?);
+            }
+        }
+        Ok(locks)
+    }
+}
+
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;
 
@@ -127,34 +156,22 @@ pub enum Lookup {
 impl Primary {
     /// Opens the journal, which must not be in use by another process.
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
-        let state = setup.state_dir.clone().or_else(|| setup.source.state_dir());
-        let mut locks = Vec::new();
-        if let Some(state) = &state {
-            if setup.require_existing && !state.join("journal.sqlite").exists() {
-                return Err(StoreError::Unusable {
-                    path: state.join("journal.sqlite"),
-                    reason: "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
-                             start, unset it"
-                        .into(),
-                });
-            }
-            store::create_folder(state)?;
-            locks.push(FolderLock::acquire(state)?);
+        let journal = setup.journal();
+        if let Some(path) = journal.as_ref().filter(|path| setup.require_existing && !path.exists()) {
+            return Err(StoreError::Unusable {
+                path: path.clone(),
+                reason: "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
+                         start, unset it"
+                    .into(),
+            });
         }
-        // Two that keep their journals elsewhere must not write to one folder either.
-        if let Some(own) = setup.source.state_dir() {
-            store::create_folder(&own)?;
-            let real = |path: &PathBuf| path.canonicalize().ok();
-            if state.as_ref().and_then(real) != real(&own) {
-                locks.push(FolderLock::acquire(&own)?);
-            }
-        }
+        let locks = setup.lock()?;
         let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
         let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
         let options = Options {
-            path: state.map(|state| state.join("journal.sqlite")),
+            path: journal,
             history: setup.history,
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
         };

@@ -17,6 +17,14 @@ const SECTION: &str = "replica.tls";
 /// connection then, so they would all wait for one that is dead.
 const ALIVE: Duration = Duration::from_secs(2);
 
+/// A client for who asks a primary now and then, and is no replica. It waits for answers as long as they come.
+pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
+    Ok(Pair::of(&Snapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref())?.0.streams)
+}
+
+/// How long such a one waits for a connection at most.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// The clients in use.
 #[derive(Debug)]
 pub(super) struct Clients {

@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+pub use clients::client;
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
@@ -102,6 +103,13 @@ pub struct Access {
     pub token: Option<Secret>,
     /// Authorities besides the system's, client certificate and its key.
     pub tls: Tls,
+}
+
+impl Access {
+    /// As the settings say.
+    pub fn of(settings: &crate::config::Replica) -> Self {
+        Self { token: settings.token.clone(), tls: settings.tls.clone() }
+    }
 }
 
 /// Unknown accounts that are remembered at most.

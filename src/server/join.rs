@@ -62,7 +62,8 @@ const fn options(settings: &Settings) -> nats::Options {
     nats::Options { mode: nats.resolver, responder: nats.pack_responder, sync_interval: nats.sync_interval }
 }
 
-fn setup(settings: &Settings) -> Option<nats::Setup> {
+/// How to connect, if that is configured.
+pub(crate) fn setup(settings: &Settings) -> Option<nats::Setup> {
     let nats = &settings.nats;
     (!nats.servers.is_empty()).then(|| nats::Setup {
         servers: nats.servers.clone(),

@@ -4,7 +4,7 @@
 //! cannot reach it at start does not start.
 
 mod error;
-mod join;
+pub(crate) mod join;
 mod stop;
 pub(crate) mod trust;
 
@@ -88,17 +88,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
 
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
     if !settings.is_replica() {
-        let setup = primary::Setup {
-            source: source(settings),
-            state_dir: settings.store.state_dir.clone(),
-            require_existing: settings.store.require_existing,
-            history: settings.store.history.saturating_sub(1),
-            history_age: settings.store.history_age,
-            cache_bytes: settings.store.cache_bytes,
-            activations_per_account: settings.store.activations_per_account,
-            activation_files: settings.store.activation_files,
-        };
-        return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
+        return Ok(Role::Primary(Arc::new(Primary::open(&primary_setup(settings), gate.clone())?)));
     }
     let setup = replica::Setup {
         primaries: settings.primary.clone(),
@@ -108,7 +98,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         timeout: settings.replica.timeout,
         negative_ttl: settings.replica.negative_ttl,
         writes: settings.replica.writes,
-        access: Access { token: settings.replica.token.clone(), tls: settings.replica.tls.clone() },
+        access: Access::of(&settings.replica),
         place: place(&settings.store),
     };
     let replica =
@@ -120,6 +110,20 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
     Ok(Role::Replica(replica))
+}
+
+/// How the primary of these settings is set up.
+pub(crate) fn primary_setup(settings: &Settings) -> primary::Setup {
+    primary::Setup {
+        source: source(settings),
+        state_dir: settings.store.state_dir.clone(),
+        require_existing: settings.store.require_existing,
+        history: settings.store.history.saturating_sub(1),
+        history_age: settings.store.history_age,
+        cache_bytes: settings.store.cache_bytes,
+        activations_per_account: settings.store.activations_per_account,
+        activation_files: settings.store.activation_files,
+    }
 }
 
 /// Where a replica keeps its snapshot: not in a folder that is only to be read.

@@ -7,7 +7,7 @@ use crate::gate::{Gate, Trust};
 use crate::key::AccountKey;
 
 /// The gate, and the system account's JWT if it was given as one.
-pub(super) fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
+pub(crate) fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
     let trust = settings.operator.as_ref().map(load_operator).transpose()?;
     let (system_account, system_jwt) = system_account(settings)?;
     if let Some(trust) = &trust {

@@ -16,7 +16,7 @@ use super::super::intake::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
-use crate::jwt::decorated;
+use crate::jwt::pack;
 use crate::key::AccountKey;
 use crate::node::Connection as _;
 use crate::primary::Verdict;
@@ -209,7 +209,7 @@ struct Offer {
 /// Reads a message of a pack: as a rule one line, `<key>|<JWT>`.
 fn read(payload: &Bytes, batch: &mut Vec<Offer>, pack: &mut Pack) {
     for line in payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match read_line(line) {
+        match pack::line(line) {
             Some((key, token)) => {
                 let is_untrimmed = !line.ends_with(token) || payload.ends_with(b"\n");
                 batch.push(Offer { key, token: payload.slice_ref(token), is_untrimmed });
@@ -218,12 +218,6 @@ fn read(payload: &Bytes, batch: &mut Vec<Offer>, pack: &mut Pack) {
             None => pack.junk += 1,
         }
     }
-}
-
-fn read_line(line: &[u8]) -> Option<(AccountKey, &[u8])> {
-    let (key, token) = std::str::from_utf8(line).ok()?.split_once('|')?;
-    let (key, token) = (AccountKey::parse(key).ok()?, decorated::trim(token));
-    (!token.is_empty() && !token.contains('|')).then_some((key, token.as_bytes()))
 }
 
 /// Takes in what is news. `false`: that failed, and what comes would fail likewise.
@@ -299,20 +293,6 @@ fn report(resolver: &Resolver, pack: &Pack) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_has_a_key_and_a_token() {
-        let key = AccountKey::from_raw([9; 32]);
-        let line = |text: &str| read_line(format!("{key}|{text}").as_bytes()).map(|(_, token)| token.to_vec());
-        assert_eq!(line("ey.a.b"), Some(b"ey.a.b".to_vec()));
-        assert_eq!(line("ey.a.b\r"), Some(b"ey.a.b".to_vec()));
-        for junk in ["", " ", "a|b", "|", "|a"] {
-            assert_eq!(line(junk), None, "{junk:?}");
-        }
-        for junk in [b"".as_slice(), b"|", b"junk|ey.a.b", b"ey.a.b", b"\xff|a", b"../../etc/passwd|a"] {
-            assert!(read_line(junk).is_none(), "{junk:?}");
-        }
-    }
 
     #[test]
     fn white_space_behind_a_token_is_noticed() {

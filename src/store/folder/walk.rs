@@ -29,6 +29,8 @@ pub struct Listing {
     pub extras: Vec<TokenFile>,
     /// Files that are named like an activation token, with the hash in their name.
     pub activations: Vec<(PathBuf, HashId)>,
+    /// Files of accounts that were deleted, as `<key>.jwt.deleted`.
+    pub deleted: Vec<TokenFile>,
     /// Other names that end in `.jwt`, such as an operator's JWT.
     pub others: Vec<PathBuf>,
     /// The folder itself, and those in it.
@@ -44,6 +46,11 @@ pub fn list(root: &Path, layout: Layout) -> Result<Listing, StoreError> {
     Ok(listing)
 }
 
+/// The account in the name of a file that was put away when the account was deleted.
+fn buried(name: &str) -> Option<AccountKey> {
+    AccountKey::parse(name.strip_suffix(".jwt.deleted")?).ok()
+}
+
 impl Listing {
     fn add(&mut self, folder: &Path, root: &Path, layout: Layout, depth: usize) -> Result<(), StoreError> {
         let entries = fs::read_dir(folder).map_err(StoreError::io("read folder", folder))?;
@@ -53,6 +60,8 @@ impl Listing {
             let name = entry.file_name();
             if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".jwt")) {
                 self.name(stem, entry.path(), root, layout);
+            } else if let Some(key) = name.to_str().and_then(buried) {
+                self.deleted.push(TokenFile { path: entry.path(), key });
             } else if depth < MAX_DEPTH
                 && name != STATE_FOLDER
                 && entry.file_type().is_ok_and(|kind| kind.is_dir())

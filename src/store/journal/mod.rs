@@ -14,6 +14,7 @@ mod activations;
 mod apply;
 mod checkpoint;
 mod compare;
+mod copy;
 mod deleted;
 mod digests;
 mod facts;
@@ -24,9 +25,12 @@ mod pack;
 mod presence;
 mod progress;
 mod read;
+mod restore;
 mod schema;
 mod served;
 mod signers;
+mod standing;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -36,11 +40,15 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use activations::StoredActivation;
+pub use copy::copy;
 pub use facts::Fact;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
+pub use restore::{newer, renew, replace};
 pub use served::{Served, ServedKeys};
+pub use standing::{Standing, standing};
+pub use verify::{Verified, verify};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};

@@ -160,16 +160,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
-        // SQLite takes it for a new database, and throws away the log beside it.
-        Ok(meta) if meta.is_file() && meta.len() < HEADER => {
-            return Err(StoreError::Unusable {
-                path: path.to_owned(),
-                reason: "it is empty, or was cut off; restore it from a backup, or move it away to start from the \
-                         folder's JWT files"
-                    .into(),
-            });
-        }
-        _ => {}
+        _ => check_length(path)?,
     }
     let connection = Connection::open(path).map_err(sqlite)?;
     // Nothing that changes the file comes before the check of whose it is.
@@ -180,6 +171,20 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     create(&connection).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Refuses a file that cannot be a journal: SQLite takes it for a new database, and throws away the log beside it.
+pub(super) fn check_length(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::Unusable {
+            path: path.to_owned(),
+            reason:
+                "it is empty, or was cut off; restore it from a backup, or move it away to start from the folder's \
+                     JWT files"
+                    .into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a journal with nothing in it. It comes to its place when it is complete, so that what is found there with less
@@ -236,7 +241,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));

@@ -1,0 +1,112 @@
+//! `backup`: a copy of the whole state in one file, while the server runs or after it.
+//!
+//! The state is the journal: every account, deletion and activation, the operator's JWT, and the history. The folder of
+//! tokens follows from it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{existing_journal_of, say};
+use crate::config::Settings;
+use crate::logging::{self, Bar};
+use crate::store::StoreError;
+use crate::store::journal::{self, Verified};
+
+const AFTER_HELP: &str = "\
+What was acknowledged before the copy began is in it. The copy is verified, page by page and
+change by change, before it gets its name. `restore` puts it back.
+
+Example:
+  nats-account-server backup -dir /var/lib/nas /backup/accounts.backup";
+
+/// What `backup` takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct BackupArgs {
+    /// Folder of tokens, unless flags before the command or a configuration file name it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<String>,
+    /// Replace the file if it is there
+    #[arg(long)]
+    overwrite: bool,
+    /// File to write
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Copies and verifies. 0: the file is there, whole.
+pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<ExitCode, String> {
+    let (journal, file) = (existing_journal_of(settings)?, &args.file);
+    refuse_to_overwrite(file, args.overwrite)?;
+    let made = Unfinished::beside(file);
+    let verified = make(&journal, &made.0).map_err(|error| format!("cannot back up: {error}"))?;
+    refuse_to_overwrite(file, args.overwrite)?;
+    made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
+    say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {
+    if !overwrite && file.symlink_metadata().is_ok() {
+        return Err(format!("{} exists: choose another name, or say --overwrite", file.display()));
+    }
+    Ok(())
+}
+
+fn make(journal: &Path, to: &Path) -> Result<Verified, StoreError> {
+    let bar = Bar::new("copying", 0);
+    journal::copy(journal, to, |done, total| bar.show(done, total))?;
+    drop(bar);
+    verify(to)
+}
+
+/// Verifies a copy, with a bar on a terminal.
+pub(super) fn verify(copy: &Path) -> Result<Verified, StoreError> {
+    let bar = Bar::new("verifying", 0);
+    journal::verify(copy, |done, total| bar.show(done, total))
+}
+
+/// What is in a copy, for people.
+pub(super) fn describe(verified: &Verified) -> String {
+    let changed = verified.changed_at.map_or_else(String::new, |at| format!(" of {}", date(at)));
+    let damage = match verified.damaged_history {
+        0 => String::new(),
+        some => format!("; {some} texts of earlier versions are damaged, which nothing depends on"),
+    };
+    format!(
+        "{} accounts, {} deleted, up to change {}{changed}, session {}{damage}",
+        verified.accounts, verified.deleted, verified.head.serial, verified.head.session
+    )
+}
+
+fn date(millis: i64) -> String {
+    logging::unix_date(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+}
+
+/// A file that is being made, and goes away if it is not finished.
+pub(super) struct Unfinished(pub(super) PathBuf);
+
+impl Unfinished {
+    /// One beside the place where it is to be.
+    pub(super) fn beside(file: &Path) -> Self {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".part-{}", std::process::id()));
+        Self(name.into())
+    }
+
+    /// Moves it to its place, durably.
+    pub(super) fn finish(self, file: &Path) -> Result<(), StoreError> {
+        fs::rename(&self.0, file).map_err(StoreError::io("create", file))?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It is gone if it was finished, or never begun.
+        let _ = fs::remove_file(&self.0);
+    }
+}

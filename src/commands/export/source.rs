@@ -1,0 +1,91 @@
+//! Where exported accounts come from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, Sender};
+
+use super::super::existing_journal_of;
+use super::super::packs;
+use super::Item;
+use crate::clock;
+use crate::config::Settings;
+use crate::gate::{Gate, Trust, Via};
+use crate::replica::Access;
+use crate::store::journal::{self, Standing};
+
+/// A primary, read.
+pub(super) enum Source {
+    /// Its journal.
+    Journal { path: PathBuf, trust: Option<Arc<Trust>> },
+    /// Its pack over HTTP.
+    Url(Box<Remote>),
+}
+
+/// A primary that runs. Every JWT of its pack passes the gate.
+pub(super) struct Remote {
+    url: reqwest::Url,
+    access: Access,
+    gate: Gate,
+}
+
+impl Source {
+    pub(super) fn of(url: Option<&str>, settings: &Settings, gate: Gate) -> Result<Self, String> {
+        Ok(match url {
+            Some(url) => {
+                Self::Url(Box::new(Remote { url: packs::url(url)?, access: Access::of(&settings.replica), gate }))
+            }
+            None => Self::Journal { path: existing_journal_of(settings)?, trust: gate.trust() },
+        })
+    }
+
+    /// The operator whose accounts they are, if that is known.
+    pub(super) fn operator(&self) -> Result<Option<Arc<Trust>>, String> {
+        match self {
+            Self::Url(remote) => Ok(remote.gate.trust()),
+            Self::Journal { path, trust } => {
+                journal::standing(path, trust.clone(), |_| false).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// Tells all accounts. The error is why these were not all.
+    pub(super) async fn read(self, items: Sender<Item>) -> Result<(), String> {
+        match self {
+            Self::Journal { path, trust } => {
+                let read = move || {
+                    journal::standing(&path, trust, |found| {
+                        let item = match found {
+                            Standing::Account(entry) => Item::Account(entry),
+                            Standing::Deleted(key, at) => Item::Deleted(key, at),
+                            Standing::Damaged(key) => Item::Bad(format!("{key}: its text in the journal is damaged")),
+                        };
+                        items.blocking_send(item).is_ok()
+                    })
+                };
+                let read = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
+                read.map(drop).map_err(|error| error.to_string())
+            }
+            Self::Url(remote) => {
+                let Remote { url, access, gate } = *remote;
+                let (sender, mut lines) = mpsc::channel(1024);
+                let fetching = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
+                while let Some(line) = lines.recv().await {
+                    let item = match line {
+                        Ok(line) => {
+                            match gate.admit(&line.token, Some(&line.key), Via::Upstream, clock::unix_seconds()) {
+                                Ok(entry) => Item::Account(Arc::new(entry)),
+                                Err(refusal) => Item::Bad(format!("{}: {refusal}", line.key)),
+                            }
+                        }
+                        Err(number) => Item::Bad(format!("line {number} {}", packs::NO_LINE)),
+                    };
+                    if items.send(item).await.is_err() {
+                        break;
+                    }
+                }
+                fetching.await.map_err(|error| error.to_string())?
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A primary that runs: everything is sent to it, as if somebody pushed it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Response, StatusCode, header};
+
+use super::super::gate_of;
+use super::super::packs::chain;
+use super::Fate;
+use crate::clock;
+use crate::config::Settings;
+use crate::gate::{Gate, Via};
+use crate::jwt::AccountJwt;
+use crate::key::AccountKey;
+use crate::replica::{self, Access};
+
+/// Longest time that one answer may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a request is sent that finds the server busy or away, before the import ends.
+const TRIES: u32 = 5;
+
+/// The primary, as a client sees it.
+pub(super) struct Online {
+    client: reqwest::Client,
+    base: String,
+    /// What a dry run judges by, if an operator is configured; its primary is not asked.
+    gate: Option<Gate>,
+    dry_run: bool,
+}
+
+impl Online {
+    pub(super) fn new(url: &str, settings: &Settings, dry_run: bool) -> Result<Self, String> {
+        reqwest::Url::parse(url).map_err(|error| format!("the URL of --to cannot be used: {error}"))?;
+        let client = replica::client(&Access::of(&settings.replica)).map_err(|error| error.to_string())?;
+        let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
+        let gate = settings.operator.as_ref().filter(|_| dry_run).map(|_| gate_of(settings)).transpose()?;
+        Ok(Self { client, base, gate, dry_run })
+    }
+
+    pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<Fate, String> {
+        let text = String::from_utf8_lossy(token);
+        let offered = match AccountJwt::decode(text.trim_ascii_end()) {
+            Ok(offered) => offered.claims,
+            Err(error) => return Ok(Fate::Refused(error.to_string())),
+        };
+        if let Some(key) = key.filter(|key| key.text() != offered.sub) {
+            return Ok(Fate::Refused(format!("the JWT is about {}, but was found as {key}", offered.sub)));
+        }
+        let Ok(key) = AccountKey::parse(&offered.sub) else {
+            return Ok(Fate::Refused(format!("the subject {:?} is not an account key", offered.sub)));
+        };
+        if let Some(held) = self.get(&key).await? {
+            if held.trim_ascii_end() == text.trim_ascii_end() {
+                return Ok(Fate::Same);
+            }
+            let held = AccountJwt::decode(held.trim_ascii_end()).map_or(i64::MIN, |held| held.claims.iat);
+            // At one of the same second a push would win; an import is not to choose.
+            if held >= offered.iat {
+                return Ok(Fate::Older(format!("held is a JWT issued at {held}, this one at {}", offered.iat)));
+            }
+        }
+        if offered.exp > 0 && clock::unix_seconds() > offered.exp {
+            return Ok(Fate::Refused("it has expired; a primary that is stopped would keep it".to_owned()));
+        }
+        if let Some(gate) = &self.gate
+            && let Err(refusal) = gate.admit(token, Some(&key), Via::Post, clock::unix_seconds())
+        {
+            return Ok(Fate::of(&refusal));
+        }
+        self.post(&format!("accounts/{key}"), token).await
+    }
+
+    pub(super) async fn activation(&self, token: &Bytes) -> Result<Fate, String> {
+        self.post("activations", token).await
+    }
+
+    pub(super) async fn held(&self, key: &AccountKey) -> Result<Option<i64>, String> {
+        let held = self.get(key).await?;
+        Ok(held.and_then(|held| AccountJwt::decode(held.trim_ascii_end()).ok()).map(|held| held.claims.iat))
+    }
+
+    async fn get(&self, key: &AccountKey) -> Result<Option<String>, String> {
+        let reply = self.send(|client| client.get(self.url(&format!("accounts/{key}")))).await?;
+        match reply.status() {
+            StatusCode::OK => reply.text().await.map(Some).map_err(|error| chain(&error)),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(format!("{} says {status}: {}", self.shown(), words(reply).await)),
+        }
+    }
+
+    async fn post(&self, path: &str, token: &Bytes) -> Result<Fate, String> {
+        if self.dry_run {
+            return Ok(Fate::Taken);
+        }
+        let body = Bytes::copy_from_slice(token.trim_ascii_end());
+        let reply = self.send(|client| client.post(self.url(path)).body(body.clone())).await?;
+        let status = reply.status();
+        if status == StatusCode::OK {
+            return Ok(Fate::Taken);
+        }
+        let why = words(reply).await;
+        match status {
+            StatusCode::CONFLICT if why.starts_with("the account was deleted") => Ok(Fate::Deleted(why)),
+            StatusCode::CONFLICT => Ok(Fate::Older(why)),
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => Ok(Fate::Refused(why)),
+            // What it says of this one it would say of every other.
+            status => Err(format!("{} says {status}: {why}", self.shown())),
+        }
+    }
+
+    /// Sends a request until it is answered by who is not busy.
+    async fn send(&self, make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder) -> Result<Response, String> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let why = match make(&self.client).timeout(TIMEOUT).send().await {
+                Ok(reply) if !is_busy(reply.status()) => return Ok(reply),
+                Ok(reply) => format!("{}: {}", reply.status(), words(reply).await),
+                Err(error) => chain(&error),
+            };
+            if tried == TRIES {
+                return Err(format!("{} does not answer: {why}", self.shown()));
+            }
+            tokio::time::sleep(Duration::from_millis(200) * 2_u32.pow(tried)).await;
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/jwt/v1/{path}", self.base)
+    }
+
+    /// The server, without a password that its URL may hold.
+    fn shown(&self) -> String {
+        let host = reqwest::Url::parse(&self.base).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "the server".to_owned())
+    }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY)
+}
+
+/// What the server says, in one line.
+async fn words(reply: Response) -> String {
+    let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = reply.text().await.unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    location
+        .map(|location| format!("see {location}"))
+        .into_iter()
+        .chain(lines.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("; ")
+}

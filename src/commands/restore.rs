@@ -1,0 +1,102 @@
+//! `restore`: the state of a backup in the place of that of a stopped server.
+//!
+//! A restored journal is the beginning of a new session, so whoever followed the old one compares all that he holds
+//! instead of going on as if nothing had happened.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::backup::{Unfinished, describe, verify};
+use super::findings::Findings;
+use super::{journal_of, say};
+use crate::clock;
+use crate::config::Settings;
+use crate::server;
+use crate::store::{StoreError, journal};
+
+const AFTER_HELP: &str = "\
+The server has to be stopped. What was there is kept beside it. JWTs in the folder of tokens that
+are newer than the backup are taken in when the server starts; deletions that are newer are not in
+the folder, and have to be sent again.
+
+Example:
+  nats-account-server restore -dir /var/lib/nas /backup/accounts.backup";
+
+/// What `restore` takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct RestoreArgs {
+    /// Folder of tokens, unless flags before the command or a configuration file name it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<String>,
+    /// Restore also if what is there is newer in part, or cannot be read; what is lost is listed
+    #[arg(long)]
+    replace: bool,
+    /// File that `backup` wrote
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Restores. 0: done; 1: nothing was changed.
+pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<ExitCode, String> {
+    let (journal, failed) = (journal_of(settings)?, |error: StoreError| format!("cannot restore: {error}"));
+    let verified = verify(&args.file).map_err(failed)?;
+    let _locks = server::primary_setup(settings).lock().map_err(failed)?;
+    let made = Unfinished::beside(&journal);
+    copy(&args.file, &made.0).map_err(failed)?;
+    let session = journal::renew(&made.0).map_err(failed)?;
+    if journal.exists() {
+        weigh(&journal, &made.0, args.replace)?;
+    }
+    let kept = journal::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
+    say(&format!("restored {} to {}: {}", args.file.display(), journal.display(), describe(&verified)));
+    say(&format!("it goes on as session {session}: replicas will compare all that they hold"));
+    if let Some(kept) = kept {
+        say(&format!("what was there is kept as {}", kept.display()));
+    }
+    if let Some(dir) = &settings.store.dir {
+        say(&format!("start the server: JWTs in {} that are newer than the backup are taken in then", dir.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Copies the bytes alone: who owns a backup, and who may write to it, is its own affair.
+fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(from).map_err(StoreError::io("open", from))?;
+    let mut target = File::create_new(to).map_err(StoreError::io("create", to))?;
+    io::copy(&mut source, &mut target).map(drop).map_err(StoreError::io("write", to))
+}
+
+/// Compares what is there with the copy that is to take its place.
+fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
+    let newer = match journal::newer(held, copy) {
+        Ok(newer) => newer,
+        Err(error) if replace => {
+            say(&format!("what is there cannot be compared with the backup: {error}"));
+            return Ok(());
+        }
+        Err(error) => {
+            return Err(format!(
+                "cannot restore: what is there cannot be compared with the backup, and may be newer: {error}. To restore \
+                 all the same, say --replace"
+            ));
+        }
+    };
+    if newer.is_empty() {
+        return Ok(());
+    }
+    if replace {
+        say(&format!("{} things that are newer than in the backup are replaced:", newer.len()));
+        for line in newer {
+            say(&format!("           {line}"));
+        }
+        return Ok(());
+    }
+    let mut findings = Findings::of("are newer there than in the backup");
+    newer.into_iter().for_each(|line| findings.add(line));
+    // Nobody to tell, if standard output is closed.
+    let _ = findings.write(&mut io::stdout());
+    Err("cannot restore: what is there is newer in part, as listed. To restore all the same, say --replace".to_owned())
+}

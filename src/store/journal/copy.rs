@@ -1,0 +1,48 @@
+//! Copying a journal that another process may be writing.
+//!
+//! SQLite copies page by page while one transaction that reads keeps the view still: what was acknowledged before the copy
+//! began is in it, what comes meanwhile is not, and nobody waits. The log grows meanwhile.
+
+use std::fs::File;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::super::StoreError;
+use super::schema;
+
+/// Pages that are copied in one go.
+const PIECE: i32 = 4096;
+
+/// Copies the journal at `from` to the new file `to`, durable when this returns. `progress` is told how many pages of how
+/// many are done.
+pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
+    let reading = |source| StoreError::Sqlite { path: from.to_owned(), source };
+    let writing = |source| StoreError::Sqlite { path: to.to_owned(), source };
+    let source = schema::open_reader(from)?;
+    schema::check_ours(&source, from)?;
+    source.execute_batch("BEGIN").map_err(reading)?;
+    // The view is that of the first thing that is read.
+    schema::head(&source).map_err(reading)?;
+    File::create_new(to).map_err(StoreError::io("create", to))?;
+    let mut target = Connection::open(to).map_err(writing)?;
+    let backup = Backup::new(&source, &mut target).map_err(writing)?;
+    loop {
+        let step = backup.step(PIECE).map_err(writing)?;
+        let pages = backup.progress();
+        let number = |pages: i32| u64::try_from(pages).unwrap_or(0);
+        progress(number(pages.pagecount - pages.remaining), number(pages.pagecount));
+        match step {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // Nobody else has the new file, and readers do not wait for the writer; so it passes.
+            _ => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    }
+    drop(backup);
+    // One file, without a log beside it.
+    target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).map_err(writing)?;
+    target.close().map_err(|(_, source)| writing(source))?;
+    File::open(to).and_then(|copy| copy.sync_all()).map_err(StoreError::io("sync", to))
+}

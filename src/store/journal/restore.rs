@@ -1,0 +1,104 @@
+//! Putting a copy of a journal in the place of the journal of a folder.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::super::StoreError;
+use super::progress::MIRROR;
+use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use crate::feed::Session;
+use crate::jwt::HashId;
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// Brings a copy to this version's format, and makes it the beginning of a session of its own. Durable when this returns.
+///
+/// Who followed the journal that was copied may have seen changes that the copy has not: by the session he notices. How far
+/// the token folder had followed, and when it was looked through, is forgotten, because it may be another folder.
+pub fn renew(path: &Path) -> Result<Session, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let session = Session::random();
+    let connection = schema::open_writer(path)?;
+    let renew = || {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
+        transaction.execute("DELETE FROM cursor WHERE name = ?1 OR name LIKE 'looked%'", [MIRROR])?;
+        transaction.commit()?;
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
+    };
+    renew().map_err(sqlite)?;
+    connection.close().map_err(|(_, source)| sqlite(source))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))?;
+    Ok(session)
+}
+
+/// What the journal at `held` has that is newer than in the copy `than`, a line for each. Nobody writes either of them, and
+/// the copy is of this version's format.
+pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: held.to_owned(), source };
+    let connection = schema::open_reader(held)?;
+    schema::check_ours(&connection, held)?;
+    find_newer(&connection, than).map_err(sqlite)
+}
+
+fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<String>> {
+    connection.execute("ATTACH ?1 AS copy", [than.to_string_lossy()])?;
+    // Of two versions of one second, that one is newer which replaced the other.
+    let mut statement = connection.prepare(
+        "SELECT h.kind, h.key, h.iat, h.deleted, ifnull(h.deleted, 0) > ifnull(c.deleted, 0) AND h.deleted >= h.iat
+         FROM main.head h LEFT JOIN copy.head c ON c.kind = h.kind AND c.key = h.key
+         WHERE c.key IS NULL OR h.iat > c.iat OR ifnull(h.deleted, 0) > ifnull(c.deleted, 0)
+            OR (h.iat = c.iat AND h.serial <> 0 AND h.identity <> c.identity AND instr(c.ties, h.identity) = 0)
+         ORDER BY h.kind, h.key",
+    )?;
+    let lines = statement.query_map([], |row| {
+        let (kind, key): (i64, [u8; 32]) = (row.get(0)?, row.get(1)?);
+        let what = match kind {
+            KIND_ACCOUNT => format!("account {}", AccountKey::from_raw(key)),
+            KIND_OPERATOR => format!("operator {}", PublicKey::from_raw(Kind::Operator, key)),
+            _ => format!("activation {}", HashId::from_raw(key)),
+        };
+        Ok(if row.get::<_, Option<bool>>(4)?.unwrap_or(false) {
+            format!("{what}: deleted by a request of {}", row.get::<_, i64>(3)?)
+        } else {
+            format!("{what}: a JWT issued at {}", row.get::<_, i64>(2)?)
+        })
+    })?;
+    lines.collect()
+}
+
+/// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept beside it; returns
+/// where, if there was anything.
+pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
+    let with = |path: &Path, ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = with(journal, &format!(".replaced-{now}"));
+    fold(journal);
+    let mut kept = None;
+    // The log of one must never be read into the other: so it goes last, and a start in between moves it away.
+    for ending in ["", "-wal", "-shm"] {
+        let (old, new) = (with(journal, ending), with(&aside, ending));
+        if old.exists() {
+            fs::rename(&old, &new).map_err(StoreError::io("move away", &old))?;
+            kept = Some(aside.clone());
+        }
+    }
+    fs::rename(made, journal).map_err(StoreError::io("create", journal))?;
+    let folder = journal.parent().unwrap_or(journal);
+    File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+    Ok(kept)
+}
+
+/// Writes the log back, so that one file is all there is. One that is damaged is kept as it is.
+fn fold(journal: &Path) {
+    if journal.exists()
+        && let Ok(connection) = Connection::open(journal)
+    {
+        // What cannot be written back stays in the log, which is kept, too.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+}

@@ -1,0 +1,92 @@
+//! What stands in a journal that this process does not own, one after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::super::StoreError;
+use super::read::record;
+use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use crate::clock;
+use crate::gate::{Entry, Trust};
+use crate::key::AccountKey;
+
+/// Something that stands in a journal.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// An account's JWT.
+    Account(Arc<Entry>),
+    /// The text of an account's JWT is damaged.
+    Damaged(AccountKey),
+    /// An account was deleted by a request of this time, unix seconds.
+    Deleted(AccountKey, i64),
+}
+
+/// Tells what stands in the journal at `path` of accounts whose signers the operator vouches for, in the order of their keys
+/// and as of one moment, for as long as `take` wants more. A server may be writing it. What has expired stands, too.
+///
+/// The operator is the newer one of the configured one and the journal's.
+pub fn standing(
+    path: &Path,
+    configured: Option<Arc<Trust>>,
+    mut take: impl FnMut(Standing) -> bool,
+) -> Result<Option<Arc<Trust>>, StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let connection = schema::open_reader(path)?;
+    schema::check_ours(&connection, path)?;
+    connection.execute_batch("BEGIN").map_err(sqlite)?;
+    let kept = operator(&connection).map_err(sqlite)?.map(Arc::new);
+    let trust = match (configured, kept) {
+        (Some(configured), Some(kept)) if configured.identity() == kept.identity() && kept.iat() > configured.iat() => {
+            Some(kept)
+        }
+        (configured, kept) => configured.or(kept),
+    };
+    each(&connection, trust.as_deref(), &mut take).map_err(sqlite)?;
+    Ok(trust)
+}
+
+fn operator(connection: &Connection) -> rusqlite::Result<Option<Trust>> {
+    let jwt: Option<String> = connection
+        .query_row(
+            "SELECT CAST(c.body AS TEXT) FROM head h JOIN change c ON c.serial = h.serial
+             WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
+            [KIND_OPERATOR],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(jwt.and_then(|jwt| Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()))
+}
+
+fn each(
+    connection: &Connection,
+    trust: Option<&Trust>,
+    take: &mut impl FnMut(Standing) -> bool,
+) -> rusqlite::Result<()> {
+    let mut deleted = connection.prepare(
+        "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (serial = 0 OR iat <= deleted)",
+    )?;
+    let mut rows = deleted.query(params![KIND_ACCOUNT])?;
+    while let Some(row) = rows.next()? {
+        if !take(Standing::Deleted(AccountKey::from_raw(row.get(0)?), row.get(1)?)) {
+            return Ok(());
+        }
+    }
+    let mut live = connection.prepare(
+        "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x'')
+         FROM live l LEFT JOIN change c ON c.serial = l.serial ORDER BY l.key",
+    )?;
+    let mut rows = live.query([])?;
+    while let Some(row) = rows.next()? {
+        let found = match Entry::reopen(record(row)?) {
+            Ok(entry) if trust.is_some_and(|trust| !trust.vouches(&entry.issuer().text())) => continue,
+            Ok(entry) => Standing::Account(Arc::new(entry)),
+            Err(damaged) => Standing::Damaged(damaged.0),
+        };
+        if !take(found) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Whether a copy of a journal is whole: every page, every link of the chain, every text, every count.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+
+use super::super::StoreError;
+use super::schema::{self, KIND_ACCOUNT};
+use crate::feed::{Chain, Head, Operation};
+use crate::gate::Digest;
+
+/// What a sound copy holds.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// Where it stands.
+    pub head: Head,
+    /// Accounts with a JWT.
+    pub accounts: u64,
+    /// Deleted accounts.
+    pub deleted: u64,
+    /// When its last change was committed, unix milliseconds; `None`: there is none.
+    pub changed_at: Option<i64>,
+    /// Texts of versions that were replaced since, which do not match their digests. They are of no consequence.
+    pub damaged_history: u64,
+}
+
+/// Looks through a journal that nobody writes. `progress` is told how many changes of how many are done.
+///
+/// The error says what is wrong with it.
+pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verified, StoreError> {
+    let broken =
+        |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };
+    let unreadable = |source: rusqlite::Error| broken(&format!("it is damaged, or no copy of a journal: {source}"));
+    schema::check_length(path)?;
+    let connection = schema::open_reader(path)?;
+    schema::check_ours(&connection, path).map_err(|error| match error {
+        StoreError::Sqlite { source, .. } => unreadable(source),
+        other => other,
+    })?;
+    let intact: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(unreadable)?;
+    if intact != "ok" {
+        return Err(broken(&format!("it is damaged: {intact}")));
+    }
+    let meta = schema::load_meta(&connection, path)?;
+    let damaged = chain(&connection, meta.head.serial, &mut progress)
+        .map_err(unreadable)?
+        .map_err(|serial| broken(&format!("change {serial} does not follow from the one before it: it was edited")))?;
+    let mut damaged_history = 0;
+    for serial in damaged {
+        let stands = stands(&connection, serial).map_err(unreadable)?;
+        if stands {
+            return Err(broken(&format!("the text of change {serial}, which stands, does not match its digest")));
+        }
+        damaged_history += 1;
+    }
+    let (accounts, deleted) = count(&connection).map_err(unreadable)?;
+    if accounts != meta.count {
+        return Err(broken(&format!("it says that it has {} accounts, but has {accounts}", meta.count)));
+    }
+    let changed_at = connection
+        .query_row("SELECT at FROM change WHERE serial = ?1", [meta.head.serial], |row| row.get(0))
+        .optional()
+        .map_err(unreadable)?;
+    Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history })
+}
+
+/// Goes along the chain. The changes whose texts do not match their digests; the inner error is the change at which the
+/// chain breaks.
+fn chain(
+    connection: &Connection,
+    total: u64,
+    progress: &mut impl FnMut(u64, u64),
+) -> rusqlite::Result<Result<Vec<u64>, u64>> {
+    let mut statement = connection.prepare("SELECT serial, op, digest, chain, body FROM change ORDER BY serial")?;
+    let mut rows = statement.query([])?;
+    let (mut before, mut chain, mut damaged) = (0, Chain::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let (serial, digest): (u64, Digest) = (row.get(0)?, row.get(2)?);
+        let Some(operation) = Operation::from_tag(row.get(1)?) else { return Ok(Err(serial)) };
+        chain = chain.next(serial, operation, &digest);
+        if serial != before + 1 || row.get::<_, [u8; 32]>(3)? != chain.0 {
+            return Ok(Err(serial));
+        }
+        before = serial;
+        if let Some(body) = row.get_ref(4)?.as_blob_or_null()?
+            && Sha256::digest(body)[..] != digest
+        {
+            damaged.push(serial);
+        }
+        if serial % 1000 == 0 || serial == total {
+            progress(serial, total);
+        }
+    }
+    Ok(Ok(damaged))
+}
+
+/// Whether a change brought what is held now.
+fn stands(connection: &Connection, serial: u64) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM head WHERE serial = ?1 OR deleted_serial = ?1)",
+        [serial],
+        |row| row.get(0),
+    )
+}
+
+/// Live and deleted accounts, counted one by one. The copy may be of an older format.
+fn count(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let knows_removals = connection.prepare("SELECT removed FROM head").is_ok();
+    let left = if knows_removals { "removed <> 0" } else { "0" };
+    let query = format!(
+        "SELECT ifnull(sum(serial <> 0 AND NOT is_deleted AND NOT {left}), 0), ifnull(sum(is_deleted), 0)
+         FROM (SELECT *, deleted IS NOT NULL AND (serial = 0 OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)"
+    );
+    connection.query_row(&query, params![KIND_ACCOUNT], |row| Ok((row.get(0)?, row.get(1)?)))
+}
