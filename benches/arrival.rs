@@ -1,7 +1,7 @@
-//! `cargo bench --bench arrival`: how long a push takes to arrive on a replica and in a running nats-server, at 20
+//! `cargo bench --bench arrival`: how long a push takes to arrive on three replicas and in a running nats-server, at 20
 //! pushes a second on loopback.
 //!
-//! `NATS_SERVER` is the nats-server, by default the newest that the tests use.
+//! `ROUND_TRIP_MS` puts links between the primary and the replicas that take so many milliseconds there and back. `NATS_SERVER` is the nats-server, by default the newest that the tests use.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -15,6 +15,7 @@ use support::Connection;
 use support::nats::{creds, free_port, nats_server};
 
 const PUSHES: i64 = 400;
+const REPLICAS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[tokio::main]
@@ -39,7 +40,19 @@ async fn main() {
         &at("sys.creds"),
     ]);
     let url = format!("http://127.0.0.1:{primary}");
-    let (_replica, replica) = support::server(&["-operator", &operator_jwt, "-primary", &url]);
+    let round_trip = std::env::var("ROUND_TRIP_MS").map_or(0, |millis| millis.parse().unwrap());
+    let mut replicas = Vec::new();
+    for _ in 0..REPLICAS {
+        let way = match round_trip {
+            0 => url.clone(),
+            millis => {
+                let link = support::delay::link(primary, Duration::from_millis(millis) / 2).await;
+                format!("http://127.0.0.1:{link}")
+            }
+        };
+        replicas.push(support::server(&["-operator", &operator_jwt, "-primary", &way]));
+    }
+    let replica = replicas[0].1;
     let first = |pair: &KeyPair| support::post(&pair.public_key(), &support::account(&operator, &pair.public_key(), 0));
     support::load(primary, vec![vec![first(&system), first(&account)]]).await;
     let conf = format!(
@@ -61,12 +74,18 @@ async fn main() {
 
     let key = account.public_key();
     let path = format!("/jwt/v1/accounts/{key}");
-    let (mut poster, mut reader) = (Connection::open(primary).await, Connection::open(replica).await);
-    reader.send(&support::get(&path)).await;
-    let (mut acknowledged, mut on_replica, mut in_server) = (Vec::new(), Vec::new(), Vec::new());
+    let mut poster = Connection::open(primary).await;
+    let mut readers = Vec::new();
+    for (_, port) in &replicas {
+        readers.push(Connection::open(*port).await);
+    }
+    for reader in &mut readers {
+        reader.send(&support::get(&path)).await;
+    }
+    let (mut acknowledged, mut on_replicas, mut in_server) = (Vec::new(), Vec::new(), Vec::new());
     for version in 1..=PUSHES {
         let request = support::post(&key, &support::account(&operator, &key, version));
-        let (_, before) = reader.send(&support::get(&path)).await;
+        let (_, before) = readers[0].send(&support::get(&path)).await;
         // What is left of earlier announcements.
         while answers.next().now_or_never().is_some() {}
         let sent = Instant::now();
@@ -79,28 +98,29 @@ async fn main() {
                 }
             }
         };
-        let replica_has_it = async {
+        let request_again = support::get(&path);
+        let replicas_have_it = futures_util::future::join_all(readers.iter_mut().map(|reader| async {
             loop {
-                let (_, now) = reader.send(&support::get(&path)).await;
+                let (_, now) = reader.send(&request_again).await;
                 if etag(&now) != etag(&before) {
                     return sent.elapsed();
                 }
                 tokio::time::sleep(Duration::from_micros(200)).await;
             }
-        };
+        }));
         let posted = async {
             let (status, head) = poster.send(&request).await;
             assert_eq!(status, 200, "{head}");
             sent.elapsed()
         };
-        let (ack, replica, server) = tokio::join!(posted, replica_has_it, answer);
+        let (ack, replicas, server) = tokio::join!(posted, replicas_have_it, answer);
         acknowledged.push(ack);
-        on_replica.push(replica);
+        on_replicas.push(replicas.into_iter().max().unwrap());
         in_server.push(server);
         tokio::time::sleep(PAUSE).await;
     }
     for (what, mut times) in
-        [("acknowledged", acknowledged), ("on the replica", on_replica), ("in the nats-server", in_server)]
+        [("acknowledged", acknowledged), ("on all replicas", on_replicas), ("in the nats-server", in_server)]
     {
         times.sort();
         println!("{what}: p50 {:.2} ms, p99 {:.2} ms", support::quantile(&times, 0.5), support::quantile(&times, 0.99));

@@ -223,7 +223,7 @@ impl Metrics {
                 .gauge("replica_ahead_accounts", "Accounts that are newer on a replica than at its primary")?,
             replica_heard: make.gauge(
                 "replica_primary_heard_timestamp_seconds",
-                "When a replica last heard its primary on the feed, unix time; 0: never",
+                "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",
             )?,
             reloads: make.counters(
                 "reloads_total",

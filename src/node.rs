@@ -6,6 +6,7 @@
 
 mod activations;
 mod ahead;
+mod changes;
 mod digests;
 mod elsewhere;
 mod listing;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use activations::ActivationAnswer;
+pub use changes::{Changes, Feed, Place};
 pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
@@ -35,13 +37,12 @@ pub use writes::{CUTTING_OFF, Submitting, WriteError};
 
 use crate::clock;
 use crate::epoch::Epoch;
-use crate::feed::{Chain, Change, Ring};
 use crate::gate::{Entry, Gate, Position, Trust};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
-pub use crate::replica::{Ahead, AheadPage, ForwardError, Relayed, Target, Write};
+pub use crate::replica::{Ages, Ahead, AheadPage, ForwardError, Question, Relayed, Target, Write};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Stored, Version};
@@ -273,11 +274,27 @@ impl Node {
         }
     }
 
-    /// Seconds since the primary last confirmed an answer; `None` on the primary itself.
-    pub fn age(&self, answer: &Answer) -> Option<u64> {
+    /// How old an answer is; `None` on the primary itself.
+    pub fn ages(&self, answer: &Answer) -> Option<Ages> {
         match (&self.role, answer) {
-            (Role::Replica(replica), Answer::Cached(slot)) => Some(replica.age(slot)),
+            (Role::Replica(replica), Answer::Cached(slot)) => Some(replica.ages(slot)),
             _ => None,
+        }
+    }
+
+    /// Whether the feed, as this server passes it on, says when an answer changes.
+    pub fn is_confirmed(&self, answer: &Answer) -> bool {
+        match (&self.role, answer) {
+            (Role::Replica(replica), Answer::Cached(slot)) => replica.is_confirmed(slot),
+            _ => true,
+        }
+    }
+
+    /// Seconds since the primary was last heard; `None`: never, or this is the primary.
+    pub fn primary_age(&self) -> Option<u64> {
+        match &self.role {
+            Role::Primary(_) => None,
+            Role::Replica(replica) => replica.silence().and_then(|silence| u64::try_from(silence / 1000).ok()),
         }
     }
 
@@ -332,24 +349,6 @@ impl Node {
         Ok(Some(read.await.map_err(|_| StoreError::Closed)??))
     }
 
-    /// The order of changes that others can follow; `None` on a server that has none to offer.
-    pub fn ring(&self) -> Option<&Arc<Ring>> {
-        match &self.role {
-            Role::Primary(primary) => Some(primary.ring()),
-            Role::Replica(_) => None,
-        }
-    }
-
-    /// Changes after a serial, in order. Blocks for a query if they are not in memory.
-    pub fn changes_after(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
-        self.primary()?.journal().changes_after(serial, limit)
-    }
-
-    /// The chain value after a change; `None` if there is no such change. Blocks for a query.
-    pub fn chain_at(&self, serial: u64) -> Result<Option<Chain>, StoreError> {
-        self.primary()?.journal().chain_at(serial)
-    }
-
     fn primary(&self) -> Result<&Arc<Primary>, StoreError> {
         match &self.role {
             Role::Primary(primary) => Ok(primary),
@@ -398,9 +397,10 @@ impl Node {
                     name: "primary",
                     ok: met,
                     detail: if replica.is_following() {
-                        format!("following {} at serial {}", replica.primary(), replica.serial())
+                        following(replica)
                     } else if let Some(silence) = replica.silence() {
-                        format!("{} was last heard {} s ago", replica.primary(), silence / 1000)
+                        let fault = replica.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+                        format!("{} was last heard {} s ago{fault}", replica.primary(), silence / 1000)
                     } else if met {
                         format!("{} answers, but no change feed is followed", replica.primary())
                     } else {
@@ -471,6 +471,7 @@ impl Node {
                 self.metrics.replica_cache_bytes.set(gauge(bytes));
                 self.metrics.serial.set(gauge(replica.serial()));
                 self.metrics.replica_ahead.set(replica.ahead());
+                // Of the primary itself, whatever is between.
                 let heard = replica.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000);
                 self.metrics.replica_heard.set(heard);
             }
@@ -497,6 +498,16 @@ fn store_check(primary: &Primary) -> Check {
         format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
     };
     Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
+}
+
+fn following(replica: &Replica) -> String {
+    let way = match replica.tiers() {
+        0 => String::new(),
+        1 => ", which is a replica".to_owned(),
+        tiers => format!(", which is a replica and has {} more before it", tiers - 1),
+    };
+    let (primary, serial, age) = (replica.primary(), replica.serial(), replica.primary_age() / 1000);
+    format!("following {primary}{way}, at serial {serial}; the primary itself was last heard {age} s ago")
 }
 
 async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Lookup, StoreError> {

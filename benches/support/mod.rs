@@ -1,6 +1,7 @@
 //! What the benchmarks share: keys and tokens, processes and what they cost, and a load of keep-alive connections.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+pub(crate) mod delay;
 pub(crate) mod folder;
 pub(crate) mod nats;
 
@@ -73,8 +74,14 @@ pub(crate) fn cpu_of(pid: u32) -> Duration {
 
 /// Starts the server and waits until it listens. Returns it with its port.
 pub(crate) fn server(args: &[&str]) -> (Process, u16) {
+    server_with(args, &[])
+}
+
+/// The same, with settings in the environment.
+pub(crate) fn server_with(args: &[&str], settings: &[(&str, &str)]) -> (Process, u16) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_nats-account-server"))
         .args(args)
+        .envs(settings.iter().copied())
         .args(["-hp", "127.0.0.1:0"])
         .stderr(Stdio::piped())
         .spawn()
@@ -88,6 +95,34 @@ pub(crate) fn server(args: &[&str]) -> (Process, u16) {
     };
     std::thread::spawn(move || lines.for_each(drop));
     (Process(child), port)
+}
+
+/// Stops a server as an operator would, and waits until it has ended.
+pub(crate) fn stop(mut process: Process) {
+    let pid = i32::try_from(process.0.id()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    process.0.wait().unwrap();
+}
+
+/// Waits until a server's metrics have a line.
+pub(crate) async fn until_metric(port: u16, line: &str) {
+    let line = format!("nats_account_server_{line}");
+    loop {
+        let mut connection = Connection::open(port).await;
+        connection.send(&get("/metrics")).await;
+        if connection.body().lines().any(|found| found == line) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until a server is ready.
+pub(crate) async fn ready(port: u16) {
+    while Connection::open(port).await.send(&get("/readyz")).await.0 != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A keep-alive connection that sends prepared requests.

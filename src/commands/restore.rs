@@ -4,7 +4,8 @@
 //! instead of going on as if nothing had happened. What replicas hold newer than a backup had, they hand back
 //! ([`super::hand_back`]).
 
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -61,7 +62,7 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
     let verified = verify(file).map_err(failed)?;
     let _locks = server::primary_setup(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
-    fs::copy(file, &made.0).map_err(StoreError::io("copy", file)).map_err(failed)?;
+    copy(file, &made.0).map_err(failed)?;
     let session = journal::renew(&made.0).map_err(failed)?;
     if journal.exists() {
         weigh(&journal, &made.0, replace)?;
@@ -76,6 +77,13 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
         say(&format!("start the server: JWTs in {} that are newer than the backup are taken in then", dir.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Copies the bytes alone: who owns a backup, and who may write to it, is its own affair.
+fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(from).map_err(StoreError::io("open", from))?;
+    let mut target = File::create_new(to).map_err(StoreError::io("create", to))?;
+    io::copy(&mut source, &mut target).map(drop).map_err(StoreError::io("write", to))
 }
 
 /// Compares what is there with the copy that is to take its place.
@@ -106,6 +114,6 @@ fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
     let mut findings = Findings::of("are newer there than in the backup");
     newer.into_iter().for_each(|line| findings.add(line));
     // Nobody to tell, if standard output is closed.
-    let _ = findings.write(&mut std::io::stdout());
+    let _ = findings.write(&mut io::stdout());
     Err("cannot restore: what is there is newer in part, as listed. To restore all the same, say --replace".to_owned())
 }

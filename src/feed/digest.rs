@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Change, Head};
 use crate::gate::{Deletion, Held, Identity};
+use crate::key::AccountKey;
 
 /// Buckets, one for each value of a key's first two bytes.
 const BUCKETS: usize = 1 << 16;
@@ -258,8 +259,10 @@ pub struct Comparison {
 /// A key for which something else stands than who asks holds.
 #[derive(Debug, Clone)]
 pub enum Difference {
-    /// The change that made what stands. One delete request is told once for all of its accounts.
+    /// The change that made what stands.
     Change(Change),
+    /// The delete request that stands for these accounts, and is told once for all of them.
+    Deletion(Change, Vec<AccountKey>),
     /// Nothing stands.
     Nothing(Key),
 }

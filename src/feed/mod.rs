@@ -15,7 +15,7 @@ pub mod wire;
 use std::fmt;
 use std::sync::Arc;
 
-pub use ring::{Catchup, Ring};
+pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
 
 use crate::gate::{Activation, Digest, Entry, Position, Tombstone, Trust, Via};
@@ -203,9 +203,18 @@ impl Change {
             | Content::Forgotten { .. } => &[],
         }
     }
+}
 
-    /// Bytes of token text that it carries.
-    pub fn weight(&self) -> usize {
+impl Link for Change {
+    fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    fn weight(&self) -> usize {
         match &self.content {
             Content::Put(entry) => entry.token().len(),
             Content::Delete(tombstone) => tombstone.request().len(),

@@ -1,11 +1,12 @@
 //! The most recent changes, in memory, for followers that keep up.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::{Change, Head};
+use super::{Chain, Change, Head};
 
 /// How many bytes of token text the ring keeps. A follower further behind reads the journal.
 const MAX_BYTES: usize = 8 << 20;
@@ -14,57 +15,94 @@ const ANSWER_BYTES: usize = 1 << 20;
 /// How many changes the ring keeps.
 const MAX_CHANGES: usize = 4096;
 
-/// A bounded history of the latest changes, and the place to wait for the next one.
-#[derive(Debug)]
-pub struct Ring {
-    changes: Mutex<Recent>,
-    head: watch::Sender<Head>,
+/// A link of the chain, in whatever form it is kept.
+pub trait Link {
+    /// Its place in the order.
+    fn serial(&self) -> u64;
+
+    /// The chain value after it.
+    fn chain(&self) -> Chain;
+
+    /// Bytes of token text that it carries.
+    fn weight(&self) -> usize;
 }
 
-#[derive(Debug, Default)]
-struct Recent {
-    changes: VecDeque<Arc<Change>>,
+/// A bounded history of the latest changes, and the place to wait for the next one.
+#[derive(Debug)]
+pub struct Ring<T = Change> {
+    recent: Mutex<Recent<T>>,
+    head: watch::Sender<Head>,
+    ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Recent<T> {
+    changes: VecDeque<Arc<T>>,
     bytes: usize,
+    /// The serial and the chain value before the first of them.
+    floor: (u64, Chain),
 }
 
 /// What the ring can say about the changes after a serial.
 #[derive(Debug)]
-pub enum Catchup {
+pub enum Catchup<T = Change> {
     /// All of them, up to the limit asked for; none if there are none yet.
-    Changes(Vec<Arc<Change>>),
+    Changes(Vec<Arc<T>>),
     /// They begin before what the ring keeps.
     TooOld,
 }
 
-impl Ring {
-    /// An empty ring of a journal that stands at `head`.
+impl<T: Link> Ring<T> {
+    /// An empty ring of a history that stands at `head`.
     pub fn new(head: Head) -> Self {
-        Self { changes: Mutex::default(), head: watch::Sender::new(head) }
+        let recent = Recent { changes: VecDeque::new(), bytes: 0, floor: (head.serial, head.chain) };
+        Self { recent: Mutex::new(recent), head: watch::Sender::new(head), ended: CancellationToken::new() }
     }
 
-    /// Where the journal stands.
+    /// Where the history stands.
     pub fn head(&self) -> Head {
         *self.head.borrow()
     }
 
-    /// A handle that is told whenever the journal moves on.
+    /// The lowest serial from which the ring can go on.
+    pub fn floor(&self) -> u64 {
+        self.recent().floor.0
+    }
+
+    /// A handle that is told whenever the history moves on.
     pub fn watch(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
 
-    /// Adds committed changes, in order, and wakes who waits.
-    pub fn extend(&self, changes: impl IntoIterator<Item = Arc<Change>>) {
+    /// Wakes who waits although nothing has changed.
+    pub fn wake(&self) {
+        self.head.send_modify(|_| {});
+    }
+
+    /// Says that nothing will follow: what comes next belongs to another history.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// Cancelled when nothing will follow.
+    pub const fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Adds changes, in order and without a gap, and wakes who waits.
+    pub fn extend(&self, changes: impl IntoIterator<Item = Arc<T>>) {
         let mut last = None;
         {
-            let mut recent = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut recent = self.recent();
             for change in changes {
-                last = Some((change.serial, change.chain));
+                last = Some((change.serial(), change.chain()));
                 recent.bytes += change.weight();
                 recent.changes.push_back(change);
             }
             while recent.bytes > MAX_BYTES || recent.changes.len() > MAX_CHANGES {
                 let Some(oldest) = recent.changes.pop_front() else { break };
                 recent.bytes -= oldest.weight();
+                recent.floor = (oldest.serial(), oldest.chain());
             }
         }
         if let Some((serial, chain)) = last {
@@ -73,23 +111,104 @@ impl Ring {
     }
 
     /// The changes after `serial`, at most `limit` of them and about 1 MiB of token text.
-    pub fn after(&self, serial: u64, limit: usize) -> Catchup {
+    pub fn after(&self, serial: u64, limit: usize) -> Catchup<T> {
         if serial >= self.head().serial {
             return Catchup::Changes(Vec::new());
         }
-        let recent = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        match recent.changes.front() {
-            Some(first) if first.serial <= serial + 1 => {
-                let skip = usize::try_from(serial + 1 - first.serial).unwrap_or(usize::MAX);
-                let mut bytes = 0;
-                let fits = |change: &&Arc<Change>| {
-                    let room = bytes < ANSWER_BYTES;
-                    bytes += change.weight();
-                    room
-                };
-                Catchup::Changes(recent.changes.iter().skip(skip).take(limit).take_while(fits).cloned().collect())
-            }
-            _ => Catchup::TooOld,
+        let recent = self.recent();
+        let Some(skip) = recent.distance(serial) else { return Catchup::TooOld };
+        let mut bytes = 0;
+        let fits = |change: &&Arc<T>| {
+            let room = bytes < ANSWER_BYTES;
+            bytes += change.weight();
+            room
+        };
+        Catchup::Changes(recent.changes.iter().skip(skip).take(limit).take_while(fits).cloned().collect())
+    }
+
+    /// The chain value after the change with this serial; `None` if the ring does not know.
+    pub fn chain_at(&self, serial: u64) -> Option<Chain> {
+        let recent = self.recent();
+        match recent.distance(serial)? {
+            0 => Some(recent.floor.1),
+            distance => recent.changes.get(distance - 1).map(|change| change.chain()),
+        }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent<T>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Recent<T> {
+    /// Changes from the floor up to a serial, that one included; `None` if it is below the floor.
+    fn distance(&self, serial: u64) -> Option<usize> {
+        serial.checked_sub(self.floor.0).map(|distance| usize::try_from(distance).unwrap_or(usize::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Session;
+
+    struct Numbered(u64, usize);
+
+    impl Link for Numbered {
+        fn serial(&self) -> u64 {
+            self.0
+        }
+
+        fn chain(&self) -> Chain {
+            chain(self.0)
+        }
+
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
+
+    fn chain(serial: u64) -> Chain {
+        Chain([u8::try_from(serial % 251).expect("small"); 32])
+    }
+
+    fn ring(from: u64, count: u64, weight: usize) -> Ring<Numbered> {
+        let ring = Ring::new(Head { session: Session([1; 16]), serial: from, chain: chain(from) });
+        ring.extend((from + 1..=from + count).map(|serial| Arc::new(Numbered(serial, weight))));
+        ring
+    }
+
+    fn serials(ring: &Ring<Numbered>, after: u64, limit: usize) -> Option<Vec<u64>> {
+        match ring.after(after, limit) {
+            Catchup::Changes(changes) => Some(changes.iter().map(|change| change.0).collect()),
+            Catchup::TooOld => None,
+        }
+    }
+
+    #[test]
+    fn a_ring_goes_on_from_every_serial_since_it_began() {
+        let ring = ring(10, 3, 100);
+        let stands = ring.floor();
+        assert_eq!((stands, ring.head().serial, ring.head().chain), (10, 13, chain(13)));
+        assert_eq!(serials(&ring, 9, 9), None);
+        assert_eq!(serials(&ring, 10, 2), Some(vec![11, 12]));
+        assert_eq!(serials(&ring, 12, 9), Some(vec![13]));
+        assert_eq!(serials(&ring, 13, 9), Some(vec![]));
+        assert_eq!(
+            [9, 10, 12, 13, 14].map(|at| ring.chain_at(at)),
+            [None, Some(chain(10)), Some(chain(12)), Some(chain(13)), None]
+        );
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_raises_the_floor() {
+        for (count, weight, kept) in [(5_000, 1, MAX_CHANGES as u64), (20, MAX_BYTES / 8, 8), (3, MAX_BYTES + 1, 0)] {
+            let (ring, floor) = (ring(7, count, weight), 7 + count - kept);
+            assert_eq!((ring.floor(), ring.chain_at(floor)), (floor, Some(chain(floor))), "{count} of {weight}");
+            assert_eq!(ring.chain_at(floor - 1), None);
+            assert_eq!(ring.head().serial, 7 + count);
+            let first = (kept > 0).then_some(floor + 1);
+            assert_eq!(serials(&ring, floor, 1).expect("known").first().copied(), first);
         }
     }
 }

@@ -13,6 +13,12 @@ use crate::gate::Position;
 /// The header by which a follower asks for a JWT's place in the order (with any value), and by which it is told.
 pub const POSITION_HEADER: &str = "nas-position";
 
+/// The header by which a replica says how many seconds ago its primary was last heard.
+pub const PRIMARY_AGE_HEADER: &str = "nas-primary-age";
+
+/// The header by which a replica tells a follower that the feed, as it passes it on, says when the answer changes.
+pub const CONFIRMED_HEADER: &str = "nas-confirmed";
+
 /// The kind of a change of an account.
 pub const KIND_ACCOUNT: &str = "account";
 
@@ -46,6 +52,12 @@ pub struct Page {
     pub head: u64,
     /// The lowest serial from which a follower can go on.
     pub floor: u64,
+    /// Milliseconds since the primary was last known to stand at `head`; 0: this is the primary.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub age: u64,
+    /// The replicas between the primary and the follower, the nearest one last, each by a name that it chose itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// The changes after the position asked for.
     #[serde(default)]
     pub changes: Vec<Item>,
@@ -151,18 +163,17 @@ impl Item {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Page {
-    /// An answer that ends at `at` and carries `changes`.
-    pub fn new(at: Head, head: u64, floor: u64, changes: &[std::sync::Arc<Change>]) -> Self {
-        let (serial, chain) = changes.last().map_or((at.serial, at.chain), |last| (last.serial, last.chain));
-        Self {
-            session: at.session.to_string(),
-            serial,
-            chain: chain.to_string(),
-            head,
-            floor,
-            changes: changes.iter().map(|change| Item::from(&**change)).collect(),
-        }
+    /// A primary's answer to who stands `at`, with the changes after that.
+    pub fn new(at: Head, head: u64, changes: Vec<Item>) -> Self {
+        let last = changes.last().map(|last| (last.serial, last.chain.clone()));
+        let (serial, chain) = last.unwrap_or_else(|| (at.serial, at.chain.to_string()));
+        Self { session: at.session.to_string(), serial, chain, head, floor: 0, age: 0, via: Vec::new(), changes }
     }
 
     /// Where a follower stands after this answer. `None`: not of this format.

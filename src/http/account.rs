@@ -8,13 +8,14 @@ use bytes::Bytes;
 use super::query::Params;
 use super::{Shared, Worker, conditional, lifetime, notify, reply};
 use crate::clock;
-use crate::feed::wire::{self, POSITION_HEADER};
+use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
 use crate::node::{Again, Answer, LookupError};
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
+const CONFIRMED: HeaderName = HeaderName::from_static(CONFIRMED_HEADER);
 const TOKEN: HeaderValue = HeaderValue::from_static("application/jwt");
 
 /// The probe that nats-server sends at start: it wants 200, and looks at nothing else.
@@ -43,6 +44,12 @@ pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &str) -> Opti
 
 /// `GET` and `HEAD` with everything that they may ask for.
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
+    let mut response = answered(request, shared, key).await;
+    lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
+    response
+}
+
+async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
     let params = Params::of(request);
     if params.get("jti").is_some_and(|jti| !jti.is_empty()) {
         return reply::error(request, StatusCode::NOT_IMPLEMENTED, "lookup by jti is no longer supported");
@@ -120,14 +127,18 @@ fn describe(request: &HttpRequest, shared: &Shared, answer: &Answer, headers: &m
     let entry = answer.entry();
     headers.insert(header::ETAG, etag(entry));
     headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry.exp(), clock::unix_seconds));
-    if let Some(age) = shared.node.age(answer) {
-        headers.insert(header::AGE, HeaderValue::from(age));
+    if let Some(ages) = shared.node.ages(answer) {
+        lifetime::ages(headers, ages);
     }
-    if request.headers().contains_key(POSITION)
-        && let Some(position) = answer.position()
-        && let Ok(value) = HeaderValue::try_from(wire::position_text(&position))
-    {
-        headers.insert(POSITION, value);
+    if request.headers().contains_key(POSITION) {
+        if let Some(position) = answer.position()
+            && let Ok(value) = HeaderValue::try_from(wire::position_text(&position))
+        {
+            headers.insert(POSITION, value);
+        }
+        if shared.node.is_confirmed(answer) {
+            headers.insert(CONFIRMED, HeaderValue::from_static("feed"));
+        }
     }
 }
 

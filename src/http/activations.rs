@@ -39,6 +39,12 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
 }
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpResponse {
+    let mut response = answered(request, shared, hash).await;
+    lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
+    response
+}
+
+async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpResponse {
     let absent = |why: &str| reply::error(request, StatusCode::NOT_FOUND, format!("No Matching JWT\n{why}").trim_end());
     let Some(id) = HashId::parse(hash) else { return absent("the path does not end in an activation's hash") };
     let activation = match shared.node.activation(&id).await {

@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use super::query::{Params, duration};
 use super::{Shared, reply};
 use crate::feed::wire::{Item, Page};
-use crate::feed::{Chain, Change, Head, Ring, Session};
-use crate::node::Node;
+use crate::feed::{Chain, Head, Session};
+use crate::node::{Changes, Feed, Node, Place};
 use crate::store::StoreError;
 
 /// Changes in one answer at most.
@@ -25,8 +25,13 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let Some(ring) = shared.node.ring().cloned() else {
-        return reply::error(request, StatusCode::NOT_FOUND, "this server has no change feed\nask its primary");
+    let feed = match shared.node.feed() {
+        Feed::Open(feed) => feed,
+        Feed::NotYet => return not_yet(request, "this replica has not followed its primary yet"),
+        Feed::None => {
+            let message = "this server has no change feed\nits primary has none";
+            return reply::error(request, StatusCode::NOT_FOUND, message);
+        }
     };
     let asked = match Asked::of(&Params::of(request)) {
         Ok(asked) => asked,
@@ -47,20 +52,26 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             "too many followers\ntry another server",
         );
     };
-    let from = match asked.start(&shared.node, &ring).await {
-        Ok(Some(from)) => from,
-        Ok(None) => return gone(&ring),
+    let from = match asked.start(&feed).await {
+        Ok(Start::From(from)) => from,
+        Ok(Start::Elsewhere) => return gone(&feed),
+        Ok(Start::Ahead) => return not_yet(request, "this replica is not as far yet, and does not hear its primary"),
         Err(error) => return failed(request, &error),
     };
     if wants_stream(request) {
-        let follower = Follower::new(shared.node.clone(), ring, from, place);
+        let follower = Follower::new(shared.node.clone(), feed, from, place);
         return HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/event-stream"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .streaming(stream::unfold(follower, Follower::next));
     }
-    match poll(&shared.node, &ring, from, asked.wait).await {
-        Ok(changes) => page(StatusCode::OK, &Page::new(from, ring.head().serial, 0, &changes)),
+    match poll(&shared.node, &feed, from, asked.wait).await {
+        Ok(Some(changes)) => page(StatusCode::OK, &feed.page(from, changes)),
+        // Another history took its place meanwhile.
+        Ok(None) => match shared.node.feed() {
+            Feed::Open(feed) => gone(&feed),
+            Feed::NotYet | Feed::None => not_yet(request, "the change feed has just ended"),
+        },
         Err(error) => failed(request, &error),
     }
 }
@@ -71,6 +82,15 @@ struct Asked {
     after: Option<u64>,
     chain: Option<Chain>,
     wait: Duration,
+}
+
+/// Where to begin.
+enum Start {
+    From(Head),
+    /// The asker stands on another history, or beyond this one.
+    Elsewhere,
+    /// This server may get to where the asker stands.
+    Ahead,
 }
 
 impl Asked {
@@ -93,27 +113,24 @@ impl Asked {
         })
     }
 
-    /// The position to go on from. `None`: the asker stands on another history, or beyond this one.
-    async fn start(&self, node: &Arc<Node>, ring: &Ring) -> Result<Option<Head>, StoreError> {
-        let head = ring.head();
-        let Some(after) = self.after else {
-            let same = self.session.is_none_or(|session| session == head.session);
-            return Ok(same.then_some(head));
-        };
+    /// The position to go on from.
+    async fn start(&self, feed: &Changes) -> Result<Start, StoreError> {
+        let head = feed.head();
         if self.session.is_some_and(|session| session != head.session) {
-            return Ok(None);
+            return Ok(Start::Elsewhere);
         }
+        let Some(after) = self.after else { return Ok(Start::From(head)) };
         if i64::try_from(after).is_err() {
             // Beyond what any journal can count to.
-            return Ok(None);
+            return Ok(Start::Elsewhere);
         }
-        let node = node.clone();
-        let known = blocking(move || node.chain_at(after)).await?;
-        Ok(known.filter(|known| self.chain.is_none_or(|chain| chain == *known)).map(|chain| Head {
-            session: head.session,
-            serial: after,
-            chain,
-        }))
+        Ok(match feed.place(after).await? {
+            Place::At(chain) if self.chain.is_none_or(|asked| asked == chain) => {
+                Start::From(Head { session: head.session, serial: after, chain })
+            }
+            Place::At(_) | Place::Elsewhere => Start::Elsewhere,
+            Place::Ahead => Start::Ahead,
+        })
     }
 }
 
@@ -124,47 +141,34 @@ fn wants_stream(request: &HttpRequest) -> bool {
         .any(|value| value.to_str().is_ok_and(|value| value.contains("text/event-stream")))
 }
 
-/// Waits for changes after a position, up to a time, or until the server stops.
-async fn poll(node: &Arc<Node>, ring: &Ring, from: Head, wait: Duration) -> Result<Vec<Arc<Change>>, StoreError> {
+/// Waits for changes after a position, up to a time, or until the server stops. `None`: there is no going on from there.
+async fn poll(node: &Arc<Node>, feed: &Changes, from: Head, wait: Duration) -> Result<Option<Vec<Item>>, StoreError> {
     let deadline = Instant::now() + wait;
-    let mut watch = ring.watch();
+    let mut watch = feed.watch();
     loop {
         watch.borrow_and_update();
-        let changes = read(node, from.serial).await?;
-        if !changes.is_empty() {
+        let changes = feed.after(from.serial, LIMIT).await?;
+        if changes.as_ref().is_none_or(|changes| !changes.is_empty()) {
             return Ok(changes);
         }
         tokio::select! {
             moved = timeout_at(deadline, watch.changed()) => match moved {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
+                Ok(Err(_)) | Err(_) => return Ok(Some(Vec::new())),
             },
-            () = node.draining().cancelled() => return Ok(Vec::new()),
+            () = feed.ended().cancelled() => return Ok(None),
+            () = node.draining().cancelled() => return Ok(Some(Vec::new())),
         }
     }
 }
 
-async fn read(node: &Arc<Node>, after: u64) -> Result<Vec<Arc<Change>>, StoreError> {
-    // Who keeps up is served from memory, without a detour over another thread.
-    if let Some(ring) = node.ring()
-        && let crate::feed::Catchup::Changes(changes) = ring.after(after, LIMIT)
-    {
-        return Ok(changes);
-    }
-    let node = node.clone();
-    blocking(move || node.changes_after(after, LIMIT)).await
+/// 410 with where the history stands: the follower starts anew from there.
+fn gone(feed: &Changes) -> HttpResponse {
+    page(StatusCode::GONE, &feed.page(feed.head(), Vec::new()))
 }
 
-async fn blocking<T: Send + 'static>(
-    query: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(query).await.map_err(|_| StoreError::Closed)?
-}
-
-/// 410 with where the journal stands: the follower starts anew from there.
-fn gone(ring: &Ring) -> HttpResponse {
-    let head = ring.head();
-    page(StatusCode::GONE, &Page::new(head, head.serial, 0, &[]))
+fn not_yet(request: &HttpRequest, message: &str) -> HttpResponse {
+    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message)
 }
 
 fn page(status: StatusCode, page: &Page) -> HttpResponse {
@@ -179,62 +183,67 @@ fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
 /// A client that follows by event stream.
 struct Follower {
     node: Arc<Node>,
-    ring: Arc<Ring>,
+    feed: Changes,
     watch: watch::Receiver<Head>,
     at: Head,
-    greeted: bool,
+    /// When it was last told where the primary stands; `None`: it was not greeted yet.
+    told: Option<Instant>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    fn new(node: Arc<Node>, ring: Arc<Ring>, at: Head, place: OwnedSemaphorePermit) -> Self {
+    fn new(node: Arc<Node>, feed: Changes, at: Head, place: OwnedSemaphorePermit) -> Self {
         node.metrics().feed_followers.inc();
-        let watch = ring.watch();
-        Self { node, ring, watch, at, greeted: false, _place: place }
+        let watch = feed.watch();
+        Self { node, feed, watch, at, told: None, _place: place }
     }
 
     /// The next piece of the stream.
     async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
-        if !std::mem::replace(&mut self.greeted, true) {
-            return Some((Ok(self.say("hello")), self));
-        }
-        if self.node.draining().is_cancelled() {
-            return None;
-        }
-        let deadline = Instant::now() + HEARTBEAT;
+        let Some(told) = self.told else { return Some((Ok(self.tell("hello")), self)) };
+        let (draining, ended) = (self.node.draining().clone(), self.feed.ended().clone());
         loop {
+            if draining.is_cancelled() || ended.is_cancelled() {
+                return None;
+            }
             self.watch.borrow_and_update();
-            match read(&self.node, self.at.serial).await {
-                Ok(changes) if changes.is_empty() => {}
-                Ok(changes) => return Some((Ok(self.send(&changes)), self)),
+            // Also between changes, however many there are: by this it is known how old all is.
+            if told.elapsed() >= HEARTBEAT || self.feed.is_news(told) {
+                return Some((Ok(self.tell("heartbeat")), self));
+            }
+            match self.feed.after(self.at.serial, LIMIT).await {
+                Ok(Some(changes)) if changes.is_empty() => {}
+                Ok(Some(changes)) => return Some((Ok(self.send(&changes)), self)),
+                Ok(None) => return None,
                 Err(error) => {
                     tracing::error!("a follower is cut off: {error}");
                     return Some((Err(std::io::Error::other(error)), self));
                 }
             }
-            let draining = self.node.draining().clone();
             tokio::select! {
-                moved = timeout_at(deadline, self.watch.changed()) => match moved {
-                    Ok(Ok(())) => {}
+                moved = timeout_at(told + HEARTBEAT, self.watch.changed()) => match moved {
+                    Ok(Ok(())) | Err(_) => {}
                     Ok(Err(_)) => return None,
-                    Err(_) => return Some((Ok(self.say("heartbeat")), self)),
                 },
+                () = ended.cancelled() => return None,
                 () = draining.cancelled() => return None,
             }
         }
     }
 
-    /// Where the follower stands, and where the journal does.
-    fn say(&self, kind: &str) -> Bytes {
-        let page = Page::new(self.at, self.ring.head().serial, 0, &[]);
-        event(kind, None, &page)
+    /// Where the follower stands, and where the primary does.
+    fn tell(&mut self, kind: &str) -> Bytes {
+        self.told = Some(Instant::now());
+        event(kind, None, &self.feed.page(self.at, Vec::new()))
     }
 
-    fn send(&mut self, changes: &[Arc<Change>]) -> Bytes {
+    fn send(&mut self, changes: &[Item]) -> Bytes {
         let mut text = Vec::new();
         for change in changes {
-            text.extend_from_slice(&event("change", Some(change.serial), &Item::from(&**change)));
-            (self.at.serial, self.at.chain) = (change.serial, change.chain);
+            text.extend_from_slice(&event("change", Some(change.serial), change));
+        }
+        if let Some((serial, chain)) = changes.last().and_then(|last| Some((last.serial, Chain::parse(&last.chain)?))) {
+            (self.at.serial, self.at.chain) = (serial, chain);
         }
         text.into()
     }

@@ -10,7 +10,8 @@ use actix_web::{HttpRequest, HttpResponse};
 /// Methods that a page may use.
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 /// Headers of answers that a page may read, besides those that it always may.
-const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Age, Location, Retry-After, Nas-Receipts");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age");
 const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 const ASKED: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");

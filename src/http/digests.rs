@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::push::{self, Bound};
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, reply, writes};
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
-use crate::node::Digested;
+use crate::node::{Digested, ForwardError, Question};
 use crate::store::StoreError;
 
 /// A question for what differs: 1000 keys are about 80 KB.
@@ -34,14 +35,16 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
         }
     };
-    let _turn = match turn(request, shared).await {
+    let turn = match turn(request, shared).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.digests(prefix).await {
+    let found = shared.node.digests(prefix).await;
+    drop(turn);
+    match found {
         Ok(Digested::Known(view)) => json(request, &DigestPage::new(&view, FLOOR)),
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => unknown(request),
+        Ok(Digested::Unknown) => relay(request, shared, None).await,
         Err(error) => failed(request, &error),
     }
 }
@@ -62,15 +65,35 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(ask) => ask,
         Err(error) => return bad(&error),
     };
-    let _turn = match turn(request, shared).await {
+    let turn = match turn(request, shared).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.compare(ask).await {
+    let found = shared.node.compare(ask).await;
+    drop(turn);
+    match found {
         Ok(Digested::Known(comparison)) => json(request, &DigestAnswer::new(&comparison, FLOOR)),
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => unknown(request),
+        Ok(Digested::Unknown) => relay(request, shared, Some(body)).await,
         Err(error) => failed(request, &error),
+    }
+}
+
+/// Asks who holds everything.
+async fn relay(request: &HttpRequest, shared: &Shared, body: Option<Bytes>) -> HttpResponse {
+    let Some(way) = shared.node.upstream() else { return reply::not_found(request) };
+    let question =
+        Question { query: request.uri().query().map(str::to_owned), headers: writes::headers_to_pass(request), body };
+    match way.ask(question).await {
+        Ok(answer) => writes::relayed(answer),
+        Err(error @ ForwardError::Loop { .. }) => {
+            let message = format!("the way to the primary leads through too many replicas, or in a circle\n{error}");
+            reply::error(request, StatusCode::LOOP_DETECTED, &message)
+        }
+        Err(error) => {
+            let message = format!("this server has no digests, and its primary cannot be asked\n{error}");
+            reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", &message)
+        }
     }
 }
 
@@ -95,10 +118,6 @@ fn json(request: &HttpRequest, answer: &impl serde::Serialize) -> HttpResponse {
 fn incomplete(request: &HttpRequest) -> HttpResponse {
     let message = "the digests are not complete yet\nthis server is taking in its folder";
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message)
-}
-
-fn unknown(request: &HttpRequest) -> HttpResponse {
-    reply::error(request, StatusCode::NOT_FOUND, "this server has no digests\nask its primary")
 }
 
 fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {

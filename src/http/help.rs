@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Shared, reply};
-use crate::node::Writes;
+use crate::node::{Role, Writes};
 
 /// Where this server is said to be, if the request does not say it in plain letters.
 const SOMEWHERE: &str = "localhost:9090";
@@ -111,7 +111,7 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         None => text.push_str(CHANGES),
     }
     text.push_str(READS);
-    if shared.node.ring().is_some() {
+    if matches!(shared.node.role(), Role::Primary(_)) {
         text.push_str(OF_A_PRIMARY);
     }
     if refused.is_none() {

@@ -1,9 +1,14 @@
-//! How long an answer may be kept by caches between us and a client.
+//! How old an answer is, and how long it may be kept by caches between us and a client.
 //!
 //! An account JWT can change at any time, and a change should be seen in seconds. So caches may use an answer for a few
 //! seconds without asking, may go on using it for a while if we cannot be reached, and never beyond the token's expiry.
 
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::feed::wire::PRIMARY_AGE_HEADER;
+use crate::node::Ages;
+
+const PRIMARY_AGE: HeaderName = HeaderName::from_static(PRIMARY_AGE_HEADER);
 
 /// Seconds for which an answer is fresh.
 const FRESH: i64 = 5;
@@ -23,4 +28,30 @@ pub(super) fn cache_control(exp: i64, now: impl FnOnce() -> i64) -> HeaderValue 
     let stale = left - fresh;
     let text = format!("max-age={fresh}, stale-while-revalidate={}, stale-if-error={stale}", stale.min(FRESH));
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("no-cache"))
+}
+
+/// How old a replica's answer is.
+pub(super) fn ages(headers: &mut HeaderMap, ages: Ages) {
+    headers.insert(header::AGE, seconds(ages.entry));
+    primary_age(headers, ages.primary);
+}
+
+/// When a replica last heard its primary, in seconds. Nothing on a primary.
+pub(super) fn primary_age(headers: &mut HeaderMap, age: Option<u64>) {
+    if let Some(age) = age {
+        headers.insert(PRIMARY_AGE, seconds(age));
+    }
+}
+
+/// A number as it is nearly always, without making a text of it.
+fn seconds(number: u64) -> HeaderValue {
+    match number {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        3 => HeaderValue::from_static("3"),
+        4 => HeaderValue::from_static("4"),
+        5 => HeaderValue::from_static("5"),
+        number => HeaderValue::from(number),
+    }
 }

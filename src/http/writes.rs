@@ -84,15 +84,12 @@ async fn forward(
     };
     let wait = match target {
         Target::Push(_) | Target::Delete(_) => propagation::wait(request)?,
-        Target::Activation => None,
+        Target::Activation | Target::Digests | Target::Comparison => None,
     };
-    let headers = Write::HEADERS
-        .iter()
-        .flat_map(|name| request.headers().get_all(*name).map(move |value| (*name, value.as_bytes().to_owned())));
     let write = Write {
         target,
         query: request.uri().query().map(str::to_owned),
-        headers: headers.collect(),
+        headers: headers_to_pass(request),
         body,
         wait: wait.unwrap_or_default(),
     };
@@ -105,7 +102,15 @@ async fn forward(
     })
 }
 
-fn relayed(answer: Relayed) -> HttpResponse {
+/// The headers that matter to the primary.
+pub(super) fn headers_to_pass(request: &HttpRequest) -> Vec<(&'static str, Vec<u8>)> {
+    let values =
+        |name: &'static str| request.headers().get_all(name).map(move |value| (name, value.as_bytes().to_owned()));
+    Write::HEADERS.into_iter().flat_map(values).collect()
+}
+
+/// The primary's answer.
+pub(super) fn relayed(answer: Relayed) -> HttpResponse {
     // A status that is none at all is no answer.
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = HttpResponseBuilder::new(status);

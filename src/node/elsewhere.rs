@@ -1,10 +1,10 @@
-//! What becomes of changes that clients send to this server, if it does not take them in itself.
+//! What becomes of what clients send to this server, if only its primary can deal with it.
 
 use std::sync::Arc;
 
 use super::{Node, Role, WriteError};
 use crate::config::ReplicaWrites;
-use crate::replica::{ForwardError, Relayed, Replica, Write};
+use crate::replica::{ForwardError, Question, Relayed, Replica, Write};
 
 /// What becomes of a change that a client sends here.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum Writes<'n> {
     Forwarded(ToPrimary<'n>),
 }
 
-/// The way of a change to the primary of this server.
+/// The way to the primary of this server.
 #[derive(Debug)]
 pub struct ToPrimary<'n>(&'n Arc<Replica>);
 
@@ -28,9 +28,22 @@ impl ToPrimary<'_> {
     pub async fn send(&self, write: &Write) -> Result<Relayed, ForwardError> {
         self.0.forward(write).await
     }
+
+    /// Asks a question about digests, and gives the answer as it is.
+    pub async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
+        self.0.relay_digests(question).await
+    }
 }
 
 impl Node {
+    /// The way to the primary, on a replica.
+    pub fn upstream(&self) -> Option<ToPrimary<'_>> {
+        match self.role() {
+            Role::Primary(_) => None,
+            Role::Replica(replica) => Some(ToPrimary(replica)),
+        }
+    }
+
     /// What becomes of a change that a client sends here.
     pub fn writes(&self) -> Writes<'_> {
         match (self.role(), self.writable()) {

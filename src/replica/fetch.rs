@@ -85,6 +85,7 @@ impl Replica {
         // asked about again.
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let stretch = stretch.filter(|_| is_followed && live() == stretch && self.epochs.of(key) == before);
+        let age = answer.as_ref().map_or(0, |answer| answer.age);
         let fetched = answer.map(|answer| answer.fetched);
         let now = clock::uptime_millis();
         let result = match &fetched {
@@ -102,7 +103,10 @@ impl Replica {
             Ok(Fetched::Token(token, at)) => {
                 let admitted = self.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
                 match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Upstream, at, stretch, Some(asked))) {
-                    Ok(Offer::Taken(Some(slot))) => Ok(Some(slot)),
+                    Ok(Offer::Taken(Some(slot))) => {
+                        slot.set_back(age);
+                        Ok(Some(slot))
+                    }
                     Ok(Offer::Taken(None) | Offer::Kept | Offer::Refetch) => self
                         .unconfirmed(key, now)
                         .map(Some)
@@ -113,6 +117,7 @@ impl Replica {
             Ok(Fetched::NotModified) => {
                 if let Some(slot) = &held {
                     self.confirm(slot, None, stretch, now);
+                    slot.set_back(age);
                 }
                 Ok(self.cache.get(key).or_else(|| self.unless_deleted(key, held?)))
             }

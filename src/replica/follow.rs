@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
+use super::relay::Loop;
 use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
 use super::{Offer, Replica};
@@ -28,12 +29,17 @@ const NO_FEED: Duration = Duration::from_secs(10);
 /// A feed that lived for this long was a good one: what comes after it is a new failure.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
+const LONGEST: u64 = 1 << 40;
+
 /// Where the follower stands.
 #[derive(Debug, Default)]
 struct Follower {
     position: Option<Head>,
     /// Where the primary stood when it last said so.
     target: u64,
+    /// When the primary itself said so, in milliseconds of [`clock::uptime_millis`].
+    heard: i64,
     stretch: u64,
     failures: u32,
     told: bool,
@@ -53,6 +59,8 @@ enum Broken {
     Format(String),
     #[error("change {0} is of a form that this version does not know")]
     Form(u64),
+    #[error("{0}")]
+    Loop(#[from] Loop),
     #[error("{}", UpstreamError::Moved)]
     Moved,
     #[error("change {0} does not continue the chain: the primary's history is another one")]
@@ -95,7 +103,7 @@ impl Replica {
         }
         match broken {
             Broken::Moved => return Duration::ZERO,
-            Broken::Silent => self.upstream.feed_failed(&broken.to_string()),
+            Broken::Silent | Broken::Loop(_) => self.upstream.feed_failed(&broken.to_string()),
             // Once may be a matter of where we stood.
             Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
                 self.upstream.feed_failed(&broken.to_string());
@@ -121,9 +129,13 @@ impl Replica {
                         self.setup.ttl
                     );
                 }
+                self.relay.stop();
                 // Without a feed this is the only way to learn of a change.
                 self.ask_operator();
                 return jitter(NO_FEED);
+            }
+            Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
+                tracing::error!("the change feed of {} is not followed: {broken}", self.primary());
             }
             _ if follower.failures == 0 => {
                 tracing::warn!(
@@ -150,7 +162,6 @@ impl Replica {
             for event in events {
                 self.handle(follower, &event)?;
             }
-            self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
         }
     }
 
@@ -173,6 +184,7 @@ impl Replica {
     /// The primary says where it stands: at the beginning, and with every heartbeat.
     fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
         let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+        self.relay.comes_by(&page.via, self.forwarding.name())?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             _ => {
@@ -182,6 +194,10 @@ impl Replica {
                 }
                 follower.position = Some(said);
                 self.feed.is_unsynced();
+                if !self.is_mirror() {
+                    self.feed.stretch.store(follower.stretch, Ordering::Release);
+                }
+                self.relay.begin(said);
                 self.begin_resync(said, follower.stretch);
                 // The feed does not say what was changed before this.
                 self.ask_operator();
@@ -189,16 +205,21 @@ impl Replica {
             }
         };
         self.applied(position, follower.stretch);
+        self.relay.open(position);
         follower.target = page.head;
+        let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
+        // 0 is never.
+        follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
             self.go_live(follower, position.serial);
+            self.relay.wake();
         }
         Ok(())
     }
 
     fn go_live(&self, follower: &mut Follower, serial: u64) {
         self.feed.serial.store(serial, Ordering::Release);
-        self.feed.heard.store(clock::uptime_millis(), Ordering::Release);
+        self.feed.heard.store(follower.heard, Ordering::Release);
         if follower.live_since.is_none() {
             follower.live_since = Some(Instant::now());
             follower.told = false;
@@ -242,6 +263,7 @@ impl Replica {
             }
         }
         self.applied(reached, follower.stretch);
+        self.relay.pass(item, reached);
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
         }

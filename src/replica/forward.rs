@@ -1,4 +1,5 @@
-//! Changes that clients send to this replica, sent on to its primary: `replica.writes` is `forward`.
+//! Changes that clients send to this replica, sent on to its primary: `replica.writes` is `forward`. Questions that only a
+//! primary can answer go the same way.
 //!
 //! The primary decides; its answer goes back as it is. What it took in is taken in here, too, before its answer is passed
 //! on, through the gate like all else: who was told that his change is made sees it here.
@@ -11,7 +12,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::Semaphore;
 
-use super::upstream::Server;
+use super::upstream::{MAX_ANSWER, Server};
 use super::{Offer, Replica};
 use crate::clock;
 use crate::gate::{SentFor, Via};
@@ -22,8 +23,8 @@ const PLACES: usize = 64;
 /// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
 /// for its disk, or for a signing service.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Replicas that one change may pass.
-const MAX_HOPS: usize = 4;
+/// Replicas that one change may pass on its way to the primary, or back.
+pub(super) const MAX_HOPS: usize = 8;
 /// How the names of replicas begin in `Via`. Other proxies stand there as well, and do not count.
 const HOP: &str = "nats-account-server-";
 
@@ -45,6 +46,10 @@ pub enum Target {
     Delete(AccountKey),
     /// An activation is pushed.
     Activation,
+    /// No change: a question for a sum of digests.
+    Digests,
+    /// No change: a question for what differs.
+    Comparison,
 }
 
 impl std::fmt::Display for Target {
@@ -53,6 +58,7 @@ impl std::fmt::Display for Target {
             Self::Push(key) => write!(f, "the JWT of {key}"),
             Self::Delete(key) => write!(f, "a request to delete {key}"),
             Self::Activation => f.write_str("an activation"),
+            Self::Digests | Self::Comparison => f.write_str("a question about digests"),
         }
     }
 }
@@ -84,6 +90,8 @@ impl Write {
             Target::Push(key) => (Method::POST, format!("accounts/{key}")),
             Target::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
             Target::Activation => (Method::POST, "activations".to_owned()),
+            Target::Digests => (Method::GET, "digests".to_owned()),
+            Target::Comparison => (Method::POST, "digests".to_owned()),
         };
         if let Some(query) = &self.query {
             path.push('?');
@@ -115,7 +123,7 @@ pub struct Relayed {
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// So many changes wait for the primary that this one was not sent.
-    #[error("{PLACES} changes wait for the primary {0} already")]
+    #[error("{PLACES} requests wait for the primary {0} already")]
     Busy(String),
     /// The way leads from replica to replica. It was not sent.
     #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]
@@ -197,7 +205,7 @@ impl Replica {
         result
     }
 
-    async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
+    pub(super) async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
         // It does not change its mind on the way, whatever becomes of that server meanwhile.
         let server = self.upstream.current();
         let primary = || server.shown().to_owned();
@@ -232,7 +240,7 @@ impl Replica {
             }
         })?;
         let (status, headers) = (response.status().as_u16(), passed_back(&response));
-        let body = server.body(&mut response).await.map_err(|error| lost(error.to_string()))?;
+        let body = server.body_up_to(&mut response, MAX_ANSWER).await.map_err(|error| lost(error.to_string()))?;
         Ok(Relayed { status, headers, body })
     }
 
@@ -260,6 +268,7 @@ impl Replica {
                     self.activations.forget(unproven.id());
                 }
             }
+            Target::Digests | Target::Comparison => {}
         }
     }
 
@@ -280,6 +289,11 @@ impl Replica {
 }
 
 impl Forwarding {
+    /// By what this replica knows itself.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Who has passed a change on, this replica included. The error is the number of replicas among them, if there are
     /// too many or this one is among them.
     fn via(&self, write: &Write) -> Result<HeaderValue, usize> {
@@ -332,12 +346,13 @@ mod tests {
         let forwarding = Forwarding::default();
         let name = &forwarding.name;
         assert_eq!(forwarding.via(&write(&[])).expect("the first"), format!("1.1 {name}"));
-        let others = ["1.1 varnish (cache, old), 2 envoy", "1.1 nats-account-server-0,1.1 nats-account-server-1"];
+        let four = (0..4).map(|hop| format!("1.1 {HOP}{hop}")).collect::<Vec<_>>().join(",");
+        let others = ["1.1 varnish (cache, old), 2 envoy", &*four];
         assert_eq!(
-            forwarding.via(&write(&others)).expect("two before"),
+            forwarding.via(&write(&others)).expect("four before"),
             format!("{}, {}, 1.1 {name}", others[0], others[1])
         );
-        assert_eq!(forwarding.via(&write(&[others[1], others[1]])), Err(4));
+        assert_eq!(forwarding.via(&write(&[others[1], others[1]])), Err(8));
         assert_eq!(forwarding.via(&write(&["1.1 x", &format!("1.1 a,1.1\t{name}")])), Err(1));
     }
 

@@ -11,6 +11,7 @@
 mod activations;
 mod ahead;
 mod clients;
+mod digests;
 mod fetch;
 mod follow;
 mod forward;
@@ -19,6 +20,7 @@ mod memory;
 mod mirror;
 mod operator;
 mod pin;
+mod relay;
 mod resync;
 mod shelf;
 mod slot;
@@ -38,6 +40,7 @@ pub use clients::client;
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
+pub use relay::{Onward, Passed, Question};
 pub use slot::Slot;
 
 use crate::clock;
@@ -55,6 +58,7 @@ use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
+use relay::Relay;
 use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
@@ -112,6 +116,8 @@ impl Access {
 
 /// Unknown accounts that are remembered at most.
 const NEGATIVE_ENTRIES: u64 = 100_000;
+/// A primary that was heard so many milliseconds ago may have changed since.
+const CURRENT: i64 = 5_000;
 /// How long an answer waits for the primary when a copy is at hand.
 const STALE_WAIT: Duration = Duration::from_millis(700);
 /// How long it waits for one that has not answered yet since this process began.
@@ -147,19 +153,23 @@ pub struct Replica {
     replaced_operators: Mutex<Vec<Identity>>,
     feed: Feed,
     forwarding: Forwarding,
+    relay: Relay,
     runtime: tokio::runtime::Handle,
 }
 
 /// Whether the feed is connected and caught up, and when it was last heard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Feed {
     /// The number of the unbroken stretch of feed that is live; 0 while there is none.
     live: AtomicU64,
+    /// The number of the stretch that confirms copies up to where this replica stands, live or not; 0 while a mirror is being
+    /// compared.
+    stretch: AtomicU64,
     /// How often a comparison with the primary was begun.
     resyncs: AtomicU64,
     progress: Mutex<Progress>,
-    /// When the primary was last heard, in milliseconds of [`clock::uptime_millis`], be it by an earlier process; 0 if
-    /// never.
+    /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
+    /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
     heard: AtomicI64,
     /// Where the primary's journal stood then.
     serial: AtomicU64,
@@ -189,6 +199,7 @@ impl Feed {
     fn is_synced(&self, stretch: u64) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.synced = stretch;
+        self.stretch.store(stretch, Ordering::Release);
         if progress.caught_up == stretch {
             self.live.store(stretch, Ordering::Release);
         }
@@ -197,6 +208,7 @@ impl Feed {
     /// What is here may differ from the primary, until it was compared.
     fn is_unsynced(&self) {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
+        self.stretch.store(0, Ordering::Release);
         self.live.store(0, Ordering::Release);
     }
 
@@ -216,12 +228,22 @@ impl Feed {
         let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
         Self {
             live: AtomicU64::new(0),
+            stretch: AtomicU64::new(progress.synced),
             resyncs: AtomicU64::new(0),
             progress: Mutex::new(progress),
             heard: AtomicI64::new(heard),
             serial: AtomicU64::new(serial),
         }
     }
+}
+
+/// How old an answer is, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ages {
+    /// Since the primary last confirmed the entry, or since that was heard over NATS.
+    pub entry: u64,
+    /// Since the primary itself was last known to stand where this replica does; `None`: never.
+    pub primary: Option<u64>,
 }
 
 /// What became of a token that was offered.
@@ -275,6 +297,7 @@ impl Replica {
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
             feed: Feed::after(&keeping.stand()),
+            relay: Relay::new(keeping.stand().position),
             keeping,
             forwarding: Forwarding::default(),
             runtime,
@@ -288,6 +311,11 @@ impl Replica {
     /// The URL of the server that is asked now, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
+    }
+
+    /// What speaks against the server that is asked now, if anything does.
+    pub fn fault(&self) -> Option<Arc<str>> {
+        self.upstream.fault()
     }
 
     /// The same URL as a client would use it that has credentials of its own, without a slash at its end.
@@ -316,10 +344,10 @@ impl Replica {
         self.cache.get(key).filter(|slot| self.is_fresh(slot))
     }
 
-    /// A JWT that is at hand and that the feed, which is live, confirms.
+    /// A JWT that is at hand and that the feed, which is live, confirms; not if the primary itself was not heard lately.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let live = self.feed.live.load(Ordering::Acquire);
-        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live)
+        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live && self.is_current())
     }
 
     /// The copy of an account: in the cache, or left by an earlier process.
@@ -327,10 +355,10 @@ impl Replica {
         self.cache.get(key).or_else(|| self.recall(key))
     }
 
-    /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, and the account not
-    /// known to be unknown.
+    /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, the primary was heard
+    /// lately, and the account is not known to be unknown.
     pub fn may_find(&self, key: &AccountKey) -> bool {
-        self.is_following() && !self.unknown.contains_key(key)
+        self.is_following() && self.is_current() && !self.unknown.contains_key(key)
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
@@ -363,15 +391,25 @@ impl Replica {
             || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
-    /// Seconds since the primary last confirmed an entry, or since it was heard over NATS.
-    pub fn age(&self, slot: &Slot) -> u64 {
+    /// How old an entry is, and what this replica knows of its primary.
+    pub fn ages(&self, slot: &Slot) -> Ages {
+        let (now, heard) = (clock::uptime_millis(), self.feed.heard.load(Ordering::Acquire));
         let live = self.feed.live.load(Ordering::Acquire);
-        let confirmed = if live != 0 && slot.stretch() == live {
-            self.feed.heard.load(Ordering::Acquire)
-        } else {
-            slot.confirmed()
+        let confirmed = match slot.stretch() {
+            0 => slot.confirmed(),
+            stretch if stretch == live => heard,
+            // It was confirmed as long as the feed was live, and may have been asked about since.
+            stretch if stretch == self.feed.stretch.load(Ordering::Acquire) => slot.confirmed().max(heard),
+            _ => slot.confirmed(),
         };
-        u64::try_from((clock::uptime_millis() - confirmed) / 1000).unwrap_or(0)
+        let seconds = |since: i64| u64::try_from((now - since) / 1000).unwrap_or(0);
+        Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
+    }
+
+    /// Whether the feed, up to where this replica stands, confirms an entry.
+    pub fn is_confirmed(&self, slot: &Slot) -> bool {
+        let stretch = self.feed.stretch.load(Ordering::Acquire);
+        stretch != 0 && slot.stretch() == stretch
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
@@ -565,6 +603,8 @@ impl Replica {
 
     /// Entries and bytes in the cache.
     pub fn size(&self) -> (u64, u64) {
+        // What was put in and evicted is counted now and then.
+        self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
     }
 
@@ -582,6 +622,11 @@ impl Replica {
     pub fn silence(&self) -> Option<i64> {
         let heard = self.feed.heard.load(Ordering::Acquire);
         (heard != 0).then(|| clock::uptime_millis() - heard)
+    }
+
+    /// Whether the primary itself was heard lately, whatever is between.
+    pub fn is_current(&self) -> bool {
+        self.silence().is_some_and(|silence| silence < CURRENT)
     }
 
     /// For people: how the snapshot does. `None`: there is none.

@@ -84,6 +84,13 @@ impl Slot {
         before.is_some_and(|(before, stretch)| before != stretch)
     }
 
+    /// The confirmation was so many milliseconds old already: it came from a replica.
+    pub(super) fn set_back(&self, age: i64) {
+        if age > 0 {
+            self.confirmed.fetch_sub(age, Ordering::AcqRel);
+        }
+    }
+
     /// The primary was asked, and did not confirm it; it is not asked again for a while.
     pub(super) fn check(&self, now: i64) {
         self.checked.store(now, Ordering::Release);

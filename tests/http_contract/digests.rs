@@ -156,17 +156,30 @@ async fn questions_that_are_none_are_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_cache_has_no_digests() {
+async fn a_cache_asks_its_primary_for_digests() {
     let operator = Operator::new();
     let server = Server::primary(&operator).await;
-    let replica = Server::replica(&operator, &server.url).await;
-    for reply in [
-        replica.http.get("/jwt/v1/digests").await,
-        replica.http.get("/jwt/v1/digests?prefix=abcd").await,
-        replica.http.post("/jwt/v1/digests", r#"{"have":[]}"#).await,
-    ] {
-        assert!(reply.expect(404).body.contains("ask its primary"));
+    let account = Account::new();
+    server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    let hub = Server::replica(&operator, &server.url).await;
+    let replica = Server::replica(&operator, &hub.url).await;
+    for (path, status) in [("", 200), ("?prefix=ab", 200), ("?prefix=abcd", 200), ("?prefix=a", 400)] {
+        let path = format!("/jwt/v1/digests{path}");
+        let (own, relayed) = (server.http.get(&path).await, replica.http.get(&path).await);
+        assert_eq!((relayed.status, &relayed.body), (status, &own.body), "{path}");
+        assert_eq!(relayed.header("content-type"), own.header("content-type"));
     }
+    let have = format!(r#"{{"have":[["{}","0000000000000000"]]}}"#, account.key());
+    for (question, status) in [(&*have, 200), (r#"{"have":[]}"#, 200), (r#"{"have":[["x","y"]]}"#, 400), ("", 400)] {
+        let own = server.http.post("/jwt/v1/digests", question.to_owned()).await;
+        let relayed = replica.http.post("/jwt/v1/digests", question.to_owned()).await;
+        assert_eq!((relayed.status, &relayed.body), (status, &own.body), "{question}");
+    }
+    replica.http.post("/jwt/v1/digests", " ".repeat(300_000)).await.expect(413);
+    assert_eq!(replica.http.send("HEAD", "/jwt/v1/digests", &[]).await.expect(200).body, "");
+    drop(server);
+    let reply = replica.http.get("/jwt/v1/digests").await.expect(503);
+    assert!(reply.body.contains("its primary cannot be asked"), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ async fn a_backup_that_was_made_while_pushes_went_on_has_what_was_acknowledged_b
     let place = other.path().join("place");
     let restored = run(on(&place, &jwt, &["restore", name])).await.expect(0);
     assert_ne!(session(restored.stdout.lines().nth(1).unwrap()), session(&first.stdout));
+    let again = run(on(&place, &jwt, &["backup", other.path().join("again").to_str().unwrap()])).await.expect(0);
+    assert_eq!(session(&again.stdout), session(restored.stdout.lines().nth(1).unwrap()));
     let there = Server::primary_in(&operator, &place).await;
     for account in &before {
         let wanted = server.http.get(&account.path()).await.expect(200).body;
@@ -78,7 +80,7 @@ async fn a_restored_primary_begins_a_session_and_takes_in_what_its_folder_has_th
     let (jwt, backup) = (operator.jwt(), other.path().join("backup"));
     let name = backup.to_str().unwrap();
     let launch = Launch::primary(&operator).dir(dir.path()).at(&free_address());
-    let server = launch.clone().start().await;
+    let mut server = launch.clone().start().await;
     let replica = Server::replica(&operator, &server.url).await;
     let [kept, changed, deleted, new] = std::array::from_fn(|_| Account::new());
     for account in [&kept, &changed, &deleted] {
@@ -93,7 +95,15 @@ async fn a_restored_primary_begins_a_session_and_takes_in_what_its_folder_has_th
     server.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 5)).await.expect(200);
     let running = run(on(dir.path(), &jwt, &["restore", name])).await.expect(1);
     assert!(running.stderr.contains("in use by process"), "{}", running.stderr);
-    stop(server).await;
+    // Killed, so that the latest is in the journal's log only.
+    for account in [&changed, &new] {
+        let (path, wanted) = (file(dir.path(), account), server.http.get(&account.path()).await.body);
+        until("the file follows", || async { fs::read_to_string(&path).is_ok_and(|text| text == wanted) }).await;
+    }
+    server.kill();
+    let mut permissions = fs::metadata(&backup).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&backup, permissions).unwrap();
     let refused = run(on(dir.path(), &jwt, &["restore", name])).await.expect(1);
     assert!(refused.stderr.contains("--replace"), "{}", refused.stderr);
     for account in [&changed, &deleted, &new] {

@@ -131,7 +131,7 @@ async fn imports_from(world: &World, kind: Kind) {
     let again = run(command(&[])).await;
     assert_eq!(again.count("taken in"), 0, "{}", again.stdout);
     let server = Server::primary_in(&world.operator, dir.path()).await;
-    for case in world.cases.iter() {
+    for case in &world.cases {
         let wanted = if kind.holds(case.what) { &case.served } else { &case.held };
         let reply = server.http.get(&case.account.path()).await;
         match wanted {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nats_account_server::feed::wire::{Item, Page};
-use nats_account_server::feed::{Chain, Operation, Session};
+use nats_account_server::feed::{Chain, Head, Operation, Session};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until};
@@ -79,15 +79,10 @@ async fn a_lie_about_a_known_account_changes_nothing() {
 
 /// A feed that says hello and brings `changes` as they stand.
 fn feed(changes: &[(AccountText, Option<Chain>)]) -> Answer {
-    let session = Session([7; 16]).to_string();
+    let session = Session([7; 16]);
     let mut chain = Chain::default();
-    let page = |serial: u64, chain: &Chain| Page {
-        session: session.clone(),
-        serial,
-        chain: chain.to_string(),
-        head: changes.len() as u64,
-        floor: 0,
-        changes: Vec::new(),
+    let page = |serial: u64, chain: &Chain| {
+        Page::new(Head { session, serial, chain: *chain }, changes.len() as u64, Vec::new())
     };
     let mut text = format!("event: hello\ndata: {}\n\n", serde_json::to_string(&page(0, &chain)).unwrap());
     for (serial, ((key, jwt), said)) in (1u64..).zip(changes) {

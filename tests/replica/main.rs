@@ -11,6 +11,7 @@ mod old_primaries;
 mod outages;
 mod pulls;
 mod restarts;
+mod tiers;
 mod upstreams;
 mod writes;
 

@@ -157,3 +157,55 @@ async fn a_mirror_that_is_full_says_so_and_serves_everything_all_the_same() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_digests_of_a_mirror_are_those_of_its_primary() {
+    let operator = Operator::new();
+    let primary = Server::primary(&operator).await;
+    let accounts: Vec<_> = (0..20).map(|_| Account::new()).collect();
+    for account in &accounts {
+        push(&primary, account, &operator.account(account, 100)).await;
+    }
+    let (deleted, importer) = (&accounts[0], Account::new());
+    primary.http.delete(&deleted.path(), operator.delete_request(&[deleted], 0)).await.expect(200);
+    primary.http.post("/jwt/v1/activations", accounts[1].activation(&importer, "a.b", 10)).await.expect(200);
+    let replica = mirror(&operator, &primary.url).start().await;
+    compared(&replica, 1).await;
+    push(&primary, &accounts[2], &operator.account(&accounts[2], 1)).await;
+    let sums = |server: &Server| {
+        let http = server.http.clone();
+        async move { http.get("/jwt/v1/digests").await.expect(200).json()["sum"].clone() }
+    };
+    let wanted = sums(&primary).await;
+    until("the sums are the same", || async { sums(&replica).await == wanted }).await;
+    // Everything that stands, from both: the texts are the same.
+    let texts = |server: &Server| {
+        let http = server.http.clone();
+        async move {
+            let mut texts = Vec::new();
+            for node in 0..256 {
+                let body = format!("{{\"have\":[],\"prefix\":\"{node:02x}\"}}");
+                let answer = http.post("/jwt/v1/digests", body).await.expect(200).json();
+                for item in answer["items"].as_array().unwrap() {
+                    texts.push(["kind", "op", "key", "keys", "jwt", "request"].map(|part| item[part].to_string()));
+                }
+            }
+            texts
+        }
+    };
+    let (theirs, ours) = (texts(&primary).await, texts(&replica).await);
+    assert_eq!(theirs.len(), 22, "20 accounts, the operator, an activation");
+    assert_eq!(ours, theirs);
+    // One that a follower has in another version, and one that nobody knows.
+    let stranger = Account::new();
+    let have = format!(
+        "{{\"have\":[[\"{}\",\"0000000000000000\"],[\"{}\",\"0000000000000000\"]]}}",
+        accounts[3].key(),
+        stranger.key()
+    );
+    let answer = replica.http.post("/jwt/v1/digests", have).await.expect(200).json();
+    let mut operations: Vec<_> =
+        answer["items"].as_array().unwrap().iter().map(|item| item["op"].to_string()).collect();
+    operations.sort();
+    assert_eq!(operations, ["\"none\"", "\"put\""]);
+}

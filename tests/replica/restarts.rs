@@ -22,7 +22,7 @@ async fn ends(mut server: Server) {
 }
 
 /// Waits until what a replica has just learnt is on disk: it is written every half second.
-async fn has_written(folder: &Path) {
+pub(crate) async fn has_written(folder: &Path) {
     let log = folder.join(".nats-account-server/snapshot.sqlite-wal");
     let changed = || fs::metadata(&log).and_then(|meta| meta.modified()).ok();
     let start = std::time::SystemTime::now();

@@ -287,15 +287,15 @@ async fn two_replicas_that_name_each_other_do_not_forward_for_ever() {
 async fn a_change_passes_a_few_replicas_and_is_seen_on_all_of_them() {
     let (operator, account) = (Operator::new(), Account::new());
     let mut chain = vec![Server::primary(&operator).await];
-    for _ in 0..5 {
+    for _ in 0..9 {
         let next = forwarding(&operator, &chain.last().unwrap().url).start_unready().await;
         chain.push(next);
     }
     let jwt = operator.account(&account, 10);
-    chain[5].http.post(&account.path(), jwt.clone()).await.expect(508);
+    chain[9].http.post(&account.path(), jwt.clone()).await.expect(508);
     chain[0].http.get(&account.path()).await.expect(404);
-    chain[4].http.post(&account.path(), jwt.clone()).await.expect(200);
-    for server in chain[..5].iter().rev() {
+    chain[8].http.post(&account.path(), jwt.clone()).await.expect(200);
+    for server in chain[..9].iter().rev() {
         assert_eq!(server.http.get(&account.path()).await.expect(200).body, jwt);
     }
 }

@@ -18,14 +18,23 @@ use crate::store::journal::{self, Standing};
 pub(super) enum Source {
     /// Its journal.
     Journal { path: PathBuf, trust: Option<Arc<Trust>> },
-    /// Its pack over HTTP. Every JWT passes the gate.
-    Url { url: reqwest::Url, access: Access, gate: Gate },
+    /// Its pack over HTTP.
+    Url(Box<Remote>),
+}
+
+/// A primary that runs. Every JWT of its pack passes the gate.
+pub(super) struct Remote {
+    url: reqwest::Url,
+    access: Access,
+    gate: Gate,
 }
 
 impl Source {
     pub(super) fn of(url: Option<&str>, settings: &Settings, gate: Gate) -> Result<Self, String> {
         Ok(match url {
-            Some(url) => Self::Url { url: packs::url(url)?, access: Access::of(&settings.replica), gate },
+            Some(url) => {
+                Self::Url(Box::new(Remote { url: packs::url(url)?, access: Access::of(&settings.replica), gate }))
+            }
             None => Self::Journal { path: existing_journal_of(settings)?, trust: gate.trust() },
         })
     }
@@ -33,7 +42,7 @@ impl Source {
     /// The operator whose accounts they are, if that is known.
     pub(super) fn operator(&self) -> Result<Option<Arc<Trust>>, String> {
         match self {
-            Self::Url { gate, .. } => Ok(gate.trust()),
+            Self::Url(remote) => Ok(remote.gate.trust()),
             Self::Journal { path, trust } => {
                 journal::standing(path, trust.clone(), |_| false).map_err(|error| error.to_string())
             }
@@ -57,7 +66,8 @@ impl Source {
                 let read = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
                 read.map(drop).map_err(|error| error.to_string())
             }
-            Self::Url { url, access, gate } => {
+            Self::Url(remote) => {
+                let Remote { url, access, gate } = *remote;
                 let (sender, mut lines) = mpsc::channel(1024);
                 let fetching = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
                 while let Some(line) = lines.recv().await {

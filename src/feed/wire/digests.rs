@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Item;
 use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Leaf, Prefix, PrefixError, Short, Sum, View};
 use crate::feed::{Chain, Head, Session};
+use crate::key::AccountKey;
 
 /// Keys that one [`DigestAsk`] may name.
 const MAX_HAVE: usize = 1000;
@@ -158,6 +159,10 @@ impl DigestAnswer {
 fn item(difference: &Difference, head: &Head) -> Item {
     match difference {
         Difference::Change(change) => Item::from(change),
+        // Of others that it names, something later stands.
+        Difference::Deletion(change, stands) => {
+            Item { keys: stands.iter().map(AccountKey::text).collect(), ..Item::from(change) }
+        }
         Difference::Nothing(key) => Item {
             serial: head.serial,
             chain: head.chain.to_string(),

@@ -235,6 +235,8 @@ impl Replica {
     /// Writes what changed. A failure is logged, and what could not be written is tried again.
     fn write_down(self: &Arc<Self>) {
         let keeping = &self.keeping;
+        // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
+        self.cache.run_pending_tasks();
         let mut stand = keeping.stand();
         stand.heard = self.heard_at();
         let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();

@@ -128,6 +128,11 @@ impl Resync {
             self.replica.primary(),
             if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" }
         );
+        if self.replica.is_mirror() {
+            // Its stretch goes on, and says nothing of what was confirmed before.
+            let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
+            self.replica.doubt(held);
+        }
         self.replica.feed.is_synced(self.stretch);
     }
 

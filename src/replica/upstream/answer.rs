@@ -21,8 +21,21 @@ pub(in crate::replica) enum Fetched {
 pub(in crate::replica) struct Answer {
     /// What was answered.
     pub(in crate::replica) fetched: Fetched,
-    /// Whether it comes from the server whose feed is followed: only then does the feed say how long it stays true.
+    /// Whether it comes from the server whose feed is followed, and that server stands for it: only then does the feed say
+    /// how long it stays true.
     pub(in crate::replica) is_followed: bool,
+    /// How old it was already, in milliseconds.
+    pub(in crate::replica) age: i64,
+}
+
+/// What one server answered.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) fetched: Fetched,
+    /// How old it was already, in milliseconds: it came from a replica.
+    pub(super) age: i64,
+    /// Whether the feed of that server says how long it stays true.
+    pub(super) is_confirmed: bool,
 }
 
 /// Why a server gave no usable answer.

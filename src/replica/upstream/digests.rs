@@ -10,7 +10,7 @@ use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 
 /// The largest answer that is read, in bytes: about 1 MiB of text, the largest token behind that, and JSON around them.
-const MAX_ANSWER: usize = 8 << 20;
+pub(in crate::replica) const MAX_ANSWER: usize = 8 << 20;
 /// How long an answer may take. It is no client's that waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub(super) use answer::{Answer, Fetched, UpstreamError};
+pub(super) use digests::MAX_ANSWER;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
@@ -84,6 +85,11 @@ impl Upstream {
 
     pub(super) fn shown(&self) -> &str {
         self.current().shown()
+    }
+
+    /// What speaks against it.
+    pub(super) fn fault(&self) -> Option<Arc<str>> {
+        self.current().health.fault()
     }
 
     pub(super) fn public(&self) -> &str {
@@ -185,7 +191,7 @@ impl Upstream {
     }
 
     fn all_foreign(&self) -> UpstreamError {
-        let fault = self.current().health.fault();
+        let fault = self.fault();
         UpstreamError::Transport(fault.map_or_else(|| "it cannot be asked".to_owned(), |fault| fault.to_string()))
     }
 

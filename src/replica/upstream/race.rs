@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use super::answer::Given;
 use super::{Answer, Fetched, Upstream, UpstreamError};
 
 /// How long all requests for one JWT may take together, whatever a single one may. A nats-server gives up after 1.9 s,
@@ -36,14 +37,14 @@ impl Upstream {
                 biased;
                 Some((place, result)) = asked.next() => match result {
                     // The preferred one is slow. It may know more than one that it is copied to.
-                    Ok(Fetched::Absent) if place != first && !asked.is_empty() => {
-                        absent.get_or_insert(place);
+                    Ok(given @ Given { fetched: Fetched::Absent, .. }) if place != first && !asked.is_empty() => {
+                        absent.get_or_insert((place, given));
                         continue;
                     }
-                    Ok(fetched) => {
+                    Ok(given) => {
                         // Who was too slow is known by that.
                         drop(asked);
-                        return Ok(self.answer(place, fetched));
+                        return Ok(self.answer(place, given));
                     }
                     Err(error) => {
                         failed.get_or_insert(error);
@@ -55,16 +56,16 @@ impl Upstream {
             asked.extend(next.map(&ask));
         }
         match absent {
-            Some(place) => Ok(self.answer(place, Fetched::Absent)),
+            Some((place, given)) => Ok(self.answer(place, given)),
             None => Err(failed.unwrap_or_else(UpstreamError::no_answer)),
         }
     }
 
     /// The answer of a server. Those that were asked before it have failed, or were given up.
-    fn answer(&self, place: usize, fetched: Fetched) -> Answer {
+    fn answer(&self, place: usize, given: Given) -> Answer {
         self.answered(place);
         let followed = self.followed.load(std::sync::atomic::Ordering::Acquire);
-        Answer { fetched, is_followed: place == followed }
+        Answer { fetched: given.fetched, is_followed: place == followed && given.is_confirmed, age: given.age }
     }
 
     /// [`Upstream::candidates`], those last that failed just now.

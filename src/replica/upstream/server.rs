@@ -9,11 +9,12 @@ use reqwest::{Response, StatusCode, header};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
+use super::answer::Given;
 use super::health::{Health, Sent, Verdict};
 use super::{Fetched, UpstreamError};
 use crate::clock;
 use crate::feed::Head;
-use crate::feed::wire::{self, POSITION_HEADER};
+use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER, PRIMARY_AGE_HEADER};
 use crate::gate::Trust;
 use crate::key::PublicKey;
 use crate::replica::clients::{self, Clients};
@@ -76,7 +77,7 @@ impl Server {
         deadline: Instant,
         patience: Duration,
         operator: Option<&PublicKey>,
-    ) -> Result<Fetched, UpstreamError> {
+    ) -> Result<Given, UpstreamError> {
         // The wait for a place counts: when nothing comes back, places are rare. But it says nothing of the server.
         let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, self.places.acquire()).await else {
             return Err(UpstreamError::Busy);
@@ -101,7 +102,7 @@ impl Server {
         result
     }
 
-    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Fetched, UpstreamError> {
+    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Given, UpstreamError> {
         let mut request = self
             .clients
             .short()
@@ -112,15 +113,18 @@ impl Server {
             request = request.header(header::IF_NONE_MATCH, &etag[..]);
         }
         let mut response = request.send().await.map_err(|error| self.transport(&error))?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::NotModified),
-            StatusCode::NOT_FOUND => return Ok(Fetched::Absent),
+        let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        // A replica says so where its own feed stands for the answer.
+        let is_confirmed = said(PRIMARY_AGE_HEADER).is_none() || said(CONFIRMED_HEADER).is_some();
+        let age = said(header::AGE.as_str()).and_then(|age| age.parse::<u32>().ok()).unwrap_or(0);
+        let position = said(POSITION_HEADER).and_then(wire::parse_position);
+        let fetched = match response.status() {
+            StatusCode::OK => Fetched::Token(self.body(&mut response).await?, position),
+            StatusCode::NOT_MODIFIED if etag.is_some() => Fetched::NotModified,
+            StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
-        }
-        let position =
-            response.headers().get(POSITION_HEADER).and_then(|value| wire::parse_position(value.to_str().ok()?));
-        Ok(Fetched::Token(self.body(&mut response).await?, position))
+        };
+        Ok(Given { fetched, age: i64::from(age) * 1000, is_confirmed })
     }
 
     /// Asks for the operator's JWT. `Ok(None)`: it has none either.
@@ -205,12 +209,16 @@ impl Server {
     }
 
     /// Reads a body that is no larger than a token can be.
-    pub(in crate::replica) async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
+    async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
         self.body_up_to(response, MAX_BODY).await
     }
 
     /// Reads a body that is no larger than `most` bytes.
-    pub(super) async fn body_up_to(&self, response: &mut Response, most: usize) -> Result<Bytes, UpstreamError> {
+    pub(in crate::replica) async fn body_up_to(
+        &self,
+        response: &mut Response,
+        most: usize,
+    ) -> Result<Bytes, UpstreamError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
             if body.len() + chunk.len() > most {

@@ -6,10 +6,12 @@ use std::ops::Bound;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::StoreError;
+use super::Journal;
 use super::head::{self, Row};
 use super::read::{self, RawChange};
-use super::{Journal, schema};
+use super::schema::{self, KIND_ACCOUNT};
 use crate::feed::digest::{Ask, Comparison, Difference, Key, Kind, Prefix, Short};
+use crate::feed::{Change, Content};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
@@ -36,13 +38,28 @@ impl Journal {
         let (found, next) = piece;
         let open = |found| match found {
             Found::Nothing(key) => Ok(Difference::Nothing(key)),
-            Found::Change(change) => self.open_change(*change).map(Difference::Change),
+            Found::Change(change) => self.difference(self.open_change(*change)?),
             Found::Lost(key) => {
                 let text = key.text();
                 Err(self.unusable(&format!("the change that made what stands for {text} is missing")))
             }
         };
         Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
+    }
+}
+
+impl Journal {
+    fn difference(&self, change: Change) -> Result<Difference, StoreError> {
+        let Content::Delete(tombstone) = &change.content else { return Ok(Difference::Change(change)) };
+        let stands = self.read(|connection| {
+            let mut stands = Vec::new();
+            for key in tombstone.keys() {
+                let row = head::load(connection, KIND_ACCOUNT, key.raw())?;
+                stands.extend(row.filter(|row| row.made_by() == change.serial).map(|_| *key));
+            }
+            Ok(stands)
+        })?;
+        Ok(Difference::Deletion(change, stands))
     }
 }
 

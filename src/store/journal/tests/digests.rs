@@ -194,8 +194,7 @@ fn leaves(journal: &Journal) -> BTreeMap<Key, Leaf> {
     all
 }
 
-/// The changes of all pieces, by key; a delete request by each of its accounts, be it that something else stands for
-/// some of them.
+/// The changes of all pieces, by key; a delete request by each of the accounts for which it stands.
 fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Change>> {
     let mut all: BTreeMap<Key, Vec<_>> = BTreeMap::new();
     loop {
@@ -204,6 +203,11 @@ fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Ch
         for difference in comparison.differences {
             match difference {
                 Difference::Nothing(key) => assert!(all.insert(key, Vec::new()).is_none()),
+                Difference::Deletion(change, stands) => {
+                    for key in stands {
+                        all.entry(Key::account(&key)).or_default().push(change.clone());
+                    }
+                }
                 Difference::Change(change) => {
                     let mut keys: Vec<_> = change.keys().iter().map(Key::account).collect();
                     match &change.content {
@@ -437,5 +441,5 @@ async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
         (0..ACCOUNTS).map(|n| (Key::account(&AccountKey::from_raw([n; 32])), Short::parse("00".repeat(8).as_str())));
     let have = have.map(|(key, digest)| (key, digest.expect("a digest"))).collect();
     let told = journal.compare(&Ask { have, ..Ask::default() }).expect("readable").differences;
-    assert!(matches!(&told[..], [Difference::Change(change)] if change.keys() == request.keys()), "{told:?}");
+    assert!(matches!(&told[..], [Difference::Deletion(_, stands)] if stands == request.keys()), "{told:?}");
 }

@@ -1,0 +1,157 @@
+//! The digests of a mirror, for replicas behind it.
+//!
+//! A mirror answers only where it is sure that it holds everything: while it follows its primary, was compared with it, and
+//! nothing had to leave for want of room. What it cannot answer is the primary's to answer.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Replica, memory};
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Leaf, Prefix, Sum, View};
+use crate::feed::{Change, Content, Head, Link as _};
+use crate::gate::{Activation, Position, Tombstone, Via};
+use crate::key::AccountKey;
+use crate::store::snapshot::{ProofKind, Seen};
+
+/// A piece with this much text is full, in bytes.
+const TEXT: usize = 1 << 20;
+/// What surrounds the text of a difference, in bytes, about.
+const AROUND: usize = 300;
+
+impl Replica {
+    /// A place of the digest tree. `None`: only the primary can tell. Blocks for queries.
+    pub fn digests(&self, prefix: Option<Prefix>) -> Option<View> {
+        let head = self.knows_all()?;
+        if let Some(prefix @ Prefix::Bucket(_)) = prefix {
+            let leaves = self.leaves(prefix);
+            let mut sum = Sum::default();
+            leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
+            return Some(View { head, sum, below: Below::Leaves(leaves) });
+        }
+        let (sum, below) = self.sums.look(prefix, &self.operator_toggles())?;
+        Some(View { head, sum, below: Below::Sums(below) })
+    }
+
+    /// A piece of what stands here and differs from what is asked about. `None`: only the primary can tell. Blocks for
+    /// queries.
+    pub fn compare(&self, ask: &Ask) -> Option<Comparison> {
+        // What is found is as of this position, or later.
+        let head = self.knows_all()?;
+        let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
+        match ask.prefix {
+            None => theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, self.leaf_of(key)))),
+            Some(prefix) => {
+                let held = self.leaves(prefix);
+                let known: HashSet<Key> = held.iter().map(|(key, _)| *key).collect();
+                theirs.extend(held.into_iter().map(|(key, leaf)| (key, Some(leaf))));
+                theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
+                theirs.retain(|(key, _)| ask.after.is_none_or(|after| *key > after));
+                theirs.sort_unstable_by_key(|(key, _)| *key);
+            }
+        }
+        let mut piece = Piece { replica: self, head, found: Vec::new(), told: HashSet::new(), text: 0 };
+        for (key, mine) in theirs {
+            piece.compare(&key, mine, ask)?;
+            if piece.text >= TEXT {
+                return Some(Comparison { head, differences: piece.found, next: Some(key) });
+            }
+        }
+        Some(Comparison { head, differences: piece.found, next: None })
+    }
+
+    /// Where this mirror stands, if it holds everything that stands there.
+    fn knows_all(&self) -> Option<Head> {
+        let sure = self.is_mirror() && self.is_following() && !self.is_full() && self.keeping.is_warm();
+        self.keeping.stand().position.filter(|_| sure)
+    }
+
+    fn leaf_of(&self, key: &Key) -> Option<Leaf> {
+        match key.kind {
+            Kind::Account => {
+                let account = AccountKey::from_raw(key.raw);
+                self.memory.peek(&account, |seen| memory::leaf(&account, seen))?
+            }
+            Kind::Operator => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
+            Kind::Activation => {
+                let id = (ProofKind::Activation, key.raw);
+                let (_, leaf) = super::shelf::leaf_of(&id)?;
+                self.shelf.get(&id).map(|proof| leaf(&proof))
+            }
+        }
+    }
+}
+
+struct Piece<'r> {
+    replica: &'r Replica,
+    head: Head,
+    found: Vec<Difference>,
+    /// Requests that are in it: each is told once.
+    told: HashSet<[u8; 32]>,
+    text: usize,
+}
+
+impl Piece<'_> {
+    /// `None`: something differs whose text is not here.
+    fn compare(&mut self, key: &Key, mine: Option<Leaf>, ask: &Ask) -> Option<()> {
+        let theirs = ask.have.get(key);
+        let Some(leaf) = mine else {
+            if theirs.is_some() {
+                self.text += AROUND;
+                self.found.push(Difference::Nothing(*key));
+            }
+            return Some(());
+        };
+        if theirs == Some(&leaf.short()) {
+            return Some(());
+        }
+        let (content, at) = match key.kind {
+            Kind::Account => match self.account(&AccountKey::from_raw(key.raw))? {
+                (Content::Delete(tombstone), _) if !self.told.insert(*tombstone.identity()) => return Some(()),
+                found => found,
+            },
+            Kind::Operator => (Content::Operator(self.replica.gate.trust()?), None),
+            Kind::Activation => {
+                let proof = self.replica.shelf.get(&(ProofKind::Activation, key.raw))?;
+                let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
+                (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
+            }
+        };
+        // Where it was committed is only of use in the history that is followed.
+        let serial = at.filter(|at| at.session == self.head.session.0).map_or(self.head.serial, |at| at.serial);
+        let change = Change { serial, chain: self.head.chain, at: 0, via: Via::Feed, content };
+        self.text += AROUND + change.weight();
+        let deleted = match &change.content {
+            Content::Delete(tombstone) => Some(self.deleted_by(tombstone)),
+            _ => None,
+        };
+        self.found.push(match deleted {
+            Some(stands) => Difference::Deletion(change, stands),
+            None => Difference::Change(change),
+        });
+        Some(())
+    }
+
+    /// The accounts that a request keeps deleted.
+    fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
+        let stands = |seen: &Seen| !seen.held.is_live() && seen.deleted_by == Some(*tombstone.identity());
+        let keys = tombstone.keys().iter();
+        keys.filter(|key| self.replica.memory.peek(key, stands).unwrap_or(false)).copied().collect()
+    }
+
+    fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
+        let replica = self.replica;
+        let (is_live, removed, deleted_by) =
+            replica.memory.peek(key, |seen| (seen.held.is_live(), seen.removed, seen.deleted_by))?;
+        if removed {
+            return None;
+        }
+        if is_live {
+            let slot = replica.at_hand(key)?;
+            return Some((Content::Put(slot.entry().clone()), slot.position()));
+        }
+        let proof = replica.shelf.get(&(ProofKind::Delete, deleted_by?))?;
+        Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
+    }
+}
