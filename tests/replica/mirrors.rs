@@ -28,9 +28,17 @@ async fn a_mirror_takes_over_everything_and_serves_it_alone() {
     let (deleted, importer) = (Account::new(), Account::new());
     push(&primary, &deleted, &operator.account(&deleted, 100)).await;
     primary.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 0)).await.expect(200);
+    // One request deleted all of these, and some are there again.
+    let again: Vec<_> = (0..8).map(|_| Account::new()).collect();
+    let request = operator.delete_request(&again.iter().collect::<Vec<_>>(), 100);
+    primary.http.delete(&again[0].path(), request).await.expect(200);
+    for account in &again[..6] {
+        push(&primary, account, &operator.account(account, 50)).await;
+    }
     let folder = tempfile::tempdir().unwrap();
     let replica = mirror(&operator, &primary.url).dir(folder.path()).start().await;
     compared(&replica, 1).await;
+    assert_eq!(replica.http.metric("replica_ahead_accounts", "").await, 0.0, "the primary has the same");
     // What comes later, comes by the feed.
     let late = Account::new();
     push(&primary, &late, &operator.account(&late, 1)).await;
@@ -38,7 +46,7 @@ async fn a_mirror_takes_over_everything_and_serves_it_alone() {
     primary.http.post("/jwt/v1/activations", activation.clone()).await.expect(200);
     let hash = nats_account_server::jwt::activation_hash_id(&accounts[0].key(), &importer.key(), "a.b").unwrap();
     until("all is there", || async {
-        replica.http.get("/metrics").await.body.contains("replica_cache_entries 51")
+        replica.http.get("/metrics").await.body.contains("replica_cache_entries 57")
             && replica.http.get(&format!("/jwt/v1/activations/{hash}")).await.status == 200
     })
     .await;
