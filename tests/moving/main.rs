@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::command::{copy, run};
+use support::command::{Ran, copy, run};
 use support::{Account, Server};
 
 /// Every file under a folder, and what is in it.
