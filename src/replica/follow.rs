@@ -84,6 +84,10 @@ impl Replica {
     async fn follow_on(self: Arc<Self>) {
         let stand = self.keeping.stand();
         let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
+        if let Some(position) = stand.position.filter(|_| !self.keeping.has_joined()) {
+            // An earlier process was comparing what it held, and did not come to the end.
+            self.begin_resync(position, stand.stretch);
+        }
         loop {
             let broken = match self.run(&mut follower).await {
                 Ok(never) => match never {},

@@ -207,6 +207,31 @@ async fn what_a_primary_that_went_back_takes_in_is_judged_as_it_comes() {
 }
 
 #[tokio::test]
+async fn a_cache_that_ends_while_it_compares_begins_again() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let first = Server::primary(&operator).await;
+    let proxy = Proxy::to(first.host()).await;
+    let replica = Launch::replica(&operator, &proxy.url()).dir(folder.path()).start().await;
+    replica.follows().await;
+    known(&operator, &first, &replica, 3).await;
+    // Another history, and no answer to what differs.
+    let other = FakePrimary::new(move |path| match path {
+        path if path.starts_with("/jwt/v1/changes") => empty_feed(),
+        _ => Answer::new(500, ""),
+    })
+    .await;
+    let asked = || other.heads_of("POST", "/jwt/v1/digests").len();
+    proxy.lead_to(other.url.trim_start_matches("http://"));
+    until("it compares", || async { asked() > 0 }).await;
+    let mut replica = replica;
+    replica.signal("TERM");
+    replica.exit().await;
+    let before = asked();
+    let _replica = replica.restart().await;
+    until("it compares again", || async { asked() > before }).await;
+}
+
+#[tokio::test]
 async fn an_empty_primary_empties_no_mirror() {
     let operator = Operator::new();
     let first = Server::primary(&operator).await;
