@@ -84,7 +84,8 @@ impl Replica {
         // Only an answer that nothing happened during, by who sends the feed, is current by the feed; any other one is
         // asked about again.
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
-        let stretch = stretch.filter(|_| is_followed && live() == stretch && self.epochs.of(key) == before);
+        let is_undisturbed = is_followed && self.epochs.of(key) == before;
+        let stretch = stretch.filter(|_| is_undisturbed && live() == stretch);
         let age = answer.as_ref().map_or(0, |answer| answer.age);
         let fetched = answer.map(|answer| answer.fetched);
         let now = clock::uptime_millis();
@@ -111,19 +112,30 @@ impl Replica {
                         .unconfirmed(key, now)
                         .map(Some)
                         .ok_or_else(|| self.unavailable("it offers an earlier version than was seen here")),
-                    Err(refusal) => self.refused(key, &refusal, now),
+                    Err(refusal) => {
+                        if is_undisturbed && refusal.is_conflict() {
+                            self.notice_ahead(key);
+                        }
+                        self.refused(key, &refusal, now)
+                    }
                 }
             }
             Ok(Fetched::NotModified) => {
                 if let Some(slot) = &held {
                     self.confirm(slot, None, stretch, now);
                     slot.set_back(age);
+                    if is_undisturbed {
+                        self.is_level(key);
+                    }
                 }
                 Ok(self.cache.get(key).or_else(|| self.unless_deleted(key, held?)))
             }
             Ok(Fetched::Absent) => {
                 if let Some(slot) = self.unconfirmed(key, now) {
                     tracing::debug!(account = %key, "the primary does not know {key}; the copy at hand is kept");
+                    if is_undisturbed {
+                        self.notice_ahead(key);
+                    }
                     return Ok(Some(slot));
                 }
                 if self.epochs.of(key) == before {

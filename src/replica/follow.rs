@@ -84,6 +84,10 @@ impl Replica {
     async fn follow_on(self: Arc<Self>) {
         let stand = self.keeping.stand();
         let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
+        if let Some(position) = stand.position.filter(|_| !self.keeping.has_joined()) {
+            // An earlier process was comparing what it held, and did not come to the end.
+            self.begin_resync(position, stand.stretch);
+        }
         loop {
             let broken = match self.run(&mut follower).await {
                 Ok(never) => match never {},
@@ -254,6 +258,8 @@ impl Replica {
             Err(refusal) if refusal.is_conflict() => {
                 self.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!("change {} of the primary {} is not taken: {refusal}", item.serial, self.primary());
+                // Unless a later change brings what is here, the primary went back and was then written to.
+                named(item).for_each(|key| self.is_ahead(&key));
             }
             Err(refusal) => {
                 self.metrics.refused(Via::Feed, &refusal);
@@ -295,7 +301,9 @@ impl Replica {
                 }
             }
         } else if let Some(request) = &item.request {
-            self.bury(&self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?, Some(at));
+            let tombstone = self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            self.bury(&tombstone, Some(at));
+            self.is_ahead_of(&tombstone, tombstone.keys());
             self.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
             self.forget(named(item));

@@ -1,6 +1,11 @@
 //! A replica that keeps everything, and one that finds out what changed where the feed cannot say it.
 
-use crate::support::{Account, Launch, Operator, Proxy, Server, until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
 use crate::{fetches, known};
 
 fn mirror(operator: &Operator, primary: &str) -> Launch {
@@ -126,6 +131,112 @@ async fn a_primary_with_another_history_is_compared_and_nothing_goes_back() {
         }
         assert_eq!(fetches(&replica).await, asked, "what is the same is not asked for: {mode}");
     }
+}
+
+/// Waits until a replica says that so many accounts are newer there than at its primary.
+async fn is_ahead_for(replica: &Server, accounts: f64) {
+    until(&format!("it is ahead for {accounts} accounts"), || async {
+        replica.http.metric("replica_ahead_accounts", "").await == accounts
+    })
+    .await;
+}
+
+/// A feed in which nothing happens.
+fn empty_feed() -> Answer {
+    let (session, chain) = ("5".repeat(32), "0".repeat(64));
+    let page = json!({ "session": session, "serial": 0, "chain": chain, "head": 0, "floor": 0, "changes": [] });
+    Answer::stream(format!("event: hello\ndata: {page}\n\n"))
+}
+
+#[tokio::test]
+async fn what_was_pulled_past_the_feed_and_is_lost_at_the_primary_is_found_when_it_is_asked_for() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let jwt = operator.account(&account, 100);
+    let (answer, is_there, has_feed) = (jwt.clone(), Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (there, feed) = (is_there.clone(), has_feed.clone());
+    let primary = FakePrimary::new(move |path| match path {
+        path if path.starts_with("/jwt/v1/changes") && feed.load(Ordering::SeqCst) => empty_feed(),
+        path if path.starts_with("/jwt/v1/accounts/") && there.load(Ordering::SeqCst) => {
+            Answer::new(200, answer.clone())
+        }
+        path if path.starts_with("/jwt/v1/accounts/") => Answer::new(404, ""),
+        _ => Answer::new(503, ""),
+    })
+    .await;
+    let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__TTL", "50ms").start_unready().await;
+    assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt);
+    is_there.store(false, Ordering::SeqCst);
+    has_feed.store(true, Ordering::SeqCst);
+    let ahead = |accounts| {
+        let (replica, path) = (&replica, account.path());
+        async move {
+            until(&format!("it is ahead for {accounts} accounts"), || async {
+                replica.http.get(&path).await.expect(200);
+                replica.http.metric("replica_ahead_accounts", "").await == accounts
+            })
+            .await;
+        }
+    };
+    ahead(1.0).await;
+    is_there.store(true, Ordering::SeqCst);
+    ahead(0.0).await;
+}
+
+#[tokio::test]
+async fn what_a_primary_that_went_back_takes_in_is_judged_as_it_comes() {
+    let operator = Operator::new();
+    for mode in ["mirror", "cache"] {
+        let first = Server::primary(&operator).await;
+        let proxy = Proxy::to(first.host()).await;
+        let replica = Launch::replica(&operator, &proxy.url()).env("NAS_REPLICA__MODE", mode).start().await;
+        replica.follows().await;
+        let (account, iat) = (Account::new(), now() - 100);
+        let [one, other] = [1, 2].map(|connections| operator.sign(&account.with_connections(iat, connections)));
+        push(&first, &account, &one).await;
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, one);
+        push(&first, &account, &other).await;
+        until("the second one arrives", || async { replica.http.get(&account.path()).await.body == other }).await;
+
+        let empty = Server::primary(&operator).await;
+        proxy.lead_to(empty.host());
+        compared(&replica, 2).await;
+        is_ahead_for(&replica, 1.0).await;
+        push(&empty, &account, &other).await;
+        is_ahead_for(&replica, 0.0).await;
+        // It does not know that this one was replaced; here it does not come back.
+        push(&empty, &account, &one).await;
+        is_ahead_for(&replica, 1.0).await;
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, other, "{mode}");
+        let newer = operator.account(&account, 50);
+        push(&empty, &account, &newer).await;
+        is_ahead_for(&replica, 0.0).await;
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_ends_while_it_compares_begins_again() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let first = Server::primary(&operator).await;
+    let proxy = Proxy::to(first.host()).await;
+    let replica = Launch::replica(&operator, &proxy.url()).dir(folder.path()).start().await;
+    replica.follows().await;
+    known(&operator, &first, &replica, 3).await;
+    // Another history, and no answer to what differs.
+    let other = FakePrimary::new(move |path| match path {
+        path if path.starts_with("/jwt/v1/changes") => empty_feed(),
+        _ => Answer::new(500, ""),
+    })
+    .await;
+    let asked = || other.heads_of("POST", "/jwt/v1/digests").len();
+    proxy.lead_to(other.url.trim_start_matches("http://"));
+    until("it compares", || async { asked() > 0 }).await;
+    let mut replica = replica;
+    replica.signal("TERM");
+    replica.exit().await;
+    let before = asked();
+    let _replica = replica.restart().await;
+    until("it compares again", || async { asked() > before }).await;
 }
 
 #[tokio::test]

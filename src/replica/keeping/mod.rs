@@ -192,6 +192,13 @@ impl Keeping {
         }
     }
 
+    /// Whether a cache has compared all that it held before the stretch that it is in. A mirror keeps no position before it
+    /// has.
+    pub(super) fn has_joined(&self) -> bool {
+        let stand = lock(&self.stand);
+        stand.is_mirror || stand.joined <= 1
+    }
+
     /// Whether something had to leave the cache for want of room.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Acquire)

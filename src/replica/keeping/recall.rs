@@ -113,6 +113,10 @@ impl Replica {
                 return None;
             }
             let slot = Arc::new(Slot::recalled(entry, copy.at, if is_current { stand.stretch } else { 0 }, confirmed));
+            if !is_current && copy.stretch != 0 {
+                // It belongs to no stretch from now on, on disk as well.
+                self.keeping.note_copy(&key);
+            }
             self.cache.insert(key, slot.clone());
             if !self.gate.vouches(slot.entry().issuer()) {
                 self.cache.invalidate(&key);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{Failed, Resync};
 use crate::clock;
 use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
-use crate::gate::{Position, Refusal, Via};
+use crate::gate::{Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::replica::{Offer, Replica, memory};
+use crate::store::snapshot::Seen;
 
 impl Resync {
     /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ.
@@ -69,14 +70,7 @@ impl Resync {
         } else if let Some(request) = &item.request {
             let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             replica.bury(&tombstone, Some(at));
-            for key in keys {
-                if replica
-                    .memory
-                    .with(key, |seen| seen.held.is_live() || seen.held.deleted() != Some(&tombstone.deletion()))
-                {
-                    replica.is_ahead(key);
-                }
-            }
+            replica.is_ahead_of(&tombstone, keys);
         } else if item.op == "remove" {
             replica.forget(keys.iter().copied());
         } else if item.op == "none" {
@@ -89,19 +83,37 @@ impl Resync {
 }
 
 impl Replica {
+    /// A deletion that was just taken in is all that the primary has of these accounts: what is later here stays.
+    pub(in crate::replica) fn is_ahead_of<'k>(
+        &self,
+        tombstone: &Tombstone,
+        keys: impl IntoIterator<Item = &'k AccountKey>,
+    ) {
+        let is_later = |seen: &Seen| seen.held.is_live() || seen.held.deleted() != Some(&tombstone.deletion());
+        for key in keys {
+            if self.memory.with(key, |seen| is_later(seen)) {
+                self.is_ahead(key);
+            }
+        }
+    }
+
     /// The primary holds something older of an account, or nothing: what is here stays.
-    fn is_ahead(&self, key: &AccountKey) {
-        let is_something = self.memory.with(key, |seen| {
-            seen.ahead = memory::leaf(key, seen).is_some();
-            seen.ahead
-        });
-        if is_something {
+    pub(in crate::replica) fn is_ahead(&self, key: &AccountKey) {
+        if self.notice_ahead(key) {
             self.doubt([*key]);
         }
     }
 
+    /// The same, where the primary was just asked. Returns whether there is something here.
+    pub(in crate::replica) fn notice_ahead(&self, key: &AccountKey) -> bool {
+        self.memory.with(key, |seen| {
+            seen.ahead = memory::leaf(key, seen).is_some();
+            seen.ahead
+        })
+    }
+
     /// The primary holds the same of an account.
-    pub(super) fn is_level(&self, key: &AccountKey) {
+    pub(in crate::replica) fn is_level(&self, key: &AccountKey) {
         if self.memory.ahead() > 0 {
             self.memory.with(key, |seen| seen.ahead = false);
         }
