@@ -42,6 +42,7 @@ pub mod metrics;
 pub mod nats;
 pub mod node;
 pub mod primary;
+pub mod rarely;
 pub mod reload;
 pub mod replica;
 pub mod server;

@@ -1,5 +1,7 @@
 //! `GET` and `HEAD /jwt/v1/accounts/<key>`: what nats-servers, nsc and replicas ask for.
 
+use std::time::Instant;
+
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -70,7 +72,9 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
                 return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{withheld}"));
             }
             Err(error) => {
-                tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}");
+                if let Some(held_back) = shared.failures.turn(Instant::now()) {
+                    tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}{held_back}");
+                }
                 return reply::try_later(
                     request,
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -46,6 +46,7 @@ pub(crate) use listener::bind;
 pub use under_way::UnderWay;
 
 use crate::node::Node;
+use crate::rarely::Rarely;
 
 /// How the server listens and what it allows.
 #[derive(Debug, Clone)]
@@ -95,6 +96,8 @@ struct Shared {
     comparisons: Semaphore,
     packs: Arc<Semaphore>,
     notify_limit: notify::Limit,
+    /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
+    failures: Rarely,
     cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
 }
@@ -115,6 +118,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         comparisons: Semaphore::new(MAX_COMPARISONS),
         packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
+        failures: Rarely::every(Duration::from_secs(1)),
         cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });

@@ -10,12 +10,13 @@ use async_nats::Message;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::Connected;
 use super::intake::queue_up;
-use super::{Connected, Rarely};
 use crate::gate::SentFor;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::node::{Node, WriteError};
+use crate::rarely::Rarely;
 use crate::store::journal::CommitError;
 
 const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";

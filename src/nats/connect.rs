@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 
-use super::Rarely;
 use super::denied::Denied;
 use crate::config::{Login, Tls};
 use crate::metrics::Metrics;
 use crate::node::Connection;
+use crate::rarely::Rarely;
 use crate::tls::{Snapshot, TlsError};
 
 /// How to connect.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 
 use super::intake::queue_up;
-use super::{Connected, Rarely, subjects};
+use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::Node;
+use crate::rarely::Rarely;
 use crate::replica::Replica;
 
 /// What of each subject may wait, in bytes. What has no room is brought by the primary's feed.

@@ -143,8 +143,14 @@ impl Replica {
                 }
                 Ok(None)
             }
+            // What deleted it is known, and that the primary cannot be asked changes nothing about it.
+            Err(_) if self.is_deleted(key) => Ok(None),
             Err(error) => Err(self.unavailable(&error.to_string())),
         }
+    }
+
+    fn is_deleted(&self, key: &AccountKey) -> bool {
+        self.memory.peek(key, |seen| seen.held.deleted().is_some() && !seen.held.is_live()).unwrap_or(false)
     }
 
     /// The primary's answer is no use. If it is merely older than what was seen, that is no attack.

@@ -26,11 +26,11 @@ use prometheus::IntCounter;
 
 use super::connect::Connected;
 use super::intake::{Taken, queue_up};
-use super::rarely::{HeldBack, Rarely};
 use super::subjects;
 use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
 use crate::node::Node;
+use crate::rarely::{HeldBack, Rarely};
 use envelope::Envelope;
 use manners::Manners;
 

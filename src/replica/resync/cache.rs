@@ -43,7 +43,7 @@ impl Resync {
         loop {
             let answer = self.ask(&ask).await?;
             ask.after = answer.next.clone();
-            differing.extend(self.take(answer.items, Some(asked.clone())).await?);
+            differing.extend(self.take(answer, Some(asked.clone())).await?);
             if ask.after.is_none() {
                 break;
             }

@@ -108,7 +108,7 @@ impl Resync {
         loop {
             let answer = self.ask(&ask).await?;
             ask.after = answer.next.clone();
-            differing.extend(self.take(answer.items, None).await?);
+            differing.extend(self.take(answer, None).await?);
             if ask.after.is_none() {
                 return Ok(differing);
             }

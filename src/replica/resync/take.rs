@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Failed, Resync};
 use crate::clock;
-use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
+use crate::feed::wire::{DigestAnswer, Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::gate::{Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::replica::{Offer, Replica, memory};
@@ -15,17 +15,17 @@ impl Resync {
     /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ.
     pub(super) async fn take(
         &self,
-        items: Vec<Item>,
+        answer: DigestAnswer,
         asked: Option<HashSet<AccountKey>>,
     ) -> Result<HashSet<AccountKey>, Failed> {
-        let resync = self.clone();
+        let (resync, as_of) = (self.clone(), answer.serial);
         let taken = tokio::task::spawn_blocking(move || {
             let mut differing = HashSet::new();
-            for item in &items {
+            for item in &answer.items {
                 let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
                 let keys: Vec<_> =
                     named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
-                resync.take_one(item, &keys);
+                resync.take_one(item, &keys, as_of);
                 differing.extend(keys);
             }
             differing
@@ -33,12 +33,12 @@ impl Resync {
         taken.await.map_err(|_| Failed::Outdated)
     }
 
-    fn take_one(&self, item: &Item, keys: &[AccountKey]) {
+    fn take_one(&self, item: &Item, keys: &[AccountKey], as_of: u64) {
         let replica = &self.replica;
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
             KIND_ACCOUNT => {
-                if let Err(refusal) = self.take_account(item, keys, at) {
+                if let Err(refusal) = self.take_account(item, keys, at, as_of) {
                     replica.metrics.refused(Via::Upstream, &refusal);
                     tracing::warn!("what {} holds is refused: {refusal}", replica.primary());
                     replica.doubt(keys.iter().copied());
@@ -54,7 +54,8 @@ impl Resync {
         }
     }
 
-    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<(), Refusal> {
+    /// `as_of`: the serial as of which the item stands.
+    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position, as_of: u64) -> Result<(), Refusal> {
         let (replica, now) = (&self.replica, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
@@ -62,9 +63,15 @@ impl Resync {
             let key = *entry.key();
             match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
                 Ok(Offer::Taken(_)) => replica.metrics.accepted(Via::Upstream),
-                Ok(Offer::Kept) => {}
+                Ok(Offer::Kept) if self.came_later(&key, as_of) => {}
+                // A history that was cut back and written to again gives the same serials to other changes.
+                Ok(Offer::Kept) => replica.is_ahead(&key),
                 Ok(Offer::Refetch) => replica.doubt([key]),
-                Err(refusal) if refusal.is_conflict() => replica.is_ahead(&key),
+                Err(refusal) if refusal.is_conflict() => {
+                    if !self.came_later(&key, as_of) {
+                        replica.is_ahead(&key);
+                    }
+                }
                 Err(refusal) => return Err(refusal),
             }
         } else if let Some(request) = &item.request {
@@ -79,6 +86,12 @@ impl Resync {
             replica.doubt(keys.iter().copied());
         }
         Ok(())
+    }
+
+    /// Whether the feed has brought what is here after the answer was given.
+    fn came_later(&self, key: &AccountKey, as_of: u64) -> bool {
+        let at = self.replica.memory.peek(key, |seen| seen.held.position()).flatten();
+        at.is_some_and(|at| at.session == self.from.session.0 && at.serial > as_of)
     }
 }
 
