@@ -11,7 +11,6 @@ mod findings;
 pub mod flush;
 pub mod import;
 pub mod man;
-mod packs;
 pub mod restore;
 mod serve;
 

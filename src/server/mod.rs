@@ -5,6 +5,7 @@
 
 mod error;
 pub(crate) mod join;
+pub(crate) mod packs;
 mod stop;
 pub(crate) mod trust;
 

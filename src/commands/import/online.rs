@@ -6,7 +6,6 @@ use bytes::Bytes;
 use reqwest::{Response, StatusCode, header};
 
 use super::super::gate_of;
-use super::super::packs::chain;
 use super::Fate;
 use crate::clock;
 use crate::config::Settings;
@@ -14,6 +13,7 @@ use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::replica::{self, Access};
+use crate::server::packs::chain;
 
 /// Longest time that one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
