@@ -49,6 +49,10 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
         None => format!("{}/jwt/v1/pack", path.trim_end_matches("/jwt/v1")),
     };
     url.set_path(&path);
+    if url.query().is_none() {
+        // Without a limit: v1.0.3 stops at 10 000 accounts unless one is named.
+        url.set_query(Some("max=-1"));
+    }
     Ok(url)
 }
 
@@ -86,11 +90,11 @@ mod tests {
     #[test]
     fn the_pack_of_a_server_is_found_from_any_of_its_urls() {
         for (text, wanted) in [
-            ("http://h:9090", "http://h:9090/jwt/v1/pack"),
-            ("http://h/", "http://h/jwt/v1/pack"),
-            ("https://u:p@h/jwt/v1/", "https://u:p@h/jwt/v1/pack"),
-            ("http://h/behind/jwt/v1/pack", "http://h/behind/jwt/v1/pack"),
-            ("http://h/behind", "http://h/behind/jwt/v1/pack"),
+            ("http://h:9090", "http://h:9090/jwt/v1/pack?max=-1"),
+            ("http://h/", "http://h/jwt/v1/pack?max=-1"),
+            ("https://u:p@h/jwt/v1/", "https://u:p@h/jwt/v1/pack?max=-1"),
+            ("http://h/behind/jwt/v1/pack?max=7", "http://h/behind/jwt/v1/pack?max=7"),
+            ("http://h/behind", "http://h/behind/jwt/v1/pack?max=-1"),
         ] {
             assert_eq!(url(text).map(String::from).as_deref(), Ok(wanted), "{text}");
         }
