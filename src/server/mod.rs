@@ -4,6 +4,7 @@
 //! cannot reach it at start does not start.
 
 mod error;
+mod import;
 pub(crate) mod join;
 pub(crate) mod packs;
 mod stop;
@@ -226,6 +227,7 @@ async fn run_primary(
         node.set_mirrored(mirrored.clone());
     }
     tokio::spawn(primary.clone().sweep());
+    import::begin(settings, node);
     Ok(tending)
 }
 
