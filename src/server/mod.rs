@@ -111,6 +111,11 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             }
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
+    let store = &settings.store;
+    match store.state_dir.as_ref().or(store.dir.as_ref().filter(|_| !store.readonly)) {
+        Some(dir) => tracing::info!("creating a store at {}", dir.display()),
+        None => tracing::info!("creating an in-memory store"),
+    }
     Ok(Role::Replica(replica))
 }
 
