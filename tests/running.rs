@@ -202,7 +202,10 @@ async fn each_kind_of_store_and_connection_is_named_as_ever() {
             primary().flag("-primary", away).dir(&snapshot),
             vec![operator_lines().into(), vec![replicated(), store("a store", &snapshot)], http("http").into()],
         ),
-        (Launch::default().flag("-primary", away), vec![vec![replicated(), in_memory()], vec![running()]]),
+        (
+            Launch::default().flag("-primary", away).flag("-nats", "nats://127.0.0.1:1"),
+            vec![vec![replicated(), in_memory()], http("http").into(), vec![nats[0].clone(), running()]],
+        ),
         (
             primary().https(&cert, &key, authority.http_client(None)).flag("-nats", "nats://127.0.0.1:1"),
             vec![vec![in_memory()], http("https").into(), nats.into()],
