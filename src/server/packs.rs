@@ -1,9 +1,14 @@
 //! The lines of a pack, from wherever they come, and packs over HTTP.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use crate::jwt::pack::{self, Line};
 use crate::replica::{self, Access};
+
+/// How long the next piece may take. Servers of old read every file before they send the first byte.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// What a line that is none lacks.
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
@@ -60,16 +65,24 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
     let mut lines = Lines::to(found);
     let client = replica::client(access).map_err(|error| error.to_string())?;
-    let mut reply = client.get(url).send().await.map_err(|error| chain(&error))?;
+    let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {
         let status = reply.status();
-        let text = reply.text().await.unwrap_or_default();
+        let text = soon(reply.text()).await?.unwrap_or_default();
         return Err(format!("the server says {status}: {}", text.trim_end()));
     }
-    while let Some(piece) = reply.chunk().await.map_err(|error| format!("the pack broke off: {}", chain(&error)))? {
+    while let Some(piece) =
+        soon(reply.chunk()).await?.map_err(|error| format!("the pack broke off: {}", chain(&error)))?
+    {
         lines.push(&piece).await?;
     }
     lines.end().await
+}
+
+/// Waits for the server as long as it may be silent.
+async fn soon<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let waited = tokio::time::timeout(SILENCE, future).await;
+    waited.map_err(|_| format!("the server says nothing for {} seconds", SILENCE.as_secs()))
 }
 
 /// An error of the HTTP client with all its causes, and without the URL, in which a password may stand.
