@@ -254,6 +254,14 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
              read",
         ),
         (
+            "primary: \"http://p\", store { import_from: \"http://q\" }",
+            "store.import_from has no effect, because this server is a replica: it takes everything from its primary",
+        ),
+        (
+            "store { dir: d, readonly: true, import_from: \"http://q\" }",
+            "store.import_from has no effect, because store.readonly is set: that folder is only read",
+        ),
+        (
             "signrequesttimeout: 500",
             "nats.sign_request_timeout has no effect, because nats.sign_request_subject is not set",
         ),
@@ -310,6 +318,16 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
             "nats { sync_interval: 1ms }",
             "nas.conf:1: nats.sync_interval is \"1ms\", but a time with its unit, at least 1000 ms, is expected",
         ),
+        (
+            "nats { connecttimeout: 0 }",
+            "nas.conf:1: nats.connecttimeout is 0, but a number of milliseconds, at least 1 ms, is expected",
+        ),
+        ("replicationtimeout: -1", "nas.conf:1: replicationtimeout is -1, but a number of milliseconds is expected"),
+        (
+            "store { import_from: \"u:secret@h:9090\" }",
+            "nas.conf:1: store.import_from is \"u:secret@h:9090\", but a URL such as https://host:9090 (the scheme http:// or \
+             https:// is missing) is expected",
+        ),
         ("store { shard: 1 }", "nas.conf:1: store.shard is 1, but true or false is expected"),
         ("store { shard: \"maybe\" }", "nas.conf:1: store.shard is \"maybe\", but true or false is expected"),
         (
@@ -332,7 +350,9 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
     assert!(fault(&format!("log {{ format: {long} }}")).len() < 150);
     // A bare `2m` is two million in this language, as it is for nats-server.
     assert!(fault("nats { sync_interval: 2m }").contains("is 2000000, but a time with its unit"));
-    for text in ["nats { servers: [4222] }", "nats { servers: [http://h] }", "primary: \"host:9090\""] {
+    for text in
+        ["nats { servers: [4222] }", "nats { servers: [1 ] }", "nats { servers: [http://h] }", "primary: \"host:9090\""]
+    {
         assert!(fault(text).contains("is expected"), "{text}");
     }
     let error = load("nas.conf", "", &[("NAS_HTTP__PORT", "x")], &[]).unwrap_err().to_string();

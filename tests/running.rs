@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::feed::Events;
-use support::{Account, Launch, Operator, Server, until, within};
+use support::{Account, Authority, Launch, Operator, Server, until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -112,39 +113,132 @@ async fn the_lines_that_scripts_wait_for_are_logged() {
     let mut server = Launch::default().flag("-c", &conf).start().await;
     server.signal("TERM");
     assert_eq!(server.exit().await.code(), Some(0));
-    let log = server.log();
-    let mut rest = &*log;
-    for line in [
-        &format!("[INF] loading configuration from {conf:?}\n"),
-        "[INF] starting NATS Account server, version ",
-        "[INF] server time is ",
-        &format!("[INF] loading operator from {}\n", jwt.display()),
-        "[INF] Operator: O",
-        "[INF] Operator Name: ",
-        &format!("[INF] creating a store at {}\n", store.display()),
-        "[INF] http listening on port ",
-        "[INF] configure the nats-server with:\n",
-        "[INF]   resolver: URL(http://127.0.0.1:",
-        "[INF] NATS is not configured, server will not fire notifications on update\n",
-        "[INF] nats-account-server is running\n",
-        "[INF] received sig-terminated, shutting down\n",
-        "[INF] stopping account server\n",
-        "[INF] stopping http server\n",
-        "[INF] http server stopped\n",
-        "[INF] http stopped\n",
-        "[INF] closed JWT store\n",
-    ] {
-        rest = rest.split_once(line).unwrap_or_else(|| panic!("{line:?} is missing or out of order in\n{log}")).1;
+    in_order(
+        &server.log(),
+        &[
+            format!("[INF] loading configuration from {conf:?}\n"),
+            "[INF] starting NATS Account server, version ".to_owned(),
+            "[INF] server time is ".to_owned(),
+            format!("[INF] loading operator from {}\n", jwt.display()),
+            "[INF] Operator: O".to_owned(),
+            "[INF] Operator Name: ".to_owned(),
+            format!("[INF] creating a store at {}\n", store.display()),
+            "[INF] http listening on port ".to_owned(),
+            "[INF] configure the nats-server with:\n".to_owned(),
+            "[INF]   resolver: URL(http://127.0.0.1:".to_owned(),
+            "[INF] NATS is not configured, server will not fire notifications on update\n".to_owned(),
+            "[INF] nats-account-server is running\n".to_owned(),
+            "[INF] received sig-terminated, shutting down\n".to_owned(),
+            "[INF] stopping account server\n".to_owned(),
+            "[INF] stopping http server\n".to_owned(),
+            "[INF] http server stopped\n".to_owned(),
+            "[INF] http stopped\n".to_owned(),
+            "[INF] closed JWT store\n".to_owned(),
+        ],
+    );
+}
+
+/// Fails the test unless a log has these texts one behind the other.
+#[track_caller]
+fn in_order(log: &str, texts: &[String]) {
+    let mut rest = log;
+    for text in texts {
+        rest = rest.split_once(text).unwrap_or_else(|| panic!("{text:?} is missing or out of order in\n{log}")).1;
+    }
+}
+
+/// Whatever a start is made of, the lines of v0.8.4 about it are there, in its words.
+#[tokio::test]
+async fn each_kind_of_store_and_connection_is_named_as_ever() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    let (tokens, snapshot, nsc) = (path("tokens"), path("snapshot"), path("nsc"));
+    for dir in [&tokens, &nsc.join("accounts")] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    std::fs::write(nsc.join(".nsc"), r#"{"managed": false, "name": "O"}"#).unwrap();
+    let system = path("sys.jwt");
+    std::fs::write(&system, operator.account(operator.system(), 100)).unwrap();
+    let (cert, key, authority) = (path("cert.pem"), path("key.pem"), Authority::new("A"));
+    authority.server().write(&cert, &key);
+    let away = "http://127.0.0.1:1";
+    let operator_lines = || [format!("[INF] Operator: {}\n", operator.key()), "[INF] Operator Name: ".to_owned()];
+    let system_lines = || {
+        let name = "[INF] System Account Name: ".to_owned();
+        let key = format!("[INF] System Account: {}\n", operator.system().key());
+        [format!("[INF] loading system account from {}\n", system.display()), key, name]
+    };
+    let no_operator =
+        "[WRN] No Operator is configured - You will NOT be able to push jwt to this account server\n".to_owned();
+    let store = |what: &str, dir: &Path| format!("[INF] creating {what} at {}\n", dir.display());
+    let in_memory = || "[INF] creating an in-memory store\n".to_owned();
+    let replicated = || format!("[INF] starting in replicated mode, with primary at {away}\n");
+    let http = |scheme: &str| {
+        [
+            format!("[INF] {scheme} listening on port "),
+            "[INF] configure the nats-server with:\n".to_owned(),
+            format!("[INF]   resolver: URL({scheme}://127.0.0.1:"),
+        ]
+    };
+    let no_nats = "[INF] NATS is not configured, server will not fire notifications on update\n".to_owned();
+    let running = || "[INF] nats-account-server is running\n".to_owned();
+    let nats = [
+        "[INF] connecting to NATS for notifications\n".to_owned(),
+        "[WRN] failed to connect to NATS, ".to_owned(),
+        "[INF] will try to connect again in 1000 milliseconds\n".to_owned(),
+    ];
+    let primary = || Launch::primary(&operator);
+    let cases: Vec<(Launch, Vec<Vec<String>>)> = vec![
+        (Launch::default(), vec![vec![no_operator, in_memory()], http("http").into(), vec![no_nats, running()]]),
+        (
+            primary().env("NAS_SYSTEM_ACCOUNT", system.to_str().unwrap()).dir(&tokens).flag("-ro", "-D"),
+            vec![system_lines().into(), operator_lines().into(), vec![store("a read-only store", &tokens)]],
+        ),
+        (
+            primary().flag("-nsc", &nsc),
+            vec![operator_lines().into(), vec![store("a read-only store for the NSC folder", &nsc)]],
+        ),
+        (
+            primary().flag("-primary", away).dir(&snapshot),
+            vec![operator_lines().into(), vec![replicated(), store("a store", &snapshot)], http("http").into()],
+        ),
+        (
+            Launch::default().flag("-primary", away).flag("-nats", "nats://127.0.0.1:1"),
+            vec![vec![replicated(), in_memory()], http("http").into(), vec![nats[0].clone(), running()]],
+        ),
+        (
+            primary().https(&cert, &key, authority.http_client(None)).flag("-nats", "nats://127.0.0.1:1"),
+            vec![vec![in_memory()], http("https").into(), nats.into()],
+        ),
+    ];
+    for (launch, lines) in cases {
+        let lines = lines.concat();
+        let server = launch.start_unready().await;
+        server.logs(lines.last().unwrap()).await;
+        in_order(&server.log(), &lines);
     }
 }
 
 #[tokio::test]
-async fn a_hangup_does_not_end_it() {
+async fn the_switches_of_old_show_requests_and_settings() {
+    let server = Launch::default().flag("-D", "-dump").start().await;
+    server.logs("[INF]   \"http\": {").await;
+    server.http.get("/healthz").await.expect(200);
+    server.logs("[DBG] GET /healthz").await;
+}
+
+#[tokio::test]
+async fn no_hangup_ends_it_and_it_stops_gently_afterwards() {
     let operator = Operator::new();
-    let server = Server::primary(&operator).await;
-    server.signal("HUP");
-    server.logs("received sig-hup").await;
-    server.http.get("/readyz").await.expect(200);
+    let mut server = Server::primary(&operator).await;
+    for times in 1..=3 {
+        server.signal("HUP");
+        server.logs_times("the settings are loaded anew", times).await;
+        server.http.get("/readyz").await.expect(200);
+    }
+    server.signal("INT");
+    assert_eq!(server.exit().await.code(), Some(0));
+    assert!(server.log().contains("closed JWT store"), "{}", server.log());
 }
 
 #[tokio::test]

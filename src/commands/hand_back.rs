@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use reqwest::StatusCode;
 
 use super::findings::Findings;
-use super::packs::chain;
 use super::remote::{Remote, words};
 use super::say;
 use crate::config::{Secret, Settings};
 use crate::feed::wire::{Ahead, AheadPage};
 use crate::replica::Access;
+use crate::server::packs::chain;
 
 /// What `restore --from` takes.
 #[derive(Clone, Debug, clap::Args)]

@@ -12,7 +12,6 @@ pub mod flush;
 pub mod hand_back;
 pub mod import;
 pub mod man;
-mod packs;
 pub mod promote;
 mod remote;
 pub mod restore;

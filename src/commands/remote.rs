@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
 
-use super::packs::chain;
 use crate::replica::{self, Access};
+use crate::server::packs::chain;
 
 /// Longest time that one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

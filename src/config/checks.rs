@@ -19,6 +19,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
         warnings.push("nats.pack_responder has no effect on a replica: it does not hold every account".to_owned());
     }
     signing(settings, warnings);
+    import_from(settings, warnings);
     if settings.is_replica() && settings.store.nsc.is_some() {
         return Err(ConfigError::Conflict(
             "replicas cannot be run in NSC mode: remove store.nsc or primary".to_owned(),
@@ -108,6 +109,23 @@ fn one_nats_login(servers: &[String]) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// Whether the pack of another server can be taken in.
+fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
+    let store = &settings.store;
+    let reason = if settings.is_replica() {
+        "this server is a replica: it takes everything from its primary"
+    } else if store.nsc.is_some() {
+        "store.nsc is set: that folder is only read"
+    } else if store.readonly && store.dir.is_some() {
+        "store.readonly is set: that folder is only read"
+    } else {
+        return;
+    };
+    if store.import_from.is_some() {
+        warnings.push(format!("store.import_from has no effect, because {reason}"));
+    }
 }
 
 /// Whether what is said about the signing service can have an effect.

@@ -17,6 +17,9 @@ impl Settings {
         for url in &mut covered.primary {
             *url = without_password(url);
         }
+        if let Some(url) = &mut covered.store.import_from {
+            *url = without_password(url);
+        }
         if let Some(token) = &mut covered.replica.token {
             *token = Secret::covered();
         }
@@ -61,6 +64,7 @@ mod tests {
         let mut settings = Settings { primary: vec!["http://u:secret@h".to_owned()], ..Settings::default() };
         settings.nats.servers = vec!["secret@h:1".to_owned(), "nats://u:secret@i".to_owned()];
         settings.replica.token = Some(Secret::from("secret".to_owned()));
+        settings.store.import_from = Some("http://u:secret@h".to_owned());
         assert!(!settings.dump().contains("secret"), "{}", settings.dump());
         assert!(settings.dump().contains("***@h:1"), "{}", settings.dump());
         assert!(!format!("{:?}", settings.replica).contains("secret"));

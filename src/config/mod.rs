@@ -41,4 +41,4 @@ pub use settings::{
     ResolverMode, Settings, Store, Tls,
 };
 pub use token_source::{SystemAccount, TokenSource};
-pub(crate) use urls::Login;
+pub(crate) use urls::{Login, without_password};

@@ -2,7 +2,9 @@
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
-use Kind::{Bool, Choice, Duration, Host, Int, NatsServers, Origins, PrimaryUrls, Secret, Size, Subject, Text};
+use Kind::{
+    Bool, Choice, Duration, Host, Int, NatsServers, Origins, PrimaryUrl, PrimaryUrls, Secret, Size, Subject, Text,
+};
 use Reading::{Level, Millis, Pack, Same};
 
 /// What a key takes.
@@ -32,6 +34,8 @@ pub(super) enum Kind {
     Subject,
     /// Addresses of nats-servers.
     NatsServers,
+    /// Base URL of a primary; an empty one is the same as none.
+    PrimaryUrl,
     /// Base URLs of a primary.
     PrimaryUrls,
     /// Origins of web pages, or `*`.
@@ -96,6 +100,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store.activation_files", Bool, &[]),
     key("store.readonly", Bool, &[]),
     key("store.nsc", Text, &[]),
+    key("store.import_from", PrimaryUrl, &[]),
     key("nats.servers", NatsServers, &[]),
     key("nats.creds", Text, &[("nats.usercredentials", Same)]),
     key("nats.connect_timeout", Duration { min: 1 }, &[("nats.connecttimeout", Millis)]),

@@ -181,6 +181,8 @@ pub struct Store {
     pub readonly: bool,
     /// Operator folder of nsc to serve from. Default: none.
     pub nsc: Option<PathBuf>,
+    /// Base URL of an account server whose pack a primary takes in at start. Default: none.
+    pub import_from: Option<String>,
 }
 
 impl Default for Store {
@@ -199,6 +201,7 @@ impl Default for Store {
             activation_files: false,
             readonly: false,
             nsc: None,
+            import_from: None,
         }
     }
 }

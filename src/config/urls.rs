@@ -121,7 +121,7 @@ fn with_scheme(text: &str) -> String {
 }
 
 /// The text with what stands between `://` and `@` covered.
-pub(super) fn without_password(text: &str) -> String {
+pub(crate) fn without_password(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://") {

@@ -84,6 +84,16 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
             )),
         },
         Kind::NatsServers => list(given, "a NATS URL such as nats://host:4222, or a list of them,", urls::nats_server),
+        Kind::PrimaryUrl => {
+            let expected = "a URL such as https://host:9090";
+            match text(given, expected)?.trim() {
+                "" => Ok(None),
+                url => match urls::primary(url) {
+                    Ok(base) => Ok(Some(base.into())),
+                    Err(problem) => Err(format!("{expected} ({problem})")),
+                },
+            }
+        }
         Kind::PrimaryUrls => list(given, "a URL such as https://host:9090, or a list of them,", urls::primary),
         Kind::Origins => {
             list(given, "an origin such as https://console.example.com, a list of them, or *", urls::origin)

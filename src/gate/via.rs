@@ -16,7 +16,7 @@ pub enum Via {
     Pack,
     /// The token folder as found at start.
     FirstScan,
-    /// What the command `import` brings from elsewhere to the folder of a stopped primary.
+    /// What the command `import` brings from elsewhere to the folder of a stopped primary, or `store.import_from` at start.
     Import,
     /// A token that the configuration names, such as the system account's.
     Configured,

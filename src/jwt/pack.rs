@@ -1,7 +1,66 @@
 //! A line of a pack, the form in which account servers and nats-servers hand over all that they hold: `<key>|<JWT>`.
 
+use bytes::{Bytes, BytesMut};
+
 use super::decorated;
 use crate::key::AccountKey;
+
+/// A line, read: an account and its JWT, or the number of a line that is none.
+pub type Line = Result<Found, u64>;
+
+/// An account of a pack.
+#[derive(Debug)]
+pub struct Found {
+    /// The account that it is said to be of.
+    pub key: AccountKey,
+    /// Its JWT.
+    pub token: Bytes,
+    /// The number of its line.
+    pub number: u64,
+}
+
+/// A line that is longer than this is none, in bytes: the largest token, its key, and some white space.
+const LONGEST: usize = (1 << 20) + 8192;
+
+/// What is read is no pack.
+#[derive(Debug, thiserror::Error)]
+#[error("line {0} is longer than any line of a pack")]
+pub struct TooLong(u64);
+
+/// Cuts bytes that come in pieces into lines, and tells what is in them. Empty lines are passed over.
+#[derive(Debug, Default)]
+pub struct Lines {
+    rest: BytesMut,
+    number: u64,
+}
+
+impl Lines {
+    /// The lines that end in the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Line>, TooLong> {
+        let mut found = Vec::new();
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
+        let last = pieces.next_back().unwrap_or_default();
+        for piece in pieces {
+            self.rest.extend_from_slice(piece);
+            found.extend(self.end());
+        }
+        self.rest.extend_from_slice(last);
+        if self.rest.len() > LONGEST { Err(TooLong(self.number + 1)) } else { Ok(found) }
+    }
+
+    /// The line that ends here: all was read.
+    pub fn end(&mut self) -> Option<Line> {
+        let bytes = self.rest.split().freeze();
+        self.number += 1;
+        if bytes.trim_ascii().is_empty() {
+            return None;
+        }
+        Some(match line(&bytes) {
+            Some((key, token)) => Ok(Found { key, token: bytes.slice_ref(token), number: self.number }),
+            None => Err(self.number),
+        })
+    }
+}
 
 /// The account of a line, and its JWT without white space behind it. `None`: it is no line of a pack.
 pub fn line(line: &[u8]) -> Option<(AccountKey, &[u8])> {
@@ -26,5 +85,20 @@ mod tests {
         for junk in [b"".as_slice(), b"|", b"junk|ey.a.b", b"ey.a.b", b"\xff|a", b"../../etc/passwd|a"] {
             assert!(line(junk).is_none(), "{junk:?}");
         }
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_pieces_end() {
+        let keys = [1, 2].map(|byte| AccountKey::from_raw([byte; 32]));
+        let text = format!("{}|a.b.c\n\nnonsense\n{}|d.e.f", keys[0], keys[1]);
+        for size in [1, 7, 1000] {
+            let mut lines = Lines::default();
+            let mut found: Vec<Line> =
+                text.as_bytes().chunks(size).flat_map(|piece| lines.push(piece).unwrap()).collect();
+            found.extend(lines.end());
+            let seen: Vec<_> = found.into_iter().map(|line| line.map(|line| (line.key, line.number))).collect();
+            assert_eq!(seen, [Ok((keys[0], 1)), Err(3), Ok((keys[1], 4))], "{size}");
+        }
+        assert!(Lines::default().push(&vec![b'x'; LONGEST + 1]).is_err());
     }
 }

@@ -43,6 +43,8 @@ struct Follower {
     stretch: u64,
     failures: u32,
     told: bool,
+    /// Whether the pack of a primary without a feed was asked for.
+    packed: bool,
     live_since: Option<Instant>,
 }
 
@@ -136,6 +138,9 @@ impl Replica {
                 self.relay.stop();
                 // Without a feed this is the only way to learn of a change.
                 self.ask_operator();
+                if self.is_mirror() && !std::mem::replace(&mut follower.packed, true) {
+                    self.begin_with_pack();
+                }
                 return jitter(NO_FEED);
             }
             Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {

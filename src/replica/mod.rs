@@ -19,6 +19,7 @@ mod keeping;
 mod memory;
 mod mirror;
 mod operator;
+mod pack;
 mod pin;
 mod relay;
 mod resync;

@@ -48,7 +48,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
 /// Takes a replica's part on NATS, if that is configured.
 pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
     let Some(setup) = setup(settings) else { return Ok(()) };
-    tracing::info!("connecting to NATS for account updates");
+    tracing::info!("connecting to NATS for notifications");
     let connected = nats::connect(&setup, Purpose::Everyday, node.metrics()).await?;
     node.set_nats(connected.clone());
     Resolver::start(connected.clone(), None, node.clone(), &options(settings)).await;

@@ -4,7 +4,9 @@
 //! cannot reach it at start does not start.
 
 mod error;
+mod import;
 pub(crate) mod join;
+pub(crate) mod packs;
 mod stop;
 pub(crate) mod trust;
 
@@ -109,6 +111,11 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             }
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
+    let store = &settings.store;
+    match store.state_dir.as_ref().or(store.dir.as_ref().filter(|_| !store.readonly)) {
+        Some(dir) => tracing::info!("creating a store at {}", dir.display()),
+        None => tracing::info!("creating an in-memory store"),
+    }
     Ok(Role::Replica(replica))
 }
 
@@ -225,6 +232,7 @@ async fn run_primary(
         node.set_mirrored(mirrored.clone());
     }
     tokio::spawn(primary.clone().sweep());
+    import::begin(settings, node);
     Ok(tending)
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct World {
     names: BTreeMap<&'static str, String>,
     /// Where a claim asks the server to fetch something from.
     lure: TcpListener,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -123,7 +123,7 @@ impl World {
             ("primary", primary.url.clone()),
             ("host", primary.host().to_owned()),
         ]);
-        Self { primary, read_only, replica, names, lure, _folder: folder }
+        Self { primary, read_only, replica, names, lure, folder }
     }
 
     fn filled(&self, text: &str) -> String {
@@ -192,6 +192,11 @@ impl World {
             let log = server.log();
             let forged: Vec<&str> = log.lines().filter(|line| !line.starts_with("20")).collect();
             assert!(forged.is_empty(), "lines that the server did not begin: {forged:?}");
+        }
+        for dir in ["own", "foreign"] {
+            let file = self.folder.path().join(dir).join(format!("{}.jwt", self.names["expired"]));
+            let kept = std::fs::read_to_string(file).unwrap();
+            assert_eq!(kept, self.names["expired jwt"], "what has expired stays in {dir}");
         }
         let fetched = self.lure.accept();
         assert!(

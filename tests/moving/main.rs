@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod at_start;
 mod backups;
 mod exports;
 mod imports;

@@ -86,6 +86,20 @@ async fn an_unknown_account_is_remembered_until_the_moment_it_is_pushed() {
 }
 
 #[tokio::test]
+async fn what_the_primary_does_not_know_leaves_no_connection_open() {
+    let operator = Operator::new();
+    let primary = Server::primary(&operator).await;
+    let replica = Server::replica(&operator, &primary.url).await;
+    let miss = || async { replica.http.get(&Account::new().path()).await.expect(404) };
+    miss().await;
+    let before = replica.open_files();
+    for _ in 0..50 {
+        miss().await;
+    }
+    assert!(replica.open_files() < before + 10, "{before} before, {} after", replica.open_files());
+}
+
+#[tokio::test]
 async fn what_is_no_account_key_is_not_looked_up() {
     let operator = Operator::new();
     let primary = FakePrimary::without_feed(|_| Answer::new(200, "x")).await;

@@ -17,13 +17,23 @@ pub(crate) struct Answer {
     open: bool,
     /// Header lines, each with its end.
     headers: String,
+    /// Say that more will come than comes, and close.
+    cut_off: bool,
     /// The pause between two bytes of the body.
     drip: Option<Duration>,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: impl Into<String>) -> Self {
-        Self { status, body: body.into(), delay: Duration::ZERO, open: false, headers: String::new(), drip: None }
+        Self {
+            status,
+            body: body.into(),
+            delay: Duration::ZERO,
+            open: false,
+            headers: String::new(),
+            cut_off: false,
+            drip: None,
+        }
     }
 
     pub(crate) fn after(self, delay: Duration) -> Self {
@@ -38,6 +48,11 @@ impl Answer {
     /// The body comes byte by byte.
     pub(crate) fn drip(self, every: Duration) -> Self {
         Self { drip: Some(every), ..self }
+    }
+
+    /// The connection ends before the body does.
+    pub(crate) fn cut_off(self) -> Self {
+        Self { cut_off: true, ..self }
     }
 
     /// An event stream that begins with this text and stays open.
@@ -141,9 +156,10 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open, headers, drip } = script(path);
+    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path);
     tokio::time::sleep(delay).await;
-    let length = if open { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let length =
+        if open { String::new() } else { format!("content-length: {}\r\n", body.len() + usize::from(cut_off)) };
     let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\n{length}{headers}\r\n");
     // Who asked may have gone.
     let _ = stream.write_all(head.as_bytes()).await;

@@ -188,6 +188,11 @@ impl Server {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
     }
 
+    /// Files and connections that the process has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// Waits for a text in the log.
     pub(crate) async fn logs(&self, text: &str) {
         until(&format!("the log says {text:?}"), || async { self.log().contains(text) }).await;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::super::existing_journal_of;
-use super::super::packs;
 use super::Item;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, Trust, Via};
 use crate::replica::Access;
+use crate::server::packs;
 use crate::store::journal::{self, Standing};
 
 /// A primary, read.

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::super::gate_of;
-use super::super::packs::chain;
 use super::super::remote::{Remote, words};
 use super::Fate;
 use crate::clock;
@@ -13,6 +12,7 @@ use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::replica::Access;
+use crate::server::packs::chain;
 
 /// The primary, as a client sees it.
 pub(super) struct Online {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::super::packs::{self, Line, Lines};
 use super::Found;
 use crate::config::Settings;
+use crate::jwt::pack::Line;
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
 use crate::replica::Access;
-use crate::server;
+use crate::server::{
+    self,
+    packs::{self, Lines},
+};
 use crate::store::folder::{self, Layout, Unread};
 use crate::store::nsc;
 

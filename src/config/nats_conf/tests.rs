@@ -102,6 +102,7 @@ fn texts_mean_what_go_says() {
         ("a: 127.0.0.1:4222", r#"{"a":"127.0.0.1:4222"}"#),
         ("a: 2006-01-02T15:04:05Z", r#"{"a":"2006-01-02T15:04:05Z"}"#),
         ("a: yes, b: OFF", r#"{"a":true,"b":false}"#),
+        ("a: 1e5, b: 2024-x, c: [1,,2], d: [1 ]", r#"{"a":"1e5","b":"2024-x","c":[1,2],"d":[1]}"#),
         // References.
         ("p: 1\nm { q: $p }", r#"{"m":{"q":1},"p":1}"#),
         ("p: 1\nm { p: 2, n { q: $p } }", r#"{"m":{"n":{"q":2},"p":2},"p":1}"#),
@@ -125,6 +126,7 @@ fn what_cannot_be_read_is_said_with_its_place() {
         ("a", "1:1: the key a has no value"),
         ("a:", "1:1: the key a has no value"),
         ("m { a }", "1:5: the key a has no value"),
+        ("a: 99999999999999999999", "1:4: the number `99999999999999999999` is too big"),
         (": 1", "1:1: a key is expected here"),
         ("a: ]", "1:4: a value is expected here"),
         ("a: 1 b: 2", "1:6: the end of the line is expected after a value"),

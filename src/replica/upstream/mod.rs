@@ -10,6 +10,7 @@
 mod answer;
 mod digests;
 mod health;
+mod pack;
 mod probe;
 mod race;
 mod server;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 pub(super) use answer::{Answer, Fetched, UpstreamError};
 pub(super) use digests::MAX_ANSWER;
+pub(super) use pack::Pack;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
@@ -156,6 +158,11 @@ impl Upstream {
     /// A place of the digest tree of the server whose feed is followed.
     pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
         self.servers[self.followed.load(Ordering::Acquire)].digests(prefix).await
+    }
+
+    /// Begins to read everything that the current server holds.
+    pub(super) async fn pack(&self) -> Result<Pack, UpstreamError> {
+        self.current().pack().await
     }
 
     /// What differs there from what is held here.

@@ -203,6 +203,11 @@ impl Server {
         self.clients.streams().request(method, format!("{}/jwt/v1/digests{query}", self.base))
     }
 
+    /// Begins a request for all that it holds. Without a limit; v1.0.3 would otherwise stop at 10 000 accounts.
+    pub(super) fn about_pack(&self) -> reqwest::RequestBuilder {
+        self.clients.streams().get(format!("{}/jwt/v1/pack?max=-1", self.base))
+    }
+
     /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
     pub(in crate::replica) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))

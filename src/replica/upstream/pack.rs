@@ -1,0 +1,40 @@
+//! A pack that is being read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+use tokio::time::timeout;
+
+use super::{Server, UpstreamError};
+
+/// How long the next piece may take. Servers of old read every file before they send the first byte.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// The body of the pack of one server.
+#[derive(Debug)]
+pub(in crate::replica) struct Pack(reqwest::Response);
+
+impl Pack {
+    /// The next piece; `None`: that was all.
+    pub(in crate::replica) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        match timeout(SILENCE, self.0.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(_)) => Err(UpstreamError::Transport("its pack broke off".to_owned())),
+            Err(_) => Err(UpstreamError::no_answer()),
+        }
+    }
+}
+
+impl Server {
+    /// Begins to read everything that it holds.
+    pub(super) async fn pack(&self) -> Result<Pack, UpstreamError> {
+        let request = self.about_pack().send();
+        let response = timeout(SILENCE, request).await.map_err(|_| UpstreamError::no_answer())?;
+        let response = response.map_err(|error| self.transport(&error))?;
+        match response.status() {
+            StatusCode::OK => Ok(Pack(response)),
+            status => Err(UpstreamError::Status(status)),
+        }
+    }
+}
