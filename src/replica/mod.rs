@@ -12,6 +12,7 @@ mod activations;
 mod ahead;
 mod clients;
 mod digests;
+mod feed;
 mod fetch;
 mod follow;
 mod forward;
@@ -29,11 +30,12 @@ mod spread;
 mod sse;
 mod sums;
 mod system;
+mod take;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub use ahead::{Ahead, AheadPage};
@@ -47,14 +49,14 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
-use crate::gate::{Entry, Gate, Identity, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::gate::{Gate, Identity, Refusal, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::snapshot::Stand;
 use crate::tls::Files;
 use activations::Activations;
 use clients::Clients;
+use feed::Feed;
 use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
@@ -63,6 +65,7 @@ use relay::Relay;
 use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
+use take::Offer;
 use upstream::Upstream;
 
 /// How a replica is set up.
@@ -158,86 +161,6 @@ pub struct Replica {
     runtime: tokio::runtime::Handle,
 }
 
-/// Whether the feed is connected and caught up, and when it was last heard.
-#[derive(Debug)]
-struct Feed {
-    /// The number of the unbroken stretch of feed that is live; 0 while there is none.
-    live: AtomicU64,
-    /// The number of the stretch that confirms copies up to where this replica stands, live or not; 0 while a mirror is being
-    /// compared.
-    stretch: AtomicU64,
-    /// How often a comparison with the primary was begun.
-    resyncs: AtomicU64,
-    progress: Mutex<Progress>,
-    /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
-    /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
-    heard: AtomicI64,
-    /// Where the primary's journal stood then.
-    serial: AtomicU64,
-}
-
-/// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
-/// primary.
-#[derive(Debug, Default)]
-struct Progress {
-    caught_up: u64,
-    synced: u64,
-}
-
-impl Feed {
-    /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
-    fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.caught_up = stretch;
-        if !needs_sync {
-            progress.synced = stretch;
-        }
-        let live = if progress.synced == stretch { stretch } else { 0 };
-        self.live.swap(live, Ordering::AcqRel) != live
-    }
-
-    /// What is here was compared with the primary.
-    fn is_synced(&self, stretch: u64) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.synced = stretch;
-        self.stretch.store(stretch, Ordering::Release);
-        if progress.caught_up == stretch {
-            self.live.store(stretch, Ordering::Release);
-        }
-    }
-
-    /// What is here may differ from the primary, until it was compared.
-    fn is_unsynced(&self) {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
-        self.stretch.store(0, Ordering::Release);
-        self.live.store(0, Ordering::Release);
-    }
-
-    /// Whether what is here was compared with the primary, or goes on from there.
-    fn was_synced(&self, stretch: u64) -> bool {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced == stretch
-    }
-
-    /// What an earlier process left.
-    fn after(stand: &Stand) -> Self {
-        let heard = match stand.heard {
-            0 => 0,
-            heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
-        };
-        let serial = stand.position.map_or(0, |position| position.serial);
-        // What an earlier process followed was compared before.
-        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
-        Self {
-            live: AtomicU64::new(0),
-            stretch: AtomicU64::new(progress.synced),
-            resyncs: AtomicU64::new(0),
-            progress: Mutex::new(progress),
-            heard: AtomicI64::new(heard),
-            serial: AtomicU64::new(serial),
-        }
-    }
-}
-
 /// How old an answer is, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ages {
@@ -245,17 +168,6 @@ pub struct Ages {
     pub entry: u64,
     /// Since the primary itself was last known to stand where this replica does; `None`: never.
     pub primary: Option<u64>,
-}
-
-/// What became of a token that was offered.
-#[derive(Debug)]
-enum Offer {
-    /// It is held now, and in the cache if somebody wants it.
-    Taken(Option<Arc<Slot>>),
-    /// What was held stays.
-    Kept,
-    /// Only the primary can tell.
-    Refetch,
 }
 
 impl Replica {
@@ -451,155 +363,6 @@ impl Replica {
             let _ = first.await;
             let _ = replica.flight(key).await;
         });
-    }
-
-    /// Something newer than what is cached could not be taken in.
-    fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
-        for key in keys {
-            if let Some(slot) = self.at_hand(&key) {
-                slot.doubt();
-                self.keeping.note_copy(&key);
-            }
-            self.epochs.bump(&key);
-        }
-    }
-
-    /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
-    ///
-    /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
-    /// `asked`: where [`Replica::forgotten`] stood when it was asked for.
-    fn offer(
-        &self,
-        entry: Arc<Entry>,
-        via: Via,
-        at: Option<Position>,
-        stretch: Option<u64>,
-        asked: Option<Epoch>,
-    ) -> Result<Offer, Refusal> {
-        let key = *entry.key();
-        let standing = self.gate.standing();
-        // It was admitted a moment ago; the operator JWT may be another one by now.
-        if !standing.vouches(entry.issuer()) {
-            return Err(Refusal::Untrusted(entry.issuer().text()));
-        }
-        self.epochs.bump(&key);
-        let offer = self.memory.with(&key, |seen| {
-            let held = &mut seen.held;
-            if via == Via::Feed {
-                held.make_room(&entry.version(), &standing);
-            }
-            let order = held.order(&entry.version(), via, at, &standing);
-            if via == Via::Feed && !matches!(order, Order::Newer | Order::Same) {
-                held.pass_over(&entry.version(), &standing);
-            }
-            match order {
-                Order::Newer | Order::Same => {
-                    held.put(entry.version(), at, &standing);
-                    (seen.removed, seen.ahead) = (false, false);
-                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
-                        // The primary has let go of it since, and nothing will be heard of it again.
-                        return Ok(Offer::Kept);
-                    }
-                    Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
-                }
-                Order::Behind => {
-                    held.note_behind(&entry.version(), at);
-                    Ok(Offer::Kept)
-                }
-                Order::Refetch => Ok(Offer::Refetch),
-                Order::Refused(refusal) => Err(refusal),
-            }
-        });
-        self.unknown.invalidate(&key);
-        self.epochs.bump(&key);
-        offer
-    }
-
-    /// Puts the current version into the cache if it is wanted there. Called with the account's memory held.
-    fn keep(
-        &self,
-        key: &AccountKey,
-        entry: &Arc<Entry>,
-        via: Via,
-        at: Option<Position>,
-        stretch: Option<u64>,
-    ) -> Option<Arc<Slot>> {
-        let now = clock::uptime_millis();
-        let cached = self.cache.get(key);
-        if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
-            // The bytes that were served first stay, however the version is spelt this time.
-            if via != Via::Hint {
-                self.confirm(&slot, at, stretch, now);
-            }
-            return Some(slot);
-        }
-        if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
-            return None;
-        }
-        let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
-        self.cache.insert(*key, slot.clone());
-        self.keeping.note_copy(key);
-        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
-        if !self.gate.vouches(entry.issuer()) {
-            self.cache.invalidate(key);
-            return None;
-        }
-        Some(slot)
-    }
-
-    /// The primary said that a copy is current.
-    fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
-        if slot.confirm(at, stretch, now) {
-            self.keeping.note_copy(slot.entry().key());
-        }
-    }
-
-    /// Takes in a deletion from the feed.
-    fn bury(&self, tombstone: &Tombstone, at: Option<Position>) {
-        let standing = self.gate.standing();
-        self.keep_request(tombstone, at);
-        for key in tombstone.keys() {
-            self.epochs.bump(key);
-            self.memory.with(key, |seen| {
-                if seen.held.delete(tombstone.deletion(), &standing) {
-                    seen.deleted_by = Some(*tombstone.identity());
-                }
-                if !seen.held.is_live() {
-                    seen.ahead = false;
-                    self.drop_copy(key);
-                }
-            });
-            self.epochs.bump(key);
-        }
-    }
-
-    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
-    /// is older.
-    fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
-        for key in keys {
-            self.epochs.bump(&key);
-            self.memory.with(&key, |seen| {
-                seen.removed = true;
-                self.forgotten.bump(&key);
-                self.drop_copy(&key);
-            });
-            self.epochs.bump(&key);
-        }
-    }
-
-    /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.
-    fn drop_copy(&self, key: &AccountKey) {
-        self.keeping.note_copy(key);
-        self.cache.invalidate(key);
-    }
-
-    /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
-    fn is_wanted(&self, key: &AccountKey) -> bool {
-        self.is_mirror()
-            || self.cache.contains_key(key)
-            || self.is_stored(key)
-            || self.unknown.contains_key(key)
-            || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 
     /// Entries and bytes in the cache.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, params};
 
 use super::row::{self, Read};
-use super::{ProofKind, Snapshot, StoreError, is_damage, save_operator, save_stand, schema};
+use super::{ProofKind, Snapshot, StoreError, is_damage, proof, save_operator, save_stand, schema};
 
 /// The raw key that `n` of `of` even steps through all keys lead to, in `of` steps of one or two bytes.
 fn bound(n: u32, bytes: usize) -> Vec<u8> {
@@ -118,12 +118,12 @@ impl Snapshot {
         for kind in [ProofKind::Delete, ProofKind::Activation] {
             let each = |read| {
                 match read {
-                    Read::Sound((key, proof)) => row::save_proof(&transaction, kind, &key, &proof)?,
+                    Read::Sound((key, proof)) => proof::save_proof(&transaction, kind, &key, &proof)?,
                     Read::Damaged => lost += 1,
                 }
                 Ok(true)
             };
-            match row::each_proof(&reader, kind, &[], each) {
+            match proof::each_proof(&reader, kind, &[], each) {
                 // They are few, and can be had again: those behind a page that cannot be read are let go.
                 Err(error) if is_damage(&error) => lost += 1,
                 other => other?,

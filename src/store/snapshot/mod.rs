@@ -8,6 +8,7 @@
 //! A replica that has no folder keeps what was seen in a temporary file, so that its memory stays small.
 
 mod mend;
+mod proof;
 mod row;
 mod schema;
 mod walk;
@@ -22,8 +23,9 @@ use super::StoreError;
 use crate::feed::{Chain, Head, Session};
 use crate::gate::Identity;
 use crate::key::{AccountKey, Kind, PublicKey};
+pub use proof::{Proof, ProofKind};
 use row::Read;
-pub use row::{Copy, Proof, ProofKind, Seen};
+pub use row::{Copy, Seen};
 pub use schema::Found;
 pub use walk::Walk;
 
@@ -201,7 +203,7 @@ impl Snapshot {
 
     /// A delete request or an activation that is kept.
     pub fn proof(&self, (kind, key): &ProofId) -> Option<Proof> {
-        self.read(|connection| row::load_proof(connection, *kind, key)).and_then(|read| self.sound(read))
+        self.read(|connection| proof::load_proof(connection, *kind, key)).and_then(|read| self.sound(read))
     }
 
     /// Some of the JWTs that are kept, after a place, and the place up to where that was. `None`: there are no more.
@@ -315,8 +317,8 @@ impl Snapshot {
 fn save_proofs(connection: &Connection, proofs: &[(ProofId, Option<Proof>)]) -> rusqlite::Result<()> {
     for ((kind, key), proof) in proofs {
         match proof {
-            Some(proof) => row::save_proof(connection, *kind, key, proof)?,
-            None => row::drop_proof(connection, *kind, key)?,
+            Some(proof) => proof::save_proof(connection, *kind, key, proof)?,
+            None => proof::drop_proof(connection, *kind, key)?,
         }
     }
     Ok(())

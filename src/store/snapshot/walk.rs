@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::row::{self, Read};
-use super::{Proof, ProofId, ProofKind, Seen, Snapshot, schema};
+use super::{Proof, ProofId, ProofKind, Seen, Snapshot, proof, schema};
 use crate::feed::digest::Prefix;
 use crate::key::AccountKey;
 
@@ -96,7 +96,7 @@ fn proofs(
 ) -> rusqlite::Result<u64> {
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
     let mut damaged = 0;
-    row::each_proof(connection, kind, &from, |read| {
+    proof::each_proof(connection, kind, &from, |read| {
         let Read::Sound((key, proof)) = read else {
             damaged += 1;
             return Ok(true);

@@ -1,0 +1,125 @@
+//! The readiness report.
+
+use super::{Node, Role};
+use crate::primary::Primary;
+use crate::replica::Replica;
+
+/// One line of the readiness report.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether the server can do its work as far as this goes.
+    pub ok: bool,
+    /// For people.
+    pub detail: String,
+}
+
+impl Node {
+    /// Whether the server can do its work, and why not. Losing NATS or the primary does not end that: what is here is
+    /// served.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![Check {
+            name: "process",
+            ok: !self.is_leaving(),
+            detail: if self.is_leaving() { "is stopping".into() } else { "is running".into() },
+        }];
+        match &self.role {
+            Role::Primary(primary) => {
+                checks.push(store_check(primary));
+                checks.extend(self.folder_check());
+            }
+            Role::Replica(replica) => {
+                let (entries, bytes) = replica.size();
+                let met = replica.was_reached();
+                checks.push(Check {
+                    name: "primary",
+                    ok: met,
+                    detail: if replica.is_following() {
+                        following(replica)
+                    } else if let Some(silence) = replica.silence() {
+                        let fault = replica.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+                        format!("{} was last heard {} s ago{fault}", replica.primary(), silence / 1000)
+                    } else if met {
+                        format!("{} answers, but no change feed is followed", replica.primary())
+                    } else {
+                        format!("{} was not reached yet", replica.primary())
+                    },
+                });
+                let name = if replica.is_mirror() { "mirror" } else { "cache" };
+                let full = if replica.is_mirror() && replica.is_full() {
+                    "; it is full, and serves what has no room as a cache does: raise replica.cache_bytes"
+                } else {
+                    ""
+                };
+                checks.push(Check { name, ok: true, detail: format!("{entries} JWTs, {bytes} bytes{full}") });
+                if replica.ahead() > 0 {
+                    let detail = format!(
+                        "{} accounts are newer here than at {}; hand them back with restore --from",
+                        replica.ahead(),
+                        replica.primary()
+                    );
+                    checks.push(Check { name: "ahead", ok: true, detail });
+                }
+                let snapshot = replica.snapshot_state();
+                checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
+            }
+        }
+        checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
+        let nats = match self.nats.get() {
+            None => "not configured".into(),
+            Some(nats) if nats.is_connected() => match &*nats.denied() {
+                [] => "connected".into(),
+                denied => format!("connected, but not permitted to {}", denied.join(", nor to ")),
+            },
+            Some(_) => "not connected; trying again".into(),
+        };
+        checks.push(Check { name: "nats", ok: true, detail: nats });
+        if let Some(manners) = self.manners.get() {
+            checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
+        }
+        checks
+    }
+
+    /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.
+    fn folder_check(&self) -> Option<Check> {
+        let mirrored = self.mirrored.get()?;
+        let head = self.primary().ok()?.journal().head().serial;
+        let detail = match mirrored.failure() {
+            Some(failure) => failure,
+            None if mirrored.synced() >= head => format!("all files are on disk up to serial {head}"),
+            None => {
+                format!("files are written up to serial {}, on disk up to {}", mirrored.written(), mirrored.synced())
+            }
+        };
+        Some(Check { name: "folder", ok: true, detail })
+    }
+}
+
+fn store_check(primary: &Primary) -> Check {
+    let (journal, progress) = (primary.journal(), primary.progress());
+    let head = journal.head();
+    let detail = if journal.is_lost() {
+        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and \
+         restart this server"
+            .into()
+    } else if !journal.is_open() {
+        "the journal's writer has ended: nothing can be pushed; restart this server".into()
+    } else if progress.is_complete() {
+        format!("{} accounts at serial {} of session {}", journal.count(), head.serial, head.session)
+    } else {
+        let (done, total) = progress.files();
+        format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
+    };
+    Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
+}
+
+fn following(replica: &Replica) -> String {
+    let way = match replica.tiers() {
+        0 => String::new(),
+        1 => ", which is a replica".to_owned(),
+        tiers => format!(", which is a replica and has {} more before it", tiers - 1),
+    };
+    let (primary, serial, age) = (replica.primary(), replica.serial(), replica.primary_age() / 1000);
+    format!("following {primary}{way}, at serial {serial}; the primary itself was last heard {age} s ago")
+}

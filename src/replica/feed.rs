@@ -1,0 +1,87 @@
+//! How far the feed is, and what that makes current.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock;
+use crate::store::snapshot::Stand;
+
+/// Whether the feed is connected and caught up, and when it was last heard.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// The number of the unbroken stretch of feed that is live; 0 while there is none.
+    pub(super) live: AtomicU64,
+    /// The number of the stretch that confirms copies up to where this replica stands, live or not; 0 while a mirror is being
+    /// compared.
+    pub(super) stretch: AtomicU64,
+    /// How often a comparison with the primary was begun.
+    pub(super) resyncs: AtomicU64,
+    progress: Mutex<Progress>,
+    /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
+    /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
+    pub(super) heard: AtomicI64,
+    /// Where the primary's journal stood then.
+    pub(super) serial: AtomicU64,
+}
+
+/// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
+/// primary.
+#[derive(Debug, Default)]
+struct Progress {
+    caught_up: u64,
+    synced: u64,
+}
+
+impl Feed {
+    /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
+    pub(super) fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.caught_up = stretch;
+        if !needs_sync {
+            progress.synced = stretch;
+        }
+        let live = if progress.synced == stretch { stretch } else { 0 };
+        self.live.swap(live, Ordering::AcqRel) != live
+    }
+
+    /// What is here was compared with the primary.
+    pub(super) fn is_synced(&self, stretch: u64) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.synced = stretch;
+        self.stretch.store(stretch, Ordering::Release);
+        if progress.caught_up == stretch {
+            self.live.store(stretch, Ordering::Release);
+        }
+    }
+
+    /// What is here may differ from the primary, until it was compared.
+    pub(super) fn is_unsynced(&self) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
+        self.stretch.store(0, Ordering::Release);
+        self.live.store(0, Ordering::Release);
+    }
+
+    /// Whether what is here was compared with the primary, or goes on from there.
+    pub(super) fn was_synced(&self, stretch: u64) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced == stretch
+    }
+
+    /// What an earlier process left.
+    pub(super) fn after(stand: &Stand) -> Self {
+        let heard = match stand.heard {
+            0 => 0,
+            heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
+        };
+        let serial = stand.position.map_or(0, |position| position.serial);
+        // What an earlier process followed was compared before.
+        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
+        Self {
+            live: AtomicU64::new(0),
+            stretch: AtomicU64::new(progress.synced),
+            resyncs: AtomicU64::new(0),
+            progress: Mutex::new(progress),
+            heard: AtomicI64::new(heard),
+            serial: AtomicU64::new(serial),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Replica, Slot};
+use crate::clock;
+use crate::epoch::Epoch;
+use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+
+/// What became of a token that was offered.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// It is held now, and in the cache if somebody wants it.
+    Taken(Option<Arc<Slot>>),
+    /// What was held stays.
+    Kept,
+    /// Only the primary can tell.
+    Refetch,
+}
+
+impl Replica {
+    /// Something newer than what is cached could not be taken in.
+    pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
+        for key in keys {
+            if let Some(slot) = self.at_hand(&key) {
+                slot.doubt();
+                self.keeping.note_copy(&key);
+            }
+            self.epochs.bump(&key);
+        }
+    }
+
+    /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
+    ///
+    /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
+    /// `asked`: where [`Replica::forgotten`] stood when it was asked for.
+    pub(super) fn offer(
+        &self,
+        entry: Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        stretch: Option<u64>,
+        asked: Option<Epoch>,
+    ) -> Result<Offer, Refusal> {
+        let key = *entry.key();
+        let standing = self.gate.standing();
+        // It was admitted a moment ago; the operator JWT may be another one by now.
+        if !standing.vouches(entry.issuer()) {
+            return Err(Refusal::Untrusted(entry.issuer().text()));
+        }
+        self.epochs.bump(&key);
+        let offer = self.memory.with(&key, |seen| {
+            let held = &mut seen.held;
+            if via == Via::Feed {
+                held.make_room(&entry.version(), &standing);
+            }
+            let order = held.order(&entry.version(), via, at, &standing);
+            if via == Via::Feed && !matches!(order, Order::Newer | Order::Same) {
+                held.pass_over(&entry.version(), &standing);
+            }
+            match order {
+                Order::Newer | Order::Same => {
+                    held.put(entry.version(), at, &standing);
+                    (seen.removed, seen.ahead) = (false, false);
+                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
+                        // The primary has let go of it since, and nothing will be heard of it again.
+                        return Ok(Offer::Kept);
+                    }
+                    Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
+                }
+                Order::Behind => {
+                    held.note_behind(&entry.version(), at);
+                    Ok(Offer::Kept)
+                }
+                Order::Refetch => Ok(Offer::Refetch),
+                Order::Refused(refusal) => Err(refusal),
+            }
+        });
+        self.unknown.invalidate(&key);
+        self.epochs.bump(&key);
+        offer
+    }
+
+    /// Puts the current version into the cache if it is wanted there. Called with the account's memory held.
+    pub(super) fn keep(
+        &self,
+        key: &AccountKey,
+        entry: &Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        stretch: Option<u64>,
+    ) -> Option<Arc<Slot>> {
+        let now = clock::uptime_millis();
+        let cached = self.cache.get(key);
+        if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
+            // The bytes that were served first stay, however the version is spelt this time.
+            if via != Via::Hint {
+                self.confirm(&slot, at, stretch, now);
+            }
+            return Some(slot);
+        }
+        if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
+            return None;
+        }
+        let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
+        self.cache.insert(*key, slot.clone());
+        self.keeping.note_copy(key);
+        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
+        if !self.gate.vouches(entry.issuer()) {
+            self.cache.invalidate(key);
+            return None;
+        }
+        Some(slot)
+    }
+
+    /// The primary said that a copy is current.
+    pub(super) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
+        if slot.confirm(at, stretch, now) {
+            self.keeping.note_copy(slot.entry().key());
+        }
+    }
+
+    /// Takes in a deletion from the feed.
+    pub(super) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) {
+        let standing = self.gate.standing();
+        self.keep_request(tombstone, at);
+        for key in tombstone.keys() {
+            self.epochs.bump(key);
+            self.memory.with(key, |seen| {
+                if seen.held.delete(tombstone.deletion(), &standing) {
+                    seen.deleted_by = Some(*tombstone.identity());
+                }
+                if !seen.held.is_live() {
+                    seen.ahead = false;
+                    self.drop_copy(key);
+                }
+            });
+            self.epochs.bump(key);
+        }
+    }
+
+    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
+    /// is older.
+    pub(super) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
+        for key in keys {
+            self.epochs.bump(&key);
+            self.memory.with(&key, |seen| {
+                seen.removed = true;
+                self.forgotten.bump(&key);
+                self.drop_copy(&key);
+            });
+            self.epochs.bump(&key);
+        }
+    }
+
+    /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.
+    pub(super) fn drop_copy(&self, key: &AccountKey) {
+        self.keeping.note_copy(key);
+        self.cache.invalidate(key);
+    }
+
+    /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
+    pub(super) fn is_wanted(&self, key: &AccountKey) -> bool {
+        self.is_mirror()
+            || self.cache.contains_key(key)
+            || self.is_stored(key)
+            || self.unknown.contains_key(key)
+            || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}
