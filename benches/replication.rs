@@ -60,8 +60,9 @@ async fn main() {
     let (second, port) = primary();
     ready(port).await;
     let key = &folder.keys[accounts / 2];
-    let newer = support::account(&folder.operator, key, 90_000_000);
-    Connection::open(port).await.send(&support::post(key, &newer)).await;
+    // Later than all others, and not ahead of the clock.
+    let newer = support::account(&folder.operator, key, 10_000_000);
+    assert_eq!(Connection::open(port).await.send(&support::post(key, &newer)).await.0, 200);
     proxy.lead_to(port);
     let path = format!("/jwt/v1/accounts/{key}");
     let mut reader = Connection::open(mirror_port).await;

@@ -42,6 +42,8 @@ struct Follower {
     heard: i64,
     stretch: u64,
     failures: u32,
+    /// How often the position was given up.
+    restarts: u32,
     told: bool,
     /// Whether the pack of a primary without a feed was asked for.
     packed: bool,
@@ -105,7 +107,7 @@ impl Replica {
     /// Decides how to go on after a break: how long to wait, and whether the position still stands.
     fn after(self: &Arc<Self>, follower: &mut Follower, broken: &Broken) -> Duration {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
-            follower.failures = 0;
+            (follower.failures, follower.restarts) = (0, 0);
         }
         match broken {
             Broken::Moved => return Duration::ZERO,
@@ -122,10 +124,13 @@ impl Replica {
                 if follower.position.take().is_some() =>
             {
                 tracing::warn!(
-                    "the primary {} has another history than the one followed ({broken}); what is cached is checked \
-                     again as it is asked for",
+                    "the primary {} has another history than the one followed ({broken}); what is held is compared with it",
                     self.primary()
                 );
+                // It is there: only who is told so again and again waits longer.
+                let pause = Duration::from_millis(10 << (2 * follower.restarts));
+                follower.restarts = (follower.restarts + 1).min(4);
+                return jitter(pause);
             }
             Broken::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                 if !std::mem::replace(&mut follower.told, true) {
