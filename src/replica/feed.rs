@@ -1,9 +1,11 @@
 //! How far the feed is, and what that makes current.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock;
+use crate::key::AccountKey;
 use crate::store::snapshot::Stand;
 
 /// Whether the feed is connected and caught up, and when it was last heard.
@@ -16,6 +18,8 @@ pub(super) struct Feed {
     pub(super) stretch: AtomicU64,
     /// How often a comparison with the primary was begun.
     pub(super) resyncs: AtomicU64,
+    /// Accounts of which the feed has brought something since the comparison that is under way was begun.
+    touched: Mutex<Option<HashSet<AccountKey>>>,
     progress: Mutex<Progress>,
     /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
     /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
@@ -42,6 +46,24 @@ impl Feed {
         }
         let live = if progress.synced == stretch { stretch } else { 0 };
         self.live.swap(live, Ordering::AcqRel) != live
+    }
+
+    /// A comparison begins, or has ended.
+    pub(super) fn compares(&self, is_under_way: bool) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = is_under_way.then(HashSet::new);
+    }
+
+    /// The feed has brought something of these accounts.
+    pub(super) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
+        if let Some(touched) = &mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner) {
+            touched.extend(keys);
+        }
+    }
+
+    /// Whether what is here of an account may be later than what a comparison finds.
+    pub(super) fn has_touched(&self, key: &AccountKey) -> bool {
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.as_ref().is_some_and(|touched| touched.contains(key))
     }
 
     /// What is here was compared with the primary.
@@ -79,6 +101,7 @@ impl Feed {
             live: AtomicU64::new(0),
             stretch: AtomicU64::new(progress.synced),
             resyncs: AtomicU64::new(0),
+            touched: Mutex::default(),
             progress: Mutex::new(progress),
             heard: AtomicI64::new(heard),
             serial: AtomicU64::new(serial),

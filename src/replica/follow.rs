@@ -278,6 +278,7 @@ impl Replica {
                 self.doubt(named(item));
             }
         }
+        self.feed.touch(named(item));
         self.applied(reached, follower.stretch);
         self.relay.pass(item, reached);
         if item.serial >= follower.target {

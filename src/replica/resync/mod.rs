@@ -52,6 +52,7 @@ impl Replica {
     /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
     pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
         let number = self.feed.resyncs.fetch_add(1, Ordering::AcqRel) + 1;
+        self.feed.compares(true);
         let resync = Resync { replica: self.clone(), from, stretch, number };
         self.runtime.spawn(resync.run());
     }
@@ -107,6 +108,7 @@ impl Resync {
         if self.is_current().is_err() {
             return;
         }
+        replica.feed.compares(false);
         if replica.is_mirror() {
             replica.feed.is_synced(self.stretch);
             replica.metrics.replica_feed_connected.set(i64::from(replica.is_following()));

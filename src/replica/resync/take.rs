@@ -18,14 +18,14 @@ impl Resync {
         answer: DigestAnswer,
         asked: Option<HashSet<AccountKey>>,
     ) -> Result<HashSet<AccountKey>, Failed> {
-        let (resync, as_of) = (self.clone(), answer.serial);
+        let resync = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
             let mut differing = HashSet::new();
             for item in &answer.items {
                 let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
                 let keys: Vec<_> =
                     named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
-                resync.take_one(item, &keys, as_of);
+                resync.take_one(item, &keys);
                 differing.extend(keys);
             }
             differing
@@ -33,12 +33,12 @@ impl Resync {
         taken.await.map_err(|_| Failed::Outdated)
     }
 
-    fn take_one(&self, item: &Item, keys: &[AccountKey], as_of: u64) {
+    fn take_one(&self, item: &Item, keys: &[AccountKey]) {
         let replica = &self.replica;
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
             KIND_ACCOUNT => {
-                if let Err(refusal) = self.take_account(item, keys, at, as_of) {
+                if let Err(refusal) = self.take_account(item, keys, at) {
                     replica.metrics.refused(Via::Upstream, &refusal);
                     tracing::warn!("what {} holds is refused: {refusal}", replica.primary());
                     replica.doubt(keys.iter().copied());
@@ -54,8 +54,7 @@ impl Resync {
         }
     }
 
-    /// `as_of`: the serial as of which the item stands.
-    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position, as_of: u64) -> Result<(), Refusal> {
+    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<(), Refusal> {
         let (replica, now) = (&self.replica, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
@@ -63,12 +62,12 @@ impl Resync {
             let key = *entry.key();
             match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
                 Ok(Offer::Taken(_)) => replica.metrics.accepted(Via::Upstream),
-                Ok(Offer::Kept) if self.came_later(&key, as_of) => {}
+                Ok(Offer::Kept) if replica.feed.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
                 Ok(Offer::Kept) => replica.is_ahead(&key),
                 Ok(Offer::Refetch) => replica.doubt([key]),
                 Err(refusal) if refusal.is_conflict() => {
-                    if !self.came_later(&key, as_of) {
+                    if !replica.feed.has_touched(&key) {
                         replica.is_ahead(&key);
                     }
                 }
@@ -77,21 +76,15 @@ impl Resync {
         } else if let Some(request) = &item.request {
             let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             replica.bury(&tombstone, Some(at));
-            replica.is_ahead_of(&tombstone, keys);
+            replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.feed.has_touched(key)));
         } else if item.op == "remove" {
             replica.forget(keys.iter().copied());
         } else if item.op == "none" {
-            keys.iter().for_each(|key| replica.is_ahead(key));
+            keys.iter().filter(|key| !replica.feed.has_touched(key)).for_each(|key| replica.is_ahead(key));
         } else {
             replica.doubt(keys.iter().copied());
         }
         Ok(())
-    }
-
-    /// Whether the feed has brought what is here after the answer was given.
-    fn came_later(&self, key: &AccountKey, as_of: u64) -> bool {
-        let at = self.replica.memory.peek(key, |seen| seen.held.position()).flatten();
-        at.is_some_and(|at| at.session == self.from.session.0 && at.serial > as_of)
     }
 }
 
