@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::snapshot::Stand;
@@ -20,6 +22,8 @@ pub(super) struct Feed {
     pub(super) resyncs: AtomicU64,
     /// Accounts of which the feed has brought something since the comparison that is under way was begun.
     touched: Mutex<Option<HashSet<AccountKey>>>,
+    /// Told when the server answers a request although its feed is away.
+    pub(super) reached: Notify,
     progress: Mutex<Progress>,
     /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
     /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
@@ -102,6 +106,7 @@ impl Feed {
             stretch: AtomicU64::new(progress.synced),
             resyncs: AtomicU64::new(0),
             touched: Mutex::default(),
+            reached: Notify::new(),
             progress: Mutex::new(progress),
             heard: AtomicI64::new(heard),
             serial: AtomicU64::new(serial),

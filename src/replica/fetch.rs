@@ -86,6 +86,9 @@ impl Replica {
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let is_undisturbed = is_followed && self.epochs.of(key) == before;
         let stretch = stretch.filter(|_| is_undisturbed && live() == stretch);
+        if answer.is_ok() && !self.is_following() {
+            self.feed.reached.notify_waiters();
+        }
         let age = answer.as_ref().map_or(0, |answer| answer.age);
         let fetched = answer.map(|answer| answer.fetched);
         let now = clock::uptime_millis();

@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// How long a primary without a feed is left alone before it is asked for one again.
 const NO_FEED: Duration = Duration::from_secs(10);
 
+/// A server that answers again is asked for its feed no sooner than this after the last time.
+const NOT_SOONER: Duration = Duration::from_millis(100);
+
 /// A feed that lived for this long was a good one: what comes after it is a new failure.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -100,7 +103,23 @@ impl Replica {
             self.feed.has_caught_up(0, true);
             self.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
-            tokio::time::sleep(pause).await;
+            let sooner = self.reached_again(&broken);
+            // Whichever comes first.
+            let _ = timeout(pause, sooner).await;
+        }
+    }
+
+    /// Ends when the server, which could not be reached, has answered somebody.
+    async fn reached_again(&self, broken: &Broken) {
+        match broken {
+            Broken::Upstream(UpstreamError::Connect(_) | UpstreamError::Transport(_))
+            | Broken::Silent
+            | Broken::Ended => {
+                // Its feed alone may be broken: that is not asked for at every request.
+                tokio::time::sleep(NOT_SOONER).await;
+                self.feed.reached.notified().await;
+            }
+            _ => std::future::pending().await,
         }
     }
 

@@ -56,7 +56,7 @@ impl Slot {
     /// Bytes that it counts for in the cache's bound: its text, and what `cargo bench --bench replication` found to be
     /// resident besides when a million pass by, the allocator's slack and what serves them included.
     pub(super) fn weight(&self) -> u32 {
-        u32::try_from(self.entry.token().len() + 1100).unwrap_or(u32::MAX)
+        u32::try_from(self.entry.token().len() + 1200).unwrap_or(u32::MAX)
     }
 
     pub(super) fn stretch(&self) -> u64 {

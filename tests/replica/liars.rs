@@ -1,9 +1,11 @@
 //! A primary, or the network before it, that lies: it can withhold, but not forge, and not take anybody back.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use nats_account_server::feed::wire::{Item, Page};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until};
@@ -223,4 +225,78 @@ async fn a_feed_of_nonsense_is_not_believed_and_not_followed_for_long() {
         assert_eq!(replica.http.metric("accepted_total", "path=\"feed\"").await, 0.0);
         assert!(replica.log().contains(&format!("following the change feed of {}", honest.url)), "{what}");
     }
+}
+
+/// A feed that says hello for a session and nothing else, and ends.
+fn hello(session: u8) -> Answer {
+    let page = json!({
+        "session": Session([session; 16]).to_string(), "serial": 0, "chain": Chain::default().to_string(), "head": 0, "floor": 0
+    });
+    Answer::new(200, format!("event: hello\ndata: {page}\n\n"))
+}
+
+/// What is held is compared with a primary that has another history: what it says of that is believed as little as all else.
+#[tokio::test]
+async fn a_lie_about_what_differs_changes_nothing_and_does_not_go_on_for_ever() {
+    let operator = Operator::new();
+    let account = Account::new();
+    let held = operator.account(&account, 50);
+    let item = |op: &str, jwt: Option<String>, request: Option<String>| {
+        json!([{
+            "serial": 5, "chain": Chain::default().to_string(), "at": 0, "kind": "account", "op": op, "key": account.key(),
+            "keys": [account.key()], "jwt": jwt, "request": request,
+        }])
+    };
+    let foreign = Operator::new();
+    let lies = [
+        ("nothing at all", "not found".to_owned()),
+        ("more without end", json!({ "items": [], "next": account.key() }).to_string()),
+        ("a foreign JWT", json!({ "items": item("put", Some(foreign.account(&account, 0)), None) }).to_string()),
+        ("an older JWT", json!({ "items": item("put", Some(operator.account(&account, 900)), None) }).to_string()),
+        (
+            "a foreign delete request",
+            json!({ "items": item("delete", None, Some(foreign.delete_request(&[&account], 0))) }).to_string(),
+        ),
+        ("that there is nothing", json!({ "items": item("none", None, None) }).to_string()),
+        ("more than can be read", "[".repeat(9 << 20)),
+    ];
+    let (operator, account, held) = (&operator, &account, &held);
+    futures_util::future::join_all(lies.into_iter().map(|(what, lie)| async move {
+        let lie = as_of_the_second_history(lie);
+        // How many GETs of the feed there were.
+        let (told, served) = (AtomicU8::new(0), held.clone());
+        let primary = FakePrimary::new(move |path| match path.split('?').next() {
+            // One history at first, and then another one.
+            Some("/jwt/v1/changes") if told.fetch_add(1, Ordering::Relaxed) < 3 => hello(1),
+            Some("/jwt/v1/changes") => hello(2),
+            Some("/jwt/v1/digests") => Answer::new(200, lie.clone()),
+            _ => Answer::new(200, served.clone()),
+        })
+        .await;
+        let replica = Launch::replica(operator, &primary.url).env("NAS_REPLICA__TTL", "200ms").start_unready().await;
+        until(&format!("it is compared: {what}"), || async {
+            assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *held, "{what}");
+            !primary.heads_of("POST", "/jwt/v1/digests").is_empty()
+        })
+        .await;
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_millis(500) {
+            assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *held, "{what}");
+        }
+        assert!(primary.heads_of("POST", "/jwt/v1/digests").len() < 20, "{what}");
+    }))
+    .await;
+}
+
+/// What is said, as of the second history.
+fn as_of_the_second_history(lie: String) -> String {
+    let Ok(Value::Object(mut said)) = serde_json::from_str::<Value>(&lie) else { return lie };
+    let (session, chain) = (Session([2; 16]).to_string(), Chain::default().to_string());
+    said.extend([
+        ("session".to_owned(), json!(session)),
+        ("serial".to_owned(), json!(9)),
+        ("chain".to_owned(), json!(chain)),
+        ("floor".to_owned(), json!(0)),
+    ]);
+    Value::Object(said).to_string()
 }

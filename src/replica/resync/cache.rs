@@ -42,9 +42,9 @@ impl Resync {
         let mut differing = HashSet::new();
         loop {
             let answer = self.ask(&ask).await?;
-            ask.after = answer.next.clone();
+            let goes_on = Self::goes_on(&mut ask, &answer)?;
             differing.extend(self.take(answer, Some(asked.clone())).await?);
-            if ask.after.is_none() {
+            if !goes_on {
                 break;
             }
         }

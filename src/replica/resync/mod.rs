@@ -153,6 +153,17 @@ impl Resync {
         Ok(answer)
     }
 
+    /// Whether there is more, and asks for that next. An answer that does not lead on would have us ask for ever.
+    fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, Failed> {
+        let key = |text: &Option<String>| text.as_deref().and_then(Key::parse);
+        let (before, next) = (key(&ask.after), key(&answer.next));
+        if answer.next.is_some() && (next.is_none() || next <= before) {
+            return Err(Failed::Format("where it goes on"));
+        }
+        ask.after.clone_from(&answer.next);
+        Ok(ask.after.is_some())
+    }
+
     /// Whether an answer as of a position is of use.
     fn stands(&self, position: &Head) -> Result<(), Failed> {
         if position.session != self.from.session {
