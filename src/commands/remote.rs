@@ -52,10 +52,12 @@ impl Remote {
         format!("{}/jwt/v1/{path}", self.base)
     }
 
-    /// The server, without a password that its URL may hold.
+    /// The server: scheme, host and port, without a password that its URL may hold.
     pub(super) fn shown(&self) -> String {
-        let host = reqwest::Url::parse(&self.base).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.unwrap_or_else(|| "the server".to_owned())
+        let url = reqwest::Url::parse(&self.base).ok();
+        let shown = url
+            .and_then(|url| Some(format!("{}://{}:{}", url.scheme(), url.host_str()?, url.port_or_known_default()?)));
+        shown.unwrap_or_else(|| "the server".to_owned())
     }
 }
 
