@@ -77,3 +77,22 @@ pub(super) async fn words(reply: Response) -> String {
         .collect::<Vec<_>>()
         .join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_server_is_shown_with_scheme_and_port_and_without_a_password() {
+        for (url, shown) in [
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090"),
+            ("http://127.0.0.1:9091/jwt/v1/", "http://127.0.0.1:9091"),
+            ("https://name:secret@accounts.example.com/below", "https://accounts.example.com:443"),
+            ("http://[::1]:9090/", "http://[::1]:9090"),
+        ] {
+            let remote = Remote::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
+            assert_eq!(remote.shown(), shown, "{url}");
+        }
+    }
+}
