@@ -291,7 +291,7 @@ async fn nats_servers_that_are_away_are_named_without_a_password_and_only_now_an
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = Launch::default()
-        .flag("-nats", &format!("nats://name:secret@{address}"))
+        .flag("-nats", format!("nats://name:secret@{address}"))
         .env("NAS_NATS__RECONNECT_WAIT", "50ms")
         .start()
         .await;
