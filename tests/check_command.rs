@@ -147,3 +147,48 @@ fn a_token_cannot_steer_the_terminal() {
     let (_, output) = check(stdin(), &account_token(|claims| claims["name"] = "\u{1b}[2J\n".into()));
     assert!(output.contains("\\u{1b}[2J\\n"), "{output}");
 }
+
+/// The program itself, with an operator in the environment if one is given.
+fn program(environment: Option<&str>, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nats-account-server"));
+    command.args(args).env_remove("NAS_OPERATOR").envs(environment.map(|operator| ("NAS_OPERATOR", operator)));
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_operator_of_the_settings_is_asked_wherever_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let token = file("account.jwt", &account_token(|_| ()));
+    let (ours, theirs) = (file("ours.jwt", &operator_token(1)), file("theirs.jwt", &operator_token(9)));
+    let decorated =
+        format!("-----BEGIN NATS OPERATOR JWT-----\n{}\n------END NATS OPERATOR JWT------", operator_token(1));
+    let configured = |operator: &str| file("nas.conf", &format!("operator: {operator:?}"));
+    for (operator, wanted) in [(&ours, 0), (&theirs, 1)] {
+        let settings = configured(operator);
+        for (environment, args) in [
+            (None, vec!["-operator", operator, "check", &token]),
+            (None, vec!["check", "-operator", operator, &token]),
+            (None, vec!["-c", &settings, "check", &token]),
+            (Some(operator.as_str()), vec!["check", &token]),
+            (Some(theirs.as_str()), vec!["-operator", operator, "check", &token]),
+            (Some(theirs.as_str()), vec!["check", "-operator", operator, &token]),
+        ] {
+            let (status, text) = program(environment, &args);
+            assert_eq!(status, Some(wanted), "{args:?}: {text}");
+            let verdict = if wanted == 0 { "would be accepted\n" } else { "the operator did not sign it" };
+            assert!(text.contains(verdict), "{args:?}: {text}");
+        }
+    }
+    assert_eq!(program(Some(&decorated), &["check", &token]).0, Some(0));
+    let (status, text) = program(None, &["check", &token]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("would be accepted if the operator signed it: no operator was given (-operator)"), "{text}");
+    assert_eq!(program(Some("/no/such/file"), &["check", &token]).0, Some(1));
+    assert_eq!(program(Some("/no/such/file"), &["-c", "/no/such/file", "check", &token]).0, Some(1));
+}

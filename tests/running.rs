@@ -284,3 +284,23 @@ async fn a_command_line_that_is_not_understood_ends_with_2() {
         assert!(text.contains(flag.trim_start_matches('-')), "{text}");
     }
 }
+
+#[tokio::test]
+async fn nats_servers_that_are_away_are_named_without_a_password_and_only_now_and_then() {
+    // Where attempts can be counted, and none succeeds.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = Launch::default()
+        .flag("-nats", format!("nats://name:secret@{address}"))
+        .env("NAS_NATS__RECONNECT_WAIT", "50ms")
+        .start()
+        .await;
+    for _ in 0..20 {
+        drop(within("another attempt", listener.accept()).await.unwrap());
+    }
+    server.logs(&format!("failed to connect to NATS, nats://{address}: ")).await;
+    let log = server.log();
+    // Of each of two connections why, and both together that it is so.
+    assert!(log.matches("failed to connect to NATS, ").count() <= 4, "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}

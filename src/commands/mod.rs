@@ -25,14 +25,13 @@ use crate::cli::{Cli, Command};
 use crate::config::{LogLevel, Settings};
 use crate::gate::Gate;
 use crate::logging;
+use check::CheckArgs;
 
 /// Carries out a command line.
 pub fn run(cli: Cli) -> ExitCode {
     match &cli.command {
         None => serve::run(&cli),
-        Some(Command::Check(args)) => {
-            ExitCode::from(check::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
-        }
+        Some(Command::Check(args)) => check(&cli, args.clone()),
         Some(Command::DeleteRequest(args)) => {
             let done = delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning);
             done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
@@ -51,6 +50,17 @@ pub fn run(cli: Cli) -> ExitCode {
             Err(error) => failed(&error),
         },
     }
+}
+
+/// Judges tokens, by the operator that the settings name unless the command names one.
+fn check(cli: &Cli, mut args: CheckArgs) -> ExitCode {
+    if args.wants_operator() {
+        match Settings::load(cli) {
+            Ok((settings, _)) => args.operator = settings.operator.map(String::from),
+            Err(error) => return failed(&format!("cannot use the settings: {error}")),
+        }
+    }
+    ExitCode::from(check::run(&args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
 }
 
 /// Runs a command that works on a server's settings. Of its log, only what needs attention is shown, unless more is asked

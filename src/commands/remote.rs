@@ -52,10 +52,12 @@ impl Remote {
         format!("{}/jwt/v1/{path}", self.base)
     }
 
-    /// The server, without a password that its URL may hold.
+    /// The server: scheme, host and port, without a password that its URL may hold.
     pub(super) fn shown(&self) -> String {
-        let host = reqwest::Url::parse(&self.base).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.unwrap_or_else(|| "the server".to_owned())
+        let url = reqwest::Url::parse(&self.base).ok();
+        let shown = url
+            .and_then(|url| Some(format!("{}://{}:{}", url.scheme(), url.host_str()?, url.port_or_known_default()?)));
+        shown.unwrap_or_else(|| "the server".to_owned())
     }
 }
 
@@ -74,4 +76,23 @@ pub(super) async fn words(reply: Response) -> String {
         .chain(lines.map(str::to_owned))
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn a_server_is_shown_with_scheme_and_port_and_without_a_password() {
+        for (url, shown) in [
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090"),
+            ("http://127.0.0.1:9091/jwt/v1/", "http://127.0.0.1:9091"),
+            ("https://name:secret@accounts.example.com/below", "https://accounts.example.com:443"),
+            ("http://[::1]:9090/", "http://[::1]:9090"),
+        ] {
+            let remote = Remote::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
+            assert_eq!(remote.shown(), shown, "{url}");
+        }
+    }
 }

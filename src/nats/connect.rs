@@ -129,6 +129,7 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         })
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| ConnectError::Address(error.to_string()))?;
+    let addresses = servers.iter().map(ServerAddr::as_url_str).collect::<Vec<_>>().join(", ");
     check_files(setup)?;
     let mut options = match &setup.creds {
         Some(path) => ConnectOptions::with_credentials_file(path)
@@ -179,11 +180,10 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
                 _ => {}
             }
             let known = matches!(&event, Event::ServerError(error) if refused.note(&error.to_string()));
-            async move {
-                if !known {
-                    report(&event, purpose, again);
-                }
+            if !known {
+                report(&event, purpose, again, &addresses);
             }
+            async {}
         })
         .connect(servers)
         .await
@@ -225,8 +225,8 @@ fn pause(attempts: usize, wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.5..=1.0))
 }
 
-/// `again`: whether it was connected before.
-fn report(event: &Event, purpose: Purpose, again: bool) {
+/// `again`: whether it was connected before. `addresses`: of the servers, without what logs in to them.
+fn report(event: &Event, purpose: Purpose, again: bool, addresses: &str) {
     match event {
         Event::Connected if again => tracing::info!("nats reconnected"),
         Event::Connected if purpose == Purpose::Packs => tracing::info!("connected to NATS for JWT syncing"),
@@ -234,7 +234,13 @@ fn report(event: &Event, purpose: Purpose, again: bool) {
         Event::Disconnected => tracing::warn!("nats disconnected"),
         Event::LameDuckMode => tracing::info!("the connected nats-server is about to stop"),
         Event::ServerError(error) => tracing::warn!("NATS reports an error: {error}"),
-        Event::ClientError(error) => tracing::warn!("failed to connect to NATS, {error}"),
+        Event::ClientError(error) => {
+            // It is one event for each attempt at each server, and there are two connections.
+            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
+            if let Some(held_back) = LINE.turn(Instant::now()) {
+                tracing::warn!("failed to connect to NATS, {addresses}: {error}{held_back}");
+            }
+        }
         Event::SlowConsumer(subscription) => {
             // It is one event for each message.
             static LINE: Rarely = Rarely::every(Duration::from_secs(10));

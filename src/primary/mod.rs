@@ -366,7 +366,9 @@ fn no_replica(journal: &Path) -> Result<(), StoreError> {
     }
     Err(StoreError::Unusable {
         path: snapshot,
-        reason: "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run                  `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin                  with nothing but the folder's JWT files, move the snapshot away"
+        reason: "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
+                 `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin \
+                 with nothing but the folder's JWT files, move the snapshot away"
             .into(),
     })
 }

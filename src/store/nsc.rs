@@ -21,6 +21,19 @@ pub fn check(root: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Operators' folders of nsc that `path` is in, or that are in it: what may be meant where it is none itself.
+pub fn near(path: &Path) -> Vec<PathBuf> {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // It has folders for accounts, and in them one for each.
+    if let Some(above) = full.ancestors().skip(1).take(2).find(|folder| check(folder).is_ok()) {
+        return vec![above.to_owned()];
+    }
+    let entries = fs::read_dir(&full).into_iter().flatten().flatten();
+    let mut within: Vec<_> = entries.map(|entry| entry.path()).filter(|folder| check(folder).is_ok()).collect();
+    within.sort();
+    within
+}
+
 /// The folders to watch, and the account files that are there.
 pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
     let accounts = root.join("accounts");

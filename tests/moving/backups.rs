@@ -201,3 +201,53 @@ async fn a_damaged_backup_is_refused_and_changes_nothing() {
     let server = Server::primary_in(&operator, dir.path()).await;
     assert_eq!(server.http.get(&account.path()).await.expect(200).body, token);
 }
+
+#[tokio::test]
+async fn a_backup_whose_heads_do_not_agree_with_its_changes_is_refused() {
+    let (operator, dir, other) = (Operator::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let [one, gone] = std::array::from_fn(|_| Account::new());
+    for (account, age) in [(&one, 200), (&one, 100), (&gone, 100)] {
+        server.http.post(&account.path(), operator.account(account, age)).await.expect(200);
+    }
+    server.http.delete(&gone.path(), operator.delete_request(&[&gone], 50)).await.expect(200);
+    stop(server).await;
+    let (jwt, backup, edited) = (operator.jwt(), other.path().join("backup"), other.path().join("edited"));
+    run(on(dir.path(), &jwt, &["backup", backup.to_str().unwrap()])).await.expect(0);
+    let (heads, texts) = ("what it says of account", "does not agree with its text");
+    let live = "kind = 1 AND deleted IS NULL";
+    let replaced = "serial = (SELECT min(serial) FROM change WHERE kind = 1)";
+    for (sql, wanted) in [
+        (format!("UPDATE head SET serial = (SELECT max(serial) - 1 FROM change) WHERE {live}"), heads),
+        (format!("UPDATE head SET serial = 99 WHERE {live}"), heads),
+        (format!("UPDATE head SET serial = 0 WHERE {live}"), heads),
+        (format!("UPDATE head SET digest = zeroblob(32) WHERE {live}"), heads),
+        (format!("UPDATE head SET issuer = zeroblob(32) WHERE {live}"), heads),
+        (format!("UPDATE head SET identity = zeroblob(32) WHERE {live}"), heads),
+        (format!("UPDATE head SET iat = iat - 1000 WHERE {live}"), heads),
+        (format!("UPDATE head SET exp = 7 WHERE {live}"), heads),
+        (format!("UPDATE head SET removed = serial WHERE {live}"), heads),
+        (format!("UPDATE change SET body = NULL WHERE serial = (SELECT serial FROM head WHERE {live})"), heads),
+        ("UPDATE head SET deleted = deleted + 1 WHERE deleted > 0".to_owned(), heads),
+        ("UPDATE head SET deleted_serial = serial WHERE deleted > 0".to_owned(), heads),
+        ("UPDATE head SET deleted_issuer = zeroblob(32) WHERE deleted > 0".to_owned(), heads),
+        (
+            format!(
+                "UPDATE head SET (deleted, deleted_serial, deleted_issuer) =
+                     (SELECT deleted, deleted_serial, deleted_issuer FROM head WHERE deleted > 0) WHERE {live}"
+            ),
+            heads,
+        ),
+        (format!("UPDATE change SET key = zeroblob(32) WHERE {replaced}"), texts),
+        (format!("UPDATE change SET iat = iat + 1 WHERE {replaced}"), texts),
+        (format!("UPDATE change SET issuer = zeroblob(32) WHERE {replaced}"), texts),
+        ("UPDATE change SET iat = iat + 1 WHERE op = 100".to_owned(), texts),
+        ("UPDATE change SET iat = iat + 1 WHERE kind = 2".to_owned(), texts),
+    ] {
+        fs::copy(&backup, &edited).unwrap();
+        assert_ne!(rusqlite::Connection::open(&edited).unwrap().execute(&sql, []).unwrap(), 0, "{sql}");
+        let ran = run(on(&other.path().join("place"), &jwt, &["restore", edited.to_str().unwrap()])).await.expect(1);
+        assert!(ran.stderr.contains(wanted) && ran.stderr.contains("use another copy"), "{sql}: {}", ran.stderr);
+    }
+    run(on(&other.path().join("place"), &jwt, &["restore", backup.to_str().unwrap()])).await.expect(0);
+}

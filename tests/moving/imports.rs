@@ -222,3 +222,22 @@ async fn what_cannot_be_imported_from_or_to_is_said() {
     }
     assert!(!nowhere.exists());
 }
+
+#[tokio::test]
+async fn another_level_of_a_store_of_nsc_is_refused_and_the_right_one_named() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (stores, target) = (dir.path().join("stores"), dir.path().join("target"));
+    let account = stores.join("O/accounts/A");
+    fs::create_dir_all(&account).unwrap();
+    fs::write(account.join("A.jwt"), operator.account(&Account::new(), 100)).unwrap();
+    fs::write(stores.join("O/.nsc"), r#"{"managed": false, "name": "O", "kind": "operator"}"#).unwrap();
+    let (jwt, right) = (operator.jwt(), stores.join("O"));
+    for level in [&stores, &right.join("accounts"), &account] {
+        let ran = run(on(&target, &jwt, &["import", level.to_str().unwrap()])).await.expect(1);
+        let named = format!("which holds .nsc: {}\n", right.canonicalize().unwrap().display());
+        assert!(ran.stderr.contains(&named), "{}", ran.stderr);
+        assert!(!target.exists(), "nothing is made");
+    }
+    let ran = run(on(&target, &jwt, &["import", right.to_str().unwrap()])).await.expect(0);
+    assert_eq!(ran.count("taken in"), 1, "{}", ran.stdout);
+}

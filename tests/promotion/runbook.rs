@@ -78,7 +78,8 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
     // Without a word from the operator, nothing begins empty.
     let operator_file = file.to_str().unwrap();
     let begun = Launch::default().flag("-operator", &file).dir(&mirrored).fail().await;
-    assert!(begun.0 == Some(1) && begun.1.contains("nats-account-server promote"), "{}", begun.1);
+    assert!(begun.0 == Some(1) && begun.1.contains("run `nats-account-server promote` with"), "{}", begun.1);
+    assert!(begun.1.contains("to begin with nothing"), "{}", begun.1);
     let dry = run(on(&mirrored, operator_file, &["promote", "--dry-run"])).await.expect(0);
     assert!(
         dry.stdout.contains("12 accounts (1 of them withheld), 1 delete requests, 1 activations"),

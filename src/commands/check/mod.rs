@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
 
+use crate::config::TokenSource;
 use crate::jwt::{OperatorJwt, decorated};
 use report::Report;
 
@@ -41,9 +42,17 @@ pub struct CheckArgs {
     #[arg(long, requires = "json")]
     pub vectors: bool,
 
-    /// An operator JWT, or a file with one: also check that this operator signed the tokens
+    /// An operator JWT, or a file with one, unless flags before the command, the environment or a configuration file name it:
+    /// also check that this operator signed the tokens
     #[arg(long, value_name = "FILE|JWT")]
     pub operator: Option<String>,
+}
+
+impl CheckArgs {
+    /// Whether the operator that a server's settings name is the one to ask: each question of `--vectors` has its own.
+    pub(super) const fn wants_operator(&self) -> bool {
+        self.operator.is_none() && !self.vectors
+    }
 }
 
 /// Runs the command and gives the exit status: 0 if all is well, 1 if a token would be refused or something cannot be
@@ -140,11 +149,12 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
 
 /// An operator JWT given as such or as the name of a file with one, and its text.
 fn read_operator(argument: &str) -> Result<(OperatorJwt, String), String> {
-    let (name, text) = if argument.starts_with("eyJ") {
-        ("the text given with --operator", argument.to_owned())
-    } else {
-        let text = File::open(argument).and_then(read_some);
-        (argument, text.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
+    let (name, text) = match TokenSource::from(argument.to_owned()) {
+        TokenSource::Inline(text) => ("the text given as the operator".to_owned(), text),
+        TokenSource::Path(path) => {
+            let text = File::open(&path).and_then(read_some);
+            (argument.to_owned(), text.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
+        }
     };
     let token = decorated::trim(decorated::token(&text)).to_owned();
     let operator = OperatorJwt::decode(&token).map_err(|error| format!("{name} is no operator JWT: {error}"))?;

@@ -62,6 +62,10 @@ impl Report {
             writeln!(out, "{}: no valid token", verdict.id)?;
         }
         match &self.refusal {
+            // For an activation no operator is asked.
+            None if self.operator.is_none() && verdict.kind != "activation" => {
+                writeln!(out, "  would be accepted if the operator signed it: no operator was given (-operator)")
+            }
             None => writeln!(out, "  would be accepted"),
             Some(reason) => writeln!(out, "  would be refused because {}", printable(reason)),
         }

@@ -64,7 +64,22 @@ impl Source {
         // A folder of tokens may lie in one of nsc's, or hold its files: what is named after an account decides.
         let holds_tokens =
             folder::list(&path, Layout::Flat).is_ok_and(|list| !list.homes.is_empty() || !list.extras.is_empty());
-        Ok(if nsc::check(&path).is_ok() && !holds_tokens { Self::Nsc(path) } else { Self::Folder(path) })
+        if holds_tokens {
+            return Ok(Self::Folder(path));
+        }
+        if nsc::check(&path).is_ok() {
+            return Ok(Self::Nsc(path));
+        }
+        match nsc::near(&path).as_slice() {
+            [] => Ok(Self::Folder(path)),
+            near => {
+                let near: Vec<_> = near.iter().map(|folder| folder.display().to_string()).collect();
+                Err(format!(
+                    "{text} is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}",
+                    near.join(" or ")
+                ))
+            }
+        }
     }
 
     /// The folder, if it is one.

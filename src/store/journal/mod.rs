@@ -11,6 +11,7 @@
 //! ([`digests`]), so that nothing is scanned to know it.
 
 mod activations;
+mod agree;
 mod apply;
 mod checkpoint;
 mod compare;

@@ -53,12 +53,7 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
          ORDER BY h.kind, h.key",
     )?;
     let lines = statement.query_map([], |row| {
-        let (kind, key): (i64, [u8; 32]) = (row.get(0)?, row.get(1)?);
-        let what = match kind {
-            KIND_ACCOUNT => format!("account {}", AccountKey::from_raw(key)),
-            KIND_OPERATOR => format!("operator {}", PublicKey::from_raw(Kind::Operator, key)),
-            _ => format!("activation {}", HashId::from_raw(key)),
-        };
+        let what = named(row.get(0)?, row.get(1)?);
         Ok(if row.get::<_, Option<bool>>(4)?.unwrap_or(false) {
             format!("{what}: deleted by a request of {}", row.get::<_, i64>(3)?)
         } else {
@@ -66,6 +61,15 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
         })
     })?;
     lines.collect()
+}
+
+/// What a row is about, for people.
+pub(super) fn named(kind: i64, key: [u8; 32]) -> String {
+    match kind {
+        KIND_ACCOUNT => format!("account {}", AccountKey::from_raw(key)),
+        KIND_OPERATOR => format!("operator {}", PublicKey::from_raw(Kind::Operator, key)),
+        _ => format!("activation {}", HashId::from_raw(key)),
+    }
 }
 
 /// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept beside it; returns

@@ -1,4 +1,4 @@
-//! Whether a copy of a journal is whole: every page, every link of the chain, every text, every count.
+//! Whether a copy of a journal is whole: every page, every link of the chain, every text, every head, every count.
 
 use std::path::Path;
 
@@ -6,6 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
+use super::agree::{self, Facts};
+use super::restore::named;
 use super::schema::{self, KIND_ACCOUNT};
 use crate::feed::{Chain, Head, Operation};
 use crate::gate::Digest;
@@ -43,9 +45,8 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         return Err(broken(&format!("it is damaged: {intact}")));
     }
     let meta = schema::load_meta(&connection, path)?;
-    let damaged = chain(&connection, meta.head.serial, &mut progress)
-        .map_err(unreadable)?
-        .map_err(|serial| broken(&format!("change {serial} does not follow from the one before it: it was edited")))?;
+    let damaged =
+        chain(&connection, meta.head.serial, &mut progress).map_err(unreadable)?.map_err(|fault| broken(&fault))?;
     let mut damaged_history = 0;
     for serial in damaged {
         let stands = stands(&connection, serial).map_err(unreadable)?;
@@ -53,6 +54,9 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
             return Err(broken(&format!("the text of change {serial}, which stands, does not match its digest")));
         }
         damaged_history += 1;
+    }
+    if let Some(fault) = agree::heads(&connection).map_err(unreadable)? {
+        return Err(broken(&fault));
     }
     let (accounts, deleted) = count(&connection).map_err(unreadable)?;
     if accounts != meta.count {
@@ -65,28 +69,46 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history })
 }
 
-/// Goes along the chain. The changes whose texts do not match their digests; the inner error is the change at which the
-/// chain breaks.
+/// Goes along the chain. The changes whose texts do not match their digests; the inner error says at which change the
+/// chain breaks, or which text says something else than its change.
 fn chain(
     connection: &Connection,
     total: u64,
     progress: &mut impl FnMut(u64, u64),
-) -> rusqlite::Result<Result<Vec<u64>, u64>> {
-    let mut statement = connection.prepare("SELECT serial, op, digest, chain, body FROM change ORDER BY serial")?;
+) -> rusqlite::Result<Result<Vec<u64>, String>> {
+    let mut statement = connection.prepare(
+        "SELECT serial, op, digest, chain, body, kind, key, iat, exp, identity, issuer FROM change ORDER BY serial",
+    )?;
     let mut rows = statement.query([])?;
+    let breaks = |serial: u64| format!("change {serial} does not follow from the one before it: it was edited");
     let (mut before, mut chain, mut damaged) = (0, Chain::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let (serial, digest): (u64, Digest) = (row.get(0)?, row.get(2)?);
-        let Some(operation) = Operation::from_tag(row.get(1)?) else { return Ok(Err(serial)) };
+        let Some(operation) = Operation::from_tag(row.get(1)?) else { return Ok(Err(breaks(serial))) };
         chain = chain.next(serial, operation, &digest);
         if serial != before + 1 || row.get::<_, [u8; 32]>(3)? != chain.0 {
-            return Ok(Err(serial));
+            return Ok(Err(breaks(serial)));
         }
         before = serial;
-        if let Some(body) = row.get_ref(4)?.as_blob_or_null()?
-            && Sha256::digest(body)[..] != digest
-        {
-            damaged.push(serial);
+        match row.get_ref(4)?.as_blob_or_null()? {
+            None => {}
+            Some(body) if Sha256::digest(body)[..] != digest => damaged.push(serial),
+            Some(body) => {
+                let kind = row.get(5)?;
+                let noted = Facts {
+                    key: row.get(6)?,
+                    iat: row.get(7)?,
+                    exp: row.get(8)?,
+                    identity: row.get(9)?,
+                    issuer: row.get(10)?,
+                };
+                if agree::facts(kind, operation, body, &digest).as_ref() != Some(&noted) {
+                    let of = noted.key.map(|key| format!(" of {}", named(kind, key))).unwrap_or_default();
+                    return Ok(Err(format!(
+                        "change {serial}{of} does not agree with its text: it was damaged or edited"
+                    )));
+                }
+            }
         }
         if serial % 1000 == 0 || serial == total {
             progress(serial, total);
