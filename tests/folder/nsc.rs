@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{Account, Launch, Operator};
+use nkeys::KeyPair;
+
+use super::support::{Account, Launch, Operator, now};
 use super::{is_gone, serves};
 
 /// Writes an account as nsc does: under the name that a person gave it.
@@ -80,4 +82,30 @@ async fn the_operator_of_the_folder_counts_where_none_is_configured() {
     let server = launch().start().await;
     server.logs("No Operator is configured").await;
     serves(&server, &own, &jwt).await;
+}
+
+#[tokio::test]
+async fn an_operator_that_nsc_edits_counts_at_once_if_it_came_from_there() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let (dir, file) = folder(&operator);
+    fs::write(place(dir.path(), "a"), operator.account(&account, 100)).unwrap();
+    let server = Launch::default().flag("-nsc", dir.path()).start().await;
+    let (elsewhere, copy) = (tempfile::tempdir().unwrap(), operator.jwt());
+    let copied = elsewhere.path().join("operator.jwt");
+    fs::write(&copied, &copy).unwrap();
+    let other = Launch::default().flag("-nsc", dir.path()).flag("-operator", &copied).start().await;
+    // A new signing key, and an account that it signs, as quickly as a script does it.
+    let key = KeyPair::new_operator();
+    let newer = operator.jwt_with_signing_key(&key);
+    let jwt = nats_account_server::jwt::encode::sign(&account.claims(now() - 10), &key).unwrap();
+    fs::write(&file, &newer).unwrap();
+    fs::write(place(dir.path(), "a"), &jwt).unwrap();
+    serves(&server, &account, &jwt).await;
+    assert_eq!(server.http.get("/jwt/v1/operator").await.expect(200).body, newer);
+    server.logs(&format!("signing key {} is new", key.public_key())).await;
+    other.logs("is not a key of the configured operator").await;
+    assert_eq!(other.http.get("/jwt/v1/operator").await.expect(200).body, copy);
+    for server in [&server, &other] {
+        assert!(!server.log().contains("O.jwt is refused"), "{}", server.log());
+    }
 }
