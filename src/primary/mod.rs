@@ -48,7 +48,7 @@ use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
-use crate::store::{self, FolderLock, Journal, StoreError, snapshot};
+use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
 use source::Tokens;
 
 /// How a primary is set up.
@@ -79,7 +79,7 @@ impl Setup {
 
     /// The journal's file; `None` if it is in memory.
     pub fn journal(&self) -> Option<PathBuf> {
-        self.state().map(|state| state.join("journal.sqlite"))
+        self.state().map(|state| state.join(journal::FILE))
     }
 
     /// Keeps every other process away from journal and folder for as long as the locks live.
