@@ -1,4 +1,5 @@
-//! SIGHUP: what can change while the server runs, changes; the rest is named.
+//! SIGHUP: what can change while the server runs, changes; the rest is named. An operator JWT that comes from an nsc folder
+//! is loaded anew whenever nsc writes it.
 //!
 //! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing. Of one
 //! that can, each part is applied for itself: the log level, the TLS files, the operator JWT, and how a replica meets its
@@ -12,7 +13,7 @@ use serde_json::Value;
 use tokio::signal::unix::Signal;
 
 use crate::cli::Cli;
-use crate::config::Settings;
+use crate::config::{Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
@@ -47,15 +48,20 @@ impl Reload {
     /// Reloads at every hang-up, until the server stops. One that comes while another is dealt with is dealt with next.
     pub(crate) async fn at(self, mut hangups: Signal, mut live: Live) {
         loop {
-            tokio::select! {
-                _ = hangups.recv() => {}
+            let is_hangup = tokio::select! {
+                _ = hangups.recv() => true,
+                () = live.operator_edited() => false,
                 () = live.node.draining().cancelled() => return,
-            }
-            tracing::info!("received sig-hup, loading the settings anew");
+            };
             let reload = self.clone();
             // Files may lie on a disk that is slow.
             let done = tokio::task::spawn_blocking(move || {
-                reload.reload(&mut live);
+                if is_hangup {
+                    tracing::info!("received sig-hup, loading the settings anew");
+                    reload.reload(&mut live);
+                } else {
+                    live.operator(&live.settings.clone());
+                }
                 live
             });
             live = match done.await {
@@ -124,6 +130,17 @@ impl Live {
             self.settings.replica.token = new.replica.token.clone();
             self.settings.replica.tls = new.replica.tls.clone();
         }
+    }
+
+    /// Waits until nsc has written the operator JWT in use. What it writes of another operator JWT is its own affair.
+    async fn operator_edited(&self) {
+        if let Role::Primary(primary) = self.node.role()
+            && let (Some(TokenSource::Path(file)), Some(nsc)) = (&self.settings.operator, &self.settings.store.nsc)
+            && file.parent() == Some(nsc)
+        {
+            return primary.operator_edited().await;
+        }
+        std::future::pending().await
     }
 
     /// The operator JWT is read again, even from the same place.
@@ -214,7 +231,7 @@ fn flatten(prefix: &str, value: Value, out: &mut BTreeMap<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LogLevel, TokenSource};
+    use crate::config::LogLevel;
 
     #[test]
     fn what_differs_is_named_by_its_key() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::failed;
 use crate::config::{ConfigError, Settings};
-use crate::store::{Progress, STATE_FOLDER};
+use crate::store::{Progress, STATE_FOLDER, journal};
 
 /// What `flush` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(super) fn run(settings: Result<(Settings, Vec<String>), ConfigError>, args: 
         return failed("there is no token folder that is written: give the one to wait for, as in -dir FOLDER");
     };
     let state = store.state_dir.clone().unwrap_or_else(|| dir.join(STATE_FOLDER));
-    let journal = state.join("journal.sqlite");
+    let journal = state.join(journal::FILE);
     if !journal.exists() {
         return failed(&format!("there is no journal at {}: has a server run on this folder?", journal.display()));
     }

@@ -44,7 +44,7 @@ pub struct RestoreArgs {
     #[command(flatten)]
     back: HandBackArgs,
     /// File that `backup` wrote
-    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(value_name = "FILE", conflicts_with = "from")]
     file: Option<PathBuf>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<ExitCode, S
     match (&args.back.from, &args.file) {
         (Some(from), _) => runtime()?.block_on(hand_back::run(settings, from, &args.back)),
         (None, Some(file)) => restore(settings, file, args.replace),
-        (None, None) => Err("name the file of a backup, or with --from a replica".to_owned()),
+        (None, None) => Err("give FILE, which `backup` wrote, or --from with the URL of a replica".to_owned()),
     }
 }
 

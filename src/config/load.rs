@@ -10,8 +10,10 @@ use super::error::ConfigError;
 use super::given::Given;
 use super::layer::Layer;
 use super::nats_conf::NatsConf;
+use super::nsc;
 use super::settings::Settings;
 use super::text_file::{self, MAX_TEXT};
+use super::token_source::TokenSource;
 use super::yaml;
 
 /// What the command line says about settings.
@@ -71,8 +73,11 @@ impl Settings {
         for layer in layers.clone() {
             builder = builder.add_source(layer);
         }
-        let settings: Self = builder.build()?.try_deserialize()?;
+        let mut settings: Self = builder.build()?.try_deserialize()?;
         checks::check(&settings, &mut warnings)?;
+        if settings.operator.is_none() {
+            settings.operator = settings.store.nsc.as_deref().and_then(nsc::operator).map(TokenSource::Path);
+        }
         Ok((settings, warnings))
     }
 }

@@ -13,8 +13,8 @@ use super::units::millis;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The operator whose accounts are hosted: its JWT, or a file that holds it. Default: none, so nothing can be
-    /// pushed.
+    /// The operator whose accounts are hosted: its JWT, or a file that holds it. Default: the operator's file in
+    /// `store.nsc`; else none, so nothing can be pushed.
     pub operator: Option<TokenSource>,
     /// The system account: its key, its JWT, or a file that holds its JWT. Default: none.
     pub system_account: Option<SystemAccount>,

@@ -160,6 +160,23 @@ impl Foreign {
         activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
     }
 
+    /// Tells that the operator's file of an nsc folder was written, once it is still. Gives the other files, and whether they
+    /// can be looked at now: they may be signed with a key that the operator has only from now on, so they come after it.
+    fn operator_first(&self, files: Vec<PathBuf>) -> (Vec<PathBuf>, bool) {
+        let Tokens::Nsc(root) = &self.primary.tokens else { return (files, true) };
+        let (operator, mut files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| path.parent() == Some(root) && path.symlink_metadata().is_ok());
+        if operator.is_empty() {
+            return (files, true);
+        }
+        let written: Vec<_> = operator.into_iter().filter(|path| !folder::is_still(path, STILL)).collect();
+        if written.is_empty() {
+            self.primary.operator_edited.notify_one();
+        }
+        files.extend(written);
+        (files, false)
+    }
+
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
     fn remove(&mut self, mut missing: Vec<AccountKey>) {
         // The system account may have come from the configuration, and without it nobody is told of anything.
@@ -268,6 +285,10 @@ impl Tender for Foreign {
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let (files, now) = self.operator_first(files);
+        if !now {
+            return files;
+        }
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use activations::Activations;
 pub use activations::SubmittedActivation;
@@ -48,7 +48,7 @@ use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
-use crate::store::{self, FolderLock, Journal, StoreError, snapshot};
+use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
 use source::Tokens;
 
 /// How a primary is set up.
@@ -79,7 +79,7 @@ impl Setup {
 
     /// The journal's file; `None` if it is in memory.
     pub fn journal(&self) -> Option<PathBuf> {
-        self.state().map(|state| state.join("journal.sqlite"))
+        self.state().map(|state| state.join(journal::FILE))
     }
 
     /// Keeps every other process away from journal and folder for as long as the locks live.
@@ -128,6 +128,8 @@ pub struct Primary {
     reading_since: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
+    /// Told when the operator's file in an nsc folder was written.
+    operator_edited: Notify,
     _locks: Vec<FolderLock>,
 }
 
@@ -196,6 +198,7 @@ impl Primary {
             slow_until: AtomicI64::new(0),
             reading_since: AtomicI64::new(0),
             operator_turn,
+            operator_edited: Notify::new(),
             tokens,
             progress: Progress::default(),
             history_age: setup.history_age,

@@ -116,6 +116,11 @@ impl Primary {
         Ok(change)
     }
 
+    /// Waits until the operator's file in an nsc folder was written, if that has not happened since the last time.
+    pub async fn operator_edited(&self) {
+        self.operator_edited.notified().await;
+    }
+
     /// How many live accounts are withheld.
     pub fn withheld(&self) -> u64 {
         self.journal.withheld(&self.gate.standing())

@@ -27,8 +27,8 @@ use crate::node::{Node, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
 use crate::replica::{self, Access, BeginError, Place, Replica};
-use crate::store::STATE_FOLDER;
 use crate::store::folder::Layout;
+use crate::store::{STATE_FOLDER, journal};
 use crate::tls::ServerTls;
 
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
@@ -92,6 +92,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
     if !settings.is_replica() {
         return Ok(Role::Primary(Arc::new(Primary::open(&primary_setup(settings), gate.clone())?)));
     }
+    let place = place(&settings.store);
     let setup = replica::Setup {
         primaries: settings.primary.clone(),
         mode: settings.replica.mode,
@@ -101,7 +102,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         negative_ttl: settings.replica.negative_ttl,
         writes: settings.replica.writes,
         access: Access::of(&settings.replica),
-        place: place(&settings.store),
+        place: place.clone(),
     };
     let replica =
         Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current()).map_err(|error| {
@@ -111,6 +112,12 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             }
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
+    if let Some(journal) = place.state_dir.map(|state| state.join(journal::FILE)).filter(|journal| journal.exists()) {
+        tracing::warn!(
+            "{} is the journal of a primary, which this replica does not use: what only that journal holds is not served.              Without primary in its settings, this server would be a primary again, with that journal; move it away if              that is not meant",
+            journal.display()
+        );
+    }
     let store = &settings.store;
     match store.state_dir.as_ref().or(store.dir.as_ref().filter(|_| !store.readonly)) {
         Some(dir) => tracing::info!("creating a store at {}", dir.display()),
@@ -221,7 +228,7 @@ async fn run_primary(
     primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
-        && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())
+        && !matches!(&error, CommitError::Refused(refusal) if refusal.is_conflict())
     {
         return Err(StartError::SystemAccountJwt(error.to_string()));
     }

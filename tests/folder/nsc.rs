@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{Account, Launch, Operator};
+use nkeys::KeyPair;
+
+use super::support::{Account, Launch, Operator, now};
 use super::{is_gone, serves};
 
 /// Writes an account as nsc does: under the name that a person gave it.
@@ -42,4 +44,68 @@ async fn accounts_are_found_by_what_is_in_their_files() {
     is_gone(&server, &removed).await;
     server.http.post(&first.path(), operator.account(&first, 1)).await.expect(405);
     assert_eq!(server.http.metric("accounts", "").await, 2.0);
+}
+
+/// A folder of nsc with an operator, who is called as the folder is not.
+fn folder(operator: &Operator) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".nsc"), r#"{"managed": false, "name": "O"}"#).unwrap();
+    let file = dir.path().join("O.jwt");
+    fs::write(&file, operator.jwt()).unwrap();
+    (dir, file)
+}
+
+#[tokio::test]
+async fn the_operator_of_the_folder_counts_where_none_is_configured() {
+    let (operator, own, foreign) = (Operator::new(), Account::new(), Account::new());
+    let (dir, file) = folder(&operator);
+    let jwt = operator.account(&own, 100);
+    fs::write(place(dir.path(), "own"), &jwt).unwrap();
+    let theirs = Operator::new();
+    let their_jwt = theirs.account(&foreign, 100);
+    fs::write(place(dir.path(), "foreign"), &their_jwt).unwrap();
+    let launch = || Launch::default().flag("-nsc", dir.path());
+    let server = launch().start().await;
+    serves(&server, &own, &jwt).await;
+    server.http.get(&foreign.path()).await.expect(404);
+    assert_eq!(server.http.get("/jwt/v1/operator").await.expect(200).body, operator.jwt());
+    let log = server.log();
+    assert!(log.contains(&format!("loading operator from {}", file.display())), "{log}");
+    assert!(!log.contains("No Operator is configured"), "{log}");
+    drop(server);
+    // The configured one comes before it.
+    let server = launch().flag("-operator", theirs.jwt()).start().await;
+    serves(&server, &foreign, &their_jwt).await;
+    server.http.get(&own.path()).await.expect(404);
+    drop(server);
+    fs::remove_file(file).unwrap();
+    let server = launch().start().await;
+    server.logs("No Operator is configured").await;
+    serves(&server, &own, &jwt).await;
+}
+
+#[tokio::test]
+async fn an_operator_that_nsc_edits_counts_at_once_if_it_came_from_there() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let (dir, file) = folder(&operator);
+    fs::write(place(dir.path(), "a"), operator.account(&account, 100)).unwrap();
+    let server = Launch::default().flag("-nsc", dir.path()).start().await;
+    let (elsewhere, copy) = (tempfile::tempdir().unwrap(), operator.jwt());
+    let copied = elsewhere.path().join("operator.jwt");
+    fs::write(&copied, &copy).unwrap();
+    let other = Launch::default().flag("-nsc", dir.path()).flag("-operator", &copied).start().await;
+    // A new signing key, and an account that it signs, as quickly as a script does it.
+    let key = KeyPair::new_operator();
+    let newer = operator.jwt_with_signing_key(&key);
+    let jwt = nats_account_server::jwt::encode::sign(&account.claims(now() - 10), &key).unwrap();
+    fs::write(&file, &newer).unwrap();
+    fs::write(place(dir.path(), "a"), &jwt).unwrap();
+    serves(&server, &account, &jwt).await;
+    assert_eq!(server.http.get("/jwt/v1/operator").await.expect(200).body, newer);
+    server.logs(&format!("signing key {} is new", key.public_key())).await;
+    other.logs("is not a key of the configured operator").await;
+    assert_eq!(other.http.get("/jwt/v1/operator").await.expect(200).body, copy);
+    for server in [&server, &other] {
+        assert!(!server.log().contains("O.jwt is refused"), "{}", server.log());
+    }
 }

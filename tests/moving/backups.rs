@@ -95,6 +95,8 @@ async fn a_restored_primary_begins_a_session_and_takes_in_what_its_folder_has_th
     server.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 5)).await.expect(200);
     let running = run(on(dir.path(), &jwt, &["restore", name])).await.expect(1);
     assert!(running.stderr.contains("in use by process"), "{}", running.stderr);
+    let nothing = run(on(dir.path(), &jwt, &["restore"])).await.expect(1);
+    assert!(nothing.stderr.contains("FILE") && nothing.stderr.contains("--from"), "{}", nothing.stderr);
     // Killed, so that the latest is in the journal's log only.
     for account in [&changed, &new] {
         let (path, wanted) = (file(dir.path(), account), server.http.get(&account.path()).await.body);

@@ -144,3 +144,17 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
     serves(&next, again, &promoted.http.get(&again.path()).await.body).await;
     assert_eq!(ahead(&next).await, 0.0);
 }
+
+#[tokio::test]
+async fn a_replica_on_the_folder_of_a_former_primary_says_what_its_journal_means() {
+    let (operator, dir, account) = (Operator::new(), tempfile::tempdir().unwrap(), Account::new());
+    let former = Launch::primary(&operator).dir(dir.path()).start().await;
+    push(&former, &account, &operator.account(&account, 100)).await;
+    stop(former).await;
+    let primary = Launch::primary(&operator).start().await;
+    let replica = Launch::replica(&operator, &primary.url).dir(dir.path()).start().await;
+    replica.logs(&format!("{} is the journal of a primary", state(dir.path(), "journal.sqlite").display())).await;
+    let fresh = tempfile::tempdir().unwrap();
+    let fresh = Launch::replica(&operator, &primary.url).dir(fresh.path()).start().await;
+    assert!(!fresh.log().contains("is the journal of a primary"), "{}", fresh.log());
+}

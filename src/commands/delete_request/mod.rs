@@ -1,4 +1,4 @@
-//! `delete-request`: the operator-signed request that deletes accounts, as `nsc delete account` would sign it.
+//! `delete-request`: the operator-signed request that deletes accounts, as `nsc push --account-removal` signs it.
 //!
 //! The server never holds an operator's private key. This command is the only thing in this program that is ever given
 //! one: it reads the seed, signs one request, offline, and ends. What it prints is for `DELETE /jwt/v1/accounts/<key>`.

@@ -119,7 +119,7 @@ impl Copy {
         let copy = Self(std::env::temp_dir().join(name));
         fs::create_dir(&copy.0).map_err(|error| failed(&format!("{}: {error}", copy.0.display())))?;
         if let Ok(journal) = existing_journal_of(settings) {
-            journal::copy(&journal, &copy.0.join("journal.sqlite"), |_, _| {}).map_err(|error| failed(&error))?;
+            journal::copy(&journal, &copy.0.join(journal::FILE), |_, _| {}).map_err(|error| failed(&error))?;
         }
         setup.state_dir = Some(copy.0.clone());
         setup.require_existing = false;

@@ -59,6 +59,9 @@ use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
+/// Its name in the state folder.
+pub const FILE: &str = "journal.sqlite";
+
 /// How a journal is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
