@@ -140,7 +140,7 @@ impl Live {
         {
             return primary.operator_edited().await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The operator JWT is read again, even from the same place.

@@ -228,7 +228,7 @@ async fn run_primary(
     primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
-        && !matches!(&error, crate::store::journal::CommitError::Refused(refusal) if refusal.is_conflict())
+        && !matches!(&error, journal::CommitError::Refused(refusal) if refusal.is_conflict())
     {
         return Err(StartError::SystemAccountJwt(error.to_string()));
     }
