@@ -15,6 +15,7 @@ use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
 use crate::node::{Again, Answer, LookupError};
+use crate::rarely::HeldBack;
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const CONFIRMED: HeaderName = HeaderName::from_static(CONFIRMED_HEADER);
@@ -72,9 +73,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
                 return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{withheld}"));
             }
             Err(error) => {
-                if let Some(held_back) = shared.failures.turn(Instant::now()) {
-                    tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}{held_back}");
-                }
+                log_failure(shared, &key, &error);
                 return reply::try_later(
                     request,
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -149,4 +148,15 @@ fn describe(request: &HttpRequest, shared: &Shared, answer: &Answer, headers: &m
 fn etag(entry: &Entry) -> HeaderValue {
     // Quotes and hexadecimal digits.
     HeaderValue::from_maybe_shared(entry.etag().clone()).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Why a JWT could not be looked up. While the primary is away, each request would write a line: then only now and then.
+fn log_failure(shared: &Shared, key: &AccountKey, error: &LookupError) {
+    let held_back = match error {
+        LookupError::Unavailable(_) => shared.failures.turn(Instant::now()),
+        _ => Some(HeldBack(0)),
+    };
+    if let Some(held_back) = held_back {
+        tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}{held_back}");
+    }
 }
