@@ -93,13 +93,7 @@ async fn a_second_signal_ends_it_at_once() {
     let _push = HalfPush::new(&server, &account, &operator.account(&account, 10)).await;
     server.signal("TERM");
     server.logs("stopping http server").await;
-    let told = Instant::now();
-    // Again and again: one that comes before the first was dealt with does not count.
-    while !server.has_ended() {
-        assert!(told.elapsed() < Duration::from_secs(3), "it does not end:\n{}", server.log());
-        server.signal_if_running("TERM");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    server.ends_when_told_again().await;
     assert_eq!(server.exit().await.code(), Some(0), "{}", server.log());
 }
 

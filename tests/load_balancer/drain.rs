@@ -90,11 +90,6 @@ async fn a_second_signal_ends_the_draining() {
     let (mut server, ..) = draining_for("10m").await;
     server.signal("TERM");
     server.logs("not ready any more").await;
-    let told = Instant::now();
-    while !server.has_ended() {
-        assert!(told.elapsed() < Duration::from_secs(3), "it does not end:\n{}", server.log());
-        server.signal_if_running("TERM");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    server.ends_when_told_again().await;
     assert_eq!(server.exit().await.code(), Some(0), "{}", server.log());
 }

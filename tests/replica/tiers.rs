@@ -55,7 +55,7 @@ async fn serves(server: &Server, path: &str, body: &str) {
     until("it is served", || async { server.http.get(path).await.body == body }).await;
 }
 
-/// Waits until a server passes on this session.
+/// Waits until a server passes on the history that the journal with this id began.
 async fn follows_session(server: &Server, session: &str) {
     until("it follows", || async { server.http.get("/jwt/v1/changes").await.json()["session"] == session }).await;
 }

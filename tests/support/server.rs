@@ -241,6 +241,17 @@ impl Server {
     }
 
     /// Waits for the end of the process.
+    /// Tells it to stop, again and again, until it has ended: a signal that comes before the first was dealt with does not
+    /// count. It has to end at once.
+    pub(crate) async fn ends_when_told_again(&mut self) {
+        let told = Instant::now();
+        while !self.has_ended() {
+            assert!(told.elapsed() < Duration::from_secs(3), "it does not end:\n{}", self.log());
+            self.signal_if_running("TERM");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         exit(&mut self.child, &self.log).await
     }

@@ -7,12 +7,13 @@ use config::{Map, Value, ValueKind};
 use super::super::text_file::MAX_TEXT;
 use super::cursor::{Cursor, Mark, is_newline};
 use super::error::SyntaxError;
-use super::refs;
 use super::text;
 use super::word::{Word, classify};
 
 /// How deep maps and arrays may be nested; a parser that calls itself must stop before its stack does.
 pub(super) const MAX_DEPTH: usize = 100;
+/// Bytes that references may copy in one reading: each line can double what the one before it holds.
+const MAX_COPIES: usize = 64 * 1024 * 1024;
 
 /// Looks up an environment variable.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -55,7 +56,7 @@ pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<(Map<String
         included: 0,
         variables: 0,
         text_left: MAX_TEXT.saturating_sub(text.len() as u64),
-        copies_left: refs::MAX_COPIES,
+        copies_left: MAX_COPIES,
         warnings: Vec::new(),
         depth: 0,
     };

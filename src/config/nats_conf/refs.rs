@@ -11,9 +11,6 @@ use super::parser::{MAX_DEPTH as MAX_NESTING, Parser};
 /// How deep references through environment variables may go; `A=$A` would otherwise never end.
 const MAX_DEPTH: usize = 16;
 
-/// Bytes that references may copy in one reading: each line can double what the one before it holds.
-pub(super) const MAX_COPIES: usize = 64 * 1024 * 1024;
-
 /// What a value takes besides its text, in bytes, roughly.
 const VALUE: usize = 100;
 

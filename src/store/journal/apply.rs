@@ -177,22 +177,8 @@ impl Transaction<'_> {
             })
             .collect();
         let digest: Digest = Sha256::digest(tombstone.request()).into();
-        let serial = self.append(
-            Content::Delete(tombstone.clone()),
-            Record {
-                kind: KIND_ACCOUNT,
-                via,
-                at,
-                key: None,
-                toggles: &toggles,
-                iat: tombstone.iat(),
-                exp: 0,
-                identity: tombstone.identity(),
-                issuer: Some(tombstone.issuer().raw()),
-                digest: &digest,
-                body: Some(tombstone.request()),
-            },
-        )?;
+        let serial =
+            self.append(Content::Delete(tombstone.clone()), Record::of_delete(tombstone, via, at, &toggles, &digest))?;
         for (key, row, after) in rows {
             // The head keeps the version that was deleted: its iat and identity still bar older ones.
             self.connection
@@ -402,4 +388,29 @@ pub(super) struct Record<'a> {
     pub(super) issuer: Option<&'a [u8; 32]>,
     pub(super) digest: &'a Digest,
     pub(super) body: Option<&'a [u8]>,
+}
+
+impl<'a> Record<'a> {
+    /// Those of a delete request, which is one change for all the accounts that it names.
+    pub(super) fn of_delete(
+        tombstone: &'a Tombstone,
+        via: Via,
+        at: i64,
+        toggles: &'a [Toggle],
+        digest: &'a Digest,
+    ) -> Self {
+        Self {
+            kind: KIND_ACCOUNT,
+            via,
+            at,
+            key: None,
+            toggles,
+            iat: tombstone.iat(),
+            exp: 0,
+            identity: tombstone.identity(),
+            issuer: Some(tombstone.issuer().raw()),
+            digest,
+            body: Some(tombstone.request()),
+        }
+    }
 }

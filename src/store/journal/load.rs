@@ -205,19 +205,7 @@ impl<'c> Load<'c> {
         let digest: Digest = Sha256::digest(tombstone.request()).into();
         let serial = self.append(
             Content::Delete(tombstone.clone()),
-            Record {
-                kind: KIND_ACCOUNT,
-                via: VIA,
-                at: self.at,
-                key: None,
-                toggles: &toggles,
-                iat: tombstone.iat(),
-                exp: 0,
-                identity: tombstone.identity(),
-                issuer: Some(tombstone.issuer().raw()),
-                digest: &digest,
-                body: Some(tombstone.request()),
-            },
+            Record::of_delete(tombstone, VIA, self.at, &toggles, &digest),
         )?;
         let mut statement =
             connection.prepare_cached("UPDATE head SET deleted_serial = ?3 WHERE kind = ?1 AND key = ?2")?;
