@@ -8,14 +8,13 @@ mod activations;
 mod ahead;
 mod changes;
 mod checks;
+mod delivery;
 mod digests;
 mod elsewhere;
 mod listing;
 mod lookup;
 mod merge;
 mod operator;
-mod propagation;
-mod receipts;
 mod signing;
 mod writes;
 
@@ -32,8 +31,9 @@ pub use operator::Withheld;
 
 use tokio_util::sync::CancellationToken;
 
-pub use propagation::{Propagation, Silent, Stand, Told};
-pub use receipts::{Announcement, Delivery, Outcome, Progress, Receipt, Receipts, Server};
+pub use delivery::{
+    Announcement, Delivery, Outcome, Progress, Propagation, Receipt, Receipts, Server, Silent, Stand, Told,
+};
 pub use signing::{NoAnswer, PushError, Pushed, Sign, SignError};
 pub use writes::{CUTTING_OFF, Submitting, WriteError};
 

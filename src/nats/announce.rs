@@ -20,11 +20,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::Connected;
+use super::discovery::RollCall;
 use super::forget;
 use super::news::{self, News};
 use super::progress::Progress;
 use super::receipts::Receipts;
-use super::roll_call::RollCall;
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::jwt::HashId;

@@ -9,6 +9,7 @@ mod activate;
 mod announce;
 mod connect;
 mod denied;
+mod discovery;
 mod forget;
 mod hear;
 mod identity;
@@ -18,7 +19,6 @@ mod progress;
 mod pull;
 mod receipts;
 mod resolver;
-mod roll_call;
 mod sign;
 mod subjects;
 

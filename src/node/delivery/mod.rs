@@ -5,7 +5,8 @@
 //! archive. A push that nobody waits for does not come here at all; the announcer does, in its own time.
 
 mod book;
-mod delivery;
+mod propagation;
+mod receipt;
 mod servers;
 
 use std::collections::HashMap;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use book::Book;
-pub use delivery::{Announcement, Delivery, Outcome, Receipt};
+pub use propagation::{Propagation, Silent, Stand, Told};
+pub use receipt::{Announcement, Delivery, Outcome, Receipt};
 pub use servers::Server;
 
 use crate::clock;

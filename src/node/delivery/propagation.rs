@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::receipts::{Delivery, Progress, Server};
-use super::{CUTTING_OFF, Node};
+use super::{Delivery, Progress, Server};
 use crate::gate::Via;
 use crate::key::AccountKey;
+use crate::node::{CUTTING_OFF, Node};
 use crate::store::StoreError;
 use crate::store::journal::Fact;
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::delivery::{Announcement, Delivery, Outcome, Receipt};
+use super::receipt::{Announcement, Delivery, Outcome, Receipt};
 use super::servers::{MAX_SERVERS, Server, Servers};
 use crate::key::AccountKey;
 
