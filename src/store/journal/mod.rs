@@ -35,6 +35,7 @@ mod standing;
 mod verify;
 mod writer;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -286,9 +287,14 @@ impl Journal {
 
     /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may
     /// repeat a little.
-    pub async fn set_cursor(&self, name: &'static str, serial: u64) {
+    pub async fn set_cursor(&self, name: impl Into<Cow<'static, str>>, serial: u64) {
         // A closed journal has nobody left who would go on from the cursor.
-        let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
+        let _ = self.queue.send(writer::Request::Cursor(name.into(), Some(serial))).await;
+    }
+
+    /// Forgets a cursor. Not waited for.
+    pub async fn drop_cursor(&self, name: String) {
+        let _ = self.queue.send(writer::Request::Cursor(name.into(), None)).await;
     }
 
     /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when

@@ -23,7 +23,8 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
     let renew = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
-        transaction.execute("DELETE FROM cursor WHERE name = ?1 OR name LIKE 'looked%'", [MIRROR])?;
+        transaction
+            .execute("DELETE FROM cursor WHERE name = ?1 OR name LIKE 'looked%' OR name LIKE 'compared %'", [MIRROR])?;
         transaction.commit()?;
         connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
     };

@@ -1,5 +1,6 @@
 //! The writer's thread: group commit.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -31,7 +32,8 @@ pub(super) enum Request {
     Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
-    Cursor(&'static str, u64),
+    /// Remembers a cursor, or forgets it.
+    Cursor(Cow<'static, str>, Option<u64>),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
     /// What the accounts come to that are served at this time, unix seconds.
@@ -309,10 +311,14 @@ impl Writer {
                         outcomes.push(transaction.apply(write, at)?);
                     }
                 }
-                Request::Cursor(name, serial) => {
+                Request::Cursor(name, Some(serial)) => {
                     connection
                         .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
                         .execute((name, serial))?;
+                    wrote = true;
+                }
+                Request::Cursor(name, None) => {
+                    connection.prepare_cached("DELETE FROM cursor WHERE name = ?1")?.execute([name])?;
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,
