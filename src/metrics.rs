@@ -14,6 +14,9 @@ const PREFIX: &str = "nats_account_server";
 const FAST: &[f64] =
     &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0];
 
+/// For what takes as long as nats-servers take to be reached.
+const SLOW: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+
 /// All metrics of the process.
 #[derive(Debug)]
 #[allow(missing_docs)] // Each is described by its own help text below.
@@ -47,6 +50,12 @@ pub struct Metrics {
     pub announce_pending: IntGauge,
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
+    pub in_force_duration: Histogram,
+    repairs: IntCounterVec,
+    pub kicked: IntCounter,
+    pub servers_by_state: IntGaugeVec,
+    pub accounts_behind: IntGaugeVec,
+    pub oldest_sweep: IntGauge,
     pub sign_requests: IntCounterVec,
     pub sign_requests_in_flight: IntGauge,
     pub replica_feed_connected: IntGauge,
@@ -170,12 +179,52 @@ impl Metrics {
             announce_pending: make.gauge("announce_pending", "Changes that are still to be announced over NATS")?,
             announce_replies: make.counters(
                 "announce_replies_total",
-                "Answers of nats-servers to announcements, by result: updated, skipped or error",
+                "Answers of nats-servers to announcements, by result: updated, not_loaded or error",
                 &["result"],
             )?,
             announce_duration: make.histogram(
                 "announce_reply_duration_seconds",
                 "Time from an announcement to each nats-server's answer",
+            )?,
+            in_force_duration: make.add(Histogram::with_opts(
+                HistogramOpts::new(
+                    "in_force_duration_seconds",
+                    "Time from a change's commit until every nats-server and replica that is known was proven to have it",
+                )
+                .namespace(PREFIX)
+                .buckets(SLOW.to_vec()),
+            ))?,
+            repairs: make.counters(
+                "repairs_total",
+                "Accounts that a nats-server ran in another version than the stored one, by reason (older, imports) and by \
+                 outcome: announced again, in_force afterwards, or still_behind",
+                &["reason", "outcome"],
+            )?,
+            kicked: make.counter(
+                "connections_kicked_total",
+                "Connections of clients that were closed because they went on with what a change took from them",
+            )?,
+            servers_by_state: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "nats_servers_by_state",
+                    "nats-servers by what comparisons with the store found: in_sync, behind or unknown; silent: gone \
+                     without a word",
+                )
+                .namespace(PREFIX),
+                &["state"],
+            ))?,
+            accounts_behind: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "accounts_behind",
+                    "Accounts of which a nats-server runs another version than the stored one, by the server's name",
+                )
+                .namespace(PREFIX),
+                &["server"],
+            ))?,
+            oldest_sweep: make.gauge(
+                "reconcile_oldest_sweep_timestamp_seconds",
+                "When the sweep ended that is longest ago among the latest sweeps of all nats-servers, unix time; 0: one \
+                 of them was never swept",
             )?,
             sign_requests: make.counters(
                 "sign_requests_total",
@@ -245,6 +294,11 @@ impl Metrics {
     /// Counts a change that came in.
     pub fn accepted(&self, via: Via) {
         self.accepted.with_label_values(&[via.label()]).inc();
+    }
+
+    /// Counts a step of a repair.
+    pub fn repair(&self, reason: &str, outcome: &str) {
+        self.repairs.with_label_values(&[reason, outcome]).inc();
     }
 
     /// Counts a refusal.

@@ -32,7 +32,8 @@ pub use operator::Withheld;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::{
-    Announcement, Delivery, Outcome, Progress, Propagation, Receipt, Receipts, Server, Silent, Stand, Told,
+    Announcement, Compare, Compared, Delivery, Difference, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome,
+    Present, Progress, Propagation, Receipt, Receipts, Runs, Server, Silent, Stand, Standing, Told, not_live,
 };
 pub use signing::{NoAnswer, PushError, Pushed, Sign, SignError};
 pub use writes::{CUTTING_OFF, Submitting, WriteError};
@@ -98,6 +99,7 @@ pub struct Node {
     nats: OnceLock<Arc<dyn Connection>>,
     manners: OnceLock<Arc<dyn Manners>>,
     announcer: OnceLock<Arc<dyn Announce>>,
+    comparer: OnceLock<Arc<dyn Compare>>,
     signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
     receipts: Arc<Receipts>,
@@ -167,6 +169,7 @@ impl Node {
             nats: OnceLock::new(),
             manners: OnceLock::new(),
             announcer: OnceLock::new(),
+            comparer: OnceLock::new(),
             signing: OnceLock::new(),
             mirrored: OnceLock::new(),
             receipts: Arc::default(),
@@ -213,6 +216,12 @@ impl Node {
         let _ = self.announcer.set(announcer);
     }
 
+    /// Installs the way to compare nats-servers with what is stored. The first one stays.
+    pub fn set_comparer(&self, comparer: Arc<dyn Compare>) {
+        // Called once, at start.
+        let _ = self.comparer.set(comparer);
+    }
+
     /// Installs the view on how far the token folder is. The first one stays.
     pub fn set_mirrored(&self, mirrored: Arc<Mirrored>) {
         // Called once, at start.
@@ -222,6 +231,11 @@ impl Node {
     /// The way to tell nats-servers: on a primary, if NATS is configured.
     pub fn announcer(&self) -> Option<&Arc<dyn Announce>> {
         self.announcer.get()
+    }
+
+    /// The way to compare nats-servers with what is stored: on a primary, if NATS is configured and it is not switched off.
+    pub fn comparer(&self) -> Option<&Arc<dyn Compare>> {
+        self.comparer.get()
     }
 
     /// What is known of the way of changes to the nats-servers.
@@ -389,7 +403,7 @@ impl Node {
             }
         }
         self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
-        self.metrics.nats_servers.set(i64::try_from(self.receipts.servers()).unwrap_or(i64::MAX));
+        self.receipts.measure(&self.metrics);
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
 }

@@ -230,6 +230,12 @@ pub struct Nats {
     pub resolver: ResolverMode,
     /// Whether packs are given to those who ask for them. Default `auto`.
     pub pack_responder: PackResponder,
+    /// Whether a primary compares what the nats-servers run with what it stores, and repairs what differs. Default true.
+    pub reconcile: bool,
+    /// Loaded accounts of each nats-server that a sweep compares in a second. Default 20.
+    pub reconcile_rate: usize,
+    /// Whether connections are closed that go on with what a change took from them. Default false.
+    pub kick: bool,
     /// Where a signing service is asked to sign account JWTs that their accounts signed themselves: a literal subject.
     /// Default: none, such JWTs are refused.
     pub sign_request_subject: Option<String>,
@@ -251,6 +257,9 @@ impl Default for Nats {
             sync_interval: Duration::from_secs(60),
             resolver: ResolverMode::Auto,
             pack_responder: PackResponder::Auto,
+            reconcile: true,
+            reconcile_rate: 20,
+            kick: false,
             sign_request_subject: None,
             sign_request_timeout: Duration::from_secs(1),
             tls: Tls::default(),

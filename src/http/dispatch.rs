@@ -13,7 +13,7 @@ use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, digests, health, help, history, moved, operator, pack,
-    propagation, reply,
+    propagation, reply, servers,
 };
 
 /// An answer that is there at once, or one that has to be waited for.
@@ -125,6 +125,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Changes => changes::get(request, shared).await,
         Route::Digests => digests::get(request, shared).await,
         Route::Ahead => ahead::get(request, shared).await,
+        Route::Servers => servers::get(request, shared).await,
         Route::Help => help::get(request, shared),
         Route::Pack => pack::get(request, shared).await,
         Route::Healthz => health::healthz(),

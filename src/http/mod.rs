@@ -28,6 +28,7 @@ mod push;
 mod query;
 mod reply;
 mod route;
+mod servers;
 mod signing;
 mod under_way;
 mod writes;

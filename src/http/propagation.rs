@@ -1,7 +1,6 @@
 //! `GET /jwt/v1/accounts/<key>/propagation`, and `wait` at a change: whether the nats-servers have it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -11,13 +10,15 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::query::{self, Params};
 use super::{Shared, reply};
 use crate::key::AccountKey;
-use crate::node::{Node, Propagation, Role, Stand};
+use crate::node::{Propagation, Role, Stand};
 use crate::store::StoreError;
 
 /// The receipts in one line.
 const RECEIPTS: HeaderName = HeaderName::from_static("nas-receipts");
-/// The longest time that a push waits for its receipts.
+/// The longest time that a change waits.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How long a change waits for proof if its client does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 /// The header is not longer than this, about, in bytes: many proxies take 8 KiB for all headers.
 const MAX_HEADER: usize = 4096;
 
@@ -35,7 +36,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     let Ok(serial) = params.get("serial").map(str::parse).transpose() else {
         return reply::error(request, StatusCode::BAD_REQUEST, "bad serial parameter\na number is expected");
     };
-    match look_up(&shared.node, key, serial).await {
+    match shared.node.propagation(key, serial).await {
         Ok(Some(found)) if matches!(found.stand, Stand::Unknown | Stand::Superseded) => {
             let note = found.note.unwrap_or_default();
             not_found(&format!("no receipts of change {} of this account\n{note}", found.serial))
@@ -49,16 +50,45 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     }
 }
 
-/// How long a change shall wait for its receipts; `None`: not at all.
-pub(super) fn wait(request: &HttpRequest) -> Result<Option<Duration>, HttpResponse> {
-    let Some(text) = Params::of(request).get("wait").map(str::to_owned) else { return Ok(None) };
-    match query::duration(&text) {
-        Some(wait) => Ok(Some(wait.min(MAX_WAIT))),
-        None => {
-            let message = "bad wait parameter\na time such as 2s or 500ms is expected; nothing was changed";
-            Err(reply::error(request, StatusCode::BAD_REQUEST, message))
+/// What a client that makes a change waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// For how long at most.
+    pub(super) limit: Duration,
+    /// Whether the answer is to be an error if the change is not in force everywhere by then.
+    pub(super) for_all: bool,
+}
+
+/// What a change waits for; `None`: for nothing.
+pub(super) fn waiting(request: &HttpRequest) -> Result<Option<Waiting>, HttpResponse> {
+    let params = Params::of(request);
+    let bad = |message: &str| Err(reply::error(request, StatusCode::BAD_REQUEST, message));
+    let for_all = match params.get("require") {
+        None => false,
+        Some("all") => true,
+        Some(_) => return bad("bad require parameter\nall is expected; nothing was changed"),
+    };
+    let limit = match params.get("wait").map(query::duration) {
+        None if for_all => DEFAULT_WAIT,
+        None => return Ok(None),
+        Some(Some(wait)) => wait.min(MAX_WAIT),
+        Some(None) => {
+            return bad("bad wait parameter\na time such as 2s or 500ms is expected; nothing was changed");
         }
+    };
+    Ok(Some(Waiting { limit, for_all }))
+}
+
+/// What a change waits for that is made here. Proof is refused before anything is changed where it can never come.
+pub(super) fn waiting_here(request: &HttpRequest, shared: &Shared) -> Result<Option<Waiting>, HttpResponse> {
+    let waiting = waiting(request)?;
+    if waiting.is_some_and(|waiting| waiting.for_all)
+        && let Some(why) = shared.node.never_proven()
+    {
+        let message = format!("require=all cannot be answered\n{why}; nothing was changed");
+        return Err(reply::error(request, StatusCode::BAD_REQUEST, &message));
     }
+    Ok(waiting)
 }
 
 /// Answers a push that waits for the receipts of what it brought.
@@ -67,17 +97,59 @@ pub(super) async fn pushed(
     shared: &Shared,
     key: AccountKey,
     serial: u64,
-    limit: Duration,
+    waiting: Waiting,
 ) -> HttpResponse {
-    shared.node.wait_for_receipts(serial, limit).await;
+    if waiting.for_all && !shared.node.wait_until_in_force(key, serial, waiting.limit).await {
+        return not_in_force(request, shared, key, Some(serial)).await;
+    }
+    if !waiting.for_all {
+        shared.node.wait_for_receipts(serial, waiting.limit).await;
+    }
     with_receipts(request, shared, key, Some(serial), &mut HttpResponse::Ok(), String::new()).await
 }
 
 /// Answers a deletion, of which no nats-server is told, to a client that asked for receipts.
-pub(super) async fn deleted(request: &HttpRequest, shared: &Shared, key: AccountKey, text: String) -> HttpResponse {
+pub(super) async fn deleted(
+    request: &HttpRequest,
+    shared: &Shared,
+    key: AccountKey,
+    text: String,
+    waiting: Waiting,
+) -> HttpResponse {
+    if waiting.for_all && !shared.node.wait_until_deleted(key, waiting.limit).await {
+        return not_in_force(request, shared, key, None).await;
+    }
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, "text/plain"));
     with_receipts(request, shared, key, None, &mut response, text).await
+}
+
+/// The change is durable, and not in force everywhere: a problem document, whatever the client accepts.
+async fn not_in_force(request: &HttpRequest, shared: &Shared, key: AccountKey, serial: Option<u64>) -> HttpResponse {
+    let found = shared.node.known_propagation(key, serial).await;
+    if let Err(error) = &found {
+        tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+    }
+    let found = found.ok().flatten();
+    let shown = found.as_ref().map_or_else(|| "unknown".into(), line);
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": "the change is durable, and not in force everywhere",
+        "status": StatusCode::GATEWAY_TIMEOUT.as_u16(),
+        "detail": format!(
+            "it is stored and announced, and will not be lost; what is known: {shown}. Ask {}/propagation later",
+            request.path()
+        ),
+        "propagation": found,
+    });
+    let mut response = HttpResponse::GatewayTimeout();
+    if let Ok(line) = HeaderValue::try_from(shown) {
+        response.insert_header((RECEIPTS, line));
+    }
+    response
+        .insert_header((header::CONTENT_TYPE, "application/problem+json"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(problem.to_string())
 }
 
 /// Adds the receipts to the answer to a change. The change is made, so what goes wrong here is no error.
@@ -90,7 +162,7 @@ async fn with_receipts(
     text: String,
 ) -> HttpResponse {
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    let found = look_up(&shared.node, key, serial).await;
+    let found = shared.node.known_propagation(key, serial).await;
     if let Err(error) = &found {
         tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
     }
@@ -101,11 +173,6 @@ async fn with_receipts(
     let line = HeaderValue::try_from(line(&found)).unwrap_or(HeaderValue::from_static("unknown"));
     response.insert_header((RECEIPTS, line));
     if reply::accepts_json(request) { json(response, &found) } else { response.body(text) }
-}
-
-async fn look_up(node: &Arc<Node>, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
-    let node = node.clone();
-    tokio::task::spawn_blocking(move || node.propagation(&key, serial)).await.map_err(|_| StoreError::Closed)?
 }
 
 fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse {
@@ -186,7 +253,7 @@ mod tests {
             name: (*name).into(),
             outcome: "updated",
             after_ms: 1.84,
-            error: None,
+            ..Told::default()
         });
         let silent = silent.iter().map(|name| Silent { id: "N".into(), name: (*name).into() });
         Propagation {
@@ -197,6 +264,7 @@ mod tests {
             committed_at: 1,
             announced_at: Some(1),
             complete: false,
+            compared_at: None,
             servers: servers.collect(),
             silent: silent.collect(),
             note: None,

@@ -34,13 +34,13 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
-    let wait = match propagation::wait(request) {
-        Ok(wait) => wait,
+    let waiting = match propagation::waiting_here(request, shared) {
+        Ok(waiting) => waiting,
         Err(response) => return response,
     };
     match shared.node.push(&body, &key).await {
-        Ok(Pushed::Taken(submitted)) => match wait {
-            Some(wait) => propagation::pushed(request, shared, key, submitted.position.serial, wait).await,
+        Ok(Pushed::Taken(submitted)) => match waiting {
+            Some(waiting) => propagation::pushed(request, shared, key, submitted.position.serial, waiting).await,
             None => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
         },
         Ok(Pushed::Pending(text)) => signing::pending(text),
@@ -54,14 +54,17 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
         Ok(addressed) => addressed,
         Err(response) => return response,
     };
-    let wait = match propagation::wait(request) {
-        Ok(wait) => wait,
+    let waiting = match propagation::waiting_here(request, shared) {
+        Ok(waiting) => waiting,
         Err(response) => return response,
     };
     match shared.node.delete(&body, Some(&key), Via::Post).await {
         Ok((tombstone, _)) => {
             let text = format!("deleted {} accounts\n{CUTTING_OFF}\n", tombstone.keys().len());
-            if wait.is_some() { propagation::deleted(request, shared, key, text).await } else { reply::text(text) }
+            match waiting {
+                Some(waiting) => propagation::deleted(request, shared, key, text, waiting).await,
+                None => reply::text(text),
+            }
         }
         Err(error) => failed(request, &key, error),
     }

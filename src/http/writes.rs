@@ -83,7 +83,7 @@ async fn forward(
         Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
     };
     let wait = match target {
-        Target::Push(_) | Target::Delete(_) => propagation::wait(request)?,
+        Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
         Target::Activation | Target::Digests | Target::Comparison => None,
     };
     let write = Write {

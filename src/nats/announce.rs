@@ -25,14 +25,16 @@ use super::forget;
 use super::news::{self, News};
 use super::progress::Progress;
 use super::receipts::Receipts;
+use super::reconcile::{Reconcile, Reconciler};
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::node::{self, Again, Announce, Announcement, Connection as _};
+use crate::node::{Again, Announce, Announcement, Connection as _, Node};
 use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
+use crate::store::journal::Fact;
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
@@ -43,7 +45,7 @@ const CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// How long the connection may take to send a batch.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Requests to announce something again that may wait.
-const REQUESTS: usize = 64;
+const REQUESTS: usize = 256;
 
 /// Asks the announcer to announce something again.
 #[derive(Debug)]
@@ -59,26 +61,32 @@ impl Announce for Announcer {
 }
 
 impl Announcer {
-    /// Starts announcing every change of the primary's journal, for as long as the process lives.
+    /// Starts announcing every change of the primary's journal, and comparing the nats-servers with it unless that is
+    /// switched off (`None`), for as long as the process lives.
     pub fn start(
         connected: Arc<Connected>,
+        node: &Arc<Node>,
         primary: Arc<Primary>,
-        metrics: Arc<Metrics>,
-        receipts: Arc<node::Receipts>,
         receipts_timeout: Duration,
-    ) -> Arc<Self> {
+        reconcile: Option<Reconcile>,
+    ) -> (Arc<Self>, Option<Arc<Reconciler>>) {
         let (requests, asked) = mpsc::channel(REQUESTS);
+        let reconciler = reconcile.map(|options| {
+            Reconciler::start(connected.clone(), node.clone(), primary.clone(), requests.clone(), options)
+        });
+        let receipts = Receipts::new(node.receipts().clone(), node.metrics().clone(), reconciler.clone());
         let task = Task {
             inbox: connected.client().new_inbox(),
             number: AtomicU64::new(0),
-            receipts: Arc::new(Receipts::new(receipts, metrics.clone())),
+            receipts: Arc::new(receipts),
             receipts_timeout,
-            metrics,
+            metrics: node.metrics().clone(),
             connected: connected.clone(),
             primary,
+            reconciler: reconciler.clone(),
         };
         tokio::spawn(task.run(asked));
-        Arc::new(Self { requests, connected })
+        (Arc::new(Self { requests, connected }), reconciler)
     }
 }
 
@@ -91,6 +99,7 @@ struct Task {
     receipts: Arc<Receipts>,
     receipts_timeout: Duration,
     metrics: Arc<Metrics>,
+    reconciler: Option<Arc<Reconciler>>,
 }
 
 impl Task {
@@ -104,9 +113,6 @@ impl Task {
         loop {
             // Before anything is announced on a new connection: who answers was there to hear it.
             let ready = roll.call().await;
-            if ready {
-                self.repeat().await;
-            }
             progress.settle(self.connected.generation());
             self.remember(&mut progress).await;
             let head = watch.borrow_and_update().serial;
@@ -122,7 +128,7 @@ impl Task {
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
                 what = asked.recv() => match what {
-                    Some(Again::Account(key)) => self.announce_again(key, None).await,
+                    Some(Again::Account(key)) => self.announce_again(key).await,
                     Some(Again::Activation(id)) => self.announce_activation_again(id).await,
                     None => return,
                 },
@@ -178,7 +184,7 @@ impl Task {
         };
         for news in &news {
             match news {
-                News::Account { entry, serial, at } => self.publish(entry, *serial, *at).await,
+                News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
                 News::Activation(activation) => self.publish_activation(activation).await,
                 News::Deletion(request) => {
                     forget::send(self.connected.client(), request).await;
@@ -193,30 +199,15 @@ impl Task {
         true
     }
 
-    /// Announces what did not reach a nats-server that was cut off and is back.
-    async fn repeat(&self) {
-        for (serial, key, server) in self.receipts.kept().owed() {
-            let name = server.name.escape_debug();
-            tracing::info!(
-                account = %key,
-                serial,
-                "nats-server {name} is back without the JWT of {key}: announcing it again"
-            );
-            self.announce_again(key, Some(serial)).await;
-        }
-    }
-
-    /// Announces what an account holds now, unless that is another change than it should be.
-    async fn announce_again(&self, key: AccountKey, only: Option<u64>) {
+    /// Announces what an account holds now.
+    async fn announce_again(&self, key: AccountKey) {
         let primary = self.primary.clone();
         let read = tokio::task::spawn_blocking(move || {
             let Lookup::Served(stored) = primary.load(&key)? else { return Ok(None) };
             Ok::<_, StoreError>(primary.journal().fact(&key, None)?.map(|fact| (stored, fact)))
         });
-        if let Ok(Ok(Some((stored, fact)))) = read.await
-            && only.is_none_or(|serial| serial == stored.serial)
-        {
-            self.publish(&stored.entry, stored.serial, fact.at).await;
+        if let Ok(Ok(Some((stored, fact)))) = read.await {
+            self.publish(&stored.entry, stored.serial, &fact).await;
         }
     }
 
@@ -233,16 +224,13 @@ impl Task {
         }
     }
 
-    /// Announces the change `serial`, which was committed at `at`.
-    async fn publish(&self, entry: &Arc<Entry>, serial: u64, at: i64) {
+    /// Announces the change `serial`, of which `fact` tells.
+    async fn publish(&self, entry: &Arc<Entry>, serial: u64, fact: &Fact) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        self.receipts.kept().announced(Announcement {
-            serial,
-            key: *entry.key(),
-            iat: entry.iat(),
-            identity: *entry.identity(),
-            committed_at: at,
-        });
+        let is_first = self.receipts.kept().announced(Announcement::of(entry, serial, fact));
+        if let Some(reconciler) = self.reconciler.as_ref().filter(|_| is_first) {
+            reconciler.announced(*entry.key(), serial);
+        }
         self.receipts.expect(number, *entry.key());
         // No headers: nats-server takes them for a part of the JWT.
         let subject = subjects::update(entry.key());

@@ -18,19 +18,22 @@ pub(super) struct Identity {
     cluster: String,
     #[serde(default)]
     host: String,
+    #[serde(default)]
+    ver: String,
 }
 
 impl From<Identity> for Server {
     fn from(identity: Identity) -> Self {
-        let Identity { id, name, cluster, host } = identity;
-        Self { id: cut(id), name: cut(name), cluster: cut(cluster), host: cut(host) }
+        let Identity { id, name, cluster, host, ver } = identity;
+        Self { id: cut(id), name: cut(name), cluster: cut(cluster), host: cut(host), version: cut(ver) }
     }
 }
 
 impl Server {
     /// One that does not say who it is.
     pub(super) fn unnamed() -> Self {
-        Self { id: String::new(), name: "unnamed".into(), cluster: String::new(), host: String::new() }
+        let none = String::new;
+        Self { id: none(), name: "unnamed".into(), cluster: none(), host: none(), version: none() }
     }
 }
 

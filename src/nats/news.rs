@@ -8,7 +8,7 @@ use crate::gate::{Activation, Entry, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::primary::{Lookup, Primary};
 use crate::store::StoreError;
-use crate::store::journal::Stored;
+use crate::store::journal::{Fact, Stored};
 
 /// What is to be published of a change.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) enum News {
     Account {
         entry: Arc<Entry>,
         serial: u64,
-        /// When it was committed, unix milliseconds.
-        at: i64,
+        /// What else is known of the change.
+        fact: Fact,
     },
     /// An activation.
     Activation(Arc<Activation>),
@@ -39,7 +39,8 @@ impl News {
         Ok(match &change.content {
             Content::Put(entry) => {
                 let is_newest = served(primary, entry.key())?.is_some_and(|stored| stored.serial == change.serial);
-                is_newest.then(|| Self::Account { entry: entry.clone(), serial: change.serial, at: change.at })
+                let fact = if is_newest { primary.journal().fact(entry.key(), Some(change.serial))? } else { None };
+                fact.map(|fact| Self::Account { entry: entry.clone(), serial: change.serial, fact })
             }
             Content::Activation(activation) => {
                 is_served(primary, activation)?.then(|| Self::Activation(activation.clone()))

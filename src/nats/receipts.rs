@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::identity::Identity;
+use super::reconcile::Reconciler;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::node::{self, Outcome, Server};
@@ -21,6 +22,7 @@ pub(super) struct Receipts {
     kept: Arc<node::Receipts>,
     open: Mutex<HashMap<u64, Open>>,
     metrics: Arc<Metrics>,
+    reconciler: Option<Arc<Reconciler>>,
 }
 
 #[derive(Debug)]
@@ -51,8 +53,9 @@ struct Failure {
 }
 
 impl Receipts {
-    pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>) -> Self {
-        Self { kept, open: Mutex::default(), metrics }
+    /// `reconciler`: compares what the nats-servers say with what they run.
+    pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>, reconciler: Option<Arc<Reconciler>>) -> Self {
+        Self { kept, open: Mutex::default(), metrics, reconciler }
     }
 
     /// Where the receipts are kept.
@@ -94,16 +97,19 @@ impl Receipts {
         let server = reply.server.map_or_else(Server::unnamed, Server::from);
         let outcome = match (&reply.error, &reply.data) {
             (Some(_), _) | (None, None) => Outcome::Error,
-            (None, Some(data)) if data.message.contains("skipped") => Outcome::Skipped,
+            (None, Some(data)) if data.message.contains("skipped") => Outcome::NotLoaded,
             (None, Some(_)) => Outcome::Updated,
         };
-        let name = server.name.clone();
+        let (name, id) = (server.name.clone(), server.id.clone());
         let error = reply.error.as_ref().map(|error| &*error.description);
-        let since_first = self.kept.answered(serial, server, outcome, error);
+        let known = self.kept.answered(serial, server, outcome, error);
         self.metrics.announce_replies.with_label_values(&[outcome.label()]).inc();
+        if let Some((reconciler, (key, _))) = self.reconciler.as_ref().zip(known) {
+            reconciler.answered(&id, &key, serial, outcome);
+        }
         let mut open = self.lock();
         let Some(open) = open.get_mut(&number) else {
-            if let Some(took) = since_first {
+            if let Some((_, took)) = known {
                 self.metrics.announce_duration.observe(took.as_secs_f64());
                 let (name, outcome, took) = (name.escape_debug(), outcome.label(), took.as_secs_f64());
                 tracing::info!(
@@ -180,22 +186,24 @@ mod tests {
     #[test]
     fn answers_are_told_apart_and_kept_also_when_they_come_late() {
         let kept = Arc::new(node::Receipts::default());
-        let receipts = Receipts::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")));
+        let receipts = Receipts::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")), None);
         let key = AccountKey::from_raw([1; 32]);
-        kept.announced(Announcement { serial: 3, key, iat: 1, identity: [2; 32], committed_at: 1 });
+        let (iat, identity, committed_at) = (1, [2; 32], 1);
+        kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false });
         receipts.expect(7, key);
         receipts.take(3, 7, br#"{"server":{"name":"a","id":"A"},"data":{"code":200,"message":"jwt updated"}}"#);
         receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);
         receipts.take(3, 7, br#"{"error":{"code":500,"description":"no"},"server":{"name":"c","id":"C"}}"#);
         receipts.take(3, 7, b"garbage");
         let outcomes: Vec<Outcome> = receipts.lock()[&7].answers.iter().map(|answer| answer.1).collect();
-        assert_eq!(outcomes, [Outcome::Updated, Outcome::Skipped, Outcome::Error]);
+        assert_eq!(outcomes, [Outcome::Updated, Outcome::NotLoaded, Outcome::Error]);
         receipts.close(Duration::ZERO);
         assert!(receipts.lock().is_empty());
         receipts.take(3, 7, br#"{"server":{"name":"d","id":"D"},"data":{}}"#);
         let Progress::Announced(delivery) = kept.progress(3) else { panic!("no receipt") };
-        let names: Vec<&str> = delivery.answers.iter().map(|answer| &*answer.server.name).collect();
+        let names: Vec<&str> = delivery.receipts.iter().map(|receipt| &*receipt.server.name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
-        assert_eq!(delivery.answers[2].error.as_deref(), Some("no"));
+        let reply = delivery.receipts[2].reply.as_ref().expect("an answer");
+        assert_eq!(reply.error.as_deref(), Some("no"));
     }
 }

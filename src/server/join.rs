@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use crate::config::{ResolverMode, Settings};
-use crate::nats::{self, Announcer, Purpose, Resolver, Signer};
+use crate::nats::{self, Announcer, Purpose, Reconcile, Resolver, Signer};
 use crate::node::Node;
 use crate::primary::Primary;
 use crate::replica::Replica;
@@ -38,9 +38,14 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
         }
         tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
     }
-    let (receipts, timeout) = (node.receipts().clone(), setup.receipts_timeout);
-    let announcer = Announcer::start(connected.clone(), primary.clone(), metrics.clone(), receipts, timeout);
+    let reconcile =
+        settings.nats.reconcile.then_some(Reconcile { rate: settings.nats.reconcile_rate, kick: settings.nats.kick });
+    let (announcer, reconciler) =
+        Announcer::start(connected.clone(), node, primary.clone(), setup.receipts_timeout, reconcile);
     node.set_announcer(announcer);
+    if let Some(reconciler) = reconciler {
+        node.set_comparer(reconciler);
+    }
     Resolver::start(connected, packs, node.clone(), &options).await;
     Ok(())
 }

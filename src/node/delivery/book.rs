@@ -1,140 +1,255 @@
-//! The receipts themselves, within their bounds. Time is an argument here.
+//! The receipts of the latest changes, within their bounds. Time is an argument here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::receipt::{Announcement, Delivery, Outcome, Receipt};
+use super::compared::{Compared, Match};
+use super::receipt::{Announcement, Delivery, Outcome, Receipt, Reply};
 use super::servers::{MAX_SERVERS, Server, Servers};
 use crate::key::AccountKey;
 
-/// How many receipts are kept.
-const MAX_RECEIPTS: usize = 10_000;
-/// How long a receipt is kept.
+/// How many changes have receipts.
+const MAX_CHANGES: usize = 10_000;
+/// How long the receipts of a change are kept.
 const MAX_AGE: Duration = Duration::from_secs(3600);
-/// How many bytes the answers in all receipts may take, about.
+/// How many bytes all receipts may take, about.
 const MAX_BYTES: usize = 64 << 20;
-/// What an answer takes, about, its text aside.
-const ANSWER_BYTES: usize = 64;
+/// What a receipt takes, about, its texts aside.
+const RECEIPT_BYTES: usize = 320;
 /// Longer texts of errors are cut.
 const MAX_ERROR: usize = 512;
 /// How soon after a connection is made all nats-servers have said that they are there. Before that, nobody can tell
-/// whether all have answered.
+/// which there are.
 const SETTLE: Duration = Duration::from_millis(500);
-
-/// An announcement that was not answered is looked at this often.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// So many are looked at in one go.
-const LOOK_AT: usize = 256;
-/// Who answers a roll call that was made so long after an announcement, but not the announcement, never got it.
-const OVERTAKEN: Duration = Duration::from_secs(2);
-/// A change is announced again so often. A server that still does not answer never will.
-const MAX_REPEATS: u32 = 3;
+/// The time-out of a nats-server that fetches an account: measured as 1.900 s for the URL resolver, 2.9.10 to 2.15.1. A
+/// fetch that began before a change can bring an older JWT for so long.
+pub const FETCH_TIMEOUT: Duration = Duration::from_millis(1900);
 
 #[derive(Debug)]
-struct Kept {
+struct Change {
     announcement: Announcement,
-    announced_at: i64,
+    /// Unix milliseconds; `None`: not by this process.
+    announced_at: Option<i64>,
     announced: Instant,
-    /// When it was last sent.
-    sent: Instant,
-    /// How often it was sent again because a server that came back had not got it.
-    repeats: u32,
-    answers: Vec<Receipt>,
+    /// Since when its receipts are kept.
+    kept: Instant,
+    /// When it was sent last.
+    sent: Option<Instant>,
+    receipts: HashMap<String, (usize, Receipt)>,
+    /// Since when all replicas are known to have the change.
+    replicas_since: Option<Instant>,
     trouble: Option<String>,
+    /// Whether it was noted that it is in force everywhere.
+    was_complete: bool,
 }
 
-impl Kept {
+impl Change {
     fn weight(&self) -> usize {
-        self.answers.iter().map(weight).sum()
+        self.receipts.values().map(|(_, receipt)| weight(receipt)).sum()
+    }
+
+    /// Since when an account that is not loaded cannot be loaded with an older JWT any more.
+    fn not_loaded_since(&self) -> Option<Instant> {
+        if !self.announcement.has_older {
+            return Some(self.announced);
+        }
+        Some(self.announced.max(self.replicas_since?) + FETCH_TIMEOUT)
+    }
+
+    fn receipt(&mut self, server: &Arc<Server>) -> Option<&mut Receipt> {
+        let place = self.receipts.len();
+        if place >= MAX_SERVERS && !self.receipts.contains_key(&server.id) {
+            return None;
+        }
+        let empty = || (place, Receipt { server: server.clone(), reply: None, compared: None });
+        Some(&mut self.receipts.entry(server.id.clone()).or_insert_with(empty).1)
     }
 }
 
-fn weight(answer: &Receipt) -> usize {
-    ANSWER_BYTES + answer.error.as_ref().map_or(0, |error| error.len())
+fn weight(receipt: &Receipt) -> usize {
+    let error = receipt.reply.as_ref().and_then(|reply| reply.error.as_ref()).map_or(0, |error| error.len());
+    let compared = receipt.compared.as_ref().map_or(0, |(compared, _)| match &compared.found {
+        Match::Incomplete { missing, .. } => missing.iter().map(String::len).sum(),
+        Match::Rejected { error, .. } => error.len(),
+        _ => 0,
+    });
+    RECEIPT_BYTES + error + compared
 }
 
-/// All receipts that are kept, and who is there.
-#[derive(Debug, Default)]
+/// All receipts that are kept.
+#[derive(Debug)]
 pub(super) struct Book {
-    receipts: HashMap<u64, Kept>,
+    changes: HashMap<u64, Change>,
     /// Their serials, those announced first at the front.
     order: VecDeque<u64>,
     bytes: usize,
-    /// Changes that somebody may not have got, and when to look at each.
-    unsure: VecDeque<(u64, Instant)>,
     passed: u64,
-    servers: Servers,
     connected: Option<Instant>,
+    /// Every replica has all changes up to this one.
+    replicas_at: u64,
+    /// The changes of which that is not known.
+    not_on_replicas: BTreeSet<u64>,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            changes: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            passed: 0,
+            connected: None,
+            // There are no replicas.
+            replicas_at: u64::MAX,
+            not_on_replicas: BTreeSet::new(),
+        }
+    }
 }
 
 impl Book {
+    /// Notes an announcement, which may be one of several of the same change. Returns whether it is the first.
     pub(super) fn announced(
         &mut self,
         announcement: Announcement,
         at: i64,
         now: Instant,
         is_waited_for: impl Fn(u64) -> bool,
+    ) -> bool {
+        let serial = announcement.serial;
+        if let Some(change) = self.changes.get_mut(&serial) {
+            change.trouble = None;
+            change.sent = Some(now);
+            let is_first = change.announced_at.is_none();
+            change.announced_at.get_or_insert(at);
+            return is_first;
+        }
+        self.add(announcement, Some(at), (now, now), Some(now), is_waited_for);
+        true
+    }
+
+    /// Begins to keep receipts of a change that this process did not announce, and that was committed before `since`.
+    pub(super) fn adopt(
+        &mut self,
+        announcement: Announcement,
+        since: Instant,
+        now: Instant,
+        is_waited_for: impl Fn(u64) -> bool,
+    ) {
+        if !self.changes.contains_key(&announcement.serial) {
+            self.add(announcement, None, (since, now), None, is_waited_for);
+        }
+    }
+
+    fn add(
+        &mut self,
+        announcement: Announcement,
+        announced_at: Option<i64>,
+        (announced, now): (Instant, Instant),
+        sent: Option<Instant>,
+        is_waited_for: impl Fn(u64) -> bool,
     ) {
         let serial = announcement.serial;
-        if let Some(receipt) = self.receipts.get_mut(&serial) {
-            // Again, after a connection broke, or because somebody asked for it.
-            receipt.trouble = None;
-            receipt.sent = now;
-            return;
+        let is_on_replicas = serial <= self.replicas_at;
+        if !is_on_replicas {
+            self.not_on_replicas.insert(serial);
         }
-        let receipt = Kept {
+        let change = Change {
             announcement,
-            announced_at: at,
-            announced: now,
-            sent: now,
-            repeats: 0,
-            answers: Vec::new(),
+            announced_at,
+            announced,
+            kept: now,
+            sent,
+            receipts: HashMap::new(),
+            replicas_since: is_on_replicas.then_some(announced),
             trouble: None,
+            was_complete: false,
         };
-        self.receipts.insert(serial, receipt);
+        self.changes.insert(serial, change);
         self.order.push_back(serial);
-        self.unsure.push_back((serial, now + LOOK_EVERY));
-        if self.unsure.len() > MAX_RECEIPTS {
-            self.unsure.pop_front();
-        }
         self.shrink(now, is_waited_for);
     }
 
+    /// When the current JWT of an account was last sent as this change. `None`: not by this process.
+    pub(super) fn last_sent(&self, serial: u64) -> Option<Instant> {
+        self.changes.get(&serial)?.sent
+    }
+
+    /// Whether receipts of a change are kept.
+    pub(super) fn is_kept(&self, serial: u64) -> bool {
+        self.changes.contains_key(&serial)
+    }
+
+    /// Notes that a change could not be sent, and why.
     pub(super) fn unsent(&mut self, serial: u64, trouble: &str) {
-        if let Some(receipt) = self.receipts.get_mut(&serial) {
-            receipt.trouble = Some(cut(trouble).to_owned());
+        if let Some(change) = self.changes.get_mut(&serial) {
+            change.trouble = Some(cut(trouble).to_owned());
         }
     }
 
+    /// Notes a nats-server's answer to an announcement. Returns the account, and the time since the change was first
+    /// announced; `None` if its receipts are not kept.
     pub(super) fn answered(
         &mut self,
         serial: u64,
-        server: Server,
+        server: &Arc<Server>,
         outcome: Outcome,
         error: Option<&str>,
         now: Instant,
-    ) -> Option<Duration> {
-        // That it was there earlier, only the roll call can tell: it may have answered a repeated announcement.
-        let (server, _) = self.servers.heard(server, now, now);
-        let receipt = self.receipts.get_mut(&serial)?;
-        let after = now.saturating_duration_since(receipt.announced);
-        let answer = Receipt { server, outcome, after, error: error.map(|text| cut(text).into()) };
-        let known = receipt.answers.iter().position(|known| known.server.id == answer.server.id);
-        match known {
-            // The same announcement may come twice, and the first answer is when it took effect.
-            Some(at) if receipt.answers[at].outcome != Outcome::Error => {}
-            Some(at) => {
-                self.bytes = self.bytes + weight(&answer) - weight(&receipt.answers[at]);
-                receipt.answers[at] = answer;
-            }
-            None if receipt.answers.len() < MAX_SERVERS => {
-                self.bytes += weight(&answer);
-                receipt.answers.push(answer);
-            }
-            None => {}
+    ) -> Option<(AccountKey, Duration)> {
+        let change = self.changes.get_mut(&serial)?;
+        let key = change.announcement.key;
+        let after = now.saturating_duration_since(change.announced);
+        let reply = Reply { outcome, after, error: error.map(|text| cut(text).into()) };
+        let Some(receipt) = change.receipt(server) else { return Some((key, after)) };
+        let before = if receipt.outcome().is_some() { weight(receipt) } else { 0 };
+        // Of several answers the first one that the server took the JWT counts: since then it is in effect.
+        if receipt.reply.as_ref().is_none_or(|known| known.outcome != Outcome::Updated) {
+            receipt.reply = Some(reply);
         }
-        Some(after)
+        self.bytes = self.bytes + weight(receipt) - before;
+        Some((key, after))
+    }
+
+    /// Notes what a comparison found.
+    pub(super) fn compared(&mut self, server: &Arc<Server>, compared: &Arc<Compared>, now: Instant) {
+        let Some(change) = self.changes.get_mut(&compared.serial) else { return };
+        // What it ran before it could know of the change says nothing about the change.
+        if compared.asked < change.announced {
+            return;
+        }
+        let after = now.saturating_duration_since(change.announced);
+        let Some(receipt) = change.receipt(server) else { return };
+        let before = if receipt.outcome().is_some() { weight(receipt) } else { 0 };
+        match &receipt.compared {
+            // Comparisons may overtake each other.
+            Some((known, _)) if known.asked > compared.asked => {}
+            // What was found is known since it was first found.
+            Some((known, since)) if known.found == compared.found => {
+                receipt.compared = Some((compared.clone(), *since));
+            }
+            _ => receipt.compared = Some((compared.clone(), after)),
+        }
+        self.bytes = self.bytes + weight(receipt) - before;
+    }
+
+    /// Notes that every replica has all changes up to `serial`. Returns the changes of which that is news.
+    pub(super) fn replicas_reached(&mut self, serial: u64, now: Instant) -> Vec<u64> {
+        self.replicas_at = serial;
+        let behind = serial.checked_add(1).map(|next| self.not_on_replicas.split_off(&next)).unwrap_or_default();
+        let reached = std::mem::replace(&mut self.not_on_replicas, behind);
+        for serial in &reached {
+            if let Some(change) = self.changes.get_mut(serial) {
+                change.replicas_since.get_or_insert(now);
+            }
+        }
+        reached.into_iter().collect()
+    }
+
+    /// Since when a comparison that finds a change's account not loaded counts. `None`: that is not known yet, or no
+    /// receipts of it are kept.
+    pub(super) fn not_loaded_since(&self, serial: u64) -> Option<Instant> {
+        self.changes.get(&serial)?.not_loaded_since()
     }
 
     /// Returns whether the announcer has come further.
@@ -152,95 +267,70 @@ impl Book {
         self.connected = Some(now);
     }
 
-    pub(super) fn heard(&mut self, server: Server, asked: Instant, now: Instant) -> bool {
-        self.servers.present(server, asked, now)
-    }
-
-    pub(super) fn gone(&mut self, id: &str) -> bool {
-        self.servers.gone(id)
-    }
-
-    pub(super) fn servers(&self) -> usize {
-        self.servers.count()
-    }
-
-    /// Lets go what is too old. Returns whether other servers are there now.
-    pub(super) fn sweep(&mut self, now: Instant) -> bool {
-        self.shrink(now, |_| false);
-        self.servers.sweep(now, MAX_AGE)
-    }
-
-    /// When it can be told whether a change is complete, if that is not yet.
+    /// When it can be told which nats-servers there are, if that is not yet.
     pub(super) fn settles(&self, now: Instant) -> Option<Instant> {
         self.connected.map(|connected| connected + SETTLE).filter(|settles| *settles > now)
     }
 
-    /// Changes that a server never got although it is there: it was cut off when they were announced, and is back. Each
-    /// with the name of such a server.
-    pub(super) fn owed(&mut self, now: Instant) -> Vec<(u64, AccountKey, Arc<Server>)> {
-        let mut owed = Vec::new();
-        for _ in 0..LOOK_AT {
-            let Some((serial, due)) = self.unsure.front().copied() else { break };
-            if due > now {
-                break;
-            }
-            self.unsure.pop_front();
-            let Some(receipt) = self.receipts.get_mut(&serial) else { continue };
-            let silent: Vec<&Arc<Server>> = silent(&self.servers, receipt).collect();
-            if silent.is_empty() || receipt.repeats >= MAX_REPEATS {
-                continue;
-            }
-            self.unsure.push_back((serial, now + LOOK_EVERY));
-            let overtaken = receipt.sent + OVERTAKEN;
-            let back = silent.into_iter().find(|server| self.servers.is_present_after(&server.id, overtaken)).cloned();
-            if let Some(server) = back {
-                receipt.repeats += 1;
-                owed.push((serial, receipt.announcement.key, server));
-            }
-        }
-        owed
+    /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
+    pub(super) fn completed(&mut self, serial: u64) -> Option<i64> {
+        let change = self.changes.get_mut(&serial)?;
+        (!std::mem::replace(&mut change.was_complete, true)).then_some(change.announcement.committed_at)
     }
 
-    pub(super) fn delivery(&self, serial: u64, now: Instant) -> Option<Delivery> {
-        let receipt = self.receipts.get(&serial)?;
-        let mut silent: Vec<Arc<Server>> = silent(&self.servers, receipt).cloned().collect();
+    /// Whether every nats-server that is there is proven to run a change, and there is one.
+    pub(super) fn is_proven(&self, serial: u64, servers: &Servers, now: Instant) -> bool {
+        let Some(change) = self.changes.get(&serial) else { return false };
+        let since = change.not_loaded_since();
+        let is_proven = |id: &str| change.receipts.get(id).is_some_and(|(_, receipt)| receipt.is_proven(since));
+        servers.count() > 0
+            && change.trouble.is_none()
+            && self.settles(now).is_none()
+            && change.receipts.len() >= servers.count()
+            && servers.present().all(|present| is_proven(&present.server.id))
+    }
+
+    pub(super) fn delivery(&self, serial: u64, servers: &Servers, now: Instant) -> Option<Delivery> {
+        let change = self.changes.get(&serial)?;
+        let mut receipts: Vec<&(usize, Receipt)> = change.receipts.values().collect();
+        receipts.sort_unstable_by_key(|(place, _)| *place);
+        let is_silent = |server: &Server| !change.receipts.contains_key(&server.id);
+        let mut silent: Vec<Arc<Server>> =
+            servers.present().map(|present| present.server).filter(|server| is_silent(server)).collect();
         silent.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
-        let complete = silent.is_empty() && !receipt.answers.is_empty() && self.settles(now).is_none();
         Some(Delivery {
-            announcement: receipt.announcement.clone(),
-            announced_at: receipt.announced_at,
-            answers: receipt.answers.clone(),
+            announcement: change.announcement.clone(),
+            announced_at: change.announced_at,
+            receipts: receipts.into_iter().map(|(_, receipt)| receipt.clone()).collect(),
             silent,
-            complete,
-            trouble: receipt.trouble.clone(),
+            is_proven: self.is_proven(serial, servers, now),
+            trouble: change.trouble.clone(),
         })
+    }
+
+    /// Lets go of what is too old.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.shrink(now, |_| false);
     }
 
     fn shrink(&mut self, now: Instant, is_waited_for: impl Fn(u64) -> bool) {
         // Each is looked at once: if all are waited for, all stay.
         for _ in 0..self.order.len() {
             let Some(serial) = self.order.front().copied() else { return };
-            let too_old = self
-                .receipts
-                .get(&serial)
-                .is_none_or(|receipt| now.saturating_duration_since(receipt.announced) >= MAX_AGE);
-            if !too_old && self.receipts.len() <= MAX_RECEIPTS && self.bytes <= MAX_BYTES {
+            let too_old =
+                self.changes.get(&serial).is_none_or(|change| now.saturating_duration_since(change.kept) >= MAX_AGE);
+            if !too_old && self.changes.len() <= MAX_CHANGES && self.bytes <= MAX_BYTES {
                 return;
             }
             self.order.pop_front();
             if is_waited_for(serial) {
                 self.order.push_back(serial);
-            } else if let Some(receipt) = self.receipts.remove(&serial) {
-                self.bytes -= receipt.weight();
+            } else if let Some(change) = self.changes.remove(&serial) {
+                self.bytes -= change.weight();
+                self.not_on_replicas.remove(&serial);
             }
         }
     }
-}
-
-/// Who was there when a change was announced, and has not answered.
-fn silent<'a>(servers: &'a Servers, receipt: &'a Kept) -> impl Iterator<Item = &'a Arc<Server>> {
-    let has_answered = |server: &Server| receipt.answers.iter().any(|answer| answer.server.id == server.id);
-    servers.told(receipt.announced).filter(move |server| !has_answered(server))
 }
 
 /// The beginning of a text.

@@ -1,12 +1,18 @@
-//! What is known of the way of each change to the nats-servers: the receipts.
+//! What is known of the way of each change to the nats-servers.
 //!
-//! The NATS edge tells what it announced, who answered and who is there; the HTTP edge asks, and may wait. Neither
-//! knows the other. Everything is in memory and bounded: a receipt serves the person who pushed, soon after, not the
-//! archive. A push that nobody waits for does not come here at all; the announcer does, in its own time.
+//! The NATS edge tells what it announced, which nats-servers are there, what they answered, and what comparisons with
+//! them found; the HTTP edge asks, and may wait. Neither knows the other. Everything is in memory and bounded: what a
+//! nats-server runs can be found out again at any time, by asking it. A push that nobody waits for does not come here at
+//! all; the announcer does, in its own time.
 
 mod book;
+mod compare;
+mod compared;
+mod fleet;
+mod live;
 mod propagation;
 mod receipt;
+mod report;
 mod servers;
 
 use std::collections::HashMap;
@@ -16,12 +22,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use book::Book;
+pub use book::FETCH_TIMEOUT;
+pub use compare::Compare;
+pub use compared::{Compared, Gone, Loaded, Match, Runs};
+use fleet::Fleet;
+pub use fleet::{Difference, OperatorThere, Standing};
+pub use live::not_live;
 pub use propagation::{Propagation, Silent, Stand, Told};
 pub use receipt::{Announcement, Delivery, Outcome, Receipt};
-pub use servers::Server;
+use servers::Servers;
+pub use servers::{Present, Server};
 
 use crate::clock;
+use crate::gate::Identity;
 use crate::key::AccountKey;
+use crate::metrics::Metrics;
+
+/// How long a nats-server that is gone without a word is remembered.
+const REMEMBER_GONE: Duration = Duration::from_secs(3600);
 
 /// Where a change stands on its way to the nats-servers.
 #[derive(Debug, Clone)]
@@ -38,25 +56,39 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Whether waiting any longer can bring no more.
-    fn is_final(&self) -> bool {
+    /// Whether waiting any longer can bring no more. `is_compared`: whether what nats-servers run is compared; else their
+    /// answers are all there is.
+    fn is_final(&self, is_compared: bool) -> bool {
         match self {
             Self::Off | Self::Passed => true,
             Self::Pending => false,
-            Self::Announced(delivery) => delivery.complete || delivery.trouble.is_some(),
+            Self::Announced(delivery) if is_compared => delivery.is_proven || delivery.trouble.is_some(),
+            Self::Announced(delivery) => {
+                delivery.trouble.is_some() || (delivery.silent.is_empty() && !delivery.receipts.is_empty())
+            }
         }
     }
 }
 
-/// The receipts of the latest changes, and the nats-servers that are there.
-#[derive(Debug, Default)]
+/// The receipts of the latest changes, and what is known of the nats-servers.
+#[derive(Debug)]
 pub struct Receipts {
     state: Mutex<State>,
+    /// Moves when other nats-servers are there, or one of them may have missed something.
+    roster: watch::Sender<u64>,
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self { state: Mutex::default(), roster: watch::Sender::new(0) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     book: Book,
+    servers: Servers,
+    fleet: Fleet,
     /// Those who wait for a change: one channel for each serial, for as long as somebody waits.
     waiting: HashMap<u64, watch::Sender<()>>,
     off: bool,
@@ -76,7 +108,7 @@ impl State {
     }
 
     fn progress(&self, serial: u64, now: Instant) -> Progress {
-        match self.book.delivery(serial, now) {
+        match self.book.delivery(serial, &self.servers, now) {
             Some(delivery) => Progress::Announced(delivery),
             None if self.off => Progress::Off,
             None if serial <= self.book.passed() => Progress::Passed,
@@ -93,15 +125,46 @@ impl Receipts {
         state.wake_all();
     }
 
+    /// Whether there is no NATS, and will be none.
+    pub fn is_off(&self) -> bool {
+        self.lock().off
+    }
+
     /// Notes that a change is being announced, for the first time or again. To be called before it is sent, else an
-    /// answer may come first.
-    pub fn announced(&self, announcement: Announcement) {
+    /// answer may come first. Returns whether this is the first time.
+    pub fn announced(&self, announcement: Announcement) -> bool {
         let serial = announcement.serial;
         let mut state = self.lock();
         let State { book, waiting, .. } = &mut *state;
         // What somebody waits for stays.
-        book.announced(announcement, clock::unix_millis(), Instant::now(), |serial| waiting.contains_key(&serial));
+        let (at, now) = (clock::unix_millis(), Instant::now());
+        let is_first = book.announced(announcement, at, now, |serial| waiting.contains_key(&serial));
         state.wake(serial);
+        is_first
+    }
+
+    /// Begins to keep receipts of a change that this process did not announce. `age`: how long ago it was committed.
+    pub fn adopt(&self, announcement: Announcement, age: Duration) {
+        let mut state = self.lock();
+        let State { book, waiting, .. } = &mut *state;
+        let now = Instant::now();
+        let since = now.checked_sub(age).unwrap_or(now);
+        book.adopt(announcement, since, now, |serial| waiting.contains_key(&serial));
+    }
+
+    /// When a change was last sent. `None`: not by this process, or its receipts are not kept.
+    pub fn last_sent(&self, serial: u64) -> Option<Instant> {
+        self.lock().book.last_sent(serial)
+    }
+
+    /// Whether receipts of a change are kept.
+    pub fn keeps(&self, serial: u64) -> bool {
+        self.lock().book.is_kept(serial)
+    }
+
+    /// Up to which change everything is announced, or never will be.
+    pub fn announced_up_to(&self) -> u64 {
+        self.lock().book.passed()
     }
 
     /// Notes that a change could not be sent, and why.
@@ -111,13 +174,72 @@ impl Receipts {
         state.wake(serial);
     }
 
-    /// Notes what a nats-server did with a change, however late. Returns the time since the change was announced;
-    /// `None` if no receipt of it is kept.
-    pub fn answered(&self, serial: u64, server: Server, outcome: Outcome, error: Option<&str>) -> Option<Duration> {
+    /// Notes what a nats-server answered to the announcement of a change, however late. Returns the account, and the time
+    /// since the change was announced; `None` if no receipt of it is kept.
+    pub fn answered(
+        &self,
+        serial: u64,
+        server: Server,
+        outcome: Outcome,
+        error: Option<&str>,
+    ) -> Option<(AccountKey, Duration)> {
         let mut state = self.lock();
-        let after = state.book.answered(serial, server, outcome, error, Instant::now())?;
+        let (server, news) = state.servers.heard(server, None);
+        let of = state.book.answered(serial, &server, outcome, error, Instant::now());
         state.wake(serial);
-        Some(after)
+        self.roster_moved(state, news);
+        of
+    }
+
+    /// Notes what a comparison of one account with a nats-server found. `should_run`: what is stored here.
+    pub fn compared(
+        &self,
+        server: &Arc<Server>,
+        key: AccountKey,
+        compared: Compared,
+        should_run: Option<(i64, Identity)>,
+    ) {
+        let mut state = self.lock();
+        if !state.servers.is_present(&server.id) {
+            return;
+        }
+        let compared = Arc::new(compared);
+        state.fleet.compared(&server.id, key, &compared, should_run);
+        state.book.compared(server, &compared, Instant::now());
+        state.wake(compared.serial);
+    }
+
+    /// Changes what is known of a nats-server.
+    pub fn note(&self, id: &str, change: impl FnOnce(&mut Standing)) {
+        let mut state = self.lock();
+        if state.servers.is_present(id) {
+            change(state.fleet.standing(id));
+        }
+    }
+
+    /// Since when a comparison that finds the account of a change not loaded proves that no older JWT will be loaded.
+    /// `None`: that is not known yet, or no receipts of the change are kept.
+    pub fn not_loaded_since(&self, serial: u64) -> Option<Instant> {
+        self.lock().book.not_loaded_since(serial)
+    }
+
+    /// Whether every nats-server that is there is proven to run a change, and there is one.
+    pub fn is_proven(&self, serial: u64) -> bool {
+        let state = self.lock();
+        state.book.is_proven(serial, &state.servers, Instant::now())
+    }
+
+    /// Notes that every replica has all changes up to `serial`; [`u64::MAX`] if there is no replica.
+    pub fn replicas_reached(&self, serial: u64) {
+        let mut state = self.lock();
+        for serial in state.book.replicas_reached(serial, Instant::now()) {
+            state.wake(serial);
+        }
+    }
+
+    /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
+    pub fn completed(&self, serial: u64) -> Option<i64> {
+        self.lock().book.completed(serial)
     }
 
     /// Notes that every change up to `serial` is either announced or never will be.
@@ -131,43 +253,114 @@ impl Receipts {
         }
     }
 
-    /// Notes that all nats-servers are being asked who they are, on a new connection or on the same.
-    pub fn called(&self, on_new_connection: bool) {
+    /// Notes that all nats-servers are being called, on a new connection or on the same.
+    pub fn called(&self, number: u64, on_new_connection: bool) {
         let mut state = self.lock();
         let now = Instant::now();
         if on_new_connection {
             state.book.connected(now);
         }
-        if state.book.sweep(now) {
-            state.wake_all();
+        state.book.sweep(now);
+        if let Some(before) = now.checked_sub(REMEMBER_GONE) {
+            for id in state.servers.forget(before) {
+                state.fleet.forget(&id);
+            }
         }
+        let changed = state.servers.called(number, on_new_connection, now);
+        self.roster_moved(state, changed);
     }
 
-    /// Notes a nats-server that is there, and that it was there when it was asked at `asked`.
-    pub fn heard(&self, server: Server, asked: Instant) {
+    /// Notes a nats-server that answered the call with this number.
+    pub fn heard(&self, server: Server, call: u64) {
         let mut state = self.lock();
-        if state.book.heard(server, asked, Instant::now()) {
-            state.wake_all();
-        }
+        let (_, news) = state.servers.heard(server, Some(call));
+        self.roster_moved(state, news);
     }
 
     /// Forgets a nats-server that said that it stops.
-    pub fn gone(&self, id: &str) {
+    pub fn stopped(&self, id: &str) {
         let mut state = self.lock();
-        if state.book.gone(id) {
+        state.fleet.forget(id);
+        let changed = state.servers.stopped(id);
+        self.roster_moved(state, changed);
+    }
+
+    fn roster_moved(&self, state: MutexGuard<'_, State>, moved: bool) {
+        if moved {
             state.wake_all();
+            drop(state);
+            self.roster.send_modify(|count| *count += 1);
         }
     }
 
-    /// Changes to be announced again, because a nats-server that was cut off when they were announced is back: serial,
-    /// account, and one such server.
-    pub fn owed(&self) -> Vec<(u64, AccountKey, Arc<Server>)> {
-        self.lock().book.owed(Instant::now())
+    /// Moves when other nats-servers are there, or one of them may have missed something.
+    pub fn roster(&self) -> watch::Receiver<u64> {
+        self.roster.subscribe()
+    }
+
+    /// The nats-servers that are there.
+    pub fn present(&self) -> Vec<Present> {
+        self.lock().servers.present().collect()
+    }
+
+    /// What is known of each nats-server that is there, by name.
+    pub fn standings(&self) -> Vec<(Arc<Server>, Standing)> {
+        let state = self.lock();
+        let mut standings: Vec<_> = state
+            .servers
+            .present()
+            .map(|Present { server, .. }| {
+                let standing = state.fleet.get(&server.id).cloned().unwrap_or_default();
+                (server, standing)
+            })
+            .collect();
+        drop(state);
+        standings.sort_by(|(one, _), (other, _)| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        standings
+    }
+
+    /// Brings the gauges about nats-servers up to date.
+    pub fn measure(&self, metrics: &Metrics) {
+        let standings = self.standings();
+        metrics.nats_servers.set(i64::try_from(standings.len()).unwrap_or(i64::MAX));
+        for state in ["in_sync", "behind", "unknown"] {
+            let count = standings.iter().filter(|(_, standing)| report::state(standing) == state).count();
+            metrics.servers_by_state.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let silent = i64::try_from(self.gone().len()).unwrap_or(i64::MAX);
+        metrics.servers_by_state.with_label_values(&["silent"]).set(silent);
+        metrics.accounts_behind.reset();
+        for (server, standing) in &standings {
+            let behind = i64::try_from(standing.behind()).unwrap_or(i64::MAX);
+            // Servers may share a name.
+            metrics.accounts_behind.with_label_values(&[&*server.name]).add(behind);
+        }
+        let oldest = standings.iter().map(|(_, standing)| standing.swept_at.unwrap_or(0)).min();
+        metrics.oldest_sweep.set(oldest.unwrap_or(0) / 1000);
+    }
+
+    /// Nats-servers that were there and are gone without a word, and for how long.
+    pub fn gone(&self) -> Vec<(Arc<Server>, Duration)> {
+        let state = self.lock();
+        state.servers.gone().map(|(server, since)| (server.clone(), since.elapsed())).collect()
+    }
+
+    /// Accounts that have been behind somewhere since `before` (unix milliseconds), each reported once.
+    pub fn lasting(&self, before: i64) -> Vec<(Arc<Server>, AccountKey, Difference)> {
+        let mut state = self.lock();
+        let lasting = state.fleet.lasting(before);
+        let servers: HashMap<String, Arc<Server>> =
+            state.servers.present().map(|present| (present.server.id.clone(), present.server)).collect();
+        drop(state);
+        lasting
+            .into_iter()
+            .filter_map(|(id, key, difference)| Some((servers.get(&id)?.clone(), key, difference)))
+            .collect()
     }
 
     /// How many nats-servers are there.
     pub fn servers(&self) -> usize {
-        self.lock().book.servers()
+        self.lock().servers.count()
     }
 
     /// Where a change stands now.
@@ -175,16 +368,16 @@ impl Receipts {
         self.lock().progress(serial, Instant::now())
     }
 
-    /// Waits until nothing more is to come for a change: every nats-server that is there has answered, or nobody will
-    /// be told. May wait for ever.
-    pub async fn settled(&self, serial: u64) {
+    /// Waits until nothing more is to come for a change: every nats-server that is there is proven to run it (or has
+    /// answered, if nothing is compared), or nobody will be told. May wait for ever.
+    pub async fn settled(&self, serial: u64, is_compared: bool) {
         let mut waiting = Waiting::new(self, serial);
         loop {
             let (progress, recheck) = {
                 let (state, now) = (self.lock(), Instant::now());
                 (state.progress(serial, now), state.book.settles(now))
             };
-            if progress.is_final() {
+            if progress.is_final(is_compared) && recheck.is_none() {
                 return;
             }
             let until = recheck.map(tokio::time::Instant::from_std);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{Delivery, Progress, Server};
+use super::{Announcement, Delivery, Match, Progress, Receipt, Runs, Server};
+use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, Node};
@@ -26,11 +28,13 @@ pub struct Propagation {
     pub committed_at: i64,
     /// When it was first announced, unix milliseconds.
     pub announced_at: Option<i64>,
-    /// Whether every nats-server that was there then has answered, and there is one.
+    /// Whether every nats-server that is there runs it, or has not loaded the account, and every replica has it.
     pub complete: bool,
-    /// Who answered, in the order in which the answers came.
+    /// When the nats-server was compared whose comparison is longest ago, unix milliseconds; none: one of them was not.
+    pub compared_at: Option<i64>,
+    /// What is known at each nats-server, in the order in which it became known.
     pub servers: Vec<Told>,
-    /// Who was there and has not answered.
+    /// The nats-servers that are there and of which nothing is known.
     pub silent: Vec<Silent>,
     /// For people: what else there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,23 +44,55 @@ pub struct Propagation {
     pub stand: Stand,
 }
 
-/// The answer of a nats-server.
-#[derive(Debug, Serialize)]
+/// What is known of a change at a nats-server.
+#[derive(Debug, Default, Serialize)]
 pub struct Told {
     /// The id that it made at its start.
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `updated`, `skipped` (it does not have the account loaded) or `error`.
+    /// `updated`, `current`, `not_loaded`, `incomplete`, `behind`, `cannot_unload` or `error`.
     pub outcome: &'static str,
-    /// Milliseconds from the announcement to the answer.
+    /// Milliseconds from the announcement to the moment when this was known.
     pub after_ms: f64,
-    /// Why it refused.
+    /// When it was compared, unix milliseconds.
+    pub compared_at: Option<i64>,
+    /// Why it rejected the JWT, or why what it runs is rejected here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What it runs, if that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Running>,
+    /// Why the account is not served here, if it cannot be unloaded there: `deleted`, `removed`, `withheld` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Imports that are not in effect there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_imports: Vec<String>,
+    /// Connections there that go on with what the change took from them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_left: Option<u64>,
+    /// Claims of the change that connected clients do not feel on its release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_live: Vec<&'static str>,
 }
 
-/// A nats-server that has not answered.
+/// A version that a nats-server runs.
+#[derive(Debug, Serialize)]
+pub struct Running {
+    /// Issue time, unix seconds.
+    pub iat: i64,
+    /// SHA-256 of what its signer signed, 64 hexadecimal digits.
+    pub identity: String,
+}
+
+impl From<Runs> for Running {
+    fn from(runs: Runs) -> Self {
+        Self { iat: runs.iat, identity: HEXLOWER.encode(&runs.identity) }
+    }
+}
+
+/// A nats-server of which nothing is known.
 #[derive(Debug, Serialize)]
 pub struct Silent {
     /// The id that it made at its start.
@@ -83,72 +119,157 @@ pub enum Stand {
 }
 
 impl Node {
-    /// What is known of a change of an account, of its newest unless a serial is given. `Ok(None)`: there is no such
-    /// change. Blocks for a query.
-    pub fn propagation(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
-        let Some(fact) = self.primary()?.journal().fact(key, serial)? else { return Ok(None) };
-        let (stand, note, delivery) = self.stand(&fact);
-        let (announced_at, complete, answers, silent) = match delivery {
-            Some(Delivery { announced_at, complete, answers, silent, .. }) => {
-                (Some(announced_at), complete, answers, silent)
-            }
-            None => (None, false, Vec::new(), Vec::new()),
+    /// What is known of a change of an account, of its newest unless a serial is given; the nats-servers are compared
+    /// for that. `Ok(None)`: there is no such change.
+    pub async fn propagation(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
+        let Some(fact) = self.fact(key, serial).await? else { return Ok(None) };
+        let known = self.told(key, &fact);
+        let is_fresh = known.complete && known.compared_at.is_some_and(|at| clock::unix_millis() - at < FRESH);
+        let Some(comparer) = self.comparer().filter(|_| fact.serial == fact.newest && !is_fresh) else {
+            return Ok(Some(known));
         };
-        let receipts = answers.into_iter().map(|answer| Told {
-            id: answer.server.id.clone(),
-            name: answer.server.name.clone(),
-            outcome: answer.outcome.label(),
-            after_ms: tenths(answer.after),
-            error: answer.error.map(Into::into),
-        });
-        Ok(Some(Propagation {
+        self.adopt(key, &fact);
+        comparer.compare(key).await;
+        Ok(Some(self.told(key, &fact)))
+    }
+
+    /// What is known of a change of an account already. `Ok(None)`: there is no such change.
+    pub async fn known_propagation(
+        &self,
+        key: AccountKey,
+        serial: Option<u64>,
+    ) -> Result<Option<Propagation>, StoreError> {
+        Ok(self.fact(key, serial).await?.map(|fact| self.told(key, &fact)))
+    }
+
+    async fn fact(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {
+        let primary = self.primary()?.clone();
+        let read = tokio::task::spawn_blocking(move || primary.journal().fact(&key, serial));
+        read.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Keeps receipts of a change from now on, if none are kept: it came with the folder, or before this process.
+    fn adopt(&self, key: AccountKey, fact: &Fact) {
+        let is_announced_later = fact.serial > self.receipts.announced_up_to();
+        if is_announced_later || self.receipts.keeps(fact.serial) {
+            return;
+        }
+        let Fact { serial, iat, identity, at: committed_at, has_older, .. } = *fact;
+        let age = u64::try_from(clock::unix_millis() - committed_at).unwrap_or(0);
+        let announcement = Announcement { serial, key, iat, identity, committed_at, has_older };
+        self.receipts.adopt(announcement, Duration::from_millis(age));
+    }
+
+    fn told(&self, key: AccountKey, fact: &Fact) -> Propagation {
+        let (stand, note, delivery) = self.stand(fact);
+        let complete = self.is_in_force(fact.serial);
+        let (announced_at, receipts, silent) = match delivery {
+            Some(Delivery { announced_at, receipts, silent, .. }) => (announced_at, receipts, silent),
+            None => (None, Vec::new(), Vec::new()),
+        };
+        let servers: Vec<Told> = receipts.iter().filter_map(Told::of).collect();
+        let compared_at = servers.iter().map(|told| told.compared_at).min().flatten();
+        Propagation {
             account: key.text(),
             serial: fact.serial,
             iat: fact.iat,
-            identity: data_encoding::HEXLOWER.encode(&fact.identity),
+            identity: HEXLOWER.encode(&fact.identity),
             committed_at: fact.at,
             announced_at,
             complete,
-            servers: receipts.collect(),
+            compared_at: compared_at.filter(|_| silent.is_empty()),
+            servers,
             silent: silent.iter().map(|server| Silent::from(&**server)).collect(),
             note,
             stand,
-        }))
+        }
+    }
+
+    /// Whether every nats-server and replica that is known is proven to have a change, and there is a nats-server.
+    pub fn is_in_force(&self, serial: u64) -> bool {
+        self.receipts.is_proven(serial)
     }
 
     /// Waits until nothing more is to come about a change, for `limit` at most, or until this server stops.
     pub async fn wait_for_receipts(&self, serial: u64, limit: Duration) {
+        let is_compared = self.comparer().is_some_and(|comparer| comparer.trouble().is_none());
         tokio::select! {
-            () = self.receipts.settled(serial) => {}
+            () = self.receipts.settled(serial, is_compared) => {}
             () = tokio::time::sleep(limit) => {}
             () = self.draining.cancelled() => {}
         }
     }
 
+    /// Waits until a change is proven to be in force everywhere, for `limit` at most, or until this server stops. Returns
+    /// whether it is.
+    pub async fn wait_until_in_force(&self, key: AccountKey, serial: u64, limit: Duration) -> bool {
+        let until = tokio::time::Instant::now() + limit;
+        if !self.receipts.keeps(serial)
+            && let Some(comparer) = self.comparer()
+            && let Ok(Some(fact)) = self.fact(key, Some(serial)).await
+            && fact.serial == fact.newest
+        {
+            // It is no news, and so nobody compares it by now.
+            self.adopt(key, &fact);
+            tokio::select! {
+                () = comparer.compare(key) => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+        tokio::select! {
+            () = self.receipts.settled(serial, true) => {}
+            () = tokio::time::sleep_until(until) => {}
+            () = self.draining.cancelled() => {}
+        }
+        self.is_in_force(serial)
+    }
+
+    /// Waits until no nats-server has a deleted account loaded, for `limit` at most, or until this server stops. Returns
+    /// whether that is proven.
+    pub async fn wait_until_deleted(&self, key: AccountKey, limit: Duration) -> bool {
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            if matches!(self.propagation(key, None).await, Ok(Some(found)) if found.complete) {
+                return true;
+            }
+            let next = tokio::time::Instant::now() + LOOK_AGAIN;
+            if next > until || self.draining.is_cancelled() {
+                return false;
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Why no change is ever proven to be in force, for people.
+    pub fn never_proven(&self) -> Option<String> {
+        if self.receipts.is_off() {
+            return Some("NATS is not configured on this server, so it knows no nats-server".into());
+        }
+        self.comparer().is_none().then(|| "nats.reconcile is off, so nats-servers are not compared".into())
+    }
+
     fn stand(&self, fact: &Fact) -> (Stand, Option<String>, Option<Delivery>) {
         let replaced = fact.newest != fact.serial;
         let later = || format!("a later change of the account has taken its place: serial {}", fact.newest);
+        let unannounced = unannounced(fact);
         let progress = self.receipts.progress(fact.serial);
         if let Progress::Announced(delivery) = progress {
+            let stand = if unannounced.is_some() { Stand::NotAnnounced } else { Stand::Announced };
             let note = delivery.trouble.as_ref().map(|trouble| format!("it cannot be announced: {trouble}"));
-            let note = note.or_else(|| nobody(&delivery)).or_else(|| replaced.then(later)).or_else(|| removed(fact));
-            return (Stand::Announced, note, Some(delivery));
-        }
-        if fact.deletes {
-            return (
-                Stand::NotAnnounced,
-                Some(format!("a deletion has no receipts: {CUTTING_OFF}; push one before the deletion")),
-                None,
-            );
+            let note = note
+                .or(unannounced)
+                .or_else(|| nobody(&delivery))
+                .or_else(|| self.uncompared())
+                .or_else(|| replaced.then(later))
+                .or_else(|| removed(fact));
+            return (stand, note, Some(delivery));
         }
         let (stand, note) = match progress {
+            _ if fact.deletes => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
             Progress::Off => {
                 (Stand::NotConfigured, "NATS is not configured on this server: no nats-server is told".into())
             }
-            _ if fact.via == Via::FirstScan => (
-                Stand::NotAnnounced,
-                "it came with the folder when this server started, which is no news: it is not announced".into(),
-            ),
+            _ if unannounced.is_some() => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
             _ if replaced => (Stand::Superseded, format!("no receipt of it is kept, and {}", later())),
             Progress::Pending if self.nats.get().is_some_and(|nats| nats.is_connected()) => {
                 (Stand::Pending, "it is not announced yet".into())
@@ -158,19 +279,74 @@ impl Node {
         };
         (stand, Some(note), None)
     }
+
+    /// Why nothing is compared, and so nothing is complete.
+    pub(super) fn uncompared(&self) -> Option<String> {
+        match self.comparer() {
+            None => Some("what nats-servers run is not compared with the store: nats.reconcile is off".into()),
+            Some(comparer) => {
+                let trouble = comparer.trouble()?;
+                Some(format!("what nats-servers run cannot be compared with the store: {trouble}"))
+            }
+        }
+    }
 }
 
+/// A change that was proven so many milliseconds ago is not compared again because somebody asks.
+const FRESH: i64 = 1000;
+/// How soon nats-servers are compared again for a client that waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
 const UNKNOWN: &str = "nothing is known of its way: receipts are kept in memory, of the latest 10000 changes and for \
-                       an hour, and not beyond a restart";
+                       an hour, and nats-servers are not compared";
 const NOBODY: &str = "no nats-server has answered so far, nor said that it is there: is the user that nats.creds \
                       names one of the system account?";
 
+/// Why a change is none that is announced.
+fn unannounced(fact: &Fact) -> Option<String> {
+    if fact.deletes {
+        return Some(format!("a deletion has no receipts: {CUTTING_OFF}; push one before the deletion"));
+    }
+    (fact.via == Via::FirstScan)
+        .then(|| "it came with the folder when this server started, which is no news: it is not announced".into())
+}
+
 fn nobody(delivery: &Delivery) -> Option<String> {
-    (delivery.answers.is_empty() && delivery.silent.is_empty()).then(|| NOBODY.into())
+    (delivery.receipts.is_empty() && delivery.silent.is_empty()).then(|| NOBODY.into())
 }
 
 fn removed(fact: &Fact) -> Option<String> {
     fact.removed.then(|| "its file has left the folder since, which is not announced".into())
+}
+
+impl Told {
+    /// `None`: nothing is known there.
+    fn of(receipt: &Receipt) -> Option<Self> {
+        let mut told = Self {
+            id: receipt.server.id.clone(),
+            name: receipt.server.name.clone(),
+            outcome: receipt.outcome()?.label(),
+            after_ms: tenths(receipt.after()),
+            error: receipt.reply.as_ref().and_then(|reply| reply.error.clone()).map(Into::into),
+            ..Self::default()
+        };
+        let Some((compared, _)) = &receipt.compared else { return Some(told) };
+        told.compared_at = Some(compared.at);
+        told.connections_left = compared.connections_left;
+        told.not_live.clone_from(&compared.lagging);
+        match &compared.found {
+            Match::Behind { runs } => told.runs = runs.map(Into::into),
+            Match::CannotUnload { runs, gone, .. } => {
+                (told.runs, told.reason) = (runs.map(Into::into), Some(gone.label()));
+            }
+            Match::Rejected { runs, error } => {
+                (told.runs, told.error) = (runs.map(Into::into), Some(error.clone()));
+            }
+            Match::Incomplete { missing, .. } => told.missing_imports.clone_from(missing),
+            Match::NotLoaded | Match::Current | Match::Foreign => {}
+        }
+        Some(told)
+    }
 }
 
 /// Milliseconds with one digit behind the point.

@@ -1,21 +1,20 @@
 //! The nats-servers that are there.
 //!
-//! A nats-server is known by its id, which it makes anew at every start. Who stops in an orderly way says so and is
-//! forgotten at once. Who falls silent may be paused, or cut off, or dead, which looks the same from here: it is waited
-//! for as long as nats-servers themselves would, and after that only the changes that it was told of remember it.
+//! All nats-servers are called at short intervals ([`Servers::called`]), and each one that answers is there. One that
+//! stops in an orderly way says so and is gone at once. One that misses several calls in a row is gone as well: a single
+//! call that is lost says nothing. A server that is heard again begins another *presence*, because it may have missed
+//! what was announced.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A server that is silent for so long is no longer waited for. nats-servers give up each other after the same time.
-pub(super) const LOST_AFTER: Duration = Duration::from_secs(150);
-/// A server that is silent for so long has been replaced, if another one of its name is heard in its place.
-pub(super) const REPLACED_AFTER: Duration = Duration::from_secs(15);
-/// How many are known at the same time at most.
+/// A server that misses so many calls in a row is gone.
+pub(super) const MISSED_CALLS: u64 = 3;
+/// How many servers are known at the same time at most.
 pub(super) const MAX_SERVERS: usize = 1000;
-/// How many that have stopped are remembered.
-const MAX_GONE: usize = 100;
+/// How many servers that have said that they stop are remembered.
+const MAX_STOPPED: usize = 100;
 
 /// A nats-server, as it names itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,195 +27,243 @@ pub struct Server {
     pub cluster: String,
     /// The host that it is configured with.
     pub host: String,
+    /// Its release, as in `2.12.8`; empty if it does not say.
+    pub version: String,
+}
+
+/// A nats-server that is there, and for how long without a break.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Which unbroken time of being there this is; another number means that announcements may have been missed.
+    pub presence: u64,
 }
 
 #[derive(Debug)]
 struct Known {
     server: Arc<Server>,
-    /// It was there already at this time: what was announced since has been sent to it.
-    since: Instant,
-    heard: Instant,
-    /// When the latest roll call was made that it answered.
-    present: Option<Instant>,
-    /// Not waited for any more since then.
-    lost: Option<Instant>,
+    /// The number of the latest call that counts as answered.
+    answered: u64,
+    presence: u64,
+    is_gone: bool,
+    gone_since: Option<Instant>,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
     by_id: HashMap<String, Known>,
-    /// Ids of those that said that they stop, the latest last. An id never comes back, but an answer may be seen after
+    /// Ids of servers that said that they stop, the latest last. An id never comes back, but an answer may be seen after
     /// the farewell that it came before: they take different ways here.
-    gone: VecDeque<String>,
+    stopped: VecDeque<String>,
+    /// The number of the latest call.
+    call: u64,
+    /// Counts presences.
+    presences: u64,
 }
 
 impl Servers {
-    /// Notes the answer to a roll call that was made at `asked`. Returns whether that is news.
-    pub(super) fn present(&mut self, server: Server, asked: Instant, now: Instant) -> bool {
-        let (server, news) = self.heard(server, asked, now);
-        if let Some(known) = self.by_id.get_mut(&server.id) {
-            known.present = known.present.max(Some(asked));
-        }
-        news
-    }
-
-    /// Notes a server that is heard at `now` and was there at `since`. Returns it, and whether that is news.
-    pub(super) fn heard(&mut self, server: Server, since: Instant, now: Instant) -> (Arc<Server>, bool) {
-        if let Some(known) = self.by_id.get_mut(&server.id) {
-            let news = known.lost.is_some() || since < known.since;
-            known.heard = known.heard.max(now);
-            known.since = known.since.min(since);
-            known.lost = None;
-            return (known.server.clone(), news);
-        }
-        let server = Arc::new(server);
-        // An answer without an id says nothing about who else there is.
-        if server.id.is_empty() || self.by_id.len() >= MAX_SERVERS || self.gone.contains(&server.id) {
-            return (server, false);
-        }
-        let known = Known { server: server.clone(), since, heard: now, present: None, lost: None };
-        self.by_id.insert(server.id.clone(), known);
-        (server, true)
-    }
-
-    /// Forgets a server. Returns whether it was known.
-    pub(super) fn gone(&mut self, id: &str) -> bool {
-        self.gone.push_back(id.to_owned());
-        if self.gone.len() > MAX_GONE {
-            self.gone.pop_front();
-        }
-        self.by_id.remove(id).is_some()
-    }
-
-    /// Gives up those that were silent for too long, forgets those that were replaced, and those that were given up
-    /// `kept` ago. Returns whether anything changed.
-    pub(super) fn sweep(&mut self, now: Instant, kept: Duration) -> bool {
-        let silence = |known: &Known| now.saturating_duration_since(known.heard);
-        let heard_lately: Vec<Arc<Server>> = self
-            .by_id
-            .values()
-            .filter(|known| silence(known) < REPLACED_AFTER)
-            .map(|known| known.server.clone())
-            .collect();
-        let in_place_of = |old: &Server| {
-            heard_lately.iter().any(|new| (&new.name, &new.cluster, &new.host) == (&old.name, &old.cluster, &old.host))
-        };
-        let before = self.by_id.len();
-        self.by_id.retain(|_, known| {
-            let replaced = silence(known) >= REPLACED_AFTER && in_place_of(&known.server);
-            let forgotten = known.lost.is_some_and(|lost| now.saturating_duration_since(lost) >= kept);
-            !replaced && !forgotten
-        });
-        let mut changed = self.by_id.len() != before;
-        for known in self.by_id.values_mut() {
-            if known.lost.is_none() && silence(known) >= LOST_AFTER {
-                known.lost = Some(now);
+    /// Notes that all servers are being called, and gives up those that missed the calls before. Returns whether one was
+    /// given up. On a new connection all begin another presence.
+    pub(super) fn called(&mut self, number: u64, on_new_connection: bool, now: Instant) -> bool {
+        self.call = number;
+        let mut changed = false;
+        for known in self.by_id.values_mut().filter(|known| !known.is_gone) {
+            if on_new_connection {
+                // What happened between the connections is not known: the calls begin here.
+                known.answered = known.answered.max(number.saturating_sub(1));
+                self.presences += 1;
+                known.presence = self.presences;
+                changed = true;
+            } else if number.saturating_sub(1).saturating_sub(known.answered) >= MISSED_CALLS {
+                known.is_gone = true;
+                known.gone_since = Some(now);
                 changed = true;
             }
         }
         changed
     }
 
-    /// The servers that were there when something was announced, whether or not they are heard now.
-    pub(super) fn told(&self, announced: Instant) -> impl Iterator<Item = &Arc<Server>> {
-        self.by_id
-            .values()
-            .filter(move |known| known.since <= announced && known.lost.is_none_or(|lost| announced < lost))
-            .map(|known| &known.server)
+    /// Notes a server that answered the call with this number, or said something of its own accord (`None`). Returns it,
+    /// and whether it was not there before or may have missed something.
+    pub(super) fn heard(&mut self, server: Server, call: Option<u64>) -> (Arc<Server>, bool) {
+        let call = call.unwrap_or(self.call);
+        if let Some(known) = self.by_id.get_mut(&server.id) {
+            let has_missed = known.is_gone || call.saturating_sub(known.answered) > 1;
+            known.answered = known.answered.max(call);
+            known.is_gone = false;
+            known.gone_since = None;
+            if has_missed {
+                self.presences += 1;
+                known.presence = self.presences;
+            }
+            return (known.server.clone(), has_missed);
+        }
+        let server = Arc::new(server);
+        // An answer without an id says nothing about which servers there are.
+        if server.id.is_empty() || self.stopped.contains(&server.id) || !self.has_room() {
+            return (server, false);
+        }
+        self.presences += 1;
+        let known = Known {
+            server: server.clone(),
+            answered: call,
+            presence: self.presences,
+            is_gone: false,
+            gone_since: None,
+        };
+        self.by_id.insert(server.id.clone(), known);
+        (server, true)
     }
 
-    /// Whether a server has answered a roll call that was made after `moment`.
-    pub(super) fn is_present_after(&self, id: &str, moment: Instant) -> bool {
-        self.by_id.get(id).is_some_and(|known| known.present.is_some_and(|present| present > moment))
+    /// Whether another server can be known. One that is gone makes room for it.
+    fn has_room(&mut self) -> bool {
+        if self.by_id.len() >= MAX_SERVERS {
+            let gone = self.gone().min_by_key(|(_, since)| *since).map(|(server, _)| server.id.clone());
+            gone.and_then(|id| self.by_id.remove(&id));
+        }
+        self.by_id.len() < MAX_SERVERS
     }
 
-    /// How many are there now.
+    /// Forgets a server that stops. Returns whether it was known.
+    pub(super) fn stopped(&mut self, id: &str) -> bool {
+        self.stopped.push_back(id.to_owned());
+        if self.stopped.len() > MAX_STOPPED {
+            self.stopped.pop_front();
+        }
+        self.by_id.remove(id).is_some()
+    }
+
+    /// Forgets servers that were gone already at `before`. Returns their ids.
+    pub(super) fn forget(&mut self, before: Instant) -> Vec<String> {
+        let is_old = |known: &Known| known.gone_since.is_some_and(|since| since <= before);
+        let old: Vec<String> = self.by_id.iter().filter(|(_, known)| is_old(known)).map(|(id, _)| id.clone()).collect();
+        for id in &old {
+            self.by_id.remove(id);
+        }
+        old
+    }
+
+    /// The servers that are there.
+    pub(super) fn present(&self) -> impl Iterator<Item = Present> {
+        let present = self.by_id.values().filter(|known| !known.is_gone);
+        present.map(|known| Present { server: known.server.clone(), presence: known.presence })
+    }
+
+    /// Whether a server is there.
+    pub(super) fn is_present(&self, id: &str) -> bool {
+        self.by_id.get(id).is_some_and(|known| !known.is_gone)
+    }
+
+    /// Servers that were there and are gone without a word, with the moment when that was noticed.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (&Arc<Server>, Instant)> {
+        self.by_id.values().filter_map(|known| Some((&known.server, known.gone_since?)))
+    }
+
+    /// How many are there.
     pub(super) fn count(&self) -> usize {
-        self.by_id.values().filter(|known| known.lost.is_none()).count()
+        self.by_id.values().filter(|known| !known.is_gone).count()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    const ROUND: Duration = Duration::from_secs(10);
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn server(id: &str, name: &str) -> Server {
-        Server { id: id.into(), name: name.into(), cluster: "c".into(), host: "h".into() }
-    }
-
-    fn told(servers: &Servers, at: Instant) -> Vec<String> {
-        let mut ids: Vec<String> = servers.told(at).map(|server| server.id.clone()).collect();
-        ids.sort();
-        ids
-    }
-
-    #[test]
-    fn who_was_there_at_an_announcement_is_expected_to_answer_it() {
-        let (mut servers, start) = (Servers::default(), Instant::now());
-        assert!(servers.heard(server("A", "a"), start + ROUND, start + ROUND).1);
-        assert_eq!(told(&servers, start), [""; 0]);
-        assert_eq!(told(&servers, start + ROUND), ["A"]);
-        // It is heard again, and was there even earlier.
-        assert!(servers.heard(server("A", "a"), start, start + 2 * ROUND).1);
-        assert!(!servers.heard(server("A", "a"), start + ROUND, start + 2 * ROUND).1);
-        assert_eq!(told(&servers, start), ["A"]);
-        assert!(servers.gone("A") && !servers.gone("A"));
-        // What it said before that may be seen after it.
-        assert!(!servers.heard(server("A", "a"), start, start + 2 * ROUND).1);
-        assert_eq!(told(&servers, start), [""; 0]);
-    }
-
-    #[test]
-    fn who_is_silent_stays_for_minutes_and_is_remembered_by_what_it_was_told() {
-        let (mut servers, start) = (Servers::default(), Instant::now());
-        servers.heard(server("A", "a"), start, start);
-        assert!(!servers.sweep(start + LOST_AFTER - ROUND, HOUR));
-        assert_eq!(servers.count(), 1);
-        let lost = start + LOST_AFTER;
-        assert!(servers.sweep(lost, HOUR));
-        assert_eq!(servers.count(), 0);
-        assert_eq!(told(&servers, lost - ROUND), ["A"]);
-        assert_eq!(told(&servers, lost), [""; 0]);
-        // It comes back, and was told of everything.
-        assert!(servers.heard(server("A", "a"), lost, lost + ROUND).1);
-        assert_eq!(told(&servers, lost), ["A"]);
-        servers.sweep(lost + ROUND + LOST_AFTER, HOUR);
-        assert!(servers.sweep(lost + ROUND + LOST_AFTER + HOUR, HOUR));
-        assert_eq!(told(&servers, start), [""; 0]);
-    }
-
-    #[test]
-    fn a_server_that_was_started_again_takes_the_place_of_the_one_that_died() {
-        let (mut servers, start) = (Servers::default(), Instant::now());
-        servers.heard(server("A", "a"), start, start);
-        servers.heard(server("B", "b"), start, start);
-        let elsewhere = Server { cluster: "d".into(), ..server("E", "b") };
-        for round in 1..=2 {
-            let now = start + round * ROUND;
-            servers.heard(server("C", "a"), now, now);
-            servers.heard(elsewhere.clone(), now, now);
-            servers.sweep(now, HOUR);
+    fn server(id: &str) -> Server {
+        Server {
+            id: id.into(),
+            name: id.to_lowercase(),
+            cluster: "c".into(),
+            host: "h".into(),
+            version: "2.12.8".into(),
         }
-        let now = start + 2 * ROUND;
-        // B may come back: the one of its name is another one's.
-        assert_eq!(told(&servers, now), ["B", "C", "E"]);
+    }
+
+    fn present(servers: &Servers) -> Vec<(String, u64)> {
+        let mut present: Vec<_> =
+            servers.present().map(|present| (present.server.id.clone(), present.presence)).collect();
+        present.sort();
+        present
+    }
+
+    #[test]
+    fn a_server_is_gone_after_three_missed_calls_and_not_after_two() {
+        let (mut servers, now) = (Servers::default(), Instant::now());
+        servers.called(1, true, now);
+        assert!(servers.heard(server("A"), Some(1)).1);
+        for call in 2..=MISSED_CALLS + 1 {
+            assert!(!servers.called(call, false, now), "{call}");
+            assert_eq!(servers.count(), 1);
+        }
+        assert!(servers.called(MISSED_CALLS + 2, false, now));
+        assert_eq!((servers.count(), servers.is_present("A"), servers.gone().count()), (0, false, 1));
+        // It is back, and has another presence.
+        assert!(servers.heard(server("A"), Some(MISSED_CALLS + 2)).1);
+        assert_eq!(present(&servers), [("A".into(), 2)]);
+    }
+
+    #[test]
+    fn a_server_that_answers_each_call_stays_in_one_presence_and_one_that_missed_a_call_does_not() {
+        let (mut servers, now) = (Servers::default(), Instant::now());
+        for call in 1..=5 {
+            servers.called(call, call == 1, now);
+            assert_eq!(servers.heard(server("A"), Some(call)).1, call == 1);
+        }
+        servers.called(6, false, now);
+        servers.called(7, false, now);
+        assert!(servers.heard(server("A"), Some(7)).1);
+        // The answers to the earlier calls, which it finds when it goes on, are no news.
+        assert!(!servers.heard(server("A"), Some(6)).1);
+        assert_eq!(present(&servers), [("A".into(), 2)]);
+    }
+
+    #[test]
+    fn a_new_connection_begins_another_presence_of_each_and_nobody_is_given_up_for_the_time_without_one() {
+        let (mut servers, now) = (Servers::default(), Instant::now());
+        servers.called(1, true, now);
+        servers.heard(server("A"), Some(1));
+        assert!(servers.called(9, true, now));
+        assert_eq!(present(&servers), [("A".into(), 2)]);
+        assert!(!servers.called(10, false, now));
+        assert_eq!(servers.count(), 1);
+    }
+
+    #[test]
+    fn a_server_that_stops_is_forgotten_and_an_answer_that_comes_late_does_not_bring_it_back() {
+        let mut servers = Servers::default();
+        servers.heard(server("A"), Some(1));
+        assert!(servers.stopped("A") && !servers.stopped("A"));
+        assert!(!servers.heard(server("A"), Some(1)).1);
+        assert_eq!(servers.count(), 0);
+    }
+
+    #[test]
+    fn servers_that_are_gone_are_forgotten_after_a_while() {
+        let (mut servers, start) = (Servers::default(), Instant::now());
+        servers.called(1, true, start);
+        servers.heard(server("A"), Some(1));
+        servers.called(MISSED_CALLS + 2, false, start);
+        let later = start + Duration::from_secs(1);
+        assert!(servers.forget(start - Duration::from_secs(1)).is_empty());
+        assert_eq!(servers.forget(later), ["A"]);
+        assert_eq!(servers.gone().count(), 0);
     }
 
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
-        let (mut servers, start) = (Servers::default(), Instant::now());
+        let mut servers = Servers::default();
         for number in 0..MAX_SERVERS + 10 {
-            servers.heard(server(&format!("N{number}"), "a"), start, start);
+            servers.heard(server(&format!("N{number}")), None);
         }
-        servers.heard(server("", "nameless"), start, start);
+        servers.heard(server(""), None);
         assert_eq!(servers.count(), MAX_SERVERS);
         for number in 0..MAX_SERVERS {
-            servers.gone(&format!("N{number}"));
+            servers.stopped(&format!("N{number}"));
         }
-        assert_eq!((servers.count(), servers.gone.len()), (0, MAX_GONE));
+        assert_eq!((servers.count(), servers.stopped.len()), (0, MAX_STOPPED));
     }
 }

@@ -3,14 +3,28 @@
 use super::*;
 
 fn announcement(serial: u64) -> Announcement {
-    Announcement { serial, key: AccountKey::from_raw([1; 32]), iat: 1, identity: [2; 32], committed_at: 3 }
+    Announcement {
+        serial,
+        key: AccountKey::from_raw([1; 32]),
+        iat: 1,
+        identity: [2; 32],
+        committed_at: 3,
+        has_older: false,
+    }
 }
 
 fn server(id: &str) -> Server {
-    Server { id: id.into(), name: id.into(), cluster: String::new(), host: String::new() }
+    let none = String::new;
+    Server { id: id.into(), name: id.into(), cluster: none(), host: none(), version: none() }
 }
 
-/// Runs `settled` beside what shall end it.
+fn compare(receipts: &Receipts, serial: u64, id: &str, found: Match) {
+    let compared =
+        Compared { serial, found, asked: Instant::now(), at: 5, connections_left: None, lagging: Vec::new() };
+    receipts.compared(&Arc::new(server(id)), AccountKey::from_raw([1; 32]), compared, None);
+}
+
+/// Runs `settled` next to what shall end it.
 async fn settles(receipts: &Receipts, serial: u64, then: impl FnOnce()) {
     let events = async {
         // The other one waits by now.
@@ -19,53 +33,69 @@ async fn settles(receipts: &Receipts, serial: u64, then: impl FnOnce()) {
         }
         then();
     };
-    let both = async { tokio::join!(receipts.settled(serial), events) };
+    let both = async { tokio::join!(receipts.settled(serial, true), events) };
     tokio::time::timeout(Duration::from_secs(10), both).await.expect("it ends");
     assert!(receipts.lock().waiting.is_empty());
 }
 
+fn is_proven(receipts: &Receipts, serial: u64) -> bool {
+    matches!(receipts.progress(serial), Progress::Announced(delivery) if delivery.is_proven)
+}
+
 #[tokio::test]
-async fn who_waits_is_told_when_the_last_server_has_answered() {
+async fn a_wait_ends_when_the_last_server_is_proven_to_run_the_change() {
     let receipts = Receipts::default();
     for id in ["A", "B"] {
-        receipts.heard(server(id), Instant::now());
+        receipts.heard(server(id), 1);
     }
     settles(&receipts, 7, || {
         receipts.announced(announcement(7));
         receipts.answered(7, server("A"), Outcome::Updated, None);
-        assert!(matches!(receipts.progress(7), Progress::Announced(delivery) if !delivery.complete));
-        receipts.answered(7, server("B"), Outcome::Skipped, None);
+        compare(&receipts, 7, "A", Match::Current);
+        assert!(!is_proven(&receipts, 7));
+        compare(&receipts, 7, "B", Match::NotLoaded);
     })
     .await;
-    assert!(matches!(receipts.progress(7), Progress::Announced(delivery) if delivery.complete));
+    assert!(is_proven(&receipts, 7));
 }
 
 #[tokio::test]
-async fn who_waits_is_told_when_the_last_silent_server_stops() {
+async fn a_wait_ends_when_the_last_server_has_answered_if_nothing_is_compared() {
     let receipts = Receipts::default();
-    for id in ["A", "B"] {
-        receipts.heard(server(id), Instant::now());
-    }
+    receipts.heard(server("A"), 1);
     receipts.announced(announcement(7));
     receipts.answered(7, server("A"), Outcome::Updated, None);
-    settles(&receipts, 7, || receipts.gone("B")).await;
+    tokio::time::timeout(Duration::from_secs(10), receipts.settled(7, false)).await.expect("it ends");
+    assert!(!is_proven(&receipts, 7));
 }
 
 #[tokio::test]
-async fn who_waits_right_after_the_connection_is_made_waits_until_all_servers_are_known() {
+async fn a_wait_ends_when_the_last_silent_server_stops() {
+    let receipts = Receipts::default();
+    for id in ["A", "B"] {
+        receipts.heard(server(id), 1);
+    }
+    receipts.announced(announcement(7));
+    compare(&receipts, 7, "A", Match::Current);
+    settles(&receipts, 7, || receipts.stopped("B")).await;
+}
+
+#[tokio::test]
+async fn a_wait_right_after_the_connection_is_made_lasts_until_all_servers_are_known() {
     let receipts = Receipts::default();
     let started = Instant::now();
-    receipts.called(true);
+    receipts.called(1, true);
+    receipts.heard(server("A"), 1);
     settles(&receipts, 7, || {
         receipts.announced(announcement(7));
-        receipts.answered(7, server("A"), Outcome::Updated, None);
+        compare(&receipts, 7, "A", Match::Current);
     })
     .await;
     assert!(started.elapsed() >= Duration::from_millis(500));
 }
 
 #[tokio::test]
-async fn who_waits_for_what_is_never_announced_is_told() {
+async fn a_wait_for_what_is_never_announced_ends() {
     let receipts = Receipts::default();
     assert!(matches!(receipts.progress(7), Progress::Pending));
     settles(&receipts, 7, || receipts.passed(8)).await;
@@ -80,10 +110,19 @@ async fn who_waits_for_what_is_never_announced_is_told() {
 }
 
 #[tokio::test]
-async fn who_gives_up_leaves_nothing_behind() {
+async fn a_wait_that_is_given_up_leaves_nothing_behind() {
     let receipts = Receipts::default();
     for _ in 0..2 {
-        assert!(tokio::time::timeout(Duration::from_millis(1), receipts.settled(7)).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(1), receipts.settled(7, true)).await.is_err());
         assert!(receipts.lock().waiting.is_empty());
     }
+}
+
+#[test]
+fn a_comparison_with_a_server_that_is_gone_is_not_noted() {
+    let receipts = Receipts::default();
+    receipts.announced(announcement(7));
+    compare(&receipts, 7, "A", Match::Current);
+    let Progress::Announced(delivery) = receipts.progress(7) else { panic!("no receipts") };
+    assert!(delivery.receipts.is_empty() && receipts.standings().is_empty());
 }

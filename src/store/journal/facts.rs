@@ -28,6 +28,8 @@ pub struct Fact {
     pub deletes: bool,
     /// Whether the account has left a read-only folder since.
     pub removed: bool,
+    /// Whether earlier versions of the account are known.
+    pub has_older: bool,
 }
 
 impl Journal {
@@ -42,7 +44,7 @@ impl Journal {
             connection
                 .prepare_cached(
                     "SELECT c.serial, max(h.serial, coalesce(h.deleted_serial, 0)), c.at, c.via, c.iat, c.identity,
-                         c.op, h.removed
+                         c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL
                      FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
                      WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
                 )?
@@ -57,6 +59,7 @@ impl Journal {
                         identity: row.get(5)?,
                         deletes: op == Operation::Delete.tag(),
                         removed: row.get(7)?,
+                        has_older: row.get(8)?,
                     })
                 })
                 .optional()

@@ -1,0 +1,21 @@
+//! `GET /api/v1/servers`: what each nats-server runs, compared with what is stored.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::{Shared, reply};
+use crate::node::Role;
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    if let Role::Replica(replica) = shared.node.role() {
+        let message = format!("nats-servers are compared by the primary\nthe primary is {}", replica.primary());
+        return reply::error(request, StatusCode::NOT_FOUND, &message);
+    }
+    let node = shared.node.clone();
+    match tokio::task::spawn_blocking(move || node.fleet_report()).await {
+        Ok(Some(report)) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(&report),
+        Ok(None) | Err(_) => {
+            reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, "cannot tell what the nats-servers run")
+        }
+    }
+}

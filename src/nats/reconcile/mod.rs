@@ -1,0 +1,366 @@
+//! Reconciliation: what each nats-server has loaded is compared with the store, and what differs is announced again.
+//!
+//! A nats-server with a URL resolver never asks again for an account that it has loaded, and an announcement is sent at
+//! most once to a server that is cut off, frozen, or just fetching the account. So announcements are not enough. For each
+//! nats-server there is a [`worker`] that asks it what it runs (`ACCOUNTZ`):
+//!
+//! * each account that changed, after the change was announced ([`schedule`]);
+//! * what changed while the nats-server may have missed announcements, or may have been answered by a stale replica:
+//!   when it appears, when it is back, when we reconnect, when a replica was out of sync ([`sweep`]);
+//! * everything else that it has loaded, at a slow rate ([`sweep`]).
+//!
+//! A repair is an ordinary announcement of what is stored at the moment of sending, by the one task that sends
+//! announcements. How far each nats-server was compared is kept in the journal, so a restart forgets nothing.
+
+mod answer;
+mod ask;
+mod connections;
+mod pace;
+mod schedule;
+mod sweep;
+mod worker;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join_all, join3};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use ask::{AskError, Asker, What};
+use connections::Proofs;
+use pace::Pace;
+use schedule::Job;
+use worker::Worker;
+
+use super::connect::Connected;
+use crate::clock;
+use crate::key::AccountKey;
+use crate::metrics::Metrics;
+use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
+use crate::primary::Primary;
+
+/// The name of each nats-server's cursor in the journal begins with this.
+const CURSOR: &str = "compared ";
+/// How often cursors are written, and differences that last are looked for.
+const EVERY: Duration = Duration::from_secs(5);
+/// A difference that lasts for so many milliseconds is worth a line in the log.
+const LASTING: i64 = 60_000;
+/// Such lines at once.
+const MAX_LINES: usize = 10;
+/// A nats-server that was never compared begins with so many changes; the others wait for the sweep.
+const NEW_SERVER: u64 = 10_000;
+/// Comparisons under way at all nats-servers.
+const AT_ONCE: usize = 64;
+/// Accounts that are compared in a second because somebody asks about them.
+const ASKED_PER_SECOND: f64 = 20.0;
+/// What was compared so lately is not compared again because somebody asks.
+const ASKED_AGAIN: Duration = Duration::from_millis(250);
+/// How many accounts that were asked about are remembered.
+const MAX_ASKED: usize = 4096;
+/// A nats-server that was not there for so long after a start has its cursor forgotten.
+const FORGET_CURSORS: Duration = Duration::from_secs(24 * 3600);
+
+/// How nats-servers are compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Reconcile {
+    /// Loaded accounts of each nats-server that a sweep compares in a second.
+    pub rate: usize,
+    /// Whether connections that go on with what a change took from them are closed.
+    pub kick: bool,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    asker: Asker,
+    node: Arc<Node>,
+    primary: Arc<Primary>,
+    receipts: Arc<Receipts>,
+    metrics: Arc<Metrics>,
+    announcements: mpsc::Sender<Again>,
+    /// A turn for each list of accounts.
+    lists: Semaphore,
+    /// A turn for each comparison.
+    turns: Semaphore,
+    rate: usize,
+    kick: bool,
+    proofs: Proofs,
+}
+
+/// Compares the nats-servers that are there.
+#[derive(Debug)]
+pub struct Reconciler {
+    shared: Arc<Shared>,
+    workers: Mutex<HashMap<String, Running>>,
+    /// How far nats-servers were compared that are not there now.
+    cursors: Mutex<HashMap<String, u64>>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug)]
+struct Running {
+    worker: Arc<Worker>,
+    presence: u64,
+    task: AbortHandle,
+}
+
+/// What somebody asked about lately.
+#[derive(Debug)]
+struct Asked {
+    pace: Pace,
+    at: HashMap<AccountKey, Instant>,
+}
+
+impl Reconciler {
+    /// Starts comparing, for as long as the process lives. What is to be announced again goes to `announcements`.
+    pub(super) fn start(
+        connected: Arc<Connected>,
+        node: Arc<Node>,
+        primary: Arc<Primary>,
+        announcements: mpsc::Sender<Again>,
+        options: Reconcile,
+    ) -> Arc<Self> {
+        let shared = Shared {
+            asker: Asker::new(connected),
+            receipts: node.receipts().clone(),
+            metrics: node.metrics().clone(),
+            node,
+            primary,
+            announcements,
+            lists: Semaphore::new(1),
+            turns: Semaphore::new(AT_ONCE),
+            rate: options.rate,
+            kick: options.kick,
+            proofs: Proofs::default(),
+        };
+        let reconciler = Arc::new(Self {
+            shared: Arc::new(shared),
+            workers: Mutex::default(),
+            cursors: Mutex::default(),
+            asked: Mutex::new(Asked { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() }),
+        });
+        tokio::spawn(reconciler.clone().run());
+        reconciler
+    }
+
+    /// A change is being announced for the first time.
+    pub(super) fn announced(&self, key: AccountKey, serial: u64) {
+        for running in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            running.worker.announced(key, serial);
+        }
+    }
+
+    /// A nats-server answered an announcement.
+    pub(super) fn answered(&self, id: &str, key: &AccountKey, serial: u64, outcome: Outcome) {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = workers.get(id) {
+            running.worker.answered(key, serial, outcome);
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        self.recall().await;
+        let mut roster = self.shared.receipts.roster();
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let began = Instant::now();
+        loop {
+            roster.mark_unchanged();
+            self.follow_roster();
+            tokio::select! {
+                moved = roster.changed() => if moved.is_err() { return },
+                _ = tick.tick() => {
+                    self.report();
+                    self.remember(began.elapsed() >= FORGET_CURSORS).await;
+                }
+            }
+        }
+    }
+
+    /// Reads how far nats-servers were compared by an earlier process.
+    async fn recall(&self) {
+        let primary = self.shared.primary.clone();
+        let read = tokio::task::spawn_blocking(move || primary.journal().cursors(CURSOR)).await;
+        match read {
+            Ok(Ok(found)) => {
+                let head = self.shared.primary.journal().head().serial;
+                // One that is beyond the head is of another history.
+                let found = found.into_iter().filter(|(_, serial)| *serial <= head);
+                let found = found.filter_map(|(name, serial)| Some((name.strip_prefix(CURSOR)?.to_owned(), serial)));
+                *self.cursors.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+            }
+            Ok(Err(error)) => tracing::error!("cannot read how far the nats-servers were compared: {error}"),
+            Err(_) => {}
+        }
+    }
+
+    /// Gives each nats-server that is there a worker, and lets those go that are not.
+    fn follow_roster(&self) {
+        let present = self.shared.receipts.present();
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|id, running| {
+            let stays = present.iter().any(|present| present.server.id == *id);
+            if !stays {
+                cursors.insert(id.clone(), running.worker.cursor());
+                running.task.abort();
+            }
+            stays
+        });
+        for present in present {
+            if let Some(running) = workers.get_mut(&present.server.id) {
+                if running.presence != present.presence {
+                    running.presence = present.presence;
+                    running.worker.catch_up_from(running.worker.cursor());
+                }
+                continue;
+            }
+            let head = self.shared.primary.journal().head().serial;
+            let from = cursors.remove(&present.server.id).unwrap_or_else(|| head.saturating_sub(NEW_SERVER));
+            let id = present.server.id.clone();
+            let worker = Arc::new(Worker::new(self.shared.clone(), present.server, from));
+            let task = {
+                let worker = worker.clone();
+                tokio::spawn(async move {
+                    join3(worker.compare_due(), worker.catch_up(), worker.sweep()).await;
+                })
+            };
+            workers.insert(id, Running { worker, presence: present.presence, task: task.abort_handle() });
+        }
+    }
+
+    /// Writes down how far each nats-server was compared.
+    async fn remember(&self, forget: bool) {
+        let reached: Vec<(String, u64)> = {
+            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            workers.iter().map(|(id, running)| (id.clone(), running.worker.cursor())).collect()
+        };
+        let journal = self.shared.primary.journal();
+        for (id, serial) in reached {
+            journal.set_cursor(format!("{CURSOR}{id}"), serial).await;
+        }
+        if forget {
+            let forgotten = std::mem::take(&mut *self.cursors.lock().unwrap_or_else(PoisonError::into_inner));
+            for id in forgotten.into_keys() {
+                journal.drop_cursor(format!("{CURSOR}{id}")).await;
+            }
+        }
+    }
+
+    /// Says which accounts have been behind for a minute.
+    fn report(&self) {
+        let lasting = self.shared.receipts.lasting(clock::unix_millis() - LASTING);
+        for (server, key, difference) in lasting.iter().take(MAX_LINES) {
+            let name = server.name.escape_debug();
+            let why = describe(&difference.compared);
+            tracing::warn!(
+                account = %key,
+                server = %name,
+                server_id = %server.id.escape_debug(),
+                "nats-server {name} has not run the current JWT of {key} for a minute: {why}"
+            );
+        }
+        if lasting.len() > MAX_LINES {
+            tracing::warn!(
+                "{} more accounts have been behind on nats-servers for a minute: see /api/v1/servers",
+                lasting.len() - MAX_LINES
+            );
+        }
+    }
+
+    /// Whether an account that somebody asks about is compared for that.
+    fn is_asked_about(&self, key: AccountKey) -> bool {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.at.get(&key).is_some_and(|at| now.saturating_duration_since(*at) < ASKED_AGAIN) {
+            return false;
+        }
+        if asked.pace.take(now).is_err() {
+            return false;
+        }
+        if asked.at.len() >= MAX_ASKED {
+            asked.at.retain(|_, at| now.saturating_duration_since(*at) < ASKED_AGAIN);
+        }
+        asked.at.insert(key, now);
+        true
+    }
+}
+
+/// What a difference is, for people.
+fn describe(compared: &Compared) -> String {
+    match &compared.found {
+        Match::Behind { runs: Some(runs) } => format!("it runs the one issued at {}", runs.iat),
+        Match::Behind { runs: None } => "it runs one that cannot be read".into(),
+        Match::Rejected { error, .. } => format!("it runs a newer one, which is rejected here: {error}"),
+        _ if compared.connections_left.unwrap_or(0) > 0 => {
+            format!("{} connections go on as before", compared.connections_left.unwrap_or(0))
+        }
+        _ if !compared.lagging.is_empty() => {
+            format!("its release does not apply {} to connected clients", compared.lagging.join(", "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+impl Compare for Reconciler {
+    fn compare(&self, key: AccountKey) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        if !self.is_asked_about(key) {
+            return Box::pin(std::future::ready(()));
+        }
+        let workers: Vec<Arc<Worker>> = {
+            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            workers.values().map(|running| running.worker.clone()).collect()
+        };
+        Box::pin(async move {
+            join_all(workers.iter().map(|worker| worker.step(Job { key, serial: 1, attempts: 0 }))).await;
+        })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.asker.is_denied(What::Accounts).then(|| AskError::Denied(What::Accounts.permission()).to_string())
+    }
+}
+
+impl Shared {
+    /// Compares one account with one nats-server, and notes what is found. `proves`: whether connections that the change
+    /// should have ended are looked for.
+    async fn compare(&self, server: &Arc<Server>, key: AccountKey, proves: bool) -> Result<Compared, AskError> {
+        let _turn = self.turns.acquire().await;
+        let (asked, at) = (Instant::now(), clock::unix_millis());
+        let loaded = self.asker.account(&server.id, &key).await?;
+        let weighed = self.node.weigh_loaded(key, loaded.as_ref()).await;
+        let weighed = weighed.map_err(|error| AskError::Unusable(error.to_string()))?;
+        let mut compared = Compared {
+            serial: weighed.serial,
+            found: weighed.found,
+            asked,
+            at,
+            connections_left: None,
+            lagging: Vec::new(),
+        };
+        if let Some(loaded) = loaded.filter(|_| proves)
+            && matches!(compared.found, Match::Current | Match::Incomplete { .. })
+        {
+            self.prove(server, key, &loaded, &mut compared).await?;
+        }
+        self.receipts.compared(server, key, compared.clone(), weighed.should_run);
+        self.note_in_force(compared.serial);
+        Ok(compared)
+    }
+
+    /// Notes the time that a change took to be in force everywhere, once it is.
+    fn note_in_force(&self, serial: u64) {
+        if self.node.is_in_force(serial)
+            && let Some(committed_at) = self.receipts.completed(serial)
+        {
+            let took = clock::unix_millis().saturating_sub(committed_at).max(0);
+            #[allow(clippy::cast_precision_loss)]
+            self.metrics.in_force_duration.observe(took as f64 / 1000.0);
+        }
+    }
+}

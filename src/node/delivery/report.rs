@@ -1,0 +1,232 @@
+//! The fleet of nats-servers, as clients are shown it.
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+
+use super::compared::Match;
+use super::fleet::{Difference, Standing};
+use super::propagation::Running;
+use super::servers::Server;
+use crate::jwt::AccountJwt;
+use crate::key::AccountKey;
+use crate::node::{Node, Role};
+use crate::primary::{Lookup, Primary};
+
+/// Accounts of one kind that are listed for one nats-server at most. The others are counted.
+const MAX_LISTED: usize = 1000;
+/// What helps against an account that cannot be unloaded.
+const WAY_OUT: &str = "push a JWT with \"conn\": 0, see that it is in force, then delete the account";
+
+/// All nats-servers that are known.
+#[derive(Debug, Serialize)]
+pub struct FleetReport {
+    /// Whether what they run is compared with the store.
+    pub compared: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Those that are there, by name.
+    pub servers: Vec<ServerReport>,
+    /// Those that are gone without a word.
+    pub silent: Vec<SilentReport>,
+}
+
+/// One nats-server.
+#[derive(Debug, Serialize)]
+pub struct ServerReport {
+    /// The id that it made at its start.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its release.
+    pub version: String,
+    /// Its cluster; empty if it has none.
+    pub cluster: String,
+    /// `in_sync`, `behind` or `unknown`.
+    pub state: &'static str,
+    /// The same: true, false, or null if that cannot be told.
+    pub in_sync: Option<bool>,
+    /// Why it cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    /// Accounts that it has loaded.
+    pub accounts_loaded: Option<usize>,
+    /// Accounts of which it runs another version than the stored one.
+    pub accounts_behind: usize,
+    /// Changed accounts that are still to be compared.
+    pub accounts_pending: usize,
+    /// When any account was last compared, unix milliseconds.
+    pub last_compared: Option<i64>,
+    /// When the latest sweep over all its accounts ended, unix milliseconds.
+    pub last_sweep: Option<i64>,
+    /// The operator JWT that it runs, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorReport>,
+    /// Accounts of which it runs another version than the stored one, the first 1000 by key.
+    pub behind: Vec<AccountReport>,
+    /// Accounts that are not served here any more, and that it goes on with.
+    pub cannot_unload: Vec<AccountReport>,
+    /// Accounts whose imports are not all in effect there.
+    pub incomplete: Vec<AccountReport>,
+}
+
+/// The operator JWT that a nats-server runs.
+#[derive(Debug, Serialize)]
+pub struct OperatorReport {
+    /// Its issue time, unix seconds.
+    pub iat: i64,
+    /// Whether it is the one in force here. A nats-server takes another one at its restart or reload.
+    pub current: bool,
+}
+
+/// One account at one nats-server.
+#[derive(Debug, Default, Serialize)]
+pub struct AccountReport {
+    /// The account.
+    pub account: String,
+    /// Its name, if a JWT of it is stored.
+    pub name: String,
+    /// What the nats-server runs.
+    pub runs: Option<Running>,
+    /// What it should run; null: nothing.
+    pub should_run: Option<Running>,
+    /// Since when, unix milliseconds.
+    pub since: i64,
+    /// When it was last compared, unix milliseconds.
+    pub last_compared: i64,
+    /// Why what it runs is rejected here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why the account is not served here: `deleted`, `removed`, `withheld` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<&'static str>,
+    /// Imports that are not in effect.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_imports: Vec<String>,
+    /// Connections that go on with what the change took from them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_left: Option<u64>,
+    /// Claims that connected clients do not feel on this release.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_live: Vec<&'static str>,
+}
+
+/// A nats-server that is gone without a word.
+#[derive(Debug, Serialize)]
+pub struct SilentReport {
+    /// The id that it made at its start.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its release.
+    pub version: String,
+    /// For how many seconds it has been counted as gone.
+    pub gone_for: u64,
+}
+
+impl Node {
+    /// All nats-servers that are known. `None`: this is a replica. Blocks for queries.
+    pub fn fleet_report(&self) -> Option<FleetReport> {
+        let Role::Primary(primary) = self.role() else { return None };
+        let note = if self.receipts.is_off() { Some("NATS is not configured".into()) } else { self.uncompared() };
+        let servers = self.receipts.standings();
+        let silent = self.receipts.gone().into_iter().map(|(server, since)| SilentReport {
+            id: server.id.clone(),
+            name: server.name.clone(),
+            version: server.version.clone(),
+            gone_for: since.as_secs(),
+        });
+        Some(FleetReport {
+            compared: note.is_none(),
+            note,
+            servers: servers.iter().map(|(server, standing)| report(primary, server, standing)).collect(),
+            silent: silent.collect(),
+        })
+    }
+}
+
+/// The state of a nats-server, in a word.
+pub(super) fn state(standing: &Standing) -> &'static str {
+    match standing.is_in_sync() {
+        Some(true) => "in_sync",
+        Some(false) => "behind",
+        None => "unknown",
+    }
+}
+
+fn report(primary: &Primary, server: &Server, standing: &Standing) -> ServerReport {
+    let (mut behind, mut cannot_unload, mut incomplete) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, difference) in &standing.differences {
+        let list = match &difference.compared.found {
+            _ if difference.is_behind() => &mut behind,
+            Match::CannotUnload { .. } => &mut cannot_unload,
+            _ => &mut incomplete,
+        };
+        if list.len() < MAX_LISTED {
+            list.push(account(primary, key, difference));
+        }
+    }
+    ServerReport {
+        id: server.id.clone(),
+        name: server.name.clone(),
+        version: server.version.clone(),
+        cluster: server.cluster.clone(),
+        state: state(standing),
+        in_sync: standing.is_in_sync(),
+        unknown: standing.unknown.clone(),
+        accounts_loaded: standing.loaded,
+        accounts_behind: standing.behind(),
+        accounts_pending: standing.pending,
+        last_compared: standing.compared_at,
+        last_sweep: standing.swept_at,
+        operator: standing.operator.as_ref().map(|there| OperatorReport { iat: there.iat, current: there.is_current }),
+        behind,
+        cannot_unload,
+        incomplete,
+    }
+}
+
+fn account(primary: &Primary, key: &AccountKey, difference: &Difference) -> AccountReport {
+    let compared = &difference.compared;
+    let should_run = difference.should_run.map(|(iat, identity)| Running { iat, identity: HEXLOWER.encode(&identity) });
+    let mut report = AccountReport {
+        account: key.text(),
+        name: name(primary, key),
+        should_run,
+        since: difference.since,
+        last_compared: compared.at,
+        connections_left: compared.connections_left,
+        not_live: compared.lagging.clone(),
+        ..AccountReport::default()
+    };
+    match &compared.found {
+        Match::Behind { runs } => report.runs = runs.map(Into::into),
+        Match::Rejected { runs, error } => {
+            (report.runs, report.error) = (runs.map(Into::into), Some(error.clone()));
+        }
+        Match::CannotUnload { runs, gone, lets_nobody_in } => {
+            (report.runs, report.reason) = (runs.map(Into::into), Some(gone.label()));
+            report.way_out = (!lets_nobody_in).then_some(WAY_OUT);
+        }
+        Match::Incomplete { missing, .. } => report.missing_imports.clone_from(missing),
+        Match::Current | Match::NotLoaded | Match::Foreign => {}
+    }
+    report
+}
+
+/// The name of an account; empty if no JWT of it is served.
+fn name(primary: &Primary, key: &AccountKey) -> String {
+    let entry = match primary.cached(key) {
+        Some(stored) => Some(Arc::clone(&stored.entry)),
+        None => match primary.load(key) {
+            Ok(Lookup::Served(stored)) => Some(stored.entry.clone()),
+            _ => None,
+        },
+    };
+    entry.and_then(|entry| AccountJwt::decode(entry.text()).ok()).map_or_else(String::new, |jwt| jwt.claims.name)
+}
