@@ -32,8 +32,9 @@ pub use operator::Withheld;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::{
-    Announcement, Compare, Compared, Delivery, Difference, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome,
-    Present, Progress, Propagation, Receipt, Receipts, Runs, Server, Silent, Stand, Standing, Told, not_live,
+    Announcement, Claim, Compare, Compared, Delivery, Difference, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere,
+    Outcome, Present, Progress, Propagation, Receipt, Receipts, Runs, Server, Silent, Stand, Standing, Told, Withdrawn,
+    not_live,
 };
 pub use signing::{NoAnswer, PushError, Pushed, Sign, SignError};
 pub use writes::{CUTTING_OFF, Submitting, WriteError};

@@ -75,6 +75,7 @@ impl Node {
             Some(_) => "not connected; trying again".into(),
         };
         checks.push(Check { name: "nats", ok: true, detail: nats });
+        checks.extend(self.nats_servers_detail().map(|detail| Check { name: "nats_servers", ok: true, detail }));
         if let Some(manners) = self.manners.get() {
             checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
         }

@@ -17,6 +17,7 @@ mod ask;
 mod connections;
 mod pace;
 mod schedule;
+mod stored;
 mod sweep;
 mod worker;
 
@@ -35,9 +36,11 @@ use ask::{AskError, Asker, What};
 use connections::Proofs;
 use pace::Pace;
 use schedule::Job;
+use stored::Looks;
 use worker::Worker;
 
 use super::connect::Connected;
+use super::resolver::peers::Peers;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
@@ -90,6 +93,8 @@ pub(super) struct Shared {
     rate: usize,
     kick: bool,
     proofs: Proofs,
+    peers: Peers,
+    looks: Looks,
 }
 
 /// Compares the nats-servers that are there.
@@ -126,7 +131,7 @@ impl Reconciler {
         options: Reconcile,
     ) -> Arc<Self> {
         let shared = Shared {
-            asker: Asker::new(connected),
+            asker: Asker::new(connected.clone()),
             receipts: node.receipts().clone(),
             metrics: node.metrics().clone(),
             node,
@@ -137,6 +142,8 @@ impl Reconciler {
             rate: options.rate,
             kick: options.kick,
             proofs: Proofs::default(),
+            peers: Peers::new(connected),
+            looks: Looks::default(),
         };
         let reconciler = Arc::new(Self {
             shared: Arc::new(shared),
@@ -327,9 +334,9 @@ impl Compare for Reconciler {
 }
 
 impl Shared {
-    /// Compares one account with one nats-server, and notes what is found. `proves`: whether connections that the change
+    /// Compares one account with one nats-server, and notes what is found. After a recent change, connections that it
     /// should have ended are looked for.
-    async fn compare(&self, server: &Arc<Server>, key: AccountKey, proves: bool) -> Result<Compared, AskError> {
+    async fn compare(&self, server: &Arc<Server>, key: AccountKey) -> Result<Compared, AskError> {
         let _turn = self.turns.acquire().await;
         let (asked, at) = (Instant::now(), clock::unix_millis());
         let loaded = self.asker.account(&server.id, &key).await?;
@@ -343,7 +350,7 @@ impl Shared {
             connections_left: None,
             lagging: Vec::new(),
         };
-        if let Some(loaded) = loaded.filter(|_| proves)
+        if let Some(loaded) = loaded.filter(|_| self.receipts.keeps(compared.serial))
             && matches!(compared.found, Match::Current | Match::Incomplete { .. })
         {
             self.prove(server, key, &loaded, &mut compared).await?;

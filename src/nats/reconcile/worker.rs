@@ -105,6 +105,9 @@ impl Worker {
         }
         drop(schedule);
         self.wake.notify_one();
+        if outcome == Outcome::NotLoaded {
+            self.shared.look_at_stored(*key, serial);
+        }
     }
 
     /// An account is to be compared now.
@@ -213,7 +216,7 @@ impl Worker {
     /// Compares one account, and does what follows.
     pub(super) async fn step(&self, job: Job) {
         let began = Instant::now();
-        let compared = self.shared.compare(&self.server, job.key, job.serial > 0).await;
+        let compared = self.shared.compare(&self.server, job.key).await;
         self.took(job.key, began.elapsed());
         match compared {
             Ok(compared) => self.follow_up(job, &compared).await,
@@ -247,6 +250,7 @@ impl Worker {
                 if !shared.receipts.keeps(job.serial) {
                     return;
                 }
+                shared.look_at_stored(job.key, job.serial);
                 match shared.receipts.not_loaded_since(job.serial) {
                     Some(since) if compared.asked >= since => {}
                     Some(since) => self.schedule().retry(job, since + SLACK),
@@ -323,6 +327,7 @@ impl Worker {
             lagging: Vec::new(),
         };
         self.shared.receipts.compared(&self.server, key, compared, None);
+        self.shared.look_at_stored(key, serial);
         self.shared.note_in_force(serial);
     }
 

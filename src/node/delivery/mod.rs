@@ -12,8 +12,10 @@ mod fleet;
 mod live;
 mod propagation;
 mod receipt;
+mod release;
 mod report;
 mod servers;
+mod withdrawn;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,11 +29,12 @@ pub use compare::Compare;
 pub use compared::{Compared, Gone, Loaded, Match, Runs};
 use fleet::Fleet;
 pub use fleet::{Difference, OperatorThere, Standing};
-pub use live::not_live;
+pub use live::{Claim, not_live};
 pub use propagation::{Propagation, Silent, Stand, Told};
 pub use receipt::{Announcement, Delivery, Outcome, Receipt};
 use servers::Servers;
 pub use servers::{Present, Server};
+pub use withdrawn::Withdrawn;
 
 use crate::clock;
 use crate::gate::Identity;
@@ -240,6 +243,25 @@ impl Receipts {
     /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
     pub fn completed(&self, serial: u64) -> Option<i64> {
         self.lock().book.completed(serial)
+    }
+
+    /// Notes whether there are nats-servers with a full resolver.
+    pub fn full_resolvers(&self, there_are: bool) {
+        let mut state = self.lock();
+        state.book.full_resolvers(there_are);
+        state.wake_all();
+    }
+
+    /// Whether nats-servers with a full resolver may store an older JWT of a change's account, which they have not loaded.
+    pub fn may_be_stored_older(&self, serial: u64) -> bool {
+        self.lock().book.may_be_stored_older(serial)
+    }
+
+    /// Notes whether nats-servers with a full resolver store nothing but a change.
+    pub fn stored(&self, serial: u64, is_stored: bool) {
+        let mut state = self.lock();
+        state.book.stored(serial, is_stored);
+        state.wake(serial);
     }
 
     /// Notes that every change up to `serial` is either announced or never will be.

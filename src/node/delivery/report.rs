@@ -150,6 +150,32 @@ impl Node {
     }
 }
 
+impl Node {
+    /// What is known of the nats-servers, in a line. `None`: this is a replica, or NATS is not configured.
+    pub(in crate::node) fn nats_servers_detail(&self) -> Option<String> {
+        if !matches!(self.role(), Role::Primary(_)) || self.receipts.is_off() {
+            return None;
+        }
+        let standings = self.receipts.standings();
+        let count = |wanted| standings.iter().filter(|(_, standing)| state(standing) == wanted).count();
+        let mut detail = format!(
+            "{} there: {} in sync, {} behind, {} unknown",
+            standings.len(),
+            count("in_sync"),
+            count("behind"),
+            count("unknown")
+        );
+        let silent = self.receipts.gone().len();
+        if silent > 0 {
+            detail.push_str(&format!("; {silent} gone without a word"));
+        }
+        if let Some(why) = self.uncompared() {
+            detail.push_str(&format!("; {why}"));
+        }
+        Some(detail)
+    }
+}
+
 /// The state of a nats-server, in a word.
 pub(super) fn state(standing: &Standing) -> &'static str {
     match standing.is_in_sync() {

@@ -142,6 +142,26 @@ fn each_finding_has_its_outcome_and_only_what_is_in_force_is_proof() {
 }
 
 #[test]
+fn where_there_are_full_resolvers_what_they_store_has_to_be_known_of_an_account_that_is_not_loaded() {
+    let start = Instant::now();
+    let (mut book, servers) = book(&["A"], start);
+    book.announced(Announcement { has_older: false, ..announcement(7) }, 4, start, |_| false);
+    compare(&mut book, 7, "A", Match::NotLoaded, start);
+    assert!(book.is_proven(7, &servers, start));
+    book.full_resolvers(true);
+    assert!(book.may_be_stored_older(7) && !book.is_proven(7, &servers, start));
+    for is_stored in [false, true] {
+        book.stored(7, is_stored);
+        assert_eq!(book.is_proven(7, &servers, start), is_stored);
+    }
+    // One that said that it took it has stored it.
+    book.announced(Announcement { has_older: false, ..announcement(8) }, 4, start, |_| false);
+    answer(&mut book, 8, "A", Outcome::Updated, start);
+    compare(&mut book, 8, "A", Match::NotLoaded, start);
+    assert!(book.is_proven(8, &servers, start));
+}
+
+#[test]
 fn what_a_server_ran_before_the_change_was_announced_does_not_count() {
     let start = Instant::now();
     let (mut book, servers) = book(&["A"], start);
