@@ -9,4 +9,5 @@ mod cluster;
 mod down;
 mod owed;
 mod pages;
+mod races;
 mod receipts;
