@@ -8,6 +8,7 @@ use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use crate::support::login::Session;
 use crate::support::mint::User;
 use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
 
@@ -202,7 +203,27 @@ impl Cluster {
         servers.find(|server| server["name"] == name).cloned().unwrap_or_default()
     }
 
-    /// What the primary tells of the way of an account's newest change.
+    /// What is known of an account's newest change, `jwt`, without a comparison for that.
+    pub(crate) async fn known(&self, account: &Account, jwt: &str) -> Value {
+        let push = self.primary.http.request("POST", &waiting(account, "0s")).header("accept", "application/json");
+        push.body(jwt.to_owned()).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Waits until `session` is closed. Before that, nothing that tells of the nats-server `name` may say that the change
+    /// that brought `jwt` is complete. Nothing is compared for that.
+    pub(crate) async fn ends_before_complete(&self, session: &Session, name: &str, account: &Account, jwt: &str) {
+        until("the connection is closed", || async {
+            let known = self.known(account, jwt).await;
+            if known["complete"] == true && of_server(&known, name).is_some() {
+                // The end of the connection may still be on its way to us.
+                session.ends_in(Duration::from_millis(300), Instant::now()).await;
+            }
+            !session.is_up()
+        })
+        .await;
+    }
+
+    /// What the primary tells of the way of an account's newest change. The nats-servers are compared for that.
     pub(crate) async fn page(&self, account: &Account) -> Value {
         self.primary.http.get(&page(account)).await.expect(200).json()
     }
@@ -237,6 +258,12 @@ pub(crate) fn outcomes(page: &Value) -> Vec<String> {
         .collect();
     found.sort();
     found
+}
+
+/// What a page tells of one nats-server.
+pub(crate) fn of_server<'p>(page: &'p Value, name: &str) -> Option<&'p Value> {
+    let all = ["servers", "silent"].into_iter().flat_map(|list| page[list].as_array().unwrap());
+    all.into_iter().find(|server| server["name"] == name)
 }
 
 /// The names of those that have not answered.

@@ -11,3 +11,4 @@ mod owed;
 mod pages;
 mod races;
 mod receipts;
+mod stale;

@@ -1,6 +1,6 @@
 //! Bare connections to a nats-server: for many logins, and to know when a connection was closed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
@@ -22,11 +22,14 @@ impl Session {
         self.ended.borrow().is_none()
     }
 
-    /// When the connection was closed, and what the nats-server said last. It has to be closed by `limit` after `since`.
-    pub(crate) async fn ends_in(&self, limit: std::time::Duration, since: Instant) -> (Instant, String) {
-        let left = limit.saturating_sub(since.elapsed());
-        until_in(left, "the connection is closed", || async { !self.is_up() }).await;
-        self.ended.borrow().clone().unwrap()
+    /// Waits until the connection is closed, which has to be so `limit` after `since`. Returns what the nats-server said
+    /// last.
+    pub(crate) async fn ends_in(&self, limit: Duration, since: Instant) -> String {
+        until_in(limit.saturating_sub(since.elapsed()), "the connection is closed", || async { !self.is_up() }).await;
+        let (ended, said) = self.ended.borrow().clone().unwrap();
+        let took = ended.saturating_duration_since(since);
+        assert!(took <= limit, "the connection was closed after {took:?}");
+        said
     }
 }
 
