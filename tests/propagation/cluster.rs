@@ -1,14 +1,29 @@
-//! Three nats-servers of three releases in a cluster, with the primary as their resolver.
+//! A primary and the nats-servers that it announces changes to.
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
+use crate::support::login::Session;
 use crate::support::mint::User;
 use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
+
+/// The release that stands for all where releases do not differ.
+pub(crate) const NEWEST: &str = "2.15.1";
+
+/// The release, or the newest one where it is missing.
+#[allow(clippy::print_stdout)]
+pub(crate) fn or_newest(version: &'static str) -> &'static str {
+    if NatsServer::has(version) {
+        return version;
+    }
+    println!("skipped: nats-server {version} is missing");
+    NEWEST
+}
 
 /// A primary with its nats-servers, which it reaches through a proxy.
 pub(crate) struct Cluster {
@@ -17,7 +32,7 @@ pub(crate) struct Cluster {
     pub(crate) wire: Proxy,
     pub(crate) nats: Vec<NatsServer>,
     iat: Cell<i64>,
-    creds: PathBuf,
+    pub(crate) creds: PathBuf,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -29,53 +44,76 @@ impl Cluster {
 
     /// One nats-server.
     pub(crate) async fn one() -> Self {
-        Self::of(&["2.15.1"]).await
+        Self::of(&[NEWEST]).await
     }
 
     async fn of(versions: &[&str]) -> Self {
-        let cluster = Self::unconnected(versions, None).await;
+        Self::with(versions, |launch| launch, |launch, primary| launch.asks(&primary.url)).await
+    }
+
+    /// One nats-server that takes leafnode connections, and a proxy to where it does.
+    pub(crate) async fn with_leafnodes() -> (Self, Proxy) {
+        Self::with_leafnodes_and(|launch| launch).await
+    }
+
+    /// The same, with a primary that is started in another way.
+    pub(crate) async fn with_leafnodes_and(setup: impl FnOnce(Launch) -> Launch) -> (Self, Proxy) {
+        let port = free_port();
+        let listen = format!("leafnodes {{ listen: \"127.0.0.1:{port}\" }}");
+        let cluster = Self::with(&[NEWEST], setup, |launch, primary| launch.asks(&primary.url).with(&listen)).await;
+        (cluster, Proxy::to(&format!("127.0.0.1:{port}")).await)
+    }
+
+    /// A nats-server without a cluster that takes part in the system account as a leafnode of what `link` leads to. Its
+    /// resolver is up to `nats`.
+    pub(crate) async fn leafnode(
+        &self,
+        name: &str,
+        link: &Proxy,
+        nats: impl FnOnce(NatsLaunch) -> NatsLaunch,
+    ) -> NatsServer {
+        let remote = format!(
+            "leafnodes {{ reconnect: 1, remotes: [{{ url: \"nats://{}\", credentials: {:?}, account: {} }}] }}",
+            link.address(),
+            self.creds,
+            self.operator.system().key()
+        );
+        nats(NatsLaunch::new("2.12.8", &self.operator).named(name)).with(&remote).start().await
+    }
+
+    /// Nats-servers that form a cluster, unless it is one, and that the primary knows of. `setup`: how the primary is
+    /// started; `nats`: what else is configured in each nats-server, a resolver at least.
+    pub(crate) async fn with(
+        versions: &[&str],
+        setup: impl FnOnce(Launch) -> Launch,
+        nats: impl Fn(NatsLaunch, &Server) -> NatsLaunch,
+    ) -> Self {
+        let cluster = Self::unconnected(Operator::new(), versions, setup, nats).await;
         cluster.wire.lead_to(cluster.nats[0].address());
         cluster.knows(versions.len()).await;
         cluster
     }
 
-    /// One nats-server that takes leafnode connections on this port.
-    pub(crate) async fn with_leafnodes_at(port: u16) -> Self {
-        let cluster = Self::unconnected(&["2.15.1"], Some(port)).await;
-        cluster.wire.lead_to(cluster.nats[0].address());
-        cluster.knows(1).await;
-        cluster
-    }
-
-    /// A nats-server without a cluster that takes part in the system account as a leafnode of what is at `address`.
-    pub(crate) async fn leafnode(&self, name: &str, address: &str) -> NatsServer {
-        let remote = format!(
-            "leafnodes {{ reconnect: 1, remotes: [{{ url: \"nats://{address}\", credentials: {:?}, account: {} }}] }}",
-            self.creds,
-            self.operator.system().key()
-        );
-        let launch = NatsLaunch::new("2.12.8", &self.operator).named(name).asks(&self.primary.url);
-        launch.with(&remote).start().await
-    }
-
-    /// Nats-servers that the primary cannot reach yet.
-    async fn unconnected(versions: &[&str], leaf_port: Option<u16>) -> Self {
-        let (operator, folder, wire) = (Operator::new(), tempfile::tempdir().unwrap(), Proxy::to_nowhere().await);
+    /// The same nats-servers, which the primary cannot reach yet.
+    pub(crate) async fn unconnected(
+        operator: Operator,
+        versions: &[&str],
+        setup: impl FnOnce(Launch) -> Launch,
+        configure: impl Fn(NatsLaunch, &Server) -> NatsLaunch,
+    ) -> Self {
+        let (folder, wire) = (tempfile::tempdir().unwrap(), Proxy::to_nowhere().await);
         let creds = folder.path().join("system.creds");
         std::fs::write(&creds, operator.system().user().creds()).unwrap();
         // Short, so that a nats-server that was paused answers later than that.
         let launch = Launch::primary(&operator).env("NAS_NATS__RECEIPTS_TIMEOUT", "500ms");
-        let primary = launch.dir(folder.path()).nats(wire.address(), &creds).start().await;
+        let primary = setup(launch.dir(folder.path()).nats(wire.address(), &creds)).start().await;
         primary.http.post(&operator.system().path(), operator.account(operator.system(), 90_000)).await.expect(200);
         let mut nats: Vec<NatsServer> = Vec::new();
         for (number, version) in versions.iter().enumerate() {
             let seed = nats.first().map(NatsServer::cluster_address);
-            let launch = NatsLaunch::new(version, &operator).named(&format!("n{}", number + 1)).asks(&primary.url);
-            let launch = match leaf_port {
-                Some(port) => launch.with(&format!("leafnodes {{ listen: \"127.0.0.1:{port}\" }}")),
-                None => launch.cluster(seed),
-            };
-            nats.push(launch.start().await);
+            let launch = NatsLaunch::new(version, &operator).named(&format!("n{}", number + 1));
+            let launch = configure(launch, &primary);
+            nats.push(if versions.len() > 1 { launch.cluster(seed) } else { launch }.start().await);
         }
         let cluster = Self { operator, primary, wire, nats, iat: Cell::new(now() - 80_000), creds, folder };
         cluster.is_formed().await;
@@ -90,7 +128,7 @@ impl Cluster {
             let mut answers = system.subscribe(inbox.clone()).await.unwrap();
             system.publish_with_reply("$SYS.REQ.SERVER.PING", inbox, "".into()).await.unwrap();
             let mut count = 0;
-            while let Ok(Some(_)) = tokio::time::timeout(std::time::Duration::from_millis(200), answers.next()).await {
+            while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(200), answers.next()).await {
                 count += 1;
             }
             count == self.nats.len()
@@ -143,7 +181,49 @@ impl Cluster {
         within("a connection", options.connect(format!("nats://{}", self.nats[0].address()))).await.unwrap()
     }
 
-    /// What the primary tells of the way of an account's newest change.
+    /// What a nats-server runs of an account; empty if it has not loaded it. `system`: asks it.
+    pub(crate) async fn runs(&self, system: &Client, id: &str, account: &Account) -> String {
+        let request = serde_json::json!({ "account": account.key() }).to_string();
+        let asked = system.request(format!("$SYS.REQ.SERVER.{id}.ACCOUNTZ"), request.into());
+        let answer: Value = serde_json::from_slice(&within("an answer", asked).await.unwrap().payload).unwrap();
+        answer["data"]["account_detail"]["jwt"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Pushes a new version of an account that revokes a user. Returns it, and when it was acknowledged.
+    pub(crate) async fn revoke(&self, account: &Account, user: &User) -> (String, Instant) {
+        let jwt = self.operator.sign(&account.with_revocation(self.next_iat(), user));
+        self.primary.http.post(&account.path(), jwt.clone()).await.expect(200);
+        (jwt, Instant::now())
+    }
+
+    /// What is known of a nats-server, as `/api/v1/servers` shows it; null if nothing is.
+    pub(crate) async fn standing(&self, name: &str) -> Value {
+        let report = self.primary.http.get("/api/v1/servers").await.expect(200).json();
+        let mut servers = report["servers"].as_array().unwrap().iter();
+        servers.find(|server| server["name"] == name).cloned().unwrap_or_default()
+    }
+
+    /// What is known of an account's newest change, `jwt`, without a comparison for that.
+    pub(crate) async fn known(&self, account: &Account, jwt: &str) -> Value {
+        let push = self.primary.http.request("POST", &waiting(account, "0s")).header("accept", "application/json");
+        push.body(jwt.to_owned()).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Waits until `session` is closed. Before that, nothing that tells of the nats-server `name` may say that the change
+    /// that brought `jwt` is complete. Nothing is compared for that.
+    pub(crate) async fn ends_before_complete(&self, session: &Session, name: &str, account: &Account, jwt: &str) {
+        until("the connection is closed", || async {
+            let known = self.known(account, jwt).await;
+            if known["complete"] == true && of_server(&known, name).is_some() {
+                // The end of the connection may still be on its way to us.
+                session.ends_in(Duration::from_millis(300), Instant::now()).await;
+            }
+            !session.is_up()
+        })
+        .await;
+    }
+
+    /// What the primary tells of the way of an account's newest change. The nats-servers are compared for that.
     pub(crate) async fn page(&self, account: &Account) -> Value {
         self.primary.http.get(&page(account)).await.expect(200).json()
     }
@@ -153,6 +233,11 @@ impl Cluster {
         until("all have answered", || async { self.page(account).await["complete"] == true }).await;
         self.page(account).await
     }
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The path of the page.
@@ -173,6 +258,12 @@ pub(crate) fn outcomes(page: &Value) -> Vec<String> {
         .collect();
     found.sort();
     found
+}
+
+/// What a page tells of one nats-server.
+pub(crate) fn of_server<'p>(page: &'p Value, name: &str) -> Option<&'p Value> {
+    let all = ["servers", "silent"].into_iter().flat_map(|list| page[list].as_array().unwrap());
+    all.into_iter().find(|server| server["name"] == name)
 }
 
 /// The names of those that have not answered.

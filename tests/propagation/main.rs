@@ -9,4 +9,6 @@ mod cluster;
 mod down;
 mod owed;
 mod pages;
+mod races;
 mod receipts;
+mod stale;

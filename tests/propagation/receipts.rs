@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::ConnectOptions;
 use async_nats::connection::State;
 use futures_util::StreamExt as _;
 
 use crate::cluster::{Cluster, outcomes, page, silent, waiting};
-use crate::support::{Account, Proxy, until, within};
+use crate::support::login::login;
+use crate::support::{Account, until, within};
 
 /// Names and outcomes of the header, without the times.
 fn header(reply: &crate::support::Reply) -> Vec<String> {
@@ -161,24 +161,21 @@ async fn what_is_announced_again_has_one_receipt_of_each_nats_server() {
 
 #[tokio::test]
 async fn a_nats_server_that_was_cut_off_is_told_when_it_is_back() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let cluster = Cluster::with_leafnodes_at(port).await;
-    let link = Proxy::to(&format!("127.0.0.1:{port}")).await;
-    let leaf = cluster.leafnode("leaf", link.address()).await;
+    let (cluster, link) = Cluster::with_leafnodes().await;
+    let leaf = cluster.leafnode("leaf", &link, |launch| launch.asks(&cluster.primary.url)).await;
     cluster.knows(2).await;
     let account = cluster.open().await;
     let user = account.user();
-    let options = ConnectOptions::with_credentials(&user.creds()).unwrap();
-    let victim = within("a connection", options.connect(format!("nats://{}", leaf.address()))).await.unwrap();
+    let victim = login(leaf.address(), &user).await.unwrap();
     link.cut();
     until("the leafnode is away", || async { cluster.nats[0].log().contains("Leafnode connection closed") }).await;
     let revocation = cluster.operator.sign(&account.with_revocation(cluster.next_iat(), &user));
     let reply = cluster.primary.http.post(&waiting(&account, "200ms"), revocation).await.expect(200);
     assert_eq!(header(&reply), ["leaf=silent", "n1=not_loaded"]);
-    assert_eq!(victim.connection_state(), State::Connected);
+    assert!(victim.is_up());
     link.heal();
     assert_eq!(outcomes(&cluster.complete(&account).await), ["leaf updated", "n1 not_loaded"]);
-    until("the revoked user is cut off", || async { victim.connection_state() != State::Connected }).await;
+    until("the revoked user is cut off", || async { !victim.is_up() }).await;
     cluster.primary.logs("nats-server leaf does not run the current JWT of").await;
 }
 

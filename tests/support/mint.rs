@@ -214,6 +214,13 @@ impl Account {
         claims
     }
 
+    /// Claims with these exports and imports.
+    pub(crate) fn with_shares(&self, iat: i64, exports: Value, imports: Value) -> Value {
+        let mut claims = self.claims(iat);
+        (claims["nats"]["exports"], claims["nats"]["imports"]) = (exports, imports);
+        claims
+    }
+
     /// Claims of an activation: leave for `importer` to import the stream `subject`, issued at `iat`.
     pub(crate) fn activation_claims(&self, importer: &Self, subject: &str, iat: i64) -> Value {
         json!({
@@ -272,6 +279,11 @@ pub(crate) struct User {
 impl User {
     pub(crate) fn key(&self) -> String {
         self.pair.public_key()
+    }
+
+    /// The signature of a nats-server's nonce.
+    pub(crate) fn sign(&self, nonce: &str) -> Vec<u8> {
+        self.pair.sign(nonce.as_bytes()).unwrap()
     }
 
     /// The content of a `.creds` file.

@@ -13,6 +13,7 @@ pub(crate) mod fake;
 pub(crate) mod feed;
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod login;
 pub(crate) mod mint;
 pub(crate) mod nats_server;
 pub(crate) mod proxy;
@@ -35,10 +36,15 @@ pub(crate) use tls::{Authority, Connection, Pair};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds, and fails the test with `what` if it does not.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    until_in(PATIENCE, what, condition).await;
+}
+
+/// The same for what is promised to come true in a certain time.
+pub(crate) async fn until_in<F: Future<Output = bool>>(limit: Duration, what: &str, mut condition: impl FnMut() -> F) {
     let started = Instant::now();
     while !condition().await {
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -8,10 +8,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::within;
+
 /// What the proxy does with what passes through it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Forward,
+    /// What clients send gets through; what they are answered waits.
+    Held,
     /// Connections stay, and come, but nothing gets through.
     Silent,
     /// Connections are closed, those that are there and those that come.
@@ -26,6 +30,8 @@ pub(crate) struct Proxy {
     address: String,
     target: Arc<Mutex<String>>,
     mode: watch::Sender<State>,
+    /// Pieces of answers that were kept waiting since [`Proxy::hold`].
+    held: watch::Sender<usize>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -36,8 +42,9 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let target = Arc::new(Mutex::new(target.to_owned()));
         let mode = watch::Sender::new((Mode::Forward, 0));
-        let accepting = tokio::spawn(accept(listener, target.clone(), mode.subscribe()));
-        Self { address, target, mode, accepting }
+        let held = watch::Sender::new(0);
+        let accepting = tokio::spawn(accept(listener, target.clone(), mode.subscribe(), held.clone()));
+        Self { address, target, mode, held, accepting }
     }
 
     /// One that leads nowhere yet.
@@ -66,6 +73,17 @@ impl Proxy {
         self.mode.send_modify(|state| state.0 = Mode::Forward);
     }
 
+    /// Keeps answers waiting, until [`Proxy::heal`]. Requests get through.
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(0);
+        self.mode.send_modify(|state| state.0 = Mode::Held);
+    }
+
+    /// Waits until an answer is being kept waiting.
+    pub(crate) async fn holds(&self) {
+        within("an answer to hold", self.held.subscribe().wait_for(|held| *held > 0)).await.unwrap();
+    }
+
     /// Lets nothing through any more, and keeps all connections open.
     pub(crate) fn black_hole(&self) {
         self.mode.send_modify(|state| state.0 = Mode::Silent);
@@ -83,13 +101,23 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<Mutex<String>>, mode: watch::Receiver<State>) {
+async fn accept(
+    listener: TcpListener,
+    target: Arc<Mutex<String>>,
+    mode: watch::Receiver<State>,
+    held: watch::Sender<usize>,
+) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connection(client, target.clone(), mode.clone()));
+        tokio::spawn(connection(client, target.clone(), mode.clone(), held.clone()));
     }
 }
 
-async fn connection(client: TcpStream, target: Arc<Mutex<String>>, mut mode: watch::Receiver<State>) {
+async fn connection(
+    client: TcpStream,
+    target: Arc<Mutex<String>>,
+    mut mode: watch::Receiver<State>,
+    held: watch::Sender<usize>,
+) {
     let Ok(state) = mode.wait_for(|(mode, _)| *mode != Mode::Silent).await.map(|state| *state) else { return };
     if state.0 == Mode::Cut {
         return;
@@ -99,18 +127,27 @@ async fn connection(client: TcpStream, target: Arc<Mutex<String>>, mut mode: wat
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = pump(from_client, to_server, mode.clone()) => {}
-        () = pump(from_server, to_client, mode.clone()) => {}
+        () = pump(from_client, to_server, mode.clone(), None) => {}
+        () = pump(from_server, to_client, mode.clone(), Some(held)) => {}
         _ = mode.wait_for(|(_, age)| *age != state.1) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<State>) {
+/// `held`: counts what is kept waiting, if this is the way of the answers.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<State>,
+    held: Option<watch::Sender<usize>>,
+) {
+    let passes = |mode| mode == Mode::Forward || mode == Mode::Held && held.is_none();
     let mut piece = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
-        if mode.wait_for(|(mode, _)| *mode == Mode::Forward).await.is_err()
-            || to.write_all(&piece[..length]).await.is_err()
-        {
+        let is_held = mode.borrow().0 == Mode::Held;
+        if let Some(held) = held.as_ref().filter(|_| is_held) {
+            held.send_modify(|count| *count += 1);
+        }
+        if mode.wait_for(|(mode, _)| passes(*mode)).await.is_err() || to.write_all(&piece[..length]).await.is_err() {
             return;
         }
     }
