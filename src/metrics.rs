@@ -51,6 +51,7 @@ pub struct Metrics {
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
     pub in_force_duration: Histogram,
+    pub comparisons: IntCounterVec,
     repairs: IntCounterVec,
     pub kicked: IntCounter,
     pub servers_by_state: IntGaugeVec,
@@ -194,6 +195,12 @@ impl Metrics {
                 .namespace(PREFIX)
                 .buckets(SLOW.to_vec()),
             ))?,
+            comparisons: make.counters(
+                "comparisons_total",
+                "Accounts of which a nats-server was asked what it runs, by what it was: current, not_loaded, incomplete, \
+                 behind, cannot_unload, rejected, foreign; failed: it gave no usable answer",
+                &["result"],
+            )?,
             repairs: make.counters(
                 "repairs_total",
                 "Accounts that a nats-server ran in another version than the stored one, by reason (older, imports) and by \

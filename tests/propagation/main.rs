@@ -7,6 +7,7 @@ mod support;
 
 mod cluster;
 mod down;
+mod in_force;
 mod owed;
 mod pages;
 mod races;

@@ -355,6 +355,7 @@ impl Shared {
         {
             self.prove(server, key, &loaded, &mut compared).await?;
         }
+        self.metrics.comparisons.with_label_values(&[compared.found.label()]).inc();
         self.receipts.compared(server, key, compared.clone(), weighed.should_run);
         self.note_in_force(compared.serial);
         Ok(compared)
