@@ -404,7 +404,7 @@ impl Node {
             }
         }
         self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
-        self.receipts.measure(&self.metrics);
+        self.measure_nats_servers();
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
 }

@@ -42,7 +42,7 @@ use worker::Worker;
 use super::connect::Connected;
 use super::resolver::peers::Peers;
 use crate::clock;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
 use crate::primary::Primary;
@@ -111,6 +111,8 @@ pub struct Reconciler {
 struct Running {
     worker: Arc<Worker>,
     presence: u64,
+    /// The cursor that the journal has.
+    written: Option<u64>,
     task: AbortHandle,
 }
 
@@ -227,6 +229,12 @@ impl Reconciler {
                 }
                 continue;
             }
+            // It becomes a part of subjects.
+            if PublicKey::parse_kind(&present.server.id, Kind::Server).is_err() {
+                let unknown = || Some("its id is not the public key of a nats-server".to_owned());
+                self.shared.receipts.note(&present.server.id, |standing| standing.unknown = unknown());
+                continue;
+            }
             let head = self.shared.primary.journal().head().serial;
             let from = cursors.remove(&present.server.id).unwrap_or_else(|| head.saturating_sub(NEW_SERVER));
             let id = present.server.id.clone();
@@ -237,15 +245,20 @@ impl Reconciler {
                     join3(worker.compare_due(), worker.catch_up(), worker.sweep()).await;
                 })
             };
-            workers.insert(id, Running { worker, presence: present.presence, task: task.abort_handle() });
+            workers
+                .insert(id, Running { worker, presence: present.presence, written: None, task: task.abort_handle() });
         }
     }
 
     /// Writes down how far each nats-server was compared.
     async fn remember(&self, forget: bool) {
         let reached: Vec<(String, u64)> = {
-            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            workers.iter().map(|(id, running)| (id.clone(), running.worker.cursor())).collect()
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let moved = workers.iter_mut().filter_map(|(id, running)| {
+                let cursor = running.worker.cursor();
+                (running.written.replace(cursor) != Some(cursor)).then(|| (id.clone(), cursor))
+            });
+            moved.collect()
         };
         let journal = self.shared.primary.journal();
         for (id, serial) in reached {

@@ -309,13 +309,14 @@ impl Book {
         (!std::mem::replace(&mut change.was_complete, true)).then_some(change.announcement.committed_at)
     }
 
-    /// Whether every nats-server that is there is proven to run a change, and there is one.
+    /// Whether every nats-server that is there is proven to run a change, there is one, and all replicas have it.
     pub(super) fn is_proven(&self, serial: u64, servers: &Servers, now: Instant) -> bool {
         let Some(change) = self.changes.get(&serial) else { return false };
         let since = change.not_loaded_since();
         let is_proven = |id: &str| change.receipts.get(id).is_some_and(|(_, receipt)| receipt.is_proven(since));
         servers.count() > 0
             && change.trouble.is_none()
+            && change.replicas_since.is_some()
             && self.settles(now).is_none()
             && change.receipts.len() >= servers.count()
             && servers.present().all(|present| is_proven(&present.server.id))

@@ -39,7 +39,6 @@ pub use withdrawn::Withdrawn;
 use crate::clock;
 use crate::gate::Identity;
 use crate::key::AccountKey;
-use crate::metrics::Metrics;
 
 /// How long a nats-server that is gone without a word is remembered.
 const REMEMBER_GONE: Duration = Duration::from_secs(3600);
@@ -71,6 +70,23 @@ impl Progress {
             }
         }
     }
+}
+
+/// The nats-servers in numbers.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// They run what is stored.
+    pub in_sync: usize,
+    /// They run something else.
+    pub behind: usize,
+    /// It cannot be told what they run.
+    pub unknown: usize,
+    /// They are gone without a word.
+    pub silent: usize,
+    /// How many accounts are behind at each one that is there.
+    pub accounts_behind: Vec<(Arc<Server>, usize)>,
+    /// When the latest sweep ended of the one whose sweep is longest ago, unix milliseconds; 0: never. `None`: none is there.
+    pub oldest_sweep: Option<i64>,
 }
 
 /// The receipts of the latest changes, and what is known of the nats-servers.
@@ -232,12 +248,15 @@ impl Receipts {
         state.book.is_proven(serial, &state.servers, Instant::now())
     }
 
-    /// Notes that every replica has all changes up to `serial`; [`u64::MAX`] if there is no replica.
-    pub fn replicas_reached(&self, serial: u64) {
+    /// Notes that every replica has all changes up to `serial`; [`u64::MAX`] if there is no replica. Returns the changes of
+    /// which that is news.
+    pub fn replicas_reached(&self, serial: u64) -> Vec<u64> {
         let mut state = self.lock();
-        for serial in state.book.replicas_reached(serial, Instant::now()) {
-            state.wake(serial);
+        let reached = state.book.replicas_reached(serial, Instant::now());
+        for serial in &reached {
+            state.wake(*serial);
         }
+        reached
     }
 
     /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
@@ -341,24 +360,23 @@ impl Receipts {
         standings
     }
 
-    /// Brings the gauges about nats-servers up to date.
-    pub fn measure(&self, metrics: &Metrics) {
-        let standings = self.standings();
-        metrics.nats_servers.set(i64::try_from(standings.len()).unwrap_or(i64::MAX));
-        for state in ["in_sync", "behind", "unknown"] {
-            let count = standings.iter().filter(|(_, standing)| report::state(standing) == state).count();
-            metrics.servers_by_state.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// How many nats-servers there are of each kind, and what is behind at each of them.
+    pub fn summary(&self) -> Summary {
+        let state = self.lock();
+        let mut summary = Summary { silent: state.servers.gone().count(), ..Summary::default() };
+        for Present { server, .. } in state.servers.present() {
+            let standing = state.fleet.get(&server.id);
+            let (is_in_sync, behind) = standing.map_or((None, 0), |known| (known.is_in_sync(), known.behind()));
+            match is_in_sync {
+                Some(true) => summary.in_sync += 1,
+                Some(false) => summary.behind += 1,
+                None => summary.unknown += 1,
+            }
+            let swept_at = standing.and_then(|known| known.swept_at).unwrap_or(0);
+            summary.oldest_sweep = Some(summary.oldest_sweep.map_or(swept_at, |oldest| oldest.min(swept_at)));
+            summary.accounts_behind.push((server, behind));
         }
-        let silent = i64::try_from(self.gone().len()).unwrap_or(i64::MAX);
-        metrics.servers_by_state.with_label_values(&["silent"]).set(silent);
-        metrics.accounts_behind.reset();
-        for (server, standing) in &standings {
-            let behind = i64::try_from(standing.behind()).unwrap_or(i64::MAX);
-            // Servers may share a name.
-            metrics.accounts_behind.with_label_values(&[&*server.name]).add(behind);
-        }
-        let oldest = standings.iter().map(|(_, standing)| standing.swept_at.unwrap_or(0)).min();
-        metrics.oldest_sweep.set(oldest.unwrap_or(0) / 1000);
+        summary
     }
 
     /// Nats-servers that were there and are gone without a word, and for how long.

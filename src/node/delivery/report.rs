@@ -5,6 +5,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
+use super::Summary;
 use super::compared::Match;
 use super::fleet::{Difference, Standing};
 use super::propagation::Running;
@@ -156,16 +157,9 @@ impl Node {
         if !matches!(self.role(), Role::Primary(_)) || self.receipts.is_off() {
             return None;
         }
-        let standings = self.receipts.standings();
-        let count = |wanted| standings.iter().filter(|(_, standing)| state(standing) == wanted).count();
-        let mut detail = format!(
-            "{} there: {} in sync, {} behind, {} unknown",
-            standings.len(),
-            count("in_sync"),
-            count("behind"),
-            count("unknown")
-        );
-        let silent = self.receipts.gone().len();
+        let Summary { in_sync, behind, unknown, silent, .. } = self.receipts.summary();
+        let there = in_sync + behind + unknown;
+        let mut detail = format!("{there} there: {in_sync} in sync, {behind} behind, {unknown} unknown");
         if silent > 0 {
             detail.push_str(&format!("; {silent} gone without a word"));
         }
@@ -176,8 +170,30 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Brings the gauges about nats-servers up to date.
+    pub(in crate::node) fn measure_nats_servers(&self) {
+        let Summary { in_sync, behind, unknown, silent, accounts_behind, oldest_sweep } = self.receipts.summary();
+        let metrics = self.metrics();
+        metrics.nats_servers.set(gauge(accounts_behind.len()));
+        for (state, count) in [("in_sync", in_sync), ("behind", behind), ("unknown", unknown), ("silent", silent)] {
+            metrics.servers_by_state.with_label_values(&[state]).set(gauge(count));
+        }
+        metrics.accounts_behind.reset();
+        for (server, behind) in accounts_behind {
+            // Servers may share a name.
+            metrics.accounts_behind.with_label_values(&[&*server.name]).add(gauge(behind));
+        }
+        metrics.oldest_sweep.set(oldest_sweep.unwrap_or(0) / 1000);
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// The state of a nats-server, in a word.
-pub(super) fn state(standing: &Standing) -> &'static str {
+fn state(standing: &Standing) -> &'static str {
     match standing.is_in_sync() {
         Some(true) => "in_sync",
         Some(false) => "behind",

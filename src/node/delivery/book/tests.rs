@@ -106,6 +106,13 @@ fn an_account_that_is_not_loaded_counts_only_when_no_older_jwt_can_be_on_its_way
         compare(&mut book, 7, "A", Match::NotLoaded, asked);
         assert_eq!(book.is_proven(7, &servers, at), is_proven);
     }
+    // Nor is what all servers run in force while a replica serves an older one.
+    book.replicas_reached(8, start);
+    announce(&mut book, 9, start);
+    compare(&mut book, 9, "A", Match::Current, start);
+    assert!(!book.is_proven(9, &servers, start));
+    book.replicas_reached(9, start);
+    assert!(book.is_proven(9, &servers, start));
     // There is no older one.
     let first = Announcement { has_older: false, ..announcement(8) };
     book.announced(first, 4, start, |_| false);
