@@ -74,7 +74,7 @@ impl Keeping {
             ),
             Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
         }
-        let beginning = Stand { position: None, stretch: 0, joined: 0, heard: 0, is_mirror };
+        let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
         if is_mirror && !stand.is_mirror {
             // What a cache holds is not everything.

@@ -19,6 +19,7 @@ mod copy;
 mod deleted;
 mod digests;
 mod facts;
+mod followers;
 mod head;
 mod index;
 mod load;

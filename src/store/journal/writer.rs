@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
+use super::super::followers::{self, FollowerChange};
 use super::apply::Transaction;
 use super::digests::Digests;
 use super::index::Index;
@@ -32,6 +33,8 @@ pub(super) enum Request {
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
+    /// Remembers and forgets replicas.
+    Followers(Vec<FollowerChange>),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
     /// What the accounts come to that are served at this time, unix seconds.
@@ -188,7 +191,11 @@ impl Writer {
                         Request::Batch(writes, reply) => {
                             let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
+                        Request::Cursor(..)
+                        | Request::Followers(_)
+                        | Request::Prune(_)
+                        | Request::PackHash(..)
+                        | Request::Close => {}
                     }
                 }
             }
@@ -204,7 +211,11 @@ impl Writer {
                             let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
                             let _ = reply.send(failed.collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
+                        Request::Cursor(..)
+                        | Request::Followers(_)
+                        | Request::Prune(_)
+                        | Request::PackHash(..)
+                        | Request::Close => {}
                     }
                 }
             }
@@ -313,6 +324,10 @@ impl Writer {
                     connection
                         .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
                         .execute((name, serial))?;
+                    wrote = true;
+                }
+                Request::Followers(changes) => {
+                    followers::save(connection, changes)?;
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,
