@@ -61,6 +61,9 @@ impl Answer {
     }
 }
 
+/// The head and the body of each request.
+type Heads = Arc<Mutex<Vec<(String, String)>>>;
+
 type Script = dyn Fn(&str) -> Answer + Send + Sync;
 
 /// The server. Every request has a connection of its own.
@@ -68,7 +71,7 @@ pub(crate) struct FakePrimary {
     pub(crate) url: String,
     script: Arc<Mutex<Arc<Script>>>,
     requests: Arc<AtomicUsize>,
-    heads: Arc<Mutex<Vec<String>>>,
+    heads: Heads,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -102,7 +105,21 @@ impl FakePrimary {
     /// The heads of all requests with this method that came for a path.
     pub(crate) fn heads_of(&self, method: &str, path: &str) -> Vec<String> {
         let start = format!("{method} {path}");
-        self.heads.lock().unwrap().iter().filter(|head| head.starts_with(&start)).cloned().collect()
+        self.heads
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(head, _)| head)
+            .filter(|head| head.starts_with(&start))
+            .cloned()
+            .collect()
+    }
+
+    /// The bodies of all POSTs that came for a path.
+    pub(crate) fn bodies(&self, path: &str) -> Vec<String> {
+        let start = format!("POST {path} ");
+        let heads = self.heads.lock().unwrap();
+        heads.iter().filter(|(head, _)| head.starts_with(&start)).map(|(_, body)| body.clone()).collect()
     }
 
     /// How many requests for accounts have come.
@@ -124,19 +141,19 @@ fn accounts_only(answer: impl Fn(&str) -> Answer) -> impl Fn(&str) -> Answer {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    script: Arc<Mutex<Arc<Script>>>,
-    requests: Arc<AtomicUsize>,
-    heads: Arc<Mutex<Vec<String>>>,
-) {
+async fn accept(listener: TcpListener, script: Arc<Mutex<Arc<Script>>>, requests: Arc<AtomicUsize>, heads: Heads) {
     while let Ok((stream, _)) = listener.accept().await {
         let (script, requests, heads) = (script.clone(), requests.clone(), heads.clone());
         tokio::spawn(async move { serve(stream, &script, &requests, &heads).await });
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &AtomicUsize, heads: &Mutex<Vec<String>>) {
+async fn serve(
+    mut stream: TcpStream,
+    script: &Mutex<Arc<Script>>,
+    requests: &AtomicUsize,
+    heads: &Mutex<Vec<(String, String)>>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -150,7 +167,7 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
     if stream.read_exact(&mut body).await.is_err() {
         return;
     }
-    heads.lock().unwrap().push(head.clone());
+    heads.lock().unwrap().push((head.clone(), String::from_utf8_lossy(&body).into_owned()));
     let path = head.split(' ').nth(1).unwrap_or_default();
     if path.starts_with("/jwt/v1/accounts/") {
         requests.fetch_add(1, Ordering::SeqCst);
