@@ -64,7 +64,7 @@ impl Answer {
 /// The head and the body of each request.
 type Heads = Arc<Mutex<Vec<(String, String)>>>;
 
-type Script = dyn Fn(&str) -> Answer + Send + Sync;
+type Script = dyn Fn(&str, &str) -> Answer + Send + Sync;
 
 /// The server. Every request has a connection of its own.
 pub(crate) struct FakePrimary {
@@ -78,6 +78,11 @@ pub(crate) struct FakePrimary {
 impl FakePrimary {
     /// Answers by `script`, which is given the path and query.
     pub(crate) async fn new(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::reading(move |path, _| script(path)).await
+    }
+
+    /// Answers by `script`, which is given the path and query, and the body.
+    pub(crate) async fn reading(script: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
@@ -94,7 +99,8 @@ impl FakePrimary {
 
     /// Changes what is answered from now on.
     pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
+        let answer = accounts_only(answer);
+        *self.script.lock().unwrap() = Arc::new(move |path: &str, _: &str| answer(path));
     }
 
     /// The heads of all GETs that came for a path.
@@ -167,13 +173,14 @@ async fn serve(
     if stream.read_exact(&mut body).await.is_err() {
         return;
     }
-    heads.lock().unwrap().push((head.clone(), String::from_utf8_lossy(&body).into_owned()));
+    let said = String::from_utf8_lossy(&body).into_owned();
+    heads.lock().unwrap().push((head.clone(), said.clone()));
     let path = head.split(' ').nth(1).unwrap_or_default();
     if path.starts_with("/jwt/v1/accounts/") {
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path);
+    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path, &said);
     tokio::time::sleep(delay).await;
     let length =
         if open { String::new() } else { format!("content-length: {}\r\n", body.len() + usize::from(cut_off)) };
