@@ -111,11 +111,12 @@ async fn confirms(primary: &FakePrimary, script: &Script, serial: u64) {
     until(&format!("{serial} is confirmed"), || async { confirmed(primary, script).last() == Some(&serial) }).await;
 }
 
-/// Waits until the server was asked again what differs.
+/// Waits until the server was asked for the operator, and again and again for accounts. What was to be reported since is.
 async fn asked_again(primary: &FakePrimary) {
-    let asked = || primary.heads_of("POST", "/jwt/v1/digests").len();
-    let before = asked();
-    until("it was asked again what differs", || async { asked() >= before + 2 }).await;
+    let asked = |of: &str| primary.bodies("/jwt/v1/digests").iter().filter(|body| body.contains(of)).count();
+    until("it was asked for the operator", || async { asked("[\"O") > 0 }).await;
+    let before = asked("[\"A");
+    until("it was asked again what differs", || async { asked("[\"A") >= before + 2 }).await;
 }
 
 /// Pulls an account through a replica.

@@ -35,8 +35,12 @@ impl Replica {
     }
 
     fn has_to_settle(&self) -> bool {
-        let is_ready = self.is_following() && self.limits.get(Limit::Comparison).is_none();
-        is_ready && (self.limits.get(Limit::Operator).is_some() || self.limits.get(Limit::Copies).is_some())
+        self.is_following() && (self.limits.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+    }
+
+    /// Whether there are unconfirmed copies, and not all are being compared anyway.
+    fn has_copies_to_settle(&self) -> bool {
+        self.limits.get(Limit::Copies).is_some() && self.limits.get(Limit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether anything has come of it.
@@ -50,7 +54,7 @@ impl Replica {
             self.limits.lift(Limit::Operator);
             has_settled = true;
         }
-        let keys = self.limits.unconfirmed(PIECE);
+        let keys = if self.has_copies_to_settle() { self.limits.unconfirmed(PIECE) } else { Vec::new() };
         let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.is_comparable(key));
         gone.iter().for_each(|key| self.confirm_if_gone(key));
         if !held.is_empty() {
