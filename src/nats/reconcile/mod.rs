@@ -21,7 +21,7 @@ mod stored;
 mod sweep;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,10 +46,10 @@ use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
 use crate::primary::Primary;
+use crate::store::StoreError;
+use crate::store::journal::{NatsServer, NatsServerChange};
 
-/// The name of each nats-server's cursor in the journal begins with this.
-const CURSOR: &str = "compared ";
-/// How often cursors are written, and differences that last are looked for.
+/// How often it is written down how far nats-servers were compared, and differences that last are looked for.
 const EVERY: Duration = Duration::from_secs(5);
 /// A difference that lasts for so many milliseconds is worth a line in the log.
 const LASTING: i64 = 60_000;
@@ -65,8 +65,10 @@ const ASKED_PER_SECOND: f64 = 20.0;
 const ASKED_AGAIN: Duration = Duration::from_millis(250);
 /// How many accounts that were asked about are remembered.
 const MAX_ASKED: usize = 4096;
-/// A nats-server that was not there for so long after a start has its cursor forgotten.
-const FORGET_CURSORS: Duration = Duration::from_secs(24 * 3600);
+/// How far so many nats-servers were compared that are gone is remembered, in case they come back.
+const MAX_CURSORS: usize = 1000;
+/// One that is gone for so many milliseconds at a start is forgotten.
+const FORGET_GONE: i64 = 7 * 24 * 3600 * 1000;
 
 /// How nats-servers are compared.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +104,10 @@ pub(super) struct Shared {
 pub struct Reconciler {
     shared: Arc<Shared>,
     workers: Mutex<HashMap<String, Running>>,
-    /// How far nats-servers were compared that are not there now.
+    /// How far nats-servers were compared that have no worker now.
     cursors: Mutex<HashMap<String, u64>>,
+    /// What is to be written down of nats-servers that are gone.
+    noted: Mutex<Vec<NatsServerChange>>,
     asked: Mutex<Asked>,
 }
 
@@ -151,9 +155,12 @@ impl Reconciler {
             shared: Arc::new(shared),
             workers: Mutex::default(),
             cursors: Mutex::default(),
+            noted: Mutex::default(),
             asked: Mutex::new(Asked { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() }),
         });
         tokio::spawn(reconciler.clone().run());
+        tokio::spawn(reconciler.clone().follow_replicas());
+        tokio::spawn(reconciler.clone().suspect_what_was_stale());
         reconciler
     }
 
@@ -177,7 +184,6 @@ impl Reconciler {
         let mut roster = self.shared.receipts.roster();
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let began = Instant::now();
         loop {
             roster.mark_unchanged();
             self.follow_roster();
@@ -185,39 +191,84 @@ impl Reconciler {
                 moved = roster.changed() => if moved.is_err() { return },
                 _ = tick.tick() => {
                     self.report();
-                    self.remember(began.elapsed() >= FORGET_CURSORS).await;
+                    self.remember().await;
                 }
             }
         }
     }
 
-    /// Reads how far nats-servers were compared by an earlier process.
+    /// Tells the receipts what all replicas have.
+    async fn follow_replicas(self: Arc<Self>) {
+        let replicas = self.shared.node.replicas().clone();
+        let mut moved = replicas.watch();
+        loop {
+            moved.mark_unchanged();
+            for serial in self.shared.receipts.replicas_reached(replicas.lowest().unwrap_or(u64::MAX)) {
+                self.shared.note_in_force(serial);
+            }
+            if moved.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Has compared what a replica lacked for a while: nats-servers may have loaded from it what was before.
+    async fn suspect_what_was_stale(self: Arc<Self>) {
+        loop {
+            let range = self.shared.node.replicas().next_caught_up().await;
+            for running in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+                running.worker.catch_up_from(range.after);
+            }
+        }
+    }
+
+    /// Reads which nats-servers an earlier process knew, and how far it compared them. They count as there until they miss
+    /// calls: one that is cut off now is not forgotten by a restart.
     async fn recall(&self) {
         let primary = self.shared.primary.clone();
-        let read = tokio::task::spawn_blocking(move || primary.journal().cursors(CURSOR)).await;
-        match read {
-            Ok(Ok(found)) => {
-                let head = self.shared.primary.journal().head().serial;
-                // One that is beyond the head is of another history.
-                let found = found.into_iter().filter(|(_, serial)| *serial <= head);
-                let found = found.filter_map(|(name, serial)| Some((name.strip_prefix(CURSOR)?.to_owned(), serial)));
-                *self.cursors.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+        let read = tokio::task::spawn_blocking(move || primary.journal().nats_servers()).await;
+        let known = match read.map_err(|_| StoreError::Closed).flatten() {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!("cannot read how far the nats-servers were compared: {error}");
+                return;
             }
-            Ok(Err(error)) => tracing::error!("cannot read how far the nats-servers were compared: {error}"),
-            Err(_) => {}
+        };
+        let head = self.shared.primary.journal().head().serial;
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        for server in known {
+            let NatsServer { id, name, cluster, host, version, compared, noted, is_gone } = server;
+            if is_gone && clock::unix_millis() - noted > FORGET_GONE {
+                self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((id, None));
+                continue;
+            }
+            cursors.insert(id.clone(), compared.min(head));
+            if !is_gone {
+                self.shared.receipts.recall(Server { id, name, cluster, host, version });
+            }
         }
     }
 
     /// Gives each nats-server that is there a worker, and lets those go that are not.
     fn follow_roster(&self) {
         let present = self.shared.receipts.present();
+        let gone: HashSet<String> =
+            self.shared.receipts.gone().into_iter().map(|(server, _)| server.id.clone()).collect();
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|id, running| {
             let stays = present.iter().any(|present| present.server.id == *id);
             if !stays {
-                cursors.insert(id.clone(), running.worker.cursor());
                 running.task.abort();
+                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+                // One that said that it stops never comes back.
+                let may_return = gone.contains(id) && cursors.len() < MAX_CURSORS;
+                if may_return {
+                    cursors.insert(id.clone(), running.worker.cursor());
+                    noted.push(running.worker.noted(true));
+                } else {
+                    noted.push((id.clone(), None));
+                }
             }
             stays
         });
@@ -250,25 +301,20 @@ impl Reconciler {
         }
     }
 
-    /// Writes down how far each nats-server was compared.
-    async fn remember(&self, forget: bool) {
-        let reached: Vec<(String, u64)> = {
+    /// Writes down which nats-servers are there, and how far each was compared.
+    async fn remember(&self) {
+        let mut changes: Vec<NatsServerChange> = {
             let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            let moved = workers.iter_mut().filter_map(|(id, running)| {
-                let cursor = running.worker.cursor();
-                (running.written.replace(cursor) != Some(cursor)).then(|| (id.clone(), cursor))
+            let moved = workers.values_mut().filter_map(|running| {
+                let compared = running.worker.cursor();
+                let has_moved = running.written.replace(compared) != Some(compared);
+                has_moved.then(|| running.worker.noted(false))
             });
             moved.collect()
         };
-        let journal = self.shared.primary.journal();
-        for (id, serial) in reached {
-            journal.set_cursor(format!("{CURSOR}{id}"), serial).await;
-        }
-        if forget {
-            let forgotten = std::mem::take(&mut *self.cursors.lock().unwrap_or_else(PoisonError::into_inner));
-            for id in forgotten.into_keys() {
-                journal.drop_cursor(format!("{CURSOR}{id}")).await;
-            }
+        changes.append(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        if !changes.is_empty() {
+            self.shared.primary.journal().set_nats_servers(changes).await;
         }
     }
 

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{Again, Compared, FETCH_TIMEOUT, Match, Outcome, Server};
 use crate::rarely::Rarely;
+use crate::store::journal::{NatsServer, NatsServerChange};
 
 /// How long the answer to an announcement is waited for, before the nats-server is asked.
 const REPLY_WAIT: Duration = Duration::from_millis(500);
@@ -149,6 +150,13 @@ impl Worker {
         let outstanding = self.schedule().lowest().map(|serial| serial.saturating_sub(1));
         let catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
         [outstanding, catch_up.asked, catch_up.under_way].into_iter().flatten().fold(announced, u64::min)
+    }
+
+    /// What is to be written down of the nats-server.
+    pub(super) fn noted(&self, is_gone: bool) -> NatsServerChange {
+        let Server { id, name, cluster, host, version } = (*self.server).clone();
+        let (compared, noted) = (self.cursor(), clock::unix_millis());
+        (id.clone(), Some(NatsServer { id, name, cluster, host, version, compared, noted, is_gone }))
     }
 
     /// Compares what is due, for as long as the nats-server is there.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::Summary;
 use super::compared::Match;
 use super::fleet::{Difference, Standing};
 use super::propagation::Running;
+use super::receipts::Summary;
 use super::servers::Server;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
