@@ -8,6 +8,7 @@ mod activations;
 mod ahead;
 mod changes;
 mod checks;
+pub mod delivery;
 mod digests;
 mod elsewhere;
 mod listing;
