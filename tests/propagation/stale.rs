@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, outcomes};
-use crate::support::login::{Session, info, login};
+use crate::support::login::{Session, login};
 use crate::support::mint::User;
 use crate::support::{Account, NatsServer, Proxy, Server, until};
 
@@ -56,9 +56,8 @@ impl Region {
     /// Waits until the revoked user is cut off, and looks at what is left.
     async fn is_repaired(&self, far: &NatsServer, stale: &Stale, session: &Session, since: Instant) {
         session.ends_in(PROMISED, since).await;
-        let id = info(far.address()).await["server_id"].as_str().unwrap().to_owned();
         let system = self.cluster.system_client().await;
-        assert_eq!(self.cluster.runs(&system, &id, &stale.account).await, stale.jwt);
+        assert_eq!(self.cluster.runs(&system, &far.id().await, &stale.account).await, stale.jwt);
         assert!(login(far.address(), &stale.user).await.is_err(), "the revoked user is let in again");
     }
 }
@@ -102,8 +101,11 @@ async fn a_nats_server_that_loads_from_a_stale_replica_long_after_the_change_is_
     let far = region.nats().await;
     region.cluster.knows(2).await;
     let stale = region.cut().await;
-    // Both say that they have not loaded it. FOLLOWERS: the page is not complete here, and names the replica.
-    assert_eq!(outcomes(&region.cluster.complete(&stale.account).await), ["far not_loaded", "n1 not_loaded"]);
+    until("both have said that they have not loaded it", || async {
+        outcomes(&region.cluster.known(&stale.account, &stale.jwt).await) == ["far not_loaded", "n1 not_loaded"]
+    })
+    .await;
+    // FOLLOWERS: the page is not complete here, and names the replica.
     let session = login(far.address(), &stale.user).await.unwrap();
     region.feed.heal();
     // FOLLOWERS: `PROMISED`. Until replicas confirm what they have, only a sweep finds it, every 15 s.
