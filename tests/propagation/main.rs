@@ -13,3 +13,4 @@ mod pages;
 mod races;
 mod receipts;
 mod stale;
+mod topology;
