@@ -12,5 +12,6 @@ mod owed;
 mod pages;
 mod races;
 mod receipts;
+mod resolvers;
 mod stale;
 mod topology;
