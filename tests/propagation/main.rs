@@ -7,6 +7,7 @@ mod support;
 
 mod away;
 mod cluster;
+mod deleted;
 mod down;
 mod owed;
 mod pages;
