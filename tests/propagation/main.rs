@@ -9,6 +9,7 @@ mod away;
 mod cluster;
 mod deleted;
 mod down;
+mod newer;
 mod owed;
 mod pages;
 mod races;
