@@ -28,7 +28,8 @@ async fn what_a_nats_server_kept_by_itself_is_repaired_whatever_its_resolver_is(
         ("cache", format!("{{ type: cache, dir: \"{OWN_FOLDER}/jwt\", limit: 100, ttl: \"1h\" }}")),
         ("full", format!("{{ type: full, dir: \"{OWN_FOLDER}/jwt\", allow_delete: true }}")),
     ] {
-        let nats = cluster.leafnode(name, &link, |launch| launch.with(&format!("resolver: {resolver}\n{preload}"))).await;
+        let nats =
+            cluster.leafnode(name, &link, |launch| launch.with(&format!("resolver: {resolver}\n{preload}"))).await;
         let session = login(nats.address(), &user).await.unwrap();
         leaves.push((name, nats, session, Instant::now()));
     }
