@@ -102,8 +102,10 @@ async fn without_permission_to_compare_nothing_is_known() {
     let account = cluster.open().await;
     let missing = "publish to $SYS.REQ.SERVER.*.ACCOUNTZ";
     cluster.primary.logs(&format!("the NATS user is not permitted to {missing}")).await;
-    let report = cluster.primary.http.get("/readyz?verbose").await.body;
-    assert!(report.contains(missing), "{report}");
+    until("the readiness report names it", || async {
+        cluster.primary.http.get("/readyz?verbose").await.body.contains(missing)
+    })
+    .await;
     let named = |text: &Value| text.as_str().is_some_and(|text| text.contains(missing));
     until("the page says why", || async { named(&cluster.page(&account).await["note"]) }).await;
     until("it is unknown there", || async { named(&cluster.standing("n1").await["unknown"]) }).await;
