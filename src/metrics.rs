@@ -39,6 +39,8 @@ pub struct Metrics {
     pub folder_failures: IntCounter,
     pub folder_put_aside: IntCounter,
     pub feed_followers: IntGauge,
+    pub replicas: IntGaugeVec,
+    pub replicas_refused: IntCounterVec,
     pub nats_connected: IntGauge,
     pub nats_servers: IntGauge,
     pub nats_slow_consumers: IntCounter,
@@ -51,6 +53,7 @@ pub struct Metrics {
     pub announce_replies: IntCounterVec,
     pub announce_duration: Histogram,
     pub in_force_duration: Histogram,
+    pub comparisons: IntCounterVec,
     repairs: IntCounterVec,
     pub kicked: IntCounter,
     pub servers_by_state: IntGaugeVec,
@@ -152,6 +155,19 @@ impl Metrics {
                 "Files that others wrote to the token folder, and that were moved to its refused ones",
             )?,
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
+            replicas: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "replicas",
+                    "Replicas that report to this server and count, by state: in_sync, behind, or silent for 10 seconds",
+                )
+                .namespace(PREFIX),
+                &["state"],
+            ))?,
+            replicas_refused: make.counters(
+                "replicas_refused_total",
+                "Reports of replicas that were turned away, by reason: full, or same_id if two share an id",
+                &["reason"],
+            )?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
             nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
             nats_slow_consumers: make.counter(
@@ -194,6 +210,12 @@ impl Metrics {
                 .namespace(PREFIX)
                 .buckets(SLOW.to_vec()),
             ))?,
+            comparisons: make.counters(
+                "comparisons_total",
+                "Accounts of which a nats-server was asked what it runs, by what it was: current, not_loaded, incomplete, \
+                 behind, cannot_unload, rejected, foreign; failed: it gave no usable answer",
+                &["result"],
+            )?,
             repairs: make.counters(
                 "repairs_total",
                 "Accounts that a nats-server ran in another version than the stored one, by reason (older, imports) and by \

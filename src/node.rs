@@ -20,10 +20,12 @@ mod writes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use activations::ActivationAnswer;
 pub use changes::{Changes, Feed, Place};
 pub use checks::Check;
+pub use delivery::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, ReportRefused, Turned};
 pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
@@ -32,8 +34,9 @@ pub use operator::Withheld;
 use tokio_util::sync::CancellationToken;
 
 pub use delivery::{
-    Announcement, Compare, Compared, Delivery, Difference, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome,
-    Present, Progress, Propagation, Receipt, Receipts, Runs, Server, Silent, Stand, Standing, Told, not_live,
+    Announcement, Claim, Compare, Compared, Delivery, Difference, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere,
+    Outcome, Present, Progress, Propagation, Receipt, Receipts, Runs, Server, Silent, Stand, Standing, Told, Withdrawn,
+    not_live,
 };
 pub use signing::{NoAnswer, PushError, Pushed, Sign, SignError};
 pub use writes::{CUTTING_OFF, Submitting, WriteError};
@@ -103,6 +106,7 @@ pub struct Node {
     signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
     receipts: Arc<Receipts>,
+    replicas: Arc<Replicas>,
     leaving: AtomicBool,
     draining: CancellationToken,
 }
@@ -160,8 +164,8 @@ pub struct History {
 }
 
 impl Node {
-    /// A server of the given role.
-    pub fn new(role: Role, gate: Arc<Gate>, metrics: Arc<Metrics>) -> Self {
+    /// A server of the given role. A replica that is silent for `replica_forget` counts no more.
+    pub fn new(role: Role, gate: Arc<Gate>, metrics: Arc<Metrics>, replica_forget: Duration) -> Self {
         Self {
             role,
             gate,
@@ -173,6 +177,7 @@ impl Node {
             signing: OnceLock::new(),
             mirrored: OnceLock::new(),
             receipts: Arc::default(),
+            replicas: Arc::new(Replicas::new(replica_forget)),
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
         }
@@ -241,6 +246,11 @@ impl Node {
     /// What is known of the way of changes to the nats-servers.
     pub const fn receipts(&self) -> &Arc<Receipts> {
         &self.receipts
+    }
+
+    /// The replicas that follow this server, and up to where each is current.
+    pub const fn replicas(&self) -> &Arc<Replicas> {
+        &self.replicas
     }
 
     /// A JWT that can be served without waiting for anything.
@@ -402,8 +412,12 @@ impl Node {
                 self.metrics.replica_heard.set(heard);
             }
         }
+        let counts = self.replicas.counts(clock::uptime_millis());
+        for (state, count) in [("in_sync", counts.in_sync), ("behind", counts.behind), ("silent", counts.silent)] {
+            self.metrics.replicas.with_label_values(&[state]).set(gauge(count));
+        }
         self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
-        self.receipts.measure(&self.metrics);
+        self.measure_nats_servers();
         self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
     }
 }

@@ -77,12 +77,12 @@ pub(crate) fn server(args: &[&str]) -> (Process, u16) {
     server_with(args, &[])
 }
 
-/// The same, with settings in the environment.
+/// The same, with settings in the environment. It listens where `-hp` says, if that is among the arguments.
 pub(crate) fn server_with(args: &[&str], settings: &[(&str, &str)]) -> (Process, u16) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_nats-account-server"))
         .args(args)
         .envs(settings.iter().copied())
-        .args(["-hp", "127.0.0.1:0"])
+        .args(if args.contains(&"-hp") { &[][..] } else { &["-hp", "127.0.0.1:0"] })
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

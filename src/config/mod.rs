@@ -43,3 +43,4 @@ pub use settings::{
 };
 pub use token_source::{SystemAccount, TokenSource};
 pub(crate) use urls::{Login, without_password};
+pub(crate) use value::is_name;

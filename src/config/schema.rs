@@ -3,7 +3,7 @@
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
 use Kind::{
-    Bool, Choice, Duration, Host, Int, NatsServers, Origins, PrimaryUrl, PrimaryUrls, Secret, Size, Subject, Text,
+    Bool, Choice, Duration, Host, Int, Name, NatsServers, Origins, PrimaryUrl, PrimaryUrls, Secret, Size, Subject, Text,
 };
 use Reading::{Level, Millis, Pack, Same};
 
@@ -12,6 +12,8 @@ use Reading::{Level, Millis, Pack, Same};
 pub(super) enum Kind {
     /// Any text; an empty one is the same as none.
     Text,
+    /// A short text on one line, for people; an empty one is the same as none.
+    Name,
     /// A text that nobody may read, as an HTTP header can carry it; an empty one is the same as none.
     Secret,
     /// A name or address to listen on; an empty one is every IPv4 interface.
@@ -114,9 +116,11 @@ pub(super) const KEYS: &[Key] = &[
     key("nats.kick", Bool, &[]),
     key("nats.sign_request_subject", Subject, &[("signrequestsubject", Same)]),
     key("nats.sign_request_timeout", Duration { min: 1 }, &[("signrequesttimeout", Millis)]),
+    key("nats.replica_forget", Duration { min: 1000 }, &[]),
     key("nats.tls.root", Text, &[]),
     key("nats.tls.cert", Text, &[]),
     key("nats.tls.key", Text, &[]),
+    key("replica.name", Name, &[]),
     key("replica.mode", Choice(&["cache", "mirror"]), &[("maxreplicationpack", Pack)]),
     key("replica.ttl", Duration { min: 1 }, &[]),
     key("replica.timeout", Duration { min: 1 }, &[("replicationtimeout", Millis)]),

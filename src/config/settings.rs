@@ -242,6 +242,9 @@ pub struct Nats {
     /// Longest wait for the answer of the signing service. Default 1 s.
     #[serde(with = "millis")]
     pub sign_request_timeout: Duration,
+    /// How long a replica that is silent counts for the receipts of changes. Default 24 h.
+    #[serde(with = "millis")]
+    pub replica_forget: Duration,
     /// Files for TLS towards the nats-servers.
     pub tls: Tls,
 }
@@ -262,6 +265,7 @@ impl Default for Nats {
             kick: false,
             sign_request_subject: None,
             sign_request_timeout: Duration::from_secs(1),
+            replica_forget: Duration::from_secs(24 * 3600),
             tls: Tls::default(),
         }
     }
@@ -299,6 +303,8 @@ pub enum PackResponder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Replica {
+    /// What people call this replica. Default: the host's name and the port.
+    pub name: Option<String>,
     /// How much of the primary is held here. Default `cache`.
     pub mode: ReplicaMode,
     /// Age at which an entry is checked against the primary while its change feed is away. Default 5 s.
@@ -323,6 +329,7 @@ pub struct Replica {
 impl Default for Replica {
     fn default() -> Self {
         Self {
+            name: None,
             mode: ReplicaMode::Cache,
             ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(1),

@@ -12,6 +12,14 @@ const MAX_MILLIS: u64 = 10 * 365 * 86_400_000;
 /// The longest subject, in bytes. A nats-server closes a connection on which a line of more than 4096 bytes comes.
 const MAX_SUBJECT: usize = 255;
 
+/// The longest name of a server, in characters.
+const MAX_NAME: usize = 64;
+
+/// Whether a text can be the name of a server: short, and shown on one line as it is.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_NAME && !text.contains(char::is_control)
+}
+
 /// Brings `value` into the form that [`super::Settings`] is made from: durations in milliseconds, sizes in bytes, lists
 /// as lists. `None` is a value that says "not set". The error says what is expected.
 pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
@@ -34,6 +42,11 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         Kind::Text => match text(given, "text")? {
             "" => Ok(None),
             text => Ok(Some(text.into())),
+        },
+        Kind::Name => match text(given, "a name")?.trim() {
+            "" => Ok(None),
+            name if is_name(name) => Ok(Some(name.into())),
+            _ => Err(format!("a name of at most {MAX_NAME} characters on one line")),
         },
         Kind::Secret => match text(given, "text")?.trim() {
             "" => Ok(None),
@@ -209,6 +222,16 @@ pub(super) fn shown(kind: Option<Kind>, value: &ValueKind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_short_and_on_one_line() {
+        for good in ["eu-1", "Zürich: rack 7", "a", &"ü".repeat(MAX_NAME)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "a\nb", "a\u{1b}[31m", &"x".repeat(MAX_NAME + 1)] {
+            assert!(!is_name(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_subject_to_publish_to_is_literal() {

@@ -127,6 +127,11 @@ pub struct Head {
 }
 
 impl Head {
+    /// Where a journal begins: before its first change.
+    pub fn beginning(session: Session) -> Self {
+        Self { session, serial: 0, chain: Chain::default() }
+    }
+
     /// The position of a change of this journal.
     pub const fn position(&self, serial: u64) -> Position {
         Position { session: self.session.0, serial }

@@ -2,9 +2,13 @@
 
 mod ahead;
 mod digests;
+mod followers;
 
 pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
+pub use followers::{
+    Below, Confirmation, Follower, FollowersPage, Lowest, MAX_NAMED, MAX_REPORT, Named, Report, ReportError,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Chain, Change, Content, Head, Operation, Session};

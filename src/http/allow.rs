@@ -1,7 +1,7 @@
 //! Which methods a route allows, where it allows more than reading, or that depends on whether changes get anywhere from here.
 
-/// What the route of digests allows. Its POST is a question.
-pub(super) const DIGESTS: &str = "GET, HEAD, POST, OPTIONS";
+/// What a route allows whose POST changes no account: digests, where it is a question, and followers.
+pub(super) const ASKED: &str = "GET, HEAD, POST, OPTIONS";
 
 /// What the route of an account allows.
 pub(super) const fn account(writes: bool) -> &'static str {

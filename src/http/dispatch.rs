@@ -12,8 +12,8 @@ use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, digests, health, help, history, moved, operator, pack,
-    propagation, reply, servers,
+    Shared, Worker, account, activations, ahead, allow, changes, digests, followers, health, help, history, moved,
+    operator, pack, propagation, reply, servers,
 };
 
 /// An answer that is there at once, or one that has to be waited for.
@@ -109,6 +109,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
             return writes::answer(request, payload, shared, Change::Activation).await;
         }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
+        Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
             return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
@@ -124,6 +125,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Digests => digests::get(request, shared).await,
+        Route::Followers => followers::get(shared),
         Route::Ahead => ahead::get(request, shared).await,
         Route::Servers => servers::get(request, shared).await,
         Route::Help => help::get(request, shared),
@@ -140,7 +142,7 @@ fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
         Route::Activations => allow::activations(writes::are_taken(shared)),
         Route::Account(_) => allow::account(writes::are_taken(shared)),
-        Route::Digests => allow::DIGESTS,
+        Route::Digests | Route::Followers => allow::ASKED,
         _ => "GET, HEAD, OPTIONS",
     }
 }

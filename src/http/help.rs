@@ -97,6 +97,7 @@ const HEALTH: &str = "\
     curl <base>/healthz
     curl <base>/livez
     curl \"<base>/readyz?verbose\"
+    curl <base>/jwt/v1/followers
     curl <base>/metrics
 ";
 

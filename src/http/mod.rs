@@ -13,6 +13,7 @@ mod conditional;
 mod cors;
 mod digests;
 mod dispatch;
+mod followers;
 mod front;
 mod health;
 mod help;
@@ -99,6 +100,8 @@ struct Shared {
     notify_limit: notify::Limit,
     /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
     failures: Rarely,
+    /// Lines about replicas whose reports are turned away.
+    turned: Rarely,
     cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
 }
@@ -120,6 +123,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
         failures: Rarely::every(Duration::from_secs(1)),
+        turned: Rarely::every(Duration::from_secs(10)),
         cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });

@@ -267,6 +267,7 @@ mod tests {
             compared_at: None,
             servers: servers.collect(),
             silent: silent.collect(),
+            replicas_behind: Vec::new(),
             note: None,
             stand: Stand::Announced,
         }

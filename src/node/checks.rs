@@ -4,6 +4,9 @@ use super::{Node, Role};
 use crate::primary::Primary;
 use crate::replica::Replica;
 
+/// Replicas that the readiness report names.
+const NAMED: usize = 5;
+
 /// One line of the readiness report.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -65,6 +68,7 @@ impl Node {
                 checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
             }
         }
+        checks.extend(self.replicas_check());
         checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
         let nats = match self.nats.get() {
             None => "not configured".into(),
@@ -75,10 +79,33 @@ impl Node {
             Some(_) => "not connected; trying again".into(),
         };
         checks.push(Check { name: "nats", ok: true, detail: nats });
+        checks.extend(self.nats_servers_detail().map(|detail| Check { name: "nats_servers", ok: true, detail }));
         if let Some(manners) = self.manners.get() {
             checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
         }
         checks
+    }
+
+    /// How the replicas do. `None`: none is known.
+    fn replicas_check(&self) -> Option<Check> {
+        let replicas = self.replicas.all();
+        let counting = replicas.iter().filter(|replica| replica.counts());
+        let (in_sync, others): (Vec<_>, Vec<_>) =
+            counting.partition(|replica| replica.is_in_sync && !replica.is_silent);
+        let known = in_sync.len() + others.len();
+        if known == 0 {
+            return None;
+        }
+        let mut detail = format!("{known} known, {} in sync", in_sync.len());
+        for (place, replica) in others.iter().take(NAMED).enumerate() {
+            let state = if replica.is_silent { "silent" } else { "behind" };
+            let separator = if place == 0 { "; " } else { ", " };
+            detail.push_str(&format!("{separator}{} is {state} at serial {}", replica.follower.name, replica.serial));
+        }
+        if others.len() > NAMED {
+            detail.push_str(&format!(", and {} more are not", others.len() - NAMED));
+        }
+        Some(Check { name: "replicas", ok: true, detail })
     }
 
     /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.

@@ -101,7 +101,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("primary").expect("made"));
         let primary = primary(&gate);
         primary.settle_operator().await;
-        let node = Node::new(Role::Primary(primary.clone()), gate, metrics.clone());
+        let node = Node::new(Role::Primary(primary.clone()), gate, metrics.clone(), Duration::MAX);
         let jwt = sign(json!({
             "sub": account.public_key(), "iat": iat,
             "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
@@ -139,6 +139,6 @@ mod tests {
         };
         let runtime = tokio::runtime::Handle::current();
         let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");
-        assert_eq!(answers(&Node::new(Role::Replica(replica), gate, metrics)).await, [false; 3]);
+        assert_eq!(answers(&Node::new(Role::Replica(replica), gate, metrics, Duration::MAX)).await, [false; 3]);
     }
 }

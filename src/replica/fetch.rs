@@ -9,11 +9,12 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use tokio::sync::oneshot;
 
+use super::take::Asked;
 use super::upstream::Fetched;
 use super::{Offer, Replica, Slot};
 use crate::clock;
 use crate::epoch::Epoch;
-use crate::gate::{Refusal, Via};
+use crate::gate::{Position, Refusal, Via};
 use crate::key::AccountKey;
 
 /// A request under way, shared by all who wait for it.
@@ -75,7 +76,7 @@ impl Replica {
 
     async fn fetch_once(&self, key: &AccountKey, asked: Epoch) -> Result<Option<Arc<Slot>>, Unavailable> {
         let live = || Some(self.feed.live.load(Ordering::Acquire)).filter(|live| *live != 0);
-        let stretch = live();
+        let (stretch, stood) = (live(), self.keeping.stand().position);
         let before = self.epochs.of(key);
         let held = self.cache.get(key);
         // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
@@ -85,6 +86,13 @@ impl Replica {
         // asked about again.
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let is_undisturbed = is_followed && self.epochs.of(key) == before;
+        let is_of_followed = answer.as_ref().is_ok_and(|answer| answer.is_of_followed);
+        let is_of_primary = answer.as_ref().is_ok_and(|answer| answer.is_of_primary);
+        // A feed that was live all the while, and a primary of the same session, are no further behind than this replica was.
+        let was_live = is_followed && stretch.is_some() && live() == stretch;
+        let asked_at = |at: Option<Position>| {
+            stood.filter(|stood| was_live || (is_of_primary && at.is_some_and(|at| at.session == stood.session.0)))
+        };
         let stretch = stretch.filter(|_| is_undisturbed && live() == stretch);
         if answer.is_ok() && !self.is_following() {
             self.feed.reached.notify_waiters();
@@ -106,6 +114,7 @@ impl Replica {
             }
             Ok(Fetched::Token(token, at)) => {
                 let admitted = self.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
+                let asked = Asked { forgotten: asked, at: asked_at(at) };
                 match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Upstream, at, stretch, Some(asked))) {
                     Ok(Offer::Taken(Some(slot))) => {
                         slot.set_back(age);
@@ -141,8 +150,13 @@ impl Replica {
                     }
                     return Ok(Some(slot));
                 }
-                if self.epochs.of(key) == before {
+                // While the feed is live, another server may be further behind.
+                let is_believed = || self.epochs.of(key) == before && (is_of_followed || live().is_none());
+                if is_believed() {
                     self.unknown.insert(*key, ());
+                    if !is_believed() {
+                        self.unknown.invalidate(key);
+                    }
                 }
                 Ok(None)
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
+use super::position::Limit;
 use super::relay::Loop;
 use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
@@ -128,6 +129,7 @@ impl Replica {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
             (follower.failures, follower.restarts) = (0, 0);
         }
+        self.feed_leads_on(!matches!(broken, Broken::Loop(_)));
         match broken {
             Broken::Moved => return Duration::ZERO,
             Broken::Silent | Broken::Loop(_) => self.upstream.feed_failed(&broken.to_string()),
@@ -201,9 +203,13 @@ impl Replica {
     fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<(), Broken> {
         let json = |error: serde_json::Error| Broken::Format(format!("event {:?}: {error}", event.kind));
         match event.kind.as_str() {
-            "hello" | "heartbeat" => {
+            kind @ ("hello" | "heartbeat") => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
-                self.stand(follower, &page)
+                self.stand(follower, &page)?;
+                if kind == "hello" {
+                    self.feed_opened();
+                }
+                Ok(())
             }
             "change" => {
                 let item: Item = serde_json::from_str(&event.data).map_err(json)?;
@@ -221,6 +227,11 @@ impl Replica {
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             _ => {
+                let confirmed = self.position().filter(|confirmed| confirmed.session == said.session);
+                let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
+                self.limits.set(Limit::Comparison, confirmed);
+                // The feed does not say whether it has changed before this.
+                self.limits.set(Limit::Operator, confirmed);
                 // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
                 if !self.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
@@ -230,6 +241,7 @@ impl Replica {
                 if !self.is_mirror() {
                     self.feed.stretch.store(follower.stretch, Ordering::Release);
                 }
+                self.forget_unknown();
                 self.relay.begin(said);
                 self.begin_resync(said, follower.stretch);
                 // The feed does not say what was changed before this.
@@ -253,7 +265,8 @@ impl Replica {
     fn go_live(&self, follower: &mut Follower, serial: u64) {
         self.feed.serial.store(serial, Ordering::Release);
         self.feed.heard.store(follower.heard, Ordering::Release);
-        if follower.live_since.is_none() {
+        let was_live = follower.live_since.is_some();
+        if !was_live {
             follower.live_since = Some(Instant::now());
             follower.told = false;
         }
@@ -261,13 +274,27 @@ impl Replica {
             self.metrics.replica_feed_connected.set(1);
             tracing::info!("following the change feed of {} from serial {serial}", self.primary());
         }
+        if !was_live {
+            // A server that is further behind may have said of an account that it does not know it.
+            self.unknown.invalidate_all();
+            self.limits.moved.notify_one();
+            self.limits.work.notify_one();
+        }
     }
 
     /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
     fn applied(&self, position: Head, stretch: u64) {
         if !self.is_mirror() || self.feed.was_synced(stretch) {
             self.keeping.applied(position, stretch);
+            self.limits.moved.notify_one();
         }
+    }
+
+    /// Believes no longer of any account that it is unknown, also if the primary is about to say so of the time before.
+    fn forget_unknown(&self) {
+        self.epochs.bump_all();
+        self.unknown.invalidate_all();
+        self.epochs.bump_all();
     }
 
     fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
@@ -293,6 +320,9 @@ impl Replica {
             Err(refusal) => {
                 self.metrics.refused(Via::Feed, &refusal);
                 tracing::warn!("change {} of the primary {} is refused: {refusal}", item.serial, self.primary());
+                if item.kind == KIND_OPERATOR {
+                    self.limits.set(Limit::Operator, self.position().unwrap_or_else(|| self.beginning()));
+                }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
                 self.doubt(named(item));
             }

@@ -22,7 +22,9 @@ mod mirror;
 mod operator;
 mod pack;
 mod pin;
+mod position;
 mod relay;
+mod report;
 mod resync;
 mod shelf;
 mod slot;
@@ -44,6 +46,7 @@ pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
 pub use relay::{Onward, Passed, Question};
+pub use report::BehindUs;
 pub use slot::Slot;
 
 use crate::clock;
@@ -61,7 +64,9 @@ use fetch::Flight;
 use forward::Forwarding;
 use keeping::Keeping;
 use memory::Memory;
+use position::Limits;
 use relay::Relay;
+use report::Reporting;
 use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
@@ -156,8 +161,11 @@ pub struct Replica {
     /// Operator JWTs that were replaced by another one of the same second. Held while the operator changes.
     replaced_operators: Mutex<Vec<Identity>>,
     feed: Feed,
+    /// What keeps the position down that is confirmed upstream.
+    limits: Limits,
     forwarding: Forwarding,
     relay: Relay,
+    reporting: Reporting,
     runtime: tokio::runtime::Handle,
 }
 
@@ -210,9 +218,11 @@ impl Replica {
             flights: Mutex::default(),
             replaced_operators: Mutex::default(),
             feed: Feed::after(&keeping.stand()),
+            limits: Limits::after(&keeping.stand(), keeping.has_joined(), keeping.is_warm()),
             relay: Relay::new(keeping.stand().position),
             keeping,
             forwarding: Forwarding::default(),
+            reporting: Reporting::new(setup.primaries.len()),
             runtime,
             setup,
         });

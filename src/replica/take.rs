@@ -1,10 +1,12 @@
 //! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{Replica, Slot};
 use crate::clock;
 use crate::epoch::Epoch;
+use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 
@@ -19,29 +21,45 @@ pub(super) enum Offer {
     Refetch,
 }
 
+/// When a JWT was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Where [`Replica::forgotten`] was.
+    pub(super) forgotten: Epoch,
+    /// Where this replica was on the feed of the server that answered; `None`: it does not follow that server's feed.
+    pub(super) at: Option<Head>,
+}
+
 impl Replica {
     /// Something newer than what is cached could not be taken in.
     pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
-            if let Some(slot) = self.at_hand(&key) {
-                slot.doubt();
-                self.keeping.note_copy(&key);
+            if self.check_soon(&key) {
+                // The position does not cover yet what could not be taken in.
+                self.is_unconfirmed(&key, self.position().unwrap_or_else(|| self.beginning()));
             }
             self.epochs.bump(&key);
         }
     }
 
+    /// The primary is asked when an account is next wanted. Returns whether there is a copy of it.
+    pub(super) fn check_soon(&self, key: &AccountKey) -> bool {
+        let Some(slot) = self.at_hand(key) else { return false };
+        slot.doubt();
+        self.keeping.note_copy(key);
+        true
+    }
+
     /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
-    /// `asked`: where [`Replica::forgotten`] stood when it was asked for.
     pub(super) fn offer(
         &self,
         entry: Arc<Entry>,
         via: Via,
         at: Option<Position>,
         stretch: Option<u64>,
-        asked: Option<Epoch>,
+        asked: Option<Asked>,
     ) -> Result<Offer, Refusal> {
         let key = *entry.key();
         let standing = self.gate.standing();
@@ -63,11 +81,12 @@ impl Replica {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
                     (seen.removed, seen.ahead) = (false, false);
-                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
+                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
                         // The primary has let go of it since, and nothing will be heard of it again.
                         return Ok(Offer::Kept);
                     }
-                    Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
+                    let slot = self.keep(&key, &entry, via, at, stretch, asked.and_then(|asked| asked.at));
+                    Ok(Offer::Taken(slot))
                 }
                 Order::Behind => {
                     held.note_behind(&entry.version(), at);
@@ -90,15 +109,16 @@ impl Replica {
         via: Via,
         at: Option<Position>,
         stretch: Option<u64>,
+        asked_at: Option<Head>,
     ) -> Option<Arc<Slot>> {
         let now = clock::uptime_millis();
         let cached = self.cache.get(key);
-        if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
+        if let Some(slot) = cached.as_ref().filter(|slot| slot.entry().identity() == entry.identity()) {
             // The bytes that were served first stay, however the version is spelt this time.
             if via != Via::Hint {
-                self.confirm(&slot, at, stretch, now);
+                self.confirm(slot, at, stretch, now);
             }
-            return Some(slot);
+            return cached;
         }
         if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
             return None;
@@ -106,6 +126,11 @@ impl Replica {
         let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
         self.cache.insert(*key, slot.clone());
         self.keeping.note_copy(key);
+        if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
+            self.limits.confirm(key);
+        } else if via != Via::Hint || !self.was_current(key, cached.is_some()) {
+            self.is_unconfirmed(key, asked_at.unwrap_or_else(|| self.beginning()));
+        }
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
         if !self.gate.vouches(entry.issuer()) {
             self.cache.invalidate(key);
@@ -114,11 +139,31 @@ impl Replica {
         Some(slot)
     }
 
+    /// Whether what was here of an account, or that nothing was, is current as far as the feed was taken in. What is heard over
+    /// NATS takes the place only of what is older, so then it is current as well.
+    fn was_current(&self, key: &AccountKey, is_cached: bool) -> bool {
+        if is_cached {
+            !self.limits.is_listed(key)
+        } else {
+            self.is_mirror() || (self.is_following() && self.unknown.contains_key(key))
+        }
+    }
+
     /// The primary said that a copy is current.
     pub(super) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
+        let key = slot.entry().key();
         if slot.confirm(at, stretch, now) {
-            self.keeping.note_copy(slot.entry().key());
+            self.keeping.note_copy(key);
         }
+        if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
+            self.limits.confirm(key);
+        }
+    }
+
+    /// Whether what was confirmed in a stretch of feed is current as far as the feed was taken in. A mirror has one stretch, and
+    /// is compared as a whole.
+    fn is_current_stretch(&self, stretch: u64) -> bool {
+        stretch != 0 && (self.is_mirror() || stretch == self.feed.stretch.load(Ordering::Acquire))
     }
 
     /// Takes in a deletion from the feed.
@@ -158,6 +203,7 @@ impl Replica {
     pub(super) fn drop_copy(&self, key: &AccountKey) {
         self.keeping.note_copy(key);
         self.cache.invalidate(key);
+        self.limits.confirm(key);
     }
 
     /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.

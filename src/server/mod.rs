@@ -42,23 +42,25 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
-    let node = Arc::new(Node::new(role.clone(), gate, metrics));
+    let node = Arc::new(Node::new(role.clone(), gate, metrics, settings.nats.replica_forget));
+    node.recall_replicas()?;
     node.report_operator();
     let tls = https(&settings, &node)?;
     let https =
         tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
     let https = https.map(|config| http::Https { config, under_way: http::UnderWay::default() });
     let under_way = https.as_ref().map(|https| https.under_way.clone());
-    let server = listen(&settings, &node, https)?;
+    let (server, port) = listen(&settings, &node, https)?;
     let handle = server.handle();
     tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
     let serving = tokio::spawn(server);
     let begin = async {
         match role {
             Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
-            Role::Replica(replica) => run_replica(&settings, &node, &replica, system_jwt).await.map(|()| None),
+            Role::Replica(replica) => run_replica(&settings, &node, &replica, system_jwt, port).await.map(|()| None),
         }
     };
+    tokio::spawn(node.clone().look_after_replicas());
     let mut tending = None;
     // To begin may take long; who wants to stop meanwhile can.
     tokio::select! {
@@ -77,6 +79,11 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     if let Some(mut tending) = tending {
         tending.finish(settings.http.shutdown_grace).await;
     }
+    if let Role::Replica(replica) = node.role() {
+        // Nothing is served any more.
+        replica.farewell().await;
+    }
+    node.note_replicas(true).await;
     match node.role() {
         Role::Primary(primary) => {
             primary.journal().close().await;
@@ -187,7 +194,7 @@ fn listen(
     settings: &Settings,
     node: &Arc<Node>,
     https: Option<http::Https>,
-) -> Result<actix_web::dev::Server, StartError> {
+) -> Result<(actix_web::dev::Server, u16), StartError> {
     let (host, port) = (&settings.http.host, settings.http.port);
     let address = format!("{host}:{port}");
     let failed = |source| StartError::Listen { address: address.clone(), source };
@@ -208,7 +215,15 @@ fn listen(
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
     tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
-    Ok(server)
+    Ok((server, local.port()))
+}
+
+/// What people call a replica, unless its settings say it.
+fn default_name(port: u16) -> String {
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy();
+    let host: String = host.chars().filter(|character| !character.is_control()).take(50).collect();
+    format!("{host}:{port}")
 }
 
 fn shown(host: &str, local: &SocketAddr) -> String {
@@ -248,6 +263,7 @@ async fn run_replica(
     node: &Arc<Node>,
     replica: &Arc<Replica>,
     system_jwt: Option<String>,
+    port: u16,
 ) -> Result<(), StartError> {
     replica.keep_up()?;
     if let Some(token) = system_jwt {
@@ -260,5 +276,8 @@ async fn run_replica(
     tokio::spawn(replica.tls_files().clone().watch());
     tokio::spawn(replica.clone().look_after_upstream());
     tokio::spawn(replica.clone().follow());
+    tokio::spawn(replica.clone().settle());
+    let name = settings.replica.name.clone().unwrap_or_else(|| default_name(port));
+    tokio::spawn(replica.clone().report(name, node.replicas().clone()));
     join::replica(settings, node, replica).await
 }

@@ -7,6 +7,7 @@
 //! Nothing here knows who asks, or HTTP, or NATS.
 
 pub mod folder;
+mod followers;
 pub mod journal;
 mod lock;
 mod marks;
@@ -16,6 +17,7 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
+pub use followers::{Follower, FollowerChange, FollowerId};
 pub use journal::{Journal, Progress};
 pub use lock::FolderLock;
 

@@ -132,8 +132,8 @@ async fn ten_thousand_other_changes_and_a_restart_do_not_hide_those_that_matter_
     let accounts = loaded(&cluster, &leaf, 20).await;
     let head = cluster.page(&accounts[19]).await["serial"].as_i64().unwrap();
     // It is remembered how far the leafnode was compared.
-    let name = format!("compared {}", leaf.id().await);
-    until("it is compared", || async { cluster.cursor(&name) >= head }).await;
+    let id = leaf.id().await;
+    until("it is compared", || async { cluster.compared(&id) >= head }).await;
     link.cut();
     cluster.leafnode_is_away().await;
     let versions = push_all(&cluster, &accounts).await;

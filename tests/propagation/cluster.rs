@@ -170,13 +170,14 @@ impl Cluster {
         rusqlite::Connection::open(self.folder.path().join(".nats-account-server/journal.sqlite")).unwrap()
     }
 
-    /// How far the journal says that one of its followers is; 0 if it does not know it.
-    pub(crate) fn cursor(&self, name: &str) -> i64 {
-        let serial = self.journal().query_row("SELECT serial FROM cursor WHERE name = ?1", [name], |row| row.get(0));
+    /// Up to which change the journal says that a nats-server was compared; 0 if it does not know it.
+    pub(crate) fn compared(&self, id: &str) -> i64 {
+        let serial = self.journal().query_row("SELECT compared FROM nats_server WHERE id = ?1", [id], |row| row.get(0));
         serial.optional().unwrap().unwrap_or(0)
     }
 
-    /// Sets that in the journal of a stopped server. For `nats`: as if its connection had lived on for long.
+    /// Sets how far the journal of a stopped server says that one of its followers is. For `nats`: as if its connection
+    /// had lived on for long.
     pub(crate) fn set_cursor(&self, name: &str, serial: i64) {
         let row = (name, serial);
         self.journal().execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)", row).unwrap();

@@ -11,6 +11,7 @@ mod deleted;
 mod down;
 mod fleet_page;
 mod imports;
+mod in_force;
 mod newer;
 mod owed;
 mod pages;

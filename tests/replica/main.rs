@@ -4,11 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod followers;
 mod follows;
 mod liars;
 mod mirrors;
 mod old_primaries;
 mod outages;
+mod positions;
 mod pulls;
 mod restarts;
 mod tiers;

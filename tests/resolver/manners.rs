@@ -164,7 +164,7 @@ async fn the_permissions_that_the_documentation_names_are_enough() {
         lists.flat_map(|list| list.split(',').map(str::to_owned)).collect()
     };
     let (publish, subscribe) = (allowed("--allow-pub "), allowed("--allow-sub "));
-    assert_eq!((publish.len(), subscribe.len()), (8, 10));
+    assert_eq!((publish.len(), subscribe.len()), (11, 10));
     let operator = crate::support::Operator::new();
     let user =
         operator.system().user_with(serde_json::json!({ "allow": publish }), serde_json::json!({ "allow": subscribe }));

@@ -61,20 +61,28 @@ impl Answer {
     }
 }
 
-type Script = dyn Fn(&str) -> Answer + Send + Sync;
+/// The head and the body of each request.
+type Heads = Arc<Mutex<Vec<(String, String)>>>;
+
+type Script = dyn Fn(&str, &str) -> Answer + Send + Sync;
 
 /// The server. Every request has a connection of its own.
 pub(crate) struct FakePrimary {
     pub(crate) url: String,
     script: Arc<Mutex<Arc<Script>>>,
     requests: Arc<AtomicUsize>,
-    heads: Arc<Mutex<Vec<String>>>,
+    heads: Heads,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 impl FakePrimary {
     /// Answers by `script`, which is given the path and query.
     pub(crate) async fn new(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::reading(move |path, _| script(path)).await
+    }
+
+    /// Answers by `script`, which is given the path and query, and the body.
+    pub(crate) async fn reading(script: impl Fn(&str, &str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
@@ -91,7 +99,8 @@ impl FakePrimary {
 
     /// Changes what is answered from now on.
     pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
+        let answer = accounts_only(answer);
+        *self.script.lock().unwrap() = Arc::new(move |path: &str, _: &str| answer(path));
     }
 
     /// The heads of all GETs that came for a path.
@@ -102,7 +111,21 @@ impl FakePrimary {
     /// The heads of all requests with this method that came for a path.
     pub(crate) fn heads_of(&self, method: &str, path: &str) -> Vec<String> {
         let start = format!("{method} {path}");
-        self.heads.lock().unwrap().iter().filter(|head| head.starts_with(&start)).cloned().collect()
+        self.heads
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(head, _)| head)
+            .filter(|head| head.starts_with(&start))
+            .cloned()
+            .collect()
+    }
+
+    /// The bodies of all POSTs that came for a path.
+    pub(crate) fn bodies(&self, path: &str) -> Vec<String> {
+        let start = format!("POST {path} ");
+        let heads = self.heads.lock().unwrap();
+        heads.iter().filter(|(head, _)| head.starts_with(&start)).map(|(_, body)| body.clone()).collect()
     }
 
     /// How many requests for accounts have come.
@@ -124,19 +147,19 @@ fn accounts_only(answer: impl Fn(&str) -> Answer) -> impl Fn(&str) -> Answer {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    script: Arc<Mutex<Arc<Script>>>,
-    requests: Arc<AtomicUsize>,
-    heads: Arc<Mutex<Vec<String>>>,
-) {
+async fn accept(listener: TcpListener, script: Arc<Mutex<Arc<Script>>>, requests: Arc<AtomicUsize>, heads: Heads) {
     while let Ok((stream, _)) = listener.accept().await {
         let (script, requests, heads) = (script.clone(), requests.clone(), heads.clone());
         tokio::spawn(async move { serve(stream, &script, &requests, &heads).await });
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &AtomicUsize, heads: &Mutex<Vec<String>>) {
+async fn serve(
+    mut stream: TcpStream,
+    script: &Mutex<Arc<Script>>,
+    requests: &AtomicUsize,
+    heads: &Mutex<Vec<(String, String)>>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -150,13 +173,14 @@ async fn serve(mut stream: TcpStream, script: &Mutex<Arc<Script>>, requests: &At
     if stream.read_exact(&mut body).await.is_err() {
         return;
     }
-    heads.lock().unwrap().push(head.clone());
+    let said = String::from_utf8_lossy(&body).into_owned();
+    heads.lock().unwrap().push((head.clone(), said.clone()));
     let path = head.split(' ').nth(1).unwrap_or_default();
     if path.starts_with("/jwt/v1/accounts/") {
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path);
+    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path, &said);
     tokio::time::sleep(delay).await;
     let length =
         if open { String::new() } else { format!("content-length: {}\r\n", body.len() + usize::from(cut_off)) };

@@ -14,7 +14,7 @@ use super::answer::Connection;
 use super::ask::AskError;
 use crate::jwt::{Account, AccountJwt, AnyJwt, is_revoked};
 use crate::key::AccountKey;
-use crate::node::{Compared, Loaded, Server, not_live};
+use crate::node::{Claim, Compared, Loaded, Server, Withdrawn, not_live};
 use crate::primary::Primary;
 use crate::store::StoreError;
 
@@ -27,49 +27,53 @@ const MAX_CHANGES: usize = 10_000;
 /// Connections that are closed after one look.
 const MAX_KICKS: usize = 1024;
 
-/// What a change took away.
+/// A change of which connected clients are to feel something.
 #[derive(Debug)]
-pub(super) struct Taken {
-    /// The claims before; `None`: not kept.
+pub(super) struct Felt {
+    /// The claims before; `None`: they are not stored any more, and the change may have taken anything away.
     before: Option<Account>,
     after: Account,
 }
 
-/// What the latest changes took away, by serial. `None`: nothing.
+/// The latest changes, by serial. `None`: connected clients have nothing to feel.
 #[derive(Debug, Default)]
-pub(super) struct Proofs(Mutex<HashMap<u64, Option<Arc<Taken>>>>);
+pub(super) struct Proofs(Mutex<HashMap<u64, Option<Arc<Felt>>>>);
 
 impl Proofs {
-    fn get(&self, serial: u64) -> Option<Option<Arc<Taken>>> {
+    fn get(&self, serial: u64) -> Option<Option<Arc<Felt>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&serial).cloned()
     }
 
-    fn put(&self, serial: u64, taken: Option<Arc<Taken>>) {
+    fn put(&self, serial: u64, felt: Option<Arc<Felt>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_CHANGES {
             // They are found out again when they are wanted.
             known.clear();
         }
-        known.insert(serial, taken);
+        known.insert(serial, felt);
     }
 }
 
-impl Taken {
-    /// Compares two versions of an account. `None`: connected clients lose nothing.
+impl Felt {
+    /// `None`: connected clients lose nothing, on any release.
     fn of(before: Option<Account>, after: Account) -> Option<Self> {
-        let takes = match &before {
+        let is_felt = match &before {
             None => !after.revocations.is_empty() || after.limits.conn >= 0,
-            Some(before) => {
-                let is_new = |(key, until): (&String, &i64)| before.revocations.get(key).is_none_or(|old| old < until);
-                let is_lower =
-                    after.limits.conn >= 0 && (before.limits.conn < 0 || after.limits.conn < before.limits.conn);
-                after.revocations.iter().any(is_new)
-                    || is_lower
-                    || before.signing_keys.iter().any(|(key, _)| !after.signing_keys.contains(key))
-                    || !not_live(before, &after, "").is_empty()
-            }
+            // Of an unknown release the worst is assumed.
+            Some(before) => !Withdrawn::between(before, &after).is_empty() || !not_live(before, &after, "").is_empty(),
         };
-        takes.then_some(Self { before, after })
+        is_felt.then_some(Self { before, after })
+    }
+
+    /// The claims that do not reach connected clients of a nats-server, and those that it does not apply at all.
+    fn lagging(&self, version: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+        let claims = self.before.as_ref().map(|before| not_live(before, &self.after, version)).unwrap_or_default();
+        // No release enforces that limit: there is nothing that could be in force.
+        let claims = claims.iter().map(|one| one.claim).filter(|claim| *claim != Claim::Data);
+        let (until_reconnect, never): (Vec<Claim>, Vec<Claim>) =
+            claims.partition(|claim| claim.ends_with_connections());
+        let labels = |claims: Vec<Claim>| claims.into_iter().map(Claim::label).collect();
+        (labels(until_reconnect), labels(never))
     }
 
     /// Whether a connection is one that the account's JWT does not allow.
@@ -93,15 +97,15 @@ impl Shared {
         loaded: &Loaded,
         compared: &mut Compared,
     ) -> Result<(), AskError> {
-        let Some(taken) = self.taken(key, compared.serial).await else { return Ok(()) };
-        let lagging = taken.before.as_ref().map(|before| not_live(before, &taken.after, &server.version));
-        let lagging = lagging.unwrap_or_default();
+        let Some(felt) = self.felt(key, compared.serial).await else { return Ok(()) };
+        let (until_reconnect, never) = felt.lagging(&server.version);
         compared.connections_left = Some(0);
+        compared.lagging = never;
         if loaded.connections == 0 {
             return Ok(());
         }
-        let (mut left, mut count) = (Vec::new(), 0);
-        for page in 0.. {
+        let (mut left, mut count, mut page) = (Vec::new(), 0, 0);
+        loop {
             if page == PAGES {
                 return Err(AskError::Unusable(format!("it has more than {count} connections of the account")));
             }
@@ -110,19 +114,20 @@ impl Shared {
             count += connections.len();
             let is_last = connections.len() < PAGE;
             for connection in connections {
-                let is_old = || !lagging.is_empty() && is_before(&connection.start, &loaded.applied_at);
-                if taken.forbids(&key, &connection) {
+                let is_old = || !until_reconnect.is_empty() && is_before(&connection.start, &loaded.applied_at);
+                if felt.forbids(&key, &connection) || is_old() {
                     left.push(connection.cid);
-                } else if is_old() {
-                    left.push(connection.cid);
-                    compared.lagging.clone_from(&lagging);
                 }
             }
             if is_last {
                 break;
             }
+            page += 1;
         }
-        let allowed = usize::try_from(taken.after.limits.conn).unwrap_or(usize::MAX);
+        if !left.is_empty() {
+            compared.lagging.extend(until_reconnect);
+        }
+        let allowed = usize::try_from(felt.after.limits.conn).unwrap_or(usize::MAX);
         let too_many = count.saturating_sub(allowed);
         compared.connections_left = u64::try_from(left.len().max(too_many)).ok();
         if self.kick {
@@ -148,42 +153,41 @@ impl Shared {
         Ok(())
     }
 
-    /// What a change took away, found out once.
-    async fn taken(&self, key: AccountKey, serial: u64) -> Option<Arc<Taken>> {
+    /// What connected clients are to feel of a change, found out once.
+    async fn felt(&self, key: AccountKey, serial: u64) -> Option<Arc<Felt>> {
         if let Some(known) = self.proofs.get(serial) {
             return known;
         }
         let primary = self.primary.clone();
         let read = tokio::task::spawn_blocking(move || read(&primary, &key, serial)).await;
-        let taken = match read.map_err(|_| StoreError::Closed).flatten() {
-            Ok(taken) => taken.map(Arc::new),
+        let felt = match read.map_err(|_| StoreError::Closed).flatten() {
+            Ok(felt) => felt.map(Arc::new),
             Err(error) => {
                 tracing::error!(account = %key, "cannot read the versions of {key}: {error}");
                 return None;
             }
         };
-        self.proofs.put(serial, taken.clone());
-        taken
+        self.proofs.put(serial, felt.clone());
+        felt
     }
 }
 
-fn read(primary: &Primary, key: &AccountKey, serial: u64) -> Result<Option<Taken>, StoreError> {
+fn read(primary: &Primary, key: &AccountKey, serial: u64) -> Result<Option<Felt>, StoreError> {
     let journal = primary.journal();
-    let versions = journal.versions(key)?;
     let decoded = |serial| -> Result<Option<Account>, StoreError> {
         let text = journal.text_of(key, serial)?;
         let text = text.as_deref().and_then(|text| std::str::from_utf8(text).ok());
         Ok(text.and_then(|text| AccountJwt::decode(text).ok()).map(|decoded| decoded.body))
     };
     let Some(after) = decoded(serial)? else { return Ok(None) };
-    let older = versions.iter().rev().find(|version| version.serial < serial);
-    let before = match older {
+    let versions = journal.versions(key)?;
+    let before = match versions.iter().rev().find(|version| version.serial < serial) {
         Some(older) => decoded(older.serial)?,
         // It never had another one.
         None if journal.fact(key, Some(serial))?.is_some_and(|fact| !fact.has_older) => return Ok(None),
         None => None,
     };
-    Ok(Taken::of(before, after))
+    Ok(Felt::of(before, after))
 }
 
 /// Whether one moment is before another; both as RFC 3339. What cannot be read is.
@@ -192,5 +196,44 @@ fn is_before(one: &str, other: &str) -> bool {
     match (parse(one), parse(other)) {
         (Some(one), Some(other)) => one < other,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_compared_however_many_digits_they_have() {
+        assert!(is_before("2026-11-29T09:54:22.4Z", "2026-11-29T09:54:22.405752026Z"));
+        assert!(is_before("2026-11-29T10:54:22+01:00", "2026-11-29T09:54:23Z"));
+        assert!(!is_before("2026-11-29T09:54:23Z", "2026-11-29T09:54:22.999Z"));
+        assert!(is_before("", "2026-11-29T09:54:22Z"), "the worst is assumed");
+    }
+
+    #[test]
+    fn only_what_takes_something_away_has_to_be_felt() {
+        let open = Account {
+            limits: crate::jwt::claims::OperatorLimits { conn: -1, ..Default::default() },
+            ..Default::default()
+        };
+        let mut revoking = open.clone();
+        revoking.revocations.insert("U".into(), 5);
+        let mut limited = open.clone();
+        limited.limits.conn = 3;
+        for (before, after, is_felt) in [
+            (Some(&open), &open, false),
+            (Some(&open), &revoking, true),
+            (Some(&revoking), &revoking, false),
+            (Some(&revoking), &open, false),
+            (Some(&open), &limited, true),
+            (Some(&limited), &open, false),
+            // What was before is not stored any more.
+            (None, &open, false),
+            (None, &revoking, true),
+            (None, &limited, true),
+        ] {
+            assert_eq!(Felt::of(before.cloned(), after.clone()).is_some(), is_felt, "{before:?} {after:?}");
+        }
     }
 }

@@ -17,10 +17,11 @@ mod ask;
 mod connections;
 mod pace;
 mod schedule;
+mod stored;
 mod sweep;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,18 +36,20 @@ use ask::{AskError, Asker, What};
 use connections::Proofs;
 use pace::Pace;
 use schedule::Job;
+use stored::Looks;
 use worker::Worker;
 
 use super::connect::Connected;
+use super::resolver::peers::Peers;
 use crate::clock;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
 use crate::primary::Primary;
+use crate::store::StoreError;
+use crate::store::journal::{NatsServer, NatsServerChange};
 
-/// The name of each nats-server's cursor in the journal begins with this.
-const CURSOR: &str = "compared ";
-/// How often cursors are written, and differences that last are looked for.
+/// How often it is written down how far nats-servers were compared, and differences that last are looked for.
 const EVERY: Duration = Duration::from_secs(5);
 /// A difference that lasts for so many milliseconds is worth a line in the log.
 const LASTING: i64 = 60_000;
@@ -62,8 +65,10 @@ const ASKED_PER_SECOND: f64 = 20.0;
 const ASKED_AGAIN: Duration = Duration::from_millis(250);
 /// How many accounts that were asked about are remembered.
 const MAX_ASKED: usize = 4096;
-/// A nats-server that was not there for so long after a start has its cursor forgotten.
-const FORGET_CURSORS: Duration = Duration::from_secs(24 * 3600);
+/// How far so many nats-servers were compared that are gone is remembered, in case they come back.
+const MAX_CURSORS: usize = 1000;
+/// One that is gone for so many milliseconds at a start is forgotten.
+const FORGET_GONE: i64 = 7 * 24 * 3600 * 1000;
 
 /// How nats-servers are compared.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +95,8 @@ pub(super) struct Shared {
     rate: usize,
     kick: bool,
     proofs: Proofs,
+    peers: Peers,
+    looks: Looks,
 }
 
 /// Compares the nats-servers that are there.
@@ -97,8 +104,10 @@ pub(super) struct Shared {
 pub struct Reconciler {
     shared: Arc<Shared>,
     workers: Mutex<HashMap<String, Running>>,
-    /// How far nats-servers were compared that are not there now.
+    /// How far nats-servers were compared that have no worker now.
     cursors: Mutex<HashMap<String, u64>>,
+    /// What is to be written down of nats-servers that are gone.
+    noted: Mutex<Vec<NatsServerChange>>,
     asked: Mutex<Asked>,
 }
 
@@ -106,6 +115,8 @@ pub struct Reconciler {
 struct Running {
     worker: Arc<Worker>,
     presence: u64,
+    /// The cursor that the journal has.
+    written: Option<u64>,
     task: AbortHandle,
 }
 
@@ -126,7 +137,7 @@ impl Reconciler {
         options: Reconcile,
     ) -> Arc<Self> {
         let shared = Shared {
-            asker: Asker::new(connected),
+            asker: Asker::new(connected.clone()),
             receipts: node.receipts().clone(),
             metrics: node.metrics().clone(),
             node,
@@ -137,14 +148,19 @@ impl Reconciler {
             rate: options.rate,
             kick: options.kick,
             proofs: Proofs::default(),
+            peers: Peers::new(connected),
+            looks: Looks::default(),
         };
         let reconciler = Arc::new(Self {
             shared: Arc::new(shared),
             workers: Mutex::default(),
             cursors: Mutex::default(),
+            noted: Mutex::default(),
             asked: Mutex::new(Asked { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() }),
         });
         tokio::spawn(reconciler.clone().run());
+        tokio::spawn(reconciler.clone().follow_replicas());
+        tokio::spawn(reconciler.clone().suspect_what_was_stale());
         reconciler
     }
 
@@ -168,7 +184,6 @@ impl Reconciler {
         let mut roster = self.shared.receipts.roster();
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let began = Instant::now();
         loop {
             roster.mark_unchanged();
             self.follow_roster();
@@ -176,39 +191,84 @@ impl Reconciler {
                 moved = roster.changed() => if moved.is_err() { return },
                 _ = tick.tick() => {
                     self.report();
-                    self.remember(began.elapsed() >= FORGET_CURSORS).await;
+                    self.remember().await;
                 }
             }
         }
     }
 
-    /// Reads how far nats-servers were compared by an earlier process.
+    /// Tells the receipts what all replicas have.
+    async fn follow_replicas(self: Arc<Self>) {
+        let replicas = self.shared.node.replicas().clone();
+        let mut moved = replicas.watch();
+        loop {
+            moved.mark_unchanged();
+            for serial in self.shared.receipts.replicas_reached(replicas.lowest().unwrap_or(u64::MAX)) {
+                self.shared.note_in_force(serial);
+            }
+            if moved.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Has compared what a replica lacked for a while: nats-servers may have loaded from it what was before.
+    async fn suspect_what_was_stale(self: Arc<Self>) {
+        loop {
+            let range = self.shared.node.replicas().next_caught_up().await;
+            for running in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+                running.worker.catch_up_from(range.after);
+            }
+        }
+    }
+
+    /// Reads which nats-servers an earlier process knew, and how far it compared them. They count as there until they miss
+    /// calls: one that is cut off now is not forgotten by a restart.
     async fn recall(&self) {
         let primary = self.shared.primary.clone();
-        let read = tokio::task::spawn_blocking(move || primary.journal().cursors(CURSOR)).await;
-        match read {
-            Ok(Ok(found)) => {
-                let head = self.shared.primary.journal().head().serial;
-                // One that is beyond the head is of another history.
-                let found = found.into_iter().filter(|(_, serial)| *serial <= head);
-                let found = found.filter_map(|(name, serial)| Some((name.strip_prefix(CURSOR)?.to_owned(), serial)));
-                *self.cursors.lock().unwrap_or_else(PoisonError::into_inner) = found.collect();
+        let read = tokio::task::spawn_blocking(move || primary.journal().nats_servers()).await;
+        let known = match read.map_err(|_| StoreError::Closed).flatten() {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!("cannot read how far the nats-servers were compared: {error}");
+                return;
             }
-            Ok(Err(error)) => tracing::error!("cannot read how far the nats-servers were compared: {error}"),
-            Err(_) => {}
+        };
+        let head = self.shared.primary.journal().head().serial;
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        for server in known {
+            let NatsServer { id, name, cluster, host, version, compared, noted, is_gone } = server;
+            if is_gone && clock::unix_millis() - noted > FORGET_GONE {
+                self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((id, None));
+                continue;
+            }
+            cursors.insert(id.clone(), compared.min(head));
+            if !is_gone {
+                self.shared.receipts.recall(Server { id, name, cluster, host, version });
+            }
         }
     }
 
     /// Gives each nats-server that is there a worker, and lets those go that are not.
     fn follow_roster(&self) {
         let present = self.shared.receipts.present();
+        let gone: HashSet<String> =
+            self.shared.receipts.gone().into_iter().map(|(server, _)| server.id.clone()).collect();
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|id, running| {
             let stays = present.iter().any(|present| present.server.id == *id);
             if !stays {
-                cursors.insert(id.clone(), running.worker.cursor());
                 running.task.abort();
+                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+                // One that said that it stops never comes back.
+                let may_return = gone.contains(id) && cursors.len() < MAX_CURSORS;
+                if may_return {
+                    cursors.insert(id.clone(), running.worker.cursor());
+                    noted.push(running.worker.noted(true));
+                } else {
+                    noted.push((id.clone(), None));
+                }
             }
             stays
         });
@@ -218,6 +278,12 @@ impl Reconciler {
                     running.presence = present.presence;
                     running.worker.catch_up_from(running.worker.cursor());
                 }
+                continue;
+            }
+            // It becomes a part of subjects.
+            if PublicKey::parse_kind(&present.server.id, Kind::Server).is_err() {
+                let unknown = || Some("its id is not the public key of a nats-server".to_owned());
+                self.shared.receipts.note(&present.server.id, |standing| standing.unknown = unknown());
                 continue;
             }
             let head = self.shared.primary.journal().head().serial;
@@ -230,25 +296,25 @@ impl Reconciler {
                     join3(worker.compare_due(), worker.catch_up(), worker.sweep()).await;
                 })
             };
-            workers.insert(id, Running { worker, presence: present.presence, task: task.abort_handle() });
+            workers
+                .insert(id, Running { worker, presence: present.presence, written: None, task: task.abort_handle() });
         }
     }
 
-    /// Writes down how far each nats-server was compared.
-    async fn remember(&self, forget: bool) {
-        let reached: Vec<(String, u64)> = {
-            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            workers.iter().map(|(id, running)| (id.clone(), running.worker.cursor())).collect()
+    /// Writes down which nats-servers are there, and how far each was compared.
+    async fn remember(&self) {
+        let mut changes: Vec<NatsServerChange> = {
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let moved = workers.values_mut().filter_map(|running| {
+                let compared = running.worker.cursor();
+                let has_moved = running.written.replace(compared) != Some(compared);
+                has_moved.then(|| running.worker.noted(false))
+            });
+            moved.collect()
         };
-        let journal = self.shared.primary.journal();
-        for (id, serial) in reached {
-            journal.set_cursor(format!("{CURSOR}{id}"), serial).await;
-        }
-        if forget {
-            let forgotten = std::mem::take(&mut *self.cursors.lock().unwrap_or_else(PoisonError::into_inner));
-            for id in forgotten.into_keys() {
-                journal.drop_cursor(format!("{CURSOR}{id}")).await;
-            }
+        changes.append(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        if !changes.is_empty() {
+            self.shared.primary.journal().set_nats_servers(changes).await;
         }
     }
 
@@ -327,9 +393,9 @@ impl Compare for Reconciler {
 }
 
 impl Shared {
-    /// Compares one account with one nats-server, and notes what is found. `proves`: whether connections that the change
+    /// Compares one account with one nats-server, and notes what is found. After a recent change, connections that it
     /// should have ended are looked for.
-    async fn compare(&self, server: &Arc<Server>, key: AccountKey, proves: bool) -> Result<Compared, AskError> {
+    async fn compare(&self, server: &Arc<Server>, key: AccountKey) -> Result<Compared, AskError> {
         let _turn = self.turns.acquire().await;
         let (asked, at) = (Instant::now(), clock::unix_millis());
         let loaded = self.asker.account(&server.id, &key).await?;
@@ -343,11 +409,12 @@ impl Shared {
             connections_left: None,
             lagging: Vec::new(),
         };
-        if let Some(loaded) = loaded.filter(|_| proves)
+        if let Some(loaded) = loaded.filter(|_| self.receipts.keeps(compared.serial))
             && matches!(compared.found, Match::Current | Match::Incomplete { .. })
         {
             self.prove(server, key, &loaded, &mut compared).await?;
         }
+        self.metrics.comparisons.with_label_values(&[compared.found.label()]).inc();
         self.receipts.compared(server, key, compared.clone(), weighed.should_run);
         self.note_in_force(compared.serial);
         Ok(compared)

@@ -16,6 +16,8 @@ use crate::store::StoreError;
 
 /// Changes that are read at once.
 const PAGE: u64 = 10_000;
+/// Changes that are looked through. The sweep finds what is older.
+const MAX_CHANGES: u64 = 100_000;
 /// How soon a list that did not come is asked for again.
 const RETRY: Duration = Duration::from_secs(2);
 /// The same where our user may not ask.
@@ -76,7 +78,8 @@ impl Worker {
         seen: &HashSet<AccountKey>,
         asked: Instant,
     ) {
-        let mut after = from;
+        let head = self.shared.primary.journal().head().serial;
+        let mut after = from.max(head.saturating_sub(MAX_CHANGES));
         loop {
             let primary = self.shared.primary.clone();
             let read = tokio::task::spawn_blocking(move || primary.journal().pending(after, PAGE)).await;

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{Again, Compared, FETCH_TIMEOUT, Match, Outcome, Server};
 use crate::rarely::Rarely;
+use crate::store::journal::{NatsServer, NatsServerChange};
 
 /// How long the answer to an announcement is waited for, before the nats-server is asked.
 const REPLY_WAIT: Duration = Duration::from_millis(500);
@@ -105,6 +106,9 @@ impl Worker {
         }
         drop(schedule);
         self.wake.notify_one();
+        if outcome == Outcome::NotLoaded {
+            self.shared.look_at_stored(*key, serial);
+        }
     }
 
     /// An account is to be compared now.
@@ -146,6 +150,13 @@ impl Worker {
         let outstanding = self.schedule().lowest().map(|serial| serial.saturating_sub(1));
         let catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
         [outstanding, catch_up.asked, catch_up.under_way].into_iter().flatten().fold(announced, u64::min)
+    }
+
+    /// What is to be written down of the nats-server.
+    pub(super) fn noted(&self, is_gone: bool) -> NatsServerChange {
+        let Server { id, name, cluster, host, version } = (*self.server).clone();
+        let (compared, noted) = (self.cursor(), clock::unix_millis());
+        (id.clone(), Some(NatsServer { id, name, cluster, host, version, compared, noted, is_gone }))
     }
 
     /// Compares what is due, for as long as the nats-server is there.
@@ -213,7 +224,7 @@ impl Worker {
     /// Compares one account, and does what follows.
     pub(super) async fn step(&self, job: Job) {
         let began = Instant::now();
-        let compared = self.shared.compare(&self.server, job.key, job.serial > 0).await;
+        let compared = self.shared.compare(&self.server, job.key).await;
         self.took(job.key, began.elapsed());
         match compared {
             Ok(compared) => self.follow_up(job, &compared).await,
@@ -247,6 +258,7 @@ impl Worker {
                 if !shared.receipts.keeps(job.serial) {
                     return;
                 }
+                shared.look_at_stored(job.key, job.serial);
                 match shared.receipts.not_loaded_since(job.serial) {
                     Some(since) if compared.asked >= since => {}
                     Some(since) => self.schedule().retry(job, since + SLACK),
@@ -298,6 +310,7 @@ impl Worker {
     }
 
     fn failed(&self, job: Job, error: &AskError) {
+        self.shared.metrics.comparisons.with_label_values(&["failed"]).inc();
         let pause = match error {
             AskError::Denied(_) => DENIED_RETRY,
             AskError::NotConnected | AskError::Nobody => RETRY,
@@ -323,6 +336,7 @@ impl Worker {
             lagging: Vec::new(),
         };
         self.shared.receipts.compared(&self.server, key, compared, None);
+        self.shared.look_at_stored(key, serial);
         self.shared.note_in_force(serial);
     }
 

@@ -9,17 +9,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
 use super::super::forget;
 use super::Resolver;
 use super::peers::Peers;
+use super::stored::{self, Stored};
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
-use crate::node::Again;
-use crate::primary::Verdict;
 
 /// How long the nats-servers have to say what they hold.
 const WINDOW: Duration = Duration::from_millis(800);
@@ -80,43 +78,23 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
 }
 
 /// Sends the current JWT of an account, unless a nats-server has none: it may have been told to delete it.
-///
-/// A pack says what anybody may say. What nobody is found to hold is not to be put right.
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
-    let Some(own) = resolver.node.lookup(&key).await else { return };
-    let Some(heard) = peers.look_up(&key, WINDOW).await else { return };
-    let others: Vec<_> = heard.tokens().filter(|token| **token != own).collect();
-    if others.is_empty() {
-        // It is right by now, or it cannot be told who would hear of it.
-        return;
-    }
-    if heard.is_missing_somewhere() {
-        resolver.unsettled(format_args!(
+    match stored::settle(&resolver.node, peers, &key, WINDOW).await {
+        Stored::Sent => {
+            resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
+            tracing::info!(
+                account = %key,
+                reason = reason.label(),
+                "a nats-server has another JWT of {key} than is current ({}): announcing it again",
+                reason.label()
+            );
+        }
+        Stored::Unsettled => resolver.unsettled(format_args!(
             "a nats-server has another JWT of {key} than is current, and another nats-server has none: it is not sent to \
              them, because it may have been deleted there; push the account, or delete it, to settle that"
-        ));
-        return;
+        )),
+        Stored::Equal | Stored::Unknown => {}
     }
-    if take(resolver, &key, others).await {
-        return;
-    }
-    let announcer = resolver.node.announcer();
-    if announcer.is_some_and(|announcer| announcer.announce(Again::Account(key))) {
-        resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
-        tracing::info!(
-            account = %key,
-            reason = reason.label(),
-            "a nats-server has another JWT of {key} than is current ({}): announcing it again",
-            reason.label()
-        );
-    }
-}
-
-/// Takes in what nats-servers said they hold. Returns whether some of it was news.
-async fn take(resolver: &Arc<Resolver>, key: &AccountKey, heard: Vec<&Bytes>) -> bool {
-    let offers = heard.into_iter().map(|token| (*key, token.clone())).collect();
-    let verdicts = resolver.node.merge(offers).await.unwrap_or_default();
-    verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken))
 }
 
 /// The requests that deleted the accounts, each once, with those that it deleted.
@@ -167,7 +145,7 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         let held: Vec<_> = heard.tokens().collect();
         let is_held = !held.is_empty() && seen.contains(&key);
         // A full resolver deletes whatever the request names, however new it is.
-        take(resolver, &key, held).await;
+        stored::take(&resolver.node, &key, held).await;
         Some(is_held)
     };
     // All of them are asked for.

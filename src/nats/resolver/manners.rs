@@ -16,7 +16,7 @@ use super::super::Connected;
 use super::peers::Peers;
 use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
-use crate::node::{self, Connection as _};
+use crate::node::{self, Connection as _, Receipts};
 
 /// How long full resolvers have to answer.
 const WINDOW: Duration = Duration::from_millis(750);
@@ -99,6 +99,19 @@ impl Manners {
     pub(super) async fn packs(&self, wanted: bool) {
         // It fails when the sender is gone, which is ourselves.
         let _ = self.fleet.subscribe().wait_for(|fleet| self.among(*fleet).packs == wanted).await;
+    }
+
+    /// Tells the receipts whether there are full resolvers, which store accounts that they have not loaded, for as long as
+    /// the process lives.
+    pub(super) async fn tell(self: Arc<Self>, receipts: Arc<Receipts>) {
+        let mut fleet = self.fleet.subscribe();
+        loop {
+            let has_full = matches!(*fleet.borrow_and_update(), Fleet::Full | Fleet::Old);
+            receipts.full_resolvers(has_full);
+            if fleet.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// A full resolver has asked for a pack.

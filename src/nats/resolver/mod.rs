@@ -11,7 +11,8 @@ mod list;
 mod lookup;
 mod manners;
 mod pack;
-mod peers;
+pub(super) mod peers;
+pub(super) mod stored;
 mod sync;
 mod update;
 
@@ -86,6 +87,7 @@ impl Resolver {
         }
         let Some(packs) = packs else { return };
         tokio::spawn(resolver.manners.clone().watch(resolver.connected.clone()));
+        tokio::spawn(resolver.manners.clone().tell(resolver.node.receipts().clone()));
         update::start(&resolver).await;
         if let Some(lists) = resolver.queue(subjects::LIST, "list", 1 << 20).await {
             tokio::spawn(list::serve(resolver.clone(), lists));

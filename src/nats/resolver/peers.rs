@@ -18,7 +18,7 @@ const BYTES: usize = 16 << 20;
 
 /// What came back.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(in crate::nats) struct Heard {
     /// The different answers: JWTs, and an empty text if a full resolver has none.
     pub(super) answers: Vec<Bytes>,
     /// NATS says that nobody listens.
@@ -39,10 +39,10 @@ impl Heard {
 
 /// The nats-servers with a resolver that answers.
 #[derive(Debug)]
-pub(super) struct Peers(Arc<Connected>);
+pub(in crate::nats) struct Peers(Arc<Connected>);
 
 impl Peers {
-    pub(super) const fn new(connected: Arc<Connected>) -> Self {
+    pub(in crate::nats) const fn new(connected: Arc<Connected>) -> Self {
         Self(connected)
     }
 

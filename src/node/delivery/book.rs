@@ -40,6 +40,9 @@ struct Change {
     /// Since when all replicas are known to have the change.
     replicas_since: Option<Instant>,
     trouble: Option<String>,
+    /// Whether nats-servers with a full resolver, which may not have the account loaded, store nothing else; `None`: they
+    /// were not asked.
+    is_stored: Option<bool>,
     /// Whether it was noted that it is in force everywhere.
     was_complete: bool,
 }
@@ -55,6 +58,12 @@ impl Change {
             return Some(self.announced);
         }
         Some(self.announced.max(self.replicas_since?) + FETCH_TIMEOUT)
+    }
+
+    fn may_be_stored_older(&self) -> bool {
+        // A full resolver that answered `updated` has stored it.
+        let is_open = |receipt: &Receipt| receipt.outcome() == Some(Outcome::NotLoaded);
+        self.is_stored != Some(true) && self.receipts.values().any(|(_, receipt)| is_open(receipt))
     }
 
     fn receipt(&mut self, server: &Arc<Server>) -> Option<&mut Receipt> {
@@ -90,6 +99,8 @@ pub(super) struct Book {
     replicas_at: u64,
     /// The changes of which that is not known.
     not_on_replicas: BTreeSet<u64>,
+    /// Whether there are nats-servers with a full resolver.
+    has_full_resolvers: bool,
 }
 
 impl Default for Book {
@@ -103,6 +114,7 @@ impl Default for Book {
             // There are no replicas.
             replicas_at: u64::MAX,
             not_on_replicas: BTreeSet::new(),
+            has_full_resolvers: false,
         }
     }
 }
@@ -163,6 +175,7 @@ impl Book {
             receipts: HashMap::new(),
             replicas_since: is_on_replicas.then_some(announced),
             trouble: None,
+            is_stored: None,
             was_complete: false,
         };
         self.changes.insert(serial, change);
@@ -252,6 +265,24 @@ impl Book {
         self.changes.get(&serial)?.not_loaded_since()
     }
 
+    /// Notes whether there are nats-servers with a full resolver.
+    pub(super) const fn full_resolvers(&mut self, there_are: bool) {
+        self.has_full_resolvers = there_are;
+    }
+
+    /// Whether nats-servers with a full resolver may store an older JWT of a change's account: it is not loaded
+    /// somewhere, and it is not known that they store this one.
+    pub(super) fn may_be_stored_older(&self, serial: u64) -> bool {
+        self.has_full_resolvers && self.changes.get(&serial).is_some_and(Change::may_be_stored_older)
+    }
+
+    /// Notes whether nats-servers with a full resolver store nothing but a change.
+    pub(super) fn stored(&mut self, serial: u64, is_stored: bool) {
+        if let Some(change) = self.changes.get_mut(&serial) {
+            change.is_stored = Some(is_stored);
+        }
+    }
+
     /// Returns whether the announcer has come further.
     pub(super) fn pass(&mut self, serial: u64) -> bool {
         let further = serial > self.passed;
@@ -278,16 +309,18 @@ impl Book {
         (!std::mem::replace(&mut change.was_complete, true)).then_some(change.announcement.committed_at)
     }
 
-    /// Whether every nats-server that is there is proven to run a change, and there is one.
+    /// Whether every nats-server that is there is proven to run a change, there is one, and all replicas have it.
     pub(super) fn is_proven(&self, serial: u64, servers: &Servers, now: Instant) -> bool {
         let Some(change) = self.changes.get(&serial) else { return false };
         let since = change.not_loaded_since();
         let is_proven = |id: &str| change.receipts.get(id).is_some_and(|(_, receipt)| receipt.is_proven(since));
         servers.count() > 0
             && change.trouble.is_none()
+            && change.replicas_since.is_some()
             && self.settles(now).is_none()
             && change.receipts.len() >= servers.count()
             && servers.present().all(|present| is_proven(&present.server.id))
+            && !self.may_be_stored_older(serial)
     }
 
     pub(super) fn delivery(&self, serial: u64, servers: &Servers, now: Instant) -> Option<Delivery> {

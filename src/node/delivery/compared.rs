@@ -97,6 +97,21 @@ pub enum Match {
     Foreign,
 }
 
+impl Match {
+    /// In a word, for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotLoaded => "not_loaded",
+            Self::Current => "current",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Behind { .. } => "behind",
+            Self::CannotUnload { .. } => "cannot_unload",
+            Self::Rejected { .. } => "rejected",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
 /// The result of comparing one account with one nats-server.
 #[derive(Debug, Clone)]
 pub struct Compared {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{Announcement, Delivery, Match, Progress, Receipt, Runs, Server};
+use super::{Announcement, Delivery, Match, Progress, Receipt, ReplicaStand, Runs, Server};
 use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
@@ -36,6 +36,8 @@ pub struct Propagation {
     pub servers: Vec<Told>,
     /// The nats-servers that are there and of which nothing is known.
     pub silent: Vec<Silent>,
+    /// The replicas that have not confirmed the change, 100 at most.
+    pub replicas_behind: Vec<ReplicaBehind>,
     /// For people: what else there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -99,6 +101,34 @@ pub struct Silent {
     pub id: String,
     /// Its name.
     pub name: String,
+}
+
+/// A replica that has not confirmed a change.
+#[derive(Debug, Serialize)]
+pub struct ReplicaBehind {
+    /// Its id, 32 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Up to which change it, and those behind it, are current.
+    pub serial: u64,
+    /// When it was last heard, unix milliseconds.
+    pub heard_at: i64,
+    /// Names of replicas behind it that are behind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<String>,
+}
+
+impl From<ReplicaStand> for ReplicaBehind {
+    fn from(stand: ReplicaStand) -> Self {
+        Self {
+            id: stand.id(),
+            serial: stand.serial,
+            heard_at: stand.follower.heard,
+            below: stand.behind.into_iter().map(|named| named.name).collect(),
+            name: stand.follower.name,
+        }
+    }
 }
 
 /// How far a change has come.
@@ -180,14 +210,25 @@ impl Node {
             compared_at: compared_at.filter(|_| silent.is_empty()),
             servers,
             silent: silent.iter().map(|server| Silent::from(&**server)).collect(),
+            replicas_behind: self.replicas_behind(fact.serial),
             note,
             stand,
         }
     }
 
+    fn replicas_behind(&self, serial: u64) -> Vec<ReplicaBehind> {
+        let behind = self.replicas().behind(serial).into_iter();
+        behind.take(MAX_REPLICAS_NAMED).map(ReplicaBehind::from).collect()
+    }
+
     /// Whether every nats-server and replica that is known is proven to have a change, and there is a nats-server.
     pub fn is_in_force(&self, serial: u64) -> bool {
-        self.receipts.is_proven(serial)
+        self.receipts.is_proven(serial) && self.replicas().behind(serial).is_empty() && !self.has_unknown_replicas()
+    }
+
+    /// Whether replicas report that have no room among those that are known.
+    fn has_unknown_replicas(&self) -> bool {
+        self.replicas().overflow().is_some_and(|overflow| clock::uptime_millis() - overflow.at < UNKNOWN_REPLICA)
     }
 
     /// Waits until nothing more is to come about a change, for `limit` at most, or until this server stops.
@@ -292,6 +333,10 @@ impl Node {
     }
 }
 
+/// For so many milliseconds after the report of a replica that has no room, nothing is said of all replicas.
+const UNKNOWN_REPLICA: i64 = 60_000;
+/// Replicas that are named at most.
+const MAX_REPLICAS_NAMED: usize = 100;
 /// A change that was proven so many milliseconds ago is not compared again because somebody asks.
 const FRESH: i64 = 1000;
 /// How soon nats-servers are compared again for a client that waits.

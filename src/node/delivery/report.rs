@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::compared::Match;
 use super::fleet::{Difference, Standing};
 use super::propagation::Running;
+use super::receipts::Summary;
 use super::servers::Server;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
@@ -150,8 +151,49 @@ impl Node {
     }
 }
 
+impl Node {
+    /// What is known of the nats-servers, in a line. `None`: this is a replica, or NATS is not configured.
+    pub(in crate::node) fn nats_servers_detail(&self) -> Option<String> {
+        if !matches!(self.role(), Role::Primary(_)) || self.receipts.is_off() {
+            return None;
+        }
+        let Summary { in_sync, behind, unknown, silent, .. } = self.receipts.summary();
+        let there = in_sync + behind + unknown;
+        let mut detail = format!("{there} there: {in_sync} in sync, {behind} behind, {unknown} unknown");
+        if silent > 0 {
+            detail.push_str(&format!("; {silent} gone without a word"));
+        }
+        if let Some(why) = self.uncompared() {
+            detail.push_str(&format!("; {why}"));
+        }
+        Some(detail)
+    }
+}
+
+impl Node {
+    /// Brings the gauges about nats-servers up to date.
+    pub(in crate::node) fn measure_nats_servers(&self) {
+        let Summary { in_sync, behind, unknown, silent, accounts_behind, oldest_sweep } = self.receipts.summary();
+        let metrics = self.metrics();
+        metrics.nats_servers.set(gauge(accounts_behind.len()));
+        for (state, count) in [("in_sync", in_sync), ("behind", behind), ("unknown", unknown), ("silent", silent)] {
+            metrics.servers_by_state.with_label_values(&[state]).set(gauge(count));
+        }
+        metrics.accounts_behind.reset();
+        for (server, behind) in accounts_behind {
+            // Servers may share a name.
+            metrics.accounts_behind.with_label_values(&[&*server.name]).add(gauge(behind));
+        }
+        metrics.oldest_sweep.set(oldest_sweep.unwrap_or(0) / 1000);
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// The state of a nats-server, in a word.
-pub(super) fn state(standing: &Standing) -> &'static str {
+fn state(standing: &Standing) -> &'static str {
     match standing.is_in_sync() {
         Some(true) => "in_sync",
         Some(false) => "behind",

@@ -12,12 +12,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Replica, Slot};
+use super::{Replica, Slot, position};
 use crate::clock;
 use crate::feed::Head;
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
-use crate::store::{self, FolderLock, StoreError};
+use crate::store::{self, FolderLock, Follower, FollowerChange, FollowerId, StoreError};
 
 /// How often what changed is written.
 const EVERY: Duration = Duration::from_millis(500);
@@ -49,6 +49,8 @@ pub(super) struct Keeping {
     /// What left a mirror's cache because its signer was withdrawn, until it is on disk.
     withheld: Mutex<HashMap<AccountKey, Arc<Slot>>>,
     operator: AtomicBool,
+    /// The id by which this replica is known upstream.
+    identity: Mutex<FollowerId>,
     /// Whether all that an earlier process kept is in the cache, as far as it has room.
     warm: AtomicBool,
     closing: Mutex<bool>,
@@ -74,14 +76,19 @@ impl Keeping {
             ),
             Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
         }
-        let beginning = Stand { position: None, stretch: 0, joined: 0, heard: 0, is_mirror };
+        let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
         if is_mirror && !stand.is_mirror {
             // What a cache holds is not everything.
             stand.position = None;
         }
         stand.is_mirror = is_mirror;
+        let identity = match snapshot.identity() {
+            Some(identity) => identity,
+            None => new_identity(&snapshot),
+        };
         Ok(Self {
+            identity: Mutex::new(identity),
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
             tokens: place.tokens.clone().filter(|_| found == Found::Nothing),
@@ -102,6 +109,16 @@ impl Keeping {
 
     pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// The id by which this replica is known upstream.
+    pub(super) fn identity(&self) -> FollowerId {
+        *lock(&self.identity)
+    }
+
+    /// Takes another id, because this one is another replica's as well.
+    pub(super) fn renew_identity(&self) {
+        *lock(&self.identity) = new_identity(&self.snapshot);
     }
 
     /// What a cache is to call for every entry that leaves it.
@@ -228,6 +245,16 @@ impl Replica {
         Ok(())
     }
 
+    /// The replicas behind this one that an earlier process knew. Blocks for a query.
+    pub fn followers(&self) -> Vec<Follower> {
+        self.keeping.snapshot.followers()
+    }
+
+    /// Remembers and forgets replicas behind this one. Blocks for writing.
+    pub fn note_followers(&self, changes: &[FollowerChange]) -> Result<(), StoreError> {
+        self.keeping.snapshot.set_followers(changes)
+    }
+
     /// Writes what is not written yet, and ends the writing.
     pub fn close(self: &Arc<Self>) {
         *lock(&self.keeping.closing) = true;
@@ -245,12 +272,16 @@ impl Replica {
         // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
         self.cache.run_pending_tasks();
         let mut stand = keeping.stand();
+        let confirmed = self.position();
         stand.heard = self.heard_at();
         let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
         let copies: Vec<_> = std::mem::take(&mut *lock(&keeping.copies)).into_iter().collect();
         let seen = self.memory.take_unwritten();
         let proofs = self.shelf.unwritten_now();
         let mended = keeping.snapshot.mended();
+        let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
+        // What came in while the copies were gathered may be among them.
+        stand.confirmed = confirmed.zip(self.position()).map(|(before, after)| position::lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = lock(&keeping.written).as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
@@ -258,13 +289,7 @@ impl Replica {
             self.memory.shrink();
             return;
         }
-        let batch = Batch {
-            stand,
-            operator,
-            copies: copies.into_iter().filter_map(|key| self.copy_now(&key)).collect(),
-            seen,
-            proofs,
-        };
+        let batch = Batch { stand, operator, copies, seen, proofs };
         let written: HashSet<_> = batch.copies.iter().map(|(key, _)| *key).collect();
         match keeping.snapshot.write(&batch) {
             Ok(()) => {
@@ -341,6 +366,15 @@ fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
         stretch: slot.stretch(),
         confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
     }
+}
+
+/// An id that no other replica has. If it cannot be kept, it lives as long as the process.
+fn new_identity(snapshot: &Snapshot) -> FollowerId {
+    let identity = rand::random();
+    if let Err(error) = snapshot.set_identity(&identity) {
+        tracing::warn!("the id of this replica is not kept: {error}");
+    }
+    identity
 }
 
 /// Makes and locks a state folder.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::super::position::Limit;
 use super::super::{Offer, Replica, Slot};
 use super::lock;
 use crate::clock;
@@ -118,6 +119,9 @@ impl Replica {
                 self.keeping.note_copy(&key);
             }
             self.cache.insert(key, slot.clone());
+            if !is_current {
+                self.is_unconfirmed(&key, self.limits.get(Limit::WarmUp).unwrap_or_else(|| self.beginning()));
+            }
             if !self.gate.vouches(slot.entry().issuer()) {
                 self.cache.invalidate(&key);
                 return None;
@@ -144,6 +148,8 @@ impl Replica {
             count += self.take_tokens(tokens);
         }
         self.keeping.warm.store(true, Ordering::Release);
+        self.limits.lift(Limit::WarmUp);
+        self.limits.work.notify_one();
         self.fill_soon();
         if count > 0 || self.keeping.found != Found::Nothing {
             tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());

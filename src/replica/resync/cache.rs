@@ -1,6 +1,7 @@
 //! What a cache holds, compared piece by piece. It serves meanwhile.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failed, Resync, have};
@@ -8,12 +9,12 @@ use crate::clock;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
-use crate::replica::memory;
+use crate::replica::{Slot, memory};
 
 /// Keys that one question names.
-const PIECE: usize = 1000;
+pub(super) const PIECE: usize = 1000;
 /// A pause between two questions: what is asked for meanwhile comes first.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// How often is looked whether all that an earlier process kept is back.
 const WARMING: Duration = Duration::from_millis(50);
 
@@ -31,7 +32,8 @@ impl Resync {
         Ok(())
     }
 
-    async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
+    /// Compares copies, and takes over what differs.
+    pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
         let replica = &self.replica;
         let leaf = |key: &AccountKey| replica.memory.peek(key, |seen| memory::leaf(key, seen)).flatten();
         let held: Vec<(AccountKey, Leaf)> = keys.iter().filter_map(|key| Some((*key, leaf(key)?))).collect();
@@ -54,10 +56,33 @@ impl Resync {
             if !differing.contains(key) && replica.epochs.of(key) == before {
                 replica.is_level(key);
                 if let Some(slot) = replica.cache.get(key) {
-                    slot.confirm(None, Some(self.stretch), now);
+                    self.confirm(&slot, now);
                 }
             }
         }
+        if !replica.is_mirror() {
+            keys.iter().for_each(|key| self.note_unless_confirmed(key));
+        }
         Ok(())
+    }
+
+    fn confirm(&self, slot: &Slot, now: i64) {
+        // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
+        if slot.stretch() == 0 {
+            self.replica.confirm(slot, None, Some(self.stretch), now);
+        } else {
+            slot.confirm(None, Some(self.stretch), now);
+            self.replica.limits.confirm(slot.entry().key());
+        }
+    }
+
+    /// Something may have come in between, of this account or of another one that shares its place among the epochs.
+    fn note_unless_confirmed(&self, key: &AccountKey) {
+        let replica = &self.replica;
+        let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
+        let is_ahead = || replica.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
+        if replica.cache.get(key).is_some_and(is_other) && !is_ahead() {
+            replica.is_unconfirmed(key, replica.position().unwrap_or_else(|| replica.beginning()));
+        }
     }
 }

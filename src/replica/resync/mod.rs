@@ -8,6 +8,7 @@
 
 mod cache;
 mod mirror;
+mod settle;
 mod take;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Replica;
+use super::position::Limit;
 use super::upstream::UpstreamError;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
@@ -115,6 +117,8 @@ impl Resync {
         } else {
             replica.keeping.join(self.stretch);
         }
+        replica.limits.lift(Limit::Comparison);
+        replica.limits.work.notify_one();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
             replica.primary(),

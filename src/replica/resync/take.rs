@@ -65,7 +65,10 @@ impl Resync {
                 Ok(Offer::Kept) if replica.feed.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
                 Ok(Offer::Kept) => replica.is_ahead(&key),
-                Ok(Offer::Refetch) => replica.doubt([key]),
+                Ok(Offer::Refetch) => {
+                    replica.doubt([key]);
+                    replica.refetch(key);
+                }
                 Err(refusal) if refusal.is_conflict() => {
                     if !replica.feed.has_touched(&key) {
                         replica.is_ahead(&key);
@@ -106,16 +109,22 @@ impl Replica {
     /// The primary holds something older of an account, or nothing: what is here stays.
     pub(in crate::replica) fn is_ahead(&self, key: &AccountKey) {
         if self.notice_ahead(key) {
-            self.doubt([*key]);
+            self.check_soon(key);
+            self.epochs.bump(key);
         }
     }
 
     /// The same, where the primary was just asked. Returns whether there is something here.
     pub(in crate::replica) fn notice_ahead(&self, key: &AccountKey) -> bool {
-        self.memory.with(key, |seen| {
+        let is_ahead = self.memory.with(key, |seen| {
             seen.ahead = memory::leaf(key, seen).is_some();
             seen.ahead
-        })
+        });
+        if is_ahead {
+            // What is later than the primary's is not behind it.
+            self.limits.confirm(key);
+        }
+        is_ahead
     }
 
     /// The primary holds the same of an account.

@@ -24,6 +24,10 @@ pub(in crate::replica) struct Answer {
     /// Whether it comes from the server whose feed is followed, and that server stands for it: only then does the feed say
     /// how long it stays true.
     pub(in crate::replica) is_followed: bool,
+    /// Whether it comes from the server whose feed is followed, whether or not that server stands for it.
+    pub(in crate::replica) is_of_followed: bool,
+    /// Whether it comes from a primary itself.
+    pub(in crate::replica) is_of_primary: bool,
     /// How old it was already, in milliseconds.
     pub(in crate::replica) age: i64,
 }
@@ -36,6 +40,8 @@ pub(super) struct Given {
     pub(super) age: i64,
     /// Whether the feed of that server says how long it stays true.
     pub(super) is_confirmed: bool,
+    /// Whether it is a primary.
+    pub(super) is_primary: bool,
 }
 
 /// Why a server gave no usable answer.

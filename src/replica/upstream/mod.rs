@@ -13,6 +13,7 @@ mod health;
 mod pack;
 mod probe;
 mod race;
+mod report;
 mod server;
 mod stream;
 

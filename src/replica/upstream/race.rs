@@ -65,7 +65,14 @@ impl Upstream {
     fn answer(&self, place: usize, given: Given) -> Answer {
         self.answered(place);
         let followed = self.followed.load(std::sync::atomic::Ordering::Acquire);
-        Answer { fetched: given.fetched, is_followed: place == followed && given.is_confirmed, age: given.age }
+        let is_of_followed = place == followed;
+        Answer {
+            fetched: given.fetched,
+            is_followed: is_of_followed && given.is_confirmed,
+            is_of_followed,
+            is_of_primary: given.is_primary,
+            age: given.age,
+        }
     }
 
     /// [`Upstream::candidates`], those last that failed just now.

@@ -115,7 +115,8 @@ impl Server {
         let mut response = request.send().await.map_err(|error| self.transport(&error))?;
         let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         // A replica says so where its own feed stands for the answer.
-        let is_confirmed = said(PRIMARY_AGE_HEADER).is_none() || said(CONFIRMED_HEADER).is_some();
+        let is_primary = said(PRIMARY_AGE_HEADER).is_none();
+        let is_confirmed = is_primary || said(CONFIRMED_HEADER).is_some();
         let age = said(header::AGE.as_str()).and_then(|age| age.parse::<u32>().ok()).unwrap_or(0);
         let position = said(POSITION_HEADER).and_then(wire::parse_position);
         let fetched = match response.status() {
@@ -124,7 +125,7 @@ impl Server {
             StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
         };
-        Ok(Given { fetched, age: i64::from(age) * 1000, is_confirmed })
+        Ok(Given { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
     }
 
     /// Asks for the operator's JWT. `Ok(None)`: it has none either.
@@ -206,6 +207,11 @@ impl Server {
     /// Begins a request for all that it holds. Without a limit; v1.0.3 would otherwise stop at 10 000 accounts.
     pub(super) fn about_pack(&self) -> reqwest::RequestBuilder {
         self.clients.streams().get(format!("{}/jwt/v1/pack?max=-1", self.base))
+    }
+
+    /// Begins a request that is answered at once, by its path behind `/jwt/v1/`.
+    pub(super) fn request_now(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.clients.short().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
     /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.

@@ -19,9 +19,11 @@ mod copy;
 mod deleted;
 mod digests;
 mod facts;
+mod followers;
 mod head;
 mod index;
 mod load;
+mod nats_servers;
 mod operator;
 mod pack;
 mod presence;
@@ -35,7 +37,6 @@ mod standing;
 mod verify;
 mod writer;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,6 +47,7 @@ pub use activations::StoredActivation;
 pub use copy::copy;
 pub use facts::Fact;
 pub use load::{Load, Loaded, load};
+pub use nats_servers::{NatsServer, NatsServerChange};
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
@@ -287,14 +289,9 @@ impl Journal {
 
     /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may
     /// repeat a little.
-    pub async fn set_cursor(&self, name: impl Into<Cow<'static, str>>, serial: u64) {
+    pub async fn set_cursor(&self, name: &'static str, serial: u64) {
         // A closed journal has nobody left who would go on from the cursor.
-        let _ = self.queue.send(writer::Request::Cursor(name.into(), Some(serial))).await;
-    }
-
-    /// Forgets a cursor. Not waited for.
-    pub async fn drop_cursor(&self, name: String) {
-        let _ = self.queue.send(writer::Request::Cursor(name.into(), None)).await;
+        let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
     }
 
     /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when

@@ -154,16 +154,6 @@ impl Journal {
         })
     }
 
-    /// How far followers of the journal came whose names begin with `prefix`.
-    pub fn cursors(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached("SELECT name, serial FROM cursor WHERE substr(name, 1, length(?1)) = ?1")?
-                .query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect()
-        })
-    }
-
     /// Changes as the database has them, not as the ring remembers them.
     #[cfg(test)]
     pub(crate) fn read_from_disk(&self, serial: u64) -> Result<Vec<Arc<Change>>, StoreError> {

@@ -23,8 +23,9 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
     let renew = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
-        transaction
-            .execute("DELETE FROM cursor WHERE name = ?1 OR name LIKE 'looked%' OR name LIKE 'compared %'", [MIRROR])?;
+        transaction.execute("DELETE FROM cursor WHERE name = ?1 OR name LIKE 'looked%'", [MIRROR])?;
+        // They were compared with another history.
+        transaction.execute("DELETE FROM nats_server", [])?;
         transaction.commit()?;
         connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
     };

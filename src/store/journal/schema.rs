@@ -5,12 +5,12 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::StoreError;
-use super::{digests, signers};
+use super::super::{StoreError, followers};
+use super::{digests, nats_servers, signers};
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 4;
+const VERSION: i64 = 6;
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
@@ -79,10 +79,14 @@ struct Migration {
 }
 
 /// From format 1 to 2, and so on.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { tables: FORMAT_2, fill: |_| Ok(()) },
     Migration { tables: FORMAT_3, fill: signers::recount },
     Migration { tables: FORMAT_4, fill: fill_4 },
+    // From format 4 to 5.
+    Migration { tables: followers::TABLE, fill: |_| Ok(()) },
+    // From format 5 to 6.
+    Migration { tables: nats_servers::TABLE, fill: |_| Ok(()) },
 ];
 
 /// From format 1 to 2.

@@ -13,7 +13,7 @@ use super::{CommitError, Journal, Options, Outcome, Write};
 use crate::feed::{Chain, Content, Operation};
 use crate::gate::{Entry, Gate, Refusal, Trust, Via};
 use crate::jwt::encode;
-use crate::store::StoreError;
+use crate::store::{Follower, StoreError};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -213,6 +213,37 @@ async fn a_body_that_rotted_is_not_served() {
     assert_eq!(journal.commit(put(&entry)).await.expect("the same"), Outcome::Same { serial: 1 });
     assert_eq!(journal.get(entry.key()).expect("readable").expect("held").entry.token(), entry.token());
     assert_eq!(chain_of(&journal), journal.head().chain);
+}
+
+#[tokio::test]
+async fn replicas_are_remembered_and_are_no_part_of_the_history() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let journal = open(&path).expect("opens");
+    let follower = |n: u8, heard| Follower {
+        id: [n; 16],
+        name: format!("replica {n}"),
+        mode: "mirror".into(),
+        version: "2.0.0".into(),
+        address: "10.0.0.7".into(),
+        is_lasting: true,
+        position: Some(journal.head()),
+        below: 3,
+        is_leaving: false,
+        heard,
+    };
+    let before = journal.head();
+    let one = |n, follower| vec![([n; 16], follower)];
+    for n in 1..4 {
+        journal.set_followers(one(n, Some(follower(n, 1)))).await;
+    }
+    journal.set_followers(one(2, Some(follower(2, 2)))).await;
+    journal.set_followers(one(3, None)).await;
+    let expected = [follower(1, 1), follower(2, 2)];
+    journal.close().await;
+    let journal = open(&path).expect("opens again");
+    assert_eq!(journal.followers().expect("readable"), expected);
+    assert_eq!(journal.head(), before);
 }
 
 /// A journal of an earlier format, without accounts.

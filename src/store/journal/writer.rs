@@ -1,6 +1,5 @@
 //! The writer's thread: group commit.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,9 +11,11 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
+use super::super::followers::{self, FollowerChange};
 use super::apply::Transaction;
 use super::digests::Digests;
 use super::index::Index;
+use super::nats_servers::{self, NatsServerChange};
 use super::schema::Meta;
 use super::signers::{Signed, Signers, Tally};
 use super::{CommitError, Outcome, Write, checkpoint};
@@ -32,8 +33,11 @@ pub(super) enum Request {
     Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
-    /// Remembers a cursor, or forgets it.
-    Cursor(Cow<'static, str>, Option<u64>),
+    Cursor(&'static str, u64),
+    /// Remembers and forgets replicas.
+    Followers(Vec<FollowerChange>),
+    /// Remembers and forgets nats-servers.
+    NatsServers(Vec<NatsServerChange>),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
     /// What the accounts come to that are served at this time, unix seconds.
@@ -190,7 +194,12 @@ impl Writer {
                         Request::Batch(writes, reply) => {
                             let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
+                        Request::Cursor(..)
+                        | Request::Followers(_)
+                        | Request::NatsServers(_)
+                        | Request::Prune(_)
+                        | Request::PackHash(..)
+                        | Request::Close => {}
                     }
                 }
             }
@@ -206,7 +215,12 @@ impl Writer {
                             let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
                             let _ = reply.send(failed.collect());
                         }
-                        Request::Cursor(..) | Request::Prune(_) | Request::PackHash(..) | Request::Close => {}
+                        Request::Cursor(..)
+                        | Request::Followers(_)
+                        | Request::NatsServers(_)
+                        | Request::Prune(_)
+                        | Request::PackHash(..)
+                        | Request::Close => {}
                     }
                 }
             }
@@ -311,14 +325,18 @@ impl Writer {
                         outcomes.push(transaction.apply(write, at)?);
                     }
                 }
-                Request::Cursor(name, Some(serial)) => {
+                Request::Cursor(name, serial) => {
                     connection
                         .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
                         .execute((name, serial))?;
                     wrote = true;
                 }
-                Request::Cursor(name, None) => {
-                    connection.prepare_cached("DELETE FROM cursor WHERE name = ?1")?.execute([name])?;
+                Request::Followers(changes) => {
+                    followers::save(connection, changes)?;
+                    wrote = true;
+                }
+                Request::NatsServers(changes) => {
+                    nats_servers::save(connection, changes)?;
                     wrote = true;
                 }
                 Request::Prune(before) => wrote |= transaction.prune(*before)?,

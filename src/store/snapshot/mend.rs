@@ -62,6 +62,7 @@ impl Snapshot {
         if let Some(stand) = self.stand() {
             save_stand(new, &stand)?;
         }
+        self.rescue_identity(new)?;
         if let Some(operator) = self.operator() {
             save_operator(new, &operator)?;
         }

@@ -7,6 +7,7 @@
 //!
 //! A replica that has no folder keeps what was seen in a temporary file, so that its memory stays small.
 
+mod identity;
 mod mend;
 mod proof;
 mod row;
@@ -58,6 +59,8 @@ pub struct Stand {
     pub stretch: u64,
     /// What was confirmed in this stretch, or a later one, is current at the position.
     pub joined: u64,
+    /// Up to where all copies were current, in the session of the position; `None`: nobody knows.
+    pub confirmed: Option<Head>,
     /// When the primary was last heard, unix milliseconds; 0: never.
     pub heard: i64,
     /// Whether everything is kept, or what was asked for.
@@ -152,22 +155,29 @@ impl Snapshot {
     pub fn stand(&self) -> Option<Stand> {
         let read = |row: &rusqlite::Row| {
             let (session, chain): (Option<[u8; 16]>, Option<[u8; 32]>) = (row.get(1)?, row.get(3)?);
-            let serial = row.get(2)?;
-            Ok(Stand {
-                is_mirror: row.get::<_, String>(0)? == "mirror",
-                position: session.zip(chain).map(|(session, chain)| Head {
+            let at = |serial, chain: Option<[u8; 32]>| {
+                session.zip(chain).map(|(session, chain)| Head {
                     session: Session(session),
                     serial,
                     chain: Chain(chain),
-                }),
+                })
+            };
+            Ok(Stand {
+                is_mirror: row.get::<_, String>(0)? == "mirror",
+                position: at(row.get(2)?, chain),
                 stretch: row.get(4)?,
                 joined: row.get(5)?,
                 heard: row.get(6)?,
+                confirmed: at(row.get(7)?, row.get(8)?),
             })
         };
         self.read(|connection| {
             connection
-                .query_row("SELECT mode, session, serial, chain, stretch, joined, heard FROM meta", [], read)
+                .query_row(
+                    "SELECT mode, session, serial, chain, stretch, joined, heard, confirmed, confirmed_chain FROM meta",
+                    [],
+                    read,
+                )
                 .optional()
         })
     }
@@ -325,10 +335,13 @@ fn save_proofs(connection: &Connection, proofs: &[(ProofId, Option<Proof>)]) -> 
 }
 
 fn save_stand(connection: &Connection, stand: &Stand) -> rusqlite::Result<()> {
+    let session = |head: Head| head.session;
+    let confirmed = stand.confirmed.filter(|confirmed| stand.position.map(session) == Some(confirmed.session));
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO meta (id, mode, session, serial, chain, stretch, joined, heard)
-             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO meta
+             (id, mode, session, serial, chain, stretch, joined, heard, confirmed, confirmed_chain)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             if stand.is_mirror { "mirror" } else { "cache" },
@@ -338,6 +351,8 @@ fn save_stand(connection: &Connection, stand: &Stand) -> rusqlite::Result<()> {
             stand.stretch,
             stand.joined,
             stand.heard,
+            confirmed.map_or(0, |confirmed| confirmed.serial),
+            confirmed.map(|confirmed| confirmed.chain.0),
         ])
         .map(drop)
 }

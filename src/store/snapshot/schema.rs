@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::super::StoreError;
+use super::super::{StoreError, followers};
 use crate::clock;
 
-/// The version that this program writes. It only moves forward.
-const VERSION: i64 = 1;
+/// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.
+const VERSION: i64 = 2;
 /// Marks the file as ours.
 const APPLICATION_ID: i64 = 0x4e41_5332;
 /// Bytes that every SQLite database begins with.
@@ -20,7 +20,8 @@ const LARGEST: u64 = 1 << 40;
 /// Statements that a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 32;
 
-const TABLES: &str = "
+/// Format 1, from which every snapshot starts.
+pub(super) const TABLES: &str = "
 CREATE TABLE meta (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     mode    TEXT    NOT NULL,   -- 'cache' or 'mirror'
@@ -76,6 +77,16 @@ CREATE TABLE copy (             -- the JWTs that are kept
     stretch   INTEGER NOT NULL,  -- the stretch in which it was confirmed; 0: none
     confirmed INTEGER NOT NULL,  -- when the primary last confirmed it, unix milliseconds
     sum       BLOB    NOT NULL
+);
+";
+
+/// From format 1 to 2, the table of [`followers`] aside.
+const FORMAT_2: &str = "
+ALTER TABLE meta ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0; -- up to where all copies were current
+ALTER TABLE meta ADD COLUMN confirmed_chain BLOB;                 -- 32 bytes, after that change; null: nobody knows
+CREATE TABLE identity (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    replica BLOB    NOT NULL    -- 16 bytes: the id by which this replica is known upstream
 );
 ";
 
@@ -149,7 +160,11 @@ fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    connection.execute_batch(TABLES)?;
+    if version == 0 {
+        connection.execute_batch(TABLES)?;
+    }
+    connection.execute_batch(FORMAT_2)?;
+    connection.execute_batch(followers::TABLE)?;
     connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))?;
     transaction.commit()
 }
@@ -205,7 +220,7 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
                  that version, or move the file away: then what was seen is forgotten"
             ),
         }),
-        Ok((application, version)) => Ok(application == APPLICATION_ID && version == VERSION),
+        Ok((application, version)) => Ok(application == APPLICATION_ID && (1..=VERSION).contains(&version)),
         Err(_) => Ok(false),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
+use super::super::{Follower, FollowerChange};
 use super::*;
 use crate::feed::digest::Prefix;
 use crate::gate::{Deletion, Held, Mark, Position, Tie, Version};
@@ -47,7 +48,8 @@ fn proof() -> Proof {
 
 fn stand(serial: u64) -> Stand {
     let position = Some(Head { session: Session([5; 16]), serial, chain: Chain([6; 32]) });
-    Stand { position, stretch: 4, joined: 2, heard: 1_000, is_mirror: true }
+    let confirmed = position.map(|position| Head { serial: serial / 2, chain: Chain([7; 32]), ..position });
+    Stand { position, confirmed, stretch: 4, joined: 2, heard: 1_000, is_mirror: true }
 }
 
 fn batch(count: u32) -> Batch {
@@ -150,6 +152,53 @@ fn a_temporary_one_remembers_what_was_seen() {
     assert_eq!(snapshot.copy(&key(1)), None);
 }
 
+fn follower(n: u8) -> Follower {
+    Follower {
+        id: [n; 16],
+        name: format!("leaf {n}"),
+        mode: "cache".into(),
+        version: "2.0.0".into(),
+        address: "10.0.0.7".into(),
+        is_lasting: n % 2 == 0,
+        position: (n % 3 != 0).then_some(Head { session: Session([5; 16]), serial: 9, chain: Chain([n; 32]) }),
+        below: u64::from(n),
+        is_leaving: n % 2 == 1,
+        heard: 1_000,
+    }
+}
+
+#[test]
+fn a_snapshot_of_the_first_format_gets_an_identity_and_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = Connection::open(folder.path().join(FILE)).expect("opens");
+    old.execute_batch(schema::TABLES).expect("tables");
+    old.execute_batch("PRAGMA application_id = 1312903986; PRAGMA user_version = 1").expect("set");
+    let meta = "INSERT INTO meta (id, mode, session, serial, chain, stretch, joined, heard)
+                VALUES (1, 'mirror', ?1, 7, ?2, 4, 2, 1000)";
+    old.execute(meta, ([5_u8; 16], [6_u8; 32])).expect("a state row");
+    drop(old);
+    let (snapshot, found) = opened(folder.path());
+    assert_eq!((found, snapshot.identity()), (Found::Whole, None));
+    assert_eq!(snapshot.stand(), Some(Stand { confirmed: None, ..stand(7) }));
+    snapshot.set_identity(&[1; 16]).expect("written");
+    snapshot.set_identity(&[2; 16]).expect("written");
+    drop(snapshot);
+    assert_eq!(opened(folder.path()).0.identity(), Some([2; 16]));
+}
+
+#[test]
+fn who_is_behind_is_remembered_and_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (snapshot, _) = opened(folder.path());
+    let all: Vec<FollowerChange> = (1..6).map(|n| ([n; 16], Some(follower(n)))).collect();
+    snapshot.set_followers(&all).expect("written");
+    let moved = Follower { heard: 2_000, ..follower(1) };
+    snapshot.set_followers(&[(moved.id, Some(moved.clone())), ([2; 16], None)]).expect("written");
+    drop(snapshot);
+    let (snapshot, _) = opened(folder.path());
+    assert_eq!(snapshot.followers(), [moved, follower(3), follower(4), follower(5)]);
+}
+
 #[test]
 fn a_file_that_is_no_snapshot_is_moved_away() {
     let database = |made: &str| {
@@ -174,7 +223,7 @@ fn a_file_that_is_no_snapshot_is_moved_away() {
         snapshot.write(&batch(3)).expect("written");
         assert_eq!(snapshot.copy(&key(2)), Some(copy(2)));
     }
-    let newer = database("PRAGMA application_id = 1312903986; PRAGMA user_version = 2");
+    let newer = database("PRAGMA application_id = 1312903986; PRAGMA user_version = 3");
     let error = Snapshot::open(Some(newer.path())).expect_err("newer").to_string();
     assert!(error.contains("newer version"), "{error}");
 }
@@ -234,7 +283,10 @@ fn survives(folder: &Path, count: u32, expected: Found) {
     let _ = all_copies(&snapshot);
     let more =
         Batch { stand: stand(500), operator: None, seen: vec![(key(count), seen(1))], copies: vec![], proofs: vec![] };
+    let (identity, followers) = (snapshot.identity(), snapshot.followers());
     snapshot.write(&more).expect("written");
+    // In a damaged file they may lie in a page that cannot be read.
+    assert!(snapshot.identity().is_none_or(|id| Some(id) == identity) && snapshot.followers().len() <= followers.len());
     let (of_seen, of_copies) = is_right(&snapshot);
     assert_eq!(snapshot.stand(), Some(stand(500)));
     assert_eq!(snapshot.seen(&key(count)), Some(seen(1)));

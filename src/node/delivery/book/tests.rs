@@ -106,6 +106,13 @@ fn an_account_that_is_not_loaded_counts_only_when_no_older_jwt_can_be_on_its_way
         compare(&mut book, 7, "A", Match::NotLoaded, asked);
         assert_eq!(book.is_proven(7, &servers, at), is_proven);
     }
+    // Nor is what all servers run in force while a replica serves an older one.
+    book.replicas_reached(8, start);
+    announce(&mut book, 9, start);
+    compare(&mut book, 9, "A", Match::Current, start);
+    assert!(!book.is_proven(9, &servers, start));
+    book.replicas_reached(9, start);
+    assert!(book.is_proven(9, &servers, start));
     // There is no older one.
     let first = Announcement { has_older: false, ..announcement(8) };
     book.announced(first, 4, start, |_| false);
@@ -139,6 +146,26 @@ fn each_finding_has_its_outcome_and_only_what_is_in_force_is_proof() {
         let delivery = book.delivery(7, &servers, start).expect("receipts");
         assert_eq!((outcomes(&delivery), delivery.is_proven), (vec![("A", outcome)], is_proven), "{found:?}");
     }
+}
+
+#[test]
+fn where_there_are_full_resolvers_what_they_store_has_to_be_known_of_an_account_that_is_not_loaded() {
+    let start = Instant::now();
+    let (mut book, servers) = book(&["A"], start);
+    book.announced(Announcement { has_older: false, ..announcement(7) }, 4, start, |_| false);
+    compare(&mut book, 7, "A", Match::NotLoaded, start);
+    assert!(book.is_proven(7, &servers, start));
+    book.full_resolvers(true);
+    assert!(book.may_be_stored_older(7) && !book.is_proven(7, &servers, start));
+    for is_stored in [false, true] {
+        book.stored(7, is_stored);
+        assert_eq!(book.is_proven(7, &servers, start), is_stored);
+    }
+    // One that said that it took it has stored it.
+    book.announced(Announcement { has_older: false, ..announcement(8) }, 4, start, |_| false);
+    answer(&mut book, 8, "A", Outcome::Updated, start);
+    compare(&mut book, 8, "A", Match::NotLoaded, start);
+    assert!(book.is_proven(8, &servers, start));
 }
 
 #[test]

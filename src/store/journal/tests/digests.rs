@@ -360,7 +360,7 @@ async fn a_journal_of_the_third_format_gets_its_tree() {
     drop(journal);
     let old = rusqlite::Connection::open(&path).expect("opens");
     let format_3 =
-        "ALTER TABLE change DROP COLUMN toggles; DROP TABLE digest; UPDATE head SET removed = 1 WHERE removed > 0;
+        "ALTER TABLE change DROP COLUMN toggles; DROP TABLE digest; DROP TABLE follower; UPDATE head SET removed = 1 WHERE removed > 0;
                     PRAGMA user_version = 3";
     old.execute_batch(format_3).expect("as it was");
     drop(old);

@@ -1,0 +1,479 @@
+//! The replicas that this server knows, and up to where each is current.
+//!
+//! A replica becomes known with its first report, and counts until it says goodbye or was silent for
+//! `nats.replica_forget`. While it counts, a change is complete only when it has that change; so what is remembered here outlives the
+//! process ([`Replicas::to_write`]), and never says more than was confirmed.
+//!
+//! The registry keeps no clock: times are milliseconds of [`clock::uptime_millis`].
+
+mod caught_up;
+mod row;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::clock;
+use crate::feed::wire::{Below, MAX_NAMED, Named};
+use crate::feed::{Head, Session};
+use crate::replica::BehindUs;
+use crate::store::{Follower, FollowerChange, FollowerId};
+use caught_up::Ranges;
+pub use caught_up::{CaughtUp, Ended};
+pub(in crate::node) use row::Heard;
+use row::{GRACE, Order, Row};
+
+/// Replicas that are known at the same time at most.
+const MAX_REPLICAS: usize = 4096;
+/// One that was not heard for so many milliseconds is silent. A report comes every three seconds.
+const SILENT: i64 = 10_000;
+/// A replica whose id ends with its process, and that is silent for so many milliseconds, has been replaced if another one of its
+/// name is heard from its address.
+const REPLACED: i64 = 15_000;
+/// How many milliseconds a replica that was silent for too long has, after a start of this server, to be heard again.
+const RETURN: i64 = 60_000;
+/// Noted positions of this server, one every half second, reach back for [`GRACE`] and a little more.
+const MAX_SAMPLES: usize = 64;
+
+/// Why a report was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Turned {
+    /// Too many replicas are known.
+    #[error("{MAX_REPLICAS} replicas are known already")]
+    Full,
+    /// Two processes report with one id.
+    #[error("another replica reports with this id")]
+    SameId,
+}
+
+/// A replica, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaStand {
+    /// What is known of it; `position` is that of it and those behind it, `heard` unix milliseconds.
+    pub follower: Follower,
+    /// Whether it is on the history of this server.
+    pub is_on_history: bool,
+    /// Up to where it and those behind it are current; 0 if it is on another history.
+    pub serial: u64,
+    /// Whether it has every change that is more than 2 seconds old.
+    pub is_in_sync: bool,
+    /// Whether it was not heard for 10 seconds.
+    pub is_silent: bool,
+    /// Some of those that are behind, of those behind it.
+    pub behind: Vec<Named>,
+    /// How many more of those there are.
+    pub more: u64,
+}
+
+/// How many replicas count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// They have every change that is more than 2 seconds old.
+    pub in_sync: u64,
+    /// They lack one.
+    pub behind: u64,
+    /// They were not heard for 10 seconds, whatever they have.
+    pub silent: u64,
+}
+
+/// Replicas that report and have no room here. Nobody knows what they serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overflow {
+    /// Reports that were turned away since the start.
+    pub reports: u64,
+    /// When the latest came.
+    pub at: i64,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Replicas {
+    forget: i64,
+    state: Mutex<State>,
+    moved: watch::Sender<u64>,
+    caught_up: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where this server is in its history.
+    here: Option<Head>,
+    /// Where it was, and when.
+    samples: VecDeque<(i64, u64)>,
+    rows: HashMap<FollowerId, Row>,
+    /// How many of those that count are at each serial.
+    serials: BTreeMap<u64, usize>,
+    ranges: Ranges,
+    /// To be forgotten on disk.
+    gone: Vec<FollowerId>,
+    overflow: Option<Overflow>,
+}
+
+impl Replicas {
+    /// None are known yet. One that is silent for `forget` counts no more.
+    pub fn new(forget: Duration) -> Self {
+        Self {
+            forget: i64::try_from(forget.as_millis()).unwrap_or(i64::MAX),
+            state: Mutex::default(),
+            moved: watch::Sender::new(0),
+            caught_up: Notify::new(),
+        }
+    }
+
+    /// Takes over what an earlier process knew. A position counts as it was noted then, and no higher.
+    pub fn recall(&self, followers: Vec<Follower>, here: Option<Head>, now: i64, unix_now: i64) {
+        self.change(|state| {
+            state.stand(here, now);
+            for follower in followers.into_iter().take(MAX_REPLICAS) {
+                // Nobody could be heard while this server was down.
+                let heard = (now - (unix_now - follower.heard).max(0)).max(now - self.forget + RETURN.min(self.forget));
+                state.insert(Row::recalled(follower, heard));
+            }
+        });
+        self.tick(here, now);
+    }
+
+    /// Hears a report. `here`: where this server is.
+    pub(in crate::node) fn confirmed(&self, heard: Heard, here: Head, now: i64) -> Result<(), Turned> {
+        self.change(|state| {
+            state.stand(Some(here), now);
+            state.hear(heard, &here, now)
+        })
+    }
+
+    /// Whether a position was reported last time as well, and found to be on the history of this server.
+    pub(in crate::node) fn knows(&self, id: &FollowerId, position: &Head) -> bool {
+        let is_it = |known: Option<Head>| known.as_ref() == Some(position);
+        self.lock().rows.get(id).is_some_and(|row| is_it(row.own) || is_it(row.follower.position))
+    }
+
+    /// Moves whenever all that count may have come to have a change, or one of them to lack one, and when one comes or goes. Look at
+    /// [`Replicas::behind`] after subscribing, and again after each move.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+
+    /// Up to here all that count are current; `None`: none counts. Takes a moment, however many there are.
+    pub fn lowest(&self) -> Option<u64> {
+        self.lock().serials.first_key_value().map(|(serial, _)| *serial)
+    }
+
+    /// Those that count and do not confirm the change with this serial, in the order of their names.
+    pub fn behind(&self, serial: u64) -> Vec<ReplicaStand> {
+        if self.lowest().is_none_or(|lowest| lowest >= serial) {
+            return Vec::new();
+        }
+        let mut all = self.all();
+        all.retain(|stand| stand.counts() && stand.serial < serial);
+        all
+    }
+
+    /// All that are known, those included that said goodbye, in the order of their names.
+    pub fn all(&self) -> Vec<ReplicaStand> {
+        let (now, unix_now) = (clock::uptime_millis(), clock::unix_millis());
+        let mut all: Vec<_> = {
+            let state = self.lock();
+            state.rows.values().map(|row| state.shown(row, now, unix_now)).collect()
+        };
+        all.sort_by(|one, other| (&one.follower.name, one.follower.id).cmp(&(&other.follower.name, other.follower.id)));
+        all
+    }
+
+    /// How many count.
+    pub fn counts(&self, now: i64) -> Counts {
+        let state = self.lock();
+        let mut counts = Counts::default();
+        for row in state.rows.values().filter(|row| row.counts()) {
+            if now - row.heard >= SILENT {
+                counts.silent += 1;
+            } else if state.is_in_sync(row) {
+                counts.in_sync += 1;
+            } else {
+                counts.behind += 1;
+            }
+        }
+        counts
+    }
+
+    /// Replicas that have no room here, if there were any since the start. While there are, nothing can be said of all replicas.
+    pub fn overflow(&self) -> Option<Overflow> {
+        self.lock().overflow
+    }
+
+    /// The next changes that a replica may have lacked for longer than 2 seconds, or for a time that nobody knows because it is new or
+    /// comes back: nats-servers may have loaded from it what was before them. Each range is given out once. May wait for ever.
+    pub async fn next_caught_up(&self) -> CaughtUp {
+        loop {
+            let news = self.caught_up.notified();
+            if let Some(range) = self.lock().ranges.pop() {
+                return range;
+            }
+            news.await;
+        }
+    }
+
+    /// Notes where this server is, and forgets those that were silent for too long. To be called every half second.
+    pub fn tick(&self, here: Option<Head>, now: i64) {
+        self.change(|state| {
+            state.stand(here, now);
+            state.forget(self.forget, now);
+        });
+    }
+
+    /// What is to be noted on disk: at once who is new or leaves, a position after a few seconds. It counts as noted. `is_last`: all of it.
+    pub fn to_write(&self, now: i64, unix_now: i64, is_last: bool) -> Vec<FollowerChange> {
+        let mut state = self.lock();
+        let gone = std::mem::take(&mut state.gone);
+        let written = state.rows.values_mut().filter_map(|row| row.to_write(now, unix_now, is_last));
+        let written: Vec<_> = written.map(|follower| (follower.id, Some(follower))).collect();
+        gone.into_iter().map(|id| (id, None)).chain(written).collect()
+    }
+
+    /// Changes something, and tells those who wait if it concerns them.
+    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let (result, has_moved, has_ranges) = {
+            let mut state = self.lock();
+            let before = state.extent();
+            let ranges = state.ranges.count();
+            let result = act(&mut state);
+            (result, state.extent() != before, state.ranges.count() != ranges)
+        };
+        if has_ranges {
+            self.caught_up.notify_one();
+        }
+        if has_moved || has_ranges {
+            self.moved.send_modify(|number| *number += 1);
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BehindUs for Replicas {
+    fn below(&self, own: Option<&Head>) -> Option<Below> {
+        self.lock().below(own)
+    }
+
+    fn heard(&self) {
+        self.lock().ranges.drop_shown();
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.moved.subscribe()
+    }
+}
+
+impl ReplicaStand {
+    /// Whether it, or one behind it, may serve something now.
+    pub const fn counts(&self) -> bool {
+        !self.follower.is_leaving || self.follower.below > 0
+    }
+
+    /// Its id, 32 hexadecimal digits.
+    pub fn id(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.follower.id)
+    }
+}
+
+impl State {
+    /// The history of this server, the lowest serial of those that count, and how many count.
+    fn extent(&self) -> (Option<Session>, Option<u64>, usize) {
+        let lowest = self.serials.first_key_value().map(|(serial, _)| *serial);
+        (self.here.map(|here| here.session), lowest, self.serials.values().sum())
+    }
+
+    fn session(&self) -> Session {
+        self.here.map_or(Session([0; 16]), |here| here.session)
+    }
+
+    /// Notes where this server is.
+    fn stand(&mut self, here: Option<Head>, now: i64) {
+        let Some(here) = here else { return };
+        if self.here.is_none_or(|before| before.session != here.session) {
+            self.samples.clear();
+            self.here = Some(here);
+            self.serials.clear();
+            let serials: Vec<_> =
+                self.rows.values().filter(|row| row.counts()).map(|row| row.serial(here.session)).collect();
+            serials.into_iter().for_each(|serial| self.count(serial, true));
+        }
+        // A report may have been looked up a moment ago.
+        self.here = self.here.map(|before| if before.serial > here.serial { before } else { here });
+        let newest = self.samples.back().map(|(at, _)| *at);
+        if newest.is_none_or(|newest| now - newest >= GRACE / 8) {
+            self.samples.push_back((now, here.serial));
+        }
+        // One of before the time of grace is needed.
+        while self.samples.len() > MAX_SAMPLES || self.samples.get(1).is_some_and(|(at, _)| now - at >= GRACE) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Where this server was [`GRACE`] ago, or when this was first noted.
+    fn settled(&self) -> u64 {
+        self.samples.front().map_or(0, |(_, serial)| *serial)
+    }
+
+    fn is_in_sync(&self, row: &Row) -> bool {
+        let is_here = |position: Head| position.session == self.session();
+        row.follower.position.is_some_and(is_here) && row.serial(self.session()) >= self.settled()
+    }
+
+    fn count(&mut self, serial: u64, counts: bool) {
+        let count = self.serials.entry(serial).or_default();
+        *count = if counts { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.serials.remove(&serial);
+        }
+    }
+
+    fn insert(&mut self, row: Row) {
+        if row.counts() {
+            self.count(row.serial(self.session()), true);
+        }
+        self.rows.insert(row.follower.id, row);
+    }
+
+    fn remove(&mut self, id: &FollowerId) -> Option<Row> {
+        let row = self.rows.remove(id)?;
+        if row.counts() {
+            self.count(row.serial(self.session()), false);
+        }
+        self.gone.push(*id);
+        Some(row)
+    }
+
+    fn hear(&mut self, heard: Heard, here: &Head, now: i64) -> Result<(), Turned> {
+        let id = heard.said.id;
+        if !self.rows.contains_key(&id) {
+            if heard.said.is_leaving {
+                // It was not counted.
+                return Ok(());
+            }
+            if !self.has_room() {
+                let reports = self.overflow.map_or(1, |overflow| overflow.reports + 1);
+                self.overflow = Some(Overflow { reports, at: now });
+                return Err(Turned::Full);
+            }
+            self.gone.retain(|gone| *gone != id);
+            self.insert(Row::new(id, now));
+        }
+        let (session, settled) = (self.session(), self.settled());
+        let Some(row) = self.rows.get_mut(&id) else { return Ok(()) };
+        match row.order(&heard.said) {
+            Order::Next => {}
+            Order::Late => return Ok(()),
+            Order::SameId => return Err(Turned::SameId),
+        }
+        let before = row.counts().then(|| row.serial(session));
+        let lacked = row.hear(heard, here, settled, now);
+        let after = row.counts().then(|| row.serial(session));
+        let ended = if row.counts() { Ended::InSync } else { Ended::Left };
+        if let Some(range) = lacked {
+            self.ranges.push(CaughtUp::of(&row.follower, range, ended));
+        }
+        before.into_iter().for_each(|serial| self.count(serial, false));
+        after.into_iter().for_each(|serial| self.count(serial, true));
+        Ok(())
+    }
+
+    /// Makes room, if it takes that, where one that said goodbye is remembered. One that counts gives way to nobody: else inventing ids would
+    /// be a way to have it forgotten.
+    fn has_room(&mut self) -> bool {
+        if self.rows.len() < MAX_REPLICAS {
+            return true;
+        }
+        let left = self.rows.values().filter(|row| !row.counts()).min_by_key(|row| row.heard);
+        match left.map(|row| row.follower.id) {
+            Some(id) => self.remove(&id).is_some(),
+            None => false,
+        }
+    }
+
+    /// Forgets those that were silent for too long, and those whose place another process has taken.
+    fn forget(&mut self, after: i64, now: i64) {
+        let place = |row: &Row| (row.follower.name.clone(), row.follower.address.clone());
+        let is_fleeting = |row: &&Row| !row.follower.is_lasting && row.follower.below == 0;
+        let heard: Vec<_> =
+            self.rows.values().filter(is_fleeting).filter(|row| now - row.heard < SILENT).map(place).collect();
+        let is_replaced = |row: &Row| is_fleeting(&row) && now - row.heard >= REPLACED && heard.contains(&place(row));
+        let gone: Vec<_> = self
+            .rows
+            .values()
+            .filter(|row| now - row.heard >= after || is_replaced(row))
+            .map(|row| row.follower.id)
+            .collect();
+        for id in gone {
+            let Some(mut row) = self.remove(&id) else { continue };
+            if let Some(here) = self.here
+                && row.counts()
+                && let Some(range) = row.ends(&here)
+            {
+                self.ranges.push(CaughtUp::of(&row.follower, range, Ended::Forgotten));
+            }
+        }
+    }
+
+    fn shown(&self, row: &Row, now: i64, unix_now: i64) -> ReplicaStand {
+        let session = self.session();
+        let is_here = |position: Head| position.session == session;
+        ReplicaStand {
+            follower: Follower { heard: unix_now - (now - row.heard), ..row.follower.clone() },
+            is_on_history: row.follower.position.is_some_and(is_here),
+            serial: row.serial(session),
+            is_in_sync: self.is_in_sync(row),
+            is_silent: now - row.heard >= SILENT,
+            behind: row.behind.clone(),
+            more: row.more,
+        }
+    }
+
+    /// What those behind this server come to, for its own report.
+    fn below(&mut self, own: Option<&Head>) -> Option<Below> {
+        let lacked = self.ranges.show();
+        let session = own.map_or(self.session(), |own| own.session);
+        let mut below = Below { lacked, lowest: own.copied(), ..Below::default() };
+        let mut is_none = lacked.is_none();
+        for row in self.rows.values().filter(|row| row.counts()) {
+            is_none = false;
+            below.known += row.follower.below + u64::from(!row.follower.is_leaving);
+            let Some(own) = own else { continue };
+            let position = row.follower.position.filter(|position| position.session == session);
+            let position = position.unwrap_or(Head::beginning(session));
+            if below.lowest.is_none_or(|lowest| position.serial < lowest.serial) {
+                below.lowest = Some(position);
+            }
+            if position.serial < own.serial {
+                row.name_behind(own, &mut below);
+            }
+        }
+        let room = below.behind.len().min(MAX_NAMED);
+        below.more += (below.behind.len() - room) as u64;
+        below.behind.truncate(room);
+        (!is_none).then_some(below)
+    }
+}
+
+impl Row {
+    /// Names those that are behind a position: itself, or those behind it.
+    fn name_behind(&self, own: &Head, below: &mut Below) {
+        let serial = self.own.filter(|position| position.session == own.session).map_or(0, |position| position.serial);
+        let is_behind = serial < own.serial || self.behind.is_empty();
+        if is_behind && !self.follower.is_leaving {
+            below.behind.push(Named {
+                id: data_encoding::HEXLOWER.encode(&self.follower.id),
+                name: self.follower.name.clone(),
+            });
+        }
+        below.behind.extend_from_slice(&self.behind);
+        below.more += self.more;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Reports of replicas, looked up in the history of this server; and what is kept of them on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::replicas::{Heard, ReplicaStand, Turned};
+use crate::clock;
+use crate::feed::wire::{Confirmation, Follower, FollowersPage};
+use crate::feed::{Chain, Head};
+use crate::node::{Node, Role};
+use crate::replica::Onward;
+use crate::store::StoreError;
+
+/// How often replicas are looked after: who was silent for too long, what is to be noted on disk.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why a report was not heard.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportRefused {
+    /// This server has no history to which a position could belong: its primary has no feed.
+    #[error("this server has no change feed: its primary has none")]
+    NoFeed,
+    /// It has none yet, or it is not as far as the follower, which may have been with another one that is faster.
+    #[error("this server is not as far as the follower yet")]
+    NotYet,
+    /// It was turned away.
+    #[error(transparent)]
+    Turned(#[from] Turned),
+    /// The journal failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a position is to this server.
+enum Place {
+    /// On its history.
+    Here,
+    /// On another history.
+    Elsewhere,
+    /// On its history, or beyond where it is.
+    NotYet,
+}
+
+impl Node {
+    /// Takes over what an earlier process knew of replicas. Blocks for a query.
+    pub fn recall_replicas(&self) -> Result<(), StoreError> {
+        let followers = match self.role() {
+            Role::Primary(primary) => primary.journal().followers()?,
+            Role::Replica(replica) => replica.followers(),
+        };
+        self.replicas().recall(followers, self.here(), clock::uptime_millis(), clock::unix_millis());
+        Ok(())
+    }
+
+    /// Hears the report of a replica that came from an IP address.
+    pub async fn heard(&self, said: Confirmation, address: String) -> Result<(), ReportRefused> {
+        let here = match self.role() {
+            Role::Primary(primary) => primary.ring().head(),
+            Role::Replica(replica) => match replica.onward() {
+                Onward::Ring(ring) => ring.head(),
+                Onward::NotYet => return Err(ReportRefused::NotYet),
+                Onward::None => return Err(ReportRefused::NoFeed),
+            },
+        };
+        let own = self.on_history(&said, said.position).await?;
+        let below = match &said.below {
+            Some(below) => Some(self.on_history(&said, below.lowest).await?),
+            None => None,
+        };
+        let lowest = match below {
+            // It serves no more, but those behind it do.
+            Some(below) if said.is_leaving => below,
+            Some(below) => own.zip(below).map(|(own, below)| if below.serial < own.serial { below } else { own }),
+            None => own,
+        };
+        self.replicas().confirmed(Heard { said, address, own, lowest }, here, clock::uptime_millis())?;
+        Ok(())
+    }
+
+    /// A position, if it is on the history of this server.
+    async fn on_history(&self, said: &Confirmation, position: Option<Head>) -> Result<Option<Head>, ReportRefused> {
+        let Some(position) = position else { return Ok(None) };
+        // It was looked up last time.
+        if self.replicas().knows(&said.id, &position) {
+            return Ok(Some(position));
+        }
+        match self.place_of(&position).await? {
+            Place::Here => Ok(Some(position)),
+            Place::Elsewhere => Ok(None),
+            Place::NotYet => Err(ReportRefused::NotYet),
+        }
+    }
+
+    async fn place_of(&self, position: &Head) -> Result<Place, StoreError> {
+        let is_it = |chain: Option<Chain>| if chain == Some(position.chain) { Place::Here } else { Place::Elsewhere };
+        match self.role() {
+            Role::Primary(primary) => {
+                let (ring, serial) = (primary.ring(), position.serial);
+                if ring.head().session != position.session {
+                    return Ok(Place::Elsewhere);
+                }
+                if let Some(chain) = ring.chain_at(serial) {
+                    return Ok(is_it(Some(chain)));
+                }
+                let primary = primary.clone();
+                let found = tokio::task::spawn_blocking(move || primary.journal().chain_at(serial)).await;
+                Ok(is_it(found.map_err(|_| StoreError::Closed)??))
+            }
+            Role::Replica(replica) => {
+                let Onward::Ring(ring) = replica.onward() else { return Ok(Place::NotYet) };
+                let head = ring.head();
+                if head.session != position.session {
+                    Ok(Place::Elsewhere)
+                } else if position.serial > head.serial {
+                    Ok(Place::NotYet)
+                } else if position.serial < ring.floor() {
+                    // Too far back to be known here. The primary looks at the lowest position with its chain value.
+                    Ok(Place::Here)
+                } else {
+                    Ok(is_it(ring.chain_at(position.serial)))
+                }
+            }
+        }
+    }
+
+    /// Where this server is in its history.
+    fn here(&self) -> Option<Head> {
+        match self.role() {
+            Role::Primary(primary) => Some(primary.ring().head()),
+            Role::Replica(replica) => match replica.onward() {
+                Onward::Ring(ring) => Some(ring.head()),
+                Onward::NotYet | Onward::None => None,
+            },
+        }
+    }
+
+    /// Looks after the replicas for as long as the process lives.
+    pub async fn look_after_replicas(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.replicas().tick(self.here(), clock::uptime_millis());
+            self.note_replicas(false).await;
+        }
+    }
+
+    /// Notes on disk what has changed of the replicas. `is_last`: all of it.
+    pub async fn note_replicas(&self, is_last: bool) {
+        let changes = self.replicas().to_write(clock::uptime_millis(), clock::unix_millis(), is_last);
+        if changes.is_empty() {
+            return;
+        }
+        match self.role() {
+            Role::Primary(primary) => primary.journal().set_followers(changes).await,
+            Role::Replica(replica) => {
+                let replica = replica.clone();
+                let noted = tokio::task::spawn_blocking(move || replica.note_followers(&changes)).await;
+                if let Ok(Err(error)) = noted {
+                    tracing::warn!("the replicas behind this one are not noted on disk: {error}");
+                }
+            }
+        }
+    }
+
+    /// The replicas that this server knows, as they are shown.
+    pub fn followers(&self) -> FollowersPage {
+        let here = self.here();
+        let replicas = self.replicas();
+        let counts = replicas.counts(clock::uptime_millis());
+        let head = here.map_or(0, |here| here.serial);
+        FollowersPage {
+            session: here.map(|here| here.session.to_string()),
+            serial: head,
+            lowest: replicas.lowest(),
+            in_sync: counts.in_sync,
+            behind: counts.behind,
+            silent: counts.silent,
+            refused: replicas.overflow().map_or(0, |overflow| overflow.reports),
+            followers: replicas.all().into_iter().map(|stand| shown(stand, head)).collect(),
+        }
+    }
+}
+
+fn shown(stand: ReplicaStand, head: u64) -> Follower {
+    let state = match &stand {
+        stand if !stand.counts() => "left",
+        stand if stand.is_silent => "silent",
+        stand if stand.is_in_sync => "in_sync",
+        _ => "behind",
+    };
+    Follower {
+        id: stand.id(),
+        state: state.to_owned(),
+        session_ok: stand.is_on_history,
+        serial: stand.serial,
+        behind_by: head.saturating_sub(stand.serial),
+        heard_at: stand.follower.heard,
+        leaving: stand.follower.is_leaving,
+        below: stand.follower.below,
+        name: stand.follower.name,
+        mode: stand.follower.mode,
+        version: stand.follower.version,
+        address: stand.follower.address,
+        behind: stand.behind,
+        more: stand.more,
+    }
+}

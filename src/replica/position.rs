@@ -1,0 +1,258 @@
+//! Up to where everything that is served here without asking is current.
+//!
+//! The feed has been taken in up to some change. That is not yet the answer: a copy may have come in beside the feed, from a
+//! server that is further behind, and would be served if nobody can be asked. Each such reason is a *limit*: the position
+//! that was true before it came up. The position that this replica confirms upstream is the lowest of all limits and of how far
+//! the feed was taken in. `docs/replication.md` says what that promises.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Replica;
+use crate::feed::{Head, Session};
+use crate::key::AccountKey;
+use crate::store::snapshot::Stand;
+
+/// Unconfirmed copies that are noted before those are looked for that have left the cache.
+const MANY: usize = 65_536;
+
+/// What keeps the position down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Copies that the feed does not confirm.
+    Copies,
+    /// All copies are being compared with the primary, because the feed could not go on.
+    Comparison,
+    /// Copies that an earlier process kept are still on disk only.
+    WarmUp,
+    /// The operator's JWT in force may not be the primary's.
+    Operator,
+}
+
+const LIMITS: usize = 4;
+
+/// The limits, and the copies behind one of them.
+#[derive(Debug)]
+pub(super) struct Limits {
+    state: Mutex<State>,
+    /// Told when the position may have moved. One waits.
+    pub(super) moved: Notify,
+    /// Told when there may be something to compare. One waits.
+    pub(super) work: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    limits: [Option<Head>; LIMITS],
+    unconfirmed: HashSet<AccountKey>,
+    many: usize,
+}
+
+impl Limits {
+    /// What an earlier process left.
+    pub(super) fn after(stand: &Stand, has_joined: bool, is_warm: bool) -> Self {
+        let mut state = State { many: MANY, ..State::default() };
+        if let Some(position) = stand.position {
+            let confirmed = stand.confirmed.unwrap_or(Head::beginning(position.session));
+            if !has_joined {
+                state.limits[Limit::Comparison as usize] = Some(confirmed);
+            }
+            if !is_warm {
+                state.limits[Limit::WarmUp as usize] = Some(confirmed);
+            }
+        }
+        Self { state: Mutex::new(state), moved: Notify::new(), work: Notify::new() }
+    }
+
+    /// The lower of a position and all limits.
+    fn of(&self, position: Head) -> Head {
+        self.state().limits.iter().flatten().fold(position, lower)
+    }
+
+    /// Everything is still current up to `to`, and not beyond, for this reason.
+    pub(super) fn set(&self, limit: Limit, to: Head) {
+        self.state().set(limit, to);
+        self.moved.notify_one();
+        self.work.notify_one();
+    }
+
+    /// What is here of an account is current up to `to`, and nobody knows whether it is any further. `is_here`: whether there is a
+    /// copy of an account.
+    fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
+        {
+            let mut state = self.state();
+            state.unconfirmed.insert(*key);
+            state.set(Limit::Copies, to);
+            if state.unconfirmed.len() >= state.many {
+                state.unconfirmed.retain(is_here);
+                state.many = MANY.max(state.unconfirmed.len() * 2);
+                state.lift_if_empty();
+            }
+        }
+        self.moved.notify_one();
+        self.work.notify_one();
+    }
+
+    /// The reason is gone.
+    pub(super) fn lift(&self, limit: Limit) {
+        self.state().limits[limit as usize] = None;
+        self.moved.notify_one();
+    }
+
+    /// The feed confirms what is here of an account, or nothing is here.
+    pub(super) fn confirm(&self, key: &AccountKey) {
+        {
+            let mut state = self.state();
+            if !state.unconfirmed.remove(key) || !state.lift_if_empty() {
+                return;
+            }
+        }
+        self.moved.notify_one();
+    }
+
+    /// Whether the feed does not confirm what is here of an account.
+    pub(super) fn is_listed(&self, key: &AccountKey) -> bool {
+        self.state().unconfirmed.contains(key)
+    }
+
+    /// Where it keeps the position.
+    pub(super) fn get(&self, limit: Limit) -> Option<Head> {
+        self.state().limits[limit as usize]
+    }
+
+    /// Some accounts whose copies are unconfirmed.
+    pub(super) fn unconfirmed(&self, most: usize) -> Vec<AccountKey> {
+        self.state().unconfirmed.iter().take(most).copied().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn set(&mut self, limit: Limit, to: Head) {
+        let place = &mut self.limits[limit as usize];
+        *place = Some(place.map_or(to, |before| lower(to, &before)));
+    }
+
+    /// Lifts the limit of unconfirmed copies if there are none. Returns whether that is so.
+    fn lift_if_empty(&mut self) -> bool {
+        if !self.unconfirmed.is_empty() {
+            return false;
+        }
+        self.unconfirmed.shrink_to(MANY);
+        (self.limits[Limit::Copies as usize], self.many) = (None, MANY);
+        true
+    }
+}
+
+/// The lower of two positions. Of two histories nothing is common but the beginning.
+pub(super) fn lower(one: Head, other: &Head) -> Head {
+    if one.session != other.session {
+        Head::beginning(one.session)
+    } else if other.serial < one.serial {
+        *other
+    } else {
+        one
+    }
+}
+
+impl Replica {
+    /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
+    pub fn position(&self) -> Option<Head> {
+        // What limits a position is noted before the position moves on, so the limits are looked at last.
+        self.keeping.stand().position.map(|position| self.limits.of(position))
+    }
+
+    /// The position below which nothing can be lost: where nobody knows how old something is.
+    pub(super) fn beginning(&self) -> Head {
+        let session = self.keeping.stand().position.map_or(Session([0; 16]), |position| position.session);
+        Head::beginning(session)
+    }
+
+    /// What is here of an account is current up to `to`, and nobody knows whether it is any further.
+    pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head) {
+        self.limits.is_unconfirmed(key, to, |key| self.cache.contains_key(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::Chain;
+
+    fn at(session: u8, serial: u8) -> Head {
+        let chain = if serial == 0 { Chain::default() } else { Chain([serial; 32]) };
+        Head { session: Session([session; 16]), serial: u64::from(serial), chain }
+    }
+
+    fn stand(position: Option<Head>, confirmed: Option<Head>) -> Stand {
+        Stand { position, confirmed, stretch: 1, joined: 1, heard: 0, is_mirror: false }
+    }
+
+    fn key(n: u8) -> AccountKey {
+        AccountKey::from_raw([n; 32])
+    }
+
+    #[test]
+    fn the_lowest_limit_counts_and_another_history_begins_at_its_beginning() {
+        let limits = Limits::after(&stand(None, None), true, true);
+        assert_eq!(limits.of(at(1, 9)), at(1, 9));
+        limits.set(Limit::Comparison, at(1, 7));
+        limits.set(Limit::Operator, at(1, 8));
+        limits.set(Limit::Comparison, at(1, 8));
+        assert_eq!([at(1, 9), at(1, 6), at(2, 9)].map(|position| limits.of(position)), [at(1, 7), at(1, 6), at(2, 0)]);
+        limits.set(Limit::Operator, at(2, 8));
+        assert_eq!([at(1, 9), at(2, 9)].map(|position| limits.of(position)), [at(1, 0), at(2, 0)]);
+        limits.lift(Limit::Operator);
+        assert_eq!(limits.of(at(1, 9)), at(1, 7));
+        limits.lift(Limit::Comparison);
+        assert_eq!(limits.of(at(1, 9)), at(1, 9));
+    }
+
+    #[test]
+    fn what_an_earlier_process_confirmed_counts_until_its_copies_are_back_and_compared() {
+        for (confirmed, has_joined, is_warm, expected) in [
+            (Some(at(1, 5)), true, true, at(1, 9)),
+            (Some(at(1, 5)), false, true, at(1, 5)),
+            (Some(at(1, 5)), true, false, at(1, 5)),
+            (None, true, false, at(1, 0)),
+        ] {
+            let limits = Limits::after(&stand(Some(at(1, 9)), confirmed), has_joined, is_warm);
+            assert_eq!(limits.of(at(1, 9)), expected);
+            assert_eq!(limits.of(at(2, 9)), if expected == at(1, 9) { at(2, 9) } else { at(2, 0) });
+        }
+    }
+
+    #[test]
+    fn copies_are_a_limit_until_the_last_of_them_is_confirmed() {
+        let limits = Limits::after(&stand(None, None), true, true);
+        for (n, to) in [(1, at(1, 5)), (2, at(1, 3))] {
+            limits.is_unconfirmed(&key(n), to, |_| true);
+        }
+        limits.confirm(&key(2));
+        limits.confirm(&key(7));
+        assert_eq!((limits.of(at(1, 9)), limits.unconfirmed(9)), (at(1, 3), vec![key(1)]));
+        limits.confirm(&key(1));
+        assert_eq!((limits.of(at(1, 9)), limits.unconfirmed(9)), (at(1, 9), vec![]));
+    }
+
+    #[test]
+    fn copies_that_have_left_the_cache_take_no_room_for_ever() {
+        let limits = Limits::after(&stand(None, None), true, true);
+        let key = |n: u32| {
+            let mut raw = [0; 32];
+            raw[..4].copy_from_slice(&n.to_be_bytes());
+            AccountKey::from_raw(raw)
+        };
+        let most = u32::try_from(MANY).unwrap_or(u32::MAX);
+        for n in 0..3 * most {
+            limits.is_unconfirmed(&key(n), at(1, 5), |_| false);
+            assert!(limits.state().unconfirmed.len() < MANY);
+        }
+        assert_eq!(limits.of(at(1, 9)), if limits.unconfirmed(1).is_empty() { at(1, 9) } else { at(1, 5) });
+    }
+}

@@ -1,0 +1,354 @@
+//! Confirming upstream who this replica is, and up to where what it serves is current. Specified in `docs/replication.md`.
+//!
+//! One report at a time is under way. A position that has moved on is reported at once after a quiet time, and ten times a
+//! second while it goes on moving; what else has changed, a moment later; and all of it every few seconds.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Replica;
+use super::upstream::UpstreamError;
+use crate::feed::Head;
+use crate::feed::wire::{Below, Confirmation, Report};
+
+/// The pause between two reports while the position moves on.
+const PACE: Duration = Duration::from_millis(100);
+/// How long a change waits that makes nothing more current: it may be gone by then.
+const SOON: Duration = Duration::from_millis(100);
+/// How often a report comes although nothing has changed.
+const BEAT: Duration = Duration::from_secs(3);
+/// The pause after a first failure; it doubles up to [`BEAT`].
+const RETRY: Duration = Duration::from_millis(200);
+/// The pause after an answer that another report would get as well: a server that does not know reports, or refuses this one.
+const RARELY: Duration = Duration::from_secs(60);
+/// How often a server that is no longer asked is told so, until it has heard it.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the process waits to have said goodbye.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// The replicas behind this one, as the server knows them.
+pub trait BehindUs: std::fmt::Debug + Send + Sync {
+    /// What is reported of them. `own`: up to where this replica itself is current. `None`: there are none.
+    fn below(&self, own: Option<&Head>) -> Option<Below>;
+
+    /// What was last given out as [`BehindUs::below`] has been heard upstream.
+    fn heard(&self);
+
+    /// A number that moves when something has changed that is reported.
+    fn watch(&self) -> watch::Receiver<u64>;
+}
+
+/// What it takes to report.
+#[derive(Debug)]
+pub(super) struct Reporting {
+    run: [u8; 8],
+    seq: AtomicU64,
+    about: OnceLock<(String, Arc<dyn BehindUs>)>,
+    /// Whether the way upstream leads to a primary, as far as is known. In a circle, all would wait for each other.
+    leads_on: AtomicBool,
+    /// How often a feed was opened.
+    opened: AtomicU64,
+    leaving: AtomicBool,
+    /// Of each server of the list: whether it counts us.
+    counts: Mutex<Vec<Counts>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    No,
+    Yes,
+    /// It was told, and is to be told that we report elsewhere.
+    NoLonger,
+}
+
+/// What was reported, as far as it matters whether it has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    place: usize,
+    position: Option<Head>,
+    below: Option<Below>,
+}
+
+impl Said {
+    /// The lowest position that it confirms.
+    fn lowest(&self) -> Option<Head> {
+        let position = self.position?;
+        let below = self.below.as_ref().and_then(|below| below.lowest);
+        Some(below.map_or(position, |below| super::position::lower(position, &below)))
+    }
+
+    /// Whether it confirms what another one does not.
+    fn confirms_more(&self, than: &Self) -> bool {
+        match (self.lowest(), than.lowest()) {
+            (Some(now), Some(before)) => now.session != before.session || now.serial > before.serial,
+            (now, before) => now != before,
+        }
+    }
+}
+
+/// How reporting goes.
+struct Progress {
+    /// What the server has last heard.
+    heard: Option<Said>,
+    /// When the last report was sent.
+    sent: Instant,
+    /// Since when there is something else to say.
+    changed: Option<Instant>,
+    /// Until then it is not tried again, unless a feed is opened after so many.
+    waits: Option<(Instant, u64)>,
+    failures: u32,
+    /// How far the next report is put off or brought forward, so that a fleet does not march in step.
+    jitter: f64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        // As if the last one was long ago.
+        let sent = Instant::now().checked_sub(BEAT).unwrap_or_else(Instant::now);
+        Self { heard: None, sent, changed: None, waits: None, failures: 0, jitter: 1.0 }
+    }
+
+    /// When the next report is due, if this is what there is to say.
+    fn due(&mut self, said: &Said, opened: u64, now: Instant) -> Instant {
+        let paced = self.sent + PACE.mul_f64(self.jitter);
+        if let Some((until, before)) = self.waits
+            && opened == before
+        {
+            return until.max(paced);
+        }
+        match &self.heard {
+            Some(heard) if heard.place == said.place && !said.confirms_more(heard) => {
+                if heard == said {
+                    self.changed = None;
+                    self.sent + BEAT.mul_f64(self.jitter)
+                } else {
+                    paced.max(*self.changed.get_or_insert(now) + SOON)
+                }
+            }
+            _ => paced,
+        }
+    }
+
+    fn waits(&mut self, pause: Duration, opened: u64) {
+        self.waits = Some((Instant::now() + pause.mul_f64(self.jitter), opened));
+    }
+}
+
+impl Reporting {
+    pub(super) fn new(servers: usize) -> Self {
+        Self {
+            run: rand::random(),
+            seq: AtomicU64::new(0),
+            about: OnceLock::new(),
+            leads_on: AtomicBool::new(false),
+            opened: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            counts: Mutex::new(vec![Counts::No; servers]),
+        }
+    }
+
+    fn counts(&self, place: usize) -> Counts {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(place).copied().unwrap_or(Counts::No)
+    }
+
+    fn set_counts(&self, place: usize, now: Counts) {
+        if let Some(counts) = self.counts.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+            *counts = now;
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+}
+
+impl Replica {
+    /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
+    pub async fn report(self: Arc<Self>, name: String, behind: Arc<dyn BehindUs>) {
+        let mut moved = behind.watch();
+        let mut current = self.upstream.watch();
+        // Called once, at start.
+        let _ = self.reporting.about.set((name, behind));
+        let mut progress = Progress::new();
+        while !self.reporting.is_leaving() {
+            moved.borrow_and_update();
+            let place = *current.borrow_and_update();
+            let said = self.said(place);
+            let opened = self.reporting.opened.load(Ordering::Acquire);
+            let due = progress.due(&said, opened, Instant::now());
+            tokio::select! {
+                biased;
+                () = sleep_until(due), if self.reporting.leads_on.load(Ordering::Acquire) => {
+                    self.send(&mut progress, said, opened).await;
+                }
+                () = self.limits.moved.notified() => {}
+                Ok(()) = moved.changed() => {}
+                Ok(()) = current.changed() => {}
+            }
+        }
+    }
+
+    fn said(&self, place: usize) -> Said {
+        let position = self.position();
+        let below = self.reporting.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
+        Said { place, position, below }
+    }
+
+    async fn send(self: &Arc<Self>, progress: &mut Progress, said: Said, opened: u64) {
+        let place = said.place;
+        progress.jitter = rand::random_range(0.8..=1.2);
+        (progress.sent, progress.changed) = (Instant::now(), None);
+        let answer = self.upstream.report(place, &self.worded(&said, false)).await;
+        progress.waits = None;
+        let server = self.upstream.shown_at(place);
+        match answer {
+            Ok(status) if status.is_success() => {
+                progress.failures = 0;
+                if let Some((_, behind)) = self.reporting.about.get() {
+                    behind.heard();
+                }
+                progress.heard = Some(said);
+                self.reporting.set_counts(place, Counts::Yes);
+                self.part_with_others(place);
+                return;
+            }
+            Ok(StatusCode::CONFLICT) => {
+                tracing::warn!(
+                    "another replica reports to {server} with the id of this one: was its folder copied? This one takes \
+                     another id"
+                );
+                self.keeping.renew_identity();
+            }
+            // An older server: it goes on without.
+            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits(RARELY, opened),
+            Ok(status) if status.is_client_error() => {
+                tracing::warn!("{server} does not accept the report of this replica: it answered with status {status}");
+                progress.waits(RARELY, opened);
+            }
+            Ok(_) | Err(_) => {
+                progress.waits((RETRY * (1 << progress.failures)).min(BEAT), opened);
+                progress.failures = (progress.failures + 1).min(4);
+                let error = answer.map_or_else(|error| error, UpstreamError::Status);
+                tracing::debug!("the report of this replica does not reach {server}: {error}");
+            }
+        }
+        progress.heard = None;
+    }
+
+    fn worded(&self, said: &Said, is_leaving: bool) -> Report {
+        let name = self.reporting.about.get().map_or_else(String::new, |(name, _)| name.clone());
+        let confirmation = Confirmation {
+            id: self.keeping.identity(),
+            run: self.reporting.run,
+            seq: self.reporting.seq.fetch_add(1, Ordering::AcqRel),
+            name,
+            mode: if self.is_mirror() { "mirror" } else { "cache" }.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            is_lasting: self.keeping.snapshot().is_lasting(),
+            is_leaving,
+            position: said.position,
+            below: said.below.clone(),
+        };
+        confirmation.into()
+    }
+
+    /// Another server is reported to from now on: those that count this replica are to stop.
+    fn part_with_others(self: &Arc<Self>, current: usize) {
+        for place in (0..self.upstream.count()).filter(|place| *place != current) {
+            if self.reporting.counts(place) == Counts::Yes {
+                self.reporting.set_counts(place, Counts::NoLonger);
+                self.runtime.spawn(self.clone().part_with(place));
+            }
+        }
+    }
+
+    async fn part_with(self: Arc<Self>, place: usize) {
+        while self.reporting.counts(place) == Counts::NoLonger && !self.reporting.is_leaving() {
+            if self.say_goodbye(place).await {
+                return;
+            }
+            sleep(FAREWELL.mul_f64(rand::random_range(0.5..=1.0))).await;
+        }
+    }
+
+    /// Tells a server not to count this replica any more. Returns whether it heard that.
+    async fn say_goodbye(&self, place: usize) -> bool {
+        let answer = self.upstream.report(place, &self.worded(&self.said(place), true)).await;
+        let is_heard = answer.is_ok_and(|status| !status.is_server_error());
+        if is_heard && self.reporting.counts(place) == Counts::NoLonger {
+            self.reporting.set_counts(place, Counts::No);
+        }
+        is_heard
+    }
+
+    /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
+    pub async fn farewell(&self) {
+        self.reporting.leaving.store(true, Ordering::Release);
+        self.limits.moved.notify_one();
+        let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
+        // Who does not hear it counts on.
+        let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
+    }
+
+    /// The server that is asked has opened its feed.
+    pub(super) fn feed_opened(&self) {
+        self.reporting.opened.fetch_add(1, Ordering::AcqRel);
+        self.feed_leads_on(true);
+    }
+
+    /// Whether the way upstream leads to a primary, as far as was just seen.
+    pub(super) fn feed_leads_on(&self, leads_on: bool) {
+        self.reporting.leads_on.store(leads_on, Ordering::Release);
+        self.limits.moved.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{Chain, Session};
+
+    fn at(session: u8, serial: u64) -> Head {
+        Head { session: Session([session; 16]), serial, chain: Chain::default() }
+    }
+
+    fn said(place: usize, position: Head, lowest: Option<Head>) -> Said {
+        let below = lowest.map(|lowest| Below { lowest: Some(lowest), known: 1, ..Below::default() });
+        Said { place, position: Some(position), below }
+    }
+
+    #[test]
+    fn what_confirms_more_goes_at_once_and_the_rest_a_moment_later() {
+        let now = Instant::now();
+        let quiet = said(0, at(1, 5), Some(at(1, 5)));
+        let table = [
+            ("nothing", said(0, at(1, 5), Some(at(1, 5))), BEAT),
+            ("all", said(0, at(1, 6), Some(at(1, 6))), PACE),
+            ("another session", said(0, at(2, 1), Some(at(2, 1))), PACE),
+            ("another server", said(1, at(1, 5), Some(at(1, 5))), PACE),
+            ("who is behind", said(0, at(1, 6), Some(at(1, 5))), SOON * 2),
+            ("less", said(0, at(1, 5), Some(at(1, 4))), SOON * 2),
+        ];
+        for (what, said, after) in table {
+            let mut progress = Progress { heard: Some(quiet.clone()), sent: now, ..Progress::new() };
+            assert_eq!(progress.due(&said, 0, now + SOON), now + after, "{what}");
+        }
+    }
+
+    #[test]
+    fn after_a_failure_it_waits_unless_a_feed_is_opened() {
+        let said = said(0, at(1, 5), None);
+        let mut progress = Progress::new();
+        let now = Instant::now();
+        (progress.sent, progress.waits) = (now, Some((now + RARELY, 3)));
+        assert_eq!(progress.due(&said, 3, now), now + RARELY);
+        assert_eq!(progress.due(&said, 4, now), now + PACE);
+    }
+}

@@ -1,0 +1,104 @@
+//! What came in beside the feed, compared with the primary: copies that another server gave or that could not be taken
+//! in, and the operator's JWT where the feed did not go on. Until then they keep the position down that this replica confirms.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cache::{PAUSE, PIECE};
+use super::{Failed, LONGEST_PAUSE, Resync, have};
+use crate::feed::digest::{Key, Leaf, State};
+use crate::feed::wire::DigestAsk;
+use crate::gate::{OperatorRefusal, Refusal, Via};
+use crate::key::AccountKey;
+use crate::replica::position::Limit;
+use crate::replica::{Replica, memory};
+
+impl Replica {
+    /// Settles what the feed does not confirm, for as long as the process lives.
+    pub async fn settle(self: Arc<Self>) {
+        let mut pause = PAUSE;
+        loop {
+            if !self.has_to_settle() {
+                self.limits.work.notified().await;
+                continue;
+            }
+            pause = match self.settle_some().await {
+                Ok(true) => PAUSE,
+                Ok(false) => (pause * 2).min(LONGEST_PAUSE),
+                Err(error) => {
+                    tracing::debug!("what the feed does not confirm is compared again later: {error}");
+                    (pause * 2).min(LONGEST_PAUSE)
+                }
+            };
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+        }
+    }
+
+    fn has_to_settle(&self) -> bool {
+        self.is_following() && (self.limits.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+    }
+
+    /// Whether there are unconfirmed copies, and not all are being compared anyway.
+    fn has_copies_to_settle(&self) -> bool {
+        self.limits.get(Limit::Copies).is_some() && self.limits.get(Limit::Comparison).is_none()
+    }
+
+    /// Settles a piece. Returns whether anything has come of it.
+    async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
+        let stand = self.keeping.stand();
+        let Some(from) = stand.position else { return Ok(false) };
+        let number = self.feed.resyncs.load(Ordering::Acquire);
+        let resync = Resync { replica: self.clone(), from, stretch: stand.stretch, number };
+        let mut has_settled = false;
+        if self.limits.get(Limit::Operator).is_some() && resync.operator().await? {
+            self.limits.lift(Limit::Operator);
+            has_settled = true;
+        }
+        let keys = if self.has_copies_to_settle() { self.limits.unconfirmed(PIECE) } else { Vec::new() };
+        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.is_comparable(key));
+        gone.iter().for_each(|key| self.confirm_if_gone(key));
+        if !held.is_empty() {
+            resync.compare(&held).await?;
+        }
+        Ok(has_settled || keys.iter().any(|key| !self.limits.is_listed(key)))
+    }
+
+    /// Whether there is a copy of an account, and it is remembered which version it is.
+    fn is_comparable(&self, key: &AccountKey) -> bool {
+        self.cache.contains_key(key) && self.memory.peek(key, |seen| memory::leaf(key, seen)).flatten().is_some()
+    }
+
+    /// What is not here is not served. So a copy that cannot be compared is let go of.
+    fn confirm_if_gone(&self, key: &AccountKey) {
+        // A copy comes with this held.
+        self.memory.with(key, |seen| {
+            if memory::leaf(key, seen).is_none() || !self.cache.contains_key(key) {
+                self.drop_copy(key);
+            }
+        });
+    }
+}
+
+impl Resync {
+    /// Takes over the primary's operator JWT if it is another one. Returns whether the one in force is as good as the
+    /// primary's now.
+    async fn operator(&self) -> Result<bool, Failed> {
+        let replica = &self.replica;
+        // Without an operator, the one to begin with is pinned.
+        let Some(trust) = replica.gate.trust() else { return Ok(true) };
+        let key = Key::operator(trust.identity());
+        let leaf = Leaf::of(&key, &State::Held(*trust.version()));
+        let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
+        let taken = answer.items.iter().filter_map(|item| item.jwt.as_deref());
+        let mut is_good = true;
+        for result in taken.map(|jwt| replica.take_operator(jwt, Via::Upstream)) {
+            is_good &= match result {
+                Ok(()) => true,
+                // What a signing key signed goes no further than the primary.
+                Err(Refusal::Operator(OperatorRefusal::NotSelfSigned(_))) => true,
+                Err(refusal) => refusal.is_conflict(),
+            };
+        }
+        Ok(is_good)
+    }
+}

@@ -1,0 +1,208 @@
+//! What a replica confirms is true: nothing that it would serve without asking is from before that.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nats_account_server::feed::wire::{DigestAnswer, Item, Page, Report};
+use nats_account_server::feed::{Chain, Head, Operation, Session};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
+
+/// A primary of the test's own, with a feed that says where it is, and digests that can be switched off.
+#[derive(Clone)]
+struct Script {
+    at: Head,
+    /// Changes that come to those who are at `at`.
+    changes: Arc<Mutex<Vec<Item>>>,
+    /// What is answered about any account.
+    account: Arc<Mutex<Answer>>,
+    /// What differs, for those who ask.
+    differs: Arc<Mutex<Vec<Item>>>,
+    /// Whether accounts can be compared. The operator always can.
+    compares: Arc<AtomicBool>,
+    reports: u16,
+}
+
+impl Script {
+    fn at(session: u8, serial: u64) -> Self {
+        Self {
+            at: Head { session: Session([session; 16]), serial, chain: Chain([session; 32]) },
+            changes: Arc::default(),
+            account: Arc::new(Mutex::new(Answer::new(404, ""))),
+            differs: Arc::default(),
+            compares: Arc::new(AtomicBool::new(true)),
+            reports: 204,
+        }
+    }
+
+    fn answers(&self, answer: Answer) {
+        *self.account.lock().unwrap() = answer;
+    }
+
+    fn compares(&self, compares: bool) {
+        self.compares.store(compares, Ordering::SeqCst);
+    }
+
+    async fn start(&self) -> FakePrimary {
+        let script = self.clone();
+        FakePrimary::reading(move |path, body| script.answer(path, body)).await
+    }
+
+    fn answer(&self, path: &str, body: &str) -> Answer {
+        let at = self.at;
+        if let Some(query) = path.strip_prefix("/jwt/v1/changes") {
+            let changes = self.changes.lock().unwrap();
+            let head = at.serial + changes.len() as u64;
+            let page = serde_json::to_string(&Page::new(at, head, Vec::new())).unwrap();
+            if query.contains("session=") && !query.contains(&at.session.to_string()) {
+                return Answer::new(410, page);
+            }
+            let mut text = format!("event: hello\ndata: {page}\n\n");
+            for change in changes.iter() {
+                text.push_str(&format!("event: change\ndata: {}\n\n", serde_json::to_string(change).unwrap()));
+            }
+            return Answer::stream(text);
+        }
+        match path {
+            "/jwt/v1/digests" if self.compares.load(Ordering::SeqCst) || !body.contains("[\"A") => {
+                let is_asked = |item: &&Item| item.key.as_ref().is_some_and(|key| body.contains(&**key));
+                let items = self.differs.lock().unwrap().iter().filter(is_asked).cloned().collect();
+                let head = at.serial + self.changes.lock().unwrap().len() as u64;
+                let (session, chain) = (at.session.to_string(), at.chain.to_string());
+                let answer = DigestAnswer { session, serial: head, chain, floor: 0, items, next: None };
+                Answer::new(200, serde_json::to_string(&answer).unwrap())
+            }
+            "/jwt/v1/digests" => Answer::new(503, ""),
+            "/jwt/v1/followers" => Answer::new(self.reports, ""),
+            path if path.starts_with("/jwt/v1/accounts/") => self.account.lock().unwrap().clone(),
+            _ => Answer::new(404, ""),
+        }
+    }
+
+    /// A change that follows, of an account.
+    fn change(&self, account: &Account, jwt: &str) -> Item {
+        let serial = self.at.serial + 1;
+        Item {
+            serial,
+            chain: self.at.chain.next(serial, Operation::Put, &Sha256::digest(jwt).into()).to_string(),
+            at: now() * 1000,
+            kind: "account".into(),
+            op: "put".into(),
+            key: Some(account.key()),
+            jwt: Some(jwt.to_owned()),
+            keys: Vec::new(),
+            request: None,
+            digest: None,
+        }
+    }
+}
+
+/// The positions that were reported to a server in its session.
+fn confirmed(primary: &FakePrimary, script: &Script) -> Vec<u64> {
+    let reports = primary.bodies("/jwt/v1/followers");
+    let reports = reports.iter().map(|body| serde_json::from_str::<Report>(body).unwrap());
+    let session = script.at.session.to_string();
+    reports.filter(|report| report.session.as_ref() == Some(&session)).filter_map(|report| report.serial).collect()
+}
+
+async fn confirms(primary: &FakePrimary, script: &Script, serial: u64) {
+    until(&format!("{serial} is confirmed"), || async { confirmed(primary, script).last() == Some(&serial) }).await;
+}
+
+/// Waits until the server was asked for the operator, and again and again for accounts. What was to be reported since is.
+async fn asked_again(primary: &FakePrimary) {
+    let asked = |of: &str| primary.bodies("/jwt/v1/digests").iter().filter(|body| body.contains(of)).count();
+    until("it was asked for the operator", || async { asked("[\"O") > 0 }).await;
+    let before = asked("[\"A");
+    until("it was asked again what differs", || async { asked("[\"A") >= before + 2 }).await;
+}
+
+/// Pulls an account through a replica.
+async fn pulls(replica: &Server, script: &Script, account: &Account, jwt: &str) {
+    script.answers(Answer::new(200, jwt));
+    assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt);
+}
+
+#[tokio::test]
+async fn what_is_being_compared_is_not_confirmed() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let (first, second) = (Script::at(1, 5), Script::at(2, 9));
+    let primaries = [first.start().await, second.start().await];
+    let way = Proxy::to(primaries[0].url.trim_start_matches("http://")).await;
+    let replica = Launch::replica(&operator, &way.url()).start().await;
+    confirms(&primaries[0], &first, 5).await;
+    pulls(&replica, &first, &account, &operator.account(&account, 100)).await;
+    second.compares(false);
+    way.lead_to(primaries[1].url.trim_start_matches("http://"));
+    replica.follows().await;
+    asked_again(&primaries[1]).await;
+    confirms(&primaries[1], &second, 0).await;
+    assert!(confirmed(&primaries[1], &second).iter().all(|serial| *serial == 0));
+    second.compares(true);
+    confirms(&primaries[1], &second, 9).await;
+    let last = primaries[1].bodies("/jwt/v1/followers").pop().unwrap();
+    let last: Report = serde_json::from_str(&last).unwrap();
+    assert_eq!((last.chain, &*last.mode, last.lasting), (Some(second.at.chain.to_string()), "cache", false));
+}
+
+#[tokio::test]
+async fn a_change_that_the_gate_refuses_is_not_confirmed() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let script = Script::at(1, 5);
+    let primary = script.start().await;
+    let way = Proxy::to(primary.url.trim_start_matches("http://")).await;
+    let replica = Launch::replica(&operator, &way.url()).start().await;
+    confirms(&primary, &script, 5).await;
+    pulls(&replica, &script, &account, &operator.account(&account, 100)).await;
+    // Of another operator: it is refused in the feed, and when it is found by comparing.
+    let foreign = script.change(&account, &Operator::new().account(&account, 50));
+    script.differs.lock().unwrap().push(foreign.clone());
+    script.changes.lock().unwrap().push(foreign);
+    way.cut();
+    way.heal();
+    until("the change has come", || async { replica.http.metric("serial", "").await == 6.0 }).await;
+    asked_again(&primary).await;
+    assert!(confirmed(&primary, &script).iter().all(|serial| *serial <= 5));
+    script.differs.lock().unwrap().clear();
+    confirms(&primary, &script, 6).await;
+}
+
+#[tokio::test]
+async fn what_another_server_gave_is_not_confirmed_until_it_is_compared() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let (followed, other) = (Script::at(1, 5), Script::at(1, 2));
+    let primaries = [followed.start().await, other.start().await];
+    let list = format!("{},{}", primaries[0].url, primaries[1].url);
+    let replica = Launch::replica(&operator, &list).start().await;
+    confirms(&primaries[0], &followed, 5).await;
+    followed.compares(false);
+    // The one that is followed cannot say, and the other one is further behind.
+    followed.answers(Answer::new(503, ""));
+    other.answers(Answer::new(200, operator.account(&account, 100)).header("nas-primary-age", "7"));
+    replica.http.get(&account.path()).await.expect(200);
+    confirms(&primaries[0], &followed, 0).await;
+    asked_again(&primaries[0]).await;
+    assert_eq!(confirmed(&primaries[0], &followed).last(), Some(&0));
+    followed.compares(true);
+    confirms(&primaries[0], &followed, 5).await;
+    assert!(confirmed(&primaries[1], &other).is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_reports_gets_few() {
+    for status in [404, 405, 501] {
+        let operator = Operator::new();
+        let script = Script { reports: status, ..Script::at(1, 5) };
+        let primary = script.start().await;
+        let replica = Launch::replica(&operator, &primary.url).start().await;
+        replica.follows().await;
+        until("it was told", || async { !primary.bodies("/jwt/v1/followers").is_empty() }).await;
+        let told = primary.bodies("/jwt/v1/followers").len();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let again = primary.bodies("/jwt/v1/followers").len() - told;
+        assert!(again <= if status == 501 { 4 } else { 0 }, "{status} {again}");
+        assert!(!replica.log().contains("[ERR]"), "{}", replica.log());
+    }
+}
