@@ -1,11 +1,12 @@
 //! A primary and the nats-servers that it announces changes to.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
+use rusqlite::OptionalExtension as _;
 use serde_json::Value;
 
 use crate::support::login::Session;
@@ -58,10 +59,13 @@ impl Cluster {
 
     /// The same, with a primary that is started in another way.
     pub(crate) async fn with_leafnodes_and(setup: impl FnOnce(Launch) -> Launch) -> (Self, Proxy) {
-        let port = free_port();
-        let listen = format!("leafnodes {{ listen: \"127.0.0.1:{port}\" }}");
+        let (port, link) = (free_port(), Proxy::to_nowhere().await);
+        link.lead_to(&format!("127.0.0.1:{port}"));
+        // Leafnodes are told of this address, and would find a way around the proxy.
+        let advertise = link.address();
+        let listen = format!("leafnodes {{ listen: \"127.0.0.1:{port}\", advertise: \"{advertise}\" }}");
         let cluster = Self::with(&[NEWEST], setup, |launch, primary| launch.asks(&primary.url).with(&listen)).await;
-        (cluster, Proxy::to(&format!("127.0.0.1:{port}")).await)
+        (cluster, link)
     }
 
     /// A nats-server without a cluster that takes part in the system account as a leafnode of what `link` leads to. Its
@@ -73,7 +77,7 @@ impl Cluster {
         nats: impl FnOnce(NatsLaunch) -> NatsLaunch,
     ) -> NatsServer {
         let remote = format!(
-            "leafnodes {{ reconnect: 1, remotes: [{{ url: \"nats://{}\", credentials: {:?}, account: {} }}] }}",
+            "leafnodes {{ reconnect: \"1s\", remotes: [{{ url: \"nats://{}\", credentials: {:?}, account: {} }}] }}",
             link.address(),
             self.creds,
             self.operator.system().key()
@@ -152,6 +156,33 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until the primary has nothing left to announce.
+    pub(crate) async fn all_is_announced(&self) {
+        until("all is announced", || async { self.primary.http.metric("announce_pending", "").await == 0.0 }).await;
+    }
+
+    /// Waits until the nats-server that takes leafnode connections has noticed that one is gone.
+    pub(crate) async fn leafnode_is_away(&self) {
+        until("the leafnode is away", || async { self.nats[0].log().contains("Leafnode connection closed") }).await;
+    }
+
+    fn journal(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join(".nats-account-server/journal.sqlite")).unwrap()
+    }
+
+    /// Up to which change the journal says that a nats-server was compared; 0 if it does not know it.
+    pub(crate) fn compared(&self, id: &str) -> i64 {
+        let serial = self.journal().query_row("SELECT compared FROM nats_server WHERE id = ?1", [id], |row| row.get(0));
+        serial.optional().unwrap().unwrap_or(0)
+    }
+
+    /// Sets how far the journal of a stopped server says that one of its followers is. For `nats`: as if its connection
+    /// had lived on for long.
+    pub(crate) fn set_cursor(&self, name: &str, serial: i64) {
+        let row = (name, serial);
+        self.journal().execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)", row).unwrap();
+    }
+
     pub(crate) fn next_iat(&self) -> i64 {
         self.iat.set(self.iat.get() + 1);
         self.iat.get()
@@ -177,8 +208,7 @@ impl Cluster {
 
     /// A client of the system account.
     pub(crate) async fn system_client(&self) -> Client {
-        let options = ConnectOptions::with_credentials_file(&self.creds).await.unwrap();
-        within("a connection", options.connect(format!("nats://{}", self.nats[0].address()))).await.unwrap()
+        connect(&self.creds, self.nats[0].address()).await
     }
 
     /// What a nats-server runs of an account; empty if it has not loaded it. `system`: asks it.
@@ -233,6 +263,12 @@ impl Cluster {
         until("all have answered", || async { self.page(account).await["complete"] == true }).await;
         self.page(account).await
     }
+}
+
+/// A client of the nats-server at `address`.
+pub(crate) async fn connect(creds: &Path, address: &str) -> Client {
+    let options = ConnectOptions::with_credentials_file(creds).await.unwrap();
+    within("a connection", options.connect(format!("nats://{address}"))).await.unwrap()
 }
 
 /// A port that is free now.

@@ -5,13 +5,6 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, outcomes, page, waiting};
 use crate::support::{Account, until, within};
 
-/// Sets how far the journal of a stopped server says that it is announced: as if its connection had lived on for long.
-fn settle(cluster: &Cluster, serial: i64) {
-    let path = cluster.folder.path().join(".nats-account-server/journal.sqlite");
-    let journal = rusqlite::Connection::open(path).unwrap();
-    journal.execute("INSERT OR REPLACE INTO cursor (name, serial) VALUES ('nats', ?1)", [serial]).unwrap();
-}
-
 #[tokio::test]
 async fn a_push_that_waits_is_answered_when_its_time_is_over_or_when_nats_is_back() {
     let cluster = Cluster::one().await;
@@ -72,7 +65,7 @@ async fn after_a_restart_it_is_found_out_again_what_the_nats_servers_run() {
     cluster.primary.http.post(&account.path(), jwt.clone()).await.expect(200);
     let serial = cluster.complete(&account).await["serial"].as_i64().unwrap();
     cluster.primary.kill();
-    settle(&cluster, serial);
+    cluster.set_cursor("nats", serial);
     cluster.primary = cluster.primary.restart().await;
     cluster.connected(1.0).await;
     let found = cluster.complete(&account).await;

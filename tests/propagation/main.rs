@@ -5,11 +5,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod away;
 mod cluster;
+mod deleted;
 mod down;
+mod fleet_page;
+mod imports;
 mod in_force;
+mod newer;
 mod owed;
 mod pages;
 mod races;
 mod receipts;
+mod require;
+mod resolvers;
 mod stale;
+mod topology;

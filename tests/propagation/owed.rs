@@ -6,17 +6,13 @@ use async_nats::Subscriber;
 use futures_util::StreamExt as _;
 
 use crate::cluster::{Cluster, page};
-use crate::support::{Account, Launch, NatsServer, Operator, Proxy, Server, until, within};
+use crate::support::{Account, Launch, NatsServer, Operator, Proxy, until, within};
 
 async fn listen(cluster: &Cluster) -> Subscriber {
     let system = cluster.system_client().await;
     let heard = system.subscribe("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE").await.unwrap();
     system.flush().await.unwrap();
     heard
-}
-
-async fn all_is_announced(primary: &Server) {
-    until("all is announced", || async { primary.http.metric("announce_pending", "").await == 0.0 }).await;
 }
 
 #[tokio::test]
@@ -87,7 +83,7 @@ async fn an_interrupted_first_scan_is_no_news_when_it_is_taken_up_again() {
     assert!(found["note"].as_str().unwrap().starts_with("it came with the folder"), "{found}");
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     until("the push is announced", || async { primary.http.metric("announced_total", "").await > 0.0 }).await;
-    all_is_announced(&primary).await;
+    until("all is announced", || async { primary.http.metric("announce_pending", "").await == 0.0 }).await;
     assert_eq!(primary.http.metric("announced_total", "").await, 1.0);
 }
 

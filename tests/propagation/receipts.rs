@@ -168,7 +168,7 @@ async fn a_nats_server_that_was_cut_off_is_told_when_it_is_back() {
     let user = account.user();
     let victim = login(leaf.address(), &user).await.unwrap();
     link.cut();
-    until("the leafnode is away", || async { cluster.nats[0].log().contains("Leafnode connection closed") }).await;
+    cluster.leafnode_is_away().await;
     let revocation = cluster.operator.sign(&account.with_revocation(cluster.next_iat(), &user));
     let reply = cluster.primary.http.post(&waiting(&account, "200ms"), revocation).await.expect(200);
     assert_eq!(header(&reply), ["leaf=silent", "n1=not_loaded"]);

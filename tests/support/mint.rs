@@ -1,6 +1,6 @@
 //! Operators, accounts, users, and what they sign.
 
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::jwt::encode::{sign, sign_payload};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -121,6 +121,19 @@ impl Operator {
     /// Signs with the identity key, also where that is not allowed.
     pub(crate) fn sign_by_identity_key(&self, claims: &Value) -> String {
         sign(claims, &self.identity).unwrap()
+    }
+
+    /// A pack of so many versions of an account, the older ones first, made in a hurry.
+    pub(crate) fn pack_of_versions(&self, account: &Account, versions: i64) -> String {
+        let (first, key, issuer) = (now() - 2 * versions, account.key(), self.signer().public_key());
+        let limits =
+            r#"{"subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1}"#;
+        let nats = format!(r#"{{"limits":{limits},"default_permissions":{{}},"type":"account","version":2}}"#);
+        let lines = (first..first + versions).map(|iat| {
+            let claims = format!(r#"{{"iat":{iat},"iss":"{issuer}","name":"A","sub":"{key}","nats":{nats}}}"#);
+            format!("{key}|{}\n", sign_payload(&claims, self.signer()).unwrap())
+        });
+        lines.collect()
     }
 
     /// A plain JWT of an account, issued `age` seconds ago.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 
+use super::login::info;
 use super::server::Log;
 use super::{Operator, PATIENCE, within};
 
@@ -123,6 +124,11 @@ impl NatsServer {
     /// Host and port for clients.
     pub(crate) fn address(&self) -> &str {
         &self.ports.clients
+    }
+
+    /// The id that it made at its start.
+    pub(crate) async fn id(&self) -> String {
+        info(self.address()).await["server_id"].as_str().unwrap().to_owned()
     }
 
     /// Host and port for the other nats-servers of its cluster.
