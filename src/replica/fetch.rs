@@ -141,9 +141,7 @@ impl Replica {
                     }
                     return Ok(Some(slot));
                 }
-                if self.epochs.of(key) == before {
-                    self.unknown.insert(*key, ());
-                }
+                self.unknown.remember(key, || self.epochs.of(key) == before);
                 Ok(None)
             }
             // What deleted it is known, and that the primary cannot be asked changes nothing about it.

@@ -77,7 +77,7 @@ impl Replica {
                 Order::Refused(refusal) => Err(refusal),
             }
         });
-        self.unknown.invalidate(&key);
+        self.unknown.forget(&key);
         self.epochs.bump(&key);
         offer
     }
@@ -165,7 +165,7 @@ impl Replica {
         self.is_mirror()
             || self.cache.contains_key(key)
             || self.is_stored(key)
-            || self.unknown.contains_key(key)
+            || self.unknown.contains(key)
             || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }
