@@ -31,9 +31,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             reply::error(request, status, &message)
         }
         Err(WriteError::Commit(CommitError::Failed(error))) => {
-            let status =
-                if error.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            reply::error(request, status, &format!("error saving activation JWT\n{error}"))
+            reply::not_saved(request, "error saving activation JWT", &error)
         }
     }
 }

@@ -95,24 +95,13 @@ impl Primary {
         if let Some(stored) = self.cached(key) {
             return Ok(stored.entry.clone());
         }
-        let failed = |error| CommitError::Failed(Arc::new(error));
-        let mut found = self.look_up(key).await.map_err(failed)?;
-        // Its file may lie there and not have had its turn.
-        if matches!(found, Lookup::Absent) && self.take_in_now(key).await.map_err(failed)? {
-            found = self.look_up(key).await.map_err(failed)?;
-        }
-        match found {
+        match self.lookup(key).await.map_err(Arc::new)? {
             Lookup::Served(stored) => Ok(stored.entry.clone()),
             Lookup::Absent => Err(Refusal::from(ActivationRefusal::UnknownAccount(*key)).into()),
             Lookup::Withheld(issuer) => {
                 Err(Refusal::from(ActivationRefusal::WithheldAccount { account: *key, issuer }).into())
             }
         }
-    }
-
-    async fn look_up(self: &Arc<Self>, key: &AccountKey) -> Result<Lookup, StoreError> {
-        let (primary, key) = (self.clone(), *key);
-        tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
     }
 
     /// The newest activation of a hash, still to be judged by its account's JWT. Blocks for a query unless it is cached.

@@ -18,11 +18,15 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
+mod on_demand;
 mod operator;
 mod own;
 mod progress;
 mod reports;
 mod scan;
+#[cfg(test)]
+pub(crate) mod schedules;
+mod seam;
 mod source;
 mod tend;
 mod tender;
@@ -51,6 +55,8 @@ use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
 use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
+use progress::Stage;
+use seam::Seam;
 use source::Tokens;
 
 /// How a primary is set up.
@@ -116,6 +122,7 @@ pub struct Primary {
     session: [u8; 16],
     tokens: Tokens,
     progress: Progress,
+    seam: Seam,
     history_age: Duration,
     activation_files: bool,
     /// Until then, in milliseconds of [`clock::uptime_millis`], the journal is taken to be slow.
@@ -186,6 +193,7 @@ impl Primary {
             operator_edited: Notify::new(),
             tokens,
             progress: Progress::default(),
+            seam: Seam::default(),
             history_age: setup.history_age,
             activation_files: setup.activation_files,
             _locks: locks,
@@ -195,6 +203,11 @@ impl Primary {
     /// How far the first look through the folder has come.
     pub const fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Says that the folder will not be scanned: a file counts where the name of its account leads to it.
+    pub fn go_without_scan(&self) {
+        self.progress.reach(Stage::Placed);
     }
 
     /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
@@ -258,7 +271,7 @@ impl Primary {
 
     /// The second step: what is enqueued first is committed first.
     pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
-        self.look_before(std::slice::from_ref(entry.key()), via).await?;
+        self.import_before(std::slice::from_ref(entry.key()), via).await?;
         self.journal.enqueue(Write::Put(entry, via)).await
     }
 
@@ -284,22 +297,22 @@ impl Primary {
         {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
-        self.look_before(tombstone.keys(), via).await?;
+        self.import_before(tombstone.keys(), via).await?;
         let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
         Ok((tombstone, split(outcome).0))
     }
 }
 
 impl Primary {
-    /// While the folder is taken in, an account may have a file whose turn has not come: what changes the account has to
+    /// While the folder is imported, an account may have a file whose turn has not come: what changes the account has to
     /// be weighed against that.
-    async fn look_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
-        if via == Via::FirstScan || self.progress.is_complete() {
+    async fn import_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
+        if via == Via::FirstScan || self.progress.has_reached(Stage::Accounts) {
             return Ok(());
         }
         for key in keys {
-            // To take in a file is a change, too, but one of the first scan.
-            Box::pin(self.take_in_now(key)).await.map_err(Arc::new)?;
+            // A file that cannot be read now is weighed when the scan comes to it.
+            self.import_place(key).await.map_err(Arc::new)?;
         }
         Ok(())
     }
