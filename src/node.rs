@@ -317,6 +317,8 @@ impl Node {
     /// The versions that an account had. `Ok(None)`: this server keeps no history.
     pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
         let Role::Primary(primary) = &self.role else { return Ok(None) };
+        // Until it is looked up, its file may not be imported.
+        primary.lookup(key).await?;
         let (primary, key) = (primary.clone(), *key);
         let read = move || {
             let standing = primary.journal().presence(&key)?;

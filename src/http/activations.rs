@@ -50,7 +50,9 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
         Ok(ActivationAnswer::Refused(why)) => return absent(&why),
         Ok(ActivationAnswer::Absent) => return absent(""),
         Err(error) => {
-            tracing::warn!("cannot look up the activation {id}: {error}");
+            if !error.is_importing() {
+                tracing::warn!("cannot look up the activation {id}: {error}");
+            }
             let message = format!("error loading JWT\n{error}");
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
         }

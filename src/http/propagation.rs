@@ -1,7 +1,6 @@
 //! `GET /jwt/v1/accounts/<key>/propagation`, and `wait` at a change: whether the nats-servers have it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -11,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::query::{self, Params};
 use super::{Shared, reply};
 use crate::key::AccountKey;
-use crate::node::{Node, Propagation, Role, Stand};
+use crate::node::{Propagation, Role, Stand};
 use crate::store::StoreError;
 
 /// The receipts in one line.
@@ -35,7 +34,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     let Ok(serial) = params.get("serial").map(str::parse).transpose() else {
         return reply::error(request, StatusCode::BAD_REQUEST, "bad serial parameter\na number is expected");
     };
-    match look_up(&shared.node, key, serial).await {
+    match shared.node.propagation(&key, serial).await {
         Ok(Some(found)) if matches!(found.stand, Stand::Unknown | Stand::Superseded) => {
             let note = found.note.unwrap_or_default();
             not_found(&format!("no receipts of change {} of this account\n{note}", found.serial))
@@ -90,7 +89,7 @@ async fn with_receipts(
     text: String,
 ) -> HttpResponse {
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    let found = look_up(&shared.node, key, serial).await;
+    let found = shared.node.propagation(&key, serial).await;
     if let Err(error) = &found {
         tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
     }
@@ -103,11 +102,6 @@ async fn with_receipts(
     if reply::accepts_json(request) { json(response, &found) } else { response.body(text) }
 }
 
-async fn look_up(node: &Arc<Node>, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
-    let node = node.clone();
-    tokio::task::spawn_blocking(move || node.propagation(&key, serial)).await.map_err(|_| StoreError::Closed)?
-}
-
 fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse {
     // Strings and numbers always have a JSON form.
     let body = serde_json::to_string(found).unwrap_or_default();
@@ -118,8 +112,12 @@ fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse
 }
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: &StoreError) -> HttpResponse {
+    let message = format!("error loading receipts\n{error}");
+    if error.is_importing() {
+        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+    }
     tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
-    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("error loading receipts\n{error}"))
+    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
 }
 
 /// The receipts in one line: `n1=updated;1.8ms, n2=silent`, or one word if nothing was announced.

@@ -84,10 +84,24 @@ pub enum Stand {
 
 impl Node {
     /// What is known of a change of an account, of its newest unless a serial is given. `Ok(None)`: there is no such
-    /// change. Blocks for a query.
-    pub fn propagation(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
-        let Some(fact) = self.primary()?.journal().fact(key, serial)? else { return Ok(None) };
-        let (stand, note, delivery) = self.stand(&fact);
+    /// change.
+    pub async fn propagation(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
+        let primary = self.primary()?;
+        let fact = async || {
+            let (primary, key) = (primary.clone(), *key);
+            let read = tokio::task::spawn_blocking(move || primary.journal().fact(&key, serial));
+            read.await.map_err(|_| StoreError::Closed)?
+        };
+        if let Some(fact) = fact().await? {
+            return Ok(Some(self.told(key, &fact)));
+        }
+        // Until it is looked up, its file may not be imported.
+        primary.lookup(key).await?;
+        Ok(fact().await?.map(|fact| self.told(key, &fact)))
+    }
+
+    fn told(&self, key: &AccountKey, fact: &Fact) -> Propagation {
+        let (stand, note, delivery) = self.stand(fact);
         let (announced_at, complete, answers, silent) = match delivery {
             Some(Delivery { announced_at, complete, answers, silent, .. }) => {
                 (Some(announced_at), complete, answers, silent)
@@ -101,7 +115,7 @@ impl Node {
             after_ms: tenths(answer.after),
             error: answer.error.map(Into::into),
         });
-        Ok(Some(Propagation {
+        Propagation {
             account: key.text(),
             serial: fact.serial,
             iat: fact.iat,
@@ -113,7 +127,7 @@ impl Node {
             silent: silent.iter().map(|server| Silent::from(&**server)).collect(),
             note,
             stand,
-        }))
+        }
     }
 
     /// Waits until nothing more is to come about a change, for `limit` at most, or until this server stops.

@@ -46,3 +46,42 @@ async fn nor_is_a_nats_server() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_history_and_its_propagation_are_found() {
+    in_every_order(async |node, asked| {
+        let history = node.history(&asked.key).await?.expect("a primary keeps one");
+        let Some(version) = history.versions.last() else { return Ok(None) };
+        assert!(history.is_live);
+        Ok(node.text_of(&asked.key, version.serial).await?.flatten().map(|text| String::from_utf8(text).expect("text")))
+    })
+    .await;
+    in_every_order(async |node, asked| {
+        let found = node.propagation(&asked.key, None).await?;
+        Ok(found.map(|found| {
+            assert_eq!(found.account, asked.key.text());
+            asked.jwt.clone()
+        }))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_activation_is_never_absent_whose_file_waits() {
+    for place in [Place::Flat, Place::Elsewhere, Place::Nowhere] {
+        let scene = Scene::with_activations(place).await;
+        let node = node(&scene);
+        scene
+            .in_every_order(
+                async |asked| node.activation(&asked.id).await,
+                |found, asked| match found {
+                    Ok(ActivationAnswer::Served(found)) if found.text() == asked.activation && place.is_account() => {
+                        Ok(())
+                    }
+                    Ok(ActivationAnswer::Absent) if !place.is_account() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                },
+            )
+            .await;
+    }
+}

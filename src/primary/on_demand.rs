@@ -5,10 +5,12 @@
 //! scan finds.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Primary;
 use super::seam::Moment;
-use crate::gate::Via;
+use crate::gate::{SentFor, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::folder::{self, Unread};
@@ -37,6 +39,20 @@ impl Primary {
         }
         self.seam.at(Moment::Imported);
         Ok(is_all)
+    }
+
+    /// Imports the file in the place of an activation, if there is one.
+    pub(super) async fn import_activation(self: &Arc<Self>, id: &HashId) -> Result<(), StoreError> {
+        let texts = read(self.tokens.activation_places(id)).await?.texts;
+        self.seam.at(Moment::Read);
+        for text in &texts {
+            let submitted = Box::pin(self.submit_activation(text, SentFor::id(id), Via::FirstScan)).await;
+            if let Err(CommitError::Failed(error)) = submitted {
+                return Err(StoreError::Shared(error));
+            }
+        }
+        self.seam.at(Moment::Imported);
+        Ok(())
     }
 }
 

@@ -14,8 +14,8 @@ use super::progress::Stage;
 use super::seam::Moment;
 use super::{Primary, Setup, Source};
 use crate::clock;
-use crate::gate::{Gate, Standing, Trust, Via};
-use crate::jwt::encode;
+use crate::gate::{Gate, SentFor, Standing, Trust, Via};
+use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
 use crate::store::folder;
 use crate::store::journal::Write;
@@ -78,6 +78,8 @@ impl Place {
 enum Step {
     /// The account's file is imported.
     Account,
+    /// The file of its activation is.
+    Activation,
     Reach(Stage),
 }
 
@@ -104,8 +106,9 @@ pub(crate) struct Scene {
 pub(crate) struct Asked {
     pub(crate) key: AccountKey,
     pub(crate) jwt: String,
-    /// An activation that it signed.
+    /// An activation that it signed, and its hash.
     pub(crate) activation: String,
+    pub(crate) id: HashId,
 }
 
 impl Scene {
@@ -119,6 +122,15 @@ impl Scene {
         let mut steps = place.scan();
         let end = steps.pop().into_iter().collect();
         Self::of(place, vec![steps, end], MOMENTS).await
+    }
+
+    /// One with files of activations, which lie where those of their accounts do, and are asked for.
+    pub(crate) async fn with_activations(place: Place) -> Self {
+        let is_file = place.is_account() && place != Place::Nsc;
+        let activation = if is_file { vec![Step::Activation] } else { vec![] };
+        let steps = vec![place.scan(), activation, vec![Step::Reach(Stage::Complete)]];
+        // To import an activation takes a look at its account, which has moments of its own.
+        Self::of(place, steps, 9).await
     }
 
     async fn of(place: Place, steps: Vec<Vec<Step>>, moments: usize) -> Self {
@@ -202,17 +214,22 @@ impl Scene {
     fn scan(&self, asked: &Asked, when: &[usize]) -> Arc<dyn Fn(usize) + Send + Sync> {
         let (primary, runtime) = (self.primary.clone(), Handle::current());
         let entry = Arc::new(self.gate.admit(asked.jwt.as_bytes(), None, Via::FirstScan, self.now).expect("admitted"));
+        let activation = asked.activation.clone();
         let steps = when.iter().zip(&self.steps).flat_map(|(at, steps)| steps.iter().map(move |step| (*at, *step)));
         let left: Mutex<Vec<_>> = Mutex::new(steps.rev().collect());
         Arc::new(move |moment| {
             let next = || left.lock().expect("no test has failed").pop_if(|(at, _)| *at <= moment);
             while let Some((_, step)) = next() {
-                let (primary, entry) = (primary.clone(), entry.clone());
+                let (primary, entry, activation) = (primary.clone(), entry.clone(), activation.clone());
                 let go_on = async move {
                     match step {
                         Step::Reach(stage) => primary.progress.reach(stage),
                         Step::Account => {
                             primary.journal.commit(Write::Put(entry, Via::FirstScan)).await.expect("committed");
+                        }
+                        Step::Activation => {
+                            let token = activation.as_bytes();
+                            primary.submit_activation(token, SentFor::ANY, Via::FirstScan).await.expect("taken");
                         }
                     }
                 };
@@ -233,22 +250,27 @@ impl Scene {
             "nats": { "subject": "a", "kind": "stream", "type": "activation", "version": 2 }
         });
         let activation = encode::sign(&activation, &account).expect("signed");
+        let id = HashId::of(&key.text(), &importer, "a").expect("a hash");
         let root = self.folder.path();
         let write = |path: PathBuf, text: &str| {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
             std::fs::write(path, text).expect("written");
         };
         let [flat, sharded] = folder::places(root, &key);
+        let [its_flat, its_sharded] = folder::activation_places(root, &id);
         let elsewhere = |place: &PathBuf| root.join("copies").join(place.file_name().expect("a name"));
         match self.place {
             Place::Flat => {
                 write(flat, &jwt);
+                write(its_flat, &activation);
             }
             Place::Sharded => {
                 write(sharded, &jwt);
+                write(its_sharded, &activation);
             }
             Place::Elsewhere => {
                 write(elsewhere(&flat), &jwt);
+                write(elsewhere(&its_flat), &activation);
             }
             Place::Resigned => {
                 self.withhold(&account);
@@ -259,7 +281,7 @@ impl Scene {
             Place::Unreadable => std::fs::create_dir(flat).expect("made"),
             Place::Nowhere => {}
         }
-        Asked { key, jwt, activation }
+        Asked { key, jwt, activation, id }
     }
 
     /// Gives the journal a JWT that is withheld.

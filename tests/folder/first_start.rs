@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::{Client, RequestErrorKind};
 use nats_account_server::key::AccountKey;
 
+use super::activations::places;
 use super::file;
 use super::support::fleet::{NEWEST, lookup, tool};
 use super::support::{Account, Http, Launch, NatsLaunch, Operator, now, within};
@@ -88,11 +89,12 @@ fn starts<T>(all: &[T]) -> impl Iterator<Item = usize> {
 }
 
 /// Starts the server, asks for what its folder holds until it is ready, and judges what was answered.
-async fn ask_while_importing(launch: Launch, accounts: &[Account], nats: Option<Client>) {
+async fn ask_while_importing(launch: Launch, accounts: &[Account], activations: Vec<String>, nats: Option<Client>) {
     let keys = Arc::new(accounts.iter().map(Account::key).collect::<Vec<_>>());
     let paths = Arc::new(accounts.iter().map(Account::path).collect::<Vec<_>>());
-    let all: [Arc<Asked>; 2] = Default::default();
-    let [gets, lookups] = &all;
+    let activations = Arc::new(activations);
+    let all: [Arc<Asked>; 3] = Default::default();
+    let [gets, lookups, of_activations] = &all;
     let mut asking = tokio::task::JoinSet::new();
     if let Some(client) = &nats {
         for from in starts(&keys) {
@@ -102,6 +104,9 @@ async fn ask_while_importing(launch: Launch, accounts: &[Account], nats: Option<
     let server = launch.start_unready().await;
     for from in starts(&paths) {
         asking.spawn(get_all(Http::new(&server.url), paths.clone(), gets.clone(), from));
+    }
+    if !activations.is_empty() {
+        asking.spawn(get_all(Http::new(&server.url), activations.clone(), of_activations.clone(), 0));
     }
     within("the end of the import", async {
         while server.http.get("/readyz").await.status != 200 {
@@ -117,15 +122,22 @@ async fn ask_while_importing(launch: Launch, accounts: &[Account], nats: Option<
     }
     gets.judge("GET", AT_ONCE);
     lookups.judge("LOOKUP", if nats.is_some() { AT_ONCE } else { 0 });
+    of_activations.judge("GET of an activation", usize::from(!activations.is_empty()));
     assert_eq!(server.http.metric("accounts", "").await, accounts.len() as f64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_account_that_the_folder_holds_is_absent_over_http_or_nats() {
+async fn nothing_that_the_folder_holds_is_absent_over_http_or_nats() {
     let (operator, dir, own) = (Operator::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let accounts = accounts(FILES);
     for account in &accounts {
         fs::write(file(dir.path(), account), operator.account(account, 100)).unwrap();
+    }
+    let mut activations = Vec::new();
+    for pair in accounts.chunks_exact(FILES / 20) {
+        let (path, route) = places(dir.path(), &pair[0], &pair[1]);
+        fs::write(path, pair[0].activation(&pair[1], "orders", 50)).unwrap();
+        activations.push(route);
     }
     let (system, creds) = (operator.system(), own.path().join("system.creds"));
     fs::write(&creds, system.user().creds()).unwrap();
@@ -134,7 +146,7 @@ async fn no_account_that_the_folder_holds_is_absent_over_http_or_nats() {
     let nats = NatsLaunch::new(NEWEST, &operator).with(&resolver).start().await;
     let client = tool(&creds, nats.address()).await;
     let launch = Launch::primary(&operator).dir(dir.path()).nats(nats.address(), &creds);
-    ask_while_importing(launch, &accounts, Some(client)).await;
+    ask_while_importing(launch, &accounts, activations, Some(client)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,6 +168,6 @@ async fn nor_is_an_account_to_whose_file_no_name_leads() {
         launch().dir(copies.path()).env("NAS_STORE__READONLY", "true"),
         launch().flag("-nsc", nsc.path()),
     ] {
-        ask_while_importing(launch, &accounts, None).await;
+        ask_while_importing(launch, &accounts, Vec::new(), None).await;
     }
 }
