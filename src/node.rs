@@ -20,15 +20,16 @@ mod signing;
 mod writes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
+pub use crate::primary::OperatorError;
 pub use activations::ActivationAnswer;
 pub use changes::{Changes, Feed, Place};
 pub use checks::Check;
 pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
-pub use operator::Withheld;
+pub use operator::{OperatorFile, PushOperatorError, Withheld};
 
 use tokio_util::sync::CancellationToken;
 
@@ -100,6 +101,7 @@ pub struct Node {
     announcer: OnceLock<Arc<dyn Announce>>,
     signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
+    operator_file: Mutex<Option<OperatorFile>>,
     receipts: Arc<Receipts>,
     leaving: AtomicBool,
     draining: CancellationToken,
@@ -169,6 +171,7 @@ impl Node {
             announcer: OnceLock::new(),
             signing: OnceLock::new(),
             mirrored: OnceLock::new(),
+            operator_file: Mutex::default(),
             receipts: Arc::default(),
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
@@ -371,6 +374,8 @@ impl Node {
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
         self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
+        let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
+        self.metrics.operator_chain_links.set(i64::try_from(links).unwrap_or(i64::MAX));
         self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
         match &self.role {
             Role::Primary(primary) => {

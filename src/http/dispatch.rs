@@ -108,6 +108,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activations if *method == Method::POST => {
             return writes::answer(request, payload, shared, Change::Activation).await;
         }
+        Route::Operator if *method == Method::POST => {
+            return writes::answer(request, payload, shared, Change::Operator).await;
+        }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
@@ -139,6 +142,7 @@ fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
         Route::Activations => allow::activations(writes::are_taken(shared)),
         Route::Account(_) => allow::account(writes::are_taken(shared)),
+        Route::Operator => allow::operator(writes::are_taken(shared)),
         Route::Digests => allow::DIGESTS,
         _ => "GET, HEAD, OPTIONS",
     }

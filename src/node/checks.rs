@@ -65,7 +65,7 @@ impl Node {
                 checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
             }
         }
-        checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
+        checks.push(Check { name: "operator", ok: !self.withholds_all(), detail: self.operator_detail() });
         let nats = match self.nats.get() {
             None => "not configured".into(),
             Some(nats) if nats.is_connected() => match &*nats.denied() {

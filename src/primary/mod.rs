@@ -38,6 +38,7 @@ pub use activations::SubmittedActivation;
 use bodies::Bodies;
 pub use merge::Verdict;
 pub use mirror::Mirrored;
+pub use operator::OperatorError;
 pub use progress::Progress;
 pub use source::Source;
 pub use tend::Tending;
@@ -45,7 +46,7 @@ pub use tend::Tending;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
-use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
 use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
@@ -70,6 +71,8 @@ pub struct Setup {
     pub activations_per_account: u64,
     /// Write activations to the folder, too.
     pub activation_files: bool,
+    /// The identity of another operator whose JWT may take the place of the one in the journal.
+    pub change_operator: Option<PublicKey>,
 }
 
 impl Setup {
@@ -128,6 +131,8 @@ pub struct Primary {
     reading_since: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
+    /// What the configured operator JWT changed at the start.
+    operator_begun: Option<OperatorChange>,
     /// Told when the operator's file in an nsc folder was written.
     operator_edited: Notify,
     _locks: Vec<FolderLock>,
@@ -187,7 +192,8 @@ impl Primary {
                 followers.1.follow(change);
             }
         })?;
-        let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
+        let (operator_begun, first) = operator::begin(&journal, &gate, setup.change_operator.as_ref())?;
+        let operator_turn = Mutex::new(first);
         let session = journal.head().session.0;
         Ok(Self {
             journal,
@@ -198,6 +204,7 @@ impl Primary {
             slow_until: AtomicI64::new(0),
             reading_since: AtomicI64::new(0),
             operator_turn,
+            operator_begun,
             operator_edited: Notify::new(),
             tokens,
             progress: Progress::default(),

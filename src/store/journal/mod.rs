@@ -45,6 +45,7 @@ pub use activations::StoredActivation;
 pub use copy::copy;
 pub use facts::Fact;
 pub use load::{Load, Loaded, load};
+pub use operator::OperatorWrite;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
@@ -55,7 +56,7 @@ pub use verify::{Verified, verify};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
-use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -82,8 +83,8 @@ pub enum Write {
     Delete(Arc<Tombstone>, Via),
     /// The account's file left a read-only folder.
     Remove(AccountKey, Via),
-    /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
-    Operator(Arc<Trust>, Via),
+    /// Set the operator's JWT. Once it is durable, the gate trusts it.
+    Operator(OperatorWrite),
     /// Set an activation.
     Activation {
         /// The activation, for which its account vouches.

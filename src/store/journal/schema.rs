@@ -6,11 +6,11 @@ use std::{fs, io};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::StoreError;
-use super::{digests, signers};
+use super::{digests, operator, signers};
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
@@ -79,10 +79,11 @@ struct Migration {
 }
 
 /// From format 1 to 2, and so on.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { tables: FORMAT_2, fill: |_| Ok(()) },
     Migration { tables: FORMAT_3, fill: signers::recount },
     Migration { tables: FORMAT_4, fill: fill_4 },
+    Migration { tables: operator::FORMAT_5, fill: operator::fill_5 },
 ];
 
 /// From format 1 to 2.

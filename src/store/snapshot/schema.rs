@@ -3,14 +3,16 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::StoreError;
+use super::super::{StoreError, operator};
 use crate::clock;
+use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
 /// The version that this program writes. It only moves forward.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Marks the file as ours.
 const APPLICATION_ID: i64 = 0x4e41_5332;
 /// Bytes that every SQLite database begins with.
@@ -30,11 +32,6 @@ CREATE TABLE meta (
     stretch INTEGER NOT NULL,   -- the number of the unbroken stretch of feed that this is in
     joined  INTEGER NOT NULL,   -- what was confirmed in this stretch or a later one is current at that serial
     heard   INTEGER NOT NULL    -- when the primary was last heard, unix milliseconds; 0: never
-);
-CREATE TABLE operator (
-    id       INTEGER PRIMARY KEY CHECK (id = 1),
-    jwt      TEXT    NOT NULL,  -- the operator JWT in force
-    replaced BLOB    NOT NULL   -- 32 bytes each: operator JWTs of the same second that it replaced
 );
 CREATE TABLE withdrawn (
     issuer BLOB PRIMARY KEY,    -- 32 bytes of an operator key that is no longer listed
@@ -149,9 +146,31 @@ fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    connection.execute_batch(TABLES)?;
+    match version {
+        0 => connection.execute_batch(TABLES).and_then(|()| connection.execute_batch(operator::TABLES))?,
+        _ => fill_2(connection)?,
+    }
     connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))?;
     transaction.commit()
+}
+
+/// From format 1 to 2: the operator JWTs in force are a chain. Before, there was one.
+fn fill_2(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(operator::TABLES)?;
+    let kept: Option<(String, Vec<u8>)> = connection
+        .query_row("SELECT jwt, replaced FROM operator", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((jwt, replaced)) = kept
+        && let Ok(trust) = Trust::from_operator_jwt(&jwt, clock::unix_seconds())
+    {
+        let at = |identity: &[u8; 32]| Replaced { iat: trust.iat(), identity: *identity };
+        let replaced = replaced.as_chunks::<32>().0.iter().map(at).collect();
+        // It is never empty: there is one link.
+        if let Some(chain) = OperatorChain::restore(Origin::of(&trust), vec![Arc::new(trust)], replaced) {
+            operator::save(connection, &chain)?;
+        }
+    }
+    connection.execute_batch("DROP TABLE operator")
 }
 
 /// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are
@@ -205,7 +224,7 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
                  that version, or move the file away: then what was seen is forgotten"
             ),
         }),
-        Ok((application, version)) => Ok(application == APPLICATION_ID && version == VERSION),
+        Ok((application, version)) => Ok(application == APPLICATION_ID && version > 0),
         Err(_) => Ok(false),
     }
 }
