@@ -167,4 +167,16 @@ impl OperatorChain {
     pub fn knows(&self, version: &Identity) -> bool {
         self.links().any(|link| link.version() == version) || self.replaced.iter().any(|old| old.identity == *version)
     }
+
+    /// Writes into the log what is odd about a chain that is the first one here: nobody can check a signing key's signature
+    /// then. The JWT counts all the same, as nats-servers trust theirs.
+    pub fn log_first(&self) {
+        if !self.anchor.is_self_signed() {
+            tracing::warn!(
+                "the operator JWT is signed by the signing key {}, which cannot be checked at a first start; it is trusted \
+                 because it is configured",
+                self.anchor.issuer()
+            );
+        }
+    }
 }

@@ -105,6 +105,9 @@ impl Node {
     fn operator_changed(&self, change: &OperatorChange) {
         if change.changed {
             self.count_operator(change);
+            if let Some(difference) = self.operator_file_differs() {
+                tracing::warn!("the configured operator JWT {difference}");
+            }
             self.report_operator();
         }
     }
@@ -166,9 +169,6 @@ impl Node {
                 trust.name(),
                 trust.exp()
             );
-        }
-        if let Some(difference) = self.operator_file_differs() {
-            tracing::warn!("the configured operator JWT {difference}");
         }
         let Role::Primary(primary) = self.role() else { return };
         let count = primary.withheld();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Primary;
 use crate::clock;
 use crate::gate::operator::{Begun, Way, begin as decide};
-use crate::gate::{Gate, OperatorChain, OperatorChange, Refusal, Standing, Trust};
+use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
 use crate::key::PublicKey;
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing, Journal, OperatorWrite, Write};
@@ -49,23 +49,11 @@ pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey
         count(journal, &mut change, &before, &after);
         change.log();
     } else {
-        warn_of_signer(&chain);
+        chain.log_first();
     }
     gate.set_standing(after);
     let commit = journal.commit_soon(Write::Operator(OperatorWrite::Set(chain)));
     Ok((kept.is_some().then_some(change), commit))
-}
-
-/// At a first start the file counts, whoever signed it: nats-servers trust theirs likewise.
-fn warn_of_signer(chain: &OperatorChain) {
-    let anchor = chain.anchor();
-    if !anchor.is_self_signed() {
-        tracing::warn!(
-            "the operator JWT is signed by the signing key {}, which cannot be checked at a first start; it is trusted \
-             because it is configured",
-            anchor.issuer()
-        );
-    }
 }
 
 fn count(journal: &Journal, change: &mut OperatorChange, before: &Standing, after: &Standing) {

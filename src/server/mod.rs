@@ -38,16 +38,18 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
-    let Given { gate, system_jwt, mut problem } = trust::given(&settings)?;
+    let Given { gate, system_jwt, problem } = trust::given(&settings)?;
     let file = operator_file(&settings, &gate, problem.as_ref());
     let gate = Arc::new(gate);
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
-    if gate.trust().is_none()
-        && let Some(problem) = problem.take()
-    {
-        return Err(problem);
+    match problem {
+        Some(problem) if gate.trust().is_none() => return Err(problem),
+        Some(problem) => tracing::error!(
+            "the configured operator JWT is not used; the one in force before this start goes on: {problem}"
+        ),
+        None => {}
     }
     let node = Arc::new(Node::new(role.clone(), gate, metrics));
     if let Some(file) = file {

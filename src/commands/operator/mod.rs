@@ -1,11 +1,18 @@
 //! `operator`: decisions about the operator's JWT that a server does not make by itself.
 
+mod carry;
 mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(super) use carry::carry;
 
 use crate::config::Settings;
+use crate::gate::{Gate, OperatorChain, OperatorChange, Standing};
+use crate::store::StoreError;
+use crate::store::journal::{Journal, OperatorWrite, Options, Write};
 
 /// What `operator` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,4 +66,25 @@ pub(super) fn run(settings: &Settings, args: &OperatorArgs) -> Result<ExitCode, 
     match &args.command {
         OperatorCommand::Trust(args) => trust::run(settings, &args.file),
     }
+}
+
+/// Sets the operator JWTs in force in a journal that no server has open.
+async fn set(
+    path: &Path,
+    kept: Option<Arc<OperatorChain>>,
+    chain: Arc<OperatorChain>,
+) -> Result<OperatorChange, StoreError> {
+    // The history of accounts is not touched, so its bound does not matter.
+    let options = Options { path: Some(path.to_owned()), history: usize::MAX >> 1, readers: 1 };
+    let gate = Arc::new(Gate::new(None, None, 0));
+    let journal = Journal::open_under(&options, gate.clone(), |_| {})?;
+    let before = Standing::restore(kept, journal.withdrawn()?);
+    let after = before.after(chain.clone());
+    let mut change = OperatorChange::to(&before, &chain);
+    change.withheld = journal.lost_between(&before, &after);
+    change.back = journal.lost_between(&after, &before);
+    gate.set_standing(before);
+    let committed = journal.commit(Write::Operator(OperatorWrite::Set(chain))).await;
+    journal.close().await;
+    committed.map(|_| change).map_err(|error| StoreError::Unusable { path: path.to_owned(), reason: error.to_string() })
 }

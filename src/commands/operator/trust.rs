@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::super::{runtime, say};
+use super::set;
 use crate::config::Settings;
-use crate::gate::{Gate, OperatorChain, OperatorChange, Standing, Trust};
+use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
 use crate::server;
-use crate::store::journal::{Journal, OperatorWrite, Options, Write};
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
-use crate::store::{FolderLock, StoreError};
+use crate::store::{FolderLock, StoreError, journal};
 
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot trust {}: {error}", file.display());
@@ -51,24 +51,9 @@ fn chain(kept: Option<&Arc<OperatorChain>>, trust: &Arc<Trust>, path: &Path) -> 
 }
 
 async fn in_journal(path: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {
-    // The history of accounts is not touched, so its bound does not matter.
-    let options = Options { path: Some(path.to_owned()), history: usize::MAX >> 1, readers: 1 };
-    let gate = Arc::new(Gate::new(None, None, 0));
-    let journal = Journal::open_under(&options, gate.clone(), |_| {})?;
-    let kept = journal.operator()?.map(Arc::new);
+    let kept = journal::operator_in(path)?.map(Arc::new);
     let chain = chain(kept.as_ref(), trust, path)?;
-    let before = Standing::restore(kept, journal.withdrawn()?);
-    let after = before.after(chain.clone());
-    let mut change = OperatorChange::to(&before, &chain);
-    change.withheld = journal.lost_between(&before, &after);
-    change.back = journal.lost_between(&after, &before);
-    gate.set_standing(before);
-    let committed = journal.commit(Write::Operator(OperatorWrite::Set(chain))).await;
-    journal.close().await;
-    match committed {
-        Ok(_) => Ok(change),
-        Err(error) => Err(StoreError::Unusable { path: path.to_owned(), reason: error.to_string() }),
-    }
+    set(path, kept, chain).await
 }
 
 fn in_snapshot(folder: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {

@@ -57,6 +57,8 @@ impl Replica {
             let change = OperatorChange::to(&before, &chain);
             change.log();
             self.count_operator(&change);
+        } else {
+            chain.log_first();
         }
         self.gate.set_standing(before.after(Arc::new(chain)));
         Ok(())

@@ -45,7 +45,7 @@ pub use activations::StoredActivation;
 pub use copy::copy;
 pub use facts::Fact;
 pub use load::{Load, Loaded, load};
-pub use operator::OperatorWrite;
+pub use operator::{OperatorWrite, operator_in};
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;

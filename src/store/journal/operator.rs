@@ -1,6 +1,7 @@
 //! The operator's JWT in the journal: a change like any other, which says which keys count for those after it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -8,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{StoreError, operator};
 use super::apply::{Record, Transaction};
-use super::schema::KIND_OPERATOR;
+use super::schema::{self, KIND_OPERATOR};
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
@@ -154,6 +155,13 @@ impl Transaction<'_> {
         }
         Ok(())
     }
+}
+
+/// The operator JWTs in force in the journal at `path`, which a server may be writing.
+pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
+    let connection = schema::open_reader(path)?;
+    schema::check_ours(&connection, path)?;
+    chain(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })
 }
 
 impl Journal {
