@@ -60,7 +60,7 @@ impl OperatorFile {
                 Err(refusal) => refusal.to_string(),
             },
         };
-        Some(format!("{} is not in force: {why}", self.place))
+        Some(format!("{}, as it was read last, is not in force: {why}", self.place))
     }
 }
 

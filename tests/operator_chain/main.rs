@@ -31,7 +31,7 @@ impl World {
     fn new() -> Self {
         let keys = std::iter::repeat_with(KeyPair::new_operator).take(4).collect();
         let world = Self { operator: Operator::strict(), keys, dir: tempfile::tempdir().unwrap() };
-        world.configure(&world.by_identity(&[0], 5_000));
+        world.configure(world.by_identity(&[0], 5_000));
         world
     }
 

@@ -38,7 +38,10 @@ async fn what_the_identity_key_signed_can_be_pushed_and_what_it_withholds_is_ask
     }
     // The configured file is never written, and is older now.
     let ready = report(&primary).await;
-    assert!(ready.contains("operator.jwt is not in force: the operator JWT in force is newer"), "{ready}");
+    assert!(
+        ready.contains("operator.jwt, as it was read last, is not in force: the operator JWT in force is newer"),
+        "{ready}"
+    );
     assert_eq!(std::fs::read_to_string(world.file()).unwrap(), first);
     let primary = primary.stop_and_start().await;
     in_force(&primary, &withdrawal).await;

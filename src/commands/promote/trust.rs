@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::operator::{Begun, Way, begin};
-use crate::gate::{Gate, OperatorChain, Standing};
+use crate::gate::{Gate, OperatorChain, OperatorRefusal, Standing};
 use crate::key::PublicKey;
 use crate::server;
 use crate::store::snapshot::Snapshot;
@@ -37,7 +37,12 @@ pub(super) fn trusted(settings: &Settings, snapshot: &Snapshot) -> Result<Truste
     let before = Standing::restore(kept.clone(), withdrawn.iter().copied().collect());
     let arrival = gate.arrival(Way::File, clock::unix_seconds());
     // Who changes the operator does so when the primary starts.
-    let begun = begin(kept.as_deref(), gate.trust().as_ref(), None, &arrival).map_err(|error| failed(&error))?;
+    let begun = begin(kept.as_deref(), gate.trust().as_ref(), None, &arrival).map_err(|error| match error {
+        OperatorRefusal::Other { ours, offered } => {
+            failed(&format!("the snapshot is of the operator {ours}, and {offered} is configured"))
+        }
+        error => failed(&error),
+    })?;
     let standing = match begun {
         Begun::Kept => before,
         Begun::Refused(refusal) => {
