@@ -20,6 +20,7 @@ use crate::commands::export::ExportArgs;
 use crate::commands::flush::FlushArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
+use crate::commands::operator::OperatorArgs;
 use crate::commands::promote::PromoteArgs;
 use crate::commands::restore::RestoreArgs;
 use crate::config::Overrides;
@@ -59,6 +60,8 @@ pub enum Command {
     Promote(PromoteArgs),
     /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
     Demo(DemoArgs),
+    /// Decide by hand about the operator's JWT, with the server stopped
+    Operator(OperatorArgs),
     /// Print the settings in effect as JSON, which is a configuration file; nothing starts
     Config,
     /// Print a script with which a shell completes flags and commands
@@ -71,6 +74,7 @@ impl Command {
     /// The folder of tokens, if it stands behind the command.
     fn dir(&self) -> Option<&str> {
         match self {
+            Self::Operator(args) => args.dir(),
             Self::Flush(FlushArgs { dir, .. })
             | Self::Import(ImportArgs { dir, .. })
             | Self::Export(ExportArgs { dir, .. })
@@ -183,6 +187,9 @@ struct Flags {
     /// The operator: a file with its JWT, or the JWT itself
     #[arg(long, value_name = "FILE|JWT", value_hint = ValueHint::FilePath)]
     operator: Option<String>,
+    /// Identity key of another operator that may take the place of the one that the store has
+    #[arg(long, value_name = "KEY")]
+    change_operator: Option<String>,
     /// NATS servers, separated by commas
     #[arg(long, value_name = "URLS")]
     nats: Option<String>,
@@ -235,6 +242,7 @@ impl Flags {
         }
         for (path, value, flag) in [
             ("operator", &self.operator, "-operator"),
+            ("change_operator", &self.change_operator, "--change-operator"),
             ("nats.servers", &self.nats, "-nats"),
             ("primary", &self.primary, "-primary"),
         ] {

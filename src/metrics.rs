@@ -32,6 +32,9 @@ pub struct Metrics {
     pub accounts: IntGauge,
     pub withheld_accounts: IntGauge,
     pub operator_expiry: IntGauge,
+    pub operator_links: IntCounter,
+    pub operator_chain_links: IntGauge,
+    pub replica_operator_unconnected: IntGauge,
     pub serial: IntGauge,
     pub commit_failures: IntCounter,
     pub folder_pending: IntGauge,
@@ -143,6 +146,18 @@ impl Metrics {
             operator_expiry: make.gauge(
                 "operator_expiry_timestamp_seconds",
                 "When the operator JWT in force expires, unix time; 0: never, or there is none",
+            )?,
+            operator_links: make.counter(
+                "operator_links_total",
+                "Operator JWTs that a signing key signed and that came into force",
+            )?,
+            operator_chain_links: make.gauge(
+                "operator_chain_links",
+                "Operator JWTs from the newest that the identity key signed to the one in force; 0: there is no operator",
+            )?,
+            replica_operator_unconnected: make.gauge(
+                "replica_operator_unconnected",
+                "1 while the operator JWT of a replica's primary cannot be connected with the one in force here",
             )?,
             serial: make.gauge("serial", "Serial of the last change: committed on a primary, followed on a replica")?,
             commit_failures: make.counter("commit_failures_total", "Writes that the journal could not commit")?,

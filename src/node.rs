@@ -19,9 +19,10 @@ mod signing;
 mod writes;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+pub use crate::primary::OperatorError;
 pub use activations::ActivationAnswer;
 pub use changes::{Changes, Feed, Place};
 pub use checks::Check;
@@ -29,7 +30,7 @@ pub use delivery::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, Re
 pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
 pub use lookup::Found;
-pub use operator::Withheld;
+pub use operator::{OperatorFile, PushOperatorError, Withheld};
 
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +106,7 @@ pub struct Node {
     comparer: OnceLock<Arc<dyn Compare>>,
     signing: OnceLock<signing::Signing>,
     mirrored: OnceLock<Arc<Mirrored>>,
+    operator_file: Mutex<Option<OperatorFile>>,
     receipts: Arc<Receipts>,
     replicas: Arc<Replicas>,
     leaving: AtomicBool,
@@ -183,6 +185,7 @@ impl Node {
             comparer: OnceLock::new(),
             signing: OnceLock::new(),
             mirrored: OnceLock::new(),
+            operator_file: Mutex::default(),
             receipts: Arc::default(),
             replicas: Arc::new(Replicas::new(replica_forget)),
             leaving: AtomicBool::new(false),
@@ -394,6 +397,8 @@ impl Node {
     /// Brings the gauges up to date, before they are scraped.
     pub fn measure(&self) {
         self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
+        let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
+        self.metrics.operator_chain_links.set(i64::try_from(links).unwrap_or(i64::MAX));
         self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
         match &self.role {
             Role::Primary(primary) => {

@@ -17,7 +17,7 @@ use crate::config::{Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
-use crate::node::{Node, Role};
+use crate::node::{Node, OperatorFile, Role};
 use crate::replica::Access;
 use crate::server::trust;
 use crate::tls::ServerTls;
@@ -148,17 +148,18 @@ impl Live {
         let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return };
         let result = trust::load_operator(source)
             .and_then(|trust| {
-                trust::check_system_account(&self.settings, &trust)?;
-                Ok(trust)
+                trust::check_system_account(&self.settings, Some(&trust))?;
+                Ok(Arc::new(trust))
             })
-            .map_err(|error| error.to_string())
-            .and_then(|trust| {
-                let (before, after) = (self.node.trust(), trust.token().clone());
-                // This thread may be blocked.
-                let set = self.node.set_operator(trust);
-                tokio::runtime::Handle::current().block_on(set).map_err(|error| error.to_string())?;
-                Ok((before, after))
-            });
+            .map_err(|error| error.to_string());
+        self.node.set_operator_file(OperatorFile { place: trust::place(source), read: result.clone() });
+        let result = result.and_then(|trust| {
+            let (before, after) = (self.node.trust(), trust.token().clone());
+            // This thread may be blocked.
+            let set = self.node.set_operator(trust);
+            tokio::runtime::Handle::current().block_on(set).map_err(|error| error.to_string())?;
+            Ok((before, after))
+        });
         self.node.metrics().reloaded("operator", result.is_ok());
         match result {
             Ok((before, after)) => tell(before.as_deref(), &after, &self.node),

@@ -128,8 +128,9 @@ async fn a_thief_who_signs_ahead_blocks_nobody() {
     let primary = world.primary().await;
     let proxy = Proxy::to(primary.host()).await;
     let replica = replica(&world.operator.listing(&[&world.first, &world.second], 5_000), &proxy.url()).await;
-    let (taken, deleted) = (Account::new(), Account::new());
-    for account in [&taken, &deleted] {
+    // A server that withholds everything is not ready, so there is one more.
+    let (taken, deleted, other) = (Account::new(), Account::new(), Account::new());
+    for account in [&taken, &deleted, &other] {
         put(&primary, account, &sign_by(&world.first, account, 1_000)).await;
         replica.http.get(&account.path()).await.expect(200);
     }
@@ -212,7 +213,7 @@ async fn a_replica_keeps_its_newer_operator_jwt_and_takes_nobody_elses() {
     let stranger = Operator::new();
     let other = Launch::replica(&stranger, &primary.url).start().await;
     other.follows().await;
-    other.logs("there is one operator per server").await;
+    other.logs("cannot be connected with the one in force here").await;
     assert_eq!(other.http.get("/jwt/v1/operator").await.body, stranger.jwt());
 }
 
@@ -226,55 +227,87 @@ async fn an_older_file_than_the_journal_counts_no_more() {
     drop(world.primary().await);
     world.configure(&old);
     let primary = world.primary().await;
-    primary.logs("the journal's is used, because the newest counts").await;
+    primary.logs("the one in the journal stays in force: the operator JWT in force is newer").await;
     assert_eq!(primary.http.get("/jwt/v1/operator").await.body, new);
     let account = Account::new();
     primary.http.post(&account.path(), sign_by(&world.second, &account, 50)).await.expect(400);
     // Without a configured one the journal's is what is known.
     drop(primary);
     let primary = Launch::default().dir(&world.dir.path().join("tokens")).start().await;
-    primary.logs("no operator is configured, but the journal is that of").await;
+    primary.logs("no operator is configured, but the store is that of").await;
     put(&primary, &account, &sign_by(&world.first, &account, 50)).await;
 }
 
 #[tokio::test]
-async fn an_operator_jwt_that_a_signing_key_signed_counts_where_it_is_configured_and_goes_no_further() {
+async fn what_a_signing_key_signs_reaches_replicas_and_is_loud_on_each_server() {
     let world = World::new();
     let primary = world.primary().await;
+    let old = std::fs::read_to_string(world.file()).unwrap();
+    let replica = replica(&old, &primary.url).await;
     let third = KeyPair::new_operator();
-    let claims = world.operator.claims(&[&world.first, &third], now() - 100);
-    let by_signing_key = sign(&claims, &world.first).unwrap();
+    let by_signing_key = sign(&world.operator.claims(&[&world.first, &third], now() - 100), &world.first).unwrap();
     world.configure(&by_signing_key);
-    let primary = primary.stop_and_start().await;
-    primary.logs("replicas do not learn of it").await;
+    primary.signal("HUP");
+    let signer = format!("the signing key {} signed the new one", world.first.public_key());
+    for server in [&primary, &replica] {
+        server.logs(&signer).await;
+        server.logs(&format!("it lists {}", third.public_key())).await;
+        server.logs(&format!("it no longer lists {}", world.second.public_key())).await;
+        assert_eq!(server.http.metric("operator_links_total", "").await, 1.0);
+        assert_eq!(server.http.metric("operator_chain_links", "").await, 2.0);
+        assert_eq!(server.http.get("/jwt/v1/operator").await.body, by_signing_key);
+        let chain = server.http.get("/jwt/v1/operator?chain=true").await.expect(200).json();
+        assert_eq!(chain["links"], serde_json::json!([old, by_signing_key]));
+        assert_eq!((&chain["origin"], &chain["format"]), (&"identity".into(), &2.into()));
+    }
     let (account, lost) = (Account::new(), Account::new());
-    put(&primary, &account, &sign_by(&third, &account, 50)).await;
+    let jwt = sign_by(&third, &account, 50);
+    put(&primary, &account, &jwt).await;
+    serves(&replica, &account, &jwt).await;
     primary.http.post(&lost.path(), sign_by(&world.second, &lost, 50)).await.expect(400);
     let history = feed::history(&primary.http).await;
-    assert_eq!(history.changes.iter().filter(|change| change.kind == "operator").count(), 1);
-    let old = world.operator.listing(&[&world.first, &world.second], 5_000);
-    let replica = replica(&old, &primary.url).await;
-    replica.logs("not by the operator's identity key").await;
-    assert_eq!(replica.http.get("/jwt/v1/operator").await.body, old);
+    let put = history.changes.iter().rfind(|change| change.kind == "operator").unwrap();
+    assert_eq!((put.jwt.as_deref(), &put.links), (Some(&*by_signing_key), &vec![old, by_signing_key.clone()]));
 }
 
 #[tokio::test]
-async fn another_operator_withholds_everything_of_the_first_and_gives_it_back_with_him() {
+async fn another_operators_file_ends_the_start_unless_it_is_named() {
     let world = World::new();
     let primary = world.primary().await;
     let account = Account::new();
     let jwt = sign_by(&world.first, &account, 1_000);
     put(&primary, &account, &jwt).await;
     let first = std::fs::read_to_string(world.file()).unwrap();
-    world.configure(&Operator::new().jwt());
-    let primary = primary.stop_and_start().await;
-    primary.logs("everything that the other one signed is withheld").await;
+    drop(primary);
+    let other = Operator::new();
+    world.configure(&other.jwt());
+    let launch = || Launch::default().flag("-operator", world.file()).dir(&world.dir.path().join("tokens"));
+    let (status, log) = launch().fail().await;
+    assert_eq!(status, Some(1));
+    for part in [&*other.key(), &*world.operator.key(), "--change-operator"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    let (status, log) = launch().flag("--change-operator", world.operator.key()).fail().await;
+    assert_eq!(status, Some(1), "{log}");
+    let (status, log) = launch().flag("--change-operator", "me").fail().await;
+    assert_eq!(status, Some(1));
+    assert!(log.contains("public identity key"), "{log}");
+    let primary = launch().flag("--change-operator", other.key()).start_unready().await;
+    primary.logs("what the keys of the former one signed is withheld").await;
     withholds(&primary, &account, &world.first).await;
+    let ready = primary.http.get("/readyz?verbose").await.expect(503).body;
+    assert!(ready.contains("1 accounts are withheld") && ready.contains("and these are all"), "{ready}");
+    // One account of its own, and the rest is none of its business.
+    let own = Account::new();
+    put(&primary, &own, &other.account(&own, 0)).await;
+    primary.http.get("/readyz").await.expect(200);
+    // The flag may stay: it asks for what is the case.
+    let primary = primary.stop_and_start().await;
+    assert!(!primary.log().contains("the operator changes to"), "{}", primary.log());
+    drop(primary);
     world.configure(&first);
-    let primary = primary.stop_and_start().await;
+    let primary = launch().flag("--change-operator", world.operator.key()).start().await;
     assert_eq!(primary.http.get(&account.path()).await.expect(200).body, jwt);
-    let primary = primary.stop_and_start().await;
-    assert!(!primary.log().contains("is withheld"), "{}", primary.log());
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn an_operator_that_cannot_be_used_changes_nothing() {
     let cases = [
         ("no token".to_owned(), "not a valid operator JWT"),
         (bench.operator.account(&account, 0), "not a valid operator JWT"),
-        (Operator::new().jwt(), "there is one operator per server"),
+        (Operator::new().jwt(), "--change-operator"),
         (bench.operator.jwt()[..100].to_owned(), "not a valid operator JWT"),
     ];
     for (times, (content, said)) in cases.into_iter().enumerate() {

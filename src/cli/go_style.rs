@@ -8,6 +8,7 @@ const WITH_VALUE: &[(&str, &str)] = &[
     ("config", "config"),
     ("dir", "dir"),
     ("operator", "operator"),
+    ("change-operator", "change-operator"),
     ("nats", "nats"),
     ("creds", "creds"),
     ("primary", "primary"),

@@ -12,6 +12,7 @@ pub mod flush;
 pub mod hand_back;
 pub mod import;
 pub mod man;
+pub mod operator;
 pub mod promote;
 mod remote;
 pub mod restore;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Backup(args)) => with_settings(&cli, |settings| backup::run(&settings, args)),
         Some(Command::Restore(args)) => with_settings(&cli, |settings| restore::run(&settings, args)),
         Some(Command::Promote(args)) => with_settings(&cli, |settings| promote::run(&settings, args)),
+        Some(Command::Operator(args)) => with_settings(&cli, |settings| operator::run(&settings, args)),
         Some(Command::Config) => config::run(Settings::load(&cli)),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
@@ -104,7 +106,7 @@ fn existing_journal_of(settings: &Settings) -> Result<PathBuf, String> {
 
 /// The gate of these settings.
 fn gate_of(settings: &Settings) -> Result<Gate, String> {
-    crate::server::trust::gate(settings).map(|(gate, _)| gate).map_err(|error| error.to_string())
+    crate::server::trust::gate(settings).map_err(|error| error.to_string())
 }
 
 /// Says something on standard output. Nobody is told if it is closed.

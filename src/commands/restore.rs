@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
 use super::hand_back::{self, HandBackArgs};
+use super::operator;
 use super::{journal_of, runtime, say};
 use crate::clock;
 use crate::config::Settings;
@@ -63,6 +64,9 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
     let _locks = server::primary_setup(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
     copy(file, &made.0).map_err(failed)?;
+    if journal.exists() {
+        operator::carry(&journal, &made.0)?;
+    }
     let session = journal::renew(&made.0).map_err(failed)?;
     if journal.exists() {
         weigh(&journal, &made.0, replace)?;

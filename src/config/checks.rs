@@ -12,6 +12,12 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     client_auth(&settings.http.tls, warnings)?;
     towards_primary(settings, warnings)?;
     one_nats_login(&settings.nats.servers)?;
+    if let Some(key) = settings.change_operator.as_ref().filter(|_| settings.change_operator().is_none()) {
+        return Err(ConfigError::Conflict(format!(
+            "change_operator is {key:?}, but the public identity key of an operator is expected: 56 characters that begin \
+             with O"
+        )));
+    }
     if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
         warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
     }

@@ -74,6 +74,7 @@ const fn key(path: &'static str, kind: Kind, old: &'static [(&'static str, Readi
 /// All keys, in the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
     key("operator", Text, &[("operatorjwtpath", Same)]),
+    key("change_operator", Text, &[]),
     key("system_account", Text, &[("systemaccountjwtpath", Same)]),
     key("primary", PrimaryUrls, &[]),
     key("http.host", Host, &[]),

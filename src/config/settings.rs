@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 use super::token_source::{SystemAccount, TokenSource};
 use super::units::millis;
+use crate::key::{Kind, PublicKey};
 
 /// All settings of one run. [`Settings::default`] is what a server without a configuration does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Settings {
     /// The operator whose accounts are hosted: its JWT, or a file that holds it. Default: the operator's file in
     /// `store.nsc`; else none, so nothing can be pushed.
     pub operator: Option<TokenSource>,
+    /// The identity key of another operator: at a start, its configured JWT may take the place of the operator that the store
+    /// has. Default: none.
+    pub change_operator: Option<String>,
     /// The system account: its key, its JWT, or a file that holds its JWT. Default: none.
     pub system_account: Option<SystemAccount>,
     /// Base URLs of the primary, tried in order, without a trailing slash and without `/jwt/v1`. Not empty: this server
@@ -34,6 +38,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The identity key of another operator that may take the place of the one that the store has.
+    pub fn change_operator(&self) -> Option<PublicKey> {
+        self.change_operator.as_deref().and_then(|key| PublicKey::parse_kind(key, Kind::Operator).ok())
+    }
+
     /// Whether this server follows a primary.
     pub fn is_replica(&self) -> bool {
         !self.primary.is_empty()

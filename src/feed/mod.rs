@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::{Activation, Digest, Entry, Position, Tombstone, Trust, Via};
+use crate::gate::{Activation, Digest, Entry, OperatorChain, Position, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -160,8 +160,8 @@ pub enum Content {
     Put(Arc<Entry>),
     /// The accounts that an operator-signed request names are deleted.
     Delete(Arc<Tombstone>),
-    /// The operator's own JWT, signed by its identity key.
-    Operator(Arc<Trust>),
+    /// The operator's own JWT: the last link of the operator JWTs that are in force after the change.
+    Operator(Arc<OperatorChain>),
     /// An activation.
     Activation(Arc<Activation>),
     /// An activation whose text is no longer kept, because it was replaced or has expired since.
@@ -223,7 +223,7 @@ impl Link for Change {
         match &self.content {
             Content::Put(entry) => entry.token().len(),
             Content::Delete(tombstone) => tombstone.request().len(),
-            Content::Operator(trust) => trust.token().len(),
+            Content::Operator(chain) => chain.bytes(),
             Content::Activation(activation) => activation.token().len(),
             Content::Superseded { .. }
             | Content::Removed { .. }

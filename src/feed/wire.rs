@@ -1,14 +1,17 @@
-//! The JSON form of changes, as `GET /jwt/v1/changes` answers and a follower reads. Format version 1.
+//! The JSON form of changes, as `GET /jwt/v1/changes` answers and a follower reads. Format version 2.
 
 mod ahead;
 mod digests;
 mod followers;
+mod operator;
 
 pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
 pub use followers::{
     Below, Confirmation, Follower, FollowersPage, Lowest, MAX_NAMED, MAX_REPORT, Named, Report, ReportError,
 };
+pub use operator::OperatorPage;
+use operator::texts;
 use serde::{Deserialize, Serialize};
 
 use super::{Chain, Change, Content, Head, Operation, Session};
@@ -96,6 +99,9 @@ pub struct Item {
     /// digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Of the operator's put: the operator JWTs in force, oldest first; the last one is `jwt`. Since format 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
 }
 
 impl From<&Change> for Item {
@@ -111,6 +117,7 @@ impl From<&Change> for Item {
             keys: Vec::new(),
             request: None,
             digest: None,
+            links: Vec::new(),
         };
         match &change.content {
             Content::Put(entry) => {
@@ -122,10 +129,11 @@ impl From<&Change> for Item {
                 item.keys = tombstone.keys().iter().map(|key| key.text()).collect();
                 item.request = Some(String::from_utf8_lossy(tombstone.request()).into_owned());
             }
-            Content::Operator(trust) => {
+            Content::Operator(chain) => {
                 item.kind = KIND_OPERATOR.into();
-                item.key = Some(trust.identity().text());
-                item.jwt = Some(trust.text().to_owned());
+                item.key = Some(chain.in_force().identity().text());
+                item.jwt = Some(chain.in_force().text().to_owned());
+                item.links = texts(chain);
             }
             Content::Activation(activation) => {
                 item.kind = KIND_ACTIVATION.into();
@@ -153,6 +161,13 @@ impl From<&Change> for Item {
 }
 
 impl Item {
+    /// Of the operator's put: the operator JWTs in force, oldest first. A server of format 1 names the last one alone.
+    pub fn operator_links(&self) -> Vec<&str> {
+        let links = self.links.iter().map(String::as_str);
+        let last = self.jwt.as_deref().filter(|jwt| self.links.last().is_none_or(|last| last != jwt));
+        links.chain(last).collect()
+    }
+
     /// The operation and the digest of the body, as they enter the chain. `None`: not of this format.
     pub fn link(&self) -> Option<(Operation, [u8; 32])> {
         use sha2::{Digest as _, Sha256};

@@ -1,12 +1,14 @@
 //! Admission: is this token genuine, ours, and sound?
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 
 use super::entry::{Entry, sha256};
-use super::{Refusal, Standing, Trust, Via};
+use super::operator::{self, Arrival, Way};
+use super::{OperatorChain, Refusal, Standing, Trust, Via};
 use crate::jwt::{self, AccountJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -25,7 +27,8 @@ impl Gate {
     /// Without an operator nothing can be changed by anybody; what a folder or an older primary holds is served after
     /// checks of its own consistency only. `max_iat_ahead`: seconds by which `iat` may be ahead of the clock.
     pub fn new(trust: Option<Trust>, system_account: Option<AccountKey>, max_iat_ahead: i64) -> Self {
-        let standing = ArcSwap::from_pointee(Standing::of(trust.map(Arc::new)));
+        let chain = trust.map(|trust| Arc::new(OperatorChain::begin(Arc::new(trust))));
+        let standing = ArcSwap::from_pointee(Standing::restore(chain, HashMap::new()));
         Self { standing, system_account, max_iat_ahead }
     }
 
@@ -44,16 +47,30 @@ impl Gate {
         self.standing.load().vouches(issuer)
     }
 
-    /// Trusts another operator JWT from now on. What was admitted before is not looked at again: whoever holds it has
-    /// to ask [`Gate::vouches`].
-    pub fn set_trust(&self, trust: Trust) {
-        let trust = Arc::new(trust);
-        self.standing.rcu(|standing| standing.after(trust.clone()));
-    }
-
-    /// As [`Gate::set_trust`], where it is known which keys were withdrawn before.
+    /// Other keys count from now on. What was admitted before is not looked at again: whoever holds it has to ask
+    /// [`Gate::vouches`].
     pub fn set_standing(&self, standing: Standing) {
         self.standing.store(Arc::new(standing));
+    }
+
+    /// Trusts another operator JWT from now on, whatever is in force.
+    #[cfg(test)]
+    pub(crate) fn set_trust(&self, trust: Trust) {
+        let chain = Arc::new(OperatorChain::begin(Arc::new(trust)));
+        self.standing.rcu(|standing| standing.after(chain.clone()));
+    }
+
+    /// How an operator JWT comes that comes now. `now` is in unix seconds.
+    pub const fn arrival(&self, way: Way, now: i64) -> Arrival {
+        Arrival { way, now, max_iat_ahead: self.max_iat_ahead }
+    }
+
+    /// The chain after an operator JWT. `Ok(None)`: it is in force already. Without an operator, the chain begins with it.
+    pub fn admit_operator(&self, offered: &Arc<Trust>, arrival: &Arrival) -> Result<Option<OperatorChain>, Refusal> {
+        match self.standing.load().chain() {
+            Some(chain) => Ok(operator::admit(chain, offered, arrival)?),
+            None => Ok(Some(OperatorChain::begin(offered.clone()))),
+        }
     }
 
     /// The system account, which no delete request may name.

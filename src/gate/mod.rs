@@ -15,10 +15,13 @@
 
 mod activation;
 mod admit;
+mod chain;
 mod delete;
 mod entry;
 mod marks;
-mod operator;
+pub mod operator;
+mod operator_change;
+mod operator_refusal;
 pub mod order;
 mod refusal;
 mod standing;
@@ -28,10 +31,12 @@ mod via;
 
 pub use activation::{Activation, ActivationRefusal, Judged, SentFor, Unproven};
 pub use admit::Gate;
+pub use chain::{MANY_LINKS, MOST_BYTES, MOST_LINKS, OperatorChain, Origin, Replaced};
 pub use delete::Tombstone;
 pub use entry::{Damaged, Digest, Entry, Identity, Record};
 pub use marks::Mark;
-pub use operator::{OperatorChange, OperatorRefusal};
+pub use operator_change::OperatorChange;
+pub use operator_refusal::OperatorRefusal;
 pub use order::{Held, Ordering, Tie};
 pub use refusal::Refusal;
 pub use standing::Standing;
@@ -41,5 +46,7 @@ pub use via::Via;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod operator_tests;
 #[cfg(test)]
 mod tests;

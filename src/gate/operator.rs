@@ -1,138 +1,213 @@
-//! The operator's own JWT: which one may take the place of the one in force.
+//! Which operator JWT may take the place of the one in force: one rule for every way in.
 //!
-//! Trust is pinned to the operator's identity key. Of the operator JWTs that this key signed itself, the newest counts,
-//! whichever way it came. One that a mere signing key signed counts where somebody configured it, and goes no further:
-//! whoever stole that key could otherwise list himself for ever.
+//! Trust is pinned to the operator's identity key. A JWT that this key signed cuts off the links that keys signed which it
+//! does not list, so nothing that a stolen key signs bars its withdrawal. A JWT that a signing key signed counts only if the
+//! JWT in force lists that key, so no old JWT brings a withdrawn key back.
 
-use std::fmt;
+use std::sync::Arc;
 
-use super::{Gate, Refusal, Standing, Trust, TrustError, Via};
+use super::chain::{MOST_BYTES, MOST_LINKS, OperatorChain};
+use super::{OperatorRefusal, Trust};
 use crate::key::PublicKey;
 
-/// Why an operator JWT may not take the place of the one in force.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorRefusal {
-    /// Another operator's.
-    #[error(
-        "it is of the operator {offered}, but this server is {ours}'s, and there is one operator per server; to change \
-         the operator, restart the server with the other one configured"
-    )]
-    Other {
-        /// The identity key that is trusted.
-        ours: PublicKey,
-        /// The identity key that was offered.
-        offered: PublicKey,
-    },
-    /// It was issued before the one in force.
-    #[error("the operator JWT in force is newer: it was issued at {held}, this one at {offered}")]
-    Older {
-        /// `iat` of the one in force, unix seconds.
-        held: i64,
-        /// `iat` of what was offered, unix seconds.
-        offered: i64,
-    },
-    /// It cannot be trusted at all.
-    #[error(transparent)]
-    Invalid(TrustError),
-    /// A signing key signed it, on a path that only the identity key's signature opens.
-    #[error("it is signed by {0}, not by the operator's identity key")]
-    NotSelfSigned(String),
-    /// A key signed it that the one in force does not list.
-    #[error(
-        "it is signed by {0}, which the operator JWT in force does not list; sign it with the operator's identity key"
-    )]
-    Unlisted(String),
+/// The way on which an operator JWT came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A file on this machine, on a primary: at start, at a reload, in an nsc folder, at a restore or promotion.
+    File,
+    /// A file on this machine, on a replica. At an equal `iat`, upstream decides.
+    FollowerFile,
+    /// A `POST` over HTTP.
+    Post,
+    /// Upstream's chain, on a replica.
+    Upstream,
 }
 
-impl Gate {
-    /// Whether an operator JWT may take the place of the one in force. `Ok(false)`: it is the one in force.
-    ///
-    /// From a file ([`Via::EditedFile`]) it wins at an equal `iat`, and may be signed by a signing key that is listed
-    /// now. On every other path the identity key itself must have signed it.
-    pub fn admit_operator(&self, offered: &Trust, via: Via) -> Result<bool, Refusal> {
-        let configured = via == Via::EditedFile;
-        let Some(current) = self.trust() else {
-            return if configured || offered.is_self_signed() { Ok(true) } else { Err(not_self_signed(offered)) };
+/// How an operator JWT came, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The way.
+    pub way: Way,
+    /// The time, unix seconds.
+    pub now: i64,
+    /// Seconds by which `iat` may be ahead of the clock.
+    pub max_iat_ahead: i64,
+}
+
+impl Arrival {
+    fn check_clock(&self, iat: i64) -> Result<(), OperatorRefusal> {
+        let ahead = iat.saturating_sub(self.now);
+        if ahead > self.max_iat_ahead { Err(OperatorRefusal::FromTheFuture { ahead }) } else { Ok(()) }
+    }
+}
+
+/// The chain after `candidate`. `Ok(None)`: it is in force already.
+pub fn admit(
+    chain: &OperatorChain,
+    candidate: &Arc<Trust>,
+    arrival: &Arrival,
+) -> Result<Option<OperatorChain>, OperatorRefusal> {
+    let in_force = chain.in_force();
+    if candidate.identity() != in_force.identity() {
+        return Err(OperatorRefusal::Other { ours: *in_force.identity(), offered: *candidate.identity() });
+    }
+    if candidate.version() == in_force.version() {
+        return Ok(None);
+    }
+    if chain.knows(candidate.version()) {
+        return Err(OperatorRefusal::Replaced { identity: *candidate.identity() });
+    }
+    let admitted = if candidate.is_self_signed() {
+        by_identity_key(chain, candidate, arrival)
+    } else {
+        by_signing_key(chain, candidate, arrival)
+    };
+    admitted.map(Some)
+}
+
+/// The identity key signed it: it becomes the anchor, if it is newer than what it does not cut off. In upstream's chain, it
+/// may also be older than links that follow from it.
+fn by_identity_key(
+    chain: &OperatorChain,
+    candidate: &Arc<Trust>,
+    arrival: &Arrival,
+) -> Result<OperatorChain, OperatorRefusal> {
+    let (offered, in_force) = (candidate.iat(), chain.in_force().iat());
+    if arrival.way != Way::Upstream {
+        arrival.check_clock(offered)?;
+    }
+    let kept = chain.later().iter().take_while(|link| candidate.lists(link.issuer()));
+    let held = kept.map(|link| link.iat()).fold(chain.anchor().iat(), i64::max);
+    if offered < held {
+        // Upstream had it before the links that are newer. Without it, what it replaced could come back here.
+        return match arrival.way {
+            Way::Upstream if offered > chain.anchor().iat() => Ok(chain.anchored_below(candidate.clone())),
+            _ => Err(OperatorRefusal::Older { held, offered }),
         };
-        if offered.identity() != current.identity() {
-            return Err(OperatorRefusal::Other { ours: *current.identity(), offered: *offered.identity() }.into());
-        }
-        if offered.version() == current.version() {
-            return Ok(false);
-        }
-        if !offered.is_self_signed() {
-            if !configured {
-                return Err(not_self_signed(offered));
-            }
-            if !current.vouches(offered.issuer()) {
-                return Err(OperatorRefusal::Unlisted(offered.issuer().to_owned()).into());
-            }
-        }
-        if offered.iat() < current.iat() {
-            return Err(OperatorRefusal::Older { held: current.iat(), offered: offered.iat() }.into());
-        }
-        Ok(true)
+    }
+    // Design: a direct write wins at the primary, and a follower goes by its primary's order.
+    if offered == held && arrival.way == Way::FollowerFile {
+        return Err(OperatorRefusal::Tie(offered));
+    }
+    // Upstream has decided this by its own chain, and this one may have heard of the withdrawal late.
+    if arrival.way != Way::Upstream && in_force.saturating_sub(offered) > arrival.max_iat_ahead {
+        return Err(OperatorRefusal::FarOlder { held: in_force, offered });
+    }
+    Ok(chain.anchored_at(candidate.clone()))
+}
+
+/// A signing key signed it: it becomes the next link, if the one in force lists that key.
+fn by_signing_key(
+    chain: &OperatorChain,
+    candidate: &Arc<Trust>,
+    arrival: &Arrival,
+) -> Result<OperatorChain, OperatorRefusal> {
+    let (in_force, identity) = (chain.in_force(), *candidate.identity());
+    let signer = candidate.issuer().to_owned();
+    if arrival.way == Way::Post {
+        return Err(OperatorRefusal::NotByIdentity { signer, identity });
+    }
+    if !in_force.lists(&signer) {
+        return Err(OperatorRefusal::Unlisted { signer, identity });
+    }
+    let (held, offered) = (in_force.iat(), candidate.iat());
+    if offered <= held {
+        return Err(OperatorRefusal::Older { held, offered });
+    }
+    if chain.len() >= MOST_LINKS || chain.bytes() + candidate.token().len() > MOST_BYTES {
+        return Err(OperatorRefusal::TooLong { links: chain.len(), identity });
+    }
+    arrival.check_clock(offered)?;
+    Ok(chain.with(candidate.clone()))
+}
+
+/// What the operator is at start.
+#[derive(Debug)]
+pub enum Begun {
+    /// What was kept, or nothing.
+    Kept,
+    /// What was kept, because the configured JWT may not take its place.
+    Refused(OperatorRefusal),
+    /// The configured JWT is the next of the same operator.
+    Next(OperatorChain),
+    /// The configured JWT is the first that is known here.
+    First(OperatorChain),
+    /// The configured JWT is another operator's, as it was asked for.
+    Changed(OperatorChain),
+}
+
+/// Decides at start between the chain that was kept and the configured JWT. The error is one that ends the start.
+///
+/// `change_to`: the identity of another operator whose JWT may take the place of what was kept.
+pub fn begin(
+    kept: Option<&OperatorChain>,
+    configured: Option<&Arc<Trust>>,
+    change_to: Option<&PublicKey>,
+    arrival: &Arrival,
+) -> Result<Begun, OperatorRefusal> {
+    let Some(configured) = configured else { return Ok(Begun::Kept) };
+    let anew = || {
+        arrival.check_clock(configured.iat())?;
+        Ok(OperatorChain::begin(configured.clone()))
+    };
+    let Some(kept) = kept else { return anew().map(Begun::First) };
+    match admit(kept, configured, arrival) {
+        Ok(None) => Ok(Begun::Kept),
+        Ok(Some(chain)) => Ok(Begun::Next(chain)),
+        Err(OperatorRefusal::Other { offered, .. }) if change_to == Some(&offered) => anew().map(Begun::Changed),
+        Err(other @ OperatorRefusal::Other { .. }) => Err(other),
+        Err(refusal) => Ok(Begun::Refused(refusal)),
     }
 }
 
-fn not_self_signed(offered: &Trust) -> Refusal {
-    OperatorRefusal::NotSelfSigned(offered.issuer().to_owned()).into()
+/// What upstream's chain comes to here.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The chain after each link that was accepted, in order.
+    pub steps: Vec<OperatorChain>,
+    /// Where that leads.
+    pub end: End,
 }
 
-/// What another operator JWT in force changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorChange {
-    /// The operator's identity key.
-    pub identity: PublicKey,
-    /// Whether anything changes at all: `false` if exactly this one is in force.
-    pub changed: bool,
-    /// Keys that it lists, and the one before did not.
-    pub listed: Vec<PublicKey>,
-    /// Keys that it no longer lists.
-    pub withdrawn: Vec<PublicKey>,
-    /// How many accounts are no longer served. On a replica: of those that it has cached.
-    pub withheld: u64,
-    /// How many accounts are served again. Not counted on a replica.
-    pub back: u64,
-    /// Whether followers learn of it: only of one that the identity key signed.
-    pub travels: bool,
+/// Where upstream's chain leads.
+#[derive(Debug)]
+pub enum End {
+    /// To what is in force here.
+    InSync,
+    /// To what is older than what is in force here.
+    Ahead,
+    /// To a link that is not taken before the clock says so: in this many seconds.
+    NotYet(i64),
+    /// To what cannot be connected with what is in force here.
+    Unconnected(OperatorRefusal),
 }
 
-impl OperatorChange {
-    /// What changes when `trust` comes into force, accounts not counted.
-    pub fn of(before: &Standing, trust: &Trust) -> Self {
-        let old = before.trust().map_or(&[][..], |trust| trust.keys());
-        let missing =
-            |from: &[PublicKey], in_: &[PublicKey]| from.iter().filter(|key| !in_.contains(key)).copied().collect();
-        Self {
-            identity: *trust.identity(),
-            changed: before.trust().is_none_or(|current| current.version() != trust.version()),
-            listed: missing(trust.keys(), old),
-            withdrawn: missing(old, trust.keys()),
-            withheld: 0,
-            back: 0,
-            travels: trust.is_self_signed(),
-        }
-    }
-}
-
-impl fmt::Display for OperatorChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.changed {
-            return write!(f, "the operator JWT of {} is the one in force", self.identity);
-        }
-        write!(f, "the operator JWT of {} changes", self.identity)?;
-        for (what, keys) in [("lists", &self.listed), ("no longer lists", &self.withdrawn)] {
-            let mut separator = format!("; it {what} ");
-            for key in keys {
-                write!(f, "{separator}{key}")?;
-                ", ".clone_into(&mut separator);
+/// Replays upstream's chain, oldest link first, on the one that is in force here. Links that are known here already change
+/// nothing.
+pub fn replay(chain: &OperatorChain, links: &[Arc<Trust>], arrival: &Arrival) -> Replayed {
+    let (mut steps, mut refused): (Vec<OperatorChain>, _) = (Vec::new(), None);
+    for link in links {
+        match admit(steps.last().unwrap_or(chain), link, arrival) {
+            Ok(next) => {
+                steps.extend(next);
+                refused = None;
             }
+            Err(OperatorRefusal::FromTheFuture { ahead }) => {
+                let wait = ahead.saturating_sub(arrival.max_iat_ahead);
+                return Replayed { steps, end: End::NotYet(wait) };
+            }
+            Err(refusal) => refused = Some(refusal),
         }
-        write!(f, "; {} accounts are withheld by that, {} come back", self.withheld, self.back)?;
-        if !self.travels {
-            f.write_str("; a signing key signed it, so replicas do not learn of it")?;
-        }
-        Ok(())
     }
+    let chain = steps.last().unwrap_or(chain);
+    let is_behind = |last: &Arc<Trust>| {
+        last.identity() == chain.anchor().identity()
+            && (chain.knows(last.version()) || last.iat() <= chain.anchor().iat())
+    };
+    let end = match refused {
+        None => End::InSync,
+        Some(_) if links.last().is_some_and(is_behind) => End::Ahead,
+        Some(refusal) => End::Unconnected(refusal),
+    };
+    Replayed { steps, end }
 }

@@ -123,10 +123,7 @@ impl Refusal {
             Self::SubjectKind(_) => "subject_kind",
             Self::Untrusted(_) | Self::DeleteUntrusted | Self::DeleteNotSelfSigned => "untrusted",
             Self::IdentityKeyUsed(_) => "identity_key",
-            Self::Operator(OperatorRefusal::Older { .. }) => "older",
-            Self::Operator(OperatorRefusal::Other { .. } | OperatorRefusal::Unlisted(_)) => "untrusted",
-            Self::Operator(OperatorRefusal::Invalid(_)) => "invalid",
-            Self::Operator(OperatorRefusal::NotSelfSigned(_)) => "issuer_kind",
+            Self::Operator(refusal) => refusal.reason(),
             Self::Activation(refusal) => refusal.reason(),
             Self::NoOperator => "no_operator",
             Self::Invalid(issues) if issues.is_blocking(false) => "invalid",
@@ -157,15 +154,13 @@ impl Refusal {
 
     /// Whether the token is sound, but what is held is to stay.
     pub const fn is_conflict(&self) -> bool {
-        matches!(
-            self,
-            Self::Older { .. }
-                | Self::Replaced
-                | Self::Tie(_)
-                | Self::Deleted { .. }
-                | Self::DeleteOlder { .. }
-                | Self::Operator(OperatorRefusal::Older { .. })
-        )
+        match self {
+            Self::Older { .. } | Self::Replaced | Self::Tie(_) | Self::Deleted { .. } | Self::DeleteOlder { .. } => {
+                true
+            }
+            Self::Operator(refusal) => refusal.is_conflict(),
+            _ => false,
+        }
     }
 }
 

@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Trust;
+use super::{OperatorChain, Trust};
 use crate::key::PublicKey;
 
-/// The operator JWT in force, and when each key that it no longer lists was withdrawn.
+/// The operator JWTs in force, and when each key that the last of them no longer lists was withdrawn.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    trust: Option<Arc<Trust>>,
+    chain: Option<Arc<OperatorChain>>,
     /// The keys that are vouched for, sorted. `None`: without an operator every key is as good as another.
     keys: Option<Vec<PublicKey>>,
     /// `iat` of the operator JWT in force.
@@ -23,23 +23,18 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What holds under this operator JWT alone.
-    pub fn of(trust: Option<Arc<Trust>>) -> Self {
-        Self::restore(trust, HashMap::new())
+    /// What holds under this chain of operator JWTs, when these keys were withdrawn before: each with the `iat` of the
+    /// operator JWT that left it out.
+    pub fn restore(chain: Option<Arc<OperatorChain>>, withdrawn: HashMap<PublicKey, i64>) -> Self {
+        let keys = chain.as_ref().map(|chain| chain.in_force().keys().to_vec());
+        let iat = chain.as_ref().map_or(0, |chain| chain.in_force().iat());
+        Self { chain, keys, iat, withdrawn }
     }
 
-    /// What holds under this operator JWT, when these keys were withdrawn before: each with the `iat` of the operator
-    /// JWT that left it out.
-    pub fn restore(trust: Option<Arc<Trust>>, withdrawn: HashMap<PublicKey, i64>) -> Self {
-        let keys = trust.as_ref().map(|trust| trust.keys().to_vec());
-        let iat = trust.as_ref().map_or(0, |trust| trust.iat());
-        Self { trust, keys, iat, withdrawn }
-    }
-
-    /// What holds when another operator JWT takes the place of this one.
-    pub fn after(&self, trust: Arc<Trust>) -> Self {
-        let (keys, iat) = (trust.keys().to_vec(), trust.iat());
-        Self { trust: Some(trust), ..self.with_keys(keys, iat) }
+    /// What holds when another chain takes the place of this one.
+    pub fn after(&self, chain: Arc<OperatorChain>) -> Self {
+        let (keys, iat) = (chain.in_force().keys().to_vec(), chain.in_force().iat());
+        Self { chain: Some(chain), ..self.with_keys(keys, iat) }
     }
 
     /// What holds when an operator JWT of this `iat` lists these keys.
@@ -50,12 +45,17 @@ impl Standing {
             withdrawn.entry(*key).or_insert(iat);
         }
         withdrawn.retain(|key, _| keys.binary_search(key).is_err());
-        Self { trust: self.trust.clone(), keys: Some(keys), iat, withdrawn }
+        Self { chain: self.chain.clone(), keys: Some(keys), iat, withdrawn }
     }
 
-    /// The operator that is trusted.
-    pub const fn trust(&self) -> Option<&Arc<Trust>> {
-        self.trust.as_ref()
+    /// The operator JWT in force.
+    pub fn trust(&self) -> Option<&Arc<Trust>> {
+        self.chain.as_ref().map(|chain| chain.in_force())
+    }
+
+    /// The operator JWTs in force.
+    pub const fn chain(&self) -> Option<&Arc<OperatorChain>> {
+        self.chain.as_ref()
     }
 
     /// Whether what this key signed may be served.

@@ -28,11 +28,6 @@ pub enum TrustError {
     /// The subject is not an operator key.
     #[error("the operator JWT's subject {0:?} is not an operator key")]
     Subject(String),
-    /// Signed by neither the operator's identity key nor one of its own signing keys.
-    #[error(
-        "the operator JWT is signed by {0}, which is neither the operator's identity key nor one of its signing keys"
-    )]
-    Foreign(String),
     /// A blocking rule is violated.
     #[error("the operator JWT is not valid: {0}")]
     Invalid(String),
@@ -41,26 +36,19 @@ pub enum TrustError {
 impl Trust {
     /// Reads an operator JWT, bare or decorated. `now` is in unix seconds.
     ///
-    /// An expired operator JWT is accepted with a warning: refusing it would take every account away with it.
+    /// The signature is checked, but not whose it is: that is [`super::operator::admit`]'s to judge. What nats-servers
+    /// tolerate in their own operator JWT is a warning: odd addresses, and that it has expired.
     pub fn from_operator_jwt(text: &str, now: i64) -> Result<Self, TrustError> {
         let token = jwt::decorated::trim(jwt::decorated::token(text));
         let operator = OperatorJwt::decode(token)?;
         let subject = &operator.claims.sub;
         let identity =
             PublicKey::parse_kind(subject, Kind::Operator).map_err(|_| TrustError::Subject(subject.clone()))?;
-        let issuer = &operator.claims.iss;
-        if issuer != subject && !operator.body.signing_keys.contains(issuer) {
-            return Err(TrustError::Foreign(issuer.clone()));
-        }
-        let issues = operator.validate(now);
-        let texts = |wanted: fn(&jwt::Issue) -> bool| {
-            issues.iter().filter(|issue| wanted(issue)).map(|issue| issue.text.clone()).collect::<Vec<_>>()
-        };
-        let blocking = texts(|issue| issue.blocking);
+        let blocking = operator.unusable();
         if !blocking.is_empty() {
-            return Err(TrustError::Invalid(blocking.join("; ")));
+            return Err(TrustError::Invalid(texts(&blocking).join("; ")));
         }
-        let mut warnings = texts(|issue| !issue.blocking);
+        let mut warnings = texts(&operator.validate(now));
         if operator.body.strict_signing_key_usage && operator.body.signing_keys.is_empty() {
             warnings.push("strict signing key usage is on, but there is no signing key: no JWT can be accepted".into());
         }
@@ -116,8 +104,7 @@ impl Trust {
         self.exp() > 0 && now > self.exp()
     }
 
-    /// Whether the identity key itself signed the operator JWT. Only such a one travels to followers: a stolen signing
-    /// key could otherwise keep itself listed.
+    /// Whether the identity key itself signed the operator JWT.
     pub fn is_self_signed(&self) -> bool {
         self.jwt.claims.iss == self.jwt.claims.sub
     }
@@ -149,12 +136,20 @@ impl Trust {
 
     /// Whether `issuer` may sign account JWTs and delete requests: a signing key, or the identity key unless strict.
     pub fn vouches(&self, issuer: &str) -> bool {
-        (!self.is_strict() && issuer == self.jwt.claims.sub)
-            || self.jwt.body.signing_keys.iter().any(|key| key == issuer)
+        (!self.is_strict() && issuer == self.jwt.claims.sub) || self.lists(issuer)
+    }
+
+    /// Whether it lists `key` as a signing key.
+    pub fn lists(&self, key: &str) -> bool {
+        self.jwt.body.signing_keys.iter().any(|listed| listed == key)
     }
 
     /// Whether `issuer` is the operator's identity key.
     pub fn is_identity(&self, issuer: &str) -> bool {
         issuer == self.jwt.claims.sub
     }
+}
+
+fn texts(issues: &jwt::Issues) -> Vec<String> {
+    issues.iter().map(|issue| issue.text.clone()).collect()
 }

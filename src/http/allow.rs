@@ -8,6 +8,11 @@ pub(super) const fn account(writes: bool) -> &'static str {
     if writes { "GET, HEAD, POST, DELETE, OPTIONS" } else { "GET, HEAD, OPTIONS" }
 }
 
+/// What the route of the operator allows.
+pub(super) const fn operator(writes: bool) -> &'static str {
+    if writes { "GET, HEAD, POST, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+}
+
 /// What the route of pushed activations allows.
 pub(super) const fn activations(writes: bool) -> &'static str {
     if writes { "POST, OPTIONS" } else { "OPTIONS" }

@@ -108,6 +108,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activations if *method == Method::POST => {
             return writes::answer(request, payload, shared, Change::Activation).await;
         }
+        Route::Operator if *method == Method::POST => {
+            return writes::answer(request, payload, shared, Change::Operator).await;
+        }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
@@ -142,6 +145,7 @@ fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
     match route {
         Route::Activations => allow::activations(writes::are_taken(shared)),
         Route::Account(_) => allow::account(writes::are_taken(shared)),
+        Route::Operator => allow::operator(writes::are_taken(shared)),
         Route::Digests | Route::Followers => allow::ASKED,
         _ => "GET, HEAD, OPTIONS",
     }

@@ -1,14 +1,16 @@
-//! `GET /jwt/v1/operator`.
+//! `GET` and `POST /jwt/v1/operator`.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, allow, push, reply};
+use crate::feed::wire::OperatorPage;
 use crate::jwt;
+use crate::node::PushOperatorError;
 
 pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let Some(trust) = shared.node.trust() else {
+    let Some(chain) = shared.node.operator_chain() else {
         return reply::error(
             request,
             StatusCode::NOT_FOUND,
@@ -16,7 +18,10 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         );
     };
     let params = Params::of(request);
-    let token = trust.token().clone();
+    if params.is_true("chain") {
+        return HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(OperatorPage::of(&chain));
+    }
+    let token = chain.in_force().token().clone();
     if params.is_true("text") {
         return reply::text(token);
     }
@@ -31,4 +36,33 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         };
     }
     HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/jwt")).body(token)
+}
+
+pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
+    let body = match push::body(request, payload, shared).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let withhold = match Params::of(request).get("withhold") {
+        None => Ok(0),
+        Some(text) => text.parse(),
+    };
+    let Ok(withhold) = withhold else {
+        let message = "the parameter withhold is not a number of accounts";
+        return reply::error(request, StatusCode::BAD_REQUEST, message);
+    };
+    match shared.node.push_operator(&body, withhold).await {
+        Ok(change) => {
+            let mut response = reply::text(format!("{change}\n"));
+            response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(PushOperatorError::Withholds(error)) => {
+            tracing::info!("an operator JWT is rejected: {error}");
+            reply::error(request, StatusCode::CONFLICT, &error.to_string())
+        }
+        Err(PushOperatorError::Write(error)) => {
+            push::not_written(request, "the operator", allow::operator(false), error)
+        }
+    }
 }

@@ -87,12 +87,15 @@ pub(super) async fn addressed(
 }
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
+    not_written(request, &key.text(), allow::account(false), error)
+}
+
+/// The answer to a change that was not made. `allow`: the methods of the route on a server that takes no changes.
+pub(super) fn not_written(request: &HttpRequest, of: &str, allow: &'static str, error: WriteError) -> HttpResponse {
     match error {
-        WriteError::ReadOnly(_) | WriteError::Folder => {
-            reply::method_not_allowed(request, allow::account(false), &error.to_string())
-        }
+        WriteError::ReadOnly(_) | WriteError::Folder => reply::method_not_allowed(request, allow, &error.to_string()),
         WriteError::Commit(CommitError::Refused(refusal)) => {
-            tracing::info!(account = %key, "a change of {key} is refused: {refusal}");
+            tracing::info!("a change of {of} is refused: {refusal}");
             let (status, message) = worded(&refusal);
             reply::error(request, status, &message)
         }
@@ -122,8 +125,11 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
         | Refusal::DeleteElsewhere(_) => {
             return (StatusCode::BAD_REQUEST, format!("delete accounts request failed - {refusal}"));
         }
+        Refusal::Operator(refusal) if refusal.is_conflict() => return (StatusCode::CONFLICT, refusal.to_string()),
+        Refusal::Operator(refusal) if refusal.reason() == "invalid" => "bad JWT in request",
+        Refusal::Operator(_) => "untrusted issuer in request",
         // Not what this route is for.
-        Refusal::Operator(_) | Refusal::Activation(_) => "bad JWT in request",
+        Refusal::Activation(_) => "bad JWT in request",
         Refusal::Older { .. }
         | Refusal::Replaced
         | Refusal::Tie(_)

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Shared, activations, allow, propagation, push, reply};
+use super::{Shared, activations, allow, operator, propagation, push, reply};
 use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
@@ -17,6 +17,8 @@ pub(super) enum Change<'p> {
     Delete(&'p str),
     /// `POST /jwt/v1/activations`
     Activation,
+    /// `POST /jwt/v1/operator`
+    Operator,
 }
 
 pub(super) async fn answer(
@@ -31,6 +33,7 @@ pub(super) async fn answer(
             Change::Push(key) => push::post(request, payload, shared, key).await,
             Change::Delete(key) => push::delete(request, payload, shared, key).await,
             Change::Activation => activations::post(request, payload, shared).await,
+            Change::Operator => operator::post(request, payload, shared).await,
         },
         Writes::Refused(error) => {
             if matches!(error, WriteError::ReadOnly(_)) {
@@ -39,6 +42,7 @@ pub(super) async fn answer(
             let allow = match change {
                 Change::Push(_) | Change::Delete(_) => allow::account(false),
                 Change::Activation => allow::activations(false),
+                Change::Operator => allow::operator(false),
             };
             reply::method_not_allowed(request, allow, &error.to_string())
         }
@@ -81,10 +85,11 @@ async fn forward(
             (if *request.method() == Method::POST { Target::Push(key) } else { Target::Delete(key) }, body)
         }
         Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
+        Change::Operator => (Target::Operator, push::body(request, payload, shared).await?),
     };
     let wait = match target {
         Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
-        Target::Activation | Target::Digests | Target::Comparison => None,
+        Target::Activation | Target::Operator | Target::Digests | Target::Comparison => None,
     };
     let write = Write {
         target,

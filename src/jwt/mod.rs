@@ -17,6 +17,7 @@ mod error;
 mod hash_id;
 mod json;
 pub mod pack;
+pub mod plain;
 mod quote;
 mod read;
 mod readable;

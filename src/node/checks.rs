@@ -69,7 +69,7 @@ impl Node {
             }
         }
         checks.extend(self.replicas_check());
-        checks.push(Check { name: "operator", ok: true, detail: self.operator_detail() });
+        checks.push(Check { name: "operator", ok: !self.withholds_all(), detail: self.operator_detail() });
         let nats = match self.nats.get() {
             None => "not configured".into(),
             Some(nats) if nats.is_connected() => match &*nats.denied() {

@@ -76,6 +76,7 @@ mod tests {
             cache_bytes: 1 << 20,
             activations_per_account: 3,
             activation_files: false,
+            change_operator: None,
         };
         Arc::new(Primary::open(&setup, gate.clone()).expect("opens"))
     }
@@ -136,6 +137,7 @@ mod tests {
             writes: ReplicaWrites::Refuse,
             access: Access::default(),
             place: replica::Place::default(),
+            change_operator: None,
         };
         let runtime = tokio::runtime::Handle::current();
         let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");

@@ -1,9 +1,16 @@
 //! What a server says and does about its operator.
 
-use super::{LookupError, Node, Role};
+use std::sync::{Arc, PoisonError};
+
+use super::{LookupError, Node, Role, WriteError};
 use crate::clock;
-use crate::gate::{OperatorChange, Trust};
+use crate::gate::operator::Way;
+use crate::gate::{
+    Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
+};
+use crate::jwt::plain::plain;
 use crate::key::{AccountKey, PublicKey};
+use crate::primary::OperatorError;
 use crate::store::journal::CommitError;
 
 /// Withheld accounts that are named in the log; the rest is counted.
@@ -22,18 +29,114 @@ pub struct Withheld {
     pub issuer: PublicKey,
 }
 
-impl Node {
-    /// Brings another operator JWT into force, as a file has it: the configured operator's newest, and no older than the
-    /// one in force. Says what it changed.
-    pub async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, CommitError> {
-        let change = match self.role() {
-            Role::Primary(primary) => primary.set_operator(trust).await?,
-            Role::Replica(replica) => replica.configure_operator(trust)?,
+/// Why a pushed operator JWT did not come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum PushOperatorError {
+    /// It cannot be changed here, or the gate or the journal said no.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// It would withhold accounts.
+    #[error("{0}")]
+    Withholds(OperatorError),
+}
+
+/// The configured operator JWT as it was read last.
+#[derive(Debug, Clone)]
+pub struct OperatorFile {
+    /// Where it was read from, for people.
+    pub place: String,
+    /// The JWT, or why it cannot be used.
+    pub read: Result<Arc<Trust>, String>,
+}
+
+impl OperatorFile {
+    /// Why it is not in force; `None`: it is.
+    fn difference(&self, gate: &Gate, way: Way) -> Option<String> {
+        let why = match &self.read {
+            Err(problem) => problem.clone(),
+            Ok(trust) => match gate.admit_operator(trust, &gate.arrival(way, clock::unix_seconds())) {
+                Ok(None) => return None,
+                Ok(Some(_)) => "it can be used by now: reload or restart this server".to_owned(),
+                Err(refusal) => refusal.to_string(),
+            },
         };
+        Some(format!("{}, as it was read last, is not in force: {why}", self.place))
+    }
+}
+
+impl Node {
+    /// Brings another operator JWT into force, as a file has it. Says what it changed.
+    pub async fn set_operator(&self, trust: Arc<Trust>) -> Result<OperatorChange, OperatorError> {
+        let change = match self.role() {
+            Role::Primary(primary) => primary.set_operator(trust, Way::File, None).await?,
+            Role::Replica(replica) => replica.configure_operator(&trust).map_err(CommitError::from)?,
+        };
+        self.operator_changed(&change);
+        Ok(change)
+    }
+
+    /// Brings a pushed operator JWT into force: durable when this returns.
+    ///
+    /// `withhold`: how many accounts it may withhold at most.
+    pub async fn push_operator(&self, jwt: &[u8], withhold: u64) -> Result<OperatorChange, PushOperatorError> {
+        let primary = self.writable()?;
+        let read = plain(jwt).map_err(|_| Refusal::NotText).and_then(|jwt| {
+            Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?)
+        });
+        let trust = read.map_err(CommitError::from);
+        let pushed = match trust {
+            Ok(trust) => primary.set_operator(Arc::new(trust), Way::Post, Some(withhold)).await,
+            Err(error) => Err(error.into()),
+        };
+        match pushed {
+            Ok(change) => {
+                self.metrics().accepted(Via::Post);
+                self.operator_changed(&change);
+                Ok(change)
+            }
+            Err(OperatorError::Commit(error)) => {
+                self.count(Via::Post, Err(&error));
+                Err(PushOperatorError::Write(error.into()))
+            }
+            Err(error) => Err(PushOperatorError::Withholds(error)),
+        }
+    }
+
+    fn operator_changed(&self, change: &OperatorChange) {
         if change.changed {
+            self.count_operator(change);
+            if let Some(difference) = self.operator_file_differs() {
+                tracing::warn!("the configured operator JWT {difference}");
+            }
             self.report_operator();
         }
-        Ok(change)
+    }
+
+    /// Counts a change that a signing key signed.
+    pub fn count_operator(&self, change: &OperatorChange) {
+        if change.by_signing_key.is_some() {
+            self.metrics().operator_links.inc();
+        }
+    }
+
+    /// The operator JWTs in force.
+    pub fn operator_chain(&self) -> Option<Arc<OperatorChain>> {
+        self.gate.standing().chain().cloned()
+    }
+
+    /// Notes how the configured operator JWT was read.
+    pub fn set_operator_file(&self, file: OperatorFile) {
+        *self.operator_file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    /// Why the configured operator JWT is not in force; `None`: it is, or none is configured.
+    fn operator_file_differs(&self) -> Option<String> {
+        let way = match self.role() {
+            Role::Primary(_) => Way::File,
+            Role::Replica(_) => Way::FollowerFile,
+        };
+        let file = self.operator_file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        file.difference(&self.gate, way)
     }
 
     /// How many accounts are withheld; `None` on a replica, which does not know all accounts.
@@ -41,6 +144,17 @@ impl Node {
         match self.role() {
             Role::Primary(primary) => Some(primary.withheld()),
             Role::Replica(_) => None,
+        }
+    }
+
+    /// Whether there are accounts, and all of them are withheld. Not known on a replica.
+    pub(super) fn withholds_all(&self) -> bool {
+        match self.role() {
+            Role::Primary(primary) => {
+                let count = primary.journal().count();
+                count > 0 && primary.withheld() >= count
+            }
+            Role::Replica(_) => false,
         }
     }
 
@@ -81,13 +195,36 @@ impl Node {
 
     /// What the readiness report says of the operator.
     pub(super) fn operator_detail(&self) -> String {
-        let Some(trust) = self.trust() else { return "none configured: nothing can be pushed".into() };
+        let Some(chain) = self.operator_chain() else { return "none configured: nothing can be pushed".into() };
+        let trust = chain.in_force();
         let mut detail = format!("{} ({})", trust.identity(), trust.name());
+        let mut add = |text: String| {
+            detail.push_str("; ");
+            detail.push_str(&text);
+        };
         if trust.is_expired(clock::unix_seconds()) {
-            detail.push_str("; its JWT HAS EXPIRED");
+            add("its JWT HAS EXPIRED".into());
+        }
+        if !trust.is_self_signed() {
+            add(format!("its JWT was signed by the signing key {}", trust.issuer()));
+        }
+        if chain.origin() == Origin::Trusted {
+            add("the oldest JWT of its chain was trusted by hand".into());
+        }
+        if chain.len() >= MANY_LINKS {
+            add(format!("{} of at most {MOST_LINKS} links: sign the next JWT with the identity key", chain.len()));
         }
         if let Some(count @ 1..) = self.withheld() {
-            detail.push_str(&format!("; {count} accounts are withheld, signed by keys that its JWT does not list"));
+            let all = if self.withholds_all() { ", and these are all" } else { "" };
+            add(format!("{count} accounts are withheld, signed by keys that its JWT does not list{all}"));
+        }
+        if let Some(difference) = self.operator_file_differs() {
+            add(format!("the configured JWT {difference}"));
+        }
+        if let Role::Replica(replica) = self.role()
+            && let Some(why) = replica.operator_unconnected()
+        {
+            add(format!("the JWT of {} cannot be connected with it: {why}", replica.primary()));
         }
         detail
     }

@@ -44,6 +44,7 @@ use bodies::Bodies;
 pub use lookup::Lookup;
 pub use merge::Verdict;
 pub use mirror::Mirrored;
+pub use operator::OperatorError;
 pub use progress::Progress;
 pub use source::Source;
 pub use tend::Tending;
@@ -51,8 +52,8 @@ pub use tend::Tending;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
-use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
-use crate::key::AccountKey;
+use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
+use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
 use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
 use progress::Stage;
@@ -78,6 +79,8 @@ pub struct Setup {
     pub activations_per_account: u64,
     /// Write activations to the folder, too.
     pub activation_files: bool,
+    /// The identity of another operator whose JWT may take the place of the one in the journal.
+    pub change_operator: Option<PublicKey>,
 }
 
 impl Setup {
@@ -131,6 +134,8 @@ pub struct Primary {
     reading_since: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
+    /// What the configured operator JWT changed at the start.
+    operator_begun: Option<OperatorChange>,
     /// Told when the operator's file in an nsc folder was written.
     operator_edited: Notify,
     _locks: Vec<FolderLock>,
@@ -179,7 +184,8 @@ impl Primary {
                 followers.1.follow(change);
             }
         })?;
-        let operator_turn = Mutex::new(operator::begin(&journal, &gate)?);
+        let (operator_begun, first) = operator::begin(&journal, &gate, setup.change_operator.as_ref())?;
+        let operator_turn = Mutex::new(first);
         let session = journal.head().session.0;
         Ok(Self {
             journal,
@@ -190,6 +196,7 @@ impl Primary {
             slow_until: AtomicI64::new(0),
             reading_since: AtomicI64::new(0),
             operator_turn,
+            operator_begun,
             operator_edited: Notify::new(),
             tokens,
             progress: Progress::default(),

@@ -4,81 +4,78 @@ use std::sync::Arc;
 
 use super::Primary;
 use crate::clock;
-use crate::gate::{Gate, OperatorChange, Ordering, Standing, Trust, Via};
+use crate::gate::operator::{Begun, Way, begin as decide};
+use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
+use crate::key::PublicKey;
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Committing, Journal, Write};
+use crate::store::journal::{CommitError, Committing, Journal, OperatorWrite, Write};
 
-/// Decides at start between the operator JWT that is configured, which the gate has, and the one in the journal. The
-/// newest one that the identity key signed itself counts. Gives the commit of it, if it is new to the journal.
-pub(super) fn begin(journal: &Journal, gate: &Gate) -> Result<Option<Committing>, StoreError> {
-    let kept = kept(journal)?.map(Arc::new);
-    let Some(chosen) = choose(journal, gate.trust(), kept.clone())? else { return Ok(None) };
-    let known = kept.as_ref().is_some_and(|kept| kept.version() == chosen.version());
-    let before = Standing::restore(kept, journal.withdrawn()?);
-    gate.set_standing(if known { before } else { before.after(chosen.clone()) });
-    if known {
-        return Ok(None);
-    }
-    if chosen.is_self_signed() {
-        return Ok(journal.commit_soon(Write::Operator(chosen, Via::EditedFile)));
-    }
-    tracing::warn!(
-        "the operator JWT is signed by the signing key {}; it counts on this server, but replicas do not learn of it: \
-         sign it with the operator's identity key",
-        chosen.issuer()
-    );
-    Ok(None)
-}
+/// What the configured JWT changed, and the commit of that.
+type Start = (Option<OperatorChange>, Option<Committing>);
 
-fn kept(journal: &Journal) -> Result<Option<Trust>, StoreError> {
-    let Some(jwt) = journal.operator()? else { return Ok(None) };
-    Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds())
-        .inspect_err(|error| tracing::error!("the operator JWT in the journal is not used: {error}"))
-        .ok())
-}
-
-fn choose(
-    journal: &Journal,
-    configured: Option<Arc<Trust>>,
-    kept: Option<Arc<Trust>>,
-) -> Result<Option<Arc<Trust>>, StoreError> {
-    let (configured, kept) = match (configured, kept) {
-        (configured, None) => return Ok(configured),
-        (None, Some(kept)) => {
-            tracing::warn!(
-                "no operator is configured, but the journal is that of {} ({}), which is trusted all the same; configure \
-                 its JWT",
-                kept.identity(),
-                kept.name()
-            );
-            return Ok(Some(kept));
+/// Decides at start between the operator JWT that is configured, which the gate has, and those in the journal.
+pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey>) -> Result<Start, StoreError> {
+    let kept = journal.operator()?.map(Arc::new);
+    let configured = gate.trust();
+    let before = Standing::restore(kept.clone(), journal.withdrawn()?);
+    let arrival = gate.arrival(Way::File, clock::unix_seconds());
+    let begun = decide(kept.as_deref(), configured.as_ref(), change_to, &arrival).map_err(|refusal| {
+        let reason = format!("cannot start with the configured operator JWT: {refusal}");
+        StoreError::Unusable { path: journal.path().to_owned(), reason }
+    })?;
+    let chain = match begun {
+        Begun::Kept => None,
+        Begun::Refused(refusal) => {
+            tracing::warn!("the configured operator JWT is not used; the one in the journal stays in force: {refusal}");
+            None
         }
-        (Some(configured), Some(kept)) => (configured, kept),
+        Begun::First(chain) | Begun::Next(chain) => Some(chain),
+        Begun::Changed(chain) => {
+            tracing::warn!(
+                "the operator changes to {}: what the keys of the former one signed is withheld",
+                chain.anchor().identity()
+            );
+            Some(chain)
+        }
     };
-    if configured.identity() != kept.identity() {
-        tracing::warn!(
-            "the operator {} is configured, but the journal is that of {}: everything that the other one signed is \
-             withheld. If that is not meant, stop this server and configure the other one's JWT",
-            configured.identity(),
-            kept.identity()
-        );
-        return Ok(Some(configured));
-    }
-    let wins = if configured.is_self_signed() {
-        matches!(journal.order_operator(&configured)?, Ordering::Newer | Ordering::Same)
+    let Some(chain) = chain else {
+        gate.set_standing(before);
+        return Ok((None, None));
+    };
+    let chain = Arc::new(chain);
+    let after = before.after(chain.clone());
+    let mut change = OperatorChange::to(&before, &chain);
+    if kept.is_some() {
+        count(journal, &mut change, &before, &after);
+        change.log();
     } else {
-        configured.iat() > kept.iat()
-    };
-    if wins {
-        return Ok(Some(configured));
+        chain.log_first();
     }
-    tracing::warn!(
-        "the configured operator JWT was issued at {}, the one in the journal at {}: the journal's is used, because the \
-         newest counts. Configure that one (GET /jwt/v1/operator shows it), or sign another one",
-        configured.iat(),
-        kept.iat()
-    );
-    Ok(Some(kept))
+    gate.set_standing(after);
+    let commit = journal.commit_soon(Write::Operator(OperatorWrite::Set(chain)));
+    Ok((kept.is_some().then_some(change), commit))
+}
+
+fn count(journal: &Journal, change: &mut OperatorChange, before: &Standing, after: &Standing) {
+    change.withheld = journal.lost_between(before, after);
+    change.back = journal.lost_between(after, before);
+}
+
+/// Why another operator JWT did not come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The gate or the journal said no.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// It would withhold more accounts than whoever pushed it expects.
+    #[error(
+        "{would} accounts would be withheld by this operator JWT, because it does not list the keys that signed them; to \
+         accept that, repeat the request with ?withhold={would}"
+    )]
+    Withholds {
+        /// How many accounts that are served now would not be.
+        would: u64,
+    },
 }
 
 impl Primary {
@@ -92,27 +89,35 @@ impl Primary {
         }
     }
 
-    /// Brings another operator JWT into force: durable when this returns, where the identity key signed it. Says what it
-    /// changes.
-    pub async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, CommitError> {
+    /// What the configured operator JWT changed at the start; not at a first one.
+    pub const fn operator_begun(&self) -> Option<&OperatorChange> {
+        self.operator_begun.as_ref()
+    }
+
+    /// Brings another operator JWT into force: durable when this returns. Says what it changes.
+    ///
+    /// `withhold`: how many accounts it may withhold at most; `None` is no limit.
+    pub async fn set_operator(
+        &self,
+        trust: Arc<Trust>,
+        way: Way,
+        withhold: Option<u64>,
+    ) -> Result<OperatorChange, OperatorError> {
         let _turn = self.operator_turn.lock().await;
-        let newer = self.gate.admit_operator(&trust, Via::EditedFile)?;
         let before = Arc::clone(&self.gate.standing());
-        let mut change = OperatorChange::of(&before, &trust);
-        if !newer {
-            return Ok(change);
+        let arrival = self.gate.arrival(way, clock::unix_seconds());
+        let admitted = self.gate.admit_operator(&trust, &arrival).map_err(CommitError::from)?;
+        let Some(chain) = admitted else { return Ok(OperatorChange::none(&before, &trust)) };
+        if before.chain().is_none() && way == Way::Post {
+            return Err(CommitError::from(Refusal::NoOperator).into());
         }
-        let trust = Arc::new(trust);
-        let after = before.after(trust.clone());
-        change.withheld = self.journal.lost_between(&before, &after);
-        change.back = self.journal.lost_between(&after, &before);
-        tracing::warn!("{change}");
-        if trust.is_self_signed() {
-            self.journal.commit(Write::Operator(trust, Via::EditedFile)).await?;
-        } else {
-            self.gate.set_standing(after);
-            self.bodies.enforce();
+        let mut change = OperatorChange::to(&before, &chain);
+        count(&self.journal, &mut change, &before, &before.after(Arc::new(chain)));
+        if withhold.is_some_and(|most| change.withheld > most) {
+            return Err(OperatorError::Withholds { would: change.withheld });
         }
+        self.journal.commit(Write::Operator(OperatorWrite::Offer(trust, arrival))).await?;
+        change.log();
         Ok(change)
     }
 

@@ -6,14 +6,15 @@ use nkeys::KeyPair;
 use serde_json::json;
 
 use super::progress::Stage;
-use super::{Lookup, Primary, Setup, Source};
+use super::{Lookup, OperatorError, Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
-use crate::gate::{Gate, OperatorRefusal, Refusal, SentFor, Trust, Via};
+use crate::gate::operator::Way;
+use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
 use crate::store::folder::Layout;
-use crate::store::journal::{CommitError, Write};
+use crate::store::journal::{CommitError, OperatorWrite, Write};
 
 struct World {
     operator: KeyPair,
@@ -55,10 +56,15 @@ impl World {
             cache_bytes: 1 << 20,
             activations_per_account: 3,
             activation_files: false,
+            change_operator: None,
         };
         let primary = Primary::open(&setup, gate.clone()).expect("opens");
         primary.settle_operator().await;
         Self { operator, first, second, now, primary, gate }
+    }
+
+    async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, OperatorError> {
+        self.primary.set_operator(Arc::new(trust), Way::File, None).await
     }
 
     fn listing(&self, keys: &[&KeyPair], age: i64) -> Trust {
@@ -88,8 +94,8 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     let epoch = world.primary.epoch(&lost);
     assert!(world.primary.cached(&lost).is_some());
 
-    let change = world.primary.set_operator(world.listing(&[&world.first], 100)).await.expect("newer");
-    assert!(change.changed && change.travels);
+    let change = world.set_operator(world.listing(&[&world.first], 100)).await.expect("newer");
+    assert!(change.changed && change.by_signing_key.is_none());
     assert_eq!((change.withheld, change.back, world.primary.withheld()), (1, 0, 1));
     assert_eq!(change.withdrawn.iter().map(|key| key.text()).collect::<Vec<_>>(), [world.second.public_key()]);
     assert!(world.primary.cached(&lost).is_none() && world.primary.cached(&kept).is_some());
@@ -100,9 +106,9 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     assert!(world.primary.cached(&lost).is_none());
     assert_eq!(world.primary.journal().count(), 2);
 
-    let again = world.primary.set_operator(world.listing(&[&world.first], 100)).await.expect("the same");
+    let again = world.set_operator(world.listing(&[&world.first], 100)).await.expect("the same");
     assert!(!again.changed);
-    let change = world.primary.set_operator(world.listing(&[&world.first, &world.second], 50)).await.expect("newer");
+    let change = world.set_operator(world.listing(&[&world.first, &world.second], 50)).await.expect("newer");
     assert_eq!((change.withheld, change.back), (0, 1));
     assert!(matches!(world.primary.lookup_now(&lost), Some(Lookup::Served(_))));
 }
@@ -110,24 +116,24 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
 #[tokio::test]
 async fn a_reload_takes_no_older_jwt_and_no_other_operators() {
     let world = World::new().await;
-    let refused = |result: Result<_, CommitError>| match result {
-        Err(CommitError::Refused(Refusal::Operator(refusal))) => refusal,
+    let refused = |result: Result<_, OperatorError>| match result {
+        Err(OperatorError::Commit(CommitError::Refused(Refusal::Operator(refusal)))) => refusal,
         other => panic!("{other:?}"),
     };
-    let older = world.primary.set_operator(world.listing(&[&world.first], 2_000)).await;
+    let older = world.set_operator(world.listing(&[&world.first], 2_000)).await;
     assert!(matches!(refused(older), OperatorRefusal::Older { .. }));
     let stranger = KeyPair::new_operator();
-    let other = world.primary.set_operator(trust(&stranger, &[], world.now, &stranger)).await;
-    assert!(refused(other).to_string().contains("one operator per server"));
+    let other = world.set_operator(trust(&stranger, &[], world.now, &stranger)).await;
+    assert!(refused(other).to_string().contains("--change-operator"));
     let thief = KeyPair::new_operator();
     let by_thief = trust(&world.operator, &[&thief], world.now, &thief);
-    assert!(matches!(refused(world.primary.set_operator(by_thief).await), OperatorRefusal::Unlisted(_)));
+    assert!(matches!(refused(world.set_operator(by_thief).await), OperatorRefusal::Unlisted { .. }));
     assert_eq!(world.primary.journal().head().serial, 1);
-    // A listed signing key's counts here, and is not for followers.
+    // A listed signing key's is the next link.
     let by_signer = trust(&world.operator, &[&world.first], world.now, &world.first);
-    let change = world.primary.set_operator(by_signer).await.expect("listed");
-    assert!(change.changed && !change.travels);
-    assert_eq!(world.primary.journal().head().serial, 1);
+    let change = world.set_operator(by_signer).await.expect("listed");
+    assert_eq!((change.by_signing_key, change.links), (Some(world.first.public_key()), 2));
+    assert_eq!(world.primary.journal().head().serial, 2);
     assert!(world.push(&KeyPair::new_account(), &world.second, 0).await.is_err());
 }
 
@@ -149,7 +155,8 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let world = World::new().await;
     let account = KeyPair::new_account();
     // Both are on the queue, the withdrawal first; the push was admitted before.
-    let withdrawal = Write::Operator(Arc::new(world.listing(&[&world.first], 100)), Via::EditedFile);
+    let arrival = world.gate.arrival(Way::File, world.now);
+    let withdrawal = Write::Operator(OperatorWrite::Offer(Arc::new(world.listing(&[&world.first], 100)), arrival));
     let jwt = world.jwt(&account, &world.second, 500);
     let entry = world.gate.admit(jwt.as_bytes(), None, Via::Post, world.now).expect("admitted");
     let key = *entry.key();

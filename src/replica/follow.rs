@@ -344,7 +344,10 @@ impl Replica {
                 self.take_activation(item, at);
                 return Ok(());
             }
-            (KIND_OPERATOR, Some(jwt)) => return self.take_operator(jwt, Via::Feed),
+            (KIND_OPERATOR, Some(_)) => {
+                self.take_operator_item(item, Via::Feed);
+                return Ok(());
+            }
             _ => return Ok(()),
         }
         let now = clock::unix_seconds();

@@ -16,6 +16,7 @@ use super::upstream::{MAX_ANSWER, Server};
 use super::{Offer, Replica};
 use crate::clock;
 use crate::gate::{SentFor, Via};
+use crate::jwt::plain::plain;
 use crate::key::AccountKey;
 
 /// Changes that wait for the primary at the same time.
@@ -46,6 +47,8 @@ pub enum Target {
     Delete(AccountKey),
     /// An activation is pushed.
     Activation,
+    /// The operator's JWT is pushed.
+    Operator,
     /// No change: a question for a sum of digests.
     Digests,
     /// No change: a question for what differs.
@@ -58,6 +61,7 @@ impl std::fmt::Display for Target {
             Self::Push(key) => write!(f, "the JWT of {key}"),
             Self::Delete(key) => write!(f, "a request to delete {key}"),
             Self::Activation => f.write_str("an activation"),
+            Self::Operator => f.write_str("the operator's JWT"),
             Self::Digests | Self::Comparison => f.write_str("a question about digests"),
         }
     }
@@ -90,6 +94,7 @@ impl Write {
             Target::Push(key) => (Method::POST, format!("accounts/{key}")),
             Target::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
             Target::Activation => (Method::POST, "activations".to_owned()),
+            Target::Operator => (Method::POST, "operator".to_owned()),
             Target::Digests => (Method::GET, "digests".to_owned()),
             Target::Comparison => (Method::POST, "digests".to_owned()),
         };
@@ -266,6 +271,11 @@ impl Replica {
             Target::Activation => {
                 if let Ok(unproven) = self.gate.read_activation(&write.body, SentFor::ANY, Via::Hint, now) {
                     self.activations.forget(unproven.id());
+                }
+            }
+            Target::Operator => {
+                if let Ok(jwt) = plain(&write.body) {
+                    self.take_operator(&[&*jwt], Via::Upstream);
                 }
             }
             Target::Digests | Target::Comparison => {}

@@ -53,8 +53,8 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
-use crate::gate::{Gate, Identity, Refusal, Via};
-use crate::key::AccountKey;
+use crate::gate::{Gate, Refusal, Via};
+use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::tls::Files;
@@ -96,6 +96,8 @@ pub struct Setup {
     pub access: Access,
     /// Where it keeps what it has seen.
     pub place: Place,
+    /// The identity of another operator whose JWT may take the place of the one in the snapshot.
+    pub change_operator: Option<PublicKey>,
 }
 
 /// Why a replica cannot begin.
@@ -107,6 +109,9 @@ pub enum BeginError {
     /// The primary cannot be asked the way it is configured.
     #[error("{0}")]
     Primary(String),
+    /// The configured operator JWT cannot be used with the snapshot.
+    #[error("cannot start with the configured operator JWT: {0}")]
+    Operator(crate::gate::OperatorRefusal),
 }
 
 /// How a replica and its primary come to trust each other.
@@ -158,8 +163,8 @@ pub struct Replica {
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
     forgotten: Epochs,
     flights: Mutex<HashMap<AccountKey, Flight>>,
-    /// Operator JWTs that were replaced by another one of the same second. Held while the operator changes.
-    replaced_operators: Mutex<Vec<Identity>>,
+    /// How the operator JWTs here stand to the primary's. Held while the operator changes.
+    operator_turn: Mutex<operator::Turn>,
     feed: Feed,
     /// What keeps the position down that is confirmed upstream.
     limits: Limits,
@@ -215,7 +220,7 @@ impl Replica {
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
             flights: Mutex::default(),
-            replaced_operators: Mutex::default(),
+            operator_turn: Mutex::default(),
             feed: Feed::after(&keeping.stand()),
             limits: Limits::after(&keeping.stand(), keeping.has_joined(), keeping.is_warm()),
             relay: Relay::new(keeping.stand().position),
@@ -225,7 +230,7 @@ impl Replica {
             runtime,
             setup,
         });
-        replica.recall_operator();
+        replica.recall_operator().map_err(BeginError::Operator)?;
         replica.count().map_err(BeginError::Store)?;
         Ok(replica)
     }

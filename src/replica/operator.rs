@@ -1,64 +1,141 @@
-//! The operator's newest JWT on a replica: from its own file, from the primary's feed, or asked for.
+//! The operator's JWT on a replica: from its own file, from the primary's feed, or asked for.
 //!
-//! The primary is a mere carrier here, as everywhere: a JWT counts because the identity key that this replica knows
-//! signed it, and only if it is newer than the one in force. So a lying primary can keep a withdrawal from us, but
-//! neither list a key nor bring one back.
+//! The primary is a mere carrier here, as everywhere: it sends the operator JWTs in force as a chain, and each link counts
+//! because of who signed it. So a lying primary can keep a withdrawal from us, but neither list a key nor bring one back.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Replica;
 use super::upstream::UpstreamError;
 use crate::clock;
-use crate::gate::{OperatorChange, OperatorRefusal, Refusal, Trust, Via};
+use crate::feed::wire::Item;
+use crate::gate::operator::{End, Way, replay};
+use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
 use crate::key::{AccountKey, PublicKey};
 
 /// How often a primary that has just begun to answer is asked for its operator again if that fails.
 const TRIES: u32 = 5;
+/// The longest time until a link that the clock does not allow yet is asked for again, in seconds.
+const LONGEST_WAIT: i64 = 60;
+
+/// How the operator JWTs here stand to upstream's. Its lock is held while the operator changes.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The version that upstream has in force and that cannot be connected with what is in force here, and why.
+    unconnected: Option<(Identity, String)>,
+    /// Whether upstream is about to be asked again, because the clock did not allow one of its links.
+    waits: bool,
+}
 
 impl Replica {
-    /// Brings another operator JWT into force, as a file has it. Says what it changes.
-    pub fn configure_operator(self: &Arc<Self>, trust: Trust) -> Result<OperatorChange, Refusal> {
-        self.adopt(trust, Via::EditedFile)
+    pub(super) fn operator_turn(&self) -> MutexGuard<'_, Turn> {
+        self.operator_turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the operator's JWT as the primary shows it. One that is in force, or was, changes nothing.
-    pub(super) fn take_operator(self: &Arc<Self>, jwt: &str, via: Via) -> Result<(), Refusal> {
+    /// Brings another operator JWT into force, as a file has it. Says what it changes.
+    pub fn configure_operator(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
+        let _turn = self.operator_turn();
+        let before = Arc::clone(&self.gate.standing());
+        let arrival = self.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let Some(chain) = self.gate.admit_operator(trust, &arrival)? else {
+            return Ok(OperatorChange::none(&before, trust));
+        };
+        let mut change = OperatorChange::to(&before, &chain);
+        change.withheld = self.stand_by(before.after(Arc::new(chain)));
+        change.log();
+        Ok(change)
+    }
+
+    /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
+    pub(super) fn take_operator(self: &Arc<Self>, links: &[&str], via: Via) {
+        if let Err(refusal) = self.try_operator(links, via) {
+            self.metrics.refused(via, &refusal);
+            tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.primary());
+        }
+    }
+
+    /// The same, as feed and comparison have it. What comes without its links was passed on by a server that knows none: then
+    /// they are asked for.
+    pub(super) fn take_operator_item(self: &Arc<Self>, item: &Item, via: Via) {
+        self.take_operator(&item.operator_links(), via);
+        if item.links.is_empty() && self.operator_unconnected().is_some() {
+            self.ask_operator();
+        }
+    }
+
+    fn try_operator(self: &Arc<Self>, links: &[&str], via: Via) -> Result<(), Refusal> {
+        let now = clock::unix_seconds();
+        let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
+        // What is too many could not have been accepted there: the newest ones may do.
+        let surplus = links.len().saturating_sub(MOST_LINKS);
+        let links =
+            links[surplus..].iter().map(read).collect::<Result<Vec<_>, _>>().map_err(OperatorRefusal::Invalid)?;
+        let mut turn = self.operator_turn();
+        let mut standing = Standing::clone(&self.gate.standing());
         // Without an operator, the one to begin with is pinned: see `pin_operator`.
-        if self.gate.trust().is_none() {
-            return Ok(());
+        let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(()) };
+        let replayed = replay(&chain, &links, &self.gate.arrival(Way::Upstream, now));
+        let mut changes = Vec::new();
+        for step in replayed.steps {
+            changes.push(OperatorChange::to(&standing, &step));
+            standing = standing.after(Arc::new(step));
         }
-        let trust = Trust::from_operator_jwt(jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?;
-        let change = self.adopt(trust, via)?;
-        if change.changed {
+        if let Some(change) = changes.last_mut() {
+            change.withheld = self.stand_by(standing);
+        }
+        for change in changes.into_iter().filter(|change| change.changed) {
             self.metrics.accepted(via);
-            tracing::warn!("taken over from the primary {}: {change}", self.primary());
+            self.count_operator(&change);
+            tracing::info!("the primary {} has another operator JWT", self.primary());
+            change.log();
         }
+        match replayed.end {
+            End::InSync | End::Ahead => turn.unconnected = None,
+            End::NotYet(seconds) => {
+                tracing::warn!(
+                    "the newest operator JWT of the primary {} is dated too far in the future; the one in force here stays \
+                     until the clock allows it",
+                    self.primary()
+                );
+                self.ask_operator_later(&mut turn, seconds);
+            }
+            End::Unconnected(refusal) => {
+                let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
+                if !is_known {
+                    tracing::warn!(
+                        "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
+                         {refusal}",
+                        self.primary()
+                    );
+                }
+                turn.unconnected = Some((*last.version(), refusal.to_string()));
+                self.metrics.refused(via, &refusal.into());
+            }
+        }
+        self.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
         Ok(())
     }
 
-    fn adopt(self: &Arc<Self>, trust: Trust, via: Via) -> Result<OperatorChange, Refusal> {
-        let mut replaced = self.replaced_operators.lock().unwrap_or_else(PoisonError::into_inner);
-        let newer = self.gate.admit_operator(&trust, via)?;
-        let before = Arc::clone(&self.gate.standing());
-        let mut change = OperatorChange::of(&before, &trust);
-        if !newer {
-            return Ok(change);
+    /// Counts a change that a signing key signed.
+    pub(super) fn count_operator(&self, change: &OperatorChange) {
+        if change.by_signing_key.is_some() {
+            self.metrics.operator_links.inc();
         }
-        if replaced.contains(trust.version()) {
-            return Err(Refusal::Replaced);
-        }
-        if let Some(current) = before.trust() {
-            if current.iat() != trust.iat() {
-                replaced.clear();
-            }
-            replaced.push(*current.version());
-        }
-        self.gate.set_trust(trust);
+    }
+
+    /// Lets other keys count. Says how much was in the cache that may no longer be served.
+    pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
+        self.gate.set_standing(standing);
         self.keeping.note_operator();
-        change.withheld = self.enforce();
+        let withheld = self.enforce();
         self.fill_soon();
-        Ok(change)
+        withheld
+    }
+
+    /// Why the operator JWT of the primary cannot be connected with the one in force here, if that is so.
+    pub fn operator_unconnected(&self) -> Option<String> {
+        self.operator_turn().unconnected.as_ref().map(|(_, why)| why.clone())
     }
 
     /// Takes out of the cache what may no longer be served, and says how much that was. The gate's trust has changed
@@ -81,17 +158,15 @@ impl Replica {
         withheld
     }
 
-    /// Asks the primary for its operator's JWT: a change of it may have been missed. Not waited for.
+    /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
     pub(super) fn ask_operator(self: &Arc<Self>) {
         let replica = self.clone();
         self.runtime.spawn(async move {
             for _ in 0..TRIES {
-                match replica.upstream.operator().await {
-                    Ok(Some(jwt)) => {
-                        if let Err(refusal) = replica.take_operator(&jwt, Via::Upstream) {
-                            replica.operator_refused(&refusal);
-                        }
-                        return;
+                match replica.upstream.operator_chain().await {
+                    Ok(Some(links)) => {
+                        let links: Vec<_> = links.iter().map(String::as_str).collect();
+                        return replica.take_operator(&links, Via::Upstream);
                     }
                     Ok(None) | Err(UpstreamError::Status(_)) => return,
                     Err(error) => tracing::debug!("the primary does not show its operator: {error}"),
@@ -101,13 +176,20 @@ impl Replica {
         });
     }
 
-    pub(super) fn operator_refused(&self, refusal: &Refusal) {
-        if refusal.is_conflict() {
-            tracing::debug!("the operator JWT of the primary {} is not taken: {refusal}", self.primary());
-        } else {
-            self.metrics.refused(Via::Upstream, refusal);
-            tracing::warn!("the operator JWT of the primary {} is refused: {refusal}", self.primary());
+    /// Asks again when the clock may allow a link.
+    fn ask_operator_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
+        if std::mem::replace(&mut turn.waits, true) {
+            return;
         }
+        let wait = u64::try_from(seconds.clamp(1, LONGEST_WAIT)).unwrap_or(1);
+        let replica = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            if let Some(replica) = replica.upgrade() {
+                replica.operator_turn().waits = false;
+                replica.ask_operator();
+            }
+        });
     }
 
     /// The key that signed an account's JWT, if it is known here to be withheld.

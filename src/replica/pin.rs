@@ -1,10 +1,11 @@
 //! A replica without an operator of its own pins the one that its primary shows first.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Replica;
 use crate::clock;
-use crate::gate::Trust;
+use crate::gate::{OperatorChain, Trust, TrustError, Via};
 
 /// How often a primary that shows no operator is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -14,35 +15,44 @@ impl Replica {
     ///
     /// It is what an old configuration without an operator gets, and better than nothing; but it is the primary's word,
     /// so such a replica cannot tell a lying primary from an honest one.
-    pub async fn pin_operator(&self) {
+    pub async fn pin_operator(self: Arc<Self>) {
         // One may be configured while this one is asked for.
         while self.gate.trust().is_none() {
-            match self
-                .upstream
-                .operator()
-                .await
-                .map(|shown| shown.map(|jwt| Trust::from_operator_jwt(&jwt, clock::unix_seconds())))
-            {
-                Ok(Some(Ok(trust))) => {
-                    tracing::warn!(
-                        "the operator {} ({}) is trusted because the primary {} shows it; configure it here to be \
-                         safe from a primary that lies",
-                        trust.identity(),
-                        trust.name(),
-                        self.primary()
-                    );
-                    self.gate.set_trust(trust);
-                    self.keeping.note_operator();
-                    self.enforce();
-                    return;
-                }
-                Ok(Some(Err(error))) => {
-                    tracing::warn!("the operator JWT of the primary {} is refused: {error}", self.primary());
-                }
+            match self.upstream.operator_chain().await {
+                Ok(Some(links)) => match self.pin(&links) {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!("the operator JWT of the primary {} is rejected: {error}", self.primary());
+                    }
+                },
                 Ok(None) => {}
                 Err(error) => tracing::debug!("the primary {} does not show its operator: {error}", self.primary()),
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Begins with the oldest of the operator JWTs that the primary has in force; the others follow from it.
+    fn pin(self: &Arc<Self>, links: &[String]) -> Result<(), TrustError> {
+        let Some(first) = links.first() else { return Ok(()) };
+        let first = Arc::new(Trust::from_operator_jwt(first, clock::unix_seconds())?);
+        {
+            let _turn = self.operator_turn();
+            let standing = Arc::clone(&self.gate.standing());
+            if standing.chain().is_some() {
+                return Ok(());
+            }
+            tracing::warn!(
+                "the operator {} ({}) is trusted because the primary {} shows it; configure it here to be safe from a \
+                 primary that lies",
+                first.identity(),
+                first.name(),
+                self.primary()
+            );
+            self.stand_by(standing.after(Arc::new(OperatorChain::begin(first))));
+        }
+        let links: Vec<_> = links.iter().map(String::as_str).collect();
+        self.take_operator(&links, Via::Upstream);
+        Ok(())
     }
 }

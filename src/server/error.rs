@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::gate::TrustError;
+use crate::gate::{OperatorRefusal, TrustError};
 use crate::key::AccountKey;
 use crate::nats;
 use crate::store::StoreError;
@@ -24,6 +24,9 @@ pub enum StartError {
     /// The operator JWT cannot be trusted.
     #[error("{0}")]
     Operator(#[from] TrustError),
+    /// The operator JWT may not be used now.
+    #[error("cannot use the operator JWT: {0}")]
+    OperatorRefused(#[from] OperatorRefusal),
     /// The configured system account is not the operator's.
     #[error("the Operator System Account {operator} differs from configured System Account {configured}")]
     SystemAccount {

@@ -17,13 +17,14 @@ use std::time::SystemTime;
 use tokio::signal::unix::SignalKind;
 
 pub use error::StartError;
+use trust::Given;
 
 use crate::config::{self, Settings};
 use crate::gate::{Gate, Via};
 use crate::http;
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::node::{Node, Role};
+use crate::node::{Node, OperatorFile, Role};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::reload::{Live, Reload};
 use crate::replica::{self, Access, BeginError, Place, Replica};
@@ -37,13 +38,38 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
-    let (gate, system_jwt) = trust::gate(&settings)?;
+    let Given { gate, system_jwt, problem } = trust::given(&settings)?;
+    let file = operator_file(&settings, &gate, problem.as_ref());
     let gate = Arc::new(gate);
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
     let metrics = Arc::new(Metrics::new(role_name).map_err(|error| StartError::Other(error.to_string()))?);
     let role = role(&settings, &gate, &metrics)?;
+    match problem {
+        Some(problem) if gate.trust().is_none() => return Err(problem),
+        Some(problem) => tracing::error!(
+            "the configured operator JWT is not used; the one in force before this start goes on: {problem}"
+        ),
+        None => {}
+    }
     let node = Arc::new(Node::new(role.clone(), gate, metrics, settings.nats.replica_forget));
     node.recall_replicas()?;
+    if let Some(file) = file {
+        node.set_operator_file(file);
+    }
+    if let Role::Primary(primary) = &role
+        && let Some(change) = primary.operator_begun()
+    {
+        node.count_operator(change);
+    }
+    if settings.operator.is_none()
+        && let Some(trust) = node.trust()
+    {
+        tracing::warn!(
+            "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
+            trust.identity(),
+            trust.name()
+        );
+    }
     node.report_operator();
     let tls = https(&settings, &node)?;
     let https =
@@ -95,6 +121,17 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     Ok(())
 }
 
+/// The configured operator JWT, as it was read.
+fn operator_file(settings: &Settings, gate: &Gate, problem: Option<&StartError>) -> Option<OperatorFile> {
+    let place = trust::place(settings.operator.as_ref()?);
+    let read = match (gate.trust(), problem) {
+        (Some(trust), _) => Ok(trust),
+        (None, Some(problem)) => Err(problem.to_string()),
+        (None, None) => return None,
+    };
+    Some(OperatorFile { place, read })
+}
+
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
     if !settings.is_replica() {
         return Ok(Role::Primary(Arc::new(Primary::open(&primary_setup(settings), gate.clone())?)));
@@ -110,12 +147,14 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         writes: settings.replica.writes,
         access: Access::of(&settings.replica),
         place: place.clone(),
+        change_operator: settings.change_operator(),
     };
     let replica =
         Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current()).map_err(|error| {
             match error {
                 BeginError::Store(error) => StartError::Store(error),
                 BeginError::Primary(text) => StartError::Other(text),
+                error @ BeginError::Operator(_) => StartError::Other(error.to_string()),
             }
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
@@ -144,6 +183,7 @@ pub(crate) fn primary_setup(settings: &Settings) -> primary::Setup {
         cache_bytes: settings.store.cache_bytes,
         activations_per_account: settings.store.activations_per_account,
         activation_files: settings.store.activation_files,
+        change_operator: settings.change_operator(),
     }
 }
 

@@ -1,18 +1,44 @@
 //! Whom to trust: the operator and the system account, from the settings.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
 use super::error::StartError;
 use crate::clock;
 use crate::config::{Settings, SystemAccount, TokenSource};
-use crate::gate::{Gate, Trust};
+use crate::gate::{Gate, OperatorRefusal, Trust};
+use crate::jwt::plain::plain;
 use crate::key::AccountKey;
 
-/// The gate, and the system account's JWT if it was given as one.
-pub(crate) fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartError> {
-    let trust = settings.operator.as_ref().map(load_operator).transpose()?;
+/// Bytes of a file that are read: more than the longest JWT in UTF-16 has.
+const LONGEST: u64 = 4 << 20;
+
+/// What the settings say of whom to trust.
+pub(crate) struct Given {
+    /// The gate, with the configured operator.
+    pub(crate) gate: Gate,
+    /// The system account's JWT if it was given as one.
+    pub(crate) system_jwt: Option<String>,
+    /// Why the configured operator JWT cannot be used, so that the gate has none. It ends a first start; later, the one in
+    /// force goes on.
+    pub(crate) problem: Option<StartError>,
+}
+
+/// Reads what the settings name.
+pub(crate) fn given(settings: &Settings) -> Result<Given, StartError> {
+    let ahead = i64::try_from(settings.store.max_iat_ahead.as_secs()).unwrap_or(i64::MAX);
+    let loaded = settings.operator.as_ref().map(load_operator).transpose();
+    let usable = loaded.and_then(|trust| not_ahead(trust, ahead)).and_then(|trust| {
+        check_system_account(settings, trust.as_ref())?;
+        Ok(trust)
+    });
+    let (trust, problem) = match usable {
+        Ok(trust) => (trust, None),
+        Err(error) => (None, Some(error)),
+    };
     let (system_account, system_jwt) = system_account(settings)?;
-    if let Some(trust) = &trust {
-        same_system_account(system_account, trust)?;
-    }
     match &trust {
         Some(trust) => {
             tracing::info!("Operator: {}", trust.identity());
@@ -21,10 +47,21 @@ pub(crate) fn gate(settings: &Settings) -> Result<(Gate, Option<String>), StartE
                 tracing::warn!("operator JWT: {warning}");
             }
         }
+        None if settings.operator.is_some() => {}
         None => tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server"),
     }
-    let ahead = i64::try_from(settings.store.max_iat_ahead.as_secs()).unwrap_or(i64::MAX);
-    Ok((Gate::new(trust, system_account, ahead), system_jwt))
+    Ok(Given { gate: Gate::new(trust, system_account, ahead), system_jwt, problem })
+}
+
+/// The same, for a command that cannot do without the operator that is configured.
+pub(crate) fn gate(settings: &Settings) -> Result<Gate, StartError> {
+    let given = given(settings)?;
+    given.problem.map_or(Ok(given.gate), Err)
+}
+
+fn not_ahead(trust: Option<Trust>, max: i64) -> Result<Option<Trust>, StartError> {
+    let ahead = trust.as_ref().map_or(0, |trust| trust.iat().saturating_sub(clock::unix_seconds()));
+    if ahead > max { Err(OperatorRefusal::FromTheFuture { ahead }.into()) } else { Ok(trust) }
 }
 
 /// The system account that is configured, by its key or by its JWT.
@@ -36,8 +73,7 @@ fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<Str
             Ok((Some(*key), None))
         }
         Some(SystemAccount::Token(source)) => {
-            let text = read_token("the system account JWT", source)?;
-            let token = crate::jwt::decorated::trim(crate::jwt::decorated::token(&text)).to_owned();
+            let token = read_token("the system account JWT", source)?;
             let decoded = crate::jwt::AccountJwt::decode(&token)
                 .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
             tracing::info!("System Account: {}", decoded.claims.sub);
@@ -48,12 +84,8 @@ fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<Str
 }
 
 /// Whether the configured system account, if there is one, is the operator's.
-pub(crate) fn check_system_account(settings: &Settings, trust: &Trust) -> Result<(), StartError> {
-    same_system_account(system_account(settings)?.0, trust)
-}
-
-fn same_system_account(configured: Option<AccountKey>, trust: &Trust) -> Result<(), StartError> {
-    match (configured, trust.system_account().copied()) {
+pub(crate) fn check_system_account(settings: &Settings, trust: Option<&Trust>) -> Result<(), StartError> {
+    match (system_account(settings)?.0, trust.and_then(|trust| trust.system_account().copied())) {
         (Some(configured), Some(operator)) if configured != operator => {
             Err(StartError::SystemAccount { operator, configured })
         }
@@ -61,21 +93,36 @@ fn same_system_account(configured: Option<AccountKey>, trust: &Trust) -> Result<
     }
 }
 
+/// Reads the operator JWT that the settings name.
 pub(crate) fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
     let text = read_token("the operator JWT", source)?;
     Ok(Trust::from_operator_jwt(&text, clock::unix_seconds())?)
 }
 
-fn read_token(what: &'static str, source: &TokenSource) -> Result<String, StartError> {
+/// Where a JWT is configured, for people.
+pub(crate) fn place(source: &TokenSource) -> String {
     match source {
-        TokenSource::Inline(text) => Ok(text.clone()),
-        TokenSource::Path(path) => {
-            tracing::info!(
-                "loading {} from {}",
-                what.trim_start_matches("the ").trim_end_matches(" JWT"),
-                path.display()
-            );
-            std::fs::read_to_string(path).map_err(|source| StartError::Read { what, path: path.clone(), source })
-        }
+        TokenSource::Inline(_) => "(given as text)".to_owned(),
+        TokenSource::Path(path) => path.display().to_string(),
     }
+}
+
+/// Reads an operator JWT from a file.
+pub(crate) fn read_operator(path: &Path) -> Result<Arc<Trust>, StartError> {
+    load_operator(&TokenSource::Path(path.to_owned())).map(Arc::new)
+}
+
+fn read_token(what: &'static str, source: &TokenSource) -> Result<String, StartError> {
+    let path = match source {
+        // It was read as text already.
+        TokenSource::Inline(text) => {
+            return plain(text.as_bytes()).map_err(|error| StartError::Other(error.to_string()));
+        }
+        TokenSource::Path(path) => path,
+    };
+    tracing::info!("loading {} from {}", what.trim_start_matches("the ").trim_end_matches(" JWT"), path.display());
+    let failed = |source| StartError::Read { what, path: path.clone(), source };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes)).map_err(failed)?;
+    plain(&bytes).map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
 }

@@ -12,6 +12,7 @@ pub mod journal;
 mod lock;
 mod marks;
 pub mod nsc;
+mod operator;
 pub mod snapshot;
 pub mod watch;
 

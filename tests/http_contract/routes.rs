@@ -23,7 +23,7 @@ async fn methods_that_a_route_does_not_know_are_refused_with_those_it_does() {
         (&*format!("{account}/propagation"), reads),
         ("/jwt/v1/accounts", reads),
         ("/jwt/v1/accounts/", reads),
-        ("/jwt/v1/operator", reads),
+        ("/jwt/v1/operator", "GET, HEAD, POST, OPTIONS"),
         ("/jwt/v1/changes", reads),
         ("/jwt/v1/digests", "GET, HEAD, POST, OPTIONS"),
         ("/healthz", reads),

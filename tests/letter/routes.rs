@@ -15,7 +15,7 @@ const ROUTES: [(&str, &str, &str); 15] = [
     ("/jwt/v1/accounts/{held}/propagation", READS, READS),
     ("/jwt/v1/activations", "POST, OPTIONS", "OPTIONS"),
     ("/jwt/v1/activations/{hash}", READS, READS),
-    ("/jwt/v1/operator", READS, READS),
+    ("/jwt/v1/operator", "GET, HEAD, POST, OPTIONS", READS),
     ("/jwt/v1/help", READS, READS),
     ("/jwt/v1/pack", READS, READS),
     ("/jwt/v1/changes", READS, READS),

@@ -114,8 +114,10 @@ async fn a_copy_in_the_snapshot_passes_the_gate_before_it_is_served() {
     // The same folder under another operator: nothing in it is his.
     primary.kill();
     let other = Operator::new();
-    let replica = in_folder(&other, &primary.url, folder.path()).start_unready().await;
-    replica.logs("nothing of it will be served").await;
+    let other_key = other.key();
+    let replica =
+        in_folder(&other, &primary.url, folder.path()).flag("--change-operator", other_key).start_unready().await;
+    replica.logs("nothing that the former one signed will be served").await;
     for (account, _) in &known {
         replica.http.get(&account.path()).await.expect(503);
     }

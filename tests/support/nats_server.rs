@@ -136,6 +136,11 @@ impl NatsServer {
         &self.ports.cluster
     }
 
+    /// Host and port for monitoring, if that is configured.
+    pub(crate) fn monitoring(&self) -> &str {
+        &self.ports.monitoring
+    }
+
     /// Sends a signal by its name, as in `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
@@ -164,6 +169,7 @@ impl Drop for NatsServer {
 struct Ports {
     clients: String,
     cluster: String,
+    monitoring: String,
 }
 
 impl Ports {
@@ -173,7 +179,8 @@ impl Ports {
         let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
         // With TLS it is tls://
         let first = |kind: &str| ports[kind][0].as_str()?.split("://").last().map(str::to_owned);
-        Some(Self { clients: first("nats")?, cluster: first("cluster").unwrap_or_default() })
+        let (cluster, monitoring) = (first("cluster").unwrap_or_default(), first("monitoring").unwrap_or_default());
+        Some(Self { clients: first("nats")?, cluster, monitoring })
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
 
 use crate::config::TokenSource;
+use crate::jwt::plain::plain;
 use crate::jwt::{OperatorJwt, decorated};
 use report::Report;
 
@@ -149,14 +150,14 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
 
 /// An operator JWT given as such or as the name of a file with one, and its text.
 fn read_operator(argument: &str) -> Result<(OperatorJwt, String), String> {
-    let (name, text) = match TokenSource::from(argument.to_owned()) {
-        TokenSource::Inline(text) => ("the text given as the operator".to_owned(), text),
+    let (name, bytes) = match TokenSource::from(argument.to_owned()) {
+        TokenSource::Inline(text) => ("the text given as the operator".to_owned(), text.into_bytes()),
         TokenSource::Path(path) => {
-            let text = File::open(&path).and_then(read_some);
-            (argument.to_owned(), text.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
+            let bytes = File::open(&path).and_then(read_bytes);
+            (argument.to_owned(), bytes.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
         }
     };
-    let token = decorated::trim(decorated::token(&text)).to_owned();
+    let token = plain(&bytes).map_err(|error| format!("{name}: {error}"))?;
     let operator = OperatorJwt::decode(&token).map_err(|error| format!("{name} is no operator JWT: {error}"))?;
     Ok((operator, token))
 }
@@ -167,9 +168,13 @@ fn read_text(file: &str, stdin: &mut dyn BufRead) -> io::Result<String> {
 
 /// Bytes that are no UTF-8 are replaced: no token has any.
 fn read_some(file: impl Read) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read_bytes(file)?).into_owned())
+}
+
+fn read_bytes(file: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 fn named(file: &str, error: &io::Error) -> io::Error {

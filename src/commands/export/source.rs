@@ -9,6 +9,7 @@ use super::super::existing_journal_of;
 use super::Item;
 use crate::clock;
 use crate::config::Settings;
+use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Gate, Trust, Via};
 use crate::replica::Access;
 use crate::server::packs;
@@ -17,7 +18,7 @@ use crate::store::journal::{self, Standing};
 /// A primary, read.
 pub(super) enum Source {
     /// Its journal.
-    Journal { path: PathBuf, trust: Option<Arc<Trust>> },
+    Journal { path: PathBuf, trust: Option<Arc<Trust>>, arrival: Arrival },
     /// Its pack over HTTP.
     Url(Box<Remote>),
 }
@@ -35,7 +36,11 @@ impl Source {
             Some(url) => {
                 Self::Url(Box::new(Remote { url: packs::url(url)?, access: Access::of(&settings.replica), gate }))
             }
-            None => Self::Journal { path: existing_journal_of(settings)?, trust: gate.trust() },
+            None => Self::Journal {
+                path: existing_journal_of(settings)?,
+                trust: gate.trust(),
+                arrival: gate.arrival(Way::File, clock::unix_seconds()),
+            },
         })
     }
 
@@ -43,8 +48,8 @@ impl Source {
     pub(super) fn operator(&self) -> Result<Option<Arc<Trust>>, String> {
         match self {
             Self::Url(remote) => Ok(remote.gate.trust()),
-            Self::Journal { path, trust } => {
-                journal::standing(path, trust.clone(), |_| false).map_err(|error| error.to_string())
+            Self::Journal { path, trust, arrival } => {
+                journal::standing(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
             }
         }
     }
@@ -52,9 +57,9 @@ impl Source {
     /// Tells all accounts. The error is why these were not all.
     pub(super) async fn read(self, items: Sender<Item>) -> Result<(), String> {
         match self {
-            Self::Journal { path, trust } => {
+            Self::Journal { path, trust, arrival } => {
                 let read = move || {
-                    journal::standing(&path, trust, |found| {
+                    journal::standing(&path, trust, &arrival, |found| {
                         let item = match found {
                             Standing::Account(entry) => Item::Account(entry),
                             Standing::Deleted(key, at) => Item::Deleted(key, at),

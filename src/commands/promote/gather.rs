@@ -104,7 +104,7 @@ pub(super) fn gather(
 ) -> rusqlite::Result<Gathered> {
     let mut gathered = Gathered::new();
     if let Some(operator) = &trusted.operator {
-        load.operator(operator, &trusted.replaced)?;
+        load.operator(operator)?;
     }
     load.withdrawn(&trusted.withdrawn)?;
     let Some(walk) = snapshot.walk() else {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::config::Settings;
-use crate::gate::{Gate, Identity, Standing, Trust, Via};
+use crate::gate::operator::{Begun, Way, begin};
+use crate::gate::{Gate, OperatorChain, OperatorRefusal, Standing};
 use crate::key::PublicKey;
 use crate::server;
 use crate::store::snapshot::Snapshot;
@@ -13,43 +14,45 @@ use crate::store::snapshot::Snapshot;
 pub(super) struct Trusted {
     /// The gate, with what the mirror knew of the operator.
     pub(super) gate: Gate,
-    /// The operator JWT that the journal begins with: one that its identity key signed.
-    pub(super) operator: Option<Arc<Trust>>,
-    /// Versions of the same second that it replaced.
-    pub(super) replaced: Vec<Identity>,
+    /// The operator JWTs that the journal begins with.
+    pub(super) operator: Option<Arc<OperatorChain>>,
     /// Keys that are no longer listed, each with the `iat` of the operator JWT that left it out.
     pub(super) withdrawn: Vec<(PublicKey, i64)>,
 }
 
-/// What the snapshot says of the operator counts; a configured JWT of the same operator that is newer comes after it when
-/// the primary starts, as at any start.
+/// What the snapshot says of the operator counts, and the configured JWT after it, if that may take its place.
 pub(super) fn trusted(settings: &Settings, snapshot: &Snapshot) -> Result<Trusted, String> {
-    let gate = server::trust::gate(settings).map(|(gate, _)| gate).map_err(|error| error.to_string())?;
-    let configured = gate.trust();
-    let Some(stored) = snapshot.operator() else {
-        let operator = configured.filter(|trust| trust.is_self_signed());
-        return Ok(Trusted { gate, operator, replaced: Vec::new(), withdrawn: Vec::new() });
+    let failed = |error: &dyn std::fmt::Display| format!("cannot promote: {error}");
+    let given = server::trust::given(settings).map_err(|error| error.to_string())?;
+    let (kept, withdrawn) = match snapshot.operator() {
+        Some(stored) => (Some(stored.chain), stored.withdrawn),
+        None => (None, Vec::new()),
     };
-    let trust = Trust::from_operator_jwt(&stored.jwt, clock::unix_seconds())
-        .map(Arc::new)
-        .map_err(|error| format!("cannot promote: the operator JWT in the snapshot cannot be used: {error}"))?;
-    if let Some(configured) = &configured
-        && configured.identity() != trust.identity()
-    {
-        return Err(format!(
-            "cannot promote: the snapshot is of the operator {}, and {} is configured",
-            trust.identity(),
-            configured.identity()
-        ));
+    match given.problem {
+        Some(problem) if kept.is_none() => return Err(problem.to_string()),
+        Some(problem) => tracing::warn!("the configured operator JWT is not used: {problem}"),
+        None => {}
     }
-    let withdrawn = stored.withdrawn.clone();
-    let standing = Standing::restore(Some(trust.clone()), withdrawn.iter().copied().collect());
-    gate.set_standing(standing.clone());
-    if let Some(configured) = configured
-        && gate.admit_operator(&configured, Via::EditedFile).unwrap_or(false)
-    {
-        gate.set_standing(standing.after(configured));
-    }
-    let operator = Some(trust).filter(|trust| trust.is_self_signed());
-    Ok(Trusted { gate, operator, replaced: stored.replaced, withdrawn })
+    let gate = given.gate;
+    let before = Standing::restore(kept.clone(), withdrawn.iter().copied().collect());
+    let arrival = gate.arrival(Way::File, clock::unix_seconds());
+    // Who changes the operator does so when the primary starts.
+    let begun = begin(kept.as_deref(), gate.trust().as_ref(), None, &arrival).map_err(|error| match error {
+        OperatorRefusal::Other { ours, offered } => {
+            failed(&format!("the snapshot is of the operator {ours}, and {offered} is configured"))
+        }
+        error => failed(&error),
+    })?;
+    let standing = match begun {
+        Begun::Kept => before,
+        Begun::Refused(refusal) => {
+            tracing::warn!("the configured operator JWT is not used: {refusal}");
+            before
+        }
+        Begun::First(chain) | Begun::Next(chain) | Begun::Changed(chain) => before.after(Arc::new(chain)),
+    };
+    let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
+    let operator = standing.chain().cloned();
+    gate.set_standing(standing);
+    Ok(Trusted { gate, operator, withdrawn })
 }

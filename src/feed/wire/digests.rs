@@ -174,6 +174,7 @@ fn item(difference: &Difference, head: &Head) -> Item {
             keys: Vec::new(),
             request: None,
             digest: None,
+            links: Vec::new(),
         },
     }
 }

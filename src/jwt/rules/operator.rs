@@ -15,12 +15,25 @@ impl OperatorJwt {
     }
 }
 
+impl OperatorJwt {
+    /// What of that keeps nats-servers from using the JWT. They tolerate odd addresses, and that it has expired.
+    pub fn unusable(&self) -> Issues {
+        let mut issues = Issues::default();
+        check_keys(&self.body, &mut issues);
+        issues
+    }
+}
+
 /// The rules without those of time.
 pub(super) fn check(operator: &Operator, issues: &mut Issues) {
     check_account_server(&operator.account_server_url, issues);
     for url in &operator.operator_service_urls {
         check_service(url, issues);
     }
+    check_keys(operator, issues);
+}
+
+fn check_keys(operator: &Operator, issues: &mut Issues) {
     for key in operator.signing_keys.iter().filter(|key| !is_key(key, Kind::Operator)) {
         issues.error(format!("{key} is not an operator public key"));
     }

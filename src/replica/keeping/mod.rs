@@ -336,10 +336,9 @@ impl Replica {
 
     /// The operator as it is trusted now.
     fn operator_now(&self) -> Option<Operator> {
-        let replaced = self.replaced_operators.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = self.gate.standing();
         let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
-        Some(Operator { jwt: standing.trust()?.text().to_owned(), replaced: replaced.clone(), withdrawn })
+        Some(Operator { chain: standing.chain()?.clone(), withdrawn })
     }
 }
 

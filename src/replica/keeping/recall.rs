@@ -12,7 +12,8 @@ use super::super::position::Limit;
 use super::super::{Offer, Replica, Slot};
 use super::lock;
 use crate::clock;
-use crate::gate::{Refusal, Trust, Via};
+use crate::gate::operator::{self, Begun, Way};
+use crate::gate::{OperatorChange, OperatorRefusal, Refusal, Standing, Via};
 use crate::key::AccountKey;
 use crate::store::folder::{self, Layout};
 use crate::store::snapshot::{Copy, Found, Seen};
@@ -23,44 +24,45 @@ const BATCH: u32 = 128;
 const MENDING: Duration = Duration::from_millis(20);
 
 impl Replica {
-    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if it is a later one.
-    pub(in crate::replica) fn recall_operator(self: &Arc<Self>) {
-        let Some(stored) = self.keeping.snapshot.operator() else {
-            self.keeping.note_operator();
-            return;
-        };
-        let trust = match Trust::from_operator_jwt(&stored.jwt, clock::unix_seconds()) {
-            Ok(trust) => trust,
-            Err(error) => {
-                tracing::error!("the operator JWT in the snapshot is not used: {error}");
-                self.keeping.note_operator();
-                return;
+    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
+    pub(in crate::replica) fn recall_operator(self: &Arc<Self>) -> Result<(), OperatorRefusal> {
+        let stored = self.keeping.snapshot.operator();
+        let configured = self.gate.trust();
+        let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
+        let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
+        let arrival = self.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let change_to = self.setup.change_operator.as_ref();
+        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
+            Begun::Kept => None,
+            Begun::Refused(refusal) => {
+                tracing::warn!(
+                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
+                );
+                None
+            }
+            Begun::First(chain) | Begun::Next(chain) => Some(chain),
+            Begun::Changed(chain) => {
+                tracing::warn!(
+                    "the operator changes to {}: nothing that the former one signed will be served",
+                    chain.anchor().identity()
+                );
+                Some(chain)
             }
         };
-        let configured = self.gate.trust();
-        if let Some(configured) = &configured
-            && configured.identity() != trust.identity()
-        {
-            tracing::warn!(
-                "the snapshot is of the operator {}, and {} is configured: nothing of it will be served",
-                trust.identity(),
-                configured.identity()
-            );
-            self.keeping.note_operator();
-            return;
+        self.keeping.note_operator();
+        let Some(chain) = chain else {
+            self.gate.set_standing(before);
+            return Ok(());
+        };
+        if kept.is_some() {
+            let change = OperatorChange::to(&before, &chain);
+            change.log();
+            self.count_operator(&change);
+        } else {
+            chain.log_first();
         }
-        self.replaced_operators.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone_from(&stored.replaced);
-        self.gate.set_standing(crate::gate::Standing::restore(
-            Some(Arc::new(trust)),
-            stored.withdrawn.into_iter().collect(),
-        ));
-        let Some(configured) = configured else { return };
-        // It was read from the same text a moment ago.
-        if let Ok(configured) = Trust::from_operator_jwt(configured.text(), clock::unix_seconds())
-            && let Err(refusal) = self.configure_operator(configured)
-        {
-            tracing::warn!("the configured operator JWT is not used, but the one of the snapshot: {refusal}");
-        }
+        self.gate.set_standing(before.after(Arc::new(chain)));
+        Ok(())
     }
 
     /// The copy of an account that an earlier process left, if it may be served.

@@ -43,7 +43,8 @@ impl Link for Passed {
 
     fn weight(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        text(&self.item.jwt) + text(&self.item.request)
+        let links: usize = self.item.links.iter().map(String::len).sum();
+        text(&self.item.jwt) + text(&self.item.request) + links
     }
 }
 

@@ -72,9 +72,9 @@ impl Replica {
         leaves.into_iter().collect()
     }
 
-    /// The operator's place in the tree, if its JWT is one that travels.
+    /// The operator's place in the tree.
     pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
-        let trust = self.gate.trust().filter(|trust| trust.is_self_signed())?;
+        let trust = self.gate.trust()?;
         let key = Key::operator(trust.identity());
         Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
     }

@@ -8,7 +8,7 @@ use super::cache::{PAUSE, PIECE};
 use super::{Failed, LONGEST_PAUSE, Resync, have};
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
-use crate::gate::{OperatorRefusal, Refusal, Via};
+use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::replica::position::Limit;
 use crate::replica::{Replica, memory};
@@ -89,16 +89,9 @@ impl Resync {
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
-        let taken = answer.items.iter().filter_map(|item| item.jwt.as_deref());
-        let mut is_good = true;
-        for result in taken.map(|jwt| replica.take_operator(jwt, Via::Upstream)) {
-            is_good &= match result {
-                Ok(()) => true,
-                // What a signing key signed goes no further than the primary.
-                Err(Refusal::Operator(OperatorRefusal::NotSelfSigned(_))) => true,
-                Err(refusal) => refusal.is_conflict(),
-            };
+        for item in &answer.items {
+            replica.take_operator_item(item, Via::Upstream);
         }
-        Ok(is_good)
+        Ok(replica.operator_unconnected().is_none())
     }
 }

@@ -45,11 +45,7 @@ impl Resync {
                 }
             }
             KIND_ACTIVATION => replica.take_activation(item, at),
-            KIND_OPERATOR => {
-                if let Some(Err(refusal)) = item.jwt.as_deref().map(|jwt| replica.take_operator(jwt, Via::Upstream)) {
-                    replica.operator_refused(&refusal);
-                }
-            }
+            KIND_OPERATOR if item.jwt.is_some() => replica.take_operator_item(item, Via::Upstream),
             _ => {}
         }
     }

@@ -109,11 +109,11 @@ impl Upstream {
         self.servers.iter().any(Server::was_reached)
     }
 
-    /// Asks for the operator's JWT. `Ok(None)`: there is none either.
-    pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
+    /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either.
+    pub(super) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
         let mut failed = None;
         for place in self.candidates() {
-            match self.servers[place].operator().await {
+            match self.servers[place].operator_chain().await {
                 Err(error) if error.is_failing() => _ = failed.get_or_insert(error),
                 answer => return answer,
             }

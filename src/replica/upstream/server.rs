@@ -14,7 +14,7 @@ use super::health::{Health, Sent, Verdict};
 use super::{Fetched, UpstreamError};
 use crate::clock;
 use crate::feed::Head;
-use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER, PRIMARY_AGE_HEADER};
+use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, PRIMARY_AGE_HEADER};
 use crate::gate::Trust;
 use crate::key::PublicKey;
 use crate::replica::clients::{self, Clients};
@@ -23,6 +23,8 @@ use crate::replica::clients::{self, Clients};
 const CONCURRENCY: usize = 64;
 /// The largest answer that is read, in bytes: a token and some white space.
 const MAX_BODY: usize = (1 << 20) + 4096;
+/// The largest list of operator JWTs that is read, in bytes: the longest chain, and JSON around it.
+const MAX_CHAIN: usize = 2 * MAX_BODY;
 
 /// A server, as a client sees it.
 #[derive(Debug)]
@@ -134,6 +136,22 @@ impl Server {
         let mut response = request.send().await.map_err(|error| self.transport(&error))?;
         match response.status() {
             StatusCode::OK => Ok(Some(String::from_utf8_lossy(&self.body(&mut response).await?).into_owned())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(UpstreamError::Status(status)),
+        }
+    }
+
+    /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either. A server of format 1 shows the last
+    /// one alone.
+    pub(super) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
+        let request = self.clients.short().get(format!("{}/jwt/v1/operator?chain=true", self.base));
+        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        match response.status() {
+            StatusCode::OK => {
+                let body = self.body_up_to(&mut response, MAX_CHAIN).await?;
+                let page = serde_json::from_slice::<OperatorPage>(&body).map(|page| page.links);
+                Ok(Some(page.unwrap_or_else(|_| vec![String::from_utf8_lossy(&body).into_owned()])))
+            }
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(UpstreamError::Status(status)),
         }

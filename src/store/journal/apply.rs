@@ -42,7 +42,7 @@ impl Transaction<'_> {
             Write::Put(entry, via) => self.put(entry, *via, at),
             Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
             Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
-            Write::Operator(trust, via) => self.operator(trust, *via, at),
+            Write::Operator(write) => self.operator(write, at),
             Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
             Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now, at)?)),
         }

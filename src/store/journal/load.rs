@@ -13,13 +13,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
 use super::apply::{Record, Transaction};
-use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use super::schema::{self, KIND_ACCOUNT};
 use super::signers::{Live, Signers, Tally};
 use super::{digests, head};
 use crate::clock;
 use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::feed::{Content, Head};
-use crate::gate::{Activation, Digest, Entry, Held, Identity, Standing, Tombstone, Trust, Via};
+use crate::gate::{Activation, Digest, Entry, Held, OperatorChain, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 
 /// What stands for a text that is not here, where the digest of it belongs.
@@ -224,16 +224,12 @@ impl<'c> Load<'c> {
         Ok(())
     }
 
-    /// The operator's JWT, which its identity key signed, and those of the same second that it replaced.
-    pub fn operator(&mut self, trust: &Arc<Trust>, replaced: &[Identity]) -> rusqlite::Result<()> {
+    /// The operator JWTs in force.
+    pub fn operator(&mut self, chain: &Arc<OperatorChain>) -> rusqlite::Result<()> {
         let at = self.at;
-        // Nothing bars it, so it is a change.
-        let _ = self.transaction.operator(trust, VIA, at)?;
+        self.transaction.set_operator(chain, VIA, at)?;
         self.forget_changes();
-        self.transaction
-            .connection
-            .execute("UPDATE head SET ties = ?2 WHERE kind = ?1", params![KIND_OPERATOR, replaced.concat()])
-            .map(drop)
+        Ok(())
     }
 
     /// Operator keys that are no longer listed, each with the `iat` of the operator JWT that left it out.

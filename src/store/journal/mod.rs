@@ -48,6 +48,7 @@ pub use copy::copy;
 pub use facts::Fact;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
+pub use operator::{OperatorWrite, operator_in};
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
@@ -58,7 +59,7 @@ pub use verify::{Verified, verify};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};
-use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -85,8 +86,8 @@ pub enum Write {
     Delete(Arc<Tombstone>, Via),
     /// The account's file left a read-only folder.
     Remove(AccountKey, Via),
-    /// Set the operator's JWT, which its identity key signed. Once it is durable, the gate trusts it.
-    Operator(Arc<Trust>, Via),
+    /// Set the operator's JWT. Once it is durable, the gate trusts it.
+    Operator(OperatorWrite),
     /// Set an activation.
     Activation {
         /// The activation, for which its account vouches.

@@ -1,41 +1,96 @@
-//! The operator's JWT in the journal: a change like any other, which says which keys count for those behind it.
+//! The operator's JWT in the journal: a change like any other, which says which keys count for those after it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::StoreError;
+use super::super::{StoreError, operator};
 use super::apply::{Record, Transaction};
-use super::schema::KIND_OPERATOR;
+use super::schema::{self, KIND_OPERATOR};
 use super::{CommitError, Journal, Outcome, head};
 use crate::feed::Content;
-use crate::feed::digest::{Key, Kind as Placed, Leaf, Toggle};
-use crate::gate::{Digest, Ordering, Refusal, Standing, Trust, Version, Via};
+use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
+use crate::gate::operator::{Arrival, Way, admit};
+use crate::gate::{Digest, OperatorChain, Replaced, Trust, Via};
 use crate::key::{Kind, PublicKey};
+
+/// How the operator changes.
+#[derive(Debug, Clone)]
+pub enum OperatorWrite {
+    /// By another JWT, if that may take its place.
+    Offer(Arc<Trust>, Arrival),
+    /// By a chain that was decided about already.
+    Set(Arc<OperatorChain>),
+}
+
+/// From format 4 to 5: the operator JWTs in force are a chain. Before, there was one, which the identity key had signed.
+pub(super) const FORMAT_5: &str = "
+ALTER TABLE change ADD COLUMN links TEXT; -- of an operator JWT: the links before it in its chain, one a line
+";
+
+/// Makes the chain of what there was.
+pub(super) fn fill_5(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(operator::TABLES)?;
+    let Some((jwt, iat, ties)) = newest(connection)? else { return Ok(()) };
+    let replaced: Vec<_> =
+        ties.as_chunks::<32>().0.iter().map(|identity| Replaced { iat, identity: *identity }).collect();
+    connection.execute("UPDATE head SET ties = x'' WHERE kind = ?1", [KIND_OPERATOR])?;
+    operator::write(connection, "identity", [&*jwt], &replaced)
+}
+
+/// Of a journal before format 5: the operator JWT in force, its `iat`, and what it replaced at that time.
+fn newest(connection: &Connection) -> rusqlite::Result<Option<(String, i64, Vec<u8>)>> {
+    connection
+        .query_row(
+            "SELECT CAST(c.body AS TEXT), h.iat, h.ties FROM head h JOIN change c ON c.serial = h.serial
+             WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
+            [KIND_OPERATOR],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()
+}
+
+/// The chain in a journal of any format.
+pub(super) fn chain(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {
+    if operator::is_kept(connection)? {
+        return operator::load(connection);
+    }
+    let read = |(jwt, _, _): (String, i64, Vec<u8>)| Trust::from_operator_jwt(&jwt, crate::clock::unix_seconds()).ok();
+    Ok(newest(connection)?.and_then(read).map(|trust| OperatorChain::begin(Arc::new(trust))))
+}
 
 impl Transaction<'_> {
     pub(super) fn operator(
         &mut self,
-        trust: &Arc<Trust>,
-        via: Via,
+        write: &OperatorWrite,
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        let row = head::load(self.connection, KIND_OPERATOR, trust.identity().raw())?;
-        let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
-        // It vouches for itself: its own order does not depend on which keys it lists.
-        let (version, standing) = (version(trust), Standing::default());
-        match held.order(&version, via, None, &standing) {
-            Ordering::Newer => {}
-            Ordering::Same => {
-                self.stand(trust)?;
-                return Ok(Ok(Outcome::Same { serial: row.map_or(0, |row| row.serial) }));
+        match write {
+            OperatorWrite::Set(chain) => self.set_operator(chain, Via::Configured, at).map(Ok),
+            OperatorWrite::Offer(trust, arrival) => {
+                let via = if arrival.way == Way::Post { Via::Post } else { Via::EditedFile };
+                let next = match self.standing.chain().map(|chain| admit(chain, trust, arrival)) {
+                    Some(Ok(next)) => next,
+                    Some(Err(refusal)) => return Ok(Err(CommitError::Refused(refusal.into()))),
+                    None => Some(OperatorChain::begin(trust.clone())),
+                };
+                match next {
+                    Some(chain) => self.set_operator(&Arc::new(chain), via, at).map(Ok),
+                    None => {
+                        let row = head::load(self.connection, KIND_OPERATOR, trust.identity().raw())?;
+                        Ok(Ok(Outcome::Same { serial: row.map_or(0, |row| row.serial) }))
+                    }
+                }
             }
-            Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(trust.iat()).into())),
-            Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
         }
-        held.put(version, None, &standing);
+    }
+
+    /// Another chain is in force from here on.
+    pub(super) fn set_operator(&mut self, chain: &Arc<OperatorChain>, via: Via, at: i64) -> rusqlite::Result<Outcome> {
+        let trust = chain.in_force().clone();
         let digest: Digest = Sha256::digest(trust.token()).into();
         let place = Key::operator(trust.identity());
         // One operator per server: what another one left goes.
@@ -44,9 +99,9 @@ impl Transaction<'_> {
             toggles.push(Toggle::between(&key, row.leaf(&key), None));
             Ok(true)
         })?;
-        toggles.push(Toggle::between(&place, None, Leaf::standing(&place, &held, false)));
+        toggles.push(Toggle::between(&place, None, Some(Leaf::of(&place, &State::Held(*trust.version())))));
         let serial = self.append(
-            Content::Operator(trust.clone()),
+            Content::Operator(chain.clone()),
             Record {
                 kind: KIND_OPERATOR,
                 via,
@@ -61,14 +116,17 @@ impl Transaction<'_> {
                 body: Some(trust.token()),
             },
         )?;
-        // Another one's memory ends, so that it can come back as new.
-        self.connection
-            .prepare_cached("DELETE FROM head WHERE kind = ?1 AND key <> ?2")?
-            .execute(params![KIND_OPERATOR, trust.identity().raw()])?;
+        if chain.len() > 1 {
+            let before: Vec<_> = chain.links().take(chain.len() - 1).map(|link| link.text()).collect();
+            self.connection
+                .prepare_cached("UPDATE change SET links = ?2 WHERE serial = ?1")?
+                .execute(params![serial, before.join("\n")])?;
+        }
+        self.connection.prepare_cached("DELETE FROM head WHERE kind = ?1")?.execute([KIND_OPERATOR])?;
         self.connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2, ?7, ?8, x'')",
+                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2, ?7, x'', x'')",
             )?
             .execute(params![
                 KIND_OPERATOR,
@@ -78,51 +136,38 @@ impl Transaction<'_> {
                 trust.exp(),
                 trust.version(),
                 digest,
-                head::ties(&held),
             ])?;
-        self.stand(trust)?;
-        Ok(Ok(Outcome::Changed { serial }))
+        operator::save(self.connection, chain)?;
+        self.stand(chain)?;
+        Ok(Outcome::Changed { serial })
     }
 
-    /// From here on this operator JWT is in force.
-    fn stand(&mut self, trust: &Arc<Trust>) -> rusqlite::Result<()> {
-        if self.standing.trust().is_none_or(|current| current.version() != trust.version()) {
-            self.standing = Arc::new(self.standing.after(trust.clone()));
+    /// From here on the keys of this chain count.
+    fn stand(&mut self, chain: &Arc<OperatorChain>) -> rusqlite::Result<()> {
+        // At a start it was in force before it was committed.
+        if !self.standing.chain().is_some_and(|current| Arc::ptr_eq(current, chain)) {
+            self.standing = Arc::new(self.standing.after(chain.clone()));
         }
         self.connection.prepare_cached("DELETE FROM withdrawn")?.execute([])?;
         let mut statement = self.connection.prepare_cached("INSERT INTO withdrawn (issuer, at) VALUES (?1, ?2)")?;
         for (key, at) in self.standing.withdrawn() {
             statement.execute(params![key.raw(), at])?;
         }
-        self.repaired.set(true);
         Ok(())
     }
 }
 
-fn version(trust: &Trust) -> Version {
-    Version { iat: trust.iat(), identity: *trust.version(), issuer: *trust.identity() }
+/// The operator JWTs in force in the journal at `path`, which a server may be writing.
+pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
+    let connection = schema::open_reader(path)?;
+    schema::check_ours(&connection, path)?;
+    chain(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })
 }
 
 impl Journal {
-    /// The newest operator JWT that was committed.
-    pub fn operator(&self) -> Result<Option<String>, StoreError> {
-        self.read(|connection| {
-            connection
-                .query_row(
-                    "SELECT CAST(c.body AS TEXT) FROM head h JOIN change c ON c.serial = h.serial
-                     WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
-                    [KIND_OPERATOR],
-                    |row| row.get(0),
-                )
-                .optional()
-        })
-    }
-
-    /// How an operator JWT from a file stands to what was committed of that operator.
-    pub fn order_operator(&self, trust: &Trust) -> Result<Ordering, StoreError> {
-        let row = self.read(|connection| head::load(connection, KIND_OPERATOR, trust.identity().raw()))?;
-        let held = row.map(|row| row.held).unwrap_or_default();
-        Ok(held.order(&version(trust), Via::EditedFile, None, &Standing::default()))
+    /// The operator JWTs in force, as they were committed.
+    pub fn operator(&self) -> Result<Option<OperatorChain>, StoreError> {
+        self.read(chain)
     }
 
     /// The operator keys that were withdrawn, each with the `iat` of the operator JWT that left it out.

@@ -11,7 +11,7 @@ use super::Journal;
 use super::schema::{self, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::clock;
 use crate::feed::{Catchup, Chain, Change, Content, Operation};
-use crate::gate::{Activation, Damaged, Entry, Record, Tombstone, Trust, Via};
+use crate::gate::{Activation, Damaged, Entry, OperatorChain, Origin, Record, Tombstone, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -197,7 +197,8 @@ impl Journal {
 }
 
 /// What [`RawChange::read`] reads.
-pub(super) const CHANGE: &str = "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind";
+pub(super) const CHANGE: &str =
+    "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links";
 
 /// A change as the database has it.
 pub(super) struct RawChange {
@@ -213,7 +214,7 @@ enum RawBody {
     Superseded { key: [u8; 32], digest: [u8; 32] },
     Removed { key: [u8; 32], digest: [u8; 32] },
     Delete(Vec<u8>),
-    Operator(String),
+    Operator { jwt: String, links: Option<String> },
     Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
     Forgotten { key: [u8; 32], digest: [u8; 32] },
 }
@@ -223,7 +224,8 @@ impl RawChange {
         let op: u8 = row.get(9)?;
         let kind: i64 = row.get(12)?;
         let body = if kind == KIND_OPERATOR {
-            RawBody::Operator(String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned())
+            let jwt = String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned();
+            RawBody::Operator { jwt, links: row.get(13)? }
         } else if kind == KIND_ACTIVATION && op == Operation::Remove.tag() {
             RawBody::Forgotten { key: row.get(0)?, digest: row.get(5)? }
         } else if kind == KIND_ACTIVATION {
@@ -247,7 +249,7 @@ impl RawChange {
             RawBody::Put(record) => record.token.len(),
             RawBody::Delete(request) => request.len(),
             RawBody::Superseded { .. } | RawBody::Removed { .. } | RawBody::Forgotten { .. } => 64,
-            RawBody::Operator(jwt) => jwt.len(),
+            RawBody::Operator { jwt, links } => jwt.len() + links.as_ref().map_or(0, String::len),
             RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
         }
     }
@@ -275,8 +277,13 @@ impl RawChange {
                 }
             }
             RawBody::Forgotten { key, digest } => Content::Forgotten { id: HashId::from_raw(key), digest },
-            RawBody::Operator(jwt) => {
-                Content::Operator(Arc::new(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()?))
+            RawBody::Operator { jwt, links } => {
+                let read = |jwt: &str| Trust::from_operator_jwt(jwt, clock::unix_seconds()).ok().map(Arc::new);
+                let links = links.iter().flat_map(|links| links.lines()).chain([&*jwt]);
+                // What a follower makes of it does not depend on how the anchor came to be trusted here.
+                let chain =
+                    OperatorChain::restore(Origin::Configured, links.map(read).collect::<Option<_>>()?, Vec::new())?;
+                Content::Operator(Arc::new(chain))
             }
         };
         Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })

@@ -6,11 +6,11 @@ use std::{fs, io};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::{StoreError, followers};
-use super::{digests, nats_servers, signers};
+use super::{digests, nats_servers, operator, signers};
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 /// Marks the file as ours, for `file(1)` and for the check at open.
@@ -79,13 +79,15 @@ struct Migration {
 }
 
 /// From format 1 to 2, and so on.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { tables: FORMAT_2, fill: |_| Ok(()) },
     Migration { tables: FORMAT_3, fill: signers::recount },
     Migration { tables: FORMAT_4, fill: fill_4 },
     // From format 4 to 5.
-    Migration { tables: followers::TABLE, fill: |_| Ok(()) },
+    Migration { tables: operator::FORMAT_5, fill: operator::fill_5 },
     // From format 5 to 6.
+    Migration { tables: followers::TABLE, fill: |_| Ok(()) },
+    // From format 6 to 7.
     Migration { tables: nats_servers::TABLE, fill: |_| Ok(()) },
 ];
 

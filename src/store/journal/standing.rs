@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::super::StoreError;
+use super::operator;
 use super::read::record;
-use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
-use crate::clock;
-use crate::gate::{Entry, Trust};
+use super::schema::{self, KIND_ACCOUNT};
+use crate::gate::operator::{Arrival, admit};
+use crate::gate::{Entry, OperatorRefusal, Trust};
 use crate::key::AccountKey;
 
 /// Something that stands in a journal.
@@ -26,37 +27,28 @@ pub enum Standing {
 /// Tells what stands in the journal at `path` of accounts whose signers the operator vouches for, in the order of their keys
 /// and as of one moment, for as long as `take` wants more. A server may be writing it. What has expired stands, too.
 ///
-/// The operator is the newer one of the configured one and the journal's.
+/// The operator JWT is the configured one if it may take the place of the journal's, else the journal's.
 pub fn standing(
     path: &Path,
     configured: Option<Arc<Trust>>,
+    arrival: &Arrival,
     mut take: impl FnMut(Standing) -> bool,
 ) -> Result<Option<Arc<Trust>>, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     let connection = schema::open_reader(path)?;
     schema::check_ours(&connection, path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
-    let kept = operator(&connection).map_err(sqlite)?.map(Arc::new);
-    let trust = match (configured, kept) {
-        (Some(configured), Some(kept)) if configured.identity() == kept.identity() && kept.iat() > configured.iat() => {
-            Some(kept)
-        }
-        (configured, kept) => configured.or(kept),
+    let kept = operator::chain(&connection).map_err(sqlite)?;
+    let trust = match (kept, configured) {
+        (Some(kept), Some(configured)) => match admit(&kept, &configured, arrival) {
+            Ok(Some(next)) => Some(next.in_force().clone()),
+            Err(OperatorRefusal::Other { .. }) => Some(configured),
+            Ok(None) | Err(_) => Some(kept.in_force().clone()),
+        },
+        (kept, configured) => configured.or_else(|| kept.map(|kept| kept.in_force().clone())),
     };
     each(&connection, trust.as_deref(), &mut take).map_err(sqlite)?;
     Ok(trust)
-}
-
-fn operator(connection: &Connection) -> rusqlite::Result<Option<Trust>> {
-    let jwt: Option<String> = connection
-        .query_row(
-            "SELECT CAST(c.body AS TEXT) FROM head h JOIN change c ON c.serial = h.serial
-             WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
-            [KIND_OPERATOR],
-            |row| row.get(0),
-        )
-        .optional()?;
-    Ok(jwt.and_then(|jwt| Trust::from_operator_jwt(&jwt, clock::unix_seconds()).ok()))
 }
 
 fn each(

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use nkeys::KeyPair;
 use serde_json::json;
 
-use super::{CommitError, Journal, Options, Outcome, Write};
+use super::{CommitError, Journal, OperatorWrite, Options, Outcome, Write};
 use crate::feed::{Chain, Content, Operation};
-use crate::gate::{Entry, Gate, Refusal, Trust, Via};
+use crate::gate::operator::{Arrival, Way};
+use crate::gate::{Entry, Gate, Origin, Refusal, Trust, Via};
 use crate::jwt::encode;
 use crate::store::{Follower, StoreError};
 
@@ -57,6 +58,12 @@ fn open(path: &std::path::Path) -> Result<Journal, StoreError> {
     Journal::open(&Options { path: Some(path.to_owned()), history: 2, readers: 2 }, |_| {})
 }
 
+/// A JWT of the operator, as a file has it.
+fn offer(trust: Trust) -> Write {
+    let arrival = Arrival { way: Way::File, now: trust.iat(), max_iat_ahead: 3600 };
+    Write::Operator(OperatorWrite::Offer(Arc::new(trust), arrival))
+}
+
 /// Walks all changes from the database and checks every link of the chain.
 fn chain_of(journal: &Journal) -> Chain {
     use sha2::{Digest as _, Sha256};
@@ -67,7 +74,7 @@ fn chain_of(journal: &Journal) -> Chain {
             Content::Superseded { digest, .. } => (Operation::Put, *digest),
             Content::Removed { digest, .. } => (Operation::Remove, *digest),
             Content::Delete(tombstone) => (Operation::Delete, Sha256::digest(tombstone.request()).into()),
-            Content::Operator(trust) => (Operation::Put, Sha256::digest(trust.token()).into()),
+            Content::Operator(chain) => (Operation::Put, Sha256::digest(chain.in_force().token()).into()),
             Content::Activation(activation) => (Operation::Put, *activation.digest()),
             Content::PastActivation { digest, .. } => (Operation::Put, *digest),
             Content::Forgotten { digest, .. } => (Operation::Remove, *digest),
@@ -344,22 +351,69 @@ async fn the_operators_jwt_is_a_change_and_what_was_withdrawn_is_known_after_a_r
         let jwt = encode::sign(&claims, &operator).expect("signed");
         Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))
     };
-    let put = |trust: &Arc<Trust>| Write::Operator(trust.clone(), Via::EditedFile);
+    let put = |trust: &Trust| offer(Trust::from_operator_jwt(trust.text(), NOW).expect("an operator"));
     let (first, second) = (trust(&[&key], NOW), trust(&[], NOW + 10));
     let journal = open(&path).expect("opens");
-    assert_eq!(journal.operator().expect("readable"), None);
+    assert!(journal.operator().expect("readable").is_none());
     let outcomes = journal.commit_all(vec![put(&first), put(&second), put(&second), put(&first)]).await;
     assert!(matches!(outcomes[..2], [Ok(Outcome::Changed { serial: 1 }), Ok(Outcome::Changed { serial: 2 })]));
     assert!(matches!(outcomes[2], Ok(Outcome::Same { serial: 2 })), "{outcomes:?}");
-    assert!(matches!(outcomes[3], Err(CommitError::Refused(Refusal::Older { .. }))), "{outcomes:?}");
+    assert!(matches!(outcomes[3], Err(CommitError::Refused(Refusal::Operator(_)))), "{outcomes:?}");
     journal.close().await;
     let journal = open(&path).expect("opens again");
-    assert_eq!(journal.operator().expect("readable").as_deref(), Some(second.text()));
+    let chain = journal.operator().expect("readable").expect("there is one");
+    assert_eq!((chain.in_force().text(), chain.len(), chain.origin()), (second.text(), 1, Origin::Identity));
     let withdrawn = journal.withdrawn().expect("readable");
     let key = crate::key::PublicKey::parse(&key.public_key()).expect("a key");
     assert_eq!(withdrawn.into_iter().collect::<Vec<_>>(), [(key, NOW + 10)]);
     assert_eq!(chain_of(&journal), journal.head().chain);
     assert_eq!(journal.count(), 0, "it is no account");
+}
+
+#[tokio::test]
+async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (operator, key) = (KeyPair::new_operator(), KeyPair::new_operator());
+    let jwt = |iat: i64, name: &str, signer: &KeyPair| {
+        let claims = json!({
+            "sub": operator.public_key(), "iat": iat, "name": name,
+            "nats": { "signing_keys": [key.public_key()], "type": "operator", "version": 2 }
+        });
+        encode::sign(&claims, signer).expect("signed")
+    };
+    let trust = |jwt: &str| Trust::from_operator_jwt(jwt, NOW).expect("an operator");
+    let (replaced, held) = (jwt(NOW, "replaced", &operator), jwt(NOW, "held", &operator));
+    let journal = open(&path).expect("opens");
+    for jwt in [&replaced, &held] {
+        journal.commit(offer(trust(jwt))).await.expect("a change");
+    }
+    journal.close().await;
+    drop(journal);
+    let old = rusqlite::Connection::open(&path).expect("opens");
+    old.execute("UPDATE head SET ties = ?1", [&trust(&replaced).version()[..]]).expect("as format 4 has it");
+    old.execute_batch(
+        "ALTER TABLE change DROP COLUMN links; DROP TABLE operator_link; DROP TABLE operator_replaced;
+         PRAGMA user_version = 4",
+    )
+    .expect("as format 4 has it");
+    drop(old);
+    let journal = open(&path).expect("is migrated");
+    let chain = journal.operator().expect("readable").expect("there is one");
+    assert_eq!((chain.in_force().text(), chain.len(), chain.origin()), (&*held, 1, Origin::Identity));
+    assert!(chain.knows(trust(&replaced).version()), "what it replaced stays away");
+    // What a signing key signed goes into the feed with the links before it, also when it is read back.
+    let gate = Arc::new(Gate::new(Some(trust(&held)), None, 3600));
+    journal.close().await;
+    drop(journal);
+    let options = Options { path: Some(path), history: 2, readers: 1 };
+    let journal = Journal::open_under(&options, gate, |_| {}).expect("opens again");
+    let link = jwt(NOW + 1, "link", &key);
+    journal.commit(offer(trust(&link))).await.expect("a change");
+    let changes = journal.read_changes(2, 10).expect("readable");
+    let Content::Operator(chain) = &changes[0].content else { panic!("{changes:?}") };
+    assert_eq!(chain.links().map(|link| link.text()).collect::<Vec<_>>(), [&*held, &*link]);
+    assert_eq!(chain_of(&journal), journal.head().chain);
 }
 
 #[tokio::test]

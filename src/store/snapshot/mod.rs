@@ -16,13 +16,13 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::StoreError;
+use super::{StoreError, operator};
 use crate::feed::{Chain, Head, Session};
-use crate::gate::Identity;
+use crate::gate::OperatorChain;
 use crate::key::{AccountKey, Kind, PublicKey};
 pub use proof::{Proof, ProofKind};
 use row::Read;
@@ -68,12 +68,10 @@ pub struct Stand {
 }
 
 /// The operator as it was trusted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Operator {
-    /// Its JWT.
-    pub jwt: String,
-    /// Versions of the same second that it replaced.
-    pub replaced: Vec<Identity>,
+    /// The operator JWTs in force.
+    pub chain: Arc<OperatorChain>,
     /// Keys that are no longer listed, each with the `iat` of the operator JWT that left it out.
     pub withdrawn: Vec<(PublicKey, i64)>,
 }
@@ -185,20 +183,25 @@ impl Snapshot {
     /// The operator that was trusted.
     pub fn operator(&self) -> Option<Operator> {
         self.read(|connection| {
-            let Some((jwt, replaced)) = connection
-                .query_row("SELECT jwt, replaced FROM operator", [], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get_ref(1)?.as_blob()?.as_chunks::<32>().0.to_vec()))
-                })
-                .optional()?
-            else {
-                return Ok(None);
-            };
+            let Some(chain) = operator::load(connection)? else { return Ok(None) };
             let mut statement = connection.prepare("SELECT issuer, at FROM withdrawn")?;
             let withdrawn = statement
                 .query_map([], |row| Ok((PublicKey::from_raw(Kind::Operator, row.get(0)?), row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            Ok(Some(Operator { jwt, replaced, withdrawn }))
+            Ok(Some(Operator { chain: Arc::new(chain), withdrawn }))
         })
+    }
+
+    /// Replaces the operator that was trusted. Durable when this returns.
+    pub fn set_operator(&self, operator: &Operator) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let save = |writer: &mut Connection| {
+            let transaction = writer.transaction()?;
+            save_operator(&transaction, operator)?;
+            transaction.commit()?;
+            writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        save(&mut writer).map_err(|source| self.failed(source))
     }
 
     /// What was seen of an account. Blocks for a query, about 10 µs when the pages are in memory.
@@ -358,10 +361,7 @@ fn save_stand(connection: &Connection, stand: &Stand) -> rusqlite::Result<()> {
 }
 
 fn save_operator(connection: &Connection, operator: &Operator) -> rusqlite::Result<()> {
-    connection.execute(
-        "INSERT OR REPLACE INTO operator (id, jwt, replaced) VALUES (1, ?1, ?2)",
-        params![operator.jwt, operator.replaced.concat()],
-    )?;
+    operator::save(connection, &operator.chain)?;
     connection.execute("DELETE FROM withdrawn", [])?;
     for (issuer, at) in &operator.withdrawn {
         connection.execute("INSERT INTO withdrawn (issuer, at) VALUES (?1, ?2)", params![issuer.raw(), at])?;

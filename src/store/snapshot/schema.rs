@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::{StoreError, followers};
+use super::super::{StoreError, followers, operator};
 use crate::clock;
+use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
 /// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.
 const VERSION: i64 = 2;
@@ -31,11 +33,6 @@ CREATE TABLE meta (
     stretch INTEGER NOT NULL,   -- the number of the unbroken stretch of feed that this is in
     joined  INTEGER NOT NULL,   -- what was confirmed in this stretch or a later one is current at that serial
     heard   INTEGER NOT NULL    -- when the primary was last heard, unix milliseconds; 0: never
-);
-CREATE TABLE operator (
-    id       INTEGER PRIMARY KEY CHECK (id = 1),
-    jwt      TEXT    NOT NULL,  -- the operator JWT in force
-    replaced BLOB    NOT NULL   -- 32 bytes each: operator JWTs of the same second that it replaced
 );
 CREATE TABLE withdrawn (
     issuer BLOB PRIMARY KEY,    -- 32 bytes of an operator key that is no longer listed
@@ -160,13 +157,33 @@ fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    if version == 0 {
-        connection.execute_batch(TABLES)?;
+    match version {
+        0 => connection.execute_batch(TABLES).and_then(|()| connection.execute_batch(operator::TABLES))?,
+        _ => fill_2(connection)?,
     }
     connection.execute_batch(FORMAT_2)?;
     connection.execute_batch(followers::TABLE)?;
     connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))?;
     transaction.commit()
+}
+
+/// From format 1 to 2: the operator JWTs in force are a chain. Before, there was one.
+fn fill_2(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(operator::TABLES)?;
+    let kept: Option<(String, Vec<u8>)> = connection
+        .query_row("SELECT jwt, replaced FROM operator", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((jwt, replaced)) = kept
+        && let Ok(trust) = Trust::from_operator_jwt(&jwt, clock::unix_seconds())
+    {
+        let at = |identity: &[u8; 32]| Replaced { iat: trust.iat(), identity: *identity };
+        let replaced = replaced.as_chunks::<32>().0.iter().map(at).collect();
+        // It is never empty: there is one link.
+        if let Some(chain) = OperatorChain::restore(Origin::of(&trust), vec![Arc::new(trust)], replaced) {
+            operator::save(connection, &chain)?;
+        }
+    }
+    connection.execute_batch("DROP TABLE operator")
 }
 
 /// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are

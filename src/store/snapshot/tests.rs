@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
+use nkeys::{KeyPair, KeyPairType};
+use serde_json::json;
+
 use super::super::{Follower, FollowerChange};
 use super::*;
 use crate::feed::digest::Prefix;
-use crate::gate::{Deletion, Held, Mark, Position, Tie, Version};
+use crate::gate::{Deletion, Held, Mark, Origin, Position, Replaced, Tie, Trust, Version};
+use crate::jwt::encode;
 
 fn key(n: u32) -> AccountKey {
     let mut raw = [0; 32];
@@ -55,15 +59,34 @@ fn stand(serial: u64) -> Stand {
 fn batch(count: u32) -> Batch {
     Batch {
         stand: stand(u64::from(count)),
-        operator: Some(Operator {
-            jwt: "the operator".into(),
-            replaced: vec![[1; 32], [2; 32]],
-            withdrawn: vec![(operator_key(3), 50)],
-        }),
+        operator: Some(Operator { chain: chain(), withdrawn: vec![(operator_key(3), 50)] }),
         seen: (0..count).map(|n| (key(n), seen(u8::try_from(n % 200).unwrap_or(0)))).collect(),
         copies: (0..count).map(|n| (key(n), Some(copy(n)))).collect(),
         proofs: (0..count.min(9)).map(|n| ((ProofKind::Delete, *key(n).raw()), Some(proof()))).collect(),
     }
+}
+
+/// Three operator JWTs, each signed by a key that the one before lists, and what they replaced.
+fn chain() -> Arc<OperatorChain> {
+    let keys: Vec<_> = [7, 8, 9].map(|n| KeyPair::new_from_raw(KeyPairType::Operator, [n; 32]).expect("a key")).into();
+    let link = |iat: i64, signer: &KeyPair| {
+        let listed: Vec<_> = keys.iter().map(KeyPair::public_key).collect();
+        let claims = json!({
+            "sub": keys[0].public_key(), "iat": iat, "nats": { "signing_keys": listed, "type": "operator", "version": 2 }
+        });
+        let jwt = encode::sign(&claims, signer).expect("signed");
+        Arc::new(Trust::from_operator_jwt(&jwt, iat).expect("an operator"))
+    };
+    let links = vec![link(10, &keys[0]), link(20, &keys[1]), link(30, &keys[2])];
+    let replaced = vec![Replaced { iat: 11, identity: [1; 32] }, Replaced { iat: 12, identity: [2; 32] }];
+    Arc::new(OperatorChain::restore(Origin::Trusted, links, replaced).expect("it has links"))
+}
+
+/// What can be compared of an operator.
+fn shown(operator: Option<Operator>) -> Option<impl PartialEq + std::fmt::Debug> {
+    let Operator { chain, withdrawn } = operator?;
+    let links: Vec<_> = chain.links().map(|link| link.text().to_owned()).collect();
+    Some((links, chain.origin(), chain.replaced().to_vec(), withdrawn))
 }
 
 fn opened(folder: &Path) -> (Snapshot, Found) {
@@ -94,7 +117,7 @@ fn what_is_written_is_read_back() {
     let (snapshot, found) = opened(folder.path());
     assert_eq!(found, Found::Whole);
     assert_eq!(snapshot.stand(), Some(stand(20)));
-    assert_eq!(snapshot.operator(), batch(0).operator);
+    assert_eq!(shown(snapshot.operator()), shown(batch(0).operator));
     for n in 0..20_u8 {
         assert_eq!(snapshot.seen(&key(n.into())), Some(seen(n)));
         assert_eq!(snapshot.copy(&key(n.into())), Some(copy(n.into())));
@@ -140,7 +163,8 @@ fn what_is_written_is_read_back() {
     assert_eq!((snapshot.copy(&key(3)), snapshot.copy(&key(4))), (Some(later), None));
     assert_eq!(snapshot.seen(&key(5)), Some(Seen::default()));
     assert_eq!(snapshot.proof(&(ProofKind::Delete, *key(1).raw())), None);
-    assert_eq!((snapshot.stand(), snapshot.operator()), (Some(stand(21)), batch(0).operator));
+    assert_eq!(snapshot.stand(), Some(stand(21)));
+    assert_eq!(shown(snapshot.operator()), shown(batch(0).operator));
 }
 
 #[test]
@@ -226,6 +250,31 @@ fn a_file_that_is_no_snapshot_is_moved_away() {
     let newer = database("PRAGMA application_id = 1312903986; PRAGMA user_version = 3");
     let error = Snapshot::open(Some(newer.path())).expect_err("newer").to_string();
     assert!(error.contains("newer version"), "{error}");
+}
+
+#[test]
+fn a_snapshot_of_the_first_format_begins_a_chain_with_its_operator_jwt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = filled(folder.path(), 20);
+    let anchor = chain().anchor().clone();
+    let old = Connection::open(file).expect("opens");
+    old.execute_batch(
+        "DROP TABLE operator_link; DROP TABLE operator_replaced;
+         CREATE TABLE operator (id INTEGER PRIMARY KEY CHECK (id = 1), jwt TEXT NOT NULL, replaced BLOB NOT NULL);
+         PRAGMA user_version = 1",
+    )
+    .and_then(|()| {
+        old.execute("INSERT INTO operator VALUES (1, ?1, ?2)", params![anchor.text(), [[1_u8; 32], [2; 32]].concat()])
+    })
+    .expect("as format 1 has it");
+    drop(old);
+    let (snapshot, found) = opened(folder.path());
+    assert_eq!(found, Found::Whole);
+    let Operator { chain, withdrawn } = snapshot.operator().expect("it is there");
+    assert_eq!((chain.in_force().text(), chain.len(), chain.origin()), (anchor.text(), 1, Origin::Identity));
+    assert_eq!(chain.replaced(), [1, 2].map(|n| Replaced { iat: anchor.iat(), identity: [n; 32] }));
+    assert_eq!(withdrawn, [(operator_key(3), 50)]);
+    assert_eq!(all_copies(&snapshot).len(), 20);
 }
 
 #[test]

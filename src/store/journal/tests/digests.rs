@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::pack::{ACCOUNTS, Attempt, Keys, START, attempt, let_fail, open_under};
 use super::*;
 use crate::feed::digest::{Ask, Below, Difference, Key, Leaf, Prefix, Short, State, Toggle, Tree};
-use crate::gate::{Activation, Held, Record, Standing, Version};
+use crate::gate::{Activation, Held, OperatorChain, Record, Standing, Version};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -85,7 +85,11 @@ impl World {
                 let ids = (0..3).map(|subject| *self.activation(subject, 100, 0).id()).collect();
                 Write::Forget { ids, now: *now }
             }
-            Change::Other { iat } => Write::Operator(Arc::new(self.other.trust(&[], *iat)), Via::EditedFile),
+            Change::Other { iat } => {
+                let keys = if iat % 2 == 0 { &self.other } else { &self.keys };
+                let chain = OperatorChain::begin(Arc::new(keys.trust(&[], *iat)));
+                Write::Operator(OperatorWrite::Set(Arc::new(chain)))
+            }
         };
         match &write {
             Write::Put(entry, _) => _ = self.versions.insert(*entry.digest(), entry.version()),
@@ -125,11 +129,12 @@ impl World {
                     }
                     None
                 }
-                Content::Operator(trust) => {
+                Content::Operator(chain) => {
+                    let trust = chain.in_force();
                     let (place, issuer) = (Key::operator(trust.identity()), *trust.identity());
                     others.retain(|key, _| key.kind != place.kind);
                     others.insert(place, Version { iat: trust.iat(), identity: *trust.version(), issuer });
-                    standing = standing.after(trust.clone());
+                    standing = standing.after(chain.clone());
                     None
                 }
                 Content::Activation(activation) => {
@@ -211,7 +216,7 @@ fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Ch
                 Difference::Change(change) => {
                     let mut keys: Vec<_> = change.keys().iter().map(Key::account).collect();
                     match &change.content {
-                        Content::Operator(trust) => keys.push(Key::operator(trust.identity())),
+                        Content::Operator(chain) => keys.push(Key::operator(chain.in_force().identity())),
                         Content::Activation(activation) => keys.push(Key::activation(activation.id())),
                         _ => {}
                     }
@@ -234,7 +239,7 @@ fn made(key: &Key, content: &Content) -> Leaf {
         Content::Put(entry) => State::Held(*entry.identity()),
         Content::Removed { digest, .. } => State::Left(*digest),
         Content::Delete(tombstone) => State::Deleted(tombstone.deletion()),
-        Content::Operator(trust) => State::Held(*trust.version()),
+        Content::Operator(chain) => State::Held(*chain.in_force().version()),
         Content::Activation(activation) => State::Held(activation.version().identity),
         other => panic!("{other:?} is nothing that stands"),
     };
@@ -360,8 +365,9 @@ async fn a_journal_of_the_third_format_gets_its_tree() {
     drop(journal);
     let old = rusqlite::Connection::open(&path).expect("opens");
     let format_3 =
-        "ALTER TABLE change DROP COLUMN toggles; DROP TABLE digest; DROP TABLE follower; UPDATE head SET removed = 1 WHERE removed > 0;
-                    PRAGMA user_version = 3";
+        "ALTER TABLE change DROP COLUMN toggles; DROP TABLE digest; UPDATE head SET removed = 1 WHERE removed > 0;
+         ALTER TABLE change DROP COLUMN links; DROP TABLE operator_link; DROP TABLE operator_replaced;
+         DROP TABLE follower; DROP TABLE nats_server; PRAGMA user_version = 3";
     old.execute_batch(format_3).expect("as it was");
     drop(old);
     let journal = open_under(&path, &gate);

@@ -63,7 +63,7 @@ impl Keys {
             Attempt::Put { account, key, iat, exp, via } => Write::Put(self.entry(*account, *key, *iat, *exp), *via),
             Attempt::Delete { accounts, key, iat } => Write::Delete(self.delete(accounts, *key, *iat), Via::Post),
             Attempt::Remove(n) => Write::Remove(account(*n), Via::EditedFile),
-            Attempt::Operator { listed, iat } => Write::Operator(Arc::new(self.trust(listed, *iat)), Via::EditedFile),
+            Attempt::Operator { listed, iat } => offer(self.trust(listed, *iat)),
         }
     }
 }
@@ -324,7 +324,7 @@ async fn what_a_lesser_deletion_brings_back_counts_again() {
         put(&entry),
         Write::Delete(keys.delete(&[1], 1, 107), Via::Post),
         // The key is withdrawn, so that its deletion from the future reaches no further than this.
-        Write::Operator(Arc::new(keys.trust(&[], 103)), Via::EditedFile),
+        offer(keys.trust(&[], 103)),
     ];
     for write in writes {
         journal.commit(write).await.expect("a change");

@@ -1,0 +1,90 @@
+//! `operator`: decisions about the operator's JWT that a server does not make by itself.
+
+mod carry;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(super) use carry::carry;
+
+use crate::config::Settings;
+use crate::gate::{Gate, OperatorChain, OperatorChange, Standing};
+use crate::store::StoreError;
+use crate::store::journal::{Journal, OperatorWrite, Options, Write};
+
+/// What `operator` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OperatorArgs {
+    #[command(subcommand)]
+    command: OperatorCommand,
+}
+
+/// What is decided.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum OperatorCommand {
+    /// Trust an operator JWT from now on, whatever its signer and its date
+    Trust(TrustArgs),
+}
+
+const AFTER_HELP: &str = "\
+The server has to be stopped. FILE has to be a JWT of the operator that the server belongs to.
+It takes the place of the operator JWT in force, even if it is older, or a key that is not listed
+signed it. Nothing proves that it is right but you. Each replica decides for itself: one that cannot
+connect this JWT with its own keeps its own and says so.
+
+Flags before the command, or a configuration file, are those with which the server is run.
+
+Examples:
+  nats-account-server -c primary.conf operator trust operator.jwt
+  nats-account-server -dir /var/lib/nas operator trust operator.jwt";
+
+/// What `operator trust` takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+struct TrustArgs {
+    /// Folder of the server, unless flags before the command or a configuration file name it
+    #[arg(long, value_name = "DIR")]
+    dir: Option<String>,
+    /// File with the operator JWT
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl OperatorArgs {
+    /// The folder of tokens, if it stands behind the command.
+    pub(crate) fn dir(&self) -> Option<&str> {
+        match &self.command {
+            OperatorCommand::Trust(args) => args.dir.as_deref(),
+        }
+    }
+}
+
+/// Decides. 0: done; 1: nothing was changed.
+pub(super) fn run(settings: &Settings, args: &OperatorArgs) -> Result<ExitCode, String> {
+    match &args.command {
+        OperatorCommand::Trust(args) => trust::run(settings, &args.file),
+    }
+}
+
+/// Sets the operator JWTs in force in a journal that no server has open.
+async fn set(
+    path: &Path,
+    kept: Option<Arc<OperatorChain>>,
+    chain: Arc<OperatorChain>,
+) -> Result<OperatorChange, StoreError> {
+    // The history of accounts is not touched, so its bound does not matter.
+    let options = Options { path: Some(path.to_owned()), history: usize::MAX >> 1, readers: 1 };
+    let gate = Arc::new(Gate::new(None, None, 0));
+    let journal = Journal::open_under(&options, gate.clone(), |_| {})?;
+    let before = Standing::restore(kept, journal.withdrawn()?);
+    let after = before.after(chain.clone());
+    let mut change = OperatorChange::to(&before, &chain);
+    change.withheld = journal.lost_between(&before, &after);
+    change.back = journal.lost_between(&after, &before);
+    gate.set_standing(before);
+    let committed = journal.commit(Write::Operator(OperatorWrite::Set(chain))).await;
+    journal.close().await;
+    committed.map(|_| change).map_err(|error| StoreError::Unusable { path: path.to_owned(), reason: error.to_string() })
+}

@@ -1,0 +1,74 @@
+//! `operator trust FILE`: the anchor of the operator's chain, set by hand.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::super::{runtime, say};
+use super::set;
+use crate::config::Settings;
+use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
+use crate::server;
+use crate::store::snapshot::{self, Found, Operator, Snapshot};
+use crate::store::{FolderLock, StoreError, journal};
+
+pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot trust {}: {error}", file.display());
+    let trust = server::trust::read_operator(file).map_err(|error| failed(&error))?;
+    let setup = server::primary_setup(settings);
+    let journal = setup.journal().ok_or_else(|| failed(&"give the folder of the server, as in -dir FOLDER"))?;
+    let folder = journal.parent().unwrap_or(&journal);
+    let is_replica = folder.join(snapshot::FILE).exists() && (settings.is_replica() || !journal.exists());
+    if !is_replica && !journal.exists() {
+        return Err(failed(&format!("there is no state of a server in {}", folder.display())));
+    }
+    let locks = if is_replica { FolderLock::acquire(folder).map(|lock| vec![lock]) } else { setup.lock() };
+    let _locks = locks.map_err(|error| failed(&error))?;
+    let change =
+        if is_replica { in_snapshot(folder, &trust) } else { runtime()?.block_on(in_journal(&journal, &trust)) };
+    let change = change.map_err(|error| failed(&error))?;
+    say(&format!("trusted {} in {}", file.display(), folder.display()));
+    say(&change.to_string());
+    say(
+        "Next: start the server, and look at /readyz?verbose. Replicas that cannot connect this JWT with theirs say so.",
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The chain that begins with the JWT, if there is one of the same operator.
+fn chain(kept: Option<&Arc<OperatorChain>>, trust: &Arc<Trust>, path: &Path) -> Result<Arc<OperatorChain>, StoreError> {
+    let unusable = |reason| Err(StoreError::Unusable { path: path.to_owned(), reason });
+    match kept {
+        None => unusable("no operator is known there: configure the JWT, and start the server".into()),
+        Some(kept) if kept.anchor().identity() != trust.identity() => unusable(format!(
+            "it belongs to the operator {}, and this is a JWT of {}; to change the operator, start the server with \
+             --change-operator",
+            kept.anchor().identity(),
+            trust.identity()
+        )),
+        Some(kept) => Ok(Arc::new(kept.trusting(trust.clone()))),
+    }
+}
+
+async fn in_journal(path: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {
+    let kept = journal::operator_in(path)?.map(Arc::new);
+    let chain = chain(kept.as_ref(), trust, path)?;
+    set(path, kept, chain).await
+}
+
+fn in_snapshot(folder: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {
+    let path = folder.join(snapshot::FILE);
+    let (snapshot, found) = Snapshot::open(Some(folder))?;
+    if found != Found::Whole {
+        return Err(StoreError::Unusable { path, reason: "it is damaged; start the replica first".into() });
+    }
+    let stored = snapshot.operator();
+    let chain = chain(stored.as_ref().map(|stored| &stored.chain), trust, &path)?;
+    let withdrawn = stored.as_ref().map(|stored| stored.withdrawn.iter().copied().collect()).unwrap_or_default();
+    let before = Standing::restore(stored.map(|stored| stored.chain), withdrawn);
+    let after = before.after(chain.clone());
+    let change = OperatorChange::to(&before, &chain);
+    let withdrawn = after.withdrawn().map(|(key, at)| (*key, at)).collect();
+    snapshot.set_operator(&Operator { chain, withdrawn })?;
+    Ok(change)
+}

@@ -1,0 +1,113 @@
+//! Why an operator JWT may not take the place of the one in force.
+
+use super::TrustError;
+use crate::key::PublicKey;
+
+/// The reason. The text is for whoever has the JWT.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorRefusal {
+    /// Another operator's.
+    #[error(
+        "it is the JWT of the operator {offered}, but this server belongs to {ours}; to change the operator, restart the \
+         server with --change-operator {offered}"
+    )]
+    Other {
+        /// The identity key that is trusted.
+        ours: PublicKey,
+        /// The identity key that was offered.
+        offered: PublicKey,
+    },
+    /// It was issued before something that it does not cut off.
+    #[error("the operator JWT in force is newer: it was issued at {held}, this one at {offered}")]
+    Older {
+        /// `iat` of what it would have to be newer than, unix seconds.
+        held: i64,
+        /// `iat` of what was offered, unix seconds.
+        offered: i64,
+    },
+    /// The identity key signed it, but long before the one in force.
+    #[error(
+        "it was issued at {offered}, the operator JWT in force at {held}, which is more than store.max_iat_ahead later; \
+         sign it again with the identity key"
+    )]
+    FarOlder {
+        /// `iat` of the one in force, unix seconds.
+        held: i64,
+        /// `iat` of what was offered, unix seconds.
+        offered: i64,
+    },
+    /// It was in force and was replaced.
+    #[error(
+        "this operator JWT was replaced by a later one and does not come back; to go back to its content, sign it again \
+         (nsc edit operator … -K {identity})"
+    )]
+    Replaced {
+        /// The operator's identity key.
+        identity: PublicKey,
+    },
+    /// Another one of the same second is in force, and only upstream can choose.
+    #[error("another operator JWT issued in the same second ({0}) is in force")]
+    Tie(i64),
+    /// Its `iat` is ahead of the clock by more than is tolerated.
+    #[error("the operator JWT is dated {ahead} seconds in the future; check the clocks, or sign it again")]
+    FromTheFuture {
+        /// Seconds between our clock and `iat`.
+        ahead: i64,
+    },
+    /// It cannot be trusted at all.
+    #[error(transparent)]
+    Invalid(#[from] TrustError),
+    /// A signing key signed it, on a way that only the identity key's signature opens.
+    #[error(
+        "it is signed by the signing key {signer}, and only a JWT that the identity key signed is accepted here; sign it \
+         with that key (nsc edit operator … -K {identity}), or put it into the server's operator file and reload"
+    )]
+    NotByIdentity {
+        /// The key that signed it.
+        signer: String,
+        /// The operator's identity key.
+        identity: PublicKey,
+    },
+    /// A key signed it that the one in force does not list.
+    #[error(
+        "it is signed by {signer}, which the operator JWT in force does not list; sign it with the identity key (nsc edit \
+         operator … -K {identity}), or, if it is genuine, stop the server and run `nats-account-server operator trust FILE`"
+    )]
+    Unlisted {
+        /// The key that signed it.
+        signer: String,
+        /// The operator's identity key.
+        identity: PublicKey,
+    },
+    /// The chain has as many links as it can have.
+    #[error(
+        "{links} operator JWTs in a row were accepted, all but the first signed by signing keys, and that is the limit; \
+         sign one with the identity key (nsc edit operator … -K {identity})"
+    )]
+    TooLong {
+        /// Links of the chain in force.
+        links: usize,
+        /// The operator's identity key.
+        identity: PublicKey,
+    },
+}
+
+impl OperatorRefusal {
+    /// The label in metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Older { .. } | Self::FarOlder { .. } => "older",
+            Self::Replaced { .. } => "replaced",
+            Self::Tie(_) => "tie",
+            Self::FromTheFuture { .. } => "future",
+            Self::Other { .. } | Self::Unlisted { .. } => "untrusted",
+            Self::NotByIdentity { .. } => "issuer_kind",
+            Self::Invalid(_) | Self::TooLong { .. } => "invalid",
+        }
+    }
+
+    /// Whether the JWT is sound, but what is in force is to stay.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Older { .. } | Self::FarOlder { .. } | Self::Replaced { .. } | Self::Tie(_))
+    }
+}

@@ -1,0 +1,61 @@
+//! The rule for operator JWTs: a table for each part of it, and what a thief of signing keys cannot do.
+
+mod fleet;
+mod rules;
+
+use std::sync::Arc;
+
+use nkeys::KeyPair;
+use serde_json::json;
+
+use super::{OperatorChain, Trust};
+use crate::jwt::encode;
+
+/// The time at which tests happen, unix seconds.
+const NOW: i64 = 1_800_000_000;
+/// How far `iat` may be ahead of that, in seconds.
+const AHEAD: i64 = 3_600;
+
+/// An operator: its identity key, and keys that can be its signing keys.
+struct Cast {
+    identity: KeyPair,
+    keys: Vec<KeyPair>,
+}
+
+/// Who signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Identity,
+    Key(usize),
+}
+
+impl Cast {
+    fn new(keys: usize) -> Self {
+        let keys = std::iter::repeat_with(KeyPair::new_operator).take(keys).collect();
+        Self { identity: KeyPair::new_operator(), keys }
+    }
+
+    /// The operator's JWT with these signing keys. `name` tells apart what is signed in the same second.
+    fn jwt(&self, listed: &[usize], iat: i64, by: By, name: &str) -> Arc<Trust> {
+        let listed: Vec<_> = listed.iter().map(|key| self.keys[*key].public_key()).collect();
+        let claims = json!({
+            "sub": self.identity.public_key(), "name": name, "iat": iat,
+            "nats": {
+                "signing_keys": listed, "strict_signing_key_usage": true, "type": "operator", "version": 2
+            }
+        });
+        let signer = match by {
+            By::Identity => &self.identity,
+            By::Key(key) => &self.keys[key],
+        };
+        let jwt = encode::sign(&claims, signer).expect("signed");
+        Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))
+    }
+}
+
+/// A chain of links that are right.
+fn chain(links: impl IntoIterator<Item = Arc<Trust>>) -> OperatorChain {
+    let mut links = links.into_iter();
+    let first = OperatorChain::begin(links.next().expect("a link"));
+    links.fold(first, |chain, link| chain.with(link))
+}
