@@ -11,6 +11,7 @@ mod convergence;
 mod deletions;
 mod joins;
 mod liars;
+mod live;
 mod natscli;
 mod pair;
 mod table;

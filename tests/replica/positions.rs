@@ -20,8 +20,10 @@ struct Script {
     account: Arc<Mutex<Answer>>,
     /// What differs, for those who ask.
     differs: Arc<Mutex<Vec<Item>>>,
-    /// Whether accounts can be compared. The operator always can.
+    /// Whether accounts can be compared.
     compares: Arc<AtomicBool>,
+    /// Whether the operator can be.
+    knows_operator: Arc<AtomicBool>,
     reports: u16,
 }
 
@@ -33,6 +35,7 @@ impl Script {
             account: Arc::new(Mutex::new(Answer::new(404, ""))),
             differs: Arc::default(),
             compares: Arc::new(AtomicBool::new(true)),
+            knows_operator: Arc::new(AtomicBool::new(true)),
             reports: 204,
         }
     }
@@ -66,7 +69,7 @@ impl Script {
             return Answer::stream(text);
         }
         match path {
-            "/jwt/v1/digests" if self.compares.load(Ordering::SeqCst) || !body.contains("[\"A") => {
+            "/jwt/v1/digests" if self.can_compare(body) => {
                 let is_asked = |item: &&Item| item.key.as_ref().is_some_and(|key| body.contains(&**key));
                 let items = self.differs.lock().unwrap().iter().filter(is_asked).cloned().collect();
                 let head = at.serial + self.changes.lock().unwrap().len() as u64;
@@ -79,6 +82,10 @@ impl Script {
             path if path.starts_with("/jwt/v1/accounts/") => self.account.lock().unwrap().clone(),
             _ => Answer::new(404, ""),
         }
+    }
+
+    fn can_compare(&self, body: &str) -> bool {
+        if body.contains("[\"O") { &self.knows_operator } else { &self.compares }.load(Ordering::SeqCst)
     }
 
     /// A change that follows, of an account.
@@ -175,7 +182,8 @@ async fn what_another_server_gave_is_not_confirmed_until_it_is_compared() {
     let (followed, other) = (Script::at(1, 5), Script::at(1, 2));
     let primaries = [followed.start().await, other.start().await];
     let list = format!("{},{}", primaries[0].url, primaries[1].url);
-    let replica = Launch::replica(&operator, &list).start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let replica = Launch::replica(&operator, &list).dir(folder.path()).start().await;
     confirms(&primaries[0], &followed, 5).await;
     followed.compares(false);
     // The one that is followed cannot say, and the other one is further behind.
@@ -185,9 +193,38 @@ async fn what_another_server_gave_is_not_confirmed_until_it_is_compared() {
     confirms(&primaries[0], &followed, 0).await;
     asked_again(&primaries[0]).await;
     assert_eq!(confirmed(&primaries[0], &followed).last(), Some(&0));
+    // Nor is it by another process.
+    let before = confirmed(&primaries[0], &followed).len();
+    let replica = replica.stop_and_start().await;
+    replica.follows().await;
+    asked_again(&primaries[0]).await;
+    assert!(confirmed(&primaries[0], &followed)[before..].iter().all(|serial| *serial == 0));
     followed.compares(true);
     confirms(&primaries[0], &followed, 5).await;
     assert!(confirmed(&primaries[1], &other).is_empty());
+}
+
+#[tokio::test]
+async fn a_history_whose_operator_is_not_known_yet_is_not_confirmed() {
+    let operator = Operator::new();
+    let script = Script::at(1, 5);
+    script.knows_operator.store(false, Ordering::SeqCst);
+    let newer = operator.listing(&[&nkeys::KeyPair::new_operator()], 0);
+    let item = Item {
+        kind: "operator".into(),
+        key: Some(operator.key()),
+        jwt: Some(newer.clone()),
+        ..script.change(&Account::new(), "")
+    };
+    script.differs.lock().unwrap().push(item);
+    let primary = script.start().await;
+    let replica = Launch::replica(&operator, &primary.url).start().await;
+    until("it was asked for the operator", || async { primary.bodies("/jwt/v1/digests").len() >= 2 }).await;
+    confirms(&primary, &script, 0).await;
+    assert_eq!(replica.http.get("/jwt/v1/operator").await.expect(200).body, operator.jwt());
+    script.knows_operator.store(true, Ordering::SeqCst);
+    confirms(&primary, &script, 5).await;
+    assert_eq!(replica.http.get("/jwt/v1/operator").await.expect(200).body, newer);
 }
 
 #[tokio::test]

@@ -18,10 +18,11 @@ use crate::node::{Claim, Compared, Loaded, Server, Withdrawn, not_live};
 use crate::primary::Primary;
 use crate::store::StoreError;
 
-/// Connections that are asked for at once.
-const PAGE: usize = 1024;
+/// Connections that are asked for at once. Each takes about 1.25 KB, and a leafnode connection breaks with an answer that is
+/// larger than `max_payload`, usually 1 MiB.
+const PAGE: usize = 500;
 /// Pages that are looked at.
-const PAGES: usize = 64;
+const PAGES: usize = 128;
 /// Changes of which it is remembered what they took away.
 const MAX_CHANGES: usize = 10_000;
 /// Connections that are closed after one look.

@@ -9,6 +9,8 @@ use crate::key::AccountKey;
 const MAX_DUE: usize = 20_000;
 /// The first pause before an account that differed is compared again; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// What differed so often will differ for long.
+const LASTING: u32 = 6;
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -118,15 +120,15 @@ impl Schedule {
         self.beyond.take()
     }
 
-    /// The lowest change that is still to be found there.
+    /// The lowest change that was not compared yet, or differed a few times only. What differs for longer is left to sweeps.
     pub(super) fn lowest(&self) -> Option<u64> {
-        let due = self.due.values().map(|due| due.serial);
+        let due = self.due.values().filter(|due| due.attempts < LASTING).map(|due| due.serial);
         due.chain(self.under_way.values().copied()).chain(self.beyond).filter(|serial| *serial > 0).min()
     }
 
-    /// How many accounts are to be compared.
-    pub(super) fn len(&self) -> usize {
-        self.due.len() + self.under_way.len()
+    /// How many accounts were not compared since their change.
+    pub(super) fn pending(&self) -> usize {
+        self.due.values().filter(|due| due.attempts == 0).count() + self.under_way.len()
     }
 }
 
@@ -157,7 +159,7 @@ mod tests {
         schedule.done(&key(2));
         assert_eq!(schedule.lowest(), Some(7));
         schedule.done(&key(1));
-        assert_eq!((schedule.lowest(), schedule.len()), (None, 0));
+        assert_eq!((schedule.lowest(), schedule.pending()), (None, 0));
     }
 
     #[test]
@@ -169,8 +171,11 @@ mod tests {
             assert_eq!(schedule.next(), Some(start + FIRST_PAUSE * pause));
             job = schedule.take(start + FIRST_PAUSE * pause).expect("due");
         }
+        assert_eq!(schedule.pending(), 1);
+        schedule.done(&key(1));
         job.attempts = 60;
         schedule.again(job, start);
+        assert_eq!((schedule.pending(), schedule.lowest()), (0, None));
         assert_eq!(schedule.next(), Some(start + LONGEST_PAUSE));
         schedule.changed(key(1), 6, start);
         schedule.again(job, start);
@@ -199,7 +204,7 @@ mod tests {
         schedule.changed(key(99_998), 7, start);
         // One that has a place keeps it.
         schedule.changed(key(3), 200_000, start);
-        assert_eq!((schedule.len(), schedule.lowest()), (MAX_DUE, Some(7)));
+        assert_eq!((schedule.pending(), schedule.lowest()), (MAX_DUE, Some(7)));
         assert_eq!((schedule.take_beyond(), schedule.take_beyond()), (Some(7), None));
         assert_eq!(schedule.lowest(), Some(100));
     }

@@ -199,7 +199,7 @@ impl Worker {
 
     fn note_pending(&self) {
         let mut schedule = self.schedule();
-        let (pending, beyond) = (schedule.len(), schedule.take_beyond());
+        let (pending, beyond) = (schedule.pending(), schedule.take_beyond());
         drop(schedule);
         if let Some(serial) = beyond {
             self.catch_up_from(serial.saturating_sub(1));

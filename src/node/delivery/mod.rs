@@ -32,3 +32,6 @@ pub use replicas::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, Tu
 pub use reports::ReportRefused;
 pub use servers::{Present, Server};
 pub use withdrawn::Withdrawn;
+
+#[cfg(test)]
+mod tests;

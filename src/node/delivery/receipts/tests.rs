@@ -1,6 +1,7 @@
 //! Waiting.
 
 use super::*;
+use crate::node::delivery::compared::Match;
 
 fn announcement(serial: u64) -> Announcement {
     Announcement {
