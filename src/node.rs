@@ -152,6 +152,13 @@ pub enum LookupError {
     Withheld(Withheld),
 }
 
+impl LookupError {
+    /// Whether it passes by itself: the folder is still being imported.
+    pub fn is_importing(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_importing())
+    }
+}
+
 /// What is known of an account's past.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -265,7 +272,7 @@ impl Node {
     /// long way.
     pub fn read_now(&self, key: &AccountKey) -> Option<Answer> {
         match &self.role {
-            Role::Primary(primary) => match primary.load_now(key)? {
+            Role::Primary(primary) => match primary.lookup_now(key)? {
                 Lookup::Served(stored) => Some(Answer::Owned(stored, primary.session())),
                 Lookup::Withheld(_) | Lookup::Absent => None,
             },
@@ -316,21 +323,11 @@ impl Node {
     /// The JWT of an account. `Ok(None)`: there is none.
     pub async fn get(&self, key: &AccountKey) -> Result<Option<Answer>, LookupError> {
         match &self.role {
-            Role::Primary(primary) => {
-                let mut found = load(primary, key).await?;
-                // While the folder is being taken in, who is asked for comes first.
-                if !matches!(found, Lookup::Served(_))
-                    && !primary.progress().is_complete()
-                    && primary.take_in_now(key).await?
-                {
-                    found = load(primary, key).await?;
-                }
-                match found {
-                    Lookup::Served(stored) => Ok(Some(Answer::Owned(stored, primary.session()))),
-                    Lookup::Withheld(issuer) => Err(Withheld { account: *key, issuer }.into()),
-                    Lookup::Absent => Ok(None),
-                }
-            }
+            Role::Primary(primary) => match primary.lookup(key).await? {
+                Lookup::Served(stored) => Ok(Some(Answer::Owned(stored, primary.session()))),
+                Lookup::Withheld(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                Lookup::Absent => Ok(None),
+            },
             Role::Replica(replica) => match replica.get(key).await? {
                 Some(slot) => Ok(Some(Answer::Cached(slot))),
                 None => match replica.withheld_by(key) {
@@ -344,12 +341,14 @@ impl Node {
     /// The versions that an account had. `Ok(None)`: this server keeps no history.
     pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
         let Role::Primary(primary) = &self.role else { return Ok(None) };
+        // Until it is looked up, its file may not be imported.
+        primary.lookup(key).await?;
         let (primary, key) = (primary.clone(), *key);
         let read = move || {
             let standing = primary.journal().presence(&key)?;
             Ok(Some(History {
                 versions: primary.journal().versions(&key)?,
-                is_live: matches!(primary.load(&key)?, Lookup::Served(_)),
+                is_live: primary.served(&key)?.is_some(),
                 is_deleted: matches!(standing, Presence::Deleted),
             }))
         };
@@ -422,11 +421,9 @@ impl Node {
     }
 }
 
-async fn load(primary: &Arc<Primary>, key: &AccountKey) -> Result<Lookup, StoreError> {
-    let (primary, key) = (primary.clone(), *key);
-    tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
-}
-
 fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,9 +151,11 @@ fn etag(entry: &Entry) -> HeaderValue {
 }
 
 /// Why a JWT could not be looked up. While the primary is away, each request would write a line: then only now and then.
+/// That the folder is imported, the log says already.
 fn log_failure(shared: &Shared, key: &AccountKey, error: &LookupError) {
     let held_back = match error {
         LookupError::Unavailable(_) => shared.failures.turn(Instant::now()),
+        error if error.is_importing() => None,
         _ => Some(HeldBack(0)),
     };
     if let Some(held_back) = held_back {

@@ -31,9 +31,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             reply::error(request, status, &message)
         }
         Err(WriteError::Commit(CommitError::Failed(error))) => {
-            let status =
-                if error.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            reply::error(request, status, &format!("error saving activation JWT\n{error}"))
+            reply::not_saved(request, "error saving activation JWT", &error)
         }
     }
 }
@@ -52,7 +50,9 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
         Ok(ActivationAnswer::Refused(why)) => return absent(&why),
         Ok(ActivationAnswer::Absent) => return absent(""),
         Err(error) => {
-            tracing::warn!("cannot look up the activation {id}: {error}");
+            if !error.is_importing() {
+                tracing::warn!("cannot look up the activation {id}: {error}");
+            }
             let message = format!("error loading JWT\n{error}");
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
         }

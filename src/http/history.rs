@@ -82,6 +82,9 @@ fn no_history(request: &HttpRequest) -> HttpResponse {
 }
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: &LookupError) -> HttpResponse {
-    tracing::warn!(account = %key, "cannot read the history of {key}: {error}");
-    reply::error(request, StatusCode::SERVICE_UNAVAILABLE, &format!("cannot read the history\n{error}"))
+    if !error.is_importing() {
+        tracing::warn!(account = %key, "cannot read the history of {key}: {error}");
+    }
+    let message = format!("cannot read the history\n{error}");
+    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message)
 }

@@ -185,8 +185,12 @@ fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse
 }
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: &StoreError) -> HttpResponse {
+    let message = format!("error loading receipts\n{error}");
+    if error.is_importing() {
+        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+    }
     tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
-    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("error loading receipts\n{error}"))
+    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
 }
 
 /// The receipts in one line: `n1=updated;1.8ms, n2=silent`, or one word if nothing was announced.

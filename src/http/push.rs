@@ -96,11 +96,7 @@ fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpRes
             let (status, message) = worded(&refusal);
             reply::error(request, status, &message)
         }
-        WriteError::Commit(CommitError::Failed(error)) => {
-            let status =
-                if error.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
-            reply::error(request, status, &format!("error saving JWT\n{error}"))
-        }
+        WriteError::Commit(CommitError::Failed(error)) => reply::not_saved(request, "error saving JWT", &error),
     }
 }
 

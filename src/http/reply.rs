@@ -7,6 +7,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
+use crate::store::StoreError;
+
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
 pub(super) const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
 
@@ -53,6 +55,16 @@ pub(super) fn method_not_allowed(request: &HttpRequest, allow: &'static str, mes
 pub(super) fn try_later(request: &HttpRequest, status: StatusCode, seconds: &str, message: &str) -> HttpResponse {
     let mut response = HttpResponseBuilder::new(status);
     error_with(request, response.insert_header((header::RETRY_AFTER, seconds)), status, message)
+}
+
+/// A change that the store failed to make. `what` is the first line of the message.
+pub(super) fn not_saved(request: &HttpRequest, what: &str, why: &StoreError) -> HttpResponse {
+    let message = format!("{what}\n{why}");
+    if why.is_importing() {
+        return try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
+    }
+    let status = if why.is_full() { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::INTERNAL_SERVER_ERROR };
+    error(request, status, &message)
 }
 
 /// Whether a client prefers JSON: it names a JSON type, which browsers and nsc do not.

@@ -32,7 +32,7 @@ use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::node::{Again, Announce, Announcement, Connection as _, Node};
-use crate::primary::{Lookup, Primary};
+use crate::primary::Primary;
 use crate::store::StoreError;
 use crate::store::journal::Fact;
 
@@ -203,7 +203,7 @@ impl Task {
     async fn announce_again(&self, key: AccountKey) {
         let primary = self.primary.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let Lookup::Served(stored) = primary.load(&key)? else { return Ok(None) };
+            let Some(stored) = primary.served(&key)? else { return Ok(None) };
             Ok::<_, StoreError>(primary.journal().fact(&key, None)?.map(|fact| (stored, fact)))
         });
         if let Ok(Ok(Some((stored, fact)))) = read.await {

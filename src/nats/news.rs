@@ -6,7 +6,7 @@ use crate::clock;
 use crate::feed::{Change, Content};
 use crate::gate::{Activation, Entry, Tombstone, Via};
 use crate::key::AccountKey;
-use crate::primary::{Lookup, Primary};
+use crate::primary::Primary;
 use crate::store::StoreError;
 use crate::store::journal::{Fact, Stored};
 
@@ -58,10 +58,7 @@ impl News {
 fn served(primary: &Primary, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
     Ok(match primary.cached(key) {
         Some(stored) => Some(stored),
-        None => match primary.load(key)? {
-            Lookup::Served(stored) => Some(stored),
-            Lookup::Withheld(_) | Lookup::Absent => None,
-        },
+        None => primary.served(key)?,
     })
 }
 

@@ -7,7 +7,6 @@ use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::primary::SubmittedActivation;
-use crate::store::StoreError;
 use crate::store::journal::CommitError;
 
 /// What there is to say about an activation.
@@ -74,10 +73,7 @@ impl Node {
     /// The activation of a hash, if the account that issued it vouches for it now.
     pub async fn activation(&self, id: &HashId) -> Result<ActivationAnswer, LookupError> {
         let found = match self.role() {
-            Role::Primary(primary) => {
-                let (primary, id) = (primary.clone(), *id);
-                tokio::task::spawn_blocking(move || primary.activation(&id)).await.map_err(|_| StoreError::Closed)??
-            }
+            Role::Primary(primary) => primary.look_up_activation(id).await?,
             Role::Replica(replica) => replica.activation(id).await?,
         };
         let Some(judged) = found.filter(|judged| !judged.activation().is_expired(clock::unix_seconds())) else {

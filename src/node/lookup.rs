@@ -49,11 +49,10 @@ impl Node {
 }
 
 fn owned(primary: &Primary, key: &AccountKey) -> Found {
-    match primary.load_now(key) {
+    match primary.lookup_now(key) {
         Some(Lookup::Served(stored)) => served(&stored.entry),
-        // While the folder is taken in, it may still be there.
-        Some(Lookup::Withheld(_) | Lookup::Absent) if primary.progress().is_complete() => Found::Absent,
-        _ => Found::Unsure,
+        Some(Lookup::Withheld(_) | Lookup::Absent) => Found::Absent,
+        None => Found::Unsure,
     }
 }
 

@@ -176,7 +176,8 @@ impl Node {
 impl Request<'_> {
     /// Whether a JWT may be signed anew for what the account signed.
     async fn may_be_signed(&self) -> Result<(), PushError> {
-        let held = held(self.primary, self.key).await?;
+        let failed = |error: StoreError| WriteError::Commit(CommitError::Failed(error.into()));
+        let held = self.primary.held(self.key).await.map_err(failed)?;
         let claims = &self.claims;
         if claims.iss != claims.sub {
             return Err(SignError::Issuer { issuer: claims.iss.clone(), held: held.is_live() }.into());
@@ -226,22 +227,6 @@ impl Request<'_> {
         self.signing.signed.entry(*self.key).and_upsert_with(later);
         Ok(Pushed::Taken(submitted))
     }
-}
-
-/// What is remembered of an account, also if its file's turn in the first scan has not come.
-async fn held(primary: &Arc<Primary>, key: &AccountKey) -> Result<Held, WriteError> {
-    let read = async || {
-        let (primary, key) = (primary.clone(), *key);
-        tokio::task::spawn_blocking(move || primary.journal().held(&key)).await.map_err(|_| StoreError::Closed)?
-    };
-    let look = async {
-        let held = read().await?;
-        if !held.is_live() && !primary.progress().is_complete() && primary.take_in_now(key).await? {
-            return read().await;
-        }
-        Ok(held)
-    };
-    look.await.map_err(|error: StoreError| WriteError::Commit(CommitError::Failed(Arc::new(error))))
 }
 
 const fn refused(refusal: Refusal) -> PushError {

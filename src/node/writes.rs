@@ -102,6 +102,8 @@ impl Node {
         match result {
             Ok(()) => self.metrics().accepted(via),
             Err(CommitError::Refused(refusal)) => self.metrics().refused(via, refusal),
+            // Nothing was to be committed yet.
+            Err(CommitError::Failed(error)) if error.is_importing() => {}
             Err(CommitError::Failed(_)) => self.metrics().commit_failures.inc(),
         }
     }

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::lookup::SCAN_WAIT;
+use super::progress::Stage;
+use super::seam::Moment;
 use super::{Lookup, Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
@@ -83,6 +86,10 @@ impl Primary {
         via: Via,
     ) -> Result<SubmittedActivation, CommitError> {
         let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
+        // Its file may not have had its turn in the first scan, and be newer.
+        if via != Via::FirstScan && !self.progress.is_complete() {
+            self.import_activation(unproven.id()).await.map_err(Arc::new)?;
+        }
         let account = self.vouching(unproven.account()).await?;
         let activation = Arc::new(unproven.prove(&account)?);
         let write = Write::Activation { activation: activation.clone(), via, limit: self.activations.per_account };
@@ -95,13 +102,7 @@ impl Primary {
         if let Some(stored) = self.cached(key) {
             return Ok(stored.entry.clone());
         }
-        let failed = |error| CommitError::Failed(Arc::new(error));
-        let mut found = self.look_up(key).await.map_err(failed)?;
-        // Its file may lie there and not have had its turn.
-        if matches!(found, Lookup::Absent) && self.take_in_now(key).await.map_err(failed)? {
-            found = self.look_up(key).await.map_err(failed)?;
-        }
-        match found {
+        match self.lookup(key).await.map_err(Arc::new)? {
             Lookup::Served(stored) => Ok(stored.entry.clone()),
             Lookup::Absent => Err(Refusal::from(ActivationRefusal::UnknownAccount(*key)).into()),
             Lookup::Withheld(issuer) => {
@@ -110,12 +111,34 @@ impl Primary {
         }
     }
 
-    async fn look_up(self: &Arc<Self>, key: &AccountKey) -> Result<Lookup, StoreError> {
-        let (primary, key) = (self.clone(), *key);
-        tokio::task::spawn_blocking(move || primary.load(&key)).await.map_err(|_| StoreError::Closed)?
+    /// The newest activation of a hash, still to be judged by its account's JWT. `Ok(None)`: there is none. While the folder
+    /// is imported, this imports its file first, or waits, as [`Primary::lookup`] does.
+    pub async fn look_up_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, StoreError> {
+        let id = *id;
+        let held = move |primary: &Self| primary.activation(&id);
+        // Before anything is looked up, as for accounts.
+        if !self.progress.is_complete() {
+            self.seam.at(Moment::Begun);
+            if let Some(found) = self.blocking(held).await? {
+                return Ok(Some(found));
+            }
+            self.seam.at(Moment::Missed);
+            self.import_activation(&id).await?;
+            if let Some(found) = self.blocking(held).await? {
+                return Ok(Some(found));
+            }
+            self.seam.at(Moment::Waiting);
+            if !self.progress.reaches(Stage::Complete, SCAN_WAIT).await {
+                return Err(StoreError::Importing);
+            }
+        }
+        self.blocking(held).await
     }
 
-    /// The newest activation of a hash, still to be judged by its account's JWT. Blocks for a query unless it is cached.
+    /// The newest activation of a hash that the journal has, still to be judged by its account's JWT. Blocks for a query
+    /// unless it is cached.
+    ///
+    /// `Ok(None)` does not say that there is none: [`Primary::look_up_activation`] does.
     pub fn activation(&self, id: &HashId) -> Result<Option<Arc<Judged>>, StoreError> {
         if let Some(judged) = self.activations.cache.get(id) {
             return Ok(Some(judged));

@@ -11,7 +11,6 @@ use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::folder;
 use crate::store::journal::CommitError;
 
 /// What became of a file's content.
@@ -51,23 +50,6 @@ impl Primary {
                 Err(StoreError::Shared(error))
             }
         }
-    }
-
-    /// Takes in the file of one account, if there is one, before its turn in the first scan. Returns whether that
-    /// changed anything.
-    pub async fn take_in_now(&self, key: &AccountKey) -> Result<bool, StoreError> {
-        for path in self.tokens.places(key) {
-            let read = tokio::task::spawn_blocking(move || folder::read(&path)).await;
-            if let Ok(Ok((_, bytes))) = read {
-                match self.submit(&bytes, Some(key), Via::FirstScan).await {
-                    Ok(submitted) if submitted.changed => return Ok(true),
-                    // When the scan comes to it, it is reported.
-                    Ok(_) | Err(CommitError::Refused(_)) => {}
-                    Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),
-                }
-            }
-        }
-        Ok(false)
     }
 
     /// Says so if a token that is kept for old times' sake would be refused today.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{Lookup, Primary};
+use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
@@ -44,6 +44,8 @@ impl Primary {
     /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
     /// each, in order.
     pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, CommitError> {
+        let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
+        self.import_before(&keys, Via::Pack).await?;
         let primary = self.clone();
         let weighed = tokio::task::spawn_blocking(move || primary.weigh(&offers)).await;
         let weighed = weighed.map_err(|_| StoreError::Closed).flatten().map_err(Arc::new)?;
@@ -76,10 +78,7 @@ impl Primary {
             let digest: [u8; 32] = Sha256::digest(token).into();
             let held = match self.cached(key) {
                 Some(stored) => Some(*stored.entry.digest()),
-                None => match self.load(key)? {
-                    Lookup::Served(stored) => Some(*stored.entry.digest()),
-                    Lookup::Withheld(_) | Lookup::Absent => None,
-                },
+                None => self.served(key)?.map(|stored| *stored.entry.digest()),
             };
             if held == Some(digest) {
                 return Ok(Err(Verdict::Same));

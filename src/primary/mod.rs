@@ -15,20 +15,25 @@ mod bodies;
 mod foreign;
 mod judge;
 mod keeper;
+mod lookup;
 mod merge;
 mod mirror;
+mod on_demand;
 mod operator;
 mod own;
 mod progress;
 mod reports;
 mod scan;
+#[cfg(test)]
+pub(crate) mod schedules;
+mod seam;
 mod source;
 mod tend;
 mod tender;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -36,6 +41,7 @@ use tokio::sync::{Mutex, Notify};
 use activations::Activations;
 pub use activations::SubmittedActivation;
 use bodies::Bodies;
+pub use lookup::Lookup;
 pub use merge::Verdict;
 pub use mirror::Mirrored;
 pub use progress::Progress;
@@ -46,9 +52,11 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
 use crate::gate::{Entry, Gate, Position, Refusal, Tombstone, Via};
-use crate::key::{AccountKey, PublicKey};
-use crate::store::journal::{CommitError, Committing, Options, Outcome, Stored, Write};
+use crate::key::AccountKey;
+use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
 use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
+use progress::Stage;
+use seam::Seam;
 use source::Tokens;
 
 /// How a primary is set up.
@@ -104,12 +112,6 @@ impl Setup {
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;
 
-/// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
-/// less.
-const SLOW: i64 = 25;
-/// For so many milliseconds after that, queries are made on threads of their own.
-const SLOW_FOR: i64 = 500;
-
 /// The owner of the journal.
 #[derive(Debug)]
 pub struct Primary {
@@ -120,6 +122,7 @@ pub struct Primary {
     session: [u8; 16],
     tokens: Tokens,
     progress: Progress,
+    seam: Seam,
     history_age: Duration,
     activation_files: bool,
     /// Until then, in milliseconds of [`clock::uptime_millis`], the journal is taken to be slow.
@@ -142,17 +145,6 @@ pub struct Submitted {
     pub changed: bool,
     /// Where it stands in the order of changes.
     pub position: Position,
-}
-
-/// What the journal holds of an account.
-#[derive(Debug, Clone)]
-pub enum Lookup {
-    /// A JWT that may be served.
-    Served(Arc<Stored>),
-    /// A JWT signed by this key, for which the operator does not vouch.
-    Withheld(PublicKey),
-    /// Nothing, or it was deleted.
-    Absent,
 }
 
 impl Primary {
@@ -201,6 +193,7 @@ impl Primary {
             operator_edited: Notify::new(),
             tokens,
             progress: Progress::default(),
+            seam: Seam::default(),
             history_age: setup.history_age,
             activation_files: setup.activation_files,
             _locks: locks,
@@ -210,6 +203,11 @@ impl Primary {
     /// How far the first look through the folder has come.
     pub const fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// Says that the folder will not be scanned: a file counts where the name of its account leads to it.
+    pub fn go_without_scan(&self) {
+        self.progress.reach(Stage::Placed);
     }
 
     /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
@@ -235,46 +233,6 @@ impl Primary {
     /// Moves whenever something happens to an account.
     pub fn epoch(&self, key: &AccountKey) -> Epoch {
         self.bodies.epoch(key)
-    }
-
-    /// The JWT of an account, if its body is in the cache.
-    pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
-        self.bodies.get(key)
-    }
-
-    /// The JWT of an account from the journal. Blocks for a query.
-    pub fn load(&self, key: &AccountKey) -> Result<Lookup, StoreError> {
-        let before = self.bodies.epoch(key);
-        let Some(stored) = self.journal.get(key)? else { return Ok(Lookup::Absent) };
-        let stored = Arc::new(stored);
-        if !self.gate.vouches(stored.entry.issuer()) {
-            return Ok(Lookup::Withheld(*stored.entry.issuer()));
-        }
-        self.bodies.keep(&stored, before);
-        Ok(Lookup::Served(stored))
-    }
-
-    /// The JWT of an account from the journal, on a thread that others wait for. `None`: the journal failed or was slow
-    /// lately, and a thread of its own should wait for it.
-    ///
-    /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
-    pub fn load_now(&self, key: &AccountKey) -> Option<Lookup> {
-        let began = clock::uptime_millis();
-        // Who has been at it for long has not come back yet, and whoever followed him would wait likewise.
-        let under_way = self.reading_since.load(Ordering::Relaxed);
-        if began < self.slow_until.load(Ordering::Relaxed) || (under_way != 0 && began - under_way > SLOW) {
-            return None;
-        }
-        let is_first = self.reading_since.compare_exchange(0, began, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        let found = self.load(key);
-        if is_first {
-            self.reading_since.store(0, Ordering::Relaxed);
-        }
-        let ended = clock::uptime_millis();
-        if ended - began > SLOW {
-            self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
-        }
-        found.ok()
     }
 
     /// Forgets versions as they get too old, for as long as the process lives.
@@ -313,7 +271,7 @@ impl Primary {
 
     /// The second step: what is enqueued first is committed first.
     pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
-        self.look_before(std::slice::from_ref(entry.key()), via).await?;
+        self.import_before(std::slice::from_ref(entry.key()), via).await?;
         self.journal.enqueue(Write::Put(entry, via)).await
     }
 
@@ -339,22 +297,22 @@ impl Primary {
         {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
-        self.look_before(tombstone.keys(), via).await?;
+        self.import_before(tombstone.keys(), via).await?;
         let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
         Ok((tombstone, split(outcome).0))
     }
 }
 
 impl Primary {
-    /// While the folder is taken in, an account may have a file whose turn has not come: what changes the account has to
+    /// While the folder is imported, an account may have a file whose turn has not come: what changes the account has to
     /// be weighed against that.
-    async fn look_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
-        if via == Via::FirstScan || self.progress.is_complete() {
+    async fn import_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
+        if via == Via::FirstScan || self.progress.has_reached(Stage::Accounts) {
             return Ok(());
         }
         for key in keys {
-            // To take in a file is a change, too, but one of the first scan.
-            Box::pin(self.take_in_now(key)).await.map_err(Arc::new)?;
+            // A file that cannot be read now is weighed when the scan comes to it.
+            self.import_place(key).await.map_err(Arc::new)?;
         }
         Ok(())
     }

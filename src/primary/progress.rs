@@ -1,13 +1,59 @@
-//! How far the first look through a folder has come.
+//! How far the first scan of a folder has come, and so what is known of an account that the journal does not have.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
-/// Counters of the work under way.
-#[derive(Debug, Default)]
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::key::AccountKey;
+
+/// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Any file may be that of any account.
+    Begun,
+    /// The files that lie elsewhere are imported: what is left of an account is in its place.
+    Placed,
+    /// The files of all accounts are imported.
+    Accounts,
+    /// Everything is imported.
+    Complete,
+}
+
+/// The work under way.
+#[derive(Debug)]
 pub struct Progress {
     total: AtomicU64,
     done: AtomicU64,
-    complete: AtomicBool,
+    /// What `moved` holds, to be read without a lock.
+    stage: AtomicU8,
+    moved: watch::Sender<Stage>,
+}
+
+/// Proof that the journal has whatever the folder held of an account at start. What the journal lacks then is absent.
+///
+/// A look that may end in "absent" takes this as its argument, so it cannot begin before the proof is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Imported(AccountKey);
+
+impl Imported {
+    /// The account.
+    pub(super) const fn key(&self) -> &AccountKey {
+        &self.0
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let stage = Stage::Begun;
+        Self {
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            stage: AtomicU8::new(stage as u8),
+            moved: watch::Sender::new(stage),
+        }
+    }
 }
 
 impl Progress {
@@ -16,9 +62,44 @@ impl Progress {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 
-    /// Whether all that was there at start has been taken in: now, or before an earlier stop.
+    /// Whether everything that was there at start is imported: now, or before an earlier stop.
     pub fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
+        self.has_reached(Stage::Complete)
+    }
+
+    /// The proof for an account, if the scan has come that far.
+    pub(super) fn imported(&self, key: &AccountKey) -> Option<Imported> {
+        self.has_reached(Stage::Accounts).then_some(Imported(*key))
+    }
+
+    /// Waits for the proof, `limit` at most. `is_placed`: the file in the account's place is imported, or there is none.
+    pub(super) async fn wait_for(&self, key: &AccountKey, is_placed: bool, limit: Duration) -> Option<Imported> {
+        let stage = if is_placed { Stage::Placed } else { Stage::Accounts };
+        self.reaches(stage, limit).await.then_some(Imported(*key))
+    }
+
+    /// Waits for a stage, `limit` at most. Returns whether it is reached.
+    pub(super) async fn reaches(&self, stage: Stage, limit: Duration) -> bool {
+        let mut moved = self.moved.subscribe();
+        timeout(limit, moved.wait_for(|now| *now >= stage)).await.is_ok_and(|now| now.is_ok())
+    }
+
+    /// Whether a stage is reached. What was imported for it is seen by whoever sees that.
+    pub(super) fn has_reached(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Acquire) >= stage as u8
+    }
+
+    /// Says that a stage is reached.
+    pub(super) fn reach(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::Release);
+        self.moved.send_if_modified(|now| stage > std::mem::replace(now, stage.max(*now)));
+    }
+
+    /// Begins anew, as after another start.
+    #[cfg(test)]
+    pub(super) fn restart(&self) {
+        self.stage.store(Stage::Begun as u8, Ordering::Release);
+        self.moved.send_replace(Stage::Begun);
     }
 
     pub(super) fn begin(&self, total: usize) {
@@ -27,9 +108,5 @@ impl Progress {
 
     pub(super) fn advance(&self, files: usize) {
         self.done.fetch_add(files.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    pub(super) fn complete(&self) {
-        self.complete.store(true, Ordering::Release);
     }
 }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
+use super::progress::Stage;
 use super::reports::Reports;
 use crate::clock;
 use crate::gate::{Entry, Via};
@@ -22,7 +23,7 @@ use crate::key::AccountKey;
 use crate::logging::Bar;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::folder::{self, Layout, Listing, Unread};
+use crate::store::folder::{self, Layout, Listing, TokenFile, Unread};
 use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
@@ -71,27 +72,29 @@ impl Scan<'_> {
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();
         progress.begin(files);
-        let (tally, next, began) = (Tally::default(), AtomicUsize::new(0), Instant::now());
-        // Twice as many as cores: while one waits for the disk, another one verifies.
-        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
-        let results = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(listing, &next, &tally))).collect();
-            let mut said = began;
-            let bar = Bar::new("taking in the folder", files.try_into().unwrap_or(u64::MAX));
-            while workers.iter().any(|worker| !worker.is_finished()) {
-                std::thread::sleep(Duration::from_millis(20));
-                bar.set(progress.files().0);
-                if said.elapsed() > SAY_EVERY {
-                    said = Instant::now();
-                    tracing::info!("taking in the folder: {} of {files} files", progress.files().0);
-                }
-            }
-            workers.into_iter().map(|worker| worker.join().unwrap_or(Err(StoreError::Closed))).collect::<Vec<_>>()
-        });
-        results.into_iter().collect::<Result<(), _>>()?;
+        let (tally, began) = (Tally::default(), Instant::now());
+        let mut telling = Telling::of(files);
+        // The name of an account that is asked for meanwhile leads to its place. Files to which no name leads come first:
+        // once they are imported, an account without a file in its place has none.
+        let is_placed = |extra: &&TokenFile| folder::places(self.root, &extra.key).contains(&extra.path);
+        let (placed, elsewhere): (Vec<_>, Vec<_>) = listing.extras.iter().partition(is_placed);
+        self.import(elsewhere.len(), |at| (elsewhere[at].key, elsewhere[at].path.clone()), &tally, &mut telling)?;
         if self.stop.is_cancelled() {
             return Ok(false);
         }
+        progress.reach(Stage::Placed);
+        let file = |at: usize| match listing.homes.get(at) {
+            Some(key) => (*key, self.layout.place(self.root, key)),
+            None => {
+                let extra = placed[at - listing.homes.len()];
+                (extra.key, extra.path.clone())
+            }
+        };
+        self.import(files - elsewhere.len(), file, &tally, &mut telling)?;
+        if self.stop.is_cancelled() {
+            return Ok(false);
+        }
+        progress.reach(Stage::Accounts);
         if files + listing.others.len() > 0 {
             tracing::info!(
                 "took in the folder: {files} JWT files, of which {} are new, {} were known, {} are refused; {} files of \
@@ -106,22 +109,43 @@ impl Scan<'_> {
         Ok(true)
     }
 
-    fn work(&self, listing: &Listing, next: &AtomicUsize, tally: &Tally) -> Result<(), StoreError> {
-        let total = listing.homes.len() + listing.extras.len();
+    /// Imports so many files on all cores.
+    fn import(
+        &self,
+        count: usize,
+        file: impl Fn(usize) -> (AccountKey, PathBuf) + Sync,
+        tally: &Tally,
+        telling: &mut Telling,
+    ) -> Result<(), StoreError> {
+        let next = AtomicUsize::new(0);
+        // Twice as many as cores: while one waits for the disk, another one verifies.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
+        let results = std::thread::scope(|scope| {
+            let work = || self.work(count, &file, &next, tally);
+            let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(work)).collect();
+            while workers.iter().any(|worker| !worker.is_finished()) {
+                std::thread::sleep(Duration::from_millis(20));
+                telling.tell(self.primary.progress.files().0);
+            }
+            workers.into_iter().map(|worker| worker.join().unwrap_or(Err(StoreError::Closed))).collect::<Vec<_>>()
+        });
+        results.into_iter().collect()
+    }
+
+    fn work(
+        &self,
+        count: usize,
+        file: &(impl Fn(usize) -> (AccountKey, PathBuf) + Sync),
+        next: &AtomicUsize,
+        tally: &Tally,
+    ) -> Result<(), StoreError> {
         loop {
             let from = next.fetch_add(PIECE, Ordering::Relaxed);
-            if from >= total || self.stop.is_cancelled() {
+            if from >= count || self.stop.is_cancelled() {
                 return Ok(());
             }
-            let to = total.min(from + PIECE);
-            let files = (from..to).map(|at| match listing.homes.get(at) {
-                Some(key) => (*key, self.layout.place(self.root, key)),
-                None => {
-                    let extra = &listing.extras[at - listing.homes.len()];
-                    (extra.key, extra.path.clone())
-                }
-            });
-            self.piece(files, tally)?;
+            let to = count.min(from + PIECE);
+            self.piece((from..to).map(file), tally)?;
             self.primary.progress.advance(to - from);
         }
     }
@@ -191,6 +215,28 @@ impl Scan<'_> {
                 self.refuse(path, &format!("is refused: {refusal}"), tally);
                 None
             }
+        }
+    }
+}
+
+/// Says how far it is: on a terminal always, in the log now and then.
+struct Telling {
+    bar: Bar,
+    files: usize,
+    said: Instant,
+}
+
+impl Telling {
+    fn of(files: usize) -> Self {
+        let bar = Bar::new("taking in the folder", files.try_into().unwrap_or(u64::MAX));
+        Self { bar, files, said: Instant::now() }
+    }
+
+    fn tell(&mut self, done: u64) {
+        self.bar.set(done);
+        if self.said.elapsed() > SAY_EVERY {
+            self.said = Instant::now();
+            tracing::info!("taking in the folder: {done} of {} files", self.files);
         }
     }
 }

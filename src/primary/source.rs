@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::jwt::HashId;
+use crate::key::AccountKey;
 use crate::store::folder::{self, Folder, Layout};
 use crate::store::{STATE_FOLDER, StoreError, nsc};
 
@@ -73,12 +75,18 @@ impl Tokens {
         }
     }
 
-    /// Where the file of an account may be. An nsc folder does not say in its names.
-    pub(super) fn places(&self, key: &crate::key::AccountKey) -> Vec<PathBuf> {
-        match self {
-            Self::None | Self::Nsc(_) => Vec::new(),
-            Self::Own(folder) => folder::places(folder.root(), key).to_vec(),
-            Self::Foreign(root) => folder::places(root, key).to_vec(),
-        }
+    /// Where the file of an account may be.
+    pub(super) fn places(&self, key: &AccountKey) -> Vec<PathBuf> {
+        self.named_root().map(|root| folder::places(root, key).to_vec()).unwrap_or_default()
+    }
+
+    /// Where the file of an activation may be.
+    pub(super) fn activation_places(&self, id: &HashId) -> Vec<PathBuf> {
+        self.named_root().map(|root| folder::activation_places(root, id).to_vec()).unwrap_or_default()
+    }
+
+    /// The folder, if its files are named after what is in them. Those of an nsc folder are not.
+    fn named_root(&self) -> Option<&Path> {
+        self.root().filter(|_| !matches!(self, Self::Nsc(_)))
     }
 }

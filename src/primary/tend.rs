@@ -20,6 +20,7 @@ use super::foreign::Foreign;
 use super::keeper::{Keeper, STILL};
 use super::mirror::{self, Mirror, Mirrored};
 use super::own::Own;
+use super::progress::Stage;
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender};
 use crate::metrics::Metrics;
@@ -69,7 +70,7 @@ impl Primary {
         let mut tending = Tending { primary: self.clone(), mirrored: None, stop: stop.clone(), intake: None };
         let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None };
         match &self.tokens {
-            Tokens::None => self.progress.complete(),
+            Tokens::None => self.progress.reach(Stage::Complete),
             Tokens::Own(_) => {
                 let mirrored = Mirrored::new(mirror::begin(self)?);
                 let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone(), runtime.clone()));
@@ -224,7 +225,7 @@ impl Intake {
             Err(_) => None,
         };
         if let Some(((looked, operator), folders)) = looked {
-            self.primary.progress.complete();
+            self.primary.progress.reach(Stage::Complete);
             if let Some(mirrored) = &self.mirrored {
                 // A file that waits to be written is not somebody's old copy.
                 mirrored.wait(self.primary.journal().head().serial, CATCH_UP).await;
@@ -238,12 +239,12 @@ impl Intake {
                 Ok(Scanned::All(folders)) => {
                     let last = Last { since, operator, folders: fingerprint(&folders) };
                     self.remember(&last).await;
-                    self.primary.progress.complete();
+                    self.primary.progress.reach(Stage::Complete);
                     return Some(last);
                 }
                 // What could not be read is looked for again and again, and the next start begins anew.
                 Ok(Scanned::Part) => {
-                    self.primary.progress.complete();
+                    self.primary.progress.reach(Stage::Complete);
                     return Some(Last { since: UNIX_EPOCH, operator, folders: 0 });
                 }
                 Ok(Scanned::Stopped) => return None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nkeys::KeyPair;
 use serde_json::json;
 
+use super::progress::Stage;
 use super::{Lookup, Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
@@ -35,7 +36,9 @@ fn trust(operator: &KeyPair, keys: &[&KeyPair], iat: i64, signer: &KeyPair) -> T
 
 impl World {
     async fn new() -> Self {
-        Self::of(Source::Memory).await
+        let world = Self::of(Source::Memory).await;
+        world.primary.progress.reach(Stage::Complete);
+        world
     }
 
     async fn of(source: Source) -> Self {
@@ -91,7 +94,9 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     assert_eq!(change.withdrawn.iter().map(|key| key.text()).collect::<Vec<_>>(), [world.second.public_key()]);
     assert!(world.primary.cached(&lost).is_none() && world.primary.cached(&kept).is_some());
     assert_ne!(world.primary.epoch(&lost), epoch, "what workers keep is good no more");
-    assert!(matches!(world.primary.load(&lost), Ok(Lookup::Withheld(key)) if key.text() == world.second.public_key()));
+    assert!(
+        matches!(world.primary.lookup_now(&lost), Some(Lookup::Withheld(key)) if key.text() == world.second.public_key())
+    );
     assert!(world.primary.cached(&lost).is_none());
     assert_eq!(world.primary.journal().count(), 2);
 
@@ -99,7 +104,7 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     assert!(!again.changed);
     let change = world.primary.set_operator(world.listing(&[&world.first, &world.second], 50)).await.expect("newer");
     assert_eq!((change.withheld, change.back), (0, 1));
-    assert!(matches!(world.primary.load(&lost), Ok(Lookup::Served(_))));
+    assert!(matches!(world.primary.lookup_now(&lost), Some(Lookup::Served(_))));
 }
 
 #[tokio::test]
@@ -131,7 +136,7 @@ async fn what_was_read_before_a_change_does_not_get_into_the_cache_after_it() {
     let world = World::new().await;
     let account = KeyPair::new_account();
     let key = world.push(&account, &world.second, 500).await.expect("taken");
-    let Ok(Lookup::Served(stored)) = world.primary.load(&key) else { panic!("it is served") };
+    let Some(Lookup::Served(stored)) = world.primary.lookup_now(&key) else { panic!("it is served") };
     // As if the cache had been looked through just before this came into it, in the same epoch.
     world.gate.set_trust(world.listing(&[&world.first], 100));
     world.primary.bodies.enforce();
@@ -150,7 +155,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let key = *entry.key();
     let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
     assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
-    assert!(matches!(world.primary.load(&key), Ok(Lookup::Absent)));
+    assert!(matches!(world.primary.lookup_now(&key), Some(Lookup::Absent)));
 }
 
 #[tokio::test]

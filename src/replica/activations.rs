@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::upstream::Fetched;
-use super::{NEGATIVE_ENTRIES, Replica, Setup, Unavailable};
+use super::{Replica, Setup, Unavailable, Unknown};
 use crate::clock;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
@@ -27,7 +27,7 @@ const SHARE: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Activations {
     cache: moka::sync::Cache<HashId, Arc<Cached>>,
-    unknown: moka::sync::Cache<HashId, ()>,
+    unknown: Unknown<HashId>,
     /// Moves when something is heard of any, so that an answer that was under way is not kept.
     heard: AtomicU64,
     lanes: [Lane; LANES],
@@ -64,8 +64,7 @@ impl Activations {
                 u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
             })
             .build();
-        let unknown =
-            moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
+        let unknown = Unknown::new(setup.negative_ttl);
         Self { cache, unknown, heard: AtomicU64::new(0), lanes: std::array::from_fn(|_| Lane::default()) }
     }
 
@@ -73,7 +72,7 @@ impl Activations {
     pub(super) fn forget(&self, id: &HashId) {
         self.heard.fetch_add(1, Ordering::SeqCst);
         self.cache.invalidate(id);
-        self.unknown.invalidate(id);
+        self.unknown.forget(id);
     }
 
     fn lane(&self, id: &HashId) -> &Lane {
@@ -109,7 +108,7 @@ impl Replica {
     /// What can be answered without asking.
     fn activation_at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
         let Some(cached) = self.activations.cache.get(id) else {
-            return self.activations.unknown.contains_key(id).then_some(None);
+            return self.activations.unknown.contains(id).then_some(None);
         };
         let live = self.feed.live.load(Ordering::Acquire);
         let current = live != 0 && cached.stretch.load(Ordering::Acquire) == live;
@@ -178,8 +177,8 @@ impl Replica {
             }
             Ok(Fetched::Absent) => {
                 let answer = at_hand();
-                if answer.is_none() && undisturbed() {
-                    self.activations.unknown.insert(*id, ());
+                if answer.is_none() {
+                    self.activations.unknown.remember(id, undisturbed);
                 }
                 Ok(answer)
             }

@@ -152,12 +152,7 @@ impl Replica {
                 }
                 // While the feed is live, another server may be further behind.
                 let is_believed = || self.epochs.of(key) == before && (is_of_followed || live().is_none());
-                if is_believed() {
-                    self.unknown.insert(*key, ());
-                    if !is_believed() {
-                        self.unknown.invalidate(key);
-                    }
-                }
+                self.unknown.remember(key, is_believed);
                 Ok(None)
             }
             // What deleted it is known, and that the primary cannot be asked changes nothing about it.

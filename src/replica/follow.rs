@@ -276,7 +276,7 @@ impl Replica {
         }
         if !was_live {
             // A server that is further behind may have said of an account that it does not know it.
-            self.unknown.invalidate_all();
+            self.unknown.forget_all();
             self.limits.moved.notify_one();
             self.limits.work.notify_one();
         }
@@ -293,7 +293,7 @@ impl Replica {
     /// Believes no longer of any account that it is unknown, also if the primary is about to say so of the time before.
     fn forget_unknown(&self) {
         self.epochs.bump_all();
-        self.unknown.invalidate_all();
+        self.unknown.forget_all();
         self.epochs.bump_all();
     }
 

@@ -276,7 +276,7 @@ impl Replica {
     /// next one who wants the account asks.
     async fn ask_anew(self: &Arc<Self>, key: &AccountKey) {
         self.doubt([*key]);
-        self.unknown.invalidate(key);
+        self.unknown.forget(key);
         let asked = async {
             // This one may have been asked for before the change.
             let _ = self.flight(*key).await;

@@ -33,6 +33,7 @@ mod sse;
 mod sums;
 mod system;
 mod take;
+mod unknown;
 mod upstream;
 
 use std::collections::HashMap;
@@ -71,6 +72,7 @@ use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
 use take::Offer;
+use unknown::Unknown;
 use upstream::Upstream;
 
 /// How a replica is set up.
@@ -123,8 +125,6 @@ impl Access {
     }
 }
 
-/// Unknown accounts that are remembered at most.
-const NEGATIVE_ENTRIES: u64 = 100_000;
 /// A primary that was heard so many milliseconds ago may have changed since.
 const CURRENT: i64 = 5_000;
 /// How long an answer waits for the primary when a copy is at hand.
@@ -142,7 +142,7 @@ pub struct Replica {
     clients: Arc<Clients>,
     tls_files: Arc<Files>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
-    unknown: moka::sync::Cache<AccountKey, ()>,
+    unknown: Unknown<AccountKey>,
     activations: Activations,
     memory: Memory,
     keeping: Arc<Keeping>,
@@ -193,8 +193,7 @@ impl Replica {
             .weigher(|_, slot: &Arc<Slot>| slot.weight())
             .eviction_listener(keeping.on_leave())
             .build();
-        let unknown =
-            moka::sync::Cache::builder().max_capacity(NEGATIVE_ENTRIES).time_to_live(setup.negative_ttl).build();
+        let unknown = Unknown::new(setup.negative_ttl);
         let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, metrics.clone())
             .map_err(|error| BeginError::Primary(error.to_string()))?;
         let upstream = Upstream::new(&setup, &clients, gate.clone(), metrics.clone()).map_err(BeginError::Primary)?;
@@ -281,7 +280,7 @@ impl Replica {
     /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, the primary was heard
     /// lately, and the account is not known to be unknown.
     pub fn may_find(&self, key: &AccountKey) -> bool {
-        self.is_following() && self.is_current() && !self.unknown.contains_key(key)
+        self.is_following() && self.is_current() && !self.unknown.contains(key)
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
@@ -293,7 +292,7 @@ impl Replica {
         let found = match held {
             Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
             Some(slot) => Ok(self.revalidated(key, slot).await),
-            None if self.unknown.contains_key(key) => Ok(None),
+            None if self.unknown.contains(key) => Ok(None),
             None => self.flight(*key).await,
         };
         match found {

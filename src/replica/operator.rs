@@ -76,7 +76,7 @@ impl Replica {
         }
         // What was unknown may have been withheld by the primary.
         self.epochs.bump_all();
-        self.unknown.invalidate_all();
+        self.unknown.forget_all();
         self.epochs.bump_all();
         withheld
     }

@@ -96,7 +96,7 @@ impl Replica {
                 Order::Refused(refusal) => Err(refusal),
             }
         });
-        self.unknown.invalidate(&key);
+        self.unknown.forget(&key);
         self.epochs.bump(&key);
         offer
     }
@@ -145,7 +145,7 @@ impl Replica {
         if is_cached {
             !self.limits.is_listed(key)
         } else {
-            self.is_mirror() || (self.is_following() && self.unknown.contains_key(key))
+            self.is_mirror() || (self.is_following() && self.unknown.contains(key))
         }
     }
 
@@ -211,7 +211,7 @@ impl Replica {
         self.is_mirror()
             || self.cache.contains_key(key)
             || self.is_stored(key)
-            || self.unknown.contains_key(key)
+            || self.unknown.contains(key)
             || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }

@@ -69,6 +69,9 @@ pub enum StoreError {
         /// What the lock file says of the holder.
         holder: String,
     },
+    /// What was asked for may be in the folder of tokens, which is still being imported.
+    #[error("the token folder is still being imported, and may hold it; try again in a second")]
+    Importing,
     /// A failure that others met, too.
     #[error(transparent)]
     Shared(#[from] std::sync::Arc<Self>),
@@ -86,6 +89,15 @@ impl StoreError {
             }
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             Self::Shared(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
+    /// Whether it passes by itself: the folder is still being imported.
+    pub fn is_importing(&self) -> bool {
+        match self {
+            Self::Importing => true,
+            Self::Shared(error) => error.is_importing(),
             _ => false,
         }
     }

@@ -9,7 +9,7 @@ use super::support::{Account, Launch, Operator, until};
 use super::{file, holds};
 
 /// Where the old server kept an activation, and where it is fetched.
-fn places(dir: &Path, exporter: &Account, importer: &Account) -> (PathBuf, String) {
+pub(crate) fn places(dir: &Path, exporter: &Account, importer: &Account) -> (PathBuf, String) {
     let hash = activation_hash_id(&exporter.key(), &importer.key(), "orders").unwrap();
     (dir.join(format!("{hash}.jwt")), format!("/jwt/v1/activations/{hash}"))
 }

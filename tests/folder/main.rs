@@ -6,6 +6,7 @@ mod support;
 
 mod activations;
 mod edits;
+mod first_start;
 mod mirror;
 mod nsc;
 mod read_only;

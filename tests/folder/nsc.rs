@@ -9,7 +9,7 @@ use super::support::{Account, Launch, Operator, now};
 use super::{is_gone, serves};
 
 /// Writes an account as nsc does: under the name that a person gave it.
-fn place(root: &Path, name: &str) -> PathBuf {
+pub(crate) fn place(root: &Path, name: &str) -> PathBuf {
     let folder = root.join("accounts").join(name);
     fs::create_dir_all(&folder).unwrap();
     folder.join(format!("{name}.jwt"))

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::gate::{Gate, SentFor, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{self, Lookup, Primary, Tending};
+use crate::primary::{self, Primary, Tending};
 use crate::server;
 use crate::store::journal::{self, CommitError};
 
@@ -53,7 +53,9 @@ impl Offline {
         let primary = Arc::new(Primary::open(&setup, gate.clone()).map_err(|error| failed(&error))?);
         primary.settle_operator().await;
         let mut tending = None;
-        if !dry_run {
+        if dry_run {
+            primary.go_without_scan();
+        } else {
             let metrics = Arc::new(Metrics::new("primary").map_err(|error| failed(&error))?);
             let begun = primary.tend(&metrics, settings.store.look_interval).map_err(|error| failed(&error))?;
             while !primary.progress().is_complete() {
@@ -84,9 +86,8 @@ impl Offline {
 
     pub(super) async fn held(&self, key: &AccountKey) -> Result<Option<i64>, String> {
         let (primary, key) = (self.primary.clone(), *key);
-        match tokio::task::spawn_blocking(move || primary.load(&key)).await {
-            Ok(Ok(Lookup::Served(stored))) => Ok(Some(stored.entry.iat())),
-            Ok(Ok(Lookup::Withheld(_) | Lookup::Absent)) => Ok(None),
+        match tokio::task::spawn_blocking(move || primary.served(&key)).await {
+            Ok(Ok(stored)) => Ok(stored.map(|stored| stored.entry.iat())),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         }

@@ -31,6 +31,11 @@ pub(super) enum AskError {
     /// Our user may not ask.
     #[error("the NATS user is not permitted to publish to {0}: allow it (docs/nats.md lists what is needed)")]
     Denied(&'static str),
+    /// The answer would break the leafnode connection that it comes over.
+    #[error(
+        "it is a leafnode, and its answer about an account with a JWT of {0} bytes may be larger than max_payload there"
+    )]
+    TooLarge(usize),
     /// The answer cannot be used.
     #[error("its answer cannot be used: {0}")]
     Unusable(String),

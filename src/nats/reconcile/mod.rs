@@ -57,6 +57,8 @@ const LASTING: i64 = 60_000;
 const MAX_LINES: usize = 10;
 /// A nats-server that was never compared begins with so many changes; the others wait for the sweep.
 const NEW_SERVER: u64 = 10_000;
+/// The largest JWT that a leafnode is asked about, in bytes.
+const LEAFNODE_JWT: usize = 350_000;
 /// Comparisons under way at all nats-servers.
 const AT_ONCE: usize = 64;
 /// Accounts that are compared in a second because somebody asks about them.
@@ -397,6 +399,7 @@ impl Shared {
     /// should have ended are looked for.
     async fn compare(&self, server: &Arc<Server>, key: AccountKey) -> Result<Compared, AskError> {
         let _turn = self.turns.acquire().await;
+        self.is_answer_carried(server, key).await?;
         let (asked, at) = (Instant::now(), clock::unix_millis());
         let loaded = self.asker.account(&server.id, &key).await?;
         let weighed = self.node.weigh_loaded(key, loaded.as_ref()).await;
@@ -418,6 +421,17 @@ impl Shared {
         self.receipts.compared(server, key, compared.clone(), weighed.should_run);
         self.note_in_force(compared.serial);
         Ok(compared)
+    }
+
+    /// Whether the answer about an account gets here: from 2.12.7 on, a leafnode connection breaks with a message that is
+    /// larger than `max_payload`, usually 1 MiB. An answer has 2 to 3 KB and up to 2.65 times the JWT.
+    async fn is_answer_carried(&self, server: &Server, key: AccountKey) -> Result<(), AskError> {
+        // A leafnode gives its own name for its cluster.
+        if server.cluster.is_empty() || server.cluster != server.name {
+            return Ok(());
+        }
+        let size = self.node.lookup(&key).await.map_or(0, |token| token.len());
+        if size > LEAFNODE_JWT { Err(AskError::TooLarge(size)) } else { Ok(()) }
     }
 
     /// Notes the time that a change took to be in force everywhere, once it is.

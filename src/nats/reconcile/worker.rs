@@ -312,7 +312,7 @@ impl Worker {
     fn failed(&self, job: Job, error: &AskError) {
         self.shared.metrics.comparisons.with_label_values(&["failed"]).inc();
         let pause = match error {
-            AskError::Denied(_) => DENIED_RETRY,
+            AskError::Denied(_) | AskError::TooLarge(_) => DENIED_RETRY,
             AskError::NotConnected | AskError::Nobody => RETRY,
             AskError::Silent | AskError::Unusable(_) => RETRY * 5,
         };

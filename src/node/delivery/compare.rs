@@ -127,20 +127,24 @@ impl Node {
         if let Some(stored) = primary.cached(&key) {
             return Ok(Stored::Served(stored.entry.clone(), stored.serial));
         }
-        tokio::task::spawn_blocking(move || load(&primary, &key)).await.map_err(|_| StoreError::Closed)?
+        let is_withheld = match primary.lookup(&key).await? {
+            Lookup::Served(stored) => return Ok(Stored::Served(stored.entry.clone(), stored.serial)),
+            Lookup::Withheld(_) => true,
+            Lookup::Absent => false,
+        };
+        tokio::task::spawn_blocking(move || gone(&primary, &key, is_withheld)).await.map_err(|_| StoreError::Closed)?
     }
 }
 
-fn load(primary: &Primary, key: &AccountKey) -> Result<Stored, StoreError> {
-    let newest = || Ok::<_, StoreError>(primary.journal().fact(key, None)?.map_or(0, |fact| fact.newest));
-    Ok(match primary.load(key)? {
-        Lookup::Served(stored) => Stored::Served(stored.entry.clone(), stored.serial),
-        Lookup::Withheld(_) => Stored::Gone(Gone::Withheld, newest()?),
-        Lookup::Absent => match primary.journal().presence(key)? {
-            Presence::Deleted => Stored::Gone(Gone::Deleted, newest()?),
-            Presence::Removed => Stored::Gone(Gone::Removed, newest()?),
-            Presence::Unknown | Presence::Live(_) => Stored::Unknown,
-        },
+fn gone(primary: &Primary, key: &AccountKey, is_withheld: bool) -> Result<Stored, StoreError> {
+    let newest = primary.journal().fact(key, None)?.map_or(0, |fact| fact.newest);
+    if is_withheld {
+        return Ok(Stored::Gone(Gone::Withheld, newest));
+    }
+    Ok(match primary.journal().presence(key)? {
+        Presence::Deleted => Stored::Gone(Gone::Deleted, newest),
+        Presence::Removed => Stored::Gone(Gone::Removed, newest),
+        Presence::Unknown | Presence::Live(_) => Stored::Unknown,
     })
 }
 

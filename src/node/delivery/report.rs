@@ -13,7 +13,7 @@ use super::servers::Server;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::node::{Node, Role};
-use crate::primary::{Lookup, Primary};
+use crate::primary::Primary;
 
 /// Accounts of one kind that are listed for one nats-server at most. The others are counted.
 const MAX_LISTED: usize = 1000;
@@ -265,10 +265,7 @@ fn account(primary: &Primary, key: &AccountKey, difference: &Difference) -> Acco
 fn name(primary: &Primary, key: &AccountKey) -> String {
     let entry = match primary.cached(key) {
         Some(stored) => Some(Arc::clone(&stored.entry)),
-        None => match primary.load(key) {
-            Ok(Lookup::Served(stored)) => Some(stored.entry.clone()),
-            _ => None,
-        },
+        None => primary.served(key).ok().flatten().map(|stored| stored.entry.clone()),
     };
     entry.and_then(|entry| AccountJwt::decode(entry.text()).ok()).map_or_else(String::new, |jwt| jwt.claims.name)
 }

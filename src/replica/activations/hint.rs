@@ -15,7 +15,7 @@ use crate::replica::Replica;
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
     fn is_wanted(&self, id: &HashId) -> bool {
-        self.cache.contains_key(id) || self.unknown.contains_key(id) || *self.lane(id).asked() == Some(*id)
+        self.cache.contains_key(id) || self.unknown.contains(id) || *self.lane(id).asked() == Some(*id)
     }
 }
 

@@ -17,6 +17,7 @@ pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Listing, TokenFile, list};
 
 use super::{STATE_FOLDER, StoreError};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// A folder that is read and written.
@@ -85,4 +86,9 @@ impl Folder {
 /// Where an account's file may lie: flat, or in the sub-folder of its last two characters.
 pub fn places(root: &Path, key: &AccountKey) -> [PathBuf; 2] {
     [Layout::Flat.place(root, key), Layout::Sharded.place(root, key)]
+}
+
+/// Where the file of an activation may lie, likewise.
+pub fn activation_places(root: &Path, id: &HashId) -> [PathBuf; 2] {
+    [Layout::Flat, Layout::Sharded].map(|layout| layout.place_of(root, &id.text()))
 }

@@ -1,0 +1,87 @@
+//! What is answered while the folder is imported, in whatever order the scan and one who asks go on.
+
+use super::*;
+use crate::primary::schedules::{Asked, Place, Scene};
+
+fn node(scene: &Scene) -> Arc<Node> {
+    let metrics = Arc::new(Metrics::new("primary").expect("made"));
+    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics))
+}
+
+/// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
+async fn in_every_order(ask: impl AsyncFn(&Node, &Asked) -> Result<Option<String>, LookupError>) {
+    for place in Place::KINDS {
+        let scene = Scene::brief(place).await;
+        let node = node(&scene);
+        let judge = |found: Result<Option<String>, LookupError>, asked: &Asked| match found {
+            Ok(found) if found.as_ref() == place.is_account().then_some(&asked.jwt) => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        scene.in_every_order(async |asked| ask(&node, asked).await, judge).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_get_is_never_told_that_an_account_is_absent_whose_file_waits() {
+    in_every_order(async |node, asked| {
+        // As a worker does: what is at hand comes first.
+        let answer = match node.get_now(&asked.key).or_else(|| node.read_now(&asked.key)) {
+            Some(answer) => Some(answer),
+            None => node.get(&asked.key).await?,
+        };
+        Ok(answer.map(|answer| answer.entry().text().to_owned()))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_is_a_nats_server() {
+    in_every_order(async |node, asked| {
+        let token = match node.lookup_now(&asked.key) {
+            Found::Served(token) => Some(token),
+            Found::Absent => None,
+            Found::Unsure => node.lookup(&asked.key).await,
+        };
+        Ok(token.map(|token| String::from_utf8(token.to_vec()).expect("text")))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn its_history_and_its_propagation_are_found() {
+    in_every_order(async |node, asked| {
+        let history = node.history(&asked.key).await?.expect("a primary keeps one");
+        let Some(version) = history.versions.last() else { return Ok(None) };
+        assert!(history.is_live);
+        Ok(node.text_of(&asked.key, version.serial).await?.flatten().map(|text| String::from_utf8(text).expect("text")))
+    })
+    .await;
+    in_every_order(async |node, asked| {
+        let found = node.propagation(&asked.key, None).await?;
+        Ok(found.map(|found| {
+            assert_eq!(found.account, asked.key.text());
+            asked.jwt.clone()
+        }))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_activation_is_never_absent_whose_file_waits() {
+    for place in [Place::Flat, Place::Elsewhere, Place::Nowhere] {
+        let scene = Scene::with_activations(place).await;
+        let node = node(&scene);
+        scene
+            .in_every_order(
+                async |asked| node.activation(&asked.id).await,
+                |found, asked| match found {
+                    Ok(ActivationAnswer::Served(found)) if found.text() == asked.activation && place.is_account() => {
+                        Ok(())
+                    }
+                    Ok(ActivationAnswer::Absent) if !place.is_account() => Ok(()),
+                    other => Err(format!("{other:?}")),
+                },
+            )
+            .await;
+    }
+}

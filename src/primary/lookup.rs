@@ -1,0 +1,177 @@
+//! What an account holds, and what it takes to say that it holds nothing.
+//!
+//! While the folder is imported, the journal does not have all accounts, and an account that it lacks is not absent: its
+//! file may not have had its turn. To ask for the account first, and then whether the scan has ended, would take an
+//! answer from before the end for the last word. So only [`Primary::look`] says that an account is absent, and it takes a
+//! proof that everything the folder held of the account is in the journal ([`Imported`]). Whatever happens between the
+//! proof and the look can only add to what is found.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Primary;
+use super::progress::Imported;
+use super::seam::Moment;
+use crate::clock;
+use crate::gate::Held;
+use crate::key::{AccountKey, PublicKey};
+use crate::store::StoreError;
+use crate::store::journal::Stored;
+
+/// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
+/// less.
+const SLOW: i64 = 25;
+/// For so many milliseconds after that, queries are made on threads of their own.
+const SLOW_FOR: i64 = 500;
+/// How long an answer waits for the scan. A nats-server waits for 1.9 seconds.
+pub(super) const SCAN_WAIT: Duration = Duration::from_secs(1);
+
+/// What an account holds.
+#[derive(Debug, Clone)]
+pub enum Lookup {
+    /// A JWT that may be served.
+    Served(Arc<Stored>),
+    /// A JWT signed by this key, for which the operator does not vouch.
+    Withheld(PublicKey),
+    /// Nothing, or it was deleted. Said only of an account that is imported.
+    Absent,
+}
+
+/// What the journal has of an account.
+enum Journaled {
+    Served(Arc<Stored>),
+    Withheld(PublicKey),
+    Nothing,
+}
+
+impl Primary {
+    /// The JWT of an account, if its body is in the cache.
+    pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
+        self.bodies.get(key)
+    }
+
+    /// The JWT of an account that the journal has and that may be served. Blocks for a query.
+    ///
+    /// `Ok(None)` does not say that the account is absent: [`Primary::lookup`] does.
+    pub fn served(&self, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+        Ok(match self.read(key)? {
+            Journaled::Served(stored) => Some(stored),
+            Journaled::Withheld(_) | Journaled::Nothing => None,
+        })
+    }
+
+    /// What an account holds, as far as that is known without waiting. `None`: [`Primary::lookup`] finds out.
+    pub fn lookup_now(&self, key: &AccountKey) -> Option<Lookup> {
+        match self.progress.imported(key) {
+            Some(imported) => self.in_time(|| self.look(imported)),
+            None => {
+                self.seam.at(Moment::Begun);
+                let served = self.in_time(|| self.served(key))?;
+                self.seam.at(Moment::Missed);
+                served.map(Lookup::Served)
+            }
+        }
+    }
+
+    /// What an account holds. While the folder is imported, the account's file is imported first; where no name leads to
+    /// it, this waits for the scan, a second at most, and then fails with [`StoreError::Importing`].
+    pub async fn lookup(self: &Arc<Self>, key: &AccountKey) -> Result<Lookup, StoreError> {
+        let imported = match self.progress.imported(key) {
+            Some(imported) => imported,
+            None => {
+                self.seam.at(Moment::Begun);
+                if let Some(stored) = self.load_served(key).await? {
+                    return Ok(Lookup::Served(stored));
+                }
+                self.seam.at(Moment::Missed);
+                let is_placed = self.import_place(key).await?;
+                // Whoever brought it there: a JWT that can be served waits for nothing.
+                if let Some(stored) = self.load_served(key).await? {
+                    return Ok(Lookup::Served(stored));
+                }
+                self.wait_for(key, is_placed).await?
+            }
+        };
+        self.blocking(move |primary| primary.look(imported)).await
+    }
+
+    /// What the order of an account's versions depends on, all that the folder held of it included. Waits for the scan as
+    /// [`Primary::lookup`] does.
+    pub async fn held(self: &Arc<Self>, key: &AccountKey) -> Result<Held, StoreError> {
+        let imported = match self.progress.imported(key) {
+            Some(imported) => imported,
+            None => {
+                self.seam.at(Moment::Begun);
+                let is_placed = self.import_place(key).await?;
+                self.wait_for(key, is_placed).await?
+            }
+        };
+        self.blocking(move |primary| primary.journal.held(imported.key())).await
+    }
+
+    /// What an account holds that is imported. Blocks for a query.
+    fn look(&self, imported: Imported) -> Result<Lookup, StoreError> {
+        Ok(match self.read(imported.key())? {
+            Journaled::Served(stored) => Lookup::Served(stored),
+            Journaled::Withheld(issuer) => Lookup::Withheld(issuer),
+            Journaled::Nothing => Lookup::Absent,
+        })
+    }
+
+    fn read(&self, key: &AccountKey) -> Result<Journaled, StoreError> {
+        let before = self.bodies.epoch(key);
+        let Some(stored) = self.journal.get(key)? else { return Ok(Journaled::Nothing) };
+        let stored = Arc::new(stored);
+        if !self.gate.vouches(stored.entry.issuer()) {
+            return Ok(Journaled::Withheld(*stored.entry.issuer()));
+        }
+        self.bodies.keep(&stored, before);
+        Ok(Journaled::Served(stored))
+    }
+
+    async fn load_served(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+        let key = *key;
+        self.blocking(move |primary| primary.served(&key)).await
+    }
+
+    async fn wait_for(&self, key: &AccountKey, is_placed: bool) -> Result<Imported, StoreError> {
+        self.seam.at(Moment::Waiting);
+        self.progress.wait_for(key, is_placed, SCAN_WAIT).await.ok_or(StoreError::Importing)
+    }
+
+    /// Asks the journal on a thread that may be blocked.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let primary = self.clone();
+        tokio::task::spawn_blocking(move || query(&primary)).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Asks the journal on a thread that others wait for. `None`: it failed or was slow lately, and a thread of its own
+    /// should wait for it.
+    ///
+    /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
+    fn in_time<T>(&self, query: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
+        let began = clock::uptime_millis();
+        // Who has been at it for long has not come back yet, and whoever followed him would wait likewise.
+        let under_way = self.reading_since.load(Ordering::Relaxed);
+        if began < self.slow_until.load(Ordering::Relaxed) || (under_way != 0 && began - under_way > SLOW) {
+            return None;
+        }
+        let is_first = self.reading_since.compare_exchange(0, began, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let found = query();
+        if is_first {
+            self.reading_since.store(0, Ordering::Relaxed);
+        }
+        let ended = clock::uptime_millis();
+        if ended - began > SLOW {
+            self.slow_until.store(ended + SLOW_FOR, Ordering::Relaxed);
+        }
+        found.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
