@@ -28,18 +28,42 @@ async fn a_change_is_in_force_also_if_the_primary_restarts_while_a_nats_server_i
     let account = cluster.open().await;
     let user = account.user();
     let victim = login(leaf.address(), &user).await.unwrap();
+    let id = leaf.id().await;
+    until("it is remembered that it is there", || async { cluster.compared(&id) > 0 }).await;
     link.cut();
     cluster.leafnode_is_away().await;
     let (jwt, _) = cluster.revoke(&account, &user).await;
     cluster.all_is_announced().await;
     cluster.primary = cluster.primary.restart().await;
-    cluster.knows(1).await;
-    cluster.all_is_announced().await;
+    // It counts as there until it has missed three calls.
+    until("the other one has answered, and this one is waited for", || async {
+        let known = cluster.known(&account, &jwt).await;
+        assert_eq!(known["complete"], false);
+        outcomes(&known) == ["n1 not_loaded"] && silent(&known) == ["leaf"]
+    })
+    .await;
     assert!(victim.is_up());
     link.heal();
     let healed = Instant::now();
     cluster.ends_before_complete(&victim, "leaf", &account, &jwt).await;
     victim.ends_in(PROMISED, healed).await;
+}
+
+#[tokio::test]
+async fn a_question_about_a_nats_server_that_is_away_does_not_set_it_back() {
+    let (cluster, link, leaf) = with_leaf().await;
+    let account = cluster.open().await;
+    let serial = cluster.complete(&account).await["serial"].as_i64().unwrap();
+    let (here, away) = (cluster.nats[0].id().await, leaf.id().await);
+    until("it is compared", || async { cluster.compared(&away) >= serial }).await;
+    link.cut();
+    cluster.leafnode_is_away().await;
+    cluster.page(&account).await;
+    let later = cluster.open().await;
+    let serial = cluster.page(&later).await["serial"].as_i64().unwrap();
+    // That is written down for all nats-servers at once.
+    until("the other one is compared", || async { cluster.compared(&here) >= serial }).await;
+    assert_eq!(cluster.compared(&away), serial - 1);
 }
 
 #[tokio::test]

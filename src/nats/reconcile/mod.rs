@@ -385,7 +385,7 @@ impl Compare for Reconciler {
             workers.values().map(|running| running.worker.clone()).collect()
         };
         Box::pin(async move {
-            join_all(workers.iter().map(|worker| worker.step(Job { key, serial: 1, attempts: 0 }))).await;
+            join_all(workers.iter().map(|worker| worker.step(Job { key, serial: 0, attempts: 0 }))).await;
         })
     }
 
