@@ -5,7 +5,7 @@ use crate::primary::schedules::{Asked, Place, Scene};
 
 fn node(scene: &Scene) -> Arc<Node> {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
-    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics))
+    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics, std::time::Duration::MAX))
 }
 
 /// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
@@ -57,7 +57,7 @@ async fn its_history_and_its_propagation_are_found() {
     })
     .await;
     in_every_order(async |node, asked| {
-        let found = node.propagation(&asked.key, None).await?;
+        let found = node.propagation(asked.key, None).await?;
         Ok(found.map(|found| {
             assert_eq!(found.account, asked.key.text());
             asked.jwt.clone()

@@ -158,6 +158,7 @@ impl Scene {
             cache_bytes: 1 << 20,
             activations_per_account: 3,
             activation_files: false,
+            change_operator: None,
         };
         let primary = Arc::new(Primary::open(&setup, gate.clone()).expect("opens"));
         primary.settle_operator().await;
