@@ -57,6 +57,11 @@ impl Feed {
         *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = is_under_way.then(HashSet::new);
     }
 
+    /// Whether a comparison is under way.
+    pub(super) fn is_comparing(&self) -> bool {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The feed has brought something of these accounts.
     pub(super) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
         if let Some(touched) = &mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -76,7 +76,7 @@ impl Replica {
 
     async fn fetch_once(&self, key: &AccountKey, asked: Epoch) -> Result<Option<Arc<Slot>>, Unavailable> {
         let live = || Some(self.feed.live.load(Ordering::Acquire)).filter(|live| *live != 0);
-        let (stretch, stood) = (live(), self.keeping.stand().position);
+        let (stretch, position) = (live(), self.keeping.stand().position);
         let before = self.epochs.of(key);
         let held = self.cache.get(key);
         // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
@@ -88,10 +88,11 @@ impl Replica {
         let is_undisturbed = is_followed && self.epochs.of(key) == before;
         let is_of_followed = answer.as_ref().is_ok_and(|answer| answer.is_of_followed);
         let is_of_primary = answer.as_ref().is_ok_and(|answer| answer.is_of_primary);
-        // A feed that was live all the while, and a primary of the same session, are no further behind than this replica was.
+        // The answer of a feed's server that was live throughout, or of a primary in the same session, is not from before.
         let was_live = is_followed && stretch.is_some() && live() == stretch;
         let asked_at = |at: Option<Position>| {
-            stood.filter(|stood| was_live || (is_of_primary && at.is_some_and(|at| at.session == stood.session.0)))
+            position
+                .filter(|position| was_live || (is_of_primary && at.is_some_and(|at| at.session == position.session.0)))
         };
         let stretch = stretch.filter(|_| is_undisturbed && live() == stretch);
         if answer.is_ok() && !self.is_following() {

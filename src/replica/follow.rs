@@ -208,6 +208,7 @@ impl Replica {
                 self.stand(follower, &page)?;
                 if kind == "hello" {
                     self.feed_opened();
+                    self.compare_again(follower);
                 }
                 Ok(())
             }
@@ -217,6 +218,16 @@ impl Replica {
             }
             // A later format may say more; what this one needs is above.
             _ => Ok(()),
+        }
+    }
+
+    /// A server that had no digests may have them by now.
+    fn compare_again(self: &Arc<Self>, follower: &Follower) {
+        if let Some(position) = follower.position
+            && self.limits.get(Limit::Comparison).is_some()
+            && !self.feed.is_comparing()
+        {
+            self.begin_resync(position, follower.stretch);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Up to where everything that is served here without asking is current.
 //!
-//! The feed has been taken in up to some change. That is not yet the answer: a copy may have come in beside the feed, from a
-//! server that is further behind, and would be served if nobody can be asked. Each such reason is a *limit*: the position
-//! that was true before it came up. The position that this replica confirms upstream is the lowest of all limits and of how far
-//! the feed was taken in. `docs/replication.md` says what that promises.
+//! The feed was applied up to some change. That is not yet the answer: a copy may have come from another server that is further
+//! behind, and this replica would serve it if no server answers. Each such reason is a *limit*: the position that was true
+//! before the reason came up. This replica confirms upstream the lowest of all limits and of where the feed was applied.
+//! `docs/replication.md` says what that promises.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::feed::{Head, Session};
 use crate::key::AccountKey;
 use crate::store::snapshot::Stand;
 
-/// Unconfirmed copies that are noted before those are looked for that have left the cache.
+/// Unconfirmed copies that are noted before those that have left the cache are dropped.
 const MANY: usize = 65_536;
 
 /// What keeps the position down.
@@ -78,8 +78,7 @@ impl Limits {
         self.work.notify_one();
     }
 
-    /// What is here of an account is current up to `to`, and nobody knows whether it is any further. `is_here`: whether there is a
-    /// copy of an account.
+    /// The copy of an account is current up to `to`, and may be no further. `is_here`: whether there is a copy of an account.
     fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
         {
             let mut state = self.state();
@@ -167,13 +166,13 @@ impl Replica {
         self.keeping.stand().position.map(|position| self.limits.of(position))
     }
 
-    /// The position below which nothing can be lost: where nobody knows how old something is.
+    /// The position to fall back to for a copy of unknown age: the beginning of the history.
     pub(super) fn beginning(&self) -> Head {
         let session = self.keeping.stand().position.map_or(Session([0; 16]), |position| position.session);
         Head::beginning(session)
     }
 
-    /// What is here of an account is current up to `to`, and nobody knows whether it is any further.
+    /// The copy of an account is current up to `to`, and may be no further.
     pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head) {
         self.limits.is_unconfirmed(key, to, |key| self.cache.contains_key(key));
     }

@@ -27,7 +27,7 @@ const BEAT: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(200);
 /// The pause after an answer that another report would get as well: a server that does not know reports, or refuses this one.
 const RARELY: Duration = Duration::from_secs(60);
-/// How often a server that is no longer asked is told so, until it has heard it.
+/// How often a replica says goodbye to a server that it left, until that has heard it.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// How long the process waits to have said goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -50,7 +50,7 @@ pub(super) struct Reporting {
     run: [u8; 8],
     seq: AtomicU64,
     about: OnceLock<(String, Arc<dyn BehindUs>)>,
-    /// Whether the way upstream leads to a primary, as far as is known. In a circle, all would wait for each other.
+    /// Whether the way upstream may lead to a primary. In a circle, each replica would wait for the others.
     leads_on: AtomicBool,
     /// How often a feed was opened.
     opened: AtomicU64,
@@ -63,11 +63,11 @@ pub(super) struct Reporting {
 enum Counts {
     No,
     Yes,
-    /// It was told, and is to be told that we report elsewhere.
+    /// It does, and has to learn that this replica reports elsewhere.
     NoLonger,
 }
 
-/// What was reported, as far as it matters whether it has changed.
+/// The part of a report whose changes matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Said {
     place: usize,
@@ -100,10 +100,10 @@ struct Progress {
     sent: Instant,
     /// Since when there is something else to say.
     changed: Option<Instant>,
-    /// Until then it is not tried again, unless a feed is opened after so many.
+    /// No report before this time, unless a feed was opened since: how often one was then.
     waits: Option<(Instant, u64)>,
     failures: u32,
-    /// How far the next report is put off or brought forward, so that a fleet does not march in step.
+    /// A factor for pauses, so that a fleet does not march in step.
     jitter: f64,
 }
 
@@ -114,7 +114,7 @@ impl Progress {
         Self { heard: None, sent, changed: None, waits: None, failures: 0, jitter: 1.0 }
     }
 
-    /// When the next report is due, if this is what there is to say.
+    /// When the next report is due, if it says this.
     fn due(&mut self, said: &Said, opened: u64, now: Instant) -> Instant {
         let paced = self.sent + PACE.mul_f64(self.jitter);
         if let Some((until, before)) = self.waits
@@ -259,7 +259,7 @@ impl Replica {
         confirmation.into()
     }
 
-    /// Another server is reported to from now on: those that count this replica are to stop.
+    /// Tells the servers that count this replica that it reports elsewhere now.
     fn part_with_others(self: &Arc<Self>, current: usize) {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
             if self.reporting.counts(place) == Counts::Yes {
@@ -293,7 +293,7 @@ impl Replica {
         self.reporting.leaving.store(true, Ordering::Release);
         self.limits.moved.notify_one();
         let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
-        // Who does not hear it counts on.
+        // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
     }
 
@@ -303,7 +303,7 @@ impl Replica {
         self.feed_leads_on(true);
     }
 
-    /// Whether the way upstream leads to a primary, as far as was just seen.
+    /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
         self.reporting.leads_on.store(leads_on, Ordering::Release);
         self.limits.moved.notify_one();

@@ -35,7 +35,7 @@ impl Replica {
     pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
             if self.check_soon(&key) {
-                // The position does not cover yet what could not be taken in.
+                // The position is still before what was refused.
                 self.is_unconfirmed(&key, self.position().unwrap_or_else(|| self.beginning()));
             }
             self.epochs.bump(&key);
@@ -139,8 +139,8 @@ impl Replica {
         Some(slot)
     }
 
-    /// Whether what was here of an account, or that nothing was, is current as far as the feed was taken in. What is heard over
-    /// NATS takes the place only of what is older, so then it is current as well.
+    /// Whether the copy of an account, or that there is none, is current at the position of the feed. A hint over NATS replaces only what is
+    /// older, so then the hint is current as well.
     fn was_current(&self, key: &AccountKey, is_cached: bool) -> bool {
         if is_cached {
             !self.limits.is_listed(key)
@@ -160,8 +160,8 @@ impl Replica {
         }
     }
 
-    /// Whether what was confirmed in a stretch of feed is current as far as the feed was taken in. A mirror has one stretch, and
-    /// is compared as a whole.
+    /// Whether a copy that was confirmed in a stretch of feed is current at the position of the feed. A mirror has one stretch, and is
+    /// compared as a whole.
     fn is_current_stretch(&self, stretch: u64) -> bool {
         stretch != 0 && (self.is_mirror() || stretch == self.feed.stretch.load(Ordering::Acquire))
     }

@@ -1,7 +1,7 @@
 //! The replicas that follow a server, as its database remembers them: a primary's journal, or the snapshot of a replica that
 //! has replicas behind it.
 //!
-//! It is a note of who has to be asked after, not part of the history: no change and no sum depends on it.
+//! These rows are no part of the history: no change and no sum depends on them.
 
 use rusqlite::{Connection, Row, params};
 
@@ -25,7 +25,7 @@ pub struct Follower {
     pub address: String,
     /// Whether its id outlives its process.
     pub is_lasting: bool,
-    /// Up to where everything that it and those behind it serve is current; `None`: nobody knows.
+    /// Up to where everything that it and those behind it serve is current; `None`: unknown.
     pub position: Option<Head>,
     /// How many replicas are behind it.
     pub below: u64,
@@ -35,7 +35,7 @@ pub struct Follower {
     pub heard: i64,
 }
 
-/// A replica that is to be remembered, or (`None`) forgotten.
+/// A replica to remember, or (`None`) to forget.
 pub type FollowerChange = (FollowerId, Option<Follower>);
 
 pub(super) const TABLE: &str = "

@@ -246,7 +246,7 @@ async fn a_replica_that_turns_to_another_server_no_longer_counts_at_the_first() 
     all_confirm(&hubs[0], &["leaf"]).await;
     way.cut();
     all_confirm(&hubs[1], &["leaf"]).await;
-    // Nobody could tell the first one so far.
+    // The first one has not heard of that yet.
     assert_eq!(named(&hubs[0], "leaf").await.unwrap().state, "in_sync");
     assert!(named(&hubs[1], "leaf").await.is_some_and(|leaf| !leaf.leaving));
     way.heal();

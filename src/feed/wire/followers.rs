@@ -62,8 +62,7 @@ pub struct Lowest {
     /// How many more of those there are.
     #[serde(default)]
     pub more: u64,
-    /// The lowest position that one of them had for longer than 2 seconds, or that nobody knows to be better, since the report
-    /// before. Missing: there was none.
+    /// The lowest position that one of them had for longer than 2 seconds, or for an unknown time, since the previous report. Missing: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacked: Option<u64>,
 }
@@ -113,8 +112,7 @@ pub struct Below {
     pub behind: Vec<Named>,
     /// How many more of those there are.
     pub more: u64,
-    /// The lowest position that one of them had for longer than 2 seconds, or that nobody knows to be better, since the report
-    /// before.
+    /// The lowest position that one of them had for longer than 2 seconds, or for an unknown time, since the previous report.
     pub lacked: Option<u64>,
 }
 
@@ -348,7 +346,7 @@ mod tests {
 
     #[test]
     fn the_largest_report_has_room() {
-        // The longest form that JSON gives a character which may stand in a name.
+        // No character of a name takes more bytes in JSON.
         let name = "\u{10ffff}".repeat(64);
         let named = Named { id: "0e".repeat(16), name: name.clone() };
         let mut report = Report { name, version: "v".repeat(64), serial: Some(MAX_SERIAL), ..report() };

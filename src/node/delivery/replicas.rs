@@ -27,14 +27,13 @@ use row::{GRACE, Order, Row};
 
 /// Replicas that are known at the same time at most.
 const MAX_REPLICAS: usize = 4096;
-/// One that was not heard for so many milliseconds is silent. A report comes every three seconds.
+/// Milliseconds without a report after which a replica is silent. A report comes every 3 seconds.
 const SILENT: i64 = 10_000;
-/// A replica whose id ends with its process, and that is silent for so many milliseconds, has been replaced if another one of its
-/// name is heard from its address.
+/// Milliseconds of silence after which a replica without a lasting id is replaced by another one of its name and address.
 const REPLACED: i64 = 15_000;
-/// How many milliseconds a replica that was silent for too long has, after a start of this server, to be heard again.
+/// Milliseconds after a start of this server before it forgets a replica that was silent for too long.
 const RETURN: i64 = 60_000;
-/// Noted positions of this server, one every half second, reach back for [`GRACE`] and a little more.
+/// Positions of this server that are remembered: more than one each quarter of a second for [`GRACE`].
 const MAX_SAMPLES: usize = 64;
 
 /// Why a report was turned away.
@@ -78,7 +77,7 @@ pub struct Counts {
     pub silent: u64,
 }
 
-/// Replicas that report and have no room here. Nobody knows what they serve.
+/// Replicas that report and have no room here. What they serve is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overflow {
     /// Reports that were turned away since the start.
@@ -106,7 +105,7 @@ struct State {
     /// How many of those that count are at each serial.
     serials: BTreeMap<u64, usize>,
     ranges: Ranges,
-    /// To be forgotten on disk.
+    /// Those to delete on disk.
     gone: Vec<FollowerId>,
     overflow: Option<Overflow>,
 }
@@ -125,9 +124,9 @@ impl Replicas {
     /// Takes over what an earlier process knew. A position counts as it was noted then, and no higher.
     pub fn recall(&self, followers: Vec<Follower>, here: Option<Head>, now: i64, unix_now: i64) {
         self.change(|state| {
-            state.stand(here, now);
+            state.be_at(here, now);
             for follower in followers.into_iter().take(MAX_REPLICAS) {
-                // Nobody could be heard while this server was down.
+                // While this server was down, it could hear no replica.
                 let heard = (now - (unix_now - follower.heard).max(0)).max(now - self.forget + RETURN.min(self.forget));
                 state.insert(Row::recalled(follower, heard));
             }
@@ -138,7 +137,7 @@ impl Replicas {
     /// Hears a report. `here`: where this server is.
     pub(in crate::node) fn confirmed(&self, heard: Heard, here: Head, now: i64) -> Result<(), Turned> {
         self.change(|state| {
-            state.stand(Some(here), now);
+            state.be_at(Some(here), now);
             state.hear(heard, &here, now)
         })
     }
@@ -149,8 +148,8 @@ impl Replicas {
         self.lock().rows.get(id).is_some_and(|row| is_it(row.own) || is_it(row.follower.position))
     }
 
-    /// Moves whenever all that count may have come to have a change, or one of them to lack one, and when one comes or goes. Look at
-    /// [`Replicas::behind`] after subscribing, and again after each move.
+    /// A number that moves whenever [`Replicas::behind`] may have become empty for some serial, or no longer be empty: when the lowest
+    /// position moves, and when a replica comes or goes. Look at `behind` after subscribing, and again after each move.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.moved.subscribe()
     }
@@ -202,8 +201,8 @@ impl Replicas {
         self.lock().overflow
     }
 
-    /// The next changes that a replica may have lacked for longer than 2 seconds, or for a time that nobody knows because it is new or
-    /// comes back: nats-servers may have loaded from it what was before them. Each range is given out once. May wait for ever.
+    /// The next range of changes that a replica may have lacked for longer than 2 seconds, or for an unknown time because it is new or
+    /// comes back. nats-servers may have loaded earlier JWTs from it. Each range is given out once. May wait for ever.
     pub async fn next_caught_up(&self) -> CaughtUp {
         loop {
             let news = self.caught_up.notified();
@@ -214,15 +213,16 @@ impl Replicas {
         }
     }
 
-    /// Notes where this server is, and forgets those that were silent for too long. To be called every half second.
+    /// Notes where this server is, and forgets those that were silent for too long. Call it every half second.
     pub fn tick(&self, here: Option<Head>, now: i64) {
         self.change(|state| {
-            state.stand(here, now);
+            state.be_at(here, now);
             state.forget(self.forget, now);
         });
     }
 
-    /// What is to be noted on disk: at once who is new or leaves, a position after a few seconds. It counts as noted. `is_last`: all of it.
+    /// What to write to disk now: a new replica or a goodbye at once, a position after 5 seconds. It counts as written from now on.
+    /// `is_last`: everything that is not written yet.
     pub fn to_write(&self, now: i64, unix_now: i64, is_last: bool) -> Vec<FollowerChange> {
         let mut state = self.lock();
         let gone = std::mem::take(&mut state.gone);
@@ -292,7 +292,7 @@ impl State {
     }
 
     /// Notes where this server is.
-    fn stand(&mut self, here: Option<Head>, now: i64) {
+    fn be_at(&mut self, here: Option<Head>, now: i64) {
         let Some(here) = here else { return };
         if self.here.is_none_or(|before| before.session != here.session) {
             self.samples.clear();
@@ -382,8 +382,8 @@ impl State {
         Ok(())
     }
 
-    /// Makes room, if it takes that, where one that said goodbye is remembered. One that counts gives way to nobody: else inventing ids would
-    /// be a way to have it forgotten.
+    /// Makes room if needed, by forgetting one that said goodbye. One that counts keeps its place: else a client could push it out by
+    /// inventing ids.
     fn has_room(&mut self) -> bool {
         if self.rows.len() < MAX_REPLICAS {
             return true;
@@ -452,6 +452,8 @@ impl State {
                 row.name_behind(own, &mut below);
             }
         }
+        // The same ones each time, or they would be news each time.
+        below.behind.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         let room = below.behind.len().min(MAX_NAMED);
         below.more += (below.behind.len() - room) as u64;
         below.behind.truncate(room);

@@ -11,7 +11,7 @@ use crate::node::{Node, Role};
 use crate::replica::Onward;
 use crate::store::StoreError;
 
-/// How often replicas are looked after: who was silent for too long, what is to be noted on disk.
+/// How often silent replicas are looked for, and what has changed is written to disk.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Why a report was not heard.
@@ -20,8 +20,8 @@ pub enum ReportRefused {
     /// This server has no history to which a position could belong: its primary has no feed.
     #[error("this server has no change feed: its primary has none")]
     NoFeed,
-    /// It has none yet, or it is not as far as the follower, which may have been with another one that is faster.
-    #[error("this server is not as far as the follower yet")]
+    /// It has none yet, or it is behind the follower, which may have followed a faster server before.
+    #[error("this server is still behind the follower")]
     NotYet,
     /// It was turned away.
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub enum ReportRefused {
     Store(#[from] StoreError),
 }
 
-/// What a position is to this server.
+/// Where a position is, seen from this server.
 enum Place {
     /// On its history.
     Here,
@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    /// Notes on disk what has changed of the replicas. `is_last`: all of it.
+    /// Writes to disk what has changed of the replicas. `is_last`: everything that is not written yet.
     pub async fn note_replicas(&self, is_last: bool) {
         let changes = self.replicas().to_write(clock::uptime_millis(), clock::unix_millis(), is_last);
         if changes.is_empty() {
@@ -155,7 +155,7 @@ impl Node {
                 let replica = replica.clone();
                 let noted = tokio::task::spawn_blocking(move || replica.note_followers(&changes)).await;
                 if let Ok(Err(error)) = noted {
-                    tracing::warn!("the replicas behind this one are not noted on disk: {error}");
+                    tracing::warn!("cannot write down the replicas behind this one: {error}");
                 }
             }
         }

@@ -139,6 +139,7 @@ impl Resync {
             let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
             self.replica.doubt(held);
         }
+        self.replica.feed.compares(false);
         self.replica.feed.is_synced(self.stretch);
     }
 

@@ -1,5 +1,5 @@
-//! What came in beside the feed, compared with the primary: copies that another server gave or that could not be taken
-//! in, and the operator's JWT where the feed did not go on. Until then they keep the position down that this replica confirms.
+//! Comparing with the primary what the feed does not confirm: copies from other servers, copies whose successor was refused, and
+//! the operator's JWT where the feed did not go on. Until then they keep down the position that this replica confirms.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ impl Replica {
         self.limits.get(Limit::Copies).is_some() && self.limits.get(Limit::Comparison).is_none()
     }
 
-    /// Settles a piece. Returns whether anything has come of it.
+    /// Settles a piece. Returns whether that changed anything.
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
         let stand = self.keeping.stand();
         let Some(from) = stand.position else { return Ok(false) };
@@ -80,7 +80,7 @@ impl Replica {
 }
 
 impl Resync {
-    /// Takes over the primary's operator JWT if it is another one. Returns whether the one in force is as good as the
+    /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
     /// primary's now.
     async fn operator(&self) -> Result<bool, Failed> {
         let replica = &self.replica;

@@ -24,7 +24,7 @@ pub(in crate::replica) struct Answer {
     /// Whether it comes from the server whose feed is followed, and that server stands for it: only then does the feed say
     /// how long it stays true.
     pub(in crate::replica) is_followed: bool,
-    /// Whether it comes from the server whose feed is followed, whether or not that server stands for it.
+    /// Whether it comes from the server whose feed is followed, even if that server does not confirm it.
     pub(in crate::replica) is_of_followed: bool,
     /// Whether it comes from a primary itself.
     pub(in crate::replica) is_of_primary: bool,

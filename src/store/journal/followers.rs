@@ -1,4 +1,4 @@
-//! The replicas that follow a primary, remembered beside its changes.
+//! The replicas that follow a primary.
 
 use super::super::StoreError;
 use super::super::followers::{self, Follower, FollowerChange};
@@ -10,9 +10,9 @@ impl Journal {
         self.read(followers::load)
     }
 
-    /// Remembers and forgets replicas. Not waited for: who is lost in a crash says so himself when he is heard again.
+    /// Remembers and forgets replicas. Not waited for: a replica that is lost in a crash reports again.
     pub async fn set_followers(&self, changes: Vec<FollowerChange>) {
-        // A closed journal has nobody left who would count them.
+        // A closed journal belongs to a server that stops.
         let _ = self.queue.send(writer::Request::Followers(changes)).await;
     }
 }

@@ -59,7 +59,7 @@ pub struct Stand {
     pub stretch: u64,
     /// What was confirmed in this stretch, or a later one, is current at the position.
     pub joined: u64,
-    /// Up to where all copies were current, in the session of the position; `None`: nobody knows.
+    /// Up to where all copies were current, in the session of the position; `None`: unknown.
     pub confirmed: Option<Head>,
     /// When the primary was last heard, unix milliseconds; 0: never.
     pub heard: i64,

@@ -80,7 +80,7 @@ CREATE TABLE copy (             -- the JWTs that are kept
 /// From format 1 to 2, the table of [`followers`] aside.
 const FORMAT_2: &str = "
 ALTER TABLE meta ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0; -- up to where all copies were current
-ALTER TABLE meta ADD COLUMN confirmed_chain BLOB;                 -- 32 bytes, after that change; null: nobody knows
+ALTER TABLE meta ADD COLUMN confirmed_chain BLOB;                 -- 32 bytes, after that change; null: unknown
 CREATE TABLE identity (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     replica BLOB    NOT NULL    -- 16 bytes: the id by which this replica is known upstream

@@ -18,7 +18,7 @@ pub enum Ended {
     Forgotten,
 }
 
-/// Changes that a replica, or one behind it, may have lacked for longer than 2 seconds, or for a time that nobody knows.
+/// Changes that a replica, or one behind it, may have lacked for longer than 2 seconds, or for an unknown time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaughtUp {
     /// The replica's id, 32 hexadecimal digits.
@@ -40,7 +40,7 @@ impl CaughtUp {
     }
 }
 
-/// Those that nobody has looked at yet, in order, each with its number.
+/// The ranges that were not taken yet, in order, each with its number.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
     waiting: VecDeque<CaughtUp>,

@@ -1,4 +1,4 @@
-//! One replica, as far as it was heard.
+//! What is known of one replica.
 
 use std::collections::VecDeque;
 
@@ -6,14 +6,13 @@ use crate::feed::wire::{Confirmation, Named};
 use crate::feed::{Head, Session};
 use crate::store::{Follower, FollowerId};
 
-/// A replica that lacks a change for longer than so many milliseconds is out of sync. Within this time it has a change, or
-/// nobody can say that it is late.
+/// Milliseconds for which a replica may lack a change and still be in sync: a change takes time to arrive.
 pub(super) const GRACE: i64 = 2_000;
 /// Processes of one replica that are remembered, to notice two that share an id.
 const PAST_RUNS: usize = 8;
-/// The pause, in milliseconds, between two notes on disk of a position that moves on.
+/// Milliseconds between two writes of a position that moves on.
 const WRITTEN_EVERY: i64 = 5_000;
-/// The pause, in milliseconds, between two notes on disk of a replica of which only the time has changed.
+/// Milliseconds between two writes where only the time of the last report has changed.
 const HEARD_EVERY: i64 = 60_000;
 
 /// A report whose positions were looked up in the history of this server.
@@ -85,7 +84,7 @@ impl Row {
         Self { lacking, is_new: true, ..Self::recalled(follower, now) }
     }
 
-    /// One that an earlier process heard last so many milliseconds ago.
+    /// One that an earlier process of this server knew. `heard`: when it was last heard.
     pub(super) fn recalled(follower: Follower, heard: i64) -> Self {
         Self {
             own: follower.position,
@@ -112,7 +111,7 @@ impl Row {
         self.follower.position.filter(|position| position.session == session).map_or(0, |position| position.serial)
     }
 
-    /// Whether a report is to be heard.
+    /// Whether to accept a report.
     pub(super) fn order(&self, said: &Confirmation) -> Order {
         match self.run {
             Some(run) if run == said.run => {
@@ -191,7 +190,7 @@ impl Row {
         lacking.lowest = lacking.lowest.min(serial);
     }
 
-    /// What is to be noted on disk now, if anything is. It counts as noted from now on.
+    /// What to write to disk now, if anything. It counts as written from now on.
     pub(super) fn to_write(&mut self, now: i64, unix_now: i64, is_last: bool) -> Option<Follower> {
         let is_due = self.written.is_none_or(|(position, at)| {
             let pause = if position == self.follower.position { HEARD_EVERY } else { WRITTEN_EVERY };
