@@ -5,7 +5,7 @@ use crate::primary::schedules::{Asked, Place, Scene};
 
 fn node(scene: &Scene) -> Arc<Node> {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
-    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics, std::time::Duration::MAX))
+    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics, Duration::MAX))
 }
 
 /// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
