@@ -31,7 +31,8 @@ impl Replica {
         }
     }
 
-    /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
+    /// Weighs an admitted JWT that upstream gave against what was seen, and puts it into the cache if it is to be served
+    /// from there. For what upstream did not give see [`Replica::judge`].
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
     /// `asked`: where [`Replica::forgotten`] stood when it was asked for.
@@ -51,6 +52,10 @@ impl Replica {
         }
         self.epochs.bump(&key);
         let offer = self.memory.with(&key, |seen| {
+            if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
+                // The primary has let go of it since, and nothing will be heard of it again.
+                return Ok(Offer::Kept);
+            }
             let held = &mut seen.held;
             if via == Via::Feed {
                 held.make_room(&entry.version(), &standing);
@@ -62,12 +67,13 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
-                    (seen.removed, seen.ahead) = (false, false);
-                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked) {
-                        // The primary has let go of it since, and nothing will be heard of it again.
-                        return Ok(Offer::Kept);
+                    match seen.given(&entry.version(), via, &standing) {
+                        Order::Newer | Order::Same => {}
+                        Order::Refused(refusal) => return Err(refusal),
+                        Order::Behind | Order::Refetch => return Ok(Offer::Refetch),
                     }
-                    Ok(Offer::Taken(self.keep(&key, &entry, via, at, stretch)))
+                    (seen.removed, seen.ahead) = (false, false);
+                    Ok(Offer::Taken(self.keep(&key, &entry, at, stretch, via == Via::Upstream)))
                 }
                 Order::Behind => {
                     held.note_behind(&entry.version(), at);
@@ -82,32 +88,36 @@ impl Replica {
         offer
     }
 
-    /// Puts the current version into the cache if it is wanted there. Called with the account's memory held.
+    /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
+    /// account's memory held.
     pub(super) fn keep(
         &self,
         key: &AccountKey,
         entry: &Arc<Entry>,
-        via: Via,
         at: Option<Position>,
         stretch: Option<u64>,
+        is_asked_for: bool,
     ) -> Option<Arc<Slot>> {
         let now = clock::uptime_millis();
         let cached = self.cache.get(key);
         if let Some(slot) = cached.filter(|slot| slot.entry().identity() == entry.identity()) {
             // The bytes that were served first stay, however the version is spelt this time.
-            if via != Via::Hint {
-                self.confirm(&slot, at, stretch, now);
-            }
+            self.confirm(&slot, at, stretch, now);
             return Some(slot);
         }
-        if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
+        if !is_asked_for && !self.is_wanted(key) {
             return None;
         }
-        let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
+        self.put(key, Slot::new(entry.clone(), at, stretch, now))
+    }
+
+    /// Puts a copy into the cache. Called with the account's memory held.
+    pub(super) fn put(&self, key: &AccountKey, slot: Slot) -> Option<Arc<Slot>> {
+        let slot = Arc::new(slot);
         self.cache.insert(*key, slot.clone());
         self.keeping.note_copy(key);
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
-        if !self.gate.vouches(entry.issuer()) {
+        if !self.gate.vouches(slot.entry().issuer()) {
             self.cache.invalidate(key);
             return None;
         }
@@ -131,7 +141,8 @@ impl Replica {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     seen.deleted_by = Some(*tombstone.identity());
                 }
-                if !seen.held.is_live() {
+                seen.drop_deleted();
+                if !seen.is_live() {
                     seen.ahead = false;
                     self.drop_copy(key);
                 }
@@ -146,7 +157,7 @@ impl Replica {
         for key in keys {
             self.epochs.bump(&key);
             self.memory.with(&key, |seen| {
-                seen.removed = true;
+                (seen.removed, seen.ahead, seen.heard) = (true, false, None);
                 self.forgotten.bump(&key);
                 self.drop_copy(&key);
             });
@@ -166,6 +177,11 @@ impl Replica {
             || self.cache.contains_key(key)
             || self.is_stored(key)
             || self.unknown.contains_key(key)
-            || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+            || self.is_asked(key)
+    }
+
+    /// Whether the primary is being asked about an account.
+    pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod follows;
+mod hints;
 mod liars;
 mod mirrors;
 mod old_primaries;

@@ -103,6 +103,11 @@ impl Upstream {
         self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
     }
 
+    /// Whether most requests to the current server can begin at once: there is room for one that nobody waits for.
+    pub(super) fn has_room(&self) -> bool {
+        self.current().has_room()
+    }
+
     /// Whether a server has ever answered as a primary does, be it that it has no feed.
     pub(super) fn was_reached(&self) -> bool {
         self.servers.iter().any(Server::was_reached)

@@ -10,7 +10,7 @@ use super::super::StoreError;
 use crate::clock;
 
 /// The version that this program writes. It only moves forward.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Marks the file as ours.
 const APPLICATION_ID: i64 = 0x4e41_5332;
 /// Bytes that every SQLite database begins with.
@@ -42,7 +42,7 @@ CREATE TABLE withdrawn (
 ) WITHOUT ROWID;
 CREATE TABLE seen (             -- every account ever heard of, whether or not its JWT is kept
     key            BLOB PRIMARY KEY,  -- 32 bytes
-    iat            INTEGER,           -- of the newest JWT; null if there was none
+    iat            INTEGER,           -- of the newest JWT that upstream gave; null if there was none
     identity       BLOB,              -- SHA-256 of its signing input
     issuer         BLOB,              -- 32 bytes of the operator key that signed it
     session        BLOB,              -- 16 bytes: where its primary committed it, if known
@@ -54,7 +54,10 @@ CREATE TABLE seen (             -- every account ever heard of, whether or not i
     deleted_by     BLOB,              -- 32 bytes: SHA-256 of its signing input, if known
     removed        INTEGER NOT NULL,  -- 1: it left the primary's read-only folder
     ahead          INTEGER NOT NULL,  -- 1: the primary was found to hold something older, or nothing
-    sum            BLOB NOT NULL      -- 8 bytes: see docs/replication.md
+    sum            BLOB NOT NULL,     -- 8 bytes: see docs/replication.md
+    heard          INTEGER,           -- iat of a later JWT that upstream did not give: it was heard over NATS
+    heard_identity BLOB,
+    heard_issuer   BLOB
 ) WITHOUT ROWID;
 CREATE INDEX ahead ON seen (key) WHERE ahead = 1;
 CREATE TABLE proof (            -- on a mirror: what proves deletions, and activations
@@ -77,6 +80,13 @@ CREATE TABLE copy (             -- the JWTs that are kept
     confirmed INTEGER NOT NULL,  -- when the primary last confirmed it, unix milliseconds
     sum       BLOB    NOT NULL
 );
+";
+
+/// What format 2 has and format 1 has not.
+const TO_2: &str = "
+ALTER TABLE seen ADD COLUMN heard INTEGER;
+ALTER TABLE seen ADD COLUMN heard_identity BLOB;
+ALTER TABLE seen ADD COLUMN heard_issuer BLOB;
 ";
 
 /// What was found where the snapshot lies.
@@ -149,7 +159,7 @@ fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.unchecked_transaction()?;
-    connection.execute_batch(TABLES)?;
+    connection.execute_batch(if version == 1 { TO_2 } else { TABLES })?;
     connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))?;
     transaction.commit()
 }
@@ -205,7 +215,7 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
                  that version, or move the file away: then what was seen is forgotten"
             ),
         }),
-        Ok((application, version)) => Ok(application == APPLICATION_ID && version == VERSION),
+        Ok((application, version)) => Ok(application == APPLICATION_ID && (1..=VERSION).contains(&version)),
         Err(_) => Ok(false),
     }
 }
