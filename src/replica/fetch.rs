@@ -38,6 +38,14 @@ pub(super) struct Asked {
     forgotten: Epoch,
 }
 
+impl Asked {
+    /// The copy that the primary is told of. A server of our kind says where an entry stands; only its entity tags are known
+    /// to change with the bytes.
+    pub(super) fn named(&self) -> Option<&Arc<Slot>> {
+        self.held.as_ref().filter(|slot| slot.position().is_some())
+    }
+}
+
 /// What the primary answered about an account.
 #[derive(Debug)]
 pub(super) struct Answered {
@@ -150,8 +158,7 @@ impl Replica {
     }
 
     async fn ask(&self, key: &AccountKey, asked: &Asked) -> Answered {
-        // A server of our kind says where an entry stands; only its entity tags are known to change with the bytes.
-        let etag = asked.held.as_ref().filter(|slot| slot.position().is_some()).map(|slot| slot.entry().etag());
+        let etag = asked.named().map(|slot| slot.entry().etag());
         let answer = self.upstream.fetch(&format!("accounts/{key}"), etag).await;
         if answer.is_ok() && !self.is_following() {
             self.feed.reached.notify_waiters();

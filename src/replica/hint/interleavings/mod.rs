@@ -64,11 +64,14 @@ impl<'w> Play<'w> {
         let (replica, account) = (&self.world.replica, &self.world.account);
         let Some((asked, begun)) = self.asked.take() else { return false };
         let served = changes.map(|changes| self.primary.at(changes.max(begun)));
+        let named = |version| asked.named().filter(|slot| slot.entry().identity() == account.entry(version).identity());
         let said = match served {
             None => Said::Nothing(UpstreamError::Busy),
             Some(None) => Said::Absent,
+            Some(Some((version, _))) if named(version).is_some() => Said::Unchanged,
             Some(Some((version, by))) => Said::Version(account.entry(version), Some(Self::position(by))),
         };
+        let is_unchanged = matches!(said, Said::Unchanged);
         let answer = Answered { said, is_followed: true, age: 0 };
         if replica.is_outdated(&account.key, &asked, &answer) {
             // It asks again, and this time nothing happens meanwhile.
@@ -80,9 +83,9 @@ impl<'w> Play<'w> {
         let _ = replica.answered(&account.key, &asked, answer);
         replica.flights.lock().expect("whole").remove(&account.key);
         match served {
-            Some(Some((version, by))) => _ = self.model.give(version, by, By::Answer, true),
+            Some(Some((version, by))) if !is_unchanged => _ = self.model.give(version, by, By::Answer, true),
             Some(None) if !self.model.is_held && !self.model.is_disturbed => self.model.is_unknown = true,
-            Some(None) | None => {}
+            _ => {}
         }
         self.model.is_asked = false;
         true
