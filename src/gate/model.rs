@@ -262,7 +262,7 @@ fn commits() -> impl Strategy<Value = Vec<Commit>> {
     proptest::collection::vec(commit, 1..16)
 }
 
-/// What a follower meets besides the feed. What it only hears is not held: see the replica's hints.
+/// What a follower meets besides the feed. A hint does not reach what is held: see `replica::hint`.
 #[derive(Debug, Clone)]
 enum Meet {
     /// Its own question to the primary.

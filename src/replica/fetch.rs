@@ -32,15 +32,15 @@ pub(super) struct Asked {
     held: Option<Arc<Slot>>,
     /// The stretch of feed that was live.
     stretch: Option<u64>,
-    /// Where [`Replica::epochs`] stood.
+    /// The value of [`Replica::epochs`].
     heard: Epoch,
-    /// Where [`Replica::forgotten`] stood.
+    /// The value of [`Replica::forgotten`].
     forgotten: Epoch,
 }
 
 impl Asked {
-    /// The copy that the primary is told of. A server of our kind says where an entry stands; only its entity tags are known
-    /// to change with the bytes.
+    /// The copy whose entity tag goes with the request. Only a server of our kind gives places, and only its entity tags
+    /// are known to change with the bytes.
     pub(super) fn named(&self) -> Option<&Arc<Slot>> {
         self.held.as_ref().filter(|slot| slot.position().is_some())
     }
@@ -100,7 +100,7 @@ impl Replica {
     pub(super) fn refetch(self: &Arc<Self>, key: AccountKey) {
         let (replica, before) = (self.clone(), self.under_way(&key));
         self.runtime.spawn(async move {
-            // What it brings is taken in by itself.
+            // The request applies its own answer.
             let _ = replica.flight_after(before, key).await;
         });
     }
@@ -178,8 +178,8 @@ impl Replica {
         Answered { said, is_followed, age }
     }
 
-    /// Whether an answer may be of before something that was heard while it was under way, and only a later answer tells:
-    /// the primary let go of the account, or two versions of one second come from servers with orders of their own.
+    /// Whether an answer may be older than something that came while it was under way, so that only a later answer tells:
+    /// the primary let go of the account, or two versions of one second come from servers with different orders.
     pub(super) fn is_outdated(&self, key: &AccountKey, asked: &Asked, answer: &Answered) -> bool {
         if self.forgotten.of(key) != asked.forgotten {
             return true;
@@ -192,8 +192,8 @@ impl Replica {
         }
     }
 
-    /// Takes in what the primary answered. It always goes through the order of versions, whatever was heard since it was
-    /// asked.
+    /// Applies what the primary answered. A version always goes through the order, whatever was heard since the request
+    /// began.
     pub(super) fn answered(&self, key: &AccountKey, asked: &Asked, answer: Answered) -> Found {
         let Answered { said, is_followed, age } = answer;
         let now = clock::uptime_millis();

@@ -31,8 +31,8 @@ impl Replica {
         }
     }
 
-    /// Weighs an admitted JWT that upstream gave against what was seen, and puts it into the cache if it is to be served
-    /// from there. For what upstream did not give see [`Replica::judge`].
+    /// Compares an admitted JWT that upstream gave with what was seen, and caches it if it is served from there. For a JWT
+    /// that upstream did not give see [`Replica::judge`].
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
     /// `asked`: where [`Replica::forgotten`] stood when it was asked for.

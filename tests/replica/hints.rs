@@ -1,10 +1,12 @@
 //! What others say over NATS is a hint: an old JWT that is repeated takes no replica back.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions};
+use nats_account_server::jwt::HashId;
 
 use crate::restarts::ends;
 use crate::support::{
@@ -240,7 +242,7 @@ async fn what_only_the_primary_can_tell_it_is_asked() {
     tool.is_heard(&replica, &held, &first).await;
     tool.is_heard(&replica, &unasked, &tool.operator.account(&unasked, 10)).await;
     assert_eq!((hints(&replica, "asked").await, primary.heads(&unasked.path()).len()), (0.0, 0));
-    assert_eq!(hints(&replica, "ignored").await, 2.0, "it is held, or nobody wants it");
+    assert_eq!(hints(&replica, "ignored").await, 2.0, "it is served, or no client wants it");
 
     // Of two of one second.
     tool.is_heard(&replica, &held, &other).await;
@@ -338,5 +340,47 @@ async fn a_tool_that_repeats_everything_makes_few_requests_and_keeps_no_client_w
     assert_eq!(hints(&replica, "dropped").await, 0.0);
     for account in accounts.iter().step_by(30) {
         replica.http.get(&account.path()).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn an_old_activation_that_comes_while_the_primary_is_asked_does_not_win_over_its_answer() {
+    let tool = Tool::start().await;
+    let (exporter, importer) = (Account::named("exporter"), Account::new());
+    let [first, old, new] = [300, 200, 100].map(|age| exporter.activation(&importer, "orders", age));
+    let hash = HashId::of(&exporter.key(), &importer.key(), "orders").unwrap();
+    let path = format!("/jwt/v1/activations/{hash}");
+    let jwts = [(&exporter, tool.operator.account(&exporter, 1_000)), (&tool.marker, tool.marker_jwt())];
+    let jwts = jwts.map(|(account, jwt)| (account.path(), Answer::new(200, jwt)));
+    let answers = |activation: Answer| {
+        let answers: HashMap<_, _> = jwts.iter().cloned().chain([(path.clone(), activation)]).collect();
+        move |asked: &str| answers.get(asked).cloned().unwrap_or_else(|| Answer::new(404, "no\n"))
+    };
+    let primary = FakePrimary::new(answers(Answer::new(200, first.clone()))).await;
+    let link = Proxy::to(primary.url.trim_start_matches("http://")).await;
+    let replica = tool.replica(&link.url(), |launch| ttl(launch, "1s")).await;
+    assert_eq!(replica.http.get(&path).await.expect(200).body, first);
+    primary.now_says(answers(Answer::new(200, new.clone()).after(Duration::from_millis(700))));
+    let asked = primary.heads(&path).len();
+    tokio::join!(
+        until("the answer has come", || async { replica.http.get(&path).await.expect(200).body == new }),
+        async {
+            until("the primary is asked", || async { primary.heads(&path).len() > asked }).await;
+            let subject = format!("$SYS.ACCOUNT.{}.CLAIMS.ACTIVATE.{hash}", exporter.key());
+            // The junk after it is counted, so the activation was judged by then.
+            for text in [&*old, "junk"] {
+                tool.client.publish(subject.clone(), text.to_owned().into()).await.unwrap();
+            }
+            tool.client.flush().await.unwrap();
+            until("it is heard", || async {
+                replica.http.metric("refused_total", "path=\"hint\",reason=\"undecodable\"").await == 1.0
+            })
+            .await;
+        }
+    );
+    // The one that was answered stays, although it has to be asked about again.
+    link.cut();
+    for _ in 0..20 {
+        assert_eq!(replica.http.get(&path).await.expect(200).body, new);
     }
 }

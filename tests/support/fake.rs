@@ -91,7 +91,12 @@ impl FakePrimary {
 
     /// Changes what is answered from now on.
     pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Arc::new(accounts_only(answer));
+        self.now_says(accounts_only(answer));
+    }
+
+    /// Answers by another script from now on.
+    pub(crate) fn now_says(&self, script: impl Fn(&str) -> Answer + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
     }
 
     /// The heads of all GETs that came for a path.

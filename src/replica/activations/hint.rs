@@ -1,7 +1,7 @@
 //! Activations that a replica hears of over NATS.
 //!
 //! They follow the rule of accounts ([`rule`]), with one difference: a hint makes no request for an activation. The next
-//! one who wants it asks the primary.
+//! GET asks the primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -24,7 +24,7 @@ fn is_for(asked: Option<&Asked>, id: &HashId) -> bool {
     asked.is_some_and(|asked| asked.id == *id)
 }
 
-/// What an activation is to the copy at hand, if there is one.
+/// How an activation compares with the copy at hand, if there is one.
 fn order(copy: Option<&Cached>, offered: &Unproven) -> Order {
     let Some(held) = copy.map(|copy| copy.judged.activation().version()) else { return Order::Newer };
     let offered = offered.version();
@@ -52,7 +52,7 @@ impl Replica {
 
     fn judge_activation(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
         let id = *unproven.id();
-        // Nobody begins to ask the primary for it while this goes on.
+        // While this is locked, no request for it begins.
         let mut asked = self.activations.lane(&id).asked();
         let heard = self.activations.heard.load(Ordering::SeqCst);
         let copy = self.activations.cache.get(&id);

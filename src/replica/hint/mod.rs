@@ -1,9 +1,8 @@
 //! JWTs that upstream did not give: those that a replica hears over NATS.
 //!
-//! Each carries the operator's signature, and none says that it is still current: whoever may publish in the system
-//! account can repeat an old one. So one is a hint, as NOTIFY is in DNS. It is applied if it is newer than what upstream
-//! confirmed, and otherwise a reason to ask upstream, whose answer counts ([`rule`]). Questions are few and wait behind
-//! the requests of clients ([`waiting`]).
+//! Each carries the operator's signature, and none proves that it is current: any user of the system account can repeat
+//! an old one. So it is a hint, as NOTIFY is in DNS. It is applied if it is newer than what upstream gave. Otherwise it is
+//! a reason to ask upstream, whose answer counts ([`rule`]). Requests of clients come before such questions ([`waiting`]).
 
 #[cfg(test)]
 mod interleavings;
@@ -55,7 +54,7 @@ pub(super) enum Outcome {
     Joined,
     /// There was no place to wait, or upstream could not be asked. The feed or the next GET brings what there is.
     Dropped,
-    /// It is what is served, or nobody has asked for the account here.
+    /// It is what is served, or no client has asked for the account here.
     Ignored,
 }
 
@@ -72,9 +71,9 @@ impl Outcome {
     }
 }
 
-/// Whether a hint may be applied. `order`: what it is to what is held here.
+/// Whether a hint may be applied. `order`: how it compares with what is known here.
 ///
-/// A hint that is older than what is held, or deleted, is refused: nothing is to be learnt from it.
+/// A hint that is older, or that a deletion covers, is refused: upstream has nothing to add to that.
 pub(super) fn rule(order: Order, known: Known) -> Result<Ruling, Refusal> {
     match order {
         Order::Refused(refusal) => Err(refusal),
@@ -100,7 +99,7 @@ impl Replica {
 
     /// Decides about a hint that passed the gate, and applies it if that is what is decided.
     fn hear(&self, entry: &Arc<Entry>) -> Result<Ruling, Refusal> {
-        // What nobody has asked for here is nobody's concern: who asks for it later is answered by upstream.
+        // If no client wants the account, the first GET for it asks upstream anyway.
         if self.is_wanted(entry.key()) { self.judge(entry, false) } else { Ok(Ruling::Nothing) }
     }
 

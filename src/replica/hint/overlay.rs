@@ -1,14 +1,14 @@
-//! What was heard lies over what upstream gave, and never becomes part of it.
+//! What was heard stays apart from what upstream gave.
 //!
-//! So upstream's own order goes on beneath, and what was heard can be let go of: when upstream gives it or something
-//! later, when a deletion covers it, when the account leaves its folder, and when its signer is withdrawn. Until then it is
-//! served, because newer never yields to older.
+//! So upstream's own order goes on undisturbed, and what was heard can be dropped: when upstream gives it or something
+//! later, when a deletion covers it, when the account leaves its folder, and when upstream gives anything after its signer
+//! was withdrawn. Until then it is served, because newer never yields to older.
 
 use crate::gate::{Ordering as Order, Refusal, Standing, Version, Via};
 use crate::store::snapshot::Seen;
 
 impl Seen {
-    /// What a version that upstream did not give is to what is served.
+    /// How a version that upstream did not give compares with what is known.
     pub(in crate::replica) fn order(&self, offered: &Version, via: Via, standing: &Standing) -> Order {
         let order = self.held.order(offered, via, None, standing);
         let Some(heard) = self.heard.filter(|heard| standing.vouches(&heard.issuer)) else { return order };
@@ -21,8 +21,8 @@ impl Seen {
         }
     }
 
-    /// Upstream gave a version, which is now held. Says what that is to what was heard, which is let go of unless it is
-    /// newer.
+    /// Upstream gave a version, which is now held. Says how that compares with what was heard, and drops what was heard
+    /// unless that is newer.
     pub(in crate::replica) fn given(&mut self, version: &Version, via: Via, standing: &Standing) -> Order {
         let Some(heard) = self.heard.filter(|heard| standing.vouches(&heard.issuer)) else {
             self.heard = None;
@@ -32,7 +32,7 @@ impl Seen {
             return Order::Refused(Refusal::Older { held: heard.iat, offered: version.iat });
         }
         if via == Via::Feed && version.iat == heard.iat && *version != heard {
-            // What was heard may be what follows in the feed.
+            // What was heard may be the next change of the feed.
             return Order::Refetch;
         }
         self.heard = None;
@@ -46,7 +46,7 @@ impl Seen {
         }
     }
 
-    /// Lets go of what was heard, if a deletion covers it.
+    /// Drops what was heard, if a deletion covers it.
     pub(in crate::replica) fn drop_deleted(&mut self) {
         let deleted = self.held.deleted().copied();
         self.heard = self.heard.filter(|heard| deleted.is_none_or(|deleted| heard.iat > deleted.iat));

@@ -1,9 +1,9 @@
 //! Hints that are a reason to ask upstream, until it is their turn.
 //!
 //! A tool that repeats everything it has makes as many hints as there are accounts. What they cause is bounded: one waits
-//! for each account, a few are asked about at a time and so many in a second, and only while clients leave room. Most
-//! need no request in the end: when it is their turn, the feed has brought what there is. Whatever is dropped is brought
-//! by the feed or by the next GET.
+//! for each account, few requests are under way at a time and in a second, and only while clients leave room. Most hints
+//! need no request: when it is their turn, the feed has brought the change. The feed or the next GET also brings what is
+//! dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ const LANES: usize = 4;
 const RATE: u64 = 40;
 /// How long a feed that is live has to bring the change before it is asked about.
 const FEED_FIRST: Duration = Duration::from_millis(500);
-/// How often is looked whether there is room for a request.
+/// How often a hint whose turn it is looks for room for a request.
 const ROOM: Duration = Duration::from_millis(25);
 
 /// The hints that wait, and how many requests they may still cause.
@@ -76,7 +76,7 @@ impl Queue {
         (None, is_wanted)
     }
 
-    /// Takes out whose turn it is. `None`: nothing waits, and the lane ends.
+    /// Takes out the next one. `None`: nothing waits, and the lane ends.
     fn pop(&mut self) -> Option<Turn> {
         let turn = self.order.pop_front().and_then(|key| self.turns.remove(&key));
         match &turn {
@@ -88,7 +88,7 @@ impl Queue {
 }
 
 impl Waiting {
-    /// Whether a hint may cause a request now. Who is told so causes one.
+    /// Whether a hint may cause a request now. `true` counts as that request.
     pub(in crate::replica) fn may_ask(&self) -> bool {
         self.rate.take(Instant::now())
     }
@@ -143,7 +143,7 @@ impl Replica {
         if self.upstream.is_resting() {
             return Outcome::Dropped;
         }
-        // What it brings is taken in by itself. One that began in between was begun after the hint was heard.
+        // The request applies its own answer. One that is under way by now began after the hint was heard.
         match self.flight(key).await {
             Ok(_) => Outcome::Asked,
             Err(_) => Outcome::Dropped,
@@ -151,7 +151,7 @@ impl Replica {
     }
 }
 
-/// So many in a second, and as many at once.
+/// [`RATE`] requests in a second, or at once after a quiet second.
 #[derive(Debug, Default)]
 struct Rate(Mutex<Option<Instant>>);
 
@@ -178,7 +178,7 @@ mod tests {
     use crate::gate::{Gate, Via};
     use crate::jwt::encode;
 
-    /// A JWT of an account, signed in this second, with about so much text in it.
+    /// A JWT of an account, signed in this second, with this number of characters in it besides its claims.
     fn entry(account: &KeyPair, iat: i64, name: &str, text: usize) -> Arc<Entry> {
         let claims = json!({
             "sub": account.public_key(), "name": name, "iat": iat,

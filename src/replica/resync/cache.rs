@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// How often is looked whether all that an earlier process kept is back.
 const WARMING: Duration = Duration::from_millis(50);
 
-/// What is held of an account, and where its epoch stood before that was looked at.
+/// What is held of an account, and the value of its epoch before that was read.
 struct Held {
     key: AccountKey,
     leaf: Leaf,

@@ -103,7 +103,7 @@ impl Upstream {
         self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
     }
 
-    /// Whether most requests to the current server can begin at once: there is room for one that nobody waits for.
+    /// Whether the current server has room for a request that no client waits for.
     pub(super) fn has_room(&self) -> bool {
         self.current().has_room()
     }

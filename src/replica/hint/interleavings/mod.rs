@@ -1,7 +1,7 @@
 //! Hints, answers, the feed and restarts in every order, against a model of what has to be served.
 //!
 //! The primary is honest: it commits in order, its feed brings every change once, and an answer is what it held when it
-//! was asked or later. Those who send hints are not: they say any version at any time.
+//! was asked or later. Hints are not honest: any version is heard at any time.
 
 mod model;
 mod world;
@@ -18,8 +18,8 @@ use crate::replica::Offer;
 use crate::replica::fetch::{Answered, Asked, Said};
 use crate::replica::upstream::UpstreamError;
 use model::Event::{
-    self, Answer, AnswerOfThen, Ask, Delete, DeleteLater, Fail, Feed, Forward, Hint, HintNext, HintOld, HintTie, Put,
-    PutBack, PutTie, Remove, Restart,
+    self, Answer, AnswerOfThen, Ask, Delete, DeleteLater, Evict, Fail, Feed, Forward, Hint, HintNext, HintOld, HintTie,
+    Put, PutBack, PutTie, Remove, Restart,
 };
 use model::{By, Change, Model, Primary, Version};
 use world::World;
@@ -59,7 +59,7 @@ impl<'w> Play<'w> {
         true
     }
 
-    /// Answers the request that is under way with what was served after so many changes; `None`: it fails.
+    /// Answers the request that is under way with what was served after this number of changes; `None`: it fails.
     fn answer(&mut self, changes: Option<usize>) -> bool {
         let (replica, account) = (&self.world.replica, &self.world.account);
         let Some((asked, begun)) = self.asked.take() else { return false };
@@ -74,12 +74,12 @@ impl<'w> Play<'w> {
         let is_unchanged = matches!(said, Said::Unchanged);
         let answer = Answered { said, is_followed: true, age: 0 };
         if replica.is_outdated(&account.key, &asked, &answer) {
-            // It asks again, and this time nothing happens meanwhile.
+            // The replica asks again, and nothing comes between.
             self.model.is_disturbed = false;
             self.asked = Some((replica.asked(&account.key), self.primary.log.len()));
             return self.answer(Some(self.primary.log.len()));
         }
-        // That it has nothing to say is no failure here.
+        // An answer without a JWT is no failure here.
         let _ = replica.answered(&account.key, &asked, answer);
         replica.flights.lock().expect("whole").remove(&account.key);
         match served {
@@ -142,6 +142,11 @@ impl<'w> Play<'w> {
         true
     }
 
+    fn evict(&mut self) -> bool {
+        self.world.replica.cache.invalidate(&self.world.account.key);
+        std::mem::replace(&mut self.model.is_held, false)
+    }
+
     fn restart(&mut self) -> bool {
         let (replica, key) = (&self.world.replica, &self.world.account.key);
         replica.close();
@@ -170,6 +175,7 @@ impl<'w> Play<'w> {
             Hint => self.hint(newest),
             HintTie => self.hint(newest.map(|(second, which)| (second, 1 - which))),
             HintNext => self.hint(Some((self.primary.next, 0))),
+            Evict => self.evict(),
             Restart => self.restart(),
         };
         assert_eq!(self.served(), self.model.serves(), "after {event:?}: {:?}", self.model);
@@ -197,7 +203,8 @@ impl<'w> Play<'w> {
         let there = self.primary.at(self.primary.log.len()).map(|(version, _)| version);
         let (here, key) = (self.served(), &self.world.account.key);
         let is_ahead = here != there;
-        assert!(!is_ahead || here > there, "{here:?} instead of {there:?}");
+        // What was heard and had to leave the cache still bars what is older.
+        assert!(!is_ahead || here.or(self.model.heard) > there, "{here:?} instead of {there:?}");
         assert!(!is_ahead || !matches!(self.primary.log.last(), Some(Change::Remove)), "{here:?} came back");
         assert_eq!(self.world.replica.memory.peek(key, |seen| seen.ahead).unwrap_or(false), is_ahead);
     }

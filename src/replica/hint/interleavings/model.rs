@@ -41,12 +41,14 @@ pub(super) enum Event {
     HintTie,
     /// A version is heard that is newer than what the primary has, and may be committed or not.
     HintNext,
+    /// The copy leaves the cache for want of room.
+    Evict,
     /// The replica ends and begins again.
     Restart,
 }
 
 impl Event {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Put,
         Self::PutTie,
         Self::PutBack,
@@ -63,6 +65,7 @@ impl Event {
         Self::Hint,
         Self::HintTie,
         Self::HintNext,
+        Self::Evict,
         Self::Restart,
     ];
 }
@@ -119,7 +122,7 @@ impl Primary {
         true
     }
 
-    /// What was served after so many changes, and which change brought it.
+    /// What was served after this number of changes, and which change brought it.
     pub(super) fn at(&self, changes: usize) -> Option<(Version, usize)> {
         match self.log[..changes].last()? {
             Change::Put(version) => Some((*version, changes - 1)),
