@@ -67,6 +67,7 @@ pub struct Metrics {
     pub replica_feed_connected: IntGauge,
     pub replica_feed_lag: Histogram,
     pub replica_fetches: IntCounterVec,
+    pub replica_hints: IntCounterVec,
     pub replica_stale: IntCounter,
     pub replica_upstream: IntGaugeVec,
     pub replica_failovers: IntCounter,
@@ -280,6 +281,11 @@ impl Metrics {
                 "replica_fetches_total",
                 "Requests of a replica to its primary, by result: found, unchanged, absent or failed",
                 &["result"],
+            )?,
+            replica_hints: make.counters(
+                "replica_hints_total",
+                "JWTs and activations that a replica heard over NATS, by what became of them: applied, asked, settled, joined, dropped or ignored",
+                &["outcome"],
             )?,
             replica_stale: make
                 .counter("replica_stale_total", "Answers of a replica that its primary could not confirm in time")?,

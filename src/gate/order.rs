@@ -165,6 +165,13 @@ impl Held {
         }
     }
 
+    /// Whether nothing in a version itself tells if it is later than what is held: it is of the same second, and was
+    /// committed elsewhere.
+    pub fn is_open(&self, offered: &Version, at: Option<Position>) -> bool {
+        let is_comparable = matches!((self.position(), at), (Some(held), Some(at)) if held.session == at.session);
+        self.version().is_some_and(|held| held.iat == offered.iat && held != offered) && !is_comparable
+    }
+
     /// Takes over a version that [`Held::order`] found newer, the same or behind.
     pub fn put(&mut self, version: Version, at: Option<Position>, standing: &Standing) {
         self.make_room(&version, standing);
@@ -296,7 +303,7 @@ fn follow(held: Option<Position>, tie: Option<&Tie>, via: Via, offered: Option<P
             }
         }
         _ if tie.is_some() => Ordering::Refused(Refusal::Replaced),
-        // What is held was heard over NATS, and this may be what it replaced.
+        // Where what is held was committed is not known, and this may be what it replaced.
         (None, Some(_)) if via == Via::Feed => Ordering::Refetch,
         _ => Ordering::Newer,
     }

@@ -1,7 +1,7 @@
 //! What a replica hears: claims updates that others announce.
 //!
-//! Each carries its own proof, so it is applied at once. It is never answered: the nats-servers do that, and a tool
-//! that counts answers would count us as one of them.
+//! Each is genuine or refused, and a hint: it may be old ([`Replica::hint`]). It is never answered: the nats-servers do
+//! that, and a tool that counts answers would count us as one of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const WAITING: usize = 64 << 20;
 /// A line about what is refused or dropped comes at most this often.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// Applies claims updates to a replica, for as long as the connection lives.
+/// Tells a replica of claims updates, for as long as the connection lives.
 pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<Node>) {
     let mut queues = Vec::new();
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {

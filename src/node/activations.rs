@@ -56,7 +56,7 @@ impl Node {
                 return self.submit_activation(token, sent_for, Via::Update).await.map(drop);
             }
             (Role::Primary(_), None) => (Via::Update, unaddressed()),
-            (Role::Replica(replica), Some(sent_for)) => (Via::Hint, replica.hint_activation(token, sent_for).await),
+            (Role::Replica(replica), Some(sent_for)) => (Via::Hint, replica.hint_activation(token, sent_for)),
             (Role::Replica(_), None) => (Via::Hint, unaddressed()),
         };
         match taken {

@@ -37,8 +37,15 @@ pub(super) struct Activations {
 #[derive(Debug, Default)]
 struct Lane {
     turn: tokio::sync::Mutex<()>,
-    /// What was asked for last, if it may still be under way.
-    asked: Mutex<Option<HashId>>,
+    /// What is being asked for.
+    asked: Mutex<Option<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    id: HashId,
+    /// Something was heard of it since: the answer may be of before.
+    is_doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -80,8 +87,16 @@ impl Activations {
     }
 }
 
+impl Cached {
+    /// There may be something newer: the primary is asked at the next request.
+    fn doubt(&self) {
+        self.stretch.store(0, Ordering::Release);
+        self.checked.store(0, Ordering::Release);
+    }
+}
+
 impl Lane {
-    fn asked(&self) -> MutexGuard<'_, Option<HashId>> {
+    fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -99,9 +114,13 @@ impl Replica {
         if let Some(answer) = self.activation_at_hand(id) {
             return Ok(answer);
         }
-        *lane.asked() = Some(*id);
+        *lane.asked() = Some(Asked { id: *id, is_doubtful: false });
         let answer = self.fetch_activation(id).await;
-        *lane.asked() = None;
+        if lane.asked().take().is_some_and(|asked| asked.is_doubtful)
+            && let Some(cached) = self.activations.cache.get(id)
+        {
+            cached.doubt();
+        }
         answer
     }
 

@@ -50,8 +50,8 @@ impl Replica {
 
     fn ahead_of(&self, key: AccountKey) -> Ahead {
         let Some(seen) = self.memory.peek(&key, Clone::clone) else { return Ahead::Missing(key) };
-        if seen.held.is_live() {
-            let slot = self.at_hand(&key).filter(|slot| seen.held.version() == Some(&slot.entry().version()));
+        if seen.is_live() {
+            let slot = self.at_hand(&key).filter(|slot| seen.newest() == Some(&slot.entry().version()));
             return slot.map_or(Ahead::Missing(key), |slot| Ahead::Held(key, slot.entry().token().clone()));
         }
         let request = seen.deleted_by.and_then(|identity| self.shelf.get(&(ProofKind::Delete, identity)));

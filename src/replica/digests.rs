@@ -67,7 +67,7 @@ impl Replica {
         self.keeping.stand().position.filter(|_| sure)
     }
 
-    fn leaf_of(&self, key: &Key) -> Option<Leaf> {
+    pub(super) fn leaf_of(&self, key: &Key) -> Option<Leaf> {
         match key.kind {
             Kind::Account => {
                 let account = AccountKey::from_raw(key.raw);
@@ -135,7 +135,7 @@ impl Piece<'_> {
 
     /// The accounts that a request keeps deleted.
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
-        let stands = |seen: &Seen| !seen.held.is_live() && seen.deleted_by == Some(*tombstone.identity());
+        let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
         keys.filter(|key| self.replica.memory.peek(key, stands).unwrap_or(false)).copied().collect()
     }
@@ -143,7 +143,7 @@ impl Piece<'_> {
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
         let replica = self.replica;
         let (is_live, removed, deleted_by) =
-            replica.memory.peek(key, |seen| (seen.held.is_live(), seen.removed, seen.deleted_by))?;
+            replica.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }

@@ -41,6 +41,12 @@ struct Progress {
 }
 
 impl Feed {
+    /// Whether the feed, which is live, speaks for copies that were confirmed in a stretch.
+    pub(super) fn confirms(&self, stretch: u64) -> bool {
+        let live = self.live.load(Ordering::Acquire);
+        live != 0 && stretch == live
+    }
+
     /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
     pub(super) fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);

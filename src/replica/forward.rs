@@ -12,8 +12,9 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::Semaphore;
 
+use super::Replica;
+use super::hint::Ruling;
 use super::upstream::{MAX_ANSWER, Server};
-use super::{Offer, Replica};
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::plain::plain;
@@ -254,11 +255,15 @@ impl Replica {
         let now = clock::unix_seconds();
         match write.target {
             Target::Push(key) => {
+                // What is under way may be answered with what was true before the change.
+                if let Some(before) = self.under_way(&key) {
+                    let _ = tokio::time::timeout(self.setup.timeout, before).await;
+                }
                 let admitted = self.gate.admit(&write.body, Some(&key), Via::Hint, now);
-                match admitted.and_then(|entry| self.offer(Arc::new(entry), Via::Hint, None, None, None)) {
-                    Ok(Offer::Taken(_) | Offer::Kept) => {}
+                match admitted.and_then(|entry| self.judge(&Arc::new(entry), true)) {
+                    Ok(Ruling::Apply | Ruling::Nothing) => {}
                     // Only the primary knows which of two of one second is later, or what its signing service signed.
-                    Ok(Offer::Refetch) | Err(_) => self.ask_anew(&key).await,
+                    Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
             Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
@@ -287,11 +292,7 @@ impl Replica {
     async fn ask_anew(self: &Arc<Self>, key: &AccountKey) {
         self.doubt([*key]);
         self.unknown.forget(key);
-        let asked = async {
-            // This one may have been asked for before the change.
-            let _ = self.flight(*key).await;
-            self.flight(*key).await
-        };
+        let asked = self.flight_after(self.under_way(key), *key);
         if !matches!(tokio::time::timeout(self.setup.timeout * 2, asked).await, Ok(Ok(_))) {
             self.doubt([*key]);
         }

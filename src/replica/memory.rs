@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::sums::Sums;
-use crate::feed::digest::{Key, Leaf, Prefix};
+use crate::feed::digest::{Key, Leaf, Prefix, State};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Seen, Snapshot};
 
@@ -151,6 +151,13 @@ impl Memory {
         }
     }
 
+    /// Goes back to what is written, as after a restart.
+    #[cfg(test)]
+    pub(super) fn restart(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).clear());
+        self.unwritten.store(0, Ordering::Relaxed);
+    }
+
     fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
         self.shards[usize::from(key.raw()[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,5 +165,9 @@ impl Memory {
 
 /// The leaf of what is remembered of an account.
 pub(super) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
-    Leaf::standing(&Key::account(key), &seen.held, seen.removed)
+    let key = Key::account(key);
+    match seen.heard {
+        Some(heard) => Some(Leaf::of(&key, &State::Held(heard.identity))),
+        None => Leaf::standing(&key, &seen.held, seen.removed),
+    }
 }

@@ -148,8 +148,10 @@ impl Replica {
         let standing = self.gate.standing();
         let Some(walk) = self.keeping.snapshot().walk() else { return missing };
         let walked = walk.seen(|key, seen| {
-            let is_served = seen.held.is_live() && !seen.removed && !seen.ahead;
-            let is_vouched = seen.held.version().is_some_and(|version| standing.vouches(&version.issuer));
+            let is_served = seen.is_served() && !seen.ahead;
+            // Where what was heard is withheld, what upstream gave may be served.
+            let is_vouched =
+                seen.heard.iter().chain(seen.held.version()).any(|version| standing.vouches(&version.issuer));
             if is_served && is_vouched && !self.cache.contains_key(&key) {
                 missing.push(key);
             }

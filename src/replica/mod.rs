@@ -1,7 +1,7 @@
 //! A replica: a bounded, read-only cache in front of a primary.
 //!
-//! It pulls a JWT on the first request for it, and keeps it up to date by the primary's change feed ([`follow`]); hints
-//! over NATS are applied at once. While the feed is connected, what is held is current. Without it, entries are asked
+//! It pulls a JWT on the first request for it, and keeps it up to date by the primary's change feed ([`follow`]). What it
+//! hears over NATS is a hint ([`hint`]). While the feed is connected, what is held is current. Without it, entries are asked
 //! about again after a time-to-live, and an answer never waits long for that: whoever has an entry answers it, whatever
 //! is down.
 //!
@@ -16,6 +16,7 @@ mod feed;
 mod fetch;
 mod follow;
 mod forward;
+mod hint;
 mod keeping;
 mod memory;
 mod mirror;
@@ -53,7 +54,7 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
-use crate::gate::{Gate, Refusal, Via};
+use crate::gate::Gate;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -63,6 +64,7 @@ use clients::Clients;
 use feed::Feed;
 use fetch::Flight;
 use forward::Forwarding;
+use hint::Waiting;
 use keeping::Keeping;
 use memory::Memory;
 use position::Limits;
@@ -163,6 +165,7 @@ pub struct Replica {
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
     forgotten: Epochs,
     flights: Mutex<HashMap<AccountKey, Flight>>,
+    waiting: Waiting,
     /// How the operator JWTs here stand to the primary's. Held while the operator changes.
     operator_turn: Mutex<operator::Turn>,
     feed: Feed,
@@ -220,6 +223,7 @@ impl Replica {
             epochs: Epochs::default(),
             forgotten: Epochs::default(),
             flights: Mutex::default(),
+            waiting: Waiting::default(),
             operator_turn: Mutex::default(),
             feed: Feed::after(&keeping.stand()),
             limits: Limits::after(&keeping.stand(), keeping.has_joined(), keeping.is_warm()),
@@ -273,8 +277,7 @@ impl Replica {
 
     /// A JWT that is at hand and that the feed, which is live, confirms; not if the primary itself was not heard lately.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        let live = self.feed.live.load(Ordering::Acquire);
-        self.at_hand(key).filter(|slot| live != 0 && slot.stretch() == live && self.is_current())
+        self.at_hand(key).filter(|slot| self.feed.confirms(slot.stretch()) && self.is_current())
     }
 
     /// The copy of an account: in the cache, or left by an earlier process.
@@ -313,8 +316,7 @@ impl Replica {
 
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
-        let live = self.feed.live.load(Ordering::Acquire);
-        (live != 0 && slot.stretch() == live)
+        self.feed.confirms(slot.stretch())
             || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
@@ -351,32 +353,11 @@ impl Replica {
         self.cache.get(key).or_else(|| self.unless_deleted(key, slot))
     }
 
-    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion, or
-    /// because its signer was withdrawn.
+    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion or a
+    /// removal, or because its signer was withdrawn.
     fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
-        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.held.is_live());
+        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.is_served());
         served.then_some(slot)
-    }
-
-    /// Takes in a claims update heard over NATS. The NATS subject named `expected`.
-    pub fn hint(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
-        let entry = Arc::new(self.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
-        let key = *entry.key();
-        if let Offer::Refetch = self.offer(entry, Via::Hint, None, None, None)? {
-            self.refetch(key);
-        }
-        Ok(())
-    }
-
-    /// Asks the primary about an account of which something was just heard. A request that is under way already may be
-    /// answered with what was true before, so another one follows it.
-    fn refetch(self: &Arc<Self>, key: AccountKey) {
-        let (replica, first) = (self.clone(), self.flight(key));
-        self.runtime.spawn(async move {
-            // What it brings is taken in by itself.
-            let _ = first.await;
-            let _ = replica.flight(key).await;
-        });
     }
 
     /// Entries and bytes in the cache.

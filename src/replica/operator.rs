@@ -194,6 +194,8 @@ impl Replica {
 
     /// The key that signed an account's JWT, if it is known here to be withheld.
     pub fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
-        self.memory.peek(key, |seen| seen.held.withheld_by(&self.gate.standing()))?
+        let issuer =
+            self.memory.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
+        (!self.gate.vouches(&issuer)).then_some(issuer)
     }
 }

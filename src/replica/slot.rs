@@ -32,6 +32,17 @@ impl Slot {
         slot
     }
 
+    /// One that was heard over NATS and not asked for. Upstream is asked about it as if it had been asked at `checked`.
+    pub(super) fn heard(entry: Arc<Entry>, checked: i64, now: i64) -> Self {
+        Self {
+            entry,
+            position: OnceLock::new(),
+            stretch: AtomicU64::new(0),
+            confirmed: AtomicI64::new(now),
+            checked: AtomicI64::new(checked),
+        }
+    }
+
     /// One that an earlier process kept: confirmed then, and to be asked about unless its stretch goes on.
     pub(super) fn recalled(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
         Self {
@@ -67,8 +78,12 @@ impl Slot {
         self.confirmed.load(Ordering::Acquire)
     }
 
+    pub(super) fn checked(&self) -> i64 {
+        self.checked.load(Ordering::Acquire)
+    }
+
     pub(super) fn checked_within(&self, ttl: Duration, now: i64) -> bool {
-        let checked = self.checked.load(Ordering::Acquire);
+        let checked = self.checked();
         checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
     }
 

@@ -26,7 +26,7 @@ impl Replica {
         let slot = self.system.get().filter(|slot| slot.entry().key() == key)?;
         let (version, standing) = (slot.entry().version(), self.gate.standing());
         let is_newest = self.memory.peek(key, |seen| {
-            matches!(seen.held.order(&version, Via::Configured, None, &standing), Ordering::Newer | Ordering::Same)
+            matches!(seen.order(&version, Via::Configured, &standing), Ordering::Newer | Ordering::Same)
         });
         (standing.vouches(slot.entry().issuer()) && is_newest.unwrap_or(true)).then(|| slot.clone())
     }

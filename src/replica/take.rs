@@ -23,11 +23,22 @@ pub(super) enum Offer {
 
 /// When a JWT was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct AskedAt {
     /// Where [`Replica::forgotten`] was.
     pub(super) forgotten: Epoch,
     /// Where this replica was on the feed of the server that answered; `None`: it does not follow that server's feed.
     pub(super) at: Option<Head>,
+}
+
+/// Where a copy came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum From {
+    /// Upstream was asked for it, when this replica was there on its feed (`None`: unknown).
+    Asked(Option<Head>),
+    /// Upstream told of it.
+    Told,
+    /// It was heard over NATS, or a client of this replica sent it to upstream: it is newer than what it replaces.
+    Hint,
 }
 
 impl Replica {
@@ -50,7 +61,8 @@ impl Replica {
         true
     }
 
-    /// Weighs an admitted JWT against what was seen, and puts it into the cache if it is to be served from there.
+    /// Compares an admitted JWT that upstream gave with what was seen, and caches it if it is served from there. For a JWT
+    /// that upstream did not give see [`Replica::judge`].
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
     pub(super) fn offer(
@@ -59,7 +71,7 @@ impl Replica {
         via: Via,
         at: Option<Position>,
         stretch: Option<u64>,
-        asked: Option<Asked>,
+        asked: Option<AskedAt>,
     ) -> Result<Offer, Refusal> {
         let key = *entry.key();
         let standing = self.gate.standing();
@@ -69,6 +81,10 @@ impl Replica {
         }
         self.epochs.bump(&key);
         let offer = self.memory.with(&key, |seen| {
+            if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
+                // The primary has let go of it since, and nothing will be heard of it again.
+                return Ok(Offer::Kept);
+            }
             let held = &mut seen.held;
             if via == Via::Feed {
                 held.make_room(&entry.version(), &standing);
@@ -80,13 +96,17 @@ impl Replica {
             match order {
                 Order::Newer | Order::Same => {
                     held.put(entry.version(), at, &standing);
-                    (seen.removed, seen.ahead) = (false, false);
-                    if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
-                        // The primary has let go of it since, and nothing will be heard of it again.
-                        return Ok(Offer::Kept);
+                    match seen.given(&entry.version(), via, &standing) {
+                        Order::Newer | Order::Same => {}
+                        Order::Refused(refusal) => return Err(refusal),
+                        Order::Behind | Order::Refetch => return Ok(Offer::Refetch),
                     }
-                    let slot = self.keep(&key, &entry, via, at, stretch, asked.and_then(|asked| asked.at));
-                    Ok(Offer::Taken(slot))
+                    (seen.removed, seen.ahead) = (false, false);
+                    let from = match via {
+                        Via::Upstream => From::Asked(asked.and_then(|asked| asked.at)),
+                        _ => From::Told,
+                    };
+                    Ok(Offer::Taken(self.keep(&key, &entry, at, stretch, from)))
                 }
                 Order::Behind => {
                     held.note_behind(&entry.version(), at);
@@ -101,38 +121,46 @@ impl Replica {
         offer
     }
 
-    /// Puts the current version into the cache if it is wanted there. Called with the account's memory held.
+    /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
+    /// account's memory held.
     pub(super) fn keep(
         &self,
         key: &AccountKey,
         entry: &Arc<Entry>,
-        via: Via,
         at: Option<Position>,
         stretch: Option<u64>,
-        asked_at: Option<Head>,
+        from: From,
     ) -> Option<Arc<Slot>> {
         let now = clock::uptime_millis();
         let cached = self.cache.get(key);
         if let Some(slot) = cached.as_ref().filter(|slot| slot.entry().identity() == entry.identity()) {
             // The bytes that were served first stay, however the version is spelt this time.
-            if via != Via::Hint {
-                self.confirm(slot, at, stretch, now);
-            }
+            self.confirm(slot, at, stretch, now);
             return cached;
         }
-        if !matches!(via, Via::Upstream | Via::FirstScan) && !self.is_wanted(key) {
+        if !matches!(from, From::Asked(_)) && !self.is_wanted(key) {
             return None;
         }
-        let slot = Arc::new(Slot::new(entry.clone(), at, stretch, now));
+        self.put(key, Slot::new(entry.clone(), at, stretch, now), from)
+    }
+
+    /// Puts a copy into the cache. Called with the account's memory held.
+    pub(super) fn put(&self, key: &AccountKey, slot: Slot, from: From) -> Option<Arc<Slot>> {
+        let (slot, was_cached) = (Arc::new(slot), self.cache.contains_key(key));
         self.cache.insert(*key, slot.clone());
         self.keeping.note_copy(key);
-        if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
+        if self.is_current_stretch(slot.stretch()) {
             self.limits.confirm(key);
-        } else if via != Via::Hint || !self.was_current(key, cached.is_some()) {
-            self.is_unconfirmed(key, asked_at.unwrap_or_else(|| self.beginning()));
+        } else {
+            match from {
+                From::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.beginning())),
+                From::Told => self.is_unconfirmed(key, self.beginning()),
+                From::Hint if self.was_current(key, was_cached) => {}
+                From::Hint => self.is_unconfirmed(key, self.beginning()),
+            }
         }
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
-        if !self.gate.vouches(entry.issuer()) {
+        if !self.gate.vouches(slot.entry().issuer()) {
             self.cache.invalidate(key);
             return None;
         }
@@ -176,7 +204,8 @@ impl Replica {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     seen.deleted_by = Some(*tombstone.identity());
                 }
-                if !seen.held.is_live() {
+                seen.drop_deleted();
+                if !seen.is_live() {
                     seen.ahead = false;
                     self.drop_copy(key);
                 }
@@ -191,7 +220,7 @@ impl Replica {
         for key in keys {
             self.epochs.bump(&key);
             self.memory.with(&key, |seen| {
-                seen.removed = true;
+                (seen.removed, seen.ahead, seen.heard) = (true, false, None);
                 self.forgotten.bump(&key);
                 self.drop_copy(&key);
             });
@@ -212,6 +241,11 @@ impl Replica {
             || self.cache.contains_key(key)
             || self.is_stored(key)
             || self.unknown.contains(key)
-            || self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+            || self.is_asked(key)
+    }
+
+    /// Whether the primary is being asked about an account.
+    pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod followers;
 mod follows;
+mod hints;
 mod liars;
 mod mirrors;
 mod old_primaries;

@@ -16,7 +16,7 @@ fn snapshot(folder: &Path) -> std::path::PathBuf {
 }
 
 /// Stops a server, which writes down what it knows.
-async fn ends(mut server: Server) {
+pub(crate) async fn ends(mut server: Server) {
     server.signal("TERM");
     server.exit().await;
 }

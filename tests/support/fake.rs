@@ -99,8 +99,12 @@ impl FakePrimary {
 
     /// Changes what is answered from now on.
     pub(crate) fn now_answers(&self, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) {
-        let answer = accounts_only(answer);
-        *self.script.lock().unwrap() = Arc::new(move |path: &str, _: &str| answer(path));
+        self.now_says(accounts_only(answer));
+    }
+
+    /// Answers by another script from now on.
+    pub(crate) fn now_says(&self, script: impl Fn(&str) -> Answer + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(move |path: &str, _: &str| script(path));
     }
 
     /// The heads of all GETs that came for a path.

@@ -164,15 +164,17 @@ impl Gather<'_, '_> {
             None => (2, [0; 16], 0),
         };
         let (mut items, mut deleted, mut result) = (Vec::new(), Vec::new(), Ok(()));
+        let standing = self.gate.standing();
         let mut damaged = walk.seen(|key, seen| {
             if result.is_err() {
                 return;
             }
-            result = self.load.remember(&key, &seen.held);
-            if seen.held.is_live() {
+            let held = seen.as_one(&standing);
+            result = self.load.remember(&key, &held);
+            if held.is_live() {
                 let item = if seen.removed { Item::Removed(key) } else { Item::Account(key) };
-                items.push((place(seen.held.position()), item));
-            } else if seen.held.deleted().is_some() {
+                items.push((place(held.position()), item));
+            } else if held.deleted().is_some() {
                 deleted.push(key);
             }
         })?;

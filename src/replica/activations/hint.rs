@@ -1,70 +1,92 @@
 //! Activations that a replica hears of over NATS.
 //!
-//! Each carries its own proof, and yet little is believed: that it is newer than a copy at hand, not that it is the
-//! newest. And it makes nobody ask the primary for an activation: that is for who wants it.
+//! They follow the rule of accounts ([`rule`]), with one difference: a hint makes no request for an activation. The next
+//! GET asks the primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::{Activations, Cached};
+use super::{Activations, Asked, Cached};
 use crate::clock;
-use crate::gate::{Judged, Refusal, SentFor, Via};
+use crate::gate::{Judged, Ordering as Order, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::replica::Replica;
+use crate::replica::hint::{Known, Outcome, Ruling, rule};
 
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
     fn is_wanted(&self, id: &HashId) -> bool {
-        self.cache.contains_key(id) || self.unknown.contains(id) || *self.lane(id).asked() == Some(*id)
+        self.cache.contains_key(id) || self.unknown.contains(id) || is_for(self.lane(id).asked().as_ref(), id)
     }
 }
 
-impl Cached {
-    /// There is something newer: the primary is asked at the next request.
-    fn doubt(&self) {
-        self.stretch.store(0, Ordering::Release);
-        self.checked.store(0, Ordering::Release);
+fn is_for(asked: Option<&Asked>, id: &HashId) -> bool {
+    asked.is_some_and(|asked| asked.id == *id)
+}
+
+/// How an activation compares with the copy at hand, if there is one.
+fn order(copy: Option<&Cached>, offered: &Unproven) -> Order {
+    let Some(held) = copy.map(|copy| copy.judged.activation().version()) else { return Order::Newer };
+    let offered = offered.version();
+    match offered.iat.cmp(&held.iat) {
+        _ if offered.identity == held.identity => Order::Same,
+        std::cmp::Ordering::Less => Order::Refused(Refusal::Older { held: held.iat, offered: offered.iat }),
+        // Of two of the same second only the primary knows which came later.
+        std::cmp::Ordering::Equal => Order::Refetch,
+        std::cmp::Ordering::Greater => Order::Newer,
     }
 }
 
 impl Replica {
-    /// Takes in an activation that was heard over NATS. Returns whether it is now the copy at hand.
+    /// Hears of an activation over NATS. Returns whether it is now the copy at hand.
     ///
-    /// What is newer than a copy takes its place, if the account vouches for it, and the primary is asked about it no
-    /// later than it would have been about the copy. Without a copy, who asks next is answered by the primary.
-    pub async fn hint_activation(self: &Arc<Self>, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
+    /// One that is newer than a copy takes its place, if the account vouches for it, and the primary is asked about it no
+    /// later than it would have been about the copy.
+    pub fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
         let unproven = self.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
-        let (id, version) = (*unproven.id(), unproven.version());
-        if !self.activations.is_wanted(&id) {
-            return Ok(false);
+        let outcome =
+            if self.activations.is_wanted(unproven.id()) { self.judge_activation(unproven)? } else { Outcome::Ignored };
+        self.count_hint(outcome);
+        Ok(outcome == Outcome::Applied)
+    }
+
+    fn judge_activation(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
+        let id = *unproven.id();
+        // While this is locked, no request for it begins.
+        let mut asked = self.activations.lane(&id).asked();
+        let heard = self.activations.heard.load(Ordering::SeqCst);
+        let copy = self.activations.cache.get(&id);
+        let under_way = asked.as_mut().filter(|asked| asked.id == id);
+        let known = Known { is_confirmed: copy.is_some(), is_asked: under_way.is_some(), is_accepted: false };
+        match (rule(order(copy.as_deref(), &unproven), known)?, copy, under_way) {
+            (Ruling::Nothing, ..) => Ok(Outcome::Ignored),
+            (Ruling::Apply, Some(copy), _) => {
+                let Some(account) = self.at_hand(unproven.account()) else {
+                    // Its account has left the cache, and is not asked for because of this.
+                    return Ok(self.doubt_activation(&id, Some(&copy)));
+                };
+                let judged = Arc::new(Judged::new(Arc::new(unproven.prove(account.entry())?)));
+                let checked = AtomicI64::new(copy.checked.load(Ordering::Acquire));
+                self.keep_activation(&id, Arc::new(Cached { judged, stretch: AtomicU64::new(0), checked }), heard);
+                Ok(Outcome::Applied)
+            }
+            (_, _, Some(asked)) => {
+                asked.is_doubtful |= self.waiting.may_ask();
+                Ok(if asked.is_doubtful { Outcome::Asked } else { Outcome::Dropped })
+            }
+            (_, copy, None) => Ok(self.doubt_activation(&id, copy.as_deref())),
         }
-        let Some(copy) = self.activations.cache.get(&id) else {
-            // Known to be unknown, or an answer is under way that may be of before.
-            self.activations.forget(&id);
-            return Ok(false);
-        };
-        let held = copy.judged.activation().version();
-        if version.identity == held.identity {
-            return Ok(false);
+    }
+
+    /// Has the primary asked at the next request for an activation, if hints may cause that.
+    fn doubt_activation(&self, id: &HashId, copy: Option<&Cached>) -> Outcome {
+        if !self.waiting.may_ask() {
+            return Outcome::Dropped;
         }
-        if version.iat < held.iat {
-            return Err(Refusal::Older { held: held.iat, offered: version.iat });
+        match copy {
+            Some(copy) => copy.doubt(),
+            None => self.activations.unknown.forget(id),
         }
-        let Ok(proven) = self.prove(unproven).await else {
-            // Its account has left the cache, and the primary cannot be asked for it.
-            copy.doubt();
-            return Ok(false);
-        };
-        let judged = Arc::new(Judged::new(Arc::new(proven?)));
-        let checked = copy.checked.load(Ordering::Acquire);
-        let heard = self.activations.heard.fetch_add(1, Ordering::SeqCst) + 1;
-        copy.doubt();
-        // Of two of the same second only the primary knows which came later.
-        if version.iat == held.iat {
-            return Ok(false);
-        }
-        let (stretch, checked) = (AtomicU64::new(0), AtomicI64::new(checked));
-        self.keep_activation(&id, Arc::new(Cached { judged, stretch, checked }), heard);
-        Ok(true)
+        Outcome::Asked
     }
 }

@@ -221,6 +221,13 @@ impl Keeping {
         self.full.load(Ordering::Acquire)
     }
 
+    /// Goes back to what is written, as after a restart.
+    #[cfg(test)]
+    pub(super) fn restart(&self) {
+        lock(&self.copies).clear();
+        self.warm.store(false, Ordering::Release);
+    }
+
     /// Whether there may be copies on disk that are not in the cache.
     pub(super) fn is_warm(&self) -> bool {
         self.warm.load(Ordering::Acquire)

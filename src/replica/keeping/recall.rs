@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::position::Limit;
-use super::super::{Offer, Replica, Slot};
+use super::super::{Replica, Slot};
 use super::lock;
 use crate::clock;
 use crate::gate::operator::{self, Begun, Way};
@@ -107,9 +107,12 @@ impl Replica {
             if let Some(slot) = self.cache.get(&key) {
                 return Some(slot);
             }
-            if seen.held.version().is_none() && seen.held.deleted().is_none() {
-                // What was seen of it is lost: it begins with what is at hand.
-                seen.held.put(entry.version(), copy.at, &self.gate.standing());
+            if seen.newest().is_none() && seen.held.deleted().is_none() {
+                // What was seen of it is lost: it begins with what is at hand. Only upstream gives places.
+                match copy.at {
+                    Some(_) => seen.held.put(entry.version(), copy.at, &self.gate.standing()),
+                    None => seen.heard = Some(entry.version()),
+                }
             }
             if !is_of(seen, &entry) || !self.gate.vouches(entry.issuer()) {
                 self.keeping.note_copy(&key);
@@ -195,15 +198,11 @@ impl Replica {
         let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
         let admitted = self.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
         let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);
-        match self.offer(entry, Via::FirstScan, None, None, None) {
-            Ok(Offer::Taken(_) | Offer::Kept) => Ok(()),
-            Ok(Offer::Refetch) => Err("the primary has to tell".into()),
-            Err(refusal) => Err(refusal.to_string()),
-        }
+        self.find(&entry).map_err(|refusal| refusal.to_string())
     }
 }
 
 /// Whether a JWT is the very version that was seen last, and still to be served.
 fn is_of(seen: &Seen, entry: &crate::gate::Entry) -> bool {
-    seen.held.version() == Some(&entry.version()) && seen.held.is_live() && !seen.removed
+    seen.newest() == Some(&entry.version()) && seen.is_served()
 }

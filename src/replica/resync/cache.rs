@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Failed, Resync, have};
 use crate::clock;
+use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
@@ -17,6 +18,15 @@ pub(super) const PIECE: usize = 1000;
 pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// How often is looked whether all that an earlier process kept is back.
 const WARMING: Duration = Duration::from_millis(50);
+
+/// What is held of an account, and the value of its epoch before that was read.
+struct Held {
+    key: AccountKey,
+    leaf: Leaf,
+    heard: Epoch,
+    /// Whether it is noted that the primary has the same.
+    is_noted: bool,
+}
 
 impl Resync {
     pub(super) async fn cache(&self) -> Result<(), Failed> {
@@ -35,11 +45,17 @@ impl Resync {
     /// Compares copies, and takes over what differs.
     pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
         let replica = &self.replica;
-        let leaf = |key: &AccountKey| replica.memory.peek(key, |seen| memory::leaf(key, seen)).flatten();
-        let held: Vec<(AccountKey, Leaf)> = keys.iter().filter_map(|key| Some((*key, leaf(key)?))).collect();
-        let epochs: Vec<_> = held.iter().map(|(key, _)| replica.epochs.of(key)).collect();
-        let leaves: Vec<(Key, Leaf)> = held.iter().map(|(key, leaf)| (Key::account(key), *leaf)).collect();
-        let asked: HashSet<AccountKey> = held.iter().map(|(key, _)| *key).collect();
+        let mut held: Vec<Held> = Vec::new();
+        for key in keys {
+            let heard = replica.epochs.of(key);
+            let known = replica.memory.peek(key, |seen| {
+                let is_noted = !seen.ahead && seen.heard.is_none();
+                memory::leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
+            });
+            held.extend(known.flatten());
+        }
+        let leaves: Vec<(Key, Leaf)> = held.iter().map(|held| (Key::account(&held.key), held.leaf)).collect();
+        let asked: HashSet<AccountKey> = held.iter().map(|held| held.key).collect();
         let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
         let mut differing = HashSet::new();
         loop {
@@ -51,13 +67,17 @@ impl Resync {
             }
         }
         let now = clock::uptime_millis();
-        for ((key, _), before) in held.iter().zip(epochs) {
+        for Held { key, heard, is_noted, .. } in held {
             // What was heard of it meanwhile is later.
-            if !differing.contains(key) && replica.epochs.of(key) == before {
-                replica.is_level(key);
-                if let Some(slot) = replica.cache.get(key) {
-                    self.confirm(&slot, now);
-                }
+            if differing.contains(&key) || replica.epochs.of(&key) != heard {
+                continue;
+            }
+            // Nearly always it is noted, and there are many.
+            if !is_noted || replica.ahead() > 0 {
+                replica.is_level(&key);
+            }
+            if let Some(slot) = replica.cache.get(&key) {
+                self.confirm(&slot, now);
             }
         }
         if !replica.is_mirror() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::{Failed, Resync, have, short};
-use crate::feed::digest::{Prefix, Short, Sum};
+use crate::feed::digest::{Key, Prefix, Short, Sum};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
@@ -23,6 +23,8 @@ impl Resync {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
+        let leaf = |key: &AccountKey| replica.leaf_of(&Key::account(key));
+        let ahead: Vec<_> = replica.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let mut differing = HashSet::new();
         // Without sums of its own everything is compared.
         match self.differing(None).await? {
@@ -37,8 +39,8 @@ impl Resync {
                 }
             }
         }
-        for key in replica.memory.all_ahead() {
-            if !differing.contains(&key) {
+        for (key, compared) in ahead {
+            if !differing.contains(&key) && leaf(&key) == compared {
                 replica.is_level(&key);
             }
         }

@@ -94,7 +94,7 @@ impl Replica {
         tombstone: &Tombstone,
         keys: impl IntoIterator<Item = &'k AccountKey>,
     ) {
-        let is_later = |seen: &Seen| seen.held.is_live() || seen.held.deleted() != Some(&tombstone.deletion());
+        let is_later = |seen: &Seen| seen.is_live() || seen.held.deleted() != Some(&tombstone.deletion());
         for key in keys {
             if self.memory.with(key, |seen| is_later(seen)) {
                 self.is_ahead(key);
@@ -125,9 +125,10 @@ impl Replica {
 
     /// The primary holds the same of an account.
     pub(in crate::replica) fn is_level(&self, key: &AccountKey) {
-        if self.memory.ahead() > 0 {
-            self.memory.with(key, |seen| seen.ahead = false);
-        }
+        self.memory.with(key, |seen| {
+            seen.ahead = false;
+            seen.give_heard(&self.gate.standing());
+        });
     }
 
     /// Says how much is newer here than at the primary.

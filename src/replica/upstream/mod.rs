@@ -104,6 +104,11 @@ impl Upstream {
         self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
     }
 
+    /// Whether the current server has room for a request that no client waits for.
+    pub(super) fn has_room(&self) -> bool {
+        self.current().has_room()
+    }
+
     /// Whether a server has ever answered as a primary does, be it that it has no feed.
     pub(super) fn was_reached(&self) -> bool {
         self.servers.iter().any(Server::was_reached)

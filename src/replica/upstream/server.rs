@@ -69,6 +69,11 @@ impl Server {
         self.reached.load(Ordering::Acquire)
     }
 
+    /// Whether at least half of the places for requests are free.
+    pub(super) fn has_room(&self) -> bool {
+        self.places.available_permits() >= CONCURRENCY / 2
+    }
+
     /// Asks for one JWT by its path behind `/jwt/v1/`, until `deadline`. `etag`: the entity tag of the copy at hand, if it
     /// came from a server of our kind. `patience`: if it is given up after this long, the server was slow. `operator`: whose accounts
     /// it must host, if that is known and matters.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::super::marks;
-use crate::gate::{Deletion, Held, Identity, Position, Tie, Version};
+use crate::gate::{Deletion, Held, Identity, Position, Standing, Tie, Version};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// Bytes of a tie: identity, session, serial.
@@ -14,14 +14,42 @@ const TIE: usize = 56;
 /// What was seen of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What it must not go back behind.
+    /// What upstream gave, which it must not go back behind.
     pub held: Held,
+    /// A later version that is served and that upstream did not give: it was heard over NATS, or found on disk.
+    pub heard: Option<Version>,
     /// The request that deleted it last, if it is known.
     pub deleted_by: Option<Identity>,
     /// Whether it left the read-only folder that the primary serves.
     pub removed: bool,
     /// Whether the primary was found to hold something older, or nothing.
     pub ahead: bool,
+}
+
+impl Seen {
+    /// The newest version.
+    pub fn newest(&self) -> Option<&Version> {
+        self.heard.as_ref().or(self.held.version())
+    }
+
+    /// Whether there is a version, and no deletion covers it. It may still be withheld.
+    pub fn is_live(&self) -> bool {
+        self.heard.is_some() || self.held.is_live()
+    }
+
+    /// The same, and it did not leave the read-only folder.
+    pub fn is_served(&self) -> bool {
+        self.is_live() && !self.removed
+    }
+
+    /// What it must not go back behind, whoever said it.
+    pub fn as_one(&self, standing: &Standing) -> Held {
+        let mut held = self.held.clone();
+        if let Some(heard) = self.heard {
+            held.put(heard, None, standing);
+        }
+        held
+    }
 }
 
 /// A JWT that is kept, as it arrived. It has to pass the gate again before it is served.
@@ -48,7 +76,7 @@ pub(super) enum Read<T> {
 }
 
 /// The first bytes of a SHA-256 over fields, each behind its length.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Sum(Sha256);
 
 impl Sum {
@@ -94,6 +122,9 @@ struct Columns {
     deleted_by: Option<Identity>,
     removed: bool,
     ahead: bool,
+    heard: Option<i64>,
+    heard_identity: Option<[u8; 32]>,
+    heard_issuer: Option<[u8; 32]>,
 }
 
 impl Columns {
@@ -112,25 +143,41 @@ impl Columns {
             deleted_by: seen.deleted_by,
             removed: seen.removed,
             ahead: seen.ahead,
+            heard: seen.heard.map(|heard| heard.iat),
+            heard_identity: seen.heard.map(|heard| heard.identity),
+            heard_issuer: seen.heard.map(|heard| *heard.issuer.raw()),
         }
     }
 
     fn seen(&self) -> Seen {
         let signer = |raw| PublicKey::from_raw(Kind::Operator, raw);
-        let version = match (self.iat, self.identity, self.issuer) {
-            (Some(iat), Some(identity), Some(issuer)) => Some(Version { iat, identity, issuer: signer(issuer) }),
-            _ => None,
+        let version = |iat: Option<i64>, identity: Option<Identity>, issuer: Option<[u8; 32]>| {
+            Some(Version { iat: iat?, identity: identity?, issuer: signer(issuer?) })
         };
+        let heard = version(self.heard, self.heard_identity, self.heard_issuer);
+        let version = version(self.iat, self.identity, self.issuer);
         let at = self.session.zip(self.serial).map(|(session, serial)| Position { session, serial });
         let ties = self.ties.as_chunks::<TIE>().0.iter().map(read_tie).collect();
         let deleted =
             self.deleted.zip(self.deleted_issuer).map(|(iat, issuer)| Deletion { iat, issuer: signer(issuer) });
         let held = Held::restore_placed(version, at, ties, deleted, marks::read(&self.marks));
-        Seen { held, deleted_by: self.deleted_by, removed: self.removed, ahead: self.ahead }
+        Seen { held, heard, deleted_by: self.deleted_by, removed: self.removed, ahead: self.ahead }
     }
 
-    fn sum(&self, key: &[u8; 32]) -> [u8; 8] {
-        Sum::default()
+    /// What a row of format 1 says, which did not tell what upstream gave from what was heard. Only upstream gives places.
+    fn seen_1(&self) -> Seen {
+        let Seen { held, .. } = self.seen();
+        let heard = held.version().filter(|_| held.is_live() && !self.removed && held.position().is_none()).copied();
+        let held = match heard {
+            Some(_) => Held::restore(None, Vec::new(), held.deleted().copied(), held.marks().to_vec()),
+            None => held,
+        };
+        Seen { held, heard, deleted_by: self.deleted_by, removed: self.removed, ahead: self.ahead }
+    }
+
+    /// The sum of a row, and the one that it had in format 1.
+    fn sums(&self, key: &[u8; 32]) -> ([u8; 8], [u8; 8]) {
+        let of_1 = Sum::default()
             .field(key)
             .number(self.iat)
             .optional(slice(self.identity.as_ref()))
@@ -142,8 +189,13 @@ impl Columns {
             .number(self.deleted)
             .optional(slice(self.deleted_issuer.as_ref()))
             .optional(slice(self.deleted_by.as_ref()))
-            .field(&[u8::from(self.removed), u8::from(self.ahead)])
-            .finish()
+            .field(&[u8::from(self.removed), u8::from(self.ahead)]);
+        let sum = of_1
+            .clone()
+            .number(self.heard)
+            .optional(slice(self.heard_identity.as_ref()))
+            .optional(slice(self.heard_issuer.as_ref()));
+        (sum.finish(), of_1.finish())
     }
 }
 
@@ -168,7 +220,7 @@ fn read_tie(bytes: &[u8; TIE]) -> Tie {
 
 /// The columns of `seen`, in the order of [`read_seen`].
 pub(super) const SEEN: &str = "key, iat, identity, issuer, session, serial, ties, marks, deleted, deleted_issuer, \
-                               deleted_by, removed, ahead, sum";
+                               deleted_by, removed, ahead, heard, heard_identity, heard_issuer, sum";
 
 pub(super) fn read_seen(row: &Row) -> rusqlite::Result<Read<(AccountKey, Seen)>> {
     let columns = || -> rusqlite::Result<([u8; 32], Columns, [u8; 8])> {
@@ -185,15 +237,20 @@ pub(super) fn read_seen(row: &Row) -> rusqlite::Result<Read<(AccountKey, Seen)>>
             deleted_by: row.get(10)?,
             removed: row.get(11)?,
             ahead: row.get(12)?,
+            heard: row.get(13)?,
+            heard_identity: row.get(14)?,
+            heard_issuer: row.get(15)?,
         };
-        Ok((row.get(0)?, columns, row.get(13)?))
+        Ok((row.get(0)?, columns, row.get(16)?))
     };
     // A value of another type is damage as well.
     let Ok((key, columns, sum)) = columns() else { return Ok(Read::Damaged) };
-    if columns.sum(&key) != sum {
-        return Ok(Read::Damaged);
-    }
-    Ok(Read::Sound((AccountKey::from_raw(key), columns.seen())))
+    let seen = match columns.sums(&key) {
+        (now, _) if now == sum => columns.seen(),
+        (_, before) if before == sum && columns.heard.is_none() => columns.seen_1(),
+        _ => return Ok(Read::Damaged),
+    };
+    Ok(Read::Sound((AccountKey::from_raw(key), seen)))
 }
 
 pub(super) fn load_seen(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Read<Seen>>> {
@@ -212,7 +269,8 @@ pub(super) fn save_seen(connection: &Connection, key: &AccountKey, seen: &Seen) 
     let columns = Columns::of(seen);
     connection
         .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO seen ({SEEN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+            "INSERT OR REPLACE INTO seen ({SEEN})
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
         ))?
         .execute(params![
             key.raw(),
@@ -228,9 +286,18 @@ pub(super) fn save_seen(connection: &Connection, key: &AccountKey, seen: &Seen) 
             columns.deleted_by,
             columns.removed,
             columns.ahead,
-            columns.sum(key.raw()),
+            columns.heard,
+            columns.heard_identity,
+            columns.heard_issuer,
+            columns.sums(key.raw()).0,
         ])
         .map(drop)
+}
+
+/// The sum that a row had in format 1.
+#[cfg(test)]
+pub(super) fn sum_in_format_1(key: &AccountKey, seen: &Seen) -> [u8; 8] {
+    Columns::of(seen).sums(key.raw()).1
 }
 
 /// The columns of `copy`, in the order of [`read_copy`].

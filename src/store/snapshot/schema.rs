@@ -40,7 +40,7 @@ CREATE TABLE withdrawn (
 ) WITHOUT ROWID;
 CREATE TABLE seen (             -- every account ever heard of, whether or not its JWT is kept
     key            BLOB PRIMARY KEY,  -- 32 bytes
-    iat            INTEGER,           -- of the newest JWT; null if there was none
+    iat            INTEGER,           -- of the newest JWT that upstream gave; null if there was none
     identity       BLOB,              -- SHA-256 of its signing input
     issuer         BLOB,              -- 32 bytes of the operator key that signed it
     session        BLOB,              -- 16 bytes: where its primary committed it, if known
@@ -52,7 +52,10 @@ CREATE TABLE seen (             -- every account ever heard of, whether or not i
     deleted_by     BLOB,              -- 32 bytes: SHA-256 of its signing input, if known
     removed        INTEGER NOT NULL,  -- 1: it left the primary's read-only folder
     ahead          INTEGER NOT NULL,  -- 1: the primary was found to hold something older, or nothing
-    sum            BLOB NOT NULL      -- 8 bytes: see docs/replication.md
+    sum            BLOB NOT NULL,     -- 8 bytes: see docs/replication.md
+    heard          INTEGER,           -- iat of a later JWT that upstream did not give: it was heard over NATS
+    heard_identity BLOB,
+    heard_issuer   BLOB
 ) WITHOUT ROWID;
 CREATE INDEX ahead ON seen (key) WHERE ahead = 1;
 CREATE TABLE proof (            -- on a mirror: what proves deletions, and activations
@@ -85,6 +88,13 @@ CREATE TABLE identity (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     replica BLOB    NOT NULL    -- 16 bytes: the id by which this replica is known upstream
 );
+";
+
+/// What format 2 adds to what a snapshot of format 1 has seen.
+const SEEN_2: &str = "
+ALTER TABLE seen ADD COLUMN heard INTEGER;
+ALTER TABLE seen ADD COLUMN heard_identity BLOB;
+ALTER TABLE seen ADD COLUMN heard_issuer BLOB;
 ";
 
 /// What was found where the snapshot lies.
@@ -159,7 +169,7 @@ fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     match version {
         0 => connection.execute_batch(TABLES).and_then(|()| connection.execute_batch(operator::TABLES))?,
-        _ => fill_2(connection)?,
+        _ => connection.execute_batch(SEEN_2).and_then(|()| fill_2(connection))?,
     }
     connection.execute_batch(FORMAT_2)?;
     connection.execute_batch(followers::TABLE)?;

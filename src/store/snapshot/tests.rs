@@ -35,6 +35,7 @@ fn seen(n: u8) -> Seen {
     let deleted = Some(Deletion { iat: 90, issuer: operator_key(2) });
     Seen {
         held: Held::restore_placed(Some(version), Some(position(u64::from(n))), ties, deleted, marks),
+        heard: (n % 5 == 1).then_some(Version { iat: 400, identity: [n + 1; 32], issuer: operator_key(3) }),
         deleted_by: Some([4; 32]),
         removed: n % 2 == 1,
         ahead: n % 3 == 1,
@@ -275,6 +276,41 @@ fn a_snapshot_of_the_first_format_begins_a_chain_with_its_operator_jwt() {
     assert_eq!(chain.replaced(), [1, 2].map(|n| Replaced { iat: anchor.iat(), identity: [n; 32] }));
     assert_eq!(withdrawn, [(operator_key(3), 50)]);
     assert_eq!(all_copies(&snapshot).len(), 20);
+}
+
+#[test]
+fn what_format_1_says_counts_as_heard_unless_upstream_gave_it_a_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (snapshot, _) = opened(folder.path());
+    let version = Version { iat: 7, identity: [7; 32], issuer: operator_key(1) };
+    let deleted = Some(Deletion { iat: 5, issuer: operator_key(1) });
+    let placed = Seen { heard: None, ..seen(1) };
+    let unplaced = Seen { held: Held::restore(Some(version), vec![[9; 32]], deleted, vec![]), ..Seen::default() };
+    let removed = Seen { removed: true, ..unplaced.clone() };
+    let seen = vec![(key(1), placed.clone()), (key(2), unplaced), (key(3), removed.clone())];
+    let batch = |seen| Batch { stand: stand(1), operator: None, seen, copies: vec![], proofs: vec![] };
+    snapshot.write(&batch(seen.clone())).expect("written");
+    drop(snapshot);
+    let before = Connection::open(folder.path().join(FILE)).expect("there");
+    for (key, seen) in &seen {
+        let sum = row::sum_in_format_1(key, seen);
+        before.execute("UPDATE seen SET sum = ?2 WHERE key = ?1", params![key.raw(), sum]).expect("there");
+    }
+    for column in ["heard", "heard_identity", "heard_issuer"] {
+        before.execute_batch(&format!("ALTER TABLE seen DROP COLUMN {column}")).expect("there");
+    }
+    before.execute_batch("PRAGMA user_version = 1").expect("there");
+    drop(before);
+
+    let (snapshot, found) = opened(folder.path());
+    assert_eq!(found, Found::Whole);
+    assert_eq!(snapshot.seen(&key(1)), Some(placed.clone()));
+    let heard = Seen { heard: Some(version), held: Held::restore(None, vec![], deleted, vec![]), ..Seen::default() };
+    assert_eq!(snapshot.seen(&key(2)), Some(heard.clone()));
+    assert_eq!(snapshot.seen(&key(3)), Some(removed));
+    snapshot.write(&batch(vec![(key(2), heard.clone()), (key(4), placed.clone())])).expect("written");
+    assert_eq!((snapshot.seen(&key(2)), snapshot.seen(&key(4))), (Some(heard), Some(placed)));
+    assert_eq!((snapshot.is_damaged(), snapshot.lost()), (false, 0));
 }
 
 #[test]

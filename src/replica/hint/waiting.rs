@@ -1,0 +1,243 @@
+//! Hints that are a reason to ask upstream, until it is their turn.
+//!
+//! A tool that repeats everything it has makes as many hints as there are accounts. What they cause is bounded: one waits
+//! for each account, few requests are under way at a time and in a second, and only while clients leave room. Most hints
+//! need no request: when it is their turn, the feed has brought the change. The feed or the next GET also brings what is
+//! dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Outcome, Ruling};
+use crate::gate::Entry;
+use crate::key::AccountKey;
+use crate::replica::Replica;
+
+/// Accounts that can wait.
+const ACCOUNTS: usize = 1024;
+/// Text that can wait, in bytes.
+const TEXT: usize = 8 << 20;
+/// Accounts that are asked about at the same time.
+const LANES: usize = 4;
+/// Requests that hints may cause in a second, and at once after a quiet second.
+const RATE: u64 = 40;
+/// How long a feed that is live has to bring the change before it is asked about.
+const FEED_FIRST: Duration = Duration::from_millis(500);
+/// How often a hint whose turn it is looks for room for a request.
+const ROOM: Duration = Duration::from_millis(25);
+
+/// The hints that wait, and how many requests they may still cause.
+#[derive(Debug, Default)]
+pub(in crate::replica) struct Waiting {
+    queue: Mutex<Queue>,
+    rate: Rate,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    order: VecDeque<AccountKey>,
+    turns: HashMap<AccountKey, Turn>,
+    text: usize,
+    lanes: usize,
+}
+
+/// The newest hint of an account.
+#[derive(Debug, Clone)]
+struct Turn {
+    entry: Arc<Entry>,
+    /// Another one is of the same second, so that upstream has to be asked.
+    is_tied: bool,
+    due: Instant,
+}
+
+impl Queue {
+    /// Puts a hint in, and says what became of it and whether another lane is wanted.
+    fn push(&mut self, entry: Arc<Entry>, due: Instant) -> (Option<Outcome>, bool) {
+        let (key, text) = (*entry.key(), entry.token().len());
+        if let Some(turn) = self.turns.get_mut(&key) {
+            let held = turn.entry.token().len();
+            if entry.iat() == turn.entry.iat() {
+                turn.is_tied |= entry.identity() != turn.entry.identity();
+            } else if entry.iat() > turn.entry.iat() && self.text - held + text <= TEXT {
+                self.text = self.text - held + text;
+                (turn.entry, turn.is_tied) = (entry, false);
+            }
+            return (Some(Outcome::Joined), false);
+        }
+        if self.turns.len() >= ACCOUNTS || self.text + text > TEXT {
+            return (Some(Outcome::Dropped), false);
+        }
+        self.text += text;
+        self.order.push_back(key);
+        self.turns.insert(key, Turn { entry, is_tied: false, due });
+        let is_wanted = self.lanes < LANES;
+        self.lanes += usize::from(is_wanted);
+        (None, is_wanted)
+    }
+
+    /// Takes out the next one. `None`: nothing waits, and the lane ends.
+    fn pop(&mut self) -> Option<Turn> {
+        let turn = self.order.pop_front().and_then(|key| self.turns.remove(&key));
+        match &turn {
+            Some(turn) => self.text -= turn.entry.token().len(),
+            None => self.lanes -= 1,
+        }
+        turn
+    }
+}
+
+impl Waiting {
+    /// Whether a hint may cause a request now. `true` counts as that request.
+    pub(in crate::replica) fn may_ask(&self) -> bool {
+        self.rate.take(Instant::now())
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Replica {
+    /// Lets a hint wait for its turn.
+    pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
+        let patience = if self.is_following() && self.is_current() { FEED_FIRST } else { Duration::ZERO };
+        let (outcome, needs_lane) = self.waiting.queue().push(entry, Instant::now() + patience);
+        if let Some(outcome) = outcome {
+            self.count_hint(outcome);
+        }
+        if needs_lane {
+            let replica = self.clone();
+            self.runtime.spawn(async move {
+                loop {
+                    // Not locked while something is waited for.
+                    let turn = replica.waiting.queue().pop();
+                    let Some(turn) = turn else { return };
+                    let outcome = replica.take_turn(turn).await;
+                    replica.count_hint(outcome);
+                }
+            });
+        }
+    }
+
+    async fn take_turn(self: &Arc<Self>, turn: Turn) -> Outcome {
+        let key = *turn.entry.key();
+        tokio::time::sleep_until(turn.due.into()).await;
+        // What upstream answers to a request that is under way comes first.
+        if let Some(flight) = self.under_way(&key) {
+            let _ = flight.await;
+        }
+        if !turn.is_tied {
+            match self.judge(&turn.entry, false) {
+                Ok(Ruling::Ask) => {}
+                Ok(Ruling::Apply) => return Outcome::Applied,
+                Ok(Ruling::Nothing) | Err(_) => return Outcome::Settled,
+            }
+        }
+        while !self.upstream.has_room() || !self.waiting.may_ask() {
+            if self.upstream.is_resting() {
+                return Outcome::Dropped;
+            }
+            tokio::time::sleep(ROOM).await;
+        }
+        if self.upstream.is_resting() {
+            return Outcome::Dropped;
+        }
+        // The request applies its own answer. One that is under way by now began after the hint was heard.
+        match self.flight(key).await {
+            Ok(_) => Outcome::Asked,
+            Err(_) => Outcome::Dropped,
+        }
+    }
+}
+
+/// [`RATE`] requests in a second, or at once after a quiet second.
+#[derive(Debug, Default)]
+struct Rate(Mutex<Option<Instant>>);
+
+impl Rate {
+    const EVERY: Duration = Duration::from_millis(1000 / RATE);
+
+    fn take(&self, now: Instant) -> bool {
+        let mut used_until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = used_until.map_or(now, |until| until.max(now)) + Self::EVERY;
+        let is_free = next <= now + Duration::from_secs(1);
+        if is_free {
+            *used_until = Some(next);
+        }
+        is_free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nkeys::KeyPair;
+    use serde_json::json;
+
+    use super::*;
+    use crate::gate::{Gate, Via};
+    use crate::jwt::encode;
+
+    /// A JWT of an account, signed in this second, with this number of characters in it besides its claims.
+    fn entry(account: &KeyPair, iat: i64, name: &str, text: usize) -> Arc<Entry> {
+        let claims = json!({
+            "sub": account.public_key(), "name": name, "iat": iat,
+            "nats": { "type": "account", "version": 2, "tags": ["x".repeat(text)], "limits": { "conn": -1 } }
+        });
+        let jwt = encode::sign(&claims, &KeyPair::new_operator()).expect("signed");
+        Arc::new(Gate::new(None, None, 0).admit(jwt.as_bytes(), None, Via::Upstream, iat).expect("admitted"))
+    }
+
+    fn push(queue: &mut Queue, entry: &Arc<Entry>) -> Option<Outcome> {
+        queue.push(entry.clone(), Instant::now()).0
+    }
+
+    #[test]
+    fn one_hint_waits_for_each_account_the_newest() {
+        let (mut queue, account, other) = (Queue::default(), KeyPair::new_account(), KeyPair::new_account());
+        let [old, new] = [1, 2].map(|iat| entry(&account, iat, "a", 0));
+        let second = entry(&other, 1, "a", 0);
+        let outcomes = [&new, &second, &old, &new].map(|entry| push(&mut queue, entry));
+        assert_eq!(outcomes, [None, None, Some(Outcome::Joined), Some(Outcome::Joined)]);
+        let turn = queue.pop().expect("one waits");
+        assert_eq!((turn.entry.iat(), turn.is_tied), (2, false));
+        // Of two of one second, neither is applied without asking.
+        assert_eq!(push(&mut queue, &entry(&other, 1, "b", 0)), Some(Outcome::Joined));
+        assert!(queue.pop().expect("the other").is_tied);
+        assert!(queue.pop().is_none());
+        assert_eq!((queue.text, queue.turns.len(), queue.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_waits_and_who_works_it_off_is_bounded() {
+        let mut queue = Queue::default();
+        let large = |_| entry(&KeyPair::new_account(), 1, "a", 700_000);
+        let entries: Vec<_> = (0..12).map(large).collect();
+        let pushed: Vec<_> = entries.iter().map(|entry| queue.push(entry.clone(), Instant::now())).collect();
+        let dropped = pushed.iter().filter(|(outcome, _)| *outcome == Some(Outcome::Dropped)).count();
+        assert!((3..6).contains(&dropped), "{dropped}");
+        assert!(queue.text <= TEXT);
+        assert_eq!(pushed.iter().filter(|(_, needs_lane)| *needs_lane).count(), LANES);
+        while queue.pop().is_some() {}
+        assert_eq!((queue.text, queue.lanes), (0, LANES - 1));
+        let small = entry(&KeyPair::new_account(), 1, "a", 0);
+        assert_eq!(queue.push(small.clone(), Instant::now()), (None, true), "a lane that has ended is wanted again");
+        let turn = queue.pop().expect("it waits");
+        queue.turns.extend((0..ACCOUNTS).map(|n| {
+            let mut raw = [0; 32];
+            raw[..8].copy_from_slice(&n.to_be_bytes());
+            (AccountKey::from_raw(raw), turn.clone())
+        }));
+        assert_eq!(push(&mut queue, &small), Some(Outcome::Dropped));
+    }
+
+    #[test]
+    fn so_many_in_a_second_and_as_many_at_once() {
+        let (rate, start) = (Rate::default(), Instant::now());
+        let taken = |after: u64| {
+            let now = start + Duration::from_millis(after);
+            (0..1_000).filter(|_| rate.take(now)).count()
+        };
+        assert_eq!([taken(0), taken(0), taken(500), taken(10_000)], [40, 0, 20, 40]);
+    }
+}
