@@ -6,8 +6,9 @@
 //! publishes a change only while it is the account's newest.
 //!
 //! A message that was written to a socket may still be lost with the connection. What was sent counts as announced when
-//! the connection has lived on for longer than a dead one goes unnoticed; if it breaks before, everything since is
-//! announced again. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
+//! the connection has lived on for longer than a dead one goes unnoticed. If it breaks before, everything since is
+//! announced again; an account only where a comparison finds it missing, if the nats-servers are compared, because one of
+//! them may run something newer by now. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
 //! stopped, is announced when it is back. What a scan of the folder at start brings is no news, and notifies nobody,
 //! however often that scan is begun anew.
 
@@ -31,7 +32,7 @@ use crate::gate::{Activation, Entry};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Connection as _, Node};
+use crate::node::{Again, Announce, Announcement, Compare as _, Connection as _, Node};
 use crate::primary::Primary;
 use crate::store::StoreError;
 use crate::store::journal::Fact;
@@ -184,6 +185,7 @@ impl Task {
         };
         for news in &news {
             match news {
+                News::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
                 News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
                 News::Activation(activation) => self.publish_activation(activation).await,
                 News::Deletion(request) => {
@@ -197,6 +199,12 @@ impl Task {
         self.receipts.kept().passed(reached);
         progress.sent(reached, connection);
         true
+    }
+
+    /// Whether the nats-servers are compared with the store: then what may have been lost with a connection is announced
+    /// again only where it is missing. A nats-server may run something newer by now.
+    fn compares(&self) -> bool {
+        self.reconciler.as_ref().is_some_and(|reconciler| reconciler.trouble().is_none())
     }
 
     /// Announces what an account holds now.

@@ -12,6 +12,8 @@ pub(super) struct Progress {
     pub(super) sent: u64,
     /// Sent, and the connection has lived on since: this is what the journal keeps.
     pub(super) confirmed: u64,
+    /// Sent up to here at least once by this process.
+    pub(super) sent_once: u64,
     /// When each serial was sent, on which connection.
     pending: VecDeque<(u64, Instant, u64)>,
     /// What the journal keeps, and since when.
@@ -21,12 +23,14 @@ pub(super) struct Progress {
 impl Progress {
     /// Everything up to `serial` was announced in an earlier life.
     pub(super) fn from(serial: u64) -> Self {
-        Self { sent: serial, confirmed: serial, pending: VecDeque::new(), written: (serial, Instant::now()) }
+        let written = (serial, Instant::now());
+        Self { sent: serial, confirmed: serial, sent_once: serial, pending: VecDeque::new(), written }
     }
 
     /// Notes that everything up to `serial` was sent on a connection.
     pub(super) fn sent(&mut self, serial: u64, connection: u64) {
         self.sent = serial;
+        self.sent_once = self.sent_once.max(serial);
         self.pending.push_back((serial, Instant::now(), connection));
     }
 
@@ -64,6 +68,6 @@ mod tests {
         assert_eq!((progress.confirmed, progress.sent), (5, 9));
         // The connection breaks: what is not confirmed is sent again.
         progress.settle(2);
-        assert_eq!((progress.confirmed, progress.sent), (5, 5));
+        assert_eq!((progress.confirmed, progress.sent, progress.sent_once), (5, 5, 9));
     }
 }

@@ -94,7 +94,6 @@ async fn a_newer_jwt_that_a_nats_server_runs_is_stored_and_nothing_older_is_anno
 }
 
 #[tokio::test]
-#[ignore = "what was sent shortly before the connection broke is announced again without a look"]
 async fn the_same_if_the_older_one_was_announced_shortly_before_the_connection_broke() {
     let world = World::new().await;
     world.cluster.wire.cut();
