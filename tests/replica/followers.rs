@@ -35,7 +35,7 @@ async fn all_confirm(server: &Server, names: &[&str]) {
                 .iter()
                 .any(|follower| follower.name == **name && follower.behind_by == 0 && follower.session_ok)
         };
-        page.serial > 0 && names.iter().all(|name| confirms(&name))
+        page.serial > 0 && names.iter().all(confirms)
     })
     .await;
 }

@@ -102,6 +102,7 @@ impl Script {
             keys: Vec::new(),
             request: None,
             digest: None,
+            links: Vec::new(),
         }
     }
 }

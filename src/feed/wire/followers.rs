@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_is_not_of_this_format_is_named() {
-        let edits: &[(&str, fn(&mut Report))] = &[
+        type Edit = fn(&mut Report);
+        let edits: &[(&str, Edit)] = &[
             ("id", |report| report.id.truncate(31)),
             ("id", |report| report.id.push_str("00")),
             ("run", |report| report.run.clear()),

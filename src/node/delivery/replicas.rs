@@ -2,7 +2,7 @@
 //!
 //! A replica becomes known with its first report, and counts until it says goodbye or was silent for
 //! `nats.replica_forget`. While it counts, a change is complete only when it has that change; so what is remembered here outlives the
-//! process ([`Replicas::to_write`]), and never says more than was confirmed.
+//! process ([`Replicas::take_unwritten`]), and never says more than was confirmed.
 //!
 //! The registry keeps no clock: times are milliseconds of [`clock::uptime_millis`].
 
@@ -223,10 +223,10 @@ impl Replicas {
 
     /// What to write to disk now: a new replica or a goodbye at once, a position after 5 seconds. It counts as written from now on.
     /// `is_last`: everything that is not written yet.
-    pub fn to_write(&self, now: i64, unix_now: i64, is_last: bool) -> Vec<FollowerChange> {
+    pub fn take_unwritten(&self, now: i64, unix_now: i64, is_last: bool) -> Vec<FollowerChange> {
         let mut state = self.lock();
         let gone = std::mem::take(&mut state.gone);
-        let written = state.rows.values_mut().filter_map(|row| row.to_write(now, unix_now, is_last));
+        let written = state.rows.values_mut().filter_map(|row| row.take_unwritten(now, unix_now, is_last));
         let written: Vec<_> = written.map(|follower| (follower.id, Some(follower))).collect();
         gone.into_iter().map(|id| (id, None)).chain(written).collect()
     }

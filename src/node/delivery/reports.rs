@@ -145,7 +145,7 @@ impl Node {
 
     /// Writes to disk what has changed of the replicas. `is_last`: everything that is not written yet.
     pub async fn note_replicas(&self, is_last: bool) {
-        let changes = self.replicas().to_write(clock::uptime_millis(), clock::unix_millis(), is_last);
+        let changes = self.replicas().take_unwritten(clock::uptime_millis(), clock::unix_millis(), is_last);
         if changes.is_empty() {
             return;
         }

@@ -184,12 +184,42 @@ fn follower(n: u8) -> Follower {
         mode: "cache".into(),
         version: "2.0.0".into(),
         address: "10.0.0.7".into(),
-        is_lasting: n % 2 == 0,
-        position: (n % 3 != 0).then_some(Head { session: Session([5; 16]), serial: 9, chain: Chain([n; 32]) }),
+        is_lasting: n.is_multiple_of(2),
+        position: (!n.is_multiple_of(3)).then_some(Head {
+            session: Session([5; 16]),
+            serial: 9,
+            chain: Chain([n; 32]),
+        }),
         below: u64::from(n),
-        is_leaving: n % 2 == 1,
+        is_leaving: !n.is_multiple_of(2),
         heard: 1_000,
     }
+}
+
+/// Makes a database what format 1 had. `seen`: the rows in it whose sums are to be right.
+fn to_format_1(connection: &Connection, seen: &[(AccountKey, Seen)]) {
+    for (key, seen) in seen {
+        let sum = row::sum_in_format_1(key, seen);
+        connection.execute("UPDATE seen SET sum = ?2 WHERE key = ?1", params![key.raw(), sum]).expect("there");
+    }
+    for (table, column) in [
+        ("seen", "heard"),
+        ("seen", "heard_identity"),
+        ("seen", "heard_issuer"),
+        ("meta", "confirmed"),
+        ("meta", "confirmed_chain"),
+    ] {
+        // A database that was made by hand may lack it.
+        let _ = connection.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}"));
+    }
+    connection
+        .execute_batch(
+            "DROP TABLE IF EXISTS operator_link; DROP TABLE IF EXISTS operator_replaced;
+             DROP TABLE IF EXISTS identity; DROP TABLE IF EXISTS follower;
+             CREATE TABLE operator (id INTEGER PRIMARY KEY CHECK (id = 1), jwt TEXT NOT NULL, replaced BLOB NOT NULL);
+             PRAGMA user_version = 1",
+        )
+        .expect("as format 1 has it");
 }
 
 #[test]
@@ -197,7 +227,8 @@ fn a_snapshot_of_the_first_format_gets_an_identity_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let old = Connection::open(folder.path().join(FILE)).expect("opens");
     old.execute_batch(schema::TABLES).expect("tables");
-    old.execute_batch("PRAGMA application_id = 1312903986; PRAGMA user_version = 1").expect("set");
+    old.execute_batch("PRAGMA application_id = 1312903986").expect("set");
+    to_format_1(&old, &[]);
     let meta = "INSERT INTO meta (id, mode, session, serial, chain, stretch, joined, heard)
                 VALUES (1, 'mirror', ?1, 7, ?2, 4, 2, 1000)";
     old.execute(meta, ([5_u8; 16], [6_u8; 32])).expect("a state row");
@@ -259,15 +290,9 @@ fn a_snapshot_of_the_first_format_begins_a_chain_with_its_operator_jwt() {
     let file = filled(folder.path(), 20);
     let anchor = chain().anchor().clone();
     let old = Connection::open(file).expect("opens");
-    old.execute_batch(
-        "DROP TABLE operator_link; DROP TABLE operator_replaced;
-         CREATE TABLE operator (id INTEGER PRIMARY KEY CHECK (id = 1), jwt TEXT NOT NULL, replaced BLOB NOT NULL);
-         PRAGMA user_version = 1",
-    )
-    .and_then(|()| {
-        old.execute("INSERT INTO operator VALUES (1, ?1, ?2)", params![anchor.text(), [[1_u8; 32], [2; 32]].concat()])
-    })
-    .expect("as format 1 has it");
+    to_format_1(&old, &[]);
+    old.execute("INSERT INTO operator VALUES (1, ?1, ?2)", params![anchor.text(), [[1_u8; 32], [2; 32]].concat()])
+        .expect("as format 1 has it");
     drop(old);
     let (snapshot, found) = opened(folder.path());
     assert_eq!(found, Found::Whole);
@@ -292,14 +317,7 @@ fn what_format_1_says_counts_as_heard_unless_upstream_gave_it_a_place() {
     snapshot.write(&batch(seen.clone())).expect("written");
     drop(snapshot);
     let before = Connection::open(folder.path().join(FILE)).expect("there");
-    for (key, seen) in &seen {
-        let sum = row::sum_in_format_1(key, seen);
-        before.execute("UPDATE seen SET sum = ?2 WHERE key = ?1", params![key.raw(), sum]).expect("there");
-    }
-    for column in ["heard", "heard_identity", "heard_issuer"] {
-        before.execute_batch(&format!("ALTER TABLE seen DROP COLUMN {column}")).expect("there");
-    }
-    before.execute_batch("PRAGMA user_version = 1").expect("there");
+    to_format_1(&before, &seen);
     drop(before);
 
     let (snapshot, found) = opened(folder.path());

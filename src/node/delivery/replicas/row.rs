@@ -191,7 +191,7 @@ impl Row {
     }
 
     /// What to write to disk now, if anything. It counts as written from now on.
-    pub(super) fn to_write(&mut self, now: i64, unix_now: i64, is_last: bool) -> Option<Follower> {
+    pub(super) fn take_unwritten(&mut self, now: i64, unix_now: i64, is_last: bool) -> Option<Follower> {
         let is_due = self.written.is_none_or(|(position, at)| {
             let pause = if position == self.follower.position { HEARD_EVERY } else { WRITTEN_EVERY };
             let is_news = position != self.follower.position || self.heard > at;

@@ -106,7 +106,7 @@ impl World {
 
     /// Another process of the same server, after a while. Its clock begins near 0.
     fn restart(&mut self, millis: i64) {
-        for (id, follower) in self.replicas.to_write(self.now, self.unix + self.now, true) {
+        for (id, follower) in self.replicas.take_unwritten(self.now, self.unix + self.now, true) {
             self.disk.remove(&id);
             self.disk.extend(follower.map(|follower| (id, follower)));
         }
@@ -251,7 +251,8 @@ fn there_is_a_bound_and_nobody_that_counts_is_pushed_out() {
 fn changes_that_a_replica_lacked_for_long_are_handed_out_once() {
     use Ended::{Forgotten, InSync, Left};
     type Act = fn(&mut World);
-    let table: &[(&str, Act, &[(u64, u64, Ended)])] = &[
+    type Range = (u64, u64, Ended);
+    let table: &[(&str, Act, &[Range])] = &[
         ("new", |world| world.confirms(2, 10), &[(0, 10, InSync)]),
         ("new and behind", |world| world.confirms(2, 4), &[]),
         ("quick", |world| (world.commit(3), world.pass(1_500), world.confirms(1, 13)).2, &[]),
@@ -379,7 +380,7 @@ fn a_restart_forgets_nobody_and_raises_nothing() {
 #[test]
 fn what_is_written_is_news_at_once_and_a_position_after_a_while() {
     let mut world = World::at(10);
-    let written = |world: &World| world.replicas.to_write(world.now, 5_000_000, false).len();
+    let written = |world: &World| world.replicas.take_unwritten(world.now, 5_000_000, false).len();
     world.confirms(1, 5);
     assert_eq!((written(&world), written(&world)), (1, 0));
     world.confirms(1, 6);
@@ -395,7 +396,7 @@ fn what_is_written_is_news_at_once_and_a_position_after_a_while() {
     world.leaves(1, 7);
     assert_eq!((written(&world), written(&world)), (1, 0));
     world.pass(FORGET);
-    assert_eq!(world.replicas.to_write(world.now, 5_000_000, false), [([1; 16], None)]);
+    assert_eq!(world.replicas.take_unwritten(world.now, 5_000_000, false), [([1; 16], None)]);
 }
 
 #[test]
@@ -407,7 +408,7 @@ fn a_hub_reports_the_lowest_and_names_those_behind() {
     world.confirms(2, 7);
     // A hub that is not behind itself, but one behind it is.
     let nested = Named { id: "0f".repeat(16), name: "far".into() };
-    let below = Below { lowest: Some(at(1, 9)), known: 3, behind: vec![nested.clone()], more: 5, lacked: None };
+    let below = Below { lowest: Some(at(1, 9)), known: 3, behind: vec![nested], more: 5, lacked: None };
     world.report(|said| said.below = Some(below), 3, Some(at(1, 10))).expect("room");
     let reported = world.replicas.below(Some(&own)).expect("some");
     assert_eq!((reported.lowest, reported.known, reported.more), (Some(at(1, 7)), 6, 5));
