@@ -102,13 +102,13 @@ impl OperatorChain {
         chain
     }
 
-    /// The chain that begins with another JWT of the same operator. What was in force before does not come back, but for links
-    /// that follow from the new anchor itself: they were cut off only because of what was before them here.
+    /// The chain that begins with another JWT of the same operator. What the identity key signed and was in force before does
+    /// not come back. Links that signing keys signed need no such bar: they come back only where the JWT in force lists
+    /// their signer, as upstream's may do that heard of them in another order.
     pub(super) fn anchored_at(&self, anchor: Arc<Trust>) -> Self {
-        let follows = |link: &&Arc<Trust>| !link.is_self_signed() && anchor.lists(link.issuer());
         let links = self
             .links()
-            .filter(|link| !follows(link))
+            .filter(|link| link.is_self_signed())
             .map(|link| Replaced { iat: link.iat(), identity: *link.version() });
         let replaced = self.replaced_by(&anchor, links);
         Self { replaced, ..Self::begin(anchor) }

@@ -394,7 +394,7 @@ async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
     old.execute("UPDATE head SET ties = ?1", [&trust(&replaced).version()[..]]).expect("as format 4 has it");
     old.execute_batch(
         "ALTER TABLE change DROP COLUMN links; DROP TABLE operator_link; DROP TABLE operator_replaced;
-         PRAGMA user_version = 4",
+         DROP TABLE follower; DROP TABLE nats_server; PRAGMA user_version = 4",
     )
     .expect("as format 4 has it");
     drop(old);
