@@ -98,17 +98,18 @@ impl OperatorChain {
     /// The chain with one more link.
     pub(super) fn with(&self, link: Arc<Trust>) -> Self {
         let mut chain = self.clone();
+        chain.replaced.retain(|old| old.identity != *link.version());
         chain.later.push(link);
         chain
     }
 
-    /// The chain that begins with another JWT of the same operator. What the identity key signed and was in force before does
-    /// not come back. Links that signing keys signed need no such bar: they come back only where the JWT in force lists
-    /// their signer, as upstream's may do that heard of them in another order.
+    /// The chain that begins with another JWT of the same operator. What was in force before does not come back, but for links
+    /// that follow from the new anchor itself: they were cut off only because of what was before them here.
     pub(super) fn anchored_at(&self, anchor: Arc<Trust>) -> Self {
+        let follows = |link: &&Arc<Trust>| !link.is_self_signed() && anchor.lists(link.issuer());
         let links = self
             .links()
-            .filter(|link| link.is_self_signed())
+            .filter(|link| !follows(link))
             .map(|link| Replaced { iat: link.iat(), identity: *link.version() });
         let replaced = self.replaced_by(&anchor, links);
         Self { replaced, ..Self::begin(anchor) }
@@ -163,9 +164,14 @@ impl OperatorChain {
         &self.replaced
     }
 
+    /// Whether this version is in the chain.
+    pub(super) fn has(&self, version: &Identity) -> bool {
+        self.links().any(|link| link.version() == version)
+    }
+
     /// Whether this version is in the chain, or was replaced.
     pub fn knows(&self, version: &Identity) -> bool {
-        self.links().any(|link| link.version() == version) || self.replaced.iter().any(|old| old.identity == *version)
+        self.has(version) || self.replaced.iter().any(|old| old.identity == *version)
     }
 
     /// Writes into the log what is odd about a chain that is the first one here: nobody can check a signing key's signature

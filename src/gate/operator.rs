@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::chain::{MOST_BYTES, MOST_LINKS, OperatorChain};
+use super::chain::{MOST_BYTES, MOST_LINKS, OperatorChain, Origin};
 use super::{OperatorRefusal, Trust};
 use crate::key::PublicKey;
 
@@ -54,7 +54,11 @@ pub fn admit(
     if candidate.version() == in_force.version() {
         return Ok(None);
     }
-    if chain.knows(candidate.version()) {
+    // What was cut off here may be in force upstream, which heard of it in another order. Its signer has to be listed all the
+    // same, and could sign another one. What was taken off by hand stays off.
+    let by_hand = chain.origin() == Origin::Trusted;
+    let may_return = arrival.way == Way::Upstream && !candidate.is_self_signed() && !by_hand;
+    if chain.has(candidate.version()) || (chain.knows(candidate.version()) && !may_return) {
         return Err(OperatorRefusal::Replaced { identity: *candidate.identity() });
     }
     let admitted = if candidate.is_self_signed() {

@@ -72,7 +72,10 @@ async fn a_change_during_a_fetch_is_in_force_within_five_seconds() {
     let said = session.ends_in(PROMISED, revoked).await;
     assert!(said.contains("Revoked"), "{said}");
     assert!(login(race.cluster.nats[0].address(), &user).await.is_err(), "the revoked user is let in again");
-    assert!(race.cluster.primary.http.metric("repairs_total", "outcome=\"announced\"").await >= 1.0);
+    until("the repair is counted", || async {
+        race.cluster.primary.http.metric("repairs_total", "outcome=\"announced\"").await >= 1.0
+    })
+    .await;
 }
 
 #[tokio::test]

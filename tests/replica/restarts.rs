@@ -21,12 +21,14 @@ pub(crate) async fn ends(mut server: Server) {
     server.exit().await;
 }
 
-/// Waits until what a replica has just learnt is on disk: it is written every half second.
-pub(crate) async fn has_written(folder: &Path) {
-    let log = folder.join(".nats-account-server/snapshot.sqlite-wal");
-    let changed = || fs::metadata(&log).and_then(|meta| meta.modified()).ok();
-    let start = std::time::SystemTime::now();
-    until("the snapshot is written", || async { changed().is_some_and(|changed| changed > start) }).await;
+/// Waits until so many JWTs are in the snapshot of a replica that runs: it is written every half second.
+pub(crate) async fn has_kept(folder: &Path, count: i64) {
+    until("the JWTs are in the snapshot", || async {
+        let open = rusqlite::Connection::open_with_flags(snapshot(folder), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let kept = open.and_then(|file| file.query_row("SELECT count(*) FROM copy", [], |row| row.get::<_, i64>(0)));
+        kept.is_ok_and(|kept| kept >= count)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -91,7 +93,7 @@ async fn it_does_not_go_back_behind_what_an_earlier_process_saw() {
     let launch = in_folder(&operator, &primary.url, folder.path()).env("NAS_REPLICA__TTL", "100ms");
     let mut replica = launch.start_unready().await;
     assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer);
-    has_written(folder.path()).await;
+    has_kept(folder.path(), 1).await;
     replica.kill();
     primary.now_answers(move |_| Answer::new(200, old.clone()));
     let replica = replica.restart().await;
@@ -171,7 +173,7 @@ async fn the_operator_that_was_pinned_stays_pinned() {
     let replica = launch.start().await;
     replica.logs("is trusted because the primary").await;
     let known = known(&operator, &primary, &replica, 1).await;
-    has_written(folder.path()).await;
+    has_kept(folder.path(), 1).await;
     drop(replica);
     primary.kill();
     let another = Server::primary(&liar).await;

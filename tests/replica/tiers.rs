@@ -8,7 +8,7 @@ use nats_account_server::feed::wire::Page;
 use nats_account_server::feed::{Chain, Head, Session};
 use nkeys::KeyPair;
 
-use crate::restarts::has_written;
+use crate::restarts::has_kept;
 use crate::support::feed::{Events, page};
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, until};
 use crate::{fetches, known};
@@ -143,7 +143,7 @@ async fn a_burst_comes_through_in_order_and_whole() {
 async fn a_hub_that_dies_and_comes_back_is_gone_on_with_and_nothing_is_fetched_again() {
     let mut tiers = Tiers::new().await;
     let held = known(&tiers.operator, &tiers.primary, &tiers.leaf, 5).await;
-    has_written(&tiers.dir.path().join("hub")).await;
+    has_kept(&tiers.dir.path().join("hub"), 5).await;
     let asked = fetches(&tiers.leaf).await;
     tiers.hub.kill();
     until("the leaf has noticed", || async { tiers.leaf.http.metric("replica_feed_connected", "").await == 0.0 }).await;
