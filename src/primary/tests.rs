@@ -6,12 +6,12 @@ use nkeys::KeyPair;
 use serde_json::json;
 
 use super::progress::Stage;
-use super::{Lookup, OperatorError, Primary, Setup, Source};
+use super::{Lookup, OperatorError, Primary, Setup, Source, Verdict};
 use crate::clock;
 use crate::feed::Content;
 use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
-use crate::jwt::encode;
+use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
 use crate::store::folder::Layout;
 use crate::store::journal::{CommitError, OperatorWrite, Write};
@@ -240,4 +240,29 @@ async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_change
     world.primary.delete(request(50).as_bytes(), None, Via::Update).await.expect("later than the file");
     world.push(&pushed, &world.first, 50).await.expect("later than the file");
     assert_eq!(world.primary.journal().count(), 1);
+}
+
+#[tokio::test]
+async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat }).await;
+    let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
+    let file = |name: &str| folder.path().join(format!("{name}.jwt"));
+    std::fs::write(file(&account.public_key()), world.jwt(&account, &world.first, 100)).expect("written");
+    let activation = |age| {
+        let claims = json!({
+            "sub": importer.public_key(), "iat": world.now - age,
+            "nats": { "subject": "a", "kind": "stream", "type": "activation", "version": 2 }
+        });
+        encode::sign(&claims, &account).expect("signed")
+    };
+    let id = HashId::of(&account.public_key(), &importer.public_key(), "a").expect("a hash");
+    std::fs::write(file(&id.text()), activation(50)).expect("written");
+    let (older, offered) = (activation(80), world.jwt(&account, &world.first, 200));
+    let primary = Arc::new(world.primary);
+    let key = AccountKey::parse(&account.public_key()).expect("a key");
+    let verdicts = primary.merge(vec![(key, offered.into())]).await.expect("weighed");
+    assert!(matches!(verdicts[..], [Verdict::Older]), "{verdicts:?}");
+    let refused = primary.submit_activation(older.as_bytes(), SentFor::ANY, Via::Post).await;
+    assert!(matches!(refused, Err(CommitError::Refused(Refusal::Older { .. }))), "{refused:?}");
 }
