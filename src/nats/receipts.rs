@@ -189,7 +189,7 @@ mod tests {
         let receipts = Receipts::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")), None);
         let key = AccountKey::from_raw([1; 32]);
         let (iat, identity, committed_at) = (1, [2; 32], 1);
-        kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false });
+        kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false, bytes: 700 });
         receipts.expect(7, key);
         receipts.take(3, 7, br#"{"server":{"name":"a","id":"A"},"data":{"code":200,"message":"jwt updated"}}"#);
         receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);

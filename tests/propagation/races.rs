@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::cluster::{Cluster, NEWEST, or_newest};
 use crate::support::login::{Session, login};
 use crate::support::mint::User;
@@ -31,23 +33,42 @@ impl Race {
         let resolver = Proxy::to_nowhere().await;
         let slow = |launch: NatsLaunch, primary: &Server| {
             resolver.lead_to(primary.host());
-            launch.asks(&resolver.url())
+            // A large account takes longer than clients have by default.
+            launch.asks(&resolver.url()).with("authorization { timeout: 10 }")
         };
         let cluster = Cluster::with(&[version], |launch| launch, slow).await;
         Self { cluster, resolver }
     }
 
-    /// Brings the race about. On a busy machine the nats-server may give up its fetch: then another account races.
+    /// Brings the race about: the nats-server gets the older JWT as soon as it has answered. On a busy machine it may give
+    /// up its fetch: then another account races.
     async fn run(&self) -> LetIn {
+        self.run_with(0, Duration::ZERO).await
+    }
+
+    /// The same with an account of so many exports, and a nats-server that gets the older JWT at the end of a time.
+    async fn run_with(&self, exports: usize, fetch: Duration) -> LetIn {
+        let export = |number| json!({ "name": number, "subject": format!("export.{number}"), "type": "stream" });
+        let exports: Vec<Value> = (0..exports).map(|number| export(number.to_string())).collect();
         for _ in 0..5 {
-            let account = self.cluster.open().await;
+            let account = Account::new();
             let user = account.user();
+            let push = async |mut claims: Value| {
+                claims["nats"]["exports"] = exports.clone().into();
+                let jwt = self.cluster.operator.sign(&claims);
+                self.cluster.primary.http.post(&account.path(), jwt.clone()).await.expect(200);
+                (jwt, Instant::now())
+            };
+            push(account.claims(self.cluster.next_iat())).await;
+            self.cluster.all_is_announced().await;
             let skipped = self.skipped().await;
             self.resolver.hold();
             let (address, logs_in) = (self.cluster.nats[0].address(), async {
                 self.resolver.holds().await;
-                let (jwt, revoked) = self.cluster.revoke(&account, &user).await;
+                let fetching = Instant::now();
+                let (jwt, revoked) = push(account.with_revocation(self.cluster.next_iat(), &user)).await;
                 until("the nats-server has answered", || async { self.skipped().await > skipped }).await;
+                tokio::time::sleep(fetch.saturating_sub(fetching.elapsed())).await;
                 self.resolver.heal();
                 (jwt, revoked)
             });
@@ -90,6 +111,15 @@ async fn a_page_that_compares_does_not_call_it_complete_either() {
         }
         assert!(revoked.elapsed() < PROMISED, "it is not in force");
     }
+}
+
+#[tokio::test]
+async fn a_large_account_that_takes_a_nats_server_long_to_load_is_waited_for() {
+    let race = Race::new(NEWEST).await;
+    // It validates them for about a second after it has fetched them, which it just managed to.
+    let LetIn { account, jwt, session, revoked, .. } = race.run_with(1_200, Duration::from_millis(1_750)).await;
+    race.cluster.ends_before_complete(&session, "n1", &account, &jwt).await;
+    session.ends_in(PROMISED, revoked).await;
 }
 
 #[tokio::test]

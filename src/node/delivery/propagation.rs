@@ -193,9 +193,9 @@ impl Node {
         if is_announced_later || self.receipts.keeps(fact.serial) {
             return;
         }
-        let Fact { serial, iat, identity, at: committed_at, has_older, .. } = *fact;
+        let Fact { serial, iat, identity, at: committed_at, has_older, bytes, .. } = *fact;
         let age = u64::try_from(clock::unix_millis() - committed_at).unwrap_or(0);
-        let announcement = Announcement { serial, key, iat, identity, committed_at, has_older };
+        let announcement = Announcement { serial, key, iat, identity, committed_at, has_older, bytes };
         self.receipts.adopt(announcement, Duration::from_millis(age));
     }
 

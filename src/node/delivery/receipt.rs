@@ -69,6 +69,8 @@ pub struct Announcement {
     pub committed_at: i64,
     /// Whether a nats-server that fetched the account before this change can have got an older JWT of it.
     pub has_older: bool,
+    /// Length of the JWT, or of the one before it if that is longer; bytes.
+    pub bytes: usize,
 }
 
 impl Announcement {
@@ -81,6 +83,7 @@ impl Announcement {
             identity: *entry.identity(),
             committed_at: fact.at,
             has_older: fact.has_older,
+            bytes: fact.bytes,
         }
     }
 }

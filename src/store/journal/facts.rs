@@ -30,6 +30,8 @@ pub struct Fact {
     pub removed: bool,
     /// Whether earlier versions of the account are known.
     pub has_older: bool,
+    /// Length of the JWT, or of the one before it if that is longer; bytes.
+    pub bytes: usize,
 }
 
 impl Journal {
@@ -41,16 +43,18 @@ impl Journal {
             return Ok(None);
         }
         self.read(|connection| {
-            connection
+            let found = connection
                 .prepare_cached(
                     "SELECT c.serial, max(h.serial, coalesce(h.deleted_serial, 0)), c.at, c.via, c.iat, c.identity,
-                         c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL
+                         c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL,
+                         coalesce(length(c.body), 0), h.history
                      FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
                      WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
                 )?
                 .query_row(params![KIND_ACCOUNT, key.raw(), serial], |row| {
                     let op: u8 = row.get(6)?;
-                    Ok(Fact {
+                    let before = row.get_ref(10)?.as_blob()?.as_rchunks::<8>().1.last().copied();
+                    let fact = Fact {
                         serial: row.get(0)?,
                         newest: row.get(1)?,
                         at: row.get(2)?,
@@ -60,9 +64,18 @@ impl Journal {
                         deletes: op == Operation::Delete.tag(),
                         removed: row.get(7)?,
                         has_older: row.get(8)?,
-                    })
+                        bytes: row.get(9)?,
+                    };
+                    Ok((fact, before.map(u64::from_be_bytes)))
                 })
-                .optional()
+                .optional()?;
+            let Some((mut fact, before)) = found else { return Ok(None) };
+            if let Some(before) = before {
+                let mut length = connection.prepare_cached("SELECT length(body) FROM change WHERE serial = ?1")?;
+                let length: Option<usize> = length.query_row([before], |row| row.get(0)).optional()?.flatten();
+                fact.bytes = fact.bytes.max(length.unwrap_or(0));
+            }
+            Ok(Some(fact))
         })
     }
 }

@@ -11,6 +11,7 @@ fn announcement(serial: u64) -> Announcement {
         identity: [2; 32],
         committed_at: 3,
         has_older: false,
+        bytes: 700,
     }
 }
 
