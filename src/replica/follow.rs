@@ -331,9 +331,6 @@ impl Replica {
             Err(refusal) => {
                 self.metrics.refused(Via::Feed, &refusal);
                 tracing::warn!("change {} of the primary {} is refused: {refusal}", item.serial, self.primary());
-                if item.kind == KIND_OPERATOR {
-                    self.limits.set(Limit::Operator, self.position().unwrap_or_else(|| self.beginning()));
-                }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
                 self.doubt(named(item));
             }

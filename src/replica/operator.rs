@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Replica;
+use super::position::Limit;
 use super::upstream::UpstreamError;
 use crate::clock;
 use crate::feed::wire::Item;
@@ -48,23 +49,30 @@ impl Replica {
     }
 
     /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
-    pub(super) fn take_operator(self: &Arc<Self>, links: &[&str], via: Via) {
-        if let Err(refusal) = self.try_operator(links, via) {
+    ///
+    /// Returns whether the one in force here is at least as new as the primary's now.
+    pub(super) fn take_operator(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
+        self.try_operator(links, via).unwrap_or_else(|refusal| {
             self.metrics.refused(via, &refusal);
             tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.primary());
-        }
+            false
+        })
     }
 
-    /// The same, as feed and comparison have it. What comes without its links was passed on by a server that knows none: then
-    /// they are asked for.
-    pub(super) fn take_operator_item(self: &Arc<Self>, item: &Item, via: Via) {
-        self.take_operator(&item.operator_links(), via);
+    /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
+    /// comes without its links was passed on by a server that knows none: then they are asked for.
+    pub(super) fn take_operator_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
+        let is_in_sync = self.take_operator(&item.operator_links(), via);
         if item.links.is_empty() && self.operator_unconnected().is_some() {
             self.ask_operator();
         }
+        if !is_in_sync && self.limits.get(Limit::Operator).is_none() {
+            self.limits.set(Limit::Operator, self.position().unwrap_or_else(|| self.beginning()));
+        }
+        is_in_sync
     }
 
-    fn try_operator(self: &Arc<Self>, links: &[&str], via: Via) -> Result<(), Refusal> {
+    fn try_operator(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
         let now = clock::unix_seconds();
         let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
         // What is too many could not have been accepted there: the newest ones may do.
@@ -74,7 +82,7 @@ impl Replica {
         let mut turn = self.operator_turn();
         let mut standing = Standing::clone(&self.gate.standing());
         // Without an operator, the one to begin with is pinned: see `pin_operator`.
-        let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(()) };
+        let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(true) };
         let replayed = replay(&chain, &links, &self.gate.arrival(Way::Upstream, now));
         let mut changes = Vec::new();
         for step in replayed.steps {
@@ -90,6 +98,7 @@ impl Replica {
             tracing::info!("the primary {} has another operator JWT", self.primary());
             change.log();
         }
+        let is_in_sync = matches!(replayed.end, End::InSync | End::Ahead);
         match replayed.end {
             End::InSync | End::Ahead => turn.unconnected = None,
             End::NotYet(seconds) => {
@@ -114,7 +123,7 @@ impl Replica {
             }
         }
         self.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
-        Ok(())
+        Ok(is_in_sync)
     }
 
     /// Counts a change that a signing key signed.
@@ -166,7 +175,8 @@ impl Replica {
                 match replica.upstream.operator_chain().await {
                     Ok(Some(links)) => {
                         let links: Vec<_> = links.iter().map(String::as_str).collect();
-                        return replica.take_operator(&links, Via::Upstream);
+                        replica.take_operator(&links, Via::Upstream);
+                        return;
                     }
                     Ok(None) | Err(UpstreamError::Status(_)) => return,
                     Err(error) => tracing::debug!("the primary does not show its operator: {error}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nats_account_server::feed::wire::{DigestAnswer, Item, Page, Report};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
+use nats_account_server::jwt::encode;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
@@ -226,6 +227,30 @@ async fn a_history_whose_operator_is_not_known_yet_is_not_confirmed() {
     script.knows_operator.store(true, Ordering::SeqCst);
     confirms(&primary, &script, 5).await;
     assert_eq!(replica.http.get("/jwt/v1/operator").await.expect(200).body, newer);
+}
+
+#[tokio::test]
+async fn a_change_to_an_operator_that_cannot_be_connected_is_not_confirmed() {
+    let operator = Operator::new();
+    let script = Script::at(1, 5);
+    let primary = script.start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let replica = Launch::replica(&operator, &primary.url).dir(folder.path()).start().await;
+    confirms(&primary, &script, 5).await;
+    let unlisted = nkeys::KeyPair::new_operator();
+    let jwt = encode::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted).unwrap();
+    let change = script.change(&Account::new(), &jwt);
+    let item = Item { kind: "operator".into(), key: Some(operator.key()), ..change };
+    script.differs.lock().unwrap().push(item.clone());
+    script.changes.lock().unwrap().push(item);
+    let before = primary.bodies("/jwt/v1/digests").len();
+    let replica = replica.stop_and_start().await;
+    until("the change has come", || async { replica.http.metric("replica_operator_unconnected", "").await == 1.0 })
+        .await;
+    until("it was asked again for the operator", || async { primary.bodies("/jwt/v1/digests").len() >= before + 2 })
+        .await;
+    confirms(&primary, &script, 5).await;
+    assert!(!confirmed(&primary, &script).contains(&6));
 }
 
 #[tokio::test]

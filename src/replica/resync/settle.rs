@@ -89,9 +89,10 @@ impl Resync {
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
+        let mut is_in_sync = true;
         for item in &answer.items {
-            replica.take_operator_item(item, Via::Upstream);
+            is_in_sync &= replica.take_operator_item(item, Via::Upstream);
         }
-        Ok(replica.operator_unconnected().is_none())
+        Ok(is_in_sync)
     }
 }

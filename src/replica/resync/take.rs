@@ -45,7 +45,9 @@ impl Resync {
                 }
             }
             KIND_ACTIVATION => replica.take_activation(item, at),
-            KIND_OPERATOR if item.jwt.is_some() => replica.take_operator_item(item, Via::Upstream),
+            KIND_OPERATOR if item.jwt.is_some() => {
+                replica.take_operator_item(item, Via::Upstream);
+            }
             _ => {}
         }
     }
