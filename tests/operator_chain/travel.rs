@@ -75,7 +75,7 @@ async fn links_that_were_missed_come_with_the_last_and_what_does_not_connect_cha
     for (own, sent, expected) in
         [(&links[0], &texts[..], &links[3]), (&links[1], &texts[..], &links[3]), (&fork, &texts[..], &fork)]
     {
-        let primary = old_primary(feed(&world.operator.key(), &links[3], sent), links[0].clone()).await;
+        let primary = old_primary(feed(&world.operator.key(), &links[3], sent), links[3].clone()).await;
         let replica = Launch::default().flag("-primary", &primary.url).flag("-operator", own).start().await;
         if expected == own {
             replica.logs("cannot be connected with the one in force here").await;
@@ -83,8 +83,11 @@ async fn links_that_were_missed_come_with_the_last_and_what_does_not_connect_cha
             assert!(ready.contains("cannot be connected with it"), "{ready}");
         }
         in_force(&replica, expected).await;
-        let unconnected = replica.http.metric("replica_operator_unconnected", "").await;
-        assert_eq!(unconnected, f64::from(u8::from(expected == own)));
+        let unconnected = f64::from(u8::from(expected == own));
+        until("the metric says so", || async {
+            replica.http.metric("replica_operator_unconnected", "").await == unconnected
+        })
+        .await;
     }
 }
 
