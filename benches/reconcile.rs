@@ -13,7 +13,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nkeys::{KeyPair, KeyPairType};
@@ -22,6 +22,8 @@ use support::{Process, server_with};
 
 /// How long costs are watched.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long a nats-server may take to load the accounts.
+const LOADING: Duration = Duration::from_secs(300);
 /// Changes that a nats-server misses.
 const MISSED: usize = 1000;
 
@@ -39,6 +41,25 @@ fn main() {
     }
     bench.sweep();
     bench.catch_up();
+}
+
+/// Starts the server of a folder at one port, connected to NATS at another one.
+fn start(dir: &Path, http: u16, settings: &[(&str, &str)], nats: u16) -> Process {
+    let [tokens, operator, creds] = ["tokens", "operator.jwt", "system.creds"].map(|name| dir.join(name));
+    let (nats, http) = (format!("nats://127.0.0.1:{nats}"), format!("127.0.0.1:{http}"));
+    let args = [
+        "-dir",
+        tokens.to_str().unwrap(),
+        "-operator",
+        operator.to_str().unwrap(),
+        "-creds",
+        creds.to_str().unwrap(),
+        "-nats",
+        &nats,
+        "-hp",
+        &http,
+    ];
+    server_with(&args, settings).0
 }
 
 struct Bench {
@@ -67,6 +88,8 @@ impl Bench {
             std::fs::write(tokens.join(format!("{key}.jwt")), support::account(&operator, &key, 1)).unwrap();
         }
         let (http, nats_port) = (free_port(), free_port());
+        // It does not start where it cannot reach its resolver.
+        let ours = start(dir.path(), http, &[("NAS_NATS__RECONCILE", "false")], nats_port);
         let nats = nats_server(
             &dir.path().join("nats.conf"),
             &format!(
@@ -77,10 +100,11 @@ impl Bench {
             ),
         );
         let bench = Self { dir, operator, system, accounts, http, nats_port, nats };
-        let ours = bench.start(&[("NAS_NATS__RECONCILE", "false")], nats_port);
         println!("loading");
+        let began = Instant::now();
         for account in &bench.accounts {
-            while Nats::connect(bench.nats_port, account).is_err() {
+            while let Err(error) = Nats::connect(bench.nats_port, account) {
+                assert!(began.elapsed() < LOADING, "the nats-server does not let us in: {error}");
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
@@ -92,23 +116,9 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// Starts the server, connected to NATS at a port, and waits until it has done what it does at a start.
+    /// Starts the server, connected to NATS at a port.
     fn start(&self, settings: &[(&str, &str)], nats: u16) -> Process {
-        let (tokens, operator, creds) = (self.path("tokens"), self.path("operator.jwt"), self.path("system.creds"));
-        let (nats, http) = (format!("nats://127.0.0.1:{nats}"), format!("127.0.0.1:{}", self.http));
-        let args = [
-            "-dir",
-            tokens.to_str().unwrap(),
-            "-operator",
-            operator.to_str().unwrap(),
-            "-creds",
-            creds.to_str().unwrap(),
-            "-nats",
-            &nats,
-            "-hp",
-            &http,
-        ];
-        server_with(&args, settings).0
+        start(self.dir.path(), self.http, settings, nats)
     }
 
     /// The CPU of both over a while.
