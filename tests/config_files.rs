@@ -272,6 +272,10 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
             "nas.conf:1: http.readtimeout is not used, because http.read_timeout says the same thing",
         ),
         (
+            "http { trusted_proxies: [10.0.0.1, '::/0'] }",
+            "http.trusted_proxies contains ::/0: every client can claim any address; name the proxies alone",
+        ),
+        (
             "HTTP { port: 1 }\nhttp { port: 2 }",
             "nas.conf:2: http.port is not used, because HTTP.port says the same thing",
         ),
@@ -327,6 +331,14 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
             "store { import_from: \"u:secret@h:9090\" }",
             "nas.conf:1: store.import_from is \"u:secret@h:9090\", but a URL such as https://host:9090 (the scheme http:// or \
              https:// is missing) is expected",
+        ),
+        (
+            "http { trusted_proxies: [10.0.0.0/8, lb.example.com] }",
+            r#"nas.conf:1: http.trusted_proxies is ["10.0.0.0/8", "lb.example.com"], but an address or a network such as 10.0.0.0/8, or a list of them, (lb.example.com is neither an address nor a network; names and ports have no place here) is expected"#,
+        ),
+        (
+            "http { trusted_proxies: 10.0.0.1/8 }",
+            r#"nas.conf:1: http.trusted_proxies is "10.0.0.1/8", but an address or a network such as 10.0.0.0/8, or a list of them, (10.0.0.1/8 is an address in the network 10.0.0.0/8: give 10.0.0.1 or that network) is expected"#,
         ),
         ("store { shard: 1 }", "nas.conf:1: store.shard is 1, but true or false is expected"),
         ("store { shard: \"maybe\" }", "nas.conf:1: store.shard is \"maybe\", but true or false is expected"),

@@ -1,7 +1,7 @@
 //! What can only be judged when all settings are together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, HttpTls, PackResponder, Settings, Tls};
+use super::settings::{ClientAuth, Http, HttpTls, PackResponder, Settings, Tls};
 use super::urls;
 
 /// Refuses settings that contradict each other.
@@ -10,6 +10,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     together("nats.tls", &settings.nats.tls)?;
     together("replica.tls", &settings.replica.tls)?;
     client_auth(&settings.http.tls, warnings)?;
+    trusted_proxies(&settings.http, warnings);
     towards_primary(settings, warnings)?;
     one_nats_login(&settings.nats.servers)?;
     if let Some(key) = settings.change_operator.as_ref().filter(|_| settings.change_operator().is_none()) {
@@ -72,6 +73,15 @@ fn client_auth(tls: &HttpTls, warnings: &mut Vec<String>) -> Result<(), ConfigEr
         return Ok(());
     };
     Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
+}
+
+/// A network of everybody is rarely meant.
+fn trusted_proxies(http: &Http, warnings: &mut Vec<String>) {
+    for network in http.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
+        warnings.push(format!(
+            "http.trusted_proxies contains {network}: every client can claim any address; name the proxies alone"
+        ));
+    }
 }
 
 /// How a replica shows who it is.

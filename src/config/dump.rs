@@ -42,6 +42,7 @@ mod tests {
             ("nats.servers", "a:1,b:2"),
             ("http.read_timeout", "250ms"),
             ("http.workers", "3"),
+            ("http.trusted_proxies", "10.0.0.0/8,fd00::1"),
             ("store.dir", "/d"),
             ("log.level", "trace"),
         ] {

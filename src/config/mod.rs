@@ -21,6 +21,7 @@ mod given;
 mod layer;
 mod load;
 mod nats_conf;
+mod networks;
 mod nsc;
 mod schema;
 mod secret;

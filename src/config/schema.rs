@@ -3,7 +3,8 @@
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
 use Kind::{
-    Bool, Choice, Duration, Host, Int, Name, NatsServers, Origins, PrimaryUrl, PrimaryUrls, Secret, Size, Subject, Text,
+    Bool, Choice, Duration, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret, Size,
+    Subject, Text,
 };
 use Reading::{Level, Millis, Pack, Same};
 
@@ -42,6 +43,8 @@ pub(super) enum Kind {
     PrimaryUrls,
     /// Origins of web pages, or `*`.
     Origins,
+    /// Addresses, and networks with the length of their prefix.
+    Networks,
 }
 
 /// How an old key's value is read.
@@ -85,6 +88,7 @@ pub(super) const KEYS: &[Key] = &[
     key("http.drain_delay", Duration { min: 0 }, &[]),
     key("http.shutdown_grace", Duration { min: 0 }, &[]),
     key("http.max_connections", Int { min: 1, max: 10_000_000 }, &[]),
+    key("http.trusted_proxies", Networks, &[]),
     key("http.cors_origins", Origins, &[]),
     key("http.tls.cert", Text, &[]),
     key("http.tls.key", Text, &[]),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
@@ -73,6 +74,9 @@ pub struct Http {
     pub shutdown_grace: Duration,
     /// Connections open at once, over all workers. Default 25 000.
     pub max_connections: usize,
+    /// Proxies whose `X-Forwarded-For` and `Forwarded` headers tell the client's address. Default: none, the address that
+    /// connects is the client's.
+    pub trusted_proxies: Vec<IpNet>,
     /// Origins of web pages whose scripts may read and push, as in `https://console.example.com`; `*` is all of them.
     /// Default: none, no CORS header is sent.
     pub cors_origins: Vec<String>,
@@ -91,6 +95,7 @@ impl Default for Http {
             drain_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
             max_connections: 25_000,
+            trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             tls: HttpTls::default(),
         }

@@ -2,6 +2,7 @@
 
 use config::{Value, ValueKind};
 
+use super::networks::network;
 use super::schema::{Kind, Reading};
 use super::units::{parse_duration, parse_size};
 use super::urls;
@@ -111,6 +112,7 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         Kind::Origins => {
             list(given, "an origin such as https://console.example.com, a list of them, or *", urls::origin)
         }
+        Kind::Networks => list(given, "an address or a network such as 10.0.0.0/8, or a list of them,", network),
     }
 }
 

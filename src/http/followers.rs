@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::push::{self, Bound};
-use super::{Shared, reply};
+use super::{Shared, client, reply};
 use crate::feed::wire::{MAX_REPORT, Report};
 use crate::node::{ReportRefused, Turned};
 
@@ -31,7 +31,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         },
         Err(error) => return bad(&error),
     };
-    let address = request.peer_addr().map_or_else(String::new, |address| address.ip().to_string());
+    let address = client::address(request, shared).to_string();
     let name = said.name.clone();
     match shared.node.heard(said, address.clone()).await {
         Ok(()) => HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish(),

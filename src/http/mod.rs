@@ -9,6 +9,7 @@ mod activations;
 mod ahead;
 mod allow;
 mod changes;
+mod client;
 mod conditional;
 mod cors;
 mod digests;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 pub(crate) use listener::bind;
@@ -63,6 +65,8 @@ pub struct Setup {
     pub shutdown_grace: Duration,
     /// Connections open at the same time.
     pub max_connections: usize,
+    /// Proxies that are believed what they say about the client's address.
+    pub trusted_proxies: Vec<IpNet>,
     /// Origins of web pages whose scripts may use this server; `*` is all of them.
     pub cors_origins: Vec<String>,
     /// HTTPS instead of plain HTTP.
@@ -102,6 +106,7 @@ struct Shared {
     failures: Rarely,
     /// Lines about replicas whose reports are turned away.
     turned: Rarely,
+    trusted_proxies: Vec<IpNet>,
     cors: Option<cors::Cors>,
     under_way: Option<UnderWay>,
 }
@@ -124,6 +129,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         notify_limit: notify::Limit::default(),
         failures: Rarely::every(Duration::from_secs(1)),
         turned: Rarely::every(Duration::from_secs(10)),
+        trusted_proxies: setup.trusted_proxies.clone(),
         cors: cors::Cors::of(&setup.cors_origins),
         under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });

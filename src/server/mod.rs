@@ -248,6 +248,7 @@ fn listen(
         write_timeout: settings.http.write_timeout,
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
+        trusted_proxies: settings.http.trusted_proxies.clone(),
         cors_origins: settings.http.cors_origins.clone(),
         https,
     };

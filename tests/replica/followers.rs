@@ -331,6 +331,18 @@ async fn what_is_no_report_is_refused_and_invented_replicas_push_nobody_out() {
     assert_eq!(list(&primary).await.followers.len(), 4_096);
 }
 
+#[tokio::test]
+async fn the_address_of_a_replica_is_that_which_a_trusted_proxy_reports() {
+    let operator = Operator::new();
+    for (trusted, wanted) in [("127.0.0.0/8, 10.0.0.0/8", "192.0.2.1"), ("127.0.0.2", "127.0.0.1")] {
+        let server = Launch::primary(&operator).env("NAS_HTTP__TRUSTED_PROXIES", trusted).start().await;
+        let report = server.http.request("POST", "/jwt/v1/followers").body(invented(1));
+        let report = report.header("x-forwarded-for", "192.0.2.9").header("x-forwarded-for", "192.0.2.1, 10.0.0.2");
+        assert_eq!(report.send().await.unwrap().status().as_u16(), 204);
+        assert_eq!(named(&server, "n1").await.unwrap().address, wanted, "{trusted}");
+    }
+}
+
 fn invented(number: u32) -> String {
     format!(
         r#"{{"id": "{number:032x}", "run": "0123456789abcdef", "seq": 0, "name": "n{number}", "mode": "cache",
