@@ -5,6 +5,7 @@ mod support;
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
@@ -64,10 +65,8 @@ async fn tokens_are_pushed_and_read_over_https() {
     let jwt = site.operator.account(&account, 10);
     server.http.post(&account.path(), jwt.clone()).await.expect(200);
     let answer = server.http.request("GET", &account.path()).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_11));
     assert_eq!(answer.text().await.unwrap(), jwt);
-    let old = site.authority.http_client(None).http1_only().build().unwrap();
-    assert_eq!(Http::with(old, &server.url).get(&account.path()).await.expect(200).body, jwt);
     let expiry = server.http.metric("tls_certificate_expiry_timestamp_seconds", "section=\"http.tls\"").await;
     assert_eq!(expiry, 3_786_912_000.0);
     // Somebody else's client.
@@ -114,48 +113,48 @@ async fn the_end_is_not_delayed_by_who_is_connected_over_https() {
 }
 
 #[tokio::test]
-async fn a_push_over_http_2_that_is_under_way_ends_before_the_server_does() {
+async fn a_push_over_https_that_is_under_way_ends_before_the_server_does() {
     let (site, account) = (Site::new(), Account::new());
     let mut server = site.launch().start().await;
     let jwt = site.operator.account(&account, 10);
-    let (send, body) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(1);
-    let body = futures_util::stream::unfold(body, |mut body| async { Some((body.recv().await?, body)) });
-    let request = server.http.request("POST", &account.path()).body(reqwest::Body::wrap_stream(body));
-    let push = tokio::spawn(request.send());
-    let (first, rest) = jwt.split_at(jwt.len() / 2);
-    send.send(Ok(first.to_owned())).await.unwrap();
-    // On the same connection, so behind it.
-    server.http.get("/livez").await.expect(200);
+    let mut push = site.connect(&server).unwrap();
+    let (path, length) = (account.path(), jwt.len());
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
+    push.send(&head);
+    assert!(push.answer().unwrap().starts_with("HTTP/1.1 100 "));
     server.signal("TERM");
     server.logs("stopping http server").await;
-    // A client so slow that a server with nothing to do would have ended meanwhile.
-    for piece in rest.as_bytes().chunks(rest.len().div_ceil(10)) {
+    // A client so slow that a server with nothing to do would have ended by then.
+    for piece in jwt.as_bytes().chunks(length.div_ceil(10)) {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        send.send(Ok(String::from_utf8(piece.to_vec()).unwrap())).await.unwrap();
+        push.send(std::str::from_utf8(piece).unwrap());
     }
-    drop(send);
-    let answer = within("an answer", push).await.unwrap().unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_2));
+    assert!(push.answer().unwrap().starts_with("HTTP/1.1 200 "));
+    drop(push);
     assert_eq!(server.exit().await.code(), Some(0));
 }
 
 #[tokio::test]
-async fn one_connection_carries_so_many_requests_and_no_more() {
+async fn nobody_gets_http_2() {
     let site = Site::new();
     let server = site.launch().start().await;
-    server.http.get("/livez").await.expect(200);
-    let polls: Vec<_> = (0..300)
-        .map(|_| {
-            let http = server.http.clone();
-            tokio::spawn(async move { http.get("/jwt/v1/changes?wait=2s").await.status })
-        })
-        .collect();
-    let mut counts = std::collections::BTreeMap::new();
-    for poll in polls {
-        *counts.entry(within("an answer", poll).await.unwrap()).or_insert(0) += 1;
+    let offer = |protocols: &[&str]| {
+        let mut config = (*site.authority.client_config(None, BOTH)).clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Connection::open(server.host(), &Arc::new(config))
+    };
+    for protocols in [&[][..], &["http/1.1"], &["h2", "http/1.1"]] {
+        let protocol = offer(protocols).unwrap().protocol();
+        assert_eq!(protocol.as_deref(), (!protocols.is_empty()).then_some("http/1.1"), "{protocols:?}");
     }
-    assert_eq!(counts, [(200, 256), (503, 44)].into());
-    server.http.get("/jwt/v1/changes?after=0").await.expect(200);
+    assert!(offer(&["h2"]).is_err());
+    // With prior knowledge, over TLS and in the clear.
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let answer = site.connect(&server).unwrap().raw(PREFACE);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    let plain = Server::primary(&site.operator).await;
+    let answer = plain.http.raw(PREFACE.as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
 }
 
 #[tokio::test]

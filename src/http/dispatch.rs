@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{ConnectionType, Method, StatusCode, header};
+use actix_web::http::{ConnectionType, Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
@@ -55,7 +55,7 @@ fn is_sample() -> bool {
 async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, started: Instant) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let mut response = counted(&request, payload, &shared, &route).await;
+    let mut response = answer(&request, payload, &shared, &route).await;
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
     }
@@ -68,22 +68,12 @@ async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, 
 }
 
 /// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
-/// at the end may be about to send a request. HTTP/2 has no such header; the framework leaves it out.
+/// at the end may be about to send a request.
 fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
     if shared.node.is_leaving() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
-}
-
-/// Answers, and keeps the request counted until its answer is sent, if requests are counted.
-async fn counted(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {
-    let Some(under_way) = &shared.under_way else { return answer(request, payload, shared, route).await };
-    let Some(place) = under_way.enter(request) else {
-        let message = "too many requests are under way on this connection";
-        return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message);
-    };
-    place.until_sent(answer(request, payload, shared, route).await)
 }
 
 async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, route: &Route<'_>) -> HttpResponse {

@@ -32,7 +32,6 @@ mod reply;
 mod route;
 mod servers;
 mod signing;
-mod under_way;
 mod writes;
 
 use std::cell::RefCell;
@@ -47,7 +46,6 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 pub(crate) use listener::bind;
-pub use under_way::UnderWay;
 
 use crate::node::Node;
 use crate::rarely::Rarely;
@@ -69,17 +67,8 @@ pub struct Setup {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins of web pages whose scripts may use this server; `*` is all of them.
     pub cors_origins: Vec<String>,
-    /// HTTPS instead of plain HTTP.
-    pub https: Option<Https>,
-}
-
-/// How HTTPS is served.
-#[derive(Debug, Clone)]
-pub struct Https {
-    /// How connections are accepted.
-    pub config: rustls::ServerConfig,
-    /// Where requests are counted.
-    pub under_way: UnderWay,
+    /// How TLS connections are accepted. `None`: plain HTTP.
+    pub tls: Option<rustls::ServerConfig>,
 }
 
 /// Idle connections are kept this long; nats-server keeps its own for 30 seconds.
@@ -108,7 +97,6 @@ struct Shared {
     turned: Rarely,
     trusted_proxies: Vec<IpNet>,
     cors: Option<cors::Cors>,
-    under_way: Option<UnderWay>,
 }
 
 /// What the routes use on one worker's thread.
@@ -131,9 +119,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         turned: Rarely::every(Duration::from_secs(10)),
         trusted_proxies: setup.trusted_proxies.clone(),
         cors: cors::Cors::of(&setup.cors_origins),
-        under_way: setup.https.as_ref().map(|https| https.under_way.clone()),
     });
-    let counts = shared.under_way.is_some();
     let connections = setup.max_connections.div_ceil(setup.workers);
     let handshake = if setup.read_timeout.is_zero() { HANDSHAKE } else { setup.read_timeout };
     let mut server = HttpServer::new(move || {
@@ -151,16 +137,11 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
     // Else an event of the feed waits for the acknowledgement of the one before.
     .tcp_nodelay(true)
-    .on_connect(move |_, data| {
-        if counts {
-            data.insert(under_way::OnConnection::default());
-        }
-    })
     .disable_signals();
     for listener in listeners {
         listener::limit_writes(&listener, setup.write_timeout)?;
-        server = match &setup.https {
-            Some(https) => server.listen_rustls_0_23(listener, https.config.clone())?,
+        server = match &setup.tls {
+            Some(config) => server.listen_rustls_0_23(listener, config.clone())?,
             None => server.listen(listener)?,
         };
     }

@@ -13,9 +13,16 @@ use crate::metrics::Metrics;
 use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
 
 const SECTION: &str = "replica.tls";
-/// How often a primary that speaks HTTP/2 is asked for a sign of life, and how long it has for it. All requests share one
-/// connection then, so they would all wait for one that is dead.
+/// Idle connections to a server that are kept: as many as there are requests to it at a time.
+const MAX_IDLE: usize = 64;
+/// How long they are kept. Servers of ours keep them for 75 seconds, and load balancers for 60 as a rule: the side that closes
+/// one should be the one that sends requests.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often the system asks the other side of an idle connection for a sign of life.
 const ALIVE: Duration = Duration::from_secs(2);
+/// Signs of life that are missed in a row on a connection that is dead. Else every idle connection would cost a request its
+/// time after a network lost them.
+const MISSED: u32 = 2;
 
 /// A client for who asks a primary now and then, and is no replica. It waits for answers as long as they come.
 pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
@@ -120,9 +127,13 @@ impl Pair {
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(timeout.min(Duration::from_millis(800)))
                 .tcp_nodelay(true)
-                .http2_keep_alive_interval(ALIVE)
-                .http2_keep_alive_timeout(ALIVE)
-                .http2_keep_alive_while_idle(true)
+                .http1_only()
+                .pool_max_idle_per_host(MAX_IDLE)
+                .pool_idle_timeout(IDLE)
+                .tcp_keepalive(ALIVE)
+                .tcp_keepalive_interval(ALIVE)
+                .tcp_keepalive_retries(MISSED)
+                .tcp_user_timeout(ALIVE * (MISSED + 1))
                 .default_headers(headers.clone())
                 .user_agent(concat!("nats-account-server/", env!("CARGO_PKG_VERSION")));
             if !roots.is_empty() {

@@ -72,11 +72,9 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     }
     node.report_operator();
     let tls = https(&settings, &node)?;
-    let https =
+    let accepting =
         tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
-    let https = https.map(|config| http::Https { config, under_way: http::UnderWay::default() });
-    let under_way = https.as_ref().map(|https| https.under_way.clone());
-    let (server, port) = listen(&settings, &node, https)?;
+    let (server, port) = listen(&settings, &node, accepting)?;
     let handle = server.handle();
     tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
     let serving = tokio::spawn(server);
@@ -97,7 +95,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         }
         () = signals.wait() => {}
     }
-    if stop::gently(&node, &handle, under_way, settings.http.drain_delay).await {
+    if stop::gently(&node, &handle, settings.http.drain_delay).await {
         // The listener's own errors were logged; stopping asked for its end.
         let _ = serving.await;
     }
@@ -233,7 +231,7 @@ fn https(settings: &Settings, node: &Arc<Node>) -> Result<Option<Arc<ServerTls>>
 fn listen(
     settings: &Settings,
     node: &Arc<Node>,
-    https: Option<http::Https>,
+    tls: Option<rustls::ServerConfig>,
 ) -> Result<(actix_web::dev::Server, u16), StartError> {
     let (host, port) = (&settings.http.host, settings.http.port);
     let address = format!("{host}:{port}");
@@ -241,7 +239,7 @@ fn listen(
     let listeners = http::bind(host, port).map_err(failed)?;
     // There is always a first one.
     let local = listeners[0].local_addr().map_err(failed)?;
-    let scheme = if https.is_some() { "https" } else { "http" };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let setup = http::Setup {
         workers: settings.http.workers,
         read_timeout: settings.http.read_timeout,
@@ -250,7 +248,7 @@ fn listen(
         max_connections: settings.http.max_connections,
         trusted_proxies: settings.http.trusted_proxies.clone(),
         cors_origins: settings.http.cors_origins.clone(),
-        https,
+        tls,
     };
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
     tracing::info!("{scheme} listening on port {}", local.port());

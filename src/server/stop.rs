@@ -7,20 +7,13 @@ use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::StartError;
-use crate::http;
 use crate::node::Node;
 
 /// Not ready any more from the start. For `delay` everything is answered as before, and those who send requests turn
 /// elsewhere meanwhile; then nothing new is taken, long answers end, requests under way get their time, and that is the
 /// end. Returns whether they got it: a second signal takes it from them, and then the HTTP server is not waited for. It
-/// ends with the process; once it stops gently, it cannot be told to hurry. Nor is it waited for if it only waits for
-/// idle connections over HTTPS.
-pub(super) async fn gently(
-    node: &Arc<Node>,
-    handle: &ServerHandle,
-    under_way: Option<http::UnderWay>,
-    delay: Duration,
-) -> bool {
+/// ends with the process; once it stops gently, it cannot be told to hurry.
+pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, delay: Duration) -> bool {
     tracing::info!("stopping account server");
     node.leave();
     let again = again();
@@ -42,18 +35,7 @@ pub(super) async fn gently(
             tracing::info!("http server stopped");
             true
         }
-        () = idle(under_way) => {
-            tracing::info!("http server stopped");
-            false
-        }
         () = again => false,
-    }
-}
-
-async fn idle(under_way: Option<http::UnderWay>) {
-    match under_way {
-        Some(under_way) => under_way.none().await,
-        None => std::future::pending().await,
     }
 }
 

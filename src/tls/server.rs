@@ -48,6 +48,8 @@ impl ServerTls {
         // forgotten with the files.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = self.current.clone();
+        // HTTP/2 would let a single client take memory without a bound that the framework could set.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 

@@ -128,6 +128,16 @@ impl Connection {
     /// Sends a request and reads the head of its answer, and a body of known length.
     pub(crate) fn get(&mut self, path: &str) -> std::io::Result<String> {
         self.0.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())?;
+        self.answer()
+    }
+
+    /// Sends bytes as they stand.
+    pub(crate) fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads the head of an answer, and a body of known length.
+    pub(crate) fn answer(&mut self) -> std::io::Result<String> {
         let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
         loop {
             let length = self.0.read(&mut piece)?;
@@ -142,6 +152,20 @@ impl Connection {
                 return Ok(text);
             }
         }
+    }
+
+    /// Sends bytes as they stand and reads to the end of the connection.
+    pub(crate) fn raw(&mut self, text: &str) -> String {
+        self.send(text);
+        let mut answer = Vec::new();
+        // A server that closes without the closing words of TLS is no matter here.
+        let _ = self.0.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The protocol that was agreed on in the handshake.
+    pub(crate) fn protocol(&self) -> Option<String> {
+        self.0.conn.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned())
     }
 
     /// The server's own certificate.
