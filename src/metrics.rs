@@ -26,6 +26,7 @@ pub struct Metrics {
     pub http_duration: HistogramVec,
     pub get_found: IntCounter,
     pub get_unchanged: IntCounter,
+    pub limited: IntCounterVec,
     pub get_duration: Histogram,
     accepted: IntCounterVec,
     refused: IntCounterVec,
@@ -134,6 +135,7 @@ impl Metrics {
         Ok(Self {
             get_found: http_requests.with_label_values(&["account", "200"]),
             get_unchanged: http_requests.with_label_values(&["account", "304"]),
+            limited: make.counters("limited_total", "Requests rejected because their client used up a limit", &["limit"])?,
             get_duration: http_duration.with_label_values(&["account"]),
             http_requests,
             http_duration,

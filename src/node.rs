@@ -11,6 +11,7 @@ mod checks;
 mod delivery;
 mod digests;
 mod elsewhere;
+mod keys;
 mod listing;
 mod lookup;
 mod merge;
@@ -29,6 +30,7 @@ pub use checks::Check;
 pub use delivery::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, ReportRefused, Turned};
 pub use digests::Digested;
 pub use elsewhere::{ToPrimary, Writes};
+pub use keys::{KeyList, NoKeyList};
 pub use lookup::Found;
 pub use operator::{OperatorFile, PushOperatorError, Withheld};
 
@@ -49,7 +51,7 @@ use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
-pub use crate::replica::{Ages, Ahead, AheadPage, ForwardError, Question, Relayed, Target, Write};
+pub use crate::replica::{Ages, Ahead, AheadPage, ForwardError, Miss, Question, Relayed, Target, Write};
 use crate::replica::{Replica, Slot, Unavailable};
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Stored, Version};
@@ -109,6 +111,7 @@ pub struct Node {
     operator_file: Mutex<Option<OperatorFile>>,
     receipts: Arc<Receipts>,
     replicas: Arc<Replicas>,
+    last_key_list: keys::LastKeyList,
     leaving: AtomicBool,
     draining: CancellationToken,
 }
@@ -138,6 +141,15 @@ impl Answer {
             Self::Cached(slot) => slot.position(),
         }
     }
+}
+
+/// What is found without waiting.
+#[derive(Debug)]
+pub enum Now {
+    /// This JWT.
+    Served(Answer),
+    /// Nothing that can be served yet. [`Miss::Ask`] on a primary: [`Node::get`] looks for it.
+    Miss(Miss),
 }
 
 /// Why a JWT could not be looked up. Not the same as unknown.
@@ -188,6 +200,7 @@ impl Node {
             operator_file: Mutex::default(),
             receipts: Arc::default(),
             replicas: Arc::new(Replicas::new(replica_forget)),
+            last_key_list: keys::LastKeyList::default(),
             leaving: AtomicBool::new(false),
             draining: CancellationToken::new(),
         }
@@ -271,15 +284,16 @@ impl Node {
         }
     }
 
-    /// A JWT that is read from the journal on the caller's thread, while the journal answers quickly. `None`: take the
-    /// long way.
-    pub fn read_now(&self, key: &AccountKey) -> Option<Answer> {
+    /// What there is to say or do about an account for which [`Node::get_now`] has nothing. A primary reads its journal on
+    /// the caller's thread, while the journal answers quickly.
+    pub fn look_now(&self, key: &AccountKey) -> Now {
         match &self.role {
-            Role::Primary(primary) => match primary.lookup_now(key)? {
-                Lookup::Served(stored) => Some(Answer::Owned(stored, primary.session())),
-                Lookup::Withheld(_) | Lookup::Absent => None,
+            Role::Primary(primary) => match primary.lookup_now(key) {
+                Some(Lookup::Served(stored)) => Now::Served(Answer::Owned(stored, primary.session())),
+                Some(Lookup::Absent) => Now::Miss(Miss::Absent),
+                Some(Lookup::Withheld(_)) | None => Now::Miss(Miss::Ask),
             },
-            Role::Replica(_) => None,
+            Role::Replica(replica) => Now::Miss(replica.miss(key)),
         }
     }
 

@@ -80,6 +80,8 @@ pub struct Http {
     /// Origins of web pages whose scripts may read and push, as in `https://console.example.com`; `*` is all of them.
     /// Default: none, no CORS header is sent.
     pub cors_origins: Vec<String>,
+    /// What one client may cost.
+    pub limits: HttpLimits,
     /// Serving HTTPS.
     pub tls: HttpTls,
 }
@@ -97,8 +99,29 @@ impl Default for Http {
             max_connections: 25_000,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            limits: HttpLimits::default(),
             tls: HttpTls::default(),
         }
+    }
+}
+
+/// Requests that one client may send, for each second; 20 times as many at once. Zero is no limit.
+///
+/// Reads of what is stored or cached are never limited, nor are changes that are accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpLimits {
+    /// Changes that are rejected, or change nothing. Default 1000.
+    pub pushes: u32,
+    /// Keys that a replica's primary is asked for although nothing is known of them. Default 1000.
+    pub unknown_keys: u32,
+    /// Packs, lists of keys and of nats-servers. Default 20.
+    pub listings: u32,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self { pushes: 1000, unknown_keys: 1000, listings: 20 }
     }
 }
 

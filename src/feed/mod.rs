@@ -9,12 +9,14 @@
 //! tree by which two servers find out where they differ; both are specified in `docs/replication.md`.
 
 pub mod digest;
+mod fingerprint;
 mod ring;
 pub mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use fingerprint::Fingerprint;
 pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
 

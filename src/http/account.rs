@@ -8,13 +8,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, Worker, conditional, lifetime, notify, reply};
+use super::{Shared, Worker, client, conditional, dispatch, lifetime, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
-use crate::node::{Again, Answer, LookupError};
+use crate::node::{Again, Answer, LookupError, Miss, Now};
 use crate::rarely::HeldBack;
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
@@ -31,25 +31,64 @@ pub(super) fn probe() -> HttpResponse {
 }
 
 /// A plain GET of a JWT that is at hand. `None`: take the long way.
-pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &str) -> Option<HttpResponse> {
-    let key = AccountKey::parse(key).ok()?;
+pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &AccountKey) -> Option<HttpResponse> {
     let shared = &worker.shared;
-    worker.front.borrow_mut().respond(&shared.node, &key, |answer, body| {
-        let metrics = shared.node.metrics();
+    let metrics = shared.node.metrics();
+    let answered = worker.front.borrow_mut().respond(&shared.node, key, |answer, body| {
         if conditional::none_match(request, answer.entry().etag()) {
             metrics.get_unchanged.inc();
             return unchanged(request, shared, answer);
         }
         metrics.get_found.inc();
         token(request, shared, answer, body.clone())
-    })
+    });
+    match answered {
+        Ok(response) => Some(response),
+        Err(miss) => {
+            let response = missed(request, shared, miss, absent)?;
+            metrics.http_requests.with_label_values(&["account", response.status().as_str()]).inc();
+            Some(response)
+        }
+    }
+}
+
+/// The answer to a request for what is not at hand, if it can be given without asking for it. `absent`: the answer that
+/// there is none.
+pub(super) fn missed(
+    request: &HttpRequest,
+    shared: &Shared,
+    miss: Miss,
+    absent: impl FnOnce(&HttpRequest) -> HttpResponse,
+) -> Option<HttpResponse> {
+    let response = match miss {
+        Miss::Ask => return None,
+        Miss::AskUnknown { is_certain } => match shared.limits.may_ask(client::address(request, shared)) {
+            Ok(()) => return None,
+            Err(_) if is_certain => absent(request),
+            Err(too_many) => too_many.response(request, shared.node.metrics()),
+        },
+        Miss::Absent => absent(request),
+        Miss::Crowded => {
+            let message = "error loading JWT\ntoo many requests for what is not cached here are under way";
+            reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message)
+        }
+    };
+    Some(of_now(response, shared))
 }
 
 /// `GET` and `HEAD` with everything that they may ask for.
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
-    let mut response = answered(request, shared, key).await;
+    of_now(answered(request, shared, key).await, shared)
+}
+
+/// Says how old what this server knows is.
+fn of_now(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
     lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
     response
+}
+
+fn absent(request: &HttpRequest) -> HttpResponse {
+    reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT")
 }
 
 async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
@@ -66,9 +105,16 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
     };
     let answer = match shared.node.get_now(&key) {
         Some(answer) => answer,
+        // A plain GET was looked at before it came here.
+        None if dispatch::hot_key(request).is_none()
+            && let Now::Miss(miss @ Miss::AskUnknown { .. }) = shared.node.look_now(&key)
+            && let Some(response) = missed(request, shared, miss, absent) =>
+        {
+            return response;
+        }
         None => match shared.node.get(&key).await {
             Ok(Some(answer)) => answer,
-            Ok(None) => return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT"),
+            Ok(None) => return absent(request),
             Err(LookupError::Withheld(withheld)) => {
                 return reply::error(request, StatusCode::NOT_FOUND, &format!("no matching account JWT\n{withheld}"));
             }

@@ -35,8 +35,11 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         return address;
     }
     // One of the two counts, so that a client cannot contradict its proxy with the other one.
-    let (header, node): (_, fn(&[u8]) -> Option<&[u8]>) =
-        if headers.contains_key(X_FORWARDED_FOR) { (X_FORWARDED_FOR, Some) } else { (FORWARDED, for_parameter) };
+    let (header, node): (_, fn(&[u8]) -> Option<&[u8]>) = if headers.contains_key(X_FORWARDED_FOR) {
+        (X_FORWARDED_FOR, |entry| Some(entry))
+    } else {
+        (FORWARDED, for_parameter)
+    };
     let entries = Entries { lines: headers.get_all(header).rev(), rest: None };
     for entry in entries.take(MAX_HOPS) {
         if entry.trim_ascii().is_empty() {

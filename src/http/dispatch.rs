@@ -12,9 +12,10 @@ use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, digests, followers, health, help, history, moved,
-    operator, pack, propagation, reply, servers,
+    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, help, history,
+    keys, moved, operator, pack, propagation, reply, servers,
 };
+use crate::key::AccountKey;
 
 /// An answer that is there at once, or one that has to be waited for.
 type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse>>;
@@ -24,12 +25,9 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 /// The hot path makes its answer here and now, so what the framework has to allocate and move for a request is small;
 /// everything else is a future in a box.
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
-    if *request.method() == Method::GET
-        && request.uri().query().is_none()
-        && let Some(key) = request.uri().path().strip_prefix("/jwt/v1/accounts/")
-    {
+    if let Some(key) = hot_key(&request) {
         let timed = is_sample().then(Instant::now);
-        if let Some(mut response) = account::get_hot(&request, worker, key) {
+        if let Some(mut response) = account::get_hot(&request, worker, &key) {
             if let Some(cors) = &worker.shared.cors {
                 cors.describe(&request, response.headers_mut());
             }
@@ -40,6 +38,13 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
         }
     }
     Either::Right(slow(request, payload, worker.shared.clone(), Instant::now()).boxed_local())
+}
+
+/// The account of a plain GET of its JWT.
+pub(super) fn hot_key(request: &HttpRequest) -> Option<AccountKey> {
+    let is_plain = *request.method() == Method::GET && request.uri().query().is_none();
+    let key = request.uri().path().strip_prefix("/jwt/v1/accounts/").filter(|_| is_plain)?;
+    AccountKey::parse(key).ok()
 }
 
 /// Whether to time this answer: one in 16 of those that are made at once. To read the clock twice would be a noticeable
@@ -109,6 +114,11 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         }
         _ => {}
     }
+    if matches!(route, Route::Pack | Route::Keys | Route::Servers)
+        && let Err(too_many) = shared.limits.may_list(client::address(request, shared))
+    {
+        return too_many.response(request, shared.node.metrics());
+    }
     match route {
         Route::Probe => account::probe(),
         Route::Account(key) => account::get(request, shared, key).await,
@@ -118,6 +128,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Operator => operator::get(request, shared),
         Route::Changes => changes::get(request, shared).await,
         Route::Digests => digests::get(request, shared).await,
+        Route::Keys => keys::get(request, shared).await,
         Route::Followers => followers::get(shared),
         Route::Ahead => ahead::get(request, shared).await,
         Route::Servers => servers::get(request, shared).await,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::epoch::Epoch;
 use crate::key::AccountKey;
-use crate::node::{Answer, Node};
+use crate::node::{Answer, Miss, Node, Now};
 
 /// Answers that a worker keeps. When there are more, it begins anew.
 const MAX_ANSWERS: usize = 512;
@@ -30,29 +30,31 @@ struct Kept {
 }
 
 impl Front {
-    /// Responds with an answer that can be given without waiting, and its body. `None`: there is none.
+    /// Responds with an answer that can be given without waiting, and its body.
     pub(super) fn respond<R>(
         &mut self,
         node: &Node,
         key: &AccountKey,
         respond: impl FnOnce(&Answer, &Bytes) -> R,
-    ) -> Option<R> {
+    ) -> Result<R, Miss> {
         // Before the look-up: what happens during it makes the answer a short-lived one, not a wrong one.
         let epoch = node.epoch(key);
         if let Some(kept) = self.0.get(key)
             && kept.epoch == epoch
             && node.is_fresh(&kept.answer)
         {
-            return Some(respond(&kept.answer, &kept.body));
+            return Ok(respond(&kept.answer, &kept.body));
         }
         let Some(answer) = node.get_now(key) else {
             // Asked for once in a while: not worth a place here.
-            let answer = node.read_now(key)?;
-            return Some(respond(&answer, answer.entry().token()));
+            return match node.look_now(key) {
+                Now::Served(answer) => Ok(respond(&answer, answer.entry().token())),
+                Now::Miss(miss) => Err(miss),
+            };
         };
         let token = answer.entry().token();
         if token.len() > MAX_TOKEN {
-            return Some(respond(&answer, token));
+            return Ok(respond(&answer, token));
         }
         if self.0.len() >= MAX_ANSWERS {
             self.0.clear();
@@ -61,6 +63,6 @@ impl Front {
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
         self.0.insert(*key, Kept { epoch, answer, body });
-        Some(response)
+        Ok(response)
     }
 }

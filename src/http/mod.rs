@@ -19,7 +19,9 @@ mod front;
 mod health;
 mod help;
 mod history;
+mod keys;
 mod lifetime;
+mod limits;
 mod listener;
 mod moved;
 mod notify;
@@ -45,6 +47,7 @@ use actix_web::{App, HttpServer, web};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+pub use limits::Rates;
 pub(crate) use listener::bind;
 
 use crate::node::Node;
@@ -65,6 +68,8 @@ pub struct Setup {
     pub max_connections: usize,
     /// Proxies that are believed what they say about the client's address.
     pub trusted_proxies: Vec<IpNet>,
+    /// What one client may cost.
+    pub rates: Rates,
     /// Origins of web pages whose scripts may use this server; `*` is all of them.
     pub cors_origins: Vec<String>,
     /// How TLS connections are accepted. `None`: plain HTTP.
@@ -97,6 +102,7 @@ struct Shared {
     turned: Rarely,
     trusted_proxies: Vec<IpNet>,
     cors: Option<cors::Cors>,
+    limits: limits::Limits,
 }
 
 /// What the routes use on one worker's thread.
@@ -119,6 +125,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         turned: Rarely::every(Duration::from_secs(10)),
         trusted_proxies: setup.trusted_proxies.clone(),
         cors: cors::Cors::of(&setup.cors_origins),
+        limits: limits::Limits::new(&setup.rates),
     });
     let connections = setup.max_connections.div_ceil(setup.workers);
     let handshake = if setup.read_timeout.is_zero() { HANDSHAKE } else { setup.read_timeout };

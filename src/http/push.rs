@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{Shared, allow, propagation, reply, signing};
+use super::{Shared, allow, client, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
@@ -39,14 +39,22 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Err(response) => return response,
     };
     match shared.node.push(&body, &key).await {
+        Ok(Pushed::Taken(submitted)) if !submitted.changed && waiting.is_none() => {
+            shared.limits.changed_nothing(client::address(request, shared));
+            done()
+        }
         Ok(Pushed::Taken(submitted)) => match waiting {
             Some(waiting) => propagation::pushed(request, shared, key, submitted.position.serial, waiting).await,
-            None => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
+            None => done(),
         },
         Ok(Pushed::Pending(text)) => signing::pending(text),
         Err(PushError::Sign(error)) => signing::failed(request, &key, &error),
         Err(PushError::Write(error)) => failed(request, &key, error),
     }
+}
+
+fn done() -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish()
 }
 
 pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared: &Shared, key: &str) -> HttpResponse {

@@ -1,11 +1,12 @@
 //! Changes, as this server deals with them: it takes them in, refuses them, sends the client to the primary, or sends
 //! them on to it.
 
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Shared, activations, allow, operator, propagation, push, reply};
+use super::{Shared, activations, allow, client, operator, propagation, push, reply};
 use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
@@ -27,6 +28,21 @@ pub(super) async fn answer(
     shared: &Shared,
     change: Change<'_>,
 ) -> HttpResponse {
+    let address = client::address(request, shared);
+    if let Err(too_many) = shared.limits.may_push(address) {
+        // The body is not read, so the connection cannot be used again.
+        let mut response = too_many.response(request, shared.node.metrics());
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        return response;
+    }
+    let response = passed(request, payload, shared, change).await;
+    if response.status().is_client_error() {
+        shared.limits.changed_nothing(address);
+    }
+    response
+}
+
+async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: Change<'_>) -> HttpResponse {
     let count = |mode, outcome| shared.node.metrics().replica_writes.with_label_values(&[mode, outcome]).inc();
     match shared.node.writes() {
         Writes::Here => match change {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LookupError, Node, Role, WriteError};
+use super::{LookupError, Miss, Node, Role, WriteError};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
@@ -68,6 +68,14 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// What there is to do about an activation that is not at hand. A primary looks.
+    pub fn miss_activation(&self, id: &HashId) -> Miss {
+        match self.role() {
+            Role::Primary(_) => Miss::Ask,
+            Role::Replica(replica) => replica.miss_activation(id),
+        }
     }
 
     /// The activation of a hash, if the account that issued it vouches for it now.

@@ -42,7 +42,7 @@ impl Node {
     }
 
     /// The primary, if it knows all its accounts.
-    fn complete(&self) -> Option<&Arc<Primary>> {
+    pub(super) fn complete(&self) -> Option<&Arc<Primary>> {
         match self.role() {
             Role::Primary(primary) if primary.progress().is_complete() => Some(primary),
             Role::Primary(_) | Role::Replica(_) => None,

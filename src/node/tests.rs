@@ -25,9 +25,10 @@ async fn in_every_order(ask: impl AsyncFn(&Node, &Asked) -> Result<Option<String
 async fn a_get_is_never_told_that_an_account_is_absent_whose_file_waits() {
     in_every_order(async |node, asked| {
         // As a worker does: what is at hand comes first.
-        let answer = match node.get_now(&asked.key).or_else(|| node.read_now(&asked.key)) {
-            Some(answer) => Some(answer),
-            None => node.get(&asked.key).await?,
+        let answer = match node.get_now(&asked.key).map_or_else(|| node.look_now(&asked.key), Now::Served) {
+            Now::Served(answer) => Some(answer),
+            Now::Miss(Miss::Absent) => None,
+            Now::Miss(_) => node.get(&asked.key).await?,
         };
         Ok(answer.map(|answer| answer.entry().text().to_owned()))
     })

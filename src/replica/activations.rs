@@ -8,18 +8,23 @@ mod hint;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
-use super::upstream::Fetched;
-use super::{Replica, Setup, Unavailable, Unknown};
+use super::upstream::{Class, Fetched};
+use super::{Miss, Replica, Setup, Unavailable, Unknown};
 use crate::clock;
+use crate::feed::digest::Key;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::store::snapshot::ProofKind;
 
 /// Activations that can be asked for at the same time.
 const LANES: usize = 32;
+/// How long a request waits for the one before it.
+const TURN: Duration = Duration::from_secs(1);
 /// The part of the cache's bound that activations may take.
 const SHARE: u64 = 16;
 
@@ -108,8 +113,13 @@ impl Replica {
         if let Some(answer) = self.activation_at_hand(id) {
             return Ok(answer);
         }
+        match self.miss_activation(id) {
+            Miss::Absent => return Ok(None),
+            Miss::Ask | Miss::AskUnknown { .. } => {}
+            Miss::Crowded => return Err(self.crowded()),
+        }
         let lane = self.activations.lane(id);
-        let _turn = lane.turn.lock().await;
+        let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.crowded()) };
         // Who was before us may have brought it.
         if let Some(answer) = self.activation_at_hand(id) {
             return Ok(answer);
@@ -124,8 +134,15 @@ impl Replica {
         answer
     }
 
+    /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
+    /// may take a query.
+    pub(super) fn has_activation(&self, id: &HashId, looks_deep: bool) -> bool {
+        self.activations.cache.contains_key(id)
+            || (looks_deep && self.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
+    }
+
     /// What can be answered without asking.
-    fn activation_at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
+    pub(super) fn activation_at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
         let Some(cached) = self.activations.cache.get(id) else {
             return self.activations.unknown.contains(id).then_some(None);
         };
@@ -148,7 +165,9 @@ impl Replica {
             return Ok(Some(judged));
         }
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
-        let answer = self.upstream.fetch(&format!("activations/{id}"), etag).await;
+        let exists = held.is_some() || self.keys.contains(&Key::activation(id));
+        let class = if exists { Class::Known } else { Class::Unknown };
+        let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
         let undisturbed = || {

@@ -10,7 +10,7 @@ use futures_util::future::Shared;
 use tokio::sync::oneshot;
 
 use super::take::AskedAt;
-use super::upstream::{Fetched, UpstreamError};
+use super::upstream::{Class, Fetched, UpstreamError};
 use super::{Offer, Replica, Slot};
 use crate::clock;
 use crate::epoch::Epoch;
@@ -168,7 +168,8 @@ impl Replica {
 
     async fn ask(&self, key: &AccountKey, asked: &Asked) -> Answered {
         let etag = asked.named().map(|slot| slot.entry().etag());
-        let answer = self.upstream.fetch(&format!("accounts/{key}"), etag).await;
+        let class = if self.may_exist(key) { Class::Known } else { Class::Unknown };
+        let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
         if answer.is_ok() && !self.is_following() {
             self.feed.reached.notify_waiters();
         }
@@ -272,7 +273,7 @@ impl Replica {
         Some(self.feed.live.load(Ordering::Acquire)).filter(|live| *live != 0)
     }
 
-    fn is_deleted(&self, key: &AccountKey) -> bool {
+    pub(super) fn is_deleted(&self, key: &AccountKey) -> bool {
         self.memory.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
     }
 

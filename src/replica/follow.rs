@@ -206,9 +206,13 @@ impl Replica {
             kind @ ("hello" | "heartbeat") => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
                 self.stand(follower, &page)?;
-                if kind == "hello" {
+                let is_opened = kind == "hello";
+                if is_opened {
                     self.feed_opened();
                     self.compare_again(follower);
+                }
+                if let Some(position) = follower.position {
+                    self.list_keys(position, is_opened);
                 }
                 Ok(())
             }
@@ -253,6 +257,7 @@ impl Replica {
                     self.feed.stretch.store(follower.stretch, Ordering::Release);
                 }
                 self.forget_unknown();
+                self.keys.begin();
                 self.relay.begin(said);
                 self.begin_resync(said, follower.stretch);
                 // The feed does not say what was changed before this.
@@ -320,6 +325,7 @@ impl Replica {
         let reached = *position;
         let at = reached.position(item.serial);
         let stretch = Some(follower.stretch);
+        self.note_key(item);
         match self.take(item, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {

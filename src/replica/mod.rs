@@ -18,8 +18,10 @@ mod follow;
 mod forward;
 mod hint;
 mod keeping;
+mod keys;
 mod memory;
 mod mirror;
+mod miss;
 mod operator;
 mod pack;
 mod pin;
@@ -47,6 +49,7 @@ pub use clients::client;
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
+pub use miss::Miss;
 pub use relay::{Onward, Passed, Question};
 pub use report::BehindUs;
 pub use slot::Slot;
@@ -66,6 +69,7 @@ use fetch::Flight;
 use forward::Forwarding;
 use hint::Waiting;
 use keeping::Keeping;
+use keys::Keys;
 use memory::Memory;
 use position::Limits;
 use relay::Relay;
@@ -150,6 +154,7 @@ pub struct Replica {
     tls_files: Arc<Files>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: Unknown<AccountKey>,
+    keys: Keys,
     activations: Activations,
     memory: Memory,
     keeping: Arc<Keeping>,
@@ -213,6 +218,7 @@ impl Replica {
             tls_files,
             cache,
             unknown,
+            keys: Keys::default(),
             activations: Activations::new(&setup),
             memory: Memory::new(keeping.snapshot().clone(), sums.clone()),
             shelf: Shelf::new(keeping.snapshot().clone(), sums.clone()),
@@ -300,8 +306,11 @@ impl Replica {
         let found = match held {
             Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
             Some(slot) => Ok(self.revalidated(key, slot).await),
-            None if self.unknown.contains(key) => Ok(None),
-            None => self.flight(*key).await,
+            None => match self.miss(key) {
+                Miss::Absent => Ok(None),
+                Miss::Ask | Miss::AskUnknown { .. } => self.flight(*key).await,
+                Miss::Crowded => Err(self.crowded()),
+            },
         };
         match found {
             Ok(Some(slot)) => Ok(Some(slot)),

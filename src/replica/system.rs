@@ -21,6 +21,11 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether this account's JWT is configured.
+    pub(super) fn is_configured(&self, key: &AccountKey) -> bool {
+        self.system.get().is_some_and(|slot| slot.entry().key() == key)
+    }
+
     /// The configured JWT, if it is this account's, and nothing was seen that it must not go back behind.
     pub(super) fn configured(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let slot = self.system.get().filter(|slot| slot.entry().key() == key)?;

@@ -1,7 +1,7 @@
 //! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use super::{Replica, Slot};
 use crate::clock;
@@ -242,10 +242,5 @@ impl Replica {
             || self.is_stored(key)
             || self.unknown.contains(key)
             || self.is_asked(key)
-    }
-
-    /// Whether the primary is being asked about an account.
-    pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 }

@@ -247,6 +247,11 @@ fn listen(
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: settings.http.max_connections,
         trusted_proxies: settings.http.trusted_proxies.clone(),
+        rates: http::Rates {
+            pushes: settings.http.limits.pushes,
+            unknown_keys: settings.http.limits.unknown_keys,
+            listings: settings.http.limits.listings,
+        },
         cors_origins: settings.http.cors_origins.clone(),
         tls,
     };

@@ -26,6 +26,7 @@ async fn methods_that_a_route_does_not_know_are_refused_with_those_it_does() {
         ("/jwt/v1/operator", "GET, HEAD, POST, OPTIONS"),
         ("/jwt/v1/changes", reads),
         ("/jwt/v1/digests", "GET, HEAD, POST, OPTIONS"),
+        ("/jwt/v1/keys", reads),
         ("/healthz", reads),
         ("/livez", reads),
         ("/readyz", reads),

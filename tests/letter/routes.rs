@@ -7,7 +7,7 @@ const NOT_FOUND: &str = "404 page not found\n";
 const NOT_ALLOWED: &str = "Method Not Allowed\n";
 
 /// Each route with what it allows on the primary, and on a replica.
-const ROUTES: [(&str, &str, &str); 15] = [
+const ROUTES: [(&str, &str, &str); 16] = [
     ("/jwt/v1/accounts", READS, READS),
     ("/jwt/v1/accounts/", READS, READS),
     ("/jwt/v1/accounts/{held}", "GET, HEAD, POST, DELETE, OPTIONS", READS),
@@ -20,6 +20,7 @@ const ROUTES: [(&str, &str, &str); 15] = [
     ("/jwt/v1/pack", READS, READS),
     ("/jwt/v1/changes", READS, READS),
     ("/jwt/v1/digests", "GET, HEAD, POST, OPTIONS", "GET, HEAD, POST, OPTIONS"),
+    ("/jwt/v1/keys", READS, READS),
     ("/healthz", READS, READS),
     ("/readyz", READS, READS),
     ("/metrics", READS, READS),

@@ -14,6 +14,8 @@ use super::within;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
     Forward,
+    /// Each piece of an answer comes so much later.
+    Far(Duration),
     /// What clients send gets through; what they are answered waits.
     Held,
     /// Connections stay, and come, but nothing gets through.
@@ -71,6 +73,11 @@ impl Proxy {
     /// Forwards again.
     pub(crate) fn heal(&self) {
         self.mode.send_modify(|state| state.0 = Mode::Forward);
+    }
+
+    /// Lets every answer come so much later, until [`Proxy::heal`].
+    pub(crate) fn far(&self, delay: Duration) {
+        self.mode.send_modify(|state| state.0 = Mode::Far(delay));
     }
 
     /// Keeps answers waiting, until [`Proxy::heal`]. Requests get through.
@@ -140,10 +147,14 @@ async fn pump(
     mut mode: watch::Receiver<State>,
     held: Option<watch::Sender<usize>>,
 ) {
-    let passes = |mode| mode == Mode::Forward || mode == Mode::Held && held.is_none();
+    let passes = |mode| matches!(mode, Mode::Forward | Mode::Far(_)) || mode == Mode::Held && held.is_none();
     let mut piece = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
-        let is_held = mode.borrow().0 == Mode::Held;
+        let now = mode.borrow().0;
+        if let (Mode::Far(delay), Some(_)) = (now, &held) {
+            tokio::time::sleep(delay).await;
+        }
+        let is_held = now == Mode::Held;
         if let Some(held) = held.as_ref().filter(|_| is_held) {
             held.send_modify(|count| *count += 1);
         }

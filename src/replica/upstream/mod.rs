@@ -10,7 +10,9 @@
 mod answer;
 mod digests;
 mod health;
+mod keys;
 mod pack;
+mod places;
 mod probe;
 mod race;
 mod report;
@@ -22,10 +24,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub(super) use answer::{Answer, Fetched, UpstreamError};
 pub(super) use digests::MAX_ANSWER;
 pub(super) use pack::Pack;
+pub(super) use places::Class;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
@@ -109,6 +113,11 @@ impl Upstream {
         self.current().has_room()
     }
 
+    /// Whether a request would probably be answered in time.
+    pub(super) fn accepts(&self, class: Class) -> bool {
+        self.current().accepts(class, Instant::now() + race::BUDGET)
+    }
+
     /// Whether a server has ever answered as a primary does, be it that it has no feed.
     pub(super) fn was_reached(&self) -> bool {
         self.servers.iter().any(Server::was_reached)
@@ -163,7 +172,7 @@ impl Upstream {
 
     /// A place of the digest tree of the server whose feed is followed.
     pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
-        self.servers[self.followed.load(Ordering::Acquire)].digests(prefix).await
+        self.followed().digests(prefix).await
     }
 
     /// Begins to read everything that the current server holds.
@@ -173,12 +182,17 @@ impl Upstream {
 
     /// What differs there from what is held here.
     pub(super) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
-        self.servers[self.followed.load(Ordering::Acquire)].compare(ask).await
+        self.followed().compare(ask).await
     }
 
     /// The feed of the current server is of no use.
     pub(super) fn feed_failed(&self, reason: &str) {
-        self.servers[self.followed.load(Ordering::Acquire)].health.fail(reason);
+        self.followed().health.fail(reason);
+    }
+
+    /// The server whose feed is followed.
+    fn followed(&self) -> &Server {
+        &self.servers[self.followed.load(Ordering::Acquire)]
     }
 
     fn place(&self) -> usize {

@@ -8,24 +8,30 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::Given;
-use super::{Answer, Fetched, Upstream, UpstreamError};
+use super::server::Ask;
+use super::{Answer, Class, Fetched, Upstream, UpstreamError};
 
 /// How long all requests for one JWT may take together, whatever a single one may. A nats-server gives up after 1.9 s,
 /// and has to hear of it before that.
-const BUDGET: Duration = Duration::from_millis(1_400);
+pub(super) const BUDGET: Duration = Duration::from_millis(1_400);
 
 impl Upstream {
     /// Asks for one JWT by its path behind `/jwt/v1/`. `etag`: the entity tag of the copy at hand, if it came from a server
-    /// of our kind.
-    pub(in crate::replica) async fn fetch(&self, path: &str, etag: Option<&Bytes>) -> Result<Answer, UpstreamError> {
+    /// of our kind. `class`: whether it is known to exist.
+    pub(in crate::replica) async fn fetch(
+        &self,
+        path: &str,
+        etag: Option<&Bytes>,
+        class: Class,
+    ) -> Result<Answer, UpstreamError> {
         let deadline = Instant::now() + BUDGET;
         // One that has not answered by then is slow: the next one is asked as well.
         let patience = self.timeout.min(BUDGET) / 2;
         let operator = self.operator_wanted();
         let operator = operator.as_ref();
         let ask = |place: usize| async move {
-            let deadline = deadline.min(Instant::now() + self.timeout);
-            let answer = self.servers[place].fetch(path, etag, deadline, patience, operator).await;
+            let ask = Ask { path, etag, class, deadline, timeout: self.timeout, patience, operator };
+            let answer = self.servers[place].fetch(&ask).await;
             (place, self.noted(place, answer))
         };
         let mut waiting = self.candidates_now().into_iter();

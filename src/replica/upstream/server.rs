@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Response, StatusCode, header};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::answer::Given;
 use super::health::{Health, Sent, Verdict};
+use super::places::{Class, Ended, Places};
 use super::{Fetched, UpstreamError};
 use crate::clock;
 use crate::feed::Head;
@@ -19,12 +20,29 @@ use crate::gate::Trust;
 use crate::key::PublicKey;
 use crate::replica::clients::{self, Clients};
 
-/// Requests under way at the same time. Who finds no place gets one in the order in which they came.
-const CONCURRENCY: usize = 64;
 /// The largest answer that is read, in bytes: a token and some white space.
 const MAX_BODY: usize = (1 << 20) + 4096;
 /// The largest list of operator JWTs that is read, in bytes: the longest chain, and JSON around it.
 const MAX_CHAIN: usize = 2 * MAX_BODY;
+
+/// A request for one JWT.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    /// Its path behind `/jwt/v1/`.
+    pub(super) path: &'a str,
+    /// The entity tag of the copy at hand, if it came from a server of our kind.
+    pub(super) etag: Option<&'a Bytes>,
+    /// Whether it is known to exist.
+    pub(super) class: Class,
+    /// Until when the answer is of use, the wait for a place included.
+    pub(super) deadline: Instant,
+    /// How long the server has for it.
+    pub(super) timeout: Duration,
+    /// If it is given up after this long, the server was slow.
+    pub(super) patience: Duration,
+    /// Whose accounts the server must host, if that is known and matters.
+    pub(super) operator: Option<&'a PublicKey>,
+}
 
 /// A server, as a client sees it.
 #[derive(Debug)]
@@ -33,7 +51,7 @@ pub(in crate::replica) struct Server {
     base: String,
     shown: String,
     public: String,
-    places: Semaphore,
+    places: Arc<Places>,
     reached: AtomicBool,
     vetting: Mutex<()>,
     pub(super) health: Health,
@@ -47,7 +65,7 @@ impl Server {
             base: base.to_owned(),
             shown: with_user(url.clone(), "xxxxx"),
             public: with_user(url, ""),
-            places: Semaphore::new(CONCURRENCY),
+            places: Arc::default(),
             reached: AtomicBool::new(false),
             vetting: Mutex::default(),
             health: Health::default(),
@@ -71,34 +89,39 @@ impl Server {
 
     /// Whether at least half of the places for requests are free.
     pub(super) fn has_room(&self) -> bool {
-        self.places.available_permits() >= CONCURRENCY / 2
+        self.places.has_room()
     }
 
-    /// Asks for one JWT by its path behind `/jwt/v1/`, until `deadline`. `etag`: the entity tag of the copy at hand, if it
-    /// came from a server of our kind. `patience`: if it is given up after this long, the server was slow. `operator`: whose accounts
-    /// it must host, if that is known and matters.
-    pub(super) async fn fetch(
-        &self,
-        path: &str,
-        etag: Option<&Bytes>,
-        deadline: Instant,
-        patience: Duration,
-        operator: Option<&PublicKey>,
-    ) -> Result<Given, UpstreamError> {
-        // The wait for a place counts: when nothing comes back, places are rare. But it says nothing of the server.
-        let Ok(Ok(_place)) = tokio::time::timeout_at(deadline, self.places.acquire()).await else {
-            return Err(UpstreamError::Busy);
-        };
-        let sent = Sent::now(&self.health, patience);
+    /// Whether a request would probably be answered by `deadline`.
+    pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
+        self.places.accepts(class, deadline)
+    }
+
+    /// Asks for one JWT.
+    pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<Given, UpstreamError> {
+        // That it waits, or is not sent, says nothing of the server.
+        let place = self.places.take(ask.class, ask.deadline).await.map_err(|_| UpstreamError::Busy)?;
+        let deadline = ask.deadline.min(Instant::now() + ask.timeout);
+        let sent = Sent::now(&self.health, ask.patience);
         let result = tokio::time::timeout_at(deadline, async {
             if !self.health.is_well() {
-                self.vet(operator).await?;
+                self.vet(ask.operator).await?;
             }
-            self.fetch_once(path, etag).await
+            self.fetch_once(ask.path, ask.etag).await
         })
         .await
         .unwrap_or_else(|_| Err(UpstreamError::no_answer()));
         sent.answered();
+        place.ended(match &result {
+            Ok(_) => Ended::Answered,
+            Err(UpstreamError::Transport(_)) => Ended::Overloaded,
+            Err(UpstreamError::Status(status))
+                if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
+            {
+                Ended::Overloaded
+            }
+            Err(_) => Ended::Otherwise,
+        });
         match &result {
             Ok(_) => {
                 self.reached.store(true, Ordering::Release);
@@ -225,6 +248,11 @@ impl Server {
     /// Begins a request about digests.
     pub(super) fn about_digests(&self, method: reqwest::Method, query: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/digests{query}", self.base))
+    }
+
+    /// Begins a request for the list of keys that exist.
+    pub(super) fn about_keys(&self) -> reqwest::RequestBuilder {
+        self.clients.streams().get(format!("{}/jwt/v1/keys", self.base))
     }
 
     /// Begins a request for all that it holds. Without a limit; v1.0.3 would otherwise stop at 10 000 accounts.

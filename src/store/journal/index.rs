@@ -2,12 +2,14 @@
 //!
 //! To find a JWT in the database takes two look-ups: of the account's head, and of the change that it points to. The
 //! first one is most of the cost of a GET whose body is not in memory. So the serial of each live account's change is
-//! kept here, 16 bytes for each account and some room. It is a hint: who follows it looks whether he has come to the
-//! right account, and if not, asks the database as if there were none.
+//! kept here, 16 bytes for each account and some room. It is a hint: the reader that follows it checks that it leads to the
+//! right account, and if not, asks the database as if there were none. Once it is whole, what is not in it does not exist,
+//! so the database is not asked for keys that somebody made up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -24,22 +26,48 @@ const SHARDS: usize = 64;
 
 /// Serials by a part of the account's key.
 #[derive(Debug)]
-pub(super) struct Index([Mutex<Shard>; SHARDS]);
+pub(super) struct Index {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Whether all live accounts are in it.
+    is_whole: AtomicBool,
+}
+
+/// What an index says of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Indexed {
+    /// The serial of the change that brought its JWT.
+    At(u64),
+    /// It has none.
+    Absent,
+    /// Only the database knows.
+    Unknown,
+}
 
 type Shard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
 
 impl Default for Index {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
+        Self { shards: std::array::from_fn(|_| Mutex::default()), is_whole: AtomicBool::new(false) }
     }
 }
 
 impl Index {
-    /// The serial of the change that brought an account's JWT, unless it is not known here.
-    pub(super) fn get(&self, key: &AccountKey) -> Option<u64> {
+    /// What is known of an account.
+    pub(super) fn get(&self, key: &AccountKey) -> Indexed {
+        // Before the look: what makes it whole is in it by then.
+        let is_whole = self.is_whole.load(Ordering::Acquire);
         let (shard, part) = place(key);
-        let serial = *self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).get(&part)?;
-        (serial != 0).then_some(serial)
+        match self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).get(&part) {
+            Some(0) => Indexed::Unknown,
+            Some(serial) => Indexed::At(*serial),
+            None if is_whole => Indexed::Absent,
+            None => Indexed::Unknown,
+        }
+    }
+
+    /// Says that all live accounts are in it.
+    pub(super) fn has_all(&self) {
+        self.is_whole.store(true, Ordering::Release);
     }
 
     /// Takes over what was committed.
@@ -47,14 +75,14 @@ impl Index {
         let serial = if let Content::Put(_) = &change.content { change.serial } else { 0 };
         for key in change.keys() {
             let (shard, part) = place(key);
-            self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).insert(part, serial);
+            self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).insert(part, serial);
         }
     }
 
     /// Takes over what the database held when it was opened, or later: what was committed meanwhile is known better.
     pub(super) fn load(&self, key: &AccountKey, serial: u64) {
         let (shard, part) = place(key);
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner).entry(part).or_insert(serial);
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).entry(part).or_insert(serial);
     }
 }
 
@@ -88,6 +116,7 @@ fn fill(connection: &Connection, index: &Index, closing: &Closing) -> rusqlite::
             count += 1;
         }
         if count < PIECE {
+            index.has_all();
             return Ok(());
         }
     }
@@ -139,7 +168,11 @@ mod tests {
             content: removed,
         });
         index.load(&gone, 4);
-        assert_eq!((index.get(&held), index.get(&gone)), (Some(3), None));
-        assert_eq!(index.get(&AccountKey::from_raw([3; 32])), None);
+        assert_eq!((index.get(&held), index.get(&gone)), (Indexed::At(3), Indexed::Unknown));
+        let other = AccountKey::from_raw([3; 32]);
+        assert_eq!(index.get(&other), Indexed::Unknown);
+        index.has_all();
+        assert_eq!([index.get(&held), index.get(&gone)], [Indexed::At(3), Indexed::Unknown]);
+        assert_eq!(index.get(&other), Indexed::Absent);
     }
 }

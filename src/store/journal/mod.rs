@@ -22,6 +22,7 @@ mod facts;
 mod followers;
 mod head;
 mod index;
+mod keys;
 mod load;
 mod nats_servers;
 mod operator;
@@ -46,6 +47,7 @@ use tokio::sync::oneshot;
 pub use activations::StoredActivation;
 pub use copy::copy;
 pub use facts::Fact;
+pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use operator::{OperatorWrite, operator_in};
@@ -200,6 +202,9 @@ impl Journal {
         if let Some(path) = &options.path {
             threads.push(checkpoint::spawn(path.clone(), closing.clone())?);
             threads.push(index::spawn(path.clone(), index.clone(), closing.clone())?);
+        } else {
+            // It was empty a moment ago.
+            index.has_all();
         }
         let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {

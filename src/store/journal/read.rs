@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
+use super::index::Indexed;
 use super::schema::{self, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::clock;
 use crate::feed::{Catchup, Chain, Change, Content, Operation};
@@ -78,10 +79,14 @@ impl Stored {
 impl Journal {
     /// The live JWT of an account. Blocks for a query, about 5 µs when the pages are in memory.
     pub fn get(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
-        if let Some(serial) = self.index.get(key)
-            && let Some(stored) = self.get_at(key, serial)?
-        {
-            return Ok(Some(stored));
+        match self.index.get(key) {
+            Indexed::Absent => return Ok(None),
+            Indexed::At(serial) => {
+                if let Some(stored) = self.get_at(key, serial)? {
+                    return Ok(Some(stored));
+                }
+            }
+            Indexed::Unknown => {}
         }
         self.look_up(key)
     }

@@ -1,0 +1,54 @@
+//! A few bytes for each key that exists, by which a follower tells whether a key may exist.
+//!
+//! Specified in `docs/replication.md`. Nobody can make up a key with the fingerprint of another one, because it is part of a
+//! SHA-256.
+
+use sha2::{Digest as _, Sha256};
+
+use super::digest::Key;
+
+/// The first 8 bytes of the SHA-256 of a kind's byte and the 32 bytes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Bytes that one has on the wire.
+    pub const BYTES: usize = 8;
+    /// Keys that a list of them has at most: 32 MiB.
+    pub const MOST: usize = 4 << 20;
+
+    /// That of a key.
+    pub fn of(key: &Key) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] =
+            <[u8; 32]>::from(Sha256::new().chain_update([key.kind.byte()]).chain_update(key.raw).finalize());
+        Self::read([a, b, c, d, e, f, g, h])
+    }
+
+    /// As it is sent, big endian.
+    pub const fn bytes(self) -> [u8; Self::BYTES] {
+        self.0.to_be_bytes()
+    }
+
+    /// One that was sent.
+    pub const fn read(bytes: [u8; Self::BYTES]) -> Self {
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::digest::Kind;
+
+    #[test]
+    fn it_is_what_the_specification_says() {
+        let raw = [7; 32];
+        let account = Fingerprint::of(&Key { kind: Kind::Account, raw });
+        // printf '\001' and 32 times '\007' through sha256sum.
+        assert_eq!(data_encoding::HEXLOWER.encode(&account.bytes()), EXPECTED);
+        assert_eq!(Fingerprint::read(account.bytes()), account);
+        assert_ne!(Fingerprint::of(&Key { kind: Kind::Activation, raw }), account);
+    }
+
+    const EXPECTED: &str = "d3907c0247e7e98b";
+}

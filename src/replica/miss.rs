@@ -1,0 +1,87 @@
+//! What is not at hand, and whether upstream is asked for it.
+//!
+//! A request that has to go upstream costs much more than one that is answered here, and anybody can make up keys. So what
+//! is known to exist comes first, what is known not to exist is answered here while upstream is busy, and what upstream
+//! cannot answer in time is not asked for.
+
+use std::sync::PoisonError;
+
+use super::upstream::Class;
+use super::{Replica, Unavailable};
+use crate::feed::digest::Key;
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+
+/// What there is to do about a key of which nothing is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// There is nothing.
+    Absent,
+    /// Upstream is asked: it exists there, or the answer is on its way.
+    Ask,
+    /// Upstream is asked, although nobody knows whether it exists. `is_certain`: without asking, the answer would be that
+    /// there is nothing, as of where the feed is.
+    AskUnknown {
+        /// Whether the feed knows of all keys.
+        is_certain: bool,
+    },
+    /// Upstream cannot answer in time.
+    Crowded,
+}
+
+impl Replica {
+    /// What there is to do about an account of which nothing is at hand that could be served without asking.
+    pub fn miss(&self, key: &AccountKey) -> Miss {
+        // What earlier processes left, and what is configured, is served whatever upstream says.
+        if self.cache.contains_key(key) || !self.keeping.is_warm() || self.is_configured(key) {
+            return Miss::Ask;
+        }
+        if self.unknown.contains(key) {
+            return Miss::Absent;
+        }
+        if self.is_asked(key) {
+            return Miss::Ask;
+        }
+        let is_certain = self.knows_all_keys();
+        let exists = if is_certain {
+            // The list is of what was ever there since it was made.
+            self.keys.contains(&Key::account(key)) && !self.is_deleted(key)
+        } else {
+            self.may_exist(key)
+        };
+        self.weigh(exists, is_certain)
+    }
+
+    /// The same of an activation.
+    pub fn miss_activation(&self, id: &HashId) -> Miss {
+        if let Some(found) = self.activation_at_hand(id) {
+            return if found.is_some() { Miss::Ask } else { Miss::Absent };
+        }
+        let is_certain = self.knows_all_keys();
+        if self.has_activation(id, !is_certain) {
+            return Miss::Ask;
+        }
+        self.weigh(self.keys.contains(&Key::activation(id)), is_certain)
+    }
+
+    fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
+        let class = if exists { Class::Known } else { Class::Unknown };
+        match (class, self.upstream.accepts(class)) {
+            (Class::Unknown, _) if is_certain && self.is_mirror() => Miss::Absent,
+            (Class::Known, true) => Miss::Ask,
+            (Class::Unknown, true) => Miss::AskUnknown { is_certain },
+            (Class::Unknown, false) if is_certain => Miss::Absent,
+            (_, false) => Miss::Crowded,
+        }
+    }
+
+    /// Upstream cannot answer in time.
+    pub(super) fn crowded(&self) -> Unavailable {
+        self.unavailable("too many requests to it are under way")
+    }
+
+    /// Whether the primary is being asked about an account.
+    pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}

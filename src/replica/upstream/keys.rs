@@ -1,0 +1,40 @@
+//! Asking a server which keys exist there.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use super::{Server, Upstream, UpstreamError};
+use crate::feed::Fingerprint;
+use crate::feed::wire::{self, POSITION_HEADER};
+use crate::gate::Position;
+
+/// How long the whole list may take. No client waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Upstream {
+    /// The fingerprints of the keys that exist at the server whose feed is followed, and as of when.
+    pub(in crate::replica) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+        let answer = self.followed().keys();
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
+    }
+}
+
+impl Server {
+    async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+        let mut response = self.about_keys().send().await.map_err(|error| self.transport(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(UpstreamError::Status(response.status()));
+        }
+        let position = response.headers().get(POSITION_HEADER).and_then(|value| value.to_str().ok());
+        let position = position.and_then(wire::parse_position);
+        let body = self.body_up_to(&mut response, Fingerprint::MOST * Fingerprint::BYTES).await?;
+        let (keys, rest) = body.as_chunks::<{ Fingerprint::BYTES }>();
+        match position {
+            Some(position) if rest.is_empty() => {
+                Ok((position, keys.iter().map(|key| Fingerprint::read(*key)).collect()))
+            }
+            _ => Err(UpstreamError::Transport("its list of keys cannot be read".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Places for requests to one server: how many are sent at the same time, and whose turn it is.
+//!
+//! A queue that is served in order collapses under load: by the time of its turn, each request has too little time left.
+//! Here a request that cannot be answered in time is rejected at once, before it takes a place, so what is sent is also
+//! answered. Requests about what is known to exist come first, and the others have a share only: keys that do not exist
+//! cost a client nothing to invent.
+//!
+//! The number of places follows the server: it doubles while answers come in time, shrinks when they do not, and then
+//! grows slowly again. So a server that is overloaded by many replicas gets less from each of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Places at the beginning.
+const FIRST: f64 = 128.0;
+/// Places at least.
+const LEAST: f64 = 8.0;
+/// Places at most. Each one is a connection.
+pub(super) const MOST: usize = 512;
+/// The part of the places that requests about unknown keys may take: one in so many.
+const SHARE: usize = 4;
+/// Requests that wait at most, of each class.
+const MOST_WAITING: usize = 16_384;
+/// What is left of the places after an answer that did not come.
+const SHRINK: f64 = 0.8;
+/// How many places each answer brings after that. Every round of answers makes them an eighth more.
+const GROWTH: f64 = 0.125;
+/// A server that answered nothing for so long was away.
+const AWAY: Duration = Duration::from_secs(1);
+/// How much an answer time counts that was just measured.
+const WEIGHT: f64 = 0.1;
+/// The answer time that is assumed before one was measured.
+const ASSUMED: Duration = Duration::from_millis(20);
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::replica) enum Class {
+    /// Something that exists, or existed: it was seen before, or upstream listed it.
+    Known,
+    /// Something that nothing is known of.
+    Unknown,
+}
+
+/// The places of one server.
+#[derive(Debug)]
+pub(super) struct Places(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    /// Until the first answer that did not come, the limit doubles with each round.
+    is_starting: bool,
+    /// Before this, answers that do not come belong to a round that shrank the limit already.
+    shrunk_until: Option<Instant>,
+    taken: usize,
+    /// Those of [`Class::Unknown`].
+    taken_unknown: usize,
+    /// How long an answer takes, in seconds, smoothed.
+    answer_time: f64,
+    /// When the last one came.
+    answered: Instant,
+    known: VecDeque<Waiter>,
+    unknown: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// When it has to have its answer.
+    deadline: Instant,
+    turn: oneshot::Sender<()>,
+}
+
+/// A request under way. Dropped, it makes room for the next one.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    class: Class,
+    since: Instant,
+}
+
+/// How a request ended, for the number of places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With an answer.
+    Answered,
+    /// Without one, or the server said that it has too much to do.
+    Overloaded,
+    /// In a way that says nothing about the server's load.
+    Otherwise,
+}
+
+/// The request cannot be answered in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            limit: FIRST,
+            is_starting: true,
+            shrunk_until: None,
+            taken: 0,
+            taken_unknown: 0,
+            answer_time: ASSUMED.as_secs_f64(),
+            answered: Instant::now(),
+            known: VecDeque::new(),
+            unknown: VecDeque::new(),
+        }))
+    }
+}
+
+impl Places {
+    /// Whether at least half of the places are free.
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.state();
+        state.taken <= state.most() / 2
+    }
+
+    /// Whether a request could be sent at once, or would not wait for too long.
+    pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
+        let state = self.state();
+        state.has_place(class) || state.is_in_time(class, deadline)
+    }
+
+    /// A place, now or in time for an answer by `deadline`.
+    pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<Place, Full> {
+        let turn = {
+            let mut state = self.state();
+            if state.has_place(class) {
+                return Ok(self.place(&mut state, class));
+            }
+            if !state.is_in_time(class, deadline) {
+                return Err(Full);
+            }
+            let (turn, comes) = oneshot::channel();
+            state.waiting(class).push_back(Waiter { deadline, turn });
+            comes
+        };
+        let waiting = Turn { places: self, class, turn: Some(turn) };
+        waiting.comes(deadline).await
+    }
+
+    fn place(self: &Arc<Self>, state: &mut State, class: Class) -> Place {
+        state.enter(class);
+        Place { places: self.clone(), class, since: Instant::now() }
+    }
+
+    fn leave(&self, class: Class) {
+        let mut state = self.state();
+        state.leave(class);
+        state.pass_on();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that waits. If it is given up when its turn has come, the turn goes to the next one.
+struct Turn<'p> {
+    places: &'p Arc<Places>,
+    class: Class,
+    turn: Option<oneshot::Receiver<()>>,
+}
+
+impl Turn<'_> {
+    async fn comes(mut self, deadline: Instant) -> Result<Place, Full> {
+        let Some(turn) = &mut self.turn else { return Err(Full) };
+        match tokio::time::timeout_at(deadline, turn).await {
+            Ok(Ok(())) => {
+                self.turn = None;
+                Ok(Place { places: self.places.clone(), class: self.class, since: Instant::now() })
+            }
+            _ => Err(Full),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(mut turn) = self.turn.take() {
+            turn.close();
+            if turn.try_recv().is_ok() {
+                self.places.leave(self.class);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Notes how the request ended.
+    pub(super) fn ended(self, how: Ended) {
+        let now = Instant::now();
+        let mut state = self.places.state();
+        match how {
+            Ended::Answered => state.answered(now - self.since, now),
+            Ended::Overloaded => state.overloaded(now),
+            Ended::Otherwise => {}
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.leave(self.class);
+    }
+}
+
+impl State {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    const fn most(&self) -> usize {
+        // Between LEAST and MOST.
+        self.limit as usize
+    }
+
+    /// The places that a class may take.
+    fn most_of(&self, class: Class) -> usize {
+        match class {
+            Class::Known => self.most(),
+            Class::Unknown => (self.most() / SHARE).max(1),
+        }
+    }
+
+    /// Whether there is a place, and nobody waits for it.
+    fn has_place(&self, class: Class) -> bool {
+        self.is_free(class) && self.known.is_empty() && (class == Class::Known || self.unknown.is_empty())
+    }
+
+    fn is_free(&self, class: Class) -> bool {
+        self.taken < self.most() && (class == Class::Known || self.taken_unknown < self.most_of(class))
+    }
+
+    /// Whether a request that waits from now on is probably answered by its deadline.
+    fn is_in_time(&self, class: Class, deadline: Instant) -> bool {
+        let waiting = match class {
+            Class::Known => self.known.len(),
+            Class::Unknown => self.known.len() + self.unknown.len(),
+        };
+        if waiting >= MOST_WAITING {
+            return false;
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let rounds = 1.0 + (waiting + 1) as f64 / self.most_of(class) as f64;
+        Instant::now() + Duration::from_secs_f64(rounds * self.answer_time) <= deadline
+    }
+
+    const fn waiting(&mut self, class: Class) -> &mut VecDeque<Waiter> {
+        match class {
+            Class::Known => &mut self.known,
+            Class::Unknown => &mut self.unknown,
+        }
+    }
+
+    const fn enter(&mut self, class: Class) {
+        self.taken += 1;
+        if matches!(class, Class::Unknown) {
+            self.taken_unknown += 1;
+        }
+    }
+
+    const fn leave(&mut self, class: Class) {
+        self.taken -= 1;
+        if matches!(class, Class::Unknown) {
+            self.taken_unknown -= 1;
+        }
+    }
+
+    /// Gives free places to those who wait. One that would be answered too late gets none.
+    fn pass_on(&mut self) {
+        let latest = Instant::now() + Duration::from_secs_f64(self.answer_time);
+        for class in [Class::Known, Class::Unknown] {
+            while self.is_free(class) {
+                let Some(waiter) = self.waiting(class).pop_front() else { break };
+                if waiter.deadline >= latest && waiter.turn.send(()).is_ok() {
+                    self.enter(class);
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn answered(&mut self, after: Duration, now: Instant) {
+        self.answer_time += (after.as_secs_f64() - self.answer_time) * WEIGHT;
+        let silence = now.saturating_duration_since(std::mem::replace(&mut self.answered, now));
+        if silence >= AWAY && self.limit < FIRST {
+            // It was not overloaded but away.
+            (self.limit, self.is_starting) = (FIRST, true);
+        }
+        // Places that are not used say nothing about how many more there could be.
+        if self.taken * 2 >= self.most() {
+            let more = if self.is_starting { 1.0 } else { GROWTH };
+            self.limit = (self.limit + more).min(MOST as f64);
+        }
+    }
+
+    fn overloaded(&mut self, now: Instant) {
+        self.is_starting = false;
+        if self.shrunk_until.is_none_or(|until| now >= until) {
+            self.limit = (self.limit * SHRINK).max(LEAST);
+            // What is under way was sent before.
+            self.shrunk_until = Some(now + Duration::from_secs_f64(self.answer_time));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
