@@ -65,13 +65,17 @@ impl Replica {
     }
 
     fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
-        let class = if exists { Class::Known } else { Class::Unknown };
-        match (class, self.upstream.accepts(class)) {
-            (Class::Unknown, _) if is_certain && self.is_mirror() => Miss::Absent,
-            (Class::Known, true) => Miss::Ask,
-            (Class::Unknown, true) => Miss::AskUnknown { is_certain },
-            (Class::Unknown, false) if is_certain => Miss::Absent,
-            (_, false) => Miss::Crowded,
+        if exists {
+            return if self.upstream.accepts(Class::Known) { Miss::Ask } else { Miss::Crowded };
+        }
+        if is_certain && (self.is_mirror() || !self.upstream.has_place(Class::Unknown)) {
+            // A client is better served by what is known than by a wait for upstream.
+            return Miss::Absent;
+        }
+        if is_certain || self.upstream.accepts(Class::Unknown) {
+            Miss::AskUnknown { is_certain }
+        } else {
+            Miss::Crowded
         }
     }
 

@@ -5,6 +5,7 @@
 mod crowd;
 mod keys;
 mod limits;
+mod logins;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -33,7 +34,9 @@ impl Distance {
             primary.http.post(&account.path(), operator.account(account, 10)).await.expect(200);
         }
         let proxy = Proxy::to(primary.url.trim_start_matches("http://")).await;
-        let replica = launch(Launch::replica(&operator, &proxy.url())).start().await;
+        // The machine may have more to do than these servers.
+        let patient = Launch::replica(&operator, &proxy.url()).env("NAS_REPLICA__TIMEOUT", "1400ms");
+        let replica = launch(patient).start().await;
         follows(&replica).await;
         proxy.far(FAR);
         Self { operator, primary, proxy, replica, accounts }

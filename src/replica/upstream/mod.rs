@@ -113,6 +113,11 @@ impl Upstream {
         self.current().has_room()
     }
 
+    /// Whether a request could be sent at once.
+    pub(super) fn has_place(&self, class: Class) -> bool {
+        self.current().has_place(class)
+    }
+
     /// Whether a request would probably be answered in time.
     pub(super) fn accepts(&self, class: Class) -> bool {
         self.current().accepts(class, Instant::now() + race::BUDGET)

@@ -120,6 +120,11 @@ impl Places {
         state.taken <= state.most() / 2
     }
 
+    /// Whether a request could be sent at once.
+    pub(super) fn has_place(&self, class: Class) -> bool {
+        self.state().has_place(class)
+    }
+
     /// Whether a request could be sent at once, or would not wait for too long.
     pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
         let state = self.state();

@@ -92,6 +92,11 @@ impl Server {
         self.places.has_room()
     }
 
+    /// Whether a request could be sent at once.
+    pub(super) fn has_place(&self, class: Class) -> bool {
+        self.places.has_place(class)
+    }
+
     /// Whether a request would probably be answered by `deadline`.
     pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
         self.places.accepts(class, deadline)
