@@ -32,6 +32,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod epoch;
+pub mod excerpt;
 pub mod feed;
 pub mod gate;
 pub mod http;

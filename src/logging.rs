@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Keys and addresses in a line come from clients. Control characters are therefore escaped, or one request could write
-//! lines that look like ours.
+//! lines that look like ours. Messages and fields have a greatest length, and libraries a greatest number of lines, unless
+//! `RUST_LOG` asks for them.
 
 use std::io::IsTerminal;
 
@@ -19,12 +20,21 @@ use crate::config::{Log, LogFormat, LogLevel};
 
 mod bar;
 mod human;
+mod json;
+mod libraries;
 mod time;
 
 pub use bar::Bar;
 pub(crate) use time::unix_date;
 
 use human::Human;
+use json::Json;
+use libraries::Libraries;
+
+/// The longest message of a line, in bytes.
+const MAX_MESSAGE: usize = 2048;
+/// The longest value of a field, in bytes.
+const MAX_FIELD: usize = 256;
 
 /// Logging of this process, once started.
 #[derive(Clone, Debug)]
@@ -36,12 +46,14 @@ pub struct Logging {
 ///
 /// `RUST_LOG` has the last word on levels where it is set; a text in it that cannot be read is logged and left alone.
 pub fn init(log: &Log) -> Result<Logging, TryInitError> {
-    let (filter, complaint) = filter(log.level, std::env::var("RUST_LOG").ok());
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let libraries = rust_log.as_deref().is_none_or(|text| text.trim().is_empty()).then(Libraries::default);
+    let (filter, complaint) = filter(log.level, rust_log);
     let (filter, handle) = reload::Layer::new(filter);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(libraries);
     let lines = tracing_subscriber::fmt::layer().with_writer(bar::Lines::default);
     match log.format {
-        LogFormat::Json => registry.with(lines.json().flatten_event(true).with_target(false)).try_init()?,
+        LogFormat::Json => registry.with(lines.event_format(Json)).try_init()?,
         LogFormat::Human => {
             let colors = log.colors && std::io::stderr().is_terminal();
             registry.with(lines.event_format(Human::new(log.time, colors, log.pid))).try_init()?;
@@ -81,8 +93,8 @@ fn filter(level: LogLevel, rust_log: Option<String>) -> (EnvFilter, Option<Strin
         LogLevel::Debug => ("debug", "warn"),
         LogLevel::Trace => ("trace", "info"),
     };
-    // A watched folder that is gone is no news to us, and no fault.
-    (EnvFilter::new(format!("{libraries},notify=error,nats_account_server={own}")), complaint)
+    // A watched folder that is gone is no news to us, and no fault. What ends a connection is told by us, with its client.
+    (EnvFilter::new(format!("{libraries},actix_http=off,notify=error,nats_account_server={own}")), complaint)
 }
 
 /// Writes `text` with its control characters escaped, those of Unicode that turn or break lines included.
@@ -141,7 +153,7 @@ mod tests {
             let (filter, complaint) = filter(LogLevel::Debug, text.map(str::to_owned));
             (filter.to_string(), complaint.is_some())
         };
-        let own = "nats_account_server=debug,notify=error,warn".to_owned();
+        let own = "nats_account_server=debug,actix_http=off,notify=error,warn".to_owned();
         assert_eq!(shown(None), (own.clone(), false));
         assert_eq!(shown(Some("")), (own.clone(), false));
         assert_eq!(shown(Some("info")), ("info".to_owned(), false));

@@ -1,6 +1,8 @@
 //! A line in the log that anybody on the network can cause, let through only now and then.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,26 @@ impl Rarely {
     }
 }
 
+/// The same for lines of several reasons, each for itself. The reasons are a small fixed set.
+#[derive(Debug)]
+pub struct RarelyBy<R> {
+    every: Duration,
+    lines: Mutex<HashMap<R, Rarely>>,
+}
+
+impl<R: Eq + Hash> RarelyBy<R> {
+    /// At most one line for each reason in so much time.
+    pub fn every(every: Duration) -> Self {
+        Self { every, lines: Mutex::default() }
+    }
+
+    /// Whether a line may be written at `now`. `None`: it is held back and counted.
+    pub fn turn(&self, reason: R, now: Instant) -> Option<HeldBack> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.entry(reason).or_insert_with(|| Rarely::every(self.every)).turn(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +84,17 @@ mod tests {
         assert_eq!(at(19), None);
         assert_eq!(at(60), Some(HeldBack(1)));
         assert_eq!(at(70), Some(HeldBack(0)));
+    }
+
+    #[test]
+    fn each_reason_has_its_turns() {
+        let (rarely, start) = (RarelyBy::every(Duration::from_secs(10)), Instant::now());
+        assert_eq!(
+            ["a", "b", "a"].map(|reason| rarely.turn(reason, start)),
+            [Some(HeldBack(0)), Some(HeldBack(0)), None]
+        );
+        let later = start + Duration::from_secs(10);
+        assert_eq!(["a", "b"].map(|reason| rarely.turn(reason, later)), [Some(HeldBack(1)), Some(HeldBack(0))]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::entry::{Digest, Identity, etag, sha256};
 use super::{Entry, Gate, Refusal, Version, Via};
+use crate::excerpt::excerpt;
 use crate::jwt::{self, AccountJwt, ActivationJwt, HashId};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -63,10 +64,10 @@ pub enum ActivationRefusal {
     #[error("the issuer {0} is not an account key")]
     Issuer(String),
     /// The importer is not an account.
-    #[error("the subject {0:?} is not an account key")]
+    #[error("the subject {:?} is not an account key", excerpt(.0))]
     Subject(String),
     /// There is nothing to make its hash of.
-    #[error("{0}")]
+    #[error("{}", excerpt(.0))]
     Hash(String),
     /// It was sent for another hash.
     #[error("the activation's hash is {found}, but it was sent for {expected}")]

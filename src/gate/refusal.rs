@@ -1,6 +1,7 @@
 //! Why the gate said no.
 
 use super::{ActivationRefusal, OperatorRefusal};
+use crate::excerpt::excerpt;
 use crate::jwt::{DecodeError, Issues};
 use crate::key::AccountKey;
 
@@ -17,7 +18,7 @@ pub enum Refusal {
     #[error("not a JWT: it is not text")]
     NotText,
     /// The token is about another account than the one it was addressed to.
-    #[error("the JWT is about {subject}, but was sent for {expected}")]
+    #[error("the JWT is about {}, but was sent for {expected}", excerpt(subject))]
     WrongAccount {
         /// The account in the token.
         subject: String,
@@ -33,7 +34,7 @@ pub enum Refusal {
         self_signed: bool,
     },
     /// The subject is not a canonical account key.
-    #[error("the subject {0:?} is not an account key")]
+    #[error("the subject {:?} is not an account key", excerpt(.0))]
     SubjectKind(String),
     /// The issuer is an operator key, but none of ours.
     #[error("the issuer {0} is not a key of the configured operator")]
@@ -165,5 +166,5 @@ impl Refusal {
 }
 
 fn list(issues: &Issues) -> String {
-    issues.iter().map(|issue| issue.text.as_str()).collect::<Vec<_>>().join("; ")
+    issues.told().collect::<Vec<_>>().join("; ")
 }

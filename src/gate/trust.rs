@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::entry::{Identity, sha256};
+use crate::excerpt::{excerpt, excerpt_of};
 use crate::jwt::{self, DecodeError, OperatorJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -26,10 +27,10 @@ pub enum TrustError {
     #[error("not a valid operator JWT: {0}")]
     Decode(#[from] DecodeError),
     /// The subject is not an operator key.
-    #[error("the operator JWT's subject {0:?} is not an operator key")]
+    #[error("the operator JWT's subject {:?} is not an operator key", excerpt(.0))]
     Subject(String),
     /// A blocking rule is violated.
-    #[error("the operator JWT is not valid: {0}")]
+    #[error("the operator JWT is not valid: {}", excerpt_of(.0, 1024))]
     Invalid(String),
 }
 

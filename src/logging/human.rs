@@ -9,7 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Escaping, time};
+use super::{Escaping, MAX_FIELD, MAX_MESSAGE, libraries, time};
+use crate::excerpt::excerpt_of;
 
 /// Formats `2026/11/23 23:50:56.236792 [INF] text key=value`, fields of enclosing spans last.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ where
         let mut line = Line::default();
         event.record(&mut line);
         out.write_str(&line.message)?;
+        write!(out, "{}", libraries::held_back())?;
         out.write_str(&line.fields)?;
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>().filter(|fields| !fields.is_empty()) {
@@ -74,11 +76,13 @@ struct Line {
 
 impl Line {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let text = value.to_string();
         // Writing to a string does not fail.
         let _ = if field.name() == "message" {
-            write!(Escaping(&mut self.message), "{value}")
+            write!(Escaping(&mut self.message), "{}", excerpt_of(&text, MAX_MESSAGE))
         } else {
-            write!(self.fields, " {}=", field.name()).and_then(|()| write!(Escaping(&mut self.fields), "{value}"))
+            write!(self.fields, " {}=", field.name())
+                .and_then(|()| write!(Escaping(&mut self.fields), "{}", excerpt_of(&text, MAX_FIELD)))
         };
     }
 }

@@ -12,6 +12,14 @@ pub(super) fn write(out: &mut dyn std::fmt::Write, at: SystemTime) -> std::fmt::
     write!(out, "{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}")
 }
 
+/// A moment in UTC as RFC 3339 has it, to the microsecond: `2026-11-23T23:50:56.236792Z`.
+pub(super) fn rfc3339(at: SystemTime) -> String {
+    let mut text = String::with_capacity(27);
+    // Writing to a string does not fail.
+    let _ = write(&mut text, at);
+    text.replace('/', "-").replace(' ', "T") + "Z"
+}
+
 /// A moment in UTC as `date` prints it: `Mon Nov 23 23:50:56 UTC 2026`.
 pub(crate) fn unix_date(at: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

@@ -1,6 +1,7 @@
 //! A place in the tree below its root.
 
 use super::Key;
+use crate::excerpt::excerpt;
 
 /// The first byte or the first two bytes of raw keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Prefix {
 
 /// The text is no prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix is the first two or four hexadecimal digits of raw keys, not {0:?}")]
+#[error("a prefix is the first two or four hexadecimal digits of raw keys, not {:?}", excerpt(.0))]
 pub struct PrefixError(String);
 
 impl Prefix {

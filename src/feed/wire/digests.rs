@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Item;
+use crate::excerpt::excerpt;
 use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Leaf, Prefix, PrefixError, Short, Sum, View};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
@@ -72,16 +73,16 @@ pub enum AskError {
     #[error("{0} keys are named, more than the {MAX_HAVE} that one request may")]
     TooMany(usize),
     /// A text that is no key.
-    #[error("{0:?} is not an account key, an operator's identity key or an activation's hash")]
+    #[error("{:?} is not an account key, an operator's identity key or an activation's hash", excerpt(.0))]
     Key(String),
     /// A digest of another form.
-    #[error("the digest of {0} is not 16 hexadecimal digits")]
+    #[error("the digest of {} is not 16 hexadecimal digits", excerpt(.0))]
     Digest(String),
     /// A prefix of another form.
     #[error(transparent)]
     Prefix(#[from] PrefixError),
     /// A key that is not asked about.
-    #[error("{0} is not under the prefix")]
+    #[error("{} is not under the prefix", excerpt(.0))]
     Elsewhere(String),
     /// Not what an answer said.
     #[error("after is not what an answer had as next")]

@@ -1,5 +1,12 @@
 //! What validation finds.
 
+use std::borrow::Cow;
+
+use crate::excerpt::excerpt;
+
+/// Findings that an answer or a line of the log lists.
+const TOLD: usize = 10;
+
 /// One finding about claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
@@ -18,17 +25,17 @@ pub struct Issues(Vec<Issue>);
 impl Issues {
     /// Adds an issue that blocks.
     pub(super) fn error(&mut self, text: impl Into<String>) {
-        self.0.push(Issue { text: text.into(), blocking: true, time_check: false });
+        self.0.push(Issue { text: excerpt(&text.into()).to_string(), blocking: true, time_check: false });
     }
 
     /// Adds an issue of time.
     pub(super) fn time(&mut self, text: impl Into<String>) {
-        self.0.push(Issue { text: text.into(), blocking: false, time_check: true });
+        self.0.push(Issue { text: excerpt(&text.into()).to_string(), blocking: false, time_check: true });
     }
 
     /// Adds a warning.
     pub(super) fn warning(&mut self, text: impl Into<String>) {
-        self.0.push(Issue { text: text.into(), blocking: false, time_check: false });
+        self.0.push(Issue { text: excerpt(&text.into()).to_string(), blocking: false, time_check: false });
     }
 
     /// Whether the claims must be refused, and with `include_time` also if they are expired or not yet valid.
@@ -39,6 +46,13 @@ impl Issues {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The texts of the findings for an answer or a line of the log: the first [`TOLD`], and how many more there are.
+    pub fn told(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let more = self.0.len().saturating_sub(TOLD);
+        let rest = (more > 0).then(|| Cow::from(format!("and {more} more")));
+        self.0.iter().take(TOLD).map(|issue| Cow::from(&*issue.text)).chain(rest)
     }
 
     /// The findings in order.

@@ -1,0 +1,77 @@
+//! What somebody sent, as far as it is repeated: in an answer, an error or a line of the log.
+
+use std::fmt;
+
+/// Bytes of one text that are repeated at most.
+pub const MAX_EXCERPT: usize = 256;
+
+/// Shows the beginning of a text, and its length if that is not all.
+#[derive(Clone, Copy)]
+pub struct Excerpt<'t> {
+    text: &'t str,
+    most: usize,
+}
+
+/// The first [`MAX_EXCERPT`] bytes of a text that came from outside.
+pub const fn excerpt(text: &str) -> Excerpt<'_> {
+    excerpt_of(text, MAX_EXCERPT)
+}
+
+/// The first `most` bytes of a text.
+pub const fn excerpt_of(text: &str, most: usize) -> Excerpt<'_> {
+    Excerpt { text, most }
+}
+
+impl<'t> Excerpt<'t> {
+    /// The part that is shown.
+    pub fn part(&self) -> &'t str {
+        let mut end = self.text.len().min(self.most);
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        &self.text[..end]
+    }
+
+    /// Whether that is all.
+    pub const fn is_whole(&self) -> bool {
+        self.text.len() <= self.most
+    }
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.part())?;
+        if self.is_whole() { Ok(()) } else { write!(f, "… ({} bytes)", self.text.len()) }
+    }
+}
+
+/// In quotes.
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.part())?;
+        if self.is_whole() { Ok(()) } else { write!(f, "… ({} bytes)", self.text.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_whole_and_a_long_one_is_cut_between_characters() {
+        let table = [
+            ("", ""),
+            ("abcd", "abcd"),
+            ("abcde", "abcd… (5 bytes)"),
+            ("abcé", "abc… (5 bytes)"),
+            ("éé", "éé"),
+            ("😀😀", "😀… (8 bytes)"),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(excerpt_of(text, 4).to_string(), wanted);
+        }
+        assert_eq!(format!("{:?}", excerpt_of("a\nbcd", 3)), r#""a\nb"… (5 bytes)"#);
+        assert_eq!(excerpt(&"x".repeat(MAX_EXCERPT)).to_string().len(), MAX_EXCERPT);
+        assert!(excerpt(&"x".repeat(1 << 20)).to_string().len() < MAX_EXCERPT + 20);
+    }
+}
