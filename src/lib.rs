@@ -31,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod descriptors;
 pub mod epoch;
 pub mod excerpt;
 pub mod feed;

@@ -84,7 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     key("http.port", Int { min: 0, max: 65535 }, &[]),
     key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
     key("http.write_timeout", Duration { min: 0 }, &[("http.writetimeout", Millis)]),
-    key("http.workers", Int { min: 1, max: 1024 }, &[]),
+    key("http.workers", Int { min: 1, max: 512 }, &[]),
     key("http.drain_delay", Duration { min: 0 }, &[]),
     key("http.shutdown_grace", Duration { min: 0 }, &[]),
     key("http.max_connections", Int { min: 1, max: 10_000_000 }, &[]),

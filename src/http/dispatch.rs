@@ -1,6 +1,7 @@
 //! Every request comes here, and goes to what answers its route.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,10 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
+use super::places::{Place, Places, UnderWay};
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, help, history,
+    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help, history,
     keys, moved, operator, pack, propagation, reply, servers,
 };
 use crate::key::AccountKey;
@@ -37,7 +39,8 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
-    Either::Right(slow(request, payload, worker.shared.clone(), Instant::now()).boxed_local())
+    let under_way = request.conn_data::<Rc<Place>>().map(Place::begin);
+    Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
 }
 
 /// The account of a plain GET of its JWT.
@@ -57,25 +60,32 @@ fn is_sample() -> bool {
     })
 }
 
-async fn slow(request: HttpRequest, payload: web::Payload, shared: Arc<Shared>, started: Instant) -> HttpResponse {
+/// `under_way`: what says that the connection is not idle, until the answer is sent.
+async fn slow(
+    request: HttpRequest,
+    payload: web::Payload,
+    shared: Arc<Shared>,
+    under_way: Option<UnderWay>,
+    started: Instant,
+) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
     let mut response = answer(&request, payload, &shared, &route).await;
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
     }
-    let metrics = shared.node.metrics();
     let label = route.label();
+    let metrics = shared.node.metrics();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     tracing::debug!(status = response.status().as_u16(), "{} {}", request.method(), request.uri().path());
-    parting(response, &shared)
+    held::until_sent(parting(response, &shared), under_way)
 }
 
 /// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
-/// at the end may be about to send a request.
+/// at the end may be about to send a request. While every place is taken, an answer makes room for somebody else.
 fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
-    if shared.node.is_leaving() {
+    if shared.node.is_leaving() || Places::are_full() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response

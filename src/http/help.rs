@@ -124,13 +124,13 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         .insert_header(reply::NOSNIFF)
         // It depends on how this server was addressed.
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(text.replace("<base>", &base(request)))
+        .body(text.replace("<base>", &base(request, shared)))
 }
 
 /// This server as the client reached it. People paste it into a shell, so it is made of plain letters only.
-fn base(request: &HttpRequest) -> String {
+fn base(request: &HttpRequest, shared: &Shared) -> String {
     let connection = request.connection_info();
-    let scheme = if connection.scheme() == "https" { "https" } else { "http" };
+    let scheme = if shared.is_https || connection.scheme() == "https" { "https" } else { "http" };
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let host = connection.host();
     let host =

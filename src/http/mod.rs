@@ -4,6 +4,7 @@
 //! that matters, `GET /jwt/v1/accounts/<key>`, is a look-up and a write to the socket, and a general router would cost
 //! as much as both. One file per family of routes.
 
+mod accept;
 mod account;
 mod activations;
 mod ahead;
@@ -11,12 +12,14 @@ mod allow;
 mod changes;
 mod client;
 mod conditional;
+mod connection;
 mod cors;
 mod digests;
 mod dispatch;
 mod followers;
 mod front;
 mod health;
+mod held;
 mod help;
 mod history;
 mod keys;
@@ -27,9 +30,11 @@ mod moved;
 mod notify;
 mod operator;
 mod pack;
+mod places;
 mod propagation;
 mod push;
 mod query;
+mod rejections;
 mod reply;
 mod route;
 mod servers;
@@ -42,13 +47,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_http::HttpServiceBuilder;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, Server};
+use actix_web::{App, web};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use accept::{Accept, Tls};
+use connection::Connection;
 
 pub use limits::Rates;
 pub(crate) use listener::bind;
+use places::Places;
+use rejections::Rejections;
 
 use crate::node::Node;
 use crate::rarely::Rarely;
@@ -80,6 +93,8 @@ pub struct Setup {
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a TLS handshake may take where a request may take any time.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client that was answered before the end of its body may go on sending.
+const LINGER: Duration = Duration::from_secs(1);
 /// Followers of the change feed at the same time.
 const MAX_FOLLOWERS: usize = 2000;
 /// Comparisons at the same time: each has one of the journal's readers for some milliseconds, and GETs need them, too.
@@ -100,7 +115,9 @@ struct Shared {
     failures: Rarely,
     /// Lines about replicas whose reports are turned away.
     turned: Rarely,
+    rejections: Rejections,
     trusted_proxies: Vec<IpNet>,
+    is_https: bool,
     cors: Option<cors::Cors>,
     limits: limits::Limits,
 }
@@ -114,43 +131,59 @@ struct Worker {
 
 /// Serves on listeners until it is stopped.
 pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
+    let connections = (setup.max_connections / setup.workers).max(1);
+    let read_timeout = setup.read_timeout;
     let shared = Arc::new(Shared {
         node,
-        read_timeout: setup.read_timeout,
-        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+        read_timeout,
+        // Half of the places are for requests that end.
+        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS.min(setup.max_connections / 2).max(1))),
         comparisons: Semaphore::new(MAX_COMPARISONS),
         packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
         failures: Rarely::every(Duration::from_secs(1)),
         turned: Rarely::every(Duration::from_secs(10)),
+        rejections: Rejections::default(),
         trusted_proxies: setup.trusted_proxies.clone(),
+        is_https: setup.tls.is_some(),
         cors: cors::Cors::of(&setup.cors_origins),
         limits: limits::Limits::new(&setup.rates),
     });
-    let connections = setup.max_connections.div_ceil(setup.workers);
-    let handshake = if setup.read_timeout.is_zero() { HANDSHAKE } else { setup.read_timeout };
-    let mut server = HttpServer::new(move || {
-        let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
-        App::new().default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
-    })
-    .workers(setup.workers)
-    .max_connections(connections)
-    // Whoever opens connections and says nothing must not keep others from their handshakes before he keeps them from
-    // their connections.
-    .max_connection_rate(connections)
-    .tls_handshake_timeout(handshake)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(setup.read_timeout)
-    .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
-    // Else an event of the feed waits for the acknowledgement of the one before.
-    .tcp_nodelay(true)
-    .disable_signals();
+    let tls = setup.tls.clone().map(|config| Tls {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        handshake: if read_timeout.is_zero() { HANDSHAKE } else { read_timeout },
+    });
+    let mut server = Server::build()
+        .workers(setup.workers)
+        .max_concurrent_connections(connections)
+        .shutdown_timeout(setup.shutdown_grace.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+        .disable_signals();
     for listener in listeners {
         listener::limit_writes(&listener, setup.write_timeout)?;
-        server = match &setup.tls {
-            Some(config) => server.listen_rustls_0_23(listener, config.clone())?,
-            None => server.listen(listener)?,
-        };
+        let (shared, tls) = (shared.clone(), tls.clone());
+        server = server.listen("http", listener, move || {
+            let node = &shared.node;
+            Places::set_up(
+                connections,
+                read_timeout,
+                node.metrics().clone(),
+                node.draining().clone().cancelled_owned(),
+            );
+            let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
+            let app = App::new()
+                .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
+                .into_factory()
+                .map_err(|error: actix_web::Error| error.error_response());
+            let http = HttpServiceBuilder::default()
+                .keep_alive(KEEP_ALIVE)
+                .client_request_timeout(read_timeout)
+                .client_disconnect_timeout(LINGER)
+                .on_connect_ext(|connection: &Connection, data| {
+                    data.insert(connection.place().clone());
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            Accept { http, tls: tls.clone(), shared: shared.clone() }
+        })?;
     }
     Ok(server.run())
 }

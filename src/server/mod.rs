@@ -20,6 +20,7 @@ pub use error::StartError;
 use trust::Given;
 
 use crate::config::{self, Settings};
+use crate::descriptors;
 use crate::gate::{Gate, Via};
 use crate::http;
 use crate::logging;
@@ -36,6 +37,9 @@ use crate::tls::ServerTls;
 pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
     tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
     let Given { gate, system_jwt, problem } = trust::given(&settings)?;
@@ -245,7 +249,7 @@ fn listen(
         read_timeout: settings.http.read_timeout,
         write_timeout: settings.http.write_timeout,
         shutdown_grace: settings.http.shutdown_grace,
-        max_connections: settings.http.max_connections,
+        max_connections: max_connections(settings),
         trusted_proxies: settings.http.trusted_proxies.clone(),
         rates: http::Rates {
             pushes: settings.http.limits.pushes,
@@ -260,6 +264,22 @@ fn listen(
     tracing::info!("configure the nats-server with:");
     tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
     Ok((server, local.port()))
+}
+
+/// Connections of clients at the same time: as many as configured, or as the limit of open files leaves room for.
+fn max_connections(settings: &Settings) -> usize {
+    /// Connections to one server of `primary`.
+    const UPSTREAM: usize = 128;
+    let limit = descriptors::in_force();
+    let further = (UPSTREAM * settings.primary.len()).try_into().unwrap_or(u64::MAX);
+    let (wanted, possible) = (settings.http.max_connections, descriptors::for_clients(limit, further));
+    if possible < wanted {
+        tracing::warn!(
+            "at most {possible} connections of clients at the same time, not {wanted} as http.max_connections says: this \
+             process may have {limit} files open. Raise the hard limit of open files (LimitNOFILE of systemd, ulimit -Hn)"
+        );
+    }
+    wanted.min(possible)
 }
 
 /// What people call a replica, unless its settings say it.

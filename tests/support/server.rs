@@ -18,6 +18,7 @@ pub(crate) struct Launch {
     env: Vec<(OsString, OsString)>,
     client: Option<reqwest::Client>,
     address: Option<String>,
+    open_files: Option<u32>,
 }
 
 impl Launch {
@@ -51,6 +52,12 @@ impl Launch {
     /// A host and port to listen on, at a restart, too, instead of a port of the system's choice.
     pub(crate) fn at(mut self, address: &str) -> Self {
         self.address = Some(address.to_owned());
+        self
+    }
+
+    /// At most so many open files; the soft limit is a quarter of that.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -133,7 +140,15 @@ impl Launch {
     }
 
     fn spawn(&self) -> Child {
-        let mut command = Command::new(BINARY);
+        let mut command = match self.open_files {
+            None => Command::new(BINARY),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                let limited = format!("ulimit -Sn {} && ulimit -Hn {most} && exec \"$0\" \"$@\"", most / 4);
+                shell.args(["-c", &limited, BINARY]);
+                shell
+            }
+        };
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().unwrap()

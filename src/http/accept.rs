@@ -1,0 +1,165 @@
+//! From an accepted socket to the end of its connection: the place, the handshake of TLS, the requests, and what is said about
+//! a connection that came to nothing.
+
+use std::future::ready;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::error::{DispatchError, ParseError};
+use actix_web::dev::{Service, ServiceFactory};
+use futures_util::future::LocalBoxFuture;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::Shared;
+use super::connection::{Connection, Stream};
+use super::places::{Places, Taken};
+
+/// Makes the service of a worker.
+pub(super) struct Accept<H> {
+    /// What answers the requests of a connection.
+    pub(super) http: H,
+    pub(super) tls: Option<Tls>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// How HTTPS is accepted.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    /// How long a handshake may take.
+    pub(super) handshake: Duration,
+}
+
+/// What a connection arrives as: its bytes, and where they come from.
+pub(super) type Arrival = (Connection, Option<SocketAddr>);
+
+impl<H> ServiceFactory<TcpStream> for Accept<H>
+where
+    H: ServiceFactory<Arrival, Config = (), Response = (), Error = DispatchError, InitError = ()>,
+    H::Service: 'static,
+    H::Future: 'static,
+{
+    type Response = ();
+    type Error = ();
+    type Config = ();
+    type Service = Accepting<H::Service>;
+    type InitError = ();
+    type Future = LocalBoxFuture<'static, Result<Self::Service, ()>>;
+
+    fn new_service(&self, (): ()) -> Self::Future {
+        let (http, tls, shared) = (self.http.new_service(()), self.tls.clone(), self.shared.clone());
+        Box::pin(async move { Ok(Accepting { http: Rc::new(http.await?), tls, shared }) })
+    }
+}
+
+/// Accepts the connections of a worker.
+pub(super) struct Accepting<S> {
+    http: Rc<S>,
+    tls: Option<Tls>,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<TcpStream> for Accepting<S>
+where
+    S: Service<Arrival, Response = (), Error = DispatchError> + 'static,
+{
+    type Response = ();
+    type Error = ();
+    type Future = LocalBoxFuture<'static, Result<(), ()>>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        self.http.poll_ready(cx).map_err(|_| ())
+    }
+
+    fn call(&self, socket: TcpStream) -> Self::Future {
+        let Ok(peer) = socket.peer_addr() else {
+            // It is gone already.
+            return Box::pin(ready(Ok(())));
+        };
+        let (taken, http, tls, shared) = (Places::take(), self.http.clone(), self.tls.clone(), self.shared.clone());
+        Box::pin(async move {
+            // Else an event of the feed waits for the acknowledgement of the one before. It fails only if the client is gone.
+            let _ = socket.set_nodelay(true);
+            let connection = match tls {
+                None => Connection::new(Stream::Plain(socket), taken),
+                Some(tls) => match secured(socket, &tls, taken).await {
+                    Ok(connection) => connection,
+                    Err(problem) => {
+                        problem.report(&shared, peer);
+                        return Ok(());
+                    }
+                },
+            };
+            if let Err(error) = http.call((connection, Some(peer))).await {
+                report(&shared, peer, &error);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Completes the handshake, unless the connection has to give way before.
+async fn secured(socket: TcpStream, tls: &Tls, taken: Taken) -> Result<Connection, Failed> {
+    let place = taken.place().clone();
+    tokio::select! {
+        accepted = tls.acceptor.accept(socket) => match accepted {
+            Ok(stream) => Ok(Connection::new(Stream::Tls(Box::new(stream)), taken)),
+            Err(error) => Err(Failed::Handshake(error)),
+        },
+        () = tokio::time::sleep(tls.handshake) => Err(Failed::TooLong(tls.handshake)),
+        () = place.has_to_go() => Err(Failed::GaveWay),
+    }
+}
+
+/// Why there was no handshake.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(std::io::Error),
+    #[error("the TLS handshake took longer than {0:?}")]
+    TooLong(Duration),
+    #[error("it gave way to another one before its TLS handshake")]
+    GaveWay,
+}
+
+impl Failed {
+    fn report(&self, shared: &Shared, peer: SocketAddr) {
+        let reason = match self {
+            // The client went away.
+            Self::Handshake(error) if is_gone(error) => return,
+            Self::Handshake(_) => "handshake",
+            Self::TooLong(_) => "handshake_time",
+            Self::GaveWay => return,
+        };
+        shared.rejections.connection(peer.ip(), reason, self);
+    }
+}
+
+/// Says why a connection ended, if its client is to blame.
+fn report(shared: &Shared, peer: SocketAddr, error: &DispatchError) {
+    match error {
+        DispatchError::Parse(ParseError::Io(_) | ParseError::Incomplete) => {}
+        DispatchError::Parse(ParseError::TooLarge) => {
+            shared.rejections.connection(peer.ip(), "head_size", &"the head of a request is too large");
+        }
+        DispatchError::Parse(error) => {
+            let problem = format!(
+                "what it sent is no HTTP request: {error} (HTTPS and PROXY headers on a port of plain HTTP look like this)"
+            );
+            shared.rejections.connection(peer.ip(), "malformed", &problem);
+        }
+        DispatchError::Io(_) | DispatchError::DisconnectTimeout | DispatchError::SlowRequestTimeout => {
+            tracing::debug!("a connection from {peer} ended: {error}");
+        }
+        error => tracing::warn!("a connection from {peer} broke: {error}"),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}

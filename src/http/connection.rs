@@ -1,0 +1,83 @@
+//! A connection that can be told to end when it is idle.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::places::{Place, Taken};
+
+/// What the framework reads requests from and writes answers to.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    taken: Taken,
+}
+
+/// The bytes of a connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Plain HTTP.
+    Plain(TcpStream),
+    /// HTTPS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    pub(super) const fn new(stream: Stream, taken: Taken) -> Self {
+        Self { stream, taken }
+    }
+
+    /// Its place.
+    pub(super) const fn place(&self) -> &Rc<Place> {
+        self.taken.place()
+    }
+}
+
+/// A connection that gives way reads as one whose client has ended it, which the framework knows how to deal with.
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        match polled {
+            Poll::Pending if self.place().ends(cx) => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) if buf.filled().len() > before => self.place().heard(),
+            _ => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        self.place().wrote(polled.is_pending(), cx);
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        self.place().flushed(polled.is_pending());
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
