@@ -26,9 +26,8 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             reply::method_not_allowed(request, allow::activations(false), &error.to_string())
         }
         Err(WriteError::Commit(CommitError::Refused(refusal))) => {
-            tracing::info!("an activation is refused: {refusal}");
             let (status, message) = worded(&refusal);
-            reply::error(request, status, &message)
+            reply::rejected(request, status, &message, refusal.reason())
         }
         Err(WriteError::Commit(CommitError::Failed(error))) => {
             reply::not_saved(request, "error saving activation JWT", &error)

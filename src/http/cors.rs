@@ -7,6 +7,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
+use crate::excerpt::MAX_EXCERPT;
+
 /// Methods that a page may use.
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 /// Headers of answers that a page may read, besides those that it always may.
@@ -49,7 +51,9 @@ impl Cors {
         {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-            if let Some(names) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+            if let Some(names) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS)
+                && names.len() <= MAX_EXCERPT
+            {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
             }
         }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::push::{self, Bound};
 use super::query::Params;
 use super::{Shared, reply, writes};
+use crate::excerpt::excerpt;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::node::{Digested, ForwardError, Question};
@@ -55,7 +56,7 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Err(response) => return response,
     };
     let bad = |error: &dyn std::fmt::Display| {
-        reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{error}", QUESTION.bad))
+        reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{}", QUESTION.bad, excerpt(&error.to_string())))
     };
     let ask = match serde_json::from_slice::<DigestAsk>(&body) {
         Ok(ask) => ask,

@@ -11,12 +11,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
 use super::places::{Place, Places, UnderWay};
+use super::rejections::MAX_METHOD;
+use super::reply::Why;
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help, history,
     keys, moved, operator, pack, propagation, reply, servers,
 };
+use crate::excerpt::{excerpt, excerpt_of};
 use crate::key::AccountKey;
 
 /// An answer that is there at once, or one that has to be waited for.
@@ -75,10 +78,19 @@ async fn slow(
         cors.describe(&request, response.headers_mut());
     }
     let label = route.label();
+    let why = response.extensions_mut().remove::<Why>();
+    if let Some(why) = why {
+        shared.rejections.request(&request, &shared, label, response.status(), &why);
+    }
     let metrics = shared.node.metrics();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
-    tracing::debug!(status = response.status().as_u16(), "{} {}", request.method(), request.uri().path());
+    tracing::debug!(
+        status = response.status().as_u16(),
+        "{} {}",
+        excerpt_of(request.method().as_str(), MAX_METHOD),
+        excerpt(request.uri().path())
+    );
     held::until_sent(parting(response, &shared), under_way)
 }
 

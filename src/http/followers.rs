@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::push::{self, Bound};
 use super::{Shared, client, reply};
+use crate::excerpt::excerpt;
 use crate::feed::wire::{MAX_REPORT, Report};
 use crate::node::{ReportRefused, Turned};
 
@@ -22,7 +23,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Err(response) => return response,
     };
     let bad = |error: &dyn std::fmt::Display| {
-        reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{error}", REPORT.bad))
+        reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{}", REPORT.bad, excerpt(&error.to_string())))
     };
     let said = match serde_json::from_slice::<Report>(&body) {
         Ok(report) => match report.parse() {

@@ -5,6 +5,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{reply, route};
+use crate::excerpt::MAX_EXCERPT;
 
 /// A slash too many.
 ///
@@ -30,6 +31,13 @@ fn to(request: &HttpRequest, path: &str) -> HttpResponse {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
+    if target.len() > MAX_EXCERPT {
+        return reply::error(
+            request,
+            StatusCode::URI_TOO_LONG,
+            "the path is not quite one of this server, and too long to be put right",
+        );
+    }
     let Ok(location) = HeaderValue::from_bytes(target.as_bytes()) else { return reply::not_found(request) };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let status = if is_read { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };

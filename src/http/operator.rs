@@ -58,11 +58,8 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             response
         }
         Err(PushOperatorError::Withholds(error)) => {
-            tracing::info!("an operator JWT is rejected: {error}");
-            reply::error(request, StatusCode::CONFLICT, &error.to_string())
+            reply::rejected(request, StatusCode::CONFLICT, &error.to_string(), "withholds")
         }
-        Err(PushOperatorError::Write(error)) => {
-            push::not_written(request, "the operator", allow::operator(false), error)
-        }
+        Err(PushOperatorError::Write(error)) => push::not_written(request, allow::operator(false), error),
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::query::Params;
 use super::{Shared, reply};
+use crate::excerpt::excerpt;
 use crate::jwt;
 use crate::node::{Node, Role};
 use crate::store::journal::Served;
@@ -67,7 +68,7 @@ fn max(params: &Params) -> Result<usize, String> {
     let Some(text) = params.get("max").filter(|text| !text.is_empty()) else { return Ok(usize::MAX) };
     match text.parse::<i64>() {
         Ok(max) => Ok(usize::try_from(max).unwrap_or(usize::MAX)),
-        Err(_) => Err(format!("bad max parameter {}", jwt::quote(&text.to_lowercase()))),
+        Err(_) => Err(format!("bad max parameter {}", jwt::quote(&excerpt(text).to_string().to_lowercase()))),
     }
 }
 

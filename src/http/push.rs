@@ -49,7 +49,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         },
         Ok(Pushed::Pending(text)) => signing::pending(text),
         Err(PushError::Sign(error)) => signing::failed(request, &key, &error),
-        Err(PushError::Write(error)) => failed(request, &key, error),
+        Err(PushError::Write(error)) => failed(request, error),
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
                 None => reply::text(text),
             }
         }
-        Err(error) => failed(request, &key, error),
+        Err(error) => failed(request, error),
     }
 }
 
@@ -94,18 +94,17 @@ pub(super) async fn addressed(
     Ok((key, body))
 }
 
-fn failed(request: &HttpRequest, key: &AccountKey, error: WriteError) -> HttpResponse {
-    not_written(request, &key.text(), allow::account(false), error)
+fn failed(request: &HttpRequest, error: WriteError) -> HttpResponse {
+    not_written(request, allow::account(false), error)
 }
 
 /// The answer to a change that was not made. `allow`: the methods of the route on a server that takes no changes.
-pub(super) fn not_written(request: &HttpRequest, of: &str, allow: &'static str, error: WriteError) -> HttpResponse {
+pub(super) fn not_written(request: &HttpRequest, allow: &'static str, error: WriteError) -> HttpResponse {
     match error {
         WriteError::ReadOnly(_) | WriteError::Folder => reply::method_not_allowed(request, allow, &error.to_string()),
         WriteError::Commit(CommitError::Refused(refusal)) => {
-            tracing::info!("a change of {of} is refused: {refusal}");
             let (status, message) = worded(&refusal);
-            reply::error(request, status, &message)
+            reply::rejected(request, status, &message, refusal.reason())
         }
         WriteError::Commit(CommitError::Failed(error)) => reply::not_saved(request, "error saving JWT", &error),
     }
@@ -121,10 +120,10 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
         Refusal::SubjectKind(_) => "bad JWT Subject in request",
         Refusal::Untrusted(_) | Refusal::IdentityKeyUsed(_) | Refusal::NoOperator => "untrusted issuer in request",
         Refusal::Invalid(issues) => {
-            return (StatusCode::BAD_REQUEST, validation(issues.iter().map(|issue| issue.text.as_str())));
+            return (StatusCode::BAD_REQUEST, validation(issues.told()));
         }
         Refusal::FromTheFuture { .. } => {
-            return (StatusCode::BAD_REQUEST, validation([refusal.to_string().as_str()].into_iter()));
+            return (StatusCode::BAD_REQUEST, validation([refusal.to_string()].into_iter()));
         }
         Refusal::DeleteNotSelfSigned
         | Refusal::DeleteUntrusted
@@ -148,12 +147,12 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
 }
 
 /// The Go servers' text, its slip of the pen included: scripts match it.
-fn validation<'a>(issues: impl Iterator<Item = &'a str>) -> String {
+fn validation(issues: impl Iterator<Item = impl AsRef<str>>) -> String {
     let mut text =
         String::from("The server was unable to update your account JWT. One more more validation issues occurred.");
     for issue in issues {
         text.push_str("\n\t - ");
-        text.push_str(issue);
+        text.push_str(issue.as_ref());
         text.push('\n');
     }
     text

@@ -5,20 +5,31 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+
+use super::reply::Why;
+use super::{Shared, client};
+use crate::excerpt::{excerpt, excerpt_of};
 use crate::rarely::RarelyBy;
 
 /// The time between two lines for the same reason.
 const EVERY: Duration = Duration::from_secs(10);
+/// The longest method that is shown, in bytes.
+pub(super) const MAX_METHOD: usize = 16;
+/// The longest text of a line, in bytes.
+const MAX_TEXT: usize = 512;
 
 /// The lines of one server.
 #[derive(Debug)]
 pub(super) struct Rejections {
     connections: RarelyBy<&'static str>,
+    requests: RarelyBy<(&'static str, u16, &'static str)>,
 }
 
 impl Default for Rejections {
     fn default() -> Self {
-        Self { connections: RarelyBy::every(EVERY) }
+        Self { connections: RarelyBy::every(EVERY), requests: RarelyBy::every(EVERY) }
     }
 }
 
@@ -28,5 +39,27 @@ impl Rejections {
         if let Some(held_back) = self.connections.turn(reason, Instant::now()) {
             tracing::warn!(client = %client, reason, "rejected a connection from {client}: {problem}{held_back}");
         }
+    }
+
+    /// A request that was answered with an error. If the server itself is to blame, other lines say so.
+    pub(super) fn request(
+        &self,
+        request: &HttpRequest,
+        shared: &Shared,
+        route: &'static str,
+        status: StatusCode,
+        why: &Why,
+    ) {
+        if status.is_server_error() && why.reason.is_empty() {
+            return;
+        }
+        let Some(held_back) = self.requests.turn((route, status.as_u16(), why.reason), Instant::now()) else { return };
+        let client = client::address(request, shared);
+        let text = why.text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ");
+        tracing::warn!(
+            path = %excerpt(request.uri().path()), client = %client, status = status.as_u16(), reason = why.reason,
+            "rejected {} from {client}: {}{held_back}",
+            excerpt_of(request.method().as_str(), MAX_METHOD), excerpt_of(&text, MAX_TEXT),
+        );
     }
 }

@@ -7,7 +7,19 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
+use crate::excerpt::excerpt_of;
 use crate::store::StoreError;
+
+/// The longest text of an error, in bytes. It may repeat some of what the client sent.
+const MAX_ERROR: usize = 4096;
+
+/// Why a request is rejected: it goes with the answer to where the log is told.
+#[derive(Debug)]
+pub(super) struct Why {
+    /// One of a small fixed set; empty if the status says enough.
+    pub(super) reason: &'static str,
+    pub(super) text: String,
+}
 
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain");
 pub(super) const NOSNIFF: (header::HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -24,6 +36,35 @@ pub(super) fn error(request: &HttpRequest, status: StatusCode, message: &str) ->
 
 /// An error that carries further headers.
 pub(super) fn error_with(
+    request: &HttpRequest,
+    response: &mut HttpResponseBuilder,
+    status: StatusCode,
+    message: &str,
+) -> HttpResponse {
+    let message = &*excerpt_of(message, MAX_ERROR).to_string();
+    let mut response = worded(request, response, status, message);
+    // That something is not there is no news.
+    if status != StatusCode::NOT_FOUND {
+        response.extensions_mut().insert(Why { reason: "", text: message.to_owned() });
+    }
+    response
+}
+
+/// An error, for one of the reasons for which requests of a kind are rejected.
+pub(super) fn rejected(request: &HttpRequest, status: StatusCode, message: &str, reason: &'static str) -> HttpResponse {
+    let mut response = error(request, status, message);
+    give_reason(&mut response, reason);
+    response
+}
+
+/// Says for which reason an error is the answer.
+pub(super) fn give_reason(response: &mut HttpResponse, reason: &'static str) {
+    if let Some(why) = response.extensions_mut().get_mut::<Why>() {
+        why.reason = reason;
+    }
+}
+
+fn worded(
     request: &HttpRequest,
     response: &mut HttpResponseBuilder,
     status: StatusCode,

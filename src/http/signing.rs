@@ -18,7 +18,8 @@ pub(super) fn pending(text: String) -> HttpResponse {
 
 pub(super) fn failed(request: &HttpRequest, key: &AccountKey, error: &SignError) -> HttpResponse {
     match error {
-        SignError::Issuer { .. } => tracing::info!(account = %key, "a change of {key} is refused: {error}"),
+        // The log says so for every client that is rejected.
+        SignError::Issuer { .. } => {}
         _ => tracing::warn!(account = %key, "the JWT of {key} could not be signed: {error}"),
     }
     let (status, message) = match error {

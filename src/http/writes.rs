@@ -7,6 +7,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::{Shared, activations, allow, client, operator, propagation, push, reply};
+use crate::excerpt::MAX_EXCERPT;
 use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
@@ -80,6 +81,13 @@ pub(super) fn are_taken(shared: &Shared) -> bool {
 /// 307 keeps the method and the body. The target is the path as the client spelt it: nothing decoded gets into a header.
 fn redirect(request: &HttpRequest, primary: &str) -> HttpResponse {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
+    if path.len() > MAX_EXCERPT {
+        return reply::error(
+            request,
+            StatusCode::URI_TOO_LONG,
+            "the path and its query are longer than those of any change",
+        );
+    }
     let target = format!("{primary}{path}");
     let message = format!("this server is a read-only replica\nsend it to its primary, at {target}");
     let mut response = HttpResponse::TemporaryRedirect();
