@@ -26,6 +26,8 @@ pub struct Metrics {
     pub http_duration: HistogramVec,
     pub http_connections: IntGauge,
     pub http_connections_shed: IntCounter,
+    pub http_body_bytes: IntGauge,
+    pub http_bodies_rejected: IntCounter,
     pub get_found: IntCounter,
     pub get_unchanged: IntCounter,
     pub limited: IntCounterVec,
@@ -143,6 +145,11 @@ impl Metrics {
             http_connections_shed: make.counter(
                 "http_connections_shed_total",
                 "Idle connections that were closed because every place for connections was taken",
+            )?,
+            http_body_bytes: make.gauge("http_body_bytes", "Bytes of request bodies that are in transit")?,
+            http_bodies_rejected: make.counter(
+                "http_bodies_rejected_total",
+                "Requests that were answered with 503 because too many bodies were in transit",
             )?,
             http_requests,
             http_duration,

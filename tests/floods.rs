@@ -1,10 +1,23 @@
-//! Clients that send a lot: what an answer and the log repeat of it.
+//! Clients that send a lot: what an answer and the log repeat of it, and how much of it is in memory.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
+use std::time::Duration;
+
 use data_encoding::BASE64URL_NOPAD;
-use support::{Account, Launch, Operator, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::{Account, Launch, Operator, Server, until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The largest body of a push, in bytes.
+const LARGEST: usize = 1 << 20;
+
+fn raise() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+}
 
 /// The longest run of the letter that the tests send.
 fn longest_run(text: &str) -> usize {
@@ -151,4 +164,92 @@ async fn rejected_requests_are_a_warning_for_each_reason_with_path_and_client() 
     let told = |part: &str| lines.iter().any(|line| line.contains(part));
     assert!(told("[WRN] rejected POST from 192.0.2.7: bad JWT in request: ") && told(&wanted), "{lines:#?}");
     assert!(told("[WRN] rejected PUT from 127.0.0.1: Method Not Allowed"), "{lines:#?}");
+}
+
+/// A push of the largest size from a client at an address of its own, of which half is sent.
+async fn half_a_push(server: &Server, number: usize, expect: &str) -> TcpStream {
+    let mut stream = within("a connection", TcpStream::connect(server.host())).await.unwrap();
+    let path = Account::new().path();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 10.1.{}.{}\r\ncontent-length: {LARGEST}\r\n{expect}\r\n",
+        number / 250,
+        number % 250 + 1
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The first line of an answer, if one comes at once.
+async fn first_line(stream: &mut TcpStream) -> Option<String> {
+    let mut answer = vec![0; 4096];
+    let length = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut answer)).await.ok()?.unwrap_or(0);
+    let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(!text.starts_with("HTTP/1.1 503") || text.contains("retry-after: 1\r\n"), "{text}");
+    text.lines().next().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn bodies_in_transit_have_a_bound_and_those_that_began_come_to_their_end() {
+    raise();
+    let operator = Operator::new();
+    let launch = Launch::primary(&operator).env("NAS_HTTP__TRUSTED_PROXIES", "127.0.0.1");
+    let server = launch.env("NAS_HTTP__READ_TIMEOUT", "60s").start().await;
+    let before = server.peak_memory();
+    let half = vec![b'x'; LARGEST / 2];
+    let mut pushes = Vec::new();
+    for number in 0..600 {
+        let mut stream = half_a_push(&server, number, "").await;
+        // One that is answered already may take no more.
+        let _ = tokio::time::timeout(Duration::from_millis(500), stream.write_all(&half)).await;
+        pushes.push(stream);
+    }
+    let (mut waiting, mut rejected) = (Vec::new(), 0);
+    for mut stream in pushes {
+        match first_line(&mut stream).await {
+            None => waiting.push(stream),
+            Some(line) => {
+                assert!(line.starts_with("HTTP/1.1 503") || line.is_empty(), "{line}");
+                rejected += 1;
+            }
+        }
+    }
+    assert_eq!((waiting.len(), rejected), (56, 544));
+    let peak = server.peak_memory() - before;
+    assert!(peak < 160 << 20, "{} MiB", peak >> 20);
+    assert!(server.http.metric("http_body_bytes", "").await <= f64::from(64 << 20));
+    assert!(server.http.metric("http_bodies_rejected_total", "").await >= 544.0);
+    // A client that asks first sends nothing.
+    let mut asking = half_a_push(&server, 700, "expect: 100-continue\r\n").await;
+    assert!(first_line(&mut asking).await.unwrap().starts_with("HTTP/1.1 503"));
+    // A small push has room.
+    let account = Account::new();
+    server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    for stream in &mut waiting {
+        stream.write_all(&half).await.unwrap();
+        let line = loop {
+            if let Some(line) = first_line(stream).await {
+                break line;
+            }
+        };
+        assert!(line.starts_with("HTTP/1.1 400"), "{line}");
+    }
+    until("all is free", || async { server.http.metric("http_body_bytes", "").await == 0.0 }).await;
+    let mut asking = half_a_push(&server, 700, "expect: 100-continue\r\n").await;
+    assert!(first_line(&mut asking).await.unwrap().starts_with("HTTP/1.1 100"));
+}
+
+#[tokio::test]
+async fn one_client_has_a_part_of_the_room_and_not_for_ever() {
+    let server = Launch::primary(&Operator::new()).env("NAS_HTTP__READ_TIMEOUT", "2s").start().await;
+    let mut pushes = Vec::new();
+    for number in 0..20 {
+        pushes.push(half_a_push(&server, number, "").await);
+    }
+    let mut rejected = 0;
+    for stream in &mut pushes {
+        rejected += usize::from(first_line(stream).await.is_some_and(|line| line.starts_with("HTTP/1.1 503")));
+    }
+    assert_eq!(rejected, 4);
+    until("those that send nothing are given up", || async { server.http.metric("http_body_bytes", "").await == 0.0 })
+        .await;
 }

@@ -75,7 +75,7 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
     match found {
         Ok(Digested::Known(comparison)) => json(request, &DigestAnswer::new(&comparison, FLOOR)),
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => relay(request, shared, Some(body)).await,
+        Ok(Digested::Unknown) => relay(request, shared, Some(body.bytes.clone())).await,
         Err(error) => failed(request, &error),
     }
 }

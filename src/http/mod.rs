@@ -9,6 +9,7 @@ mod account;
 mod activations;
 mod ahead;
 mod allow;
+mod bodies;
 mod changes;
 mod client;
 mod conditional;
@@ -56,6 +57,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use accept::{Accept, Tls};
+use bodies::Bodies;
 use connection::Connection;
 
 pub use limits::Rates;
@@ -116,6 +118,7 @@ struct Shared {
     /// Lines about replicas whose reports are turned away.
     turned: Rarely,
     rejections: Rejections,
+    bodies: Arc<Bodies>,
     trusted_proxies: Vec<IpNet>,
     is_https: bool,
     cors: Option<cors::Cors>,
@@ -134,6 +137,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     let connections = (setup.max_connections / setup.workers).max(1);
     let read_timeout = setup.read_timeout;
     let shared = Arc::new(Shared {
+        bodies: Bodies::new(node.metrics().clone()),
         node,
         read_timeout,
         // Half of the places are for requests that end.
@@ -169,6 +173,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
                 node.metrics().clone(),
                 node.draining().clone().cancelled_owned(),
             );
+            let expecting = shared.clone();
             let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
             let app = App::new()
                 .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
@@ -178,6 +183,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(read_timeout)
                 .client_disconnect_timeout(LINGER)
+                .expect(move |request| bodies::expected(request, expecting.clone()))
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.place().clone());
                 })

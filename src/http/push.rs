@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
+use super::bodies::{self, Body};
 use super::{Shared, allow, client, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
@@ -17,6 +18,9 @@ use crate::store::journal::CommitError;
 /// The largest body of a change, in bytes: the largest token, and some white space behind it.
 const TOKEN: Bound =
     Bound { bytes: (1 << 20) + 4096, too_large: "a JWT has at most 1048576 bytes", bad: "bad JWT in request" };
+
+/// Room for a body whose length is not known, to begin with, in bytes.
+const STEP: usize = 16 << 10;
 
 /// What is read of a body.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +88,7 @@ pub(super) async fn addressed(
     payload: web::Payload,
     shared: &Shared,
     key: &str,
-) -> Result<(AccountKey, Bytes), HttpResponse> {
+) -> Result<(AccountKey, Body), HttpResponse> {
     let body = body(request, payload, shared).await?;
     let key = AccountKey::parse(key).map_err(|_| {
         let title = if *request.method() == Method::POST { "pub keys don't match\n" } else { "" };
@@ -159,17 +163,17 @@ fn validation(issues: impl Iterator<Item = impl AsRef<str>>) -> String {
 }
 
 /// Reads the body of a change.
-pub(super) async fn body(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> Result<Bytes, HttpResponse> {
+pub(super) async fn body(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> Result<Body, HttpResponse> {
     bounded(request, payload, shared, TOKEN).await
 }
 
-/// Reads a body of bounded size in bounded time.
+/// Reads a body of bounded size in bounded time, if there is room for it.
 pub(super) async fn bounded(
     request: &HttpRequest,
     mut payload: web::Payload,
     shared: &Shared,
     bound: Bound,
-) -> Result<Bytes, HttpResponse> {
+) -> Result<Body, HttpResponse> {
     let too_large = || {
         let message = format!("the body is too large\n{}", bound.too_large);
         // What follows of the body is not read, so the connection cannot be used again.
@@ -180,8 +184,12 @@ pub(super) async fn bounded(
     if announced.is_some_and(|length: usize| length > bound.bytes) {
         return Err(too_large());
     }
+    let first = announced.unwrap_or(STEP.min(bound.bytes));
+    let Some(mut room) = shared.bodies.enter(client::address(request, shared), first) else {
+        return Err(bodies::no_room(request));
+    };
     let read = async {
-        let mut body = Vec::with_capacity(announced.unwrap_or(2048));
+        let mut body = Vec::with_capacity(first);
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
                 reply::error(
@@ -190,12 +198,21 @@ pub(super) async fn bounded(
                     &format!("{}\nthe body could not be read: {error}", bound.bad),
                 )
             })?;
-            if body.len() + chunk.len() > bound.bytes {
+            let length = body.len() + chunk.len();
+            if length > bound.bytes {
                 return Err(too_large());
+            }
+            if length > room.bytes() {
+                // As much again, so that a body is not copied often.
+                let larger = length.max(2 * room.bytes()).min(bound.bytes);
+                if !room.grow(larger - room.bytes()) {
+                    return Err(bodies::no_room(request));
+                }
+                body.reserve_exact(larger - body.len());
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Bytes::from(body))
+        Ok(Body { bytes: Bytes::from(body), _room: room })
     };
     if shared.read_timeout.is_zero() {
         return read.await;

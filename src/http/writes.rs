@@ -119,7 +119,7 @@ async fn forward(
         target,
         query: request.uri().query().map(str::to_owned),
         headers: headers_to_pass(request),
-        body,
+        body: body.bytes.clone(),
         wait: wait.unwrap_or_default(),
     };
     Ok(match way.send(&write).await {
