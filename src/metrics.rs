@@ -47,6 +47,9 @@ pub struct Metrics {
     pub folder_failures: IntCounter,
     pub folder_put_aside: IntCounter,
     pub feed_followers: IntGauge,
+    pub followers_displaced: IntCounterVec,
+    pub sending_bytes: IntGauge,
+    pub readers_cut_off: IntCounterVec,
     pub replicas: IntGaugeVec,
     pub replicas_refused: IntCounterVec,
     pub nats_connected: IntGauge,
@@ -187,6 +190,18 @@ impl Metrics {
                 "Files that others wrote to the token folder, and that were moved to its refused ones",
             )?,
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
+            followers_displaced: make.counters(
+                "followers_displaced_total",
+                "Followers that lost their place to another one, by reason: stranger, share or slow",
+                &["reason"],
+            )?,
+            sending_bytes: make
+                .gauge("sending_bytes", "Bytes that were read for clients and that their connections have not taken yet")?,
+            readers_cut_off: make.counters(
+                "readers_cut_off_total",
+                "Answers that ended early because the client was too slow while others waited, by kind: answer or pack",
+                &["kind"],
+            )?,
             replicas: make.add(IntGaugeVec::new(
                 Opts::new(
                     "replicas",

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use crate::primary::OperatorError;
 pub use activations::ActivationAnswer;
-pub use changes::{Changes, Feed, Place};
+pub use changes::{Changes, Feed, Piece, Place, Recent};
 pub use checks::Check;
 pub use delivery::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, ReportRefused, Turned};
 pub use digests::Digested;

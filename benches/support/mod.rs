@@ -77,10 +77,10 @@ pub(crate) fn server(args: &[&str]) -> (Process, u16) {
     server_with(args, &[])
 }
 
-/// The same, with settings in the environment. It listens where `-hp` says, if that is among the arguments.
+/// The same, with settings in the environment. `SERVER` names another program. It listens where `-hp` says, if that is among the arguments.
 pub(crate) fn server_with(args: &[&str], settings: &[(&str, &str)]) -> (Process, u16) {
-    let binary = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nats-account-server").to_owned());
-    let mut child = Command::new(binary)
+    let program = std::env::var("SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nats-account-server").to_owned());
+    let mut child = Command::new(program)
         .args(args)
         .envs(settings.iter().copied())
         .args(if args.contains(&"-hp") { &[][..] } else { &["-hp", "127.0.0.1:0"] })

@@ -10,8 +10,6 @@ use super::{Chain, Change, Head};
 
 /// How many bytes of token text the ring keeps. A follower further behind reads the journal.
 const MAX_BYTES: usize = 8 << 20;
-/// How many bytes of token text one answer carries, about.
-const ANSWER_BYTES: usize = 1 << 20;
 /// How many changes the ring keeps.
 const MAX_CHANGES: usize = 4096;
 
@@ -110,8 +108,8 @@ impl<T: Link> Ring<T> {
         }
     }
 
-    /// The changes after `serial`, at most `limit` of them and about 1 MiB of token text.
-    pub fn after(&self, serial: u64, limit: usize) -> Catchup<T> {
+    /// The changes after `serial`, at most `limit` of them with `most` bytes of token text, but at least one if there is one.
+    pub fn after(&self, serial: u64, limit: usize, most: usize) -> Catchup<T> {
         if serial >= self.head().serial {
             return Catchup::Changes(Vec::new());
         }
@@ -119,11 +117,17 @@ impl<T: Link> Ring<T> {
         let Some(skip) = recent.distance(serial) else { return Catchup::TooOld };
         let mut bytes = 0;
         let fits = |change: &&Arc<T>| {
-            let room = bytes < ANSWER_BYTES;
-            bytes += change.weight();
-            room
+            let is_first = bytes == 0;
+            bytes += change.weight().max(1);
+            is_first || bytes <= most
         };
         Catchup::Changes(recent.changes.iter().skip(skip).take(limit).take_while(fits).cloned().collect())
+    }
+
+    /// Bytes of token text of the change after `serial`; `None` if it is not in the ring.
+    pub fn weight_after(&self, serial: u64) -> Option<usize> {
+        let recent = self.recent();
+        recent.changes.get(recent.distance(serial)?).map(|change| change.weight())
     }
 
     /// The chain value after the change with this serial; `None` if the ring does not know.
@@ -179,7 +183,7 @@ mod tests {
     }
 
     fn serials(ring: &Ring<Numbered>, after: u64, limit: usize) -> Option<Vec<u64>> {
-        match ring.after(after, limit) {
+        match ring.after(after, limit, usize::MAX) {
             Catchup::Changes(changes) => Some(changes.iter().map(|change| change.0).collect()),
             Catchup::TooOld => None,
         }
@@ -198,6 +202,17 @@ mod tests {
             [9, 10, 12, 13, 14].map(|at| ring.chain_at(at)),
             [None, Some(chain(10)), Some(chain(12)), Some(chain(13)), None]
         );
+    }
+
+    #[test]
+    fn a_piece_has_as_much_text_as_was_asked_for_and_one_change_at_least() {
+        let ring = ring(10, 5, 100);
+        let count = |most| match ring.after(10, 9, most) {
+            Catchup::Changes(changes) => changes.len(),
+            Catchup::TooOld => 0,
+        };
+        assert_eq!([0, 1, 100, 199, 200, 499, 500, 1_000].map(count), [1, 1, 1, 1, 2, 4, 5, 5]);
+        assert_eq!([9, 10, 14, 15, 16].map(|at| ring.weight_after(at)), [None, Some(100), Some(100), None, None]);
     }
 
     #[test]

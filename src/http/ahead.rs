@@ -1,11 +1,14 @@
 //! `GET /jwt/v1/ahead`: what a replica holds newer than its primary, with what it takes to hand it back. Specified in
 //! `docs/replication.md`.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::timeout;
 
+use super::digests::TURN;
+use super::peer::Client;
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, outgoing, reply};
 use crate::feed::wire;
 use crate::key::AccountKey;
 use crate::node::{Ahead, AheadPage};
@@ -18,10 +21,12 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad after parameter\n{error}"));
         }
     };
+    let client = Client::of(request, shared);
+    let Ok(Ok(_turn)) = timeout(TURN, shared.scarce.comparisons.take(client, 1)).await else {
+        return outgoing::busy(request);
+    };
     match shared.node.ahead(after).await {
-        Ok(Some((page, primary))) => {
-            HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(shown(&page, primary))
-        }
+        Ok(Some((page, primary))) => outgoing::json(request, shared, client, &shown(&page, primary)).await,
         Ok(None) => reply::error(request, StatusCode::NOT_FOUND, "this server is a primary\nask a replica of it"),
         Err(error) => reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot look\n{error}")),
     }

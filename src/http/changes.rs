@@ -1,28 +1,30 @@
 //! `GET /jwt/v1/changes`: the change feed, by long-poll or as an event stream. Specified in `docs/replication.md`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::follower::Follower;
+use super::outgoing::{self, Outgoing};
+use super::peer::Client;
+use super::follower_places;
 use super::query::{Params, duration};
 use super::{Shared, reply};
-use crate::feed::wire::{Item, Page};
+use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
-use crate::node::{Changes, Feed, Node, Place};
+use crate::node::{Changes, Feed, Piece, Place};
 use crate::store::StoreError;
 
 /// Changes in one answer at most.
-const LIMIT: usize = 500;
+const ANSWER: Piece = Piece { changes: 500, bytes: 256 << 10 };
 /// The longest wait of a long-poll.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// A stream says at least this often that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long a long-poll that has something to answer waits for its turn.
+const TURN: Duration = Duration::from_secs(20);
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let feed = match shared.node.feed() {
@@ -44,35 +46,26 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .finish();
     }
-    let Ok(place) = shared.followers.clone().try_acquire_owned() else {
-        return reply::try_later(
-            request,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "5",
-            "too many followers\ntry another server",
-        );
-    };
-    let from = match asked.start(&feed).await {
-        Ok(Start::From(from)) => from,
+    let (from, is_proven) = match asked.start(&feed).await {
+        Ok(Start::From(from)) => (from, asked.is_proof()),
         Ok(Start::Elsewhere) => return gone(&feed),
         Ok(Start::Ahead) => return not_yet(request, "this replica is not as far yet, and does not hear its primary"),
         Err(error) => return failed(request, &error),
     };
+    let client = Client { is_proven, ..Client::of(request, shared) };
+    let Ok(place) = shared.scarce.follow(client) else { return full(request) };
     if wants_stream(request) {
-        let follower = Follower::new(shared.node.clone(), feed, from, place);
+        let follower = Follower::new(shared.node.clone(), feed, from, client, place, &shared.scarce);
         return HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/event-stream"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .streaming(stream::unfold(follower, Follower::next));
     }
-    match poll(&shared.node, &feed, from, asked.wait).await {
-        Ok(Some(changes)) => page(StatusCode::OK, &feed.page(from, changes)),
-        // Another history took its place meanwhile.
-        Ok(None) => match shared.node.feed() {
-            Feed::Open(feed) => gone(&feed),
-            Feed::NotYet | Feed::None => not_yet(request, "the change feed has just ended"),
-        },
-        Err(error) => failed(request, &error),
+    match wait(shared, &feed, from, asked.wait, &place).await {
+        Waited::Changed => answer(request, shared, &feed, from, client, place).await,
+        Waited::Unchanged => page(StatusCode::OK, &feed.page(from, Vec::new())),
+        Waited::Ended => another(request, shared),
+        Waited::Displaced => full(request),
     }
 }
 
@@ -113,6 +106,11 @@ impl Asked {
         })
     }
 
+    /// Whether the position, if it is one of this history, could hardly be guessed.
+    const fn is_proof(&self) -> bool {
+        self.session.is_some() && self.after.is_some() && self.chain.is_some()
+    }
+
     /// The position to go on from.
     async fn start(&self, feed: &Changes) -> Result<Start, StoreError> {
         let head = feed.head();
@@ -141,25 +139,74 @@ fn wants_stream(request: &HttpRequest) -> bool {
         .any(|value| value.to_str().is_ok_and(|value| value.contains("text/event-stream")))
 }
 
-/// Waits for changes after a position, up to a time, or until the server stops. `None`: there is no going on from there.
-async fn poll(node: &Arc<Node>, feed: &Changes, from: Head, wait: Duration) -> Result<Option<Vec<Item>>, StoreError> {
-    let deadline = Instant::now() + wait;
+/// How the wait of a long-poll ended.
+enum Waited {
+    Changed,
+    Unchanged,
+    /// There is no going on from there.
+    Ended,
+    /// Somebody else has the place.
+    Displaced,
+}
+
+/// Waits for a change after a position, up to a time, or until the server stops.
+async fn wait(shared: &Shared, feed: &Changes, from: Head, limit: Duration, place: &follower_places::Place) -> Waited {
+    let deadline = Instant::now() + limit;
     let mut watch = feed.watch();
     loop {
-        watch.borrow_and_update();
-        let changes = feed.after(from.serial, LIMIT).await?;
-        if changes.as_ref().is_none_or(|changes| !changes.is_empty()) {
-            return Ok(changes);
+        if watch.borrow_and_update().serial > from.serial {
+            return Waited::Changed;
         }
         tokio::select! {
             moved = timeout_at(deadline, watch.changed()) => match moved {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Ok(Some(Vec::new())),
+                Ok(Err(_)) | Err(_) => return Waited::Unchanged,
             },
-            () = feed.ended().cancelled() => return Ok(None),
-            () = node.draining().cancelled() => return Ok(Some(Vec::new())),
+            () = feed.ended().cancelled() => return Waited::Ended,
+            () = place.ended().cancelled() => return Waited::Displaced,
+            () = shared.node.draining().cancelled() => return Waited::Unchanged,
         }
     }
+}
+
+/// The changes after a position, which there are.
+async fn answer(
+    request: &HttpRequest,
+    shared: &Shared,
+    feed: &Changes,
+    from: Head,
+    client: Client,
+    place: follower_places::Place,
+) -> HttpResponse {
+    let turn = async {
+        let turn = shared.scarce.sending.take(client, ANSWER.bytes).await.ok()?;
+        let alone = shared.scarce.replays.acquire().await.ok()?;
+        Some((turn, alone))
+    };
+    let Ok(Some((turn, alone))) = timeout(TURN, turn).await else { return outgoing::busy(request) };
+    let read = feed.read(from.serial, ANSWER).await;
+    drop(alone);
+    match read {
+        Ok(Some(changes)) => {
+            // Plain structs of strings and numbers always have a JSON form.
+            let text = serde_json::to_vec(&feed.page(from, changes)).unwrap_or_default();
+            outgoing::builder(StatusCode::OK).body(Outgoing::body(turn, Bytes::from(text), Some(place)))
+        }
+        Ok(None) => another(request, shared),
+        Err(error) => failed(request, &error),
+    }
+}
+
+/// Another history took the place of the one that was asked about.
+fn another(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    match shared.node.feed() {
+        Feed::Open(feed) => gone(&feed),
+        Feed::NotYet | Feed::None => not_yet(request, "the change feed has just ended"),
+    }
+}
+
+fn full(request: &HttpRequest) -> HttpResponse {
+    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many followers\ntry another server")
 }
 
 /// 410 with where the history stands: the follower starts anew from there.
@@ -178,86 +225,4 @@ fn page(status: StatusCode, page: &Page) -> HttpResponse {
 fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
     tracing::error!("cannot read changes: {error}");
     reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot read the changes\n{error}"))
-}
-
-/// A client that follows by event stream.
-struct Follower {
-    node: Arc<Node>,
-    feed: Changes,
-    watch: watch::Receiver<Head>,
-    at: Head,
-    /// When it was last told where the primary stands; `None`: it was not greeted yet.
-    told: Option<Instant>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Follower {
-    fn new(node: Arc<Node>, feed: Changes, at: Head, place: OwnedSemaphorePermit) -> Self {
-        node.metrics().feed_followers.inc();
-        let watch = feed.watch();
-        Self { node, feed, watch, at, told: None, _place: place }
-    }
-
-    /// The next piece of the stream.
-    async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
-        let Some(told) = self.told else { return Some((Ok(self.tell("hello")), self)) };
-        let (draining, ended) = (self.node.draining().clone(), self.feed.ended().clone());
-        loop {
-            if draining.is_cancelled() || ended.is_cancelled() {
-                return None;
-            }
-            self.watch.borrow_and_update();
-            // Also between changes, however many there are: by this it is known how old all is.
-            if told.elapsed() >= HEARTBEAT || self.feed.is_news(told) {
-                return Some((Ok(self.tell("heartbeat")), self));
-            }
-            match self.feed.after(self.at.serial, LIMIT).await {
-                Ok(Some(changes)) if changes.is_empty() => {}
-                Ok(Some(changes)) => return Some((Ok(self.send(&changes)), self)),
-                Ok(None) => return None,
-                Err(error) => {
-                    tracing::error!("a follower is cut off: {error}");
-                    return Some((Err(std::io::Error::other(error)), self));
-                }
-            }
-            tokio::select! {
-                moved = timeout_at(told + HEARTBEAT, self.watch.changed()) => match moved {
-                    Ok(Ok(())) | Err(_) => {}
-                    Ok(Err(_)) => return None,
-                },
-                () = ended.cancelled() => return None,
-                () = draining.cancelled() => return None,
-            }
-        }
-    }
-
-    /// Where the follower stands, and where the primary does.
-    fn tell(&mut self, kind: &str) -> Bytes {
-        self.told = Some(Instant::now());
-        event(kind, None, &self.feed.page(self.at, Vec::new()))
-    }
-
-    fn send(&mut self, changes: &[Item]) -> Bytes {
-        let mut text = Vec::new();
-        for change in changes {
-            text.extend_from_slice(&event("change", Some(change.serial), change));
-        }
-        if let Some((serial, chain)) = changes.last().and_then(|last| Some((last.serial, Chain::parse(&last.chain)?))) {
-            (self.at.serial, self.at.chain) = (serial, chain);
-        }
-        text.into()
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.node.metrics().feed_followers.dec();
-    }
-}
-
-fn event(kind: &str, id: Option<u64>, data: &impl serde::Serialize) -> Bytes {
-    // Plain structs of strings and numbers always have a JSON form.
-    let data = serde_json::to_string(data).unwrap_or_default();
-    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    Bytes::from(format!("event: {kind}\n{id}data: {data}\n\n"))
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
+use super::peer::Client;
 use super::push::{self, Bound};
 use super::query::Params;
-use super::{Shared, reply, writes};
+use super::turns::Turn;
+use super::{Shared, outgoing, reply, writes};
 use crate::excerpt::excerpt;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
@@ -24,7 +25,7 @@ const QUESTION: Bound = Bound {
     bad: "bad question",
 };
 /// A question waits so long for others to be answered.
-const TURN: Duration = Duration::from_secs(1);
+pub(super) const TURN: Duration = Duration::from_secs(1);
 /// The feed keeps every chain value, so a follower can go on from anywhere.
 const FLOOR: u64 = 0;
 
@@ -36,16 +37,18 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
         }
     };
-    let turn = match turn(request, shared).await {
+    let client = Client::of(request, shared);
+    let turn = match turn(request, shared, client).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    let found = shared.node.digests(prefix).await;
-    drop(turn);
-    match found {
-        Ok(Digested::Known(view)) => json(request, &DigestPage::new(&view, FLOOR)),
+    match shared.node.digests(prefix).await {
+        Ok(Digested::Known(view)) => json(request, shared, client, turn, &DigestPage::new(&view, FLOOR)).await,
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => relay(request, shared, None).await,
+        Ok(Digested::Unknown) => {
+            drop(turn);
+            relay(request, shared, client, None).await
+        }
         Err(error) => failed(request, &error),
     }
 }
@@ -66,27 +69,34 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(ask) => ask,
         Err(error) => return bad(&error),
     };
-    let turn = match turn(request, shared).await {
+    let client = Client::of(request, shared);
+    let turn = match turn(request, shared, client).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    let found = shared.node.compare(ask).await;
-    drop(turn);
-    match found {
-        Ok(Digested::Known(comparison)) => json(request, &DigestAnswer::new(&comparison, FLOOR)),
+    match shared.node.compare(ask).await {
+        Ok(Digested::Known(comparison)) => {
+            json(request, shared, client, turn, &DigestAnswer::new(&comparison, FLOOR)).await
+        }
         Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => relay(request, shared, Some(body.bytes.clone())).await,
+        Ok(Digested::Unknown) => {
+            drop(turn);
+            relay(request, shared, client, Some(body.bytes.clone())).await
+        }
         Err(error) => failed(request, &error),
     }
 }
 
 /// Asks who holds everything.
-async fn relay(request: &HttpRequest, shared: &Shared, body: Option<Bytes>) -> HttpResponse {
+async fn relay(request: &HttpRequest, shared: &Shared, client: Client, body: Option<Bytes>) -> HttpResponse {
     let Some(way) = shared.node.upstream() else { return reply::not_found(request) };
     let question =
         Question { query: request.uri().query().map(str::to_owned), headers: writes::headers_to_pass(request), body };
     match way.ask(question).await {
-        Ok(answer) => writes::relayed(answer),
+        Ok(mut answer) => {
+            let body = std::mem::take(&mut answer.body);
+            outgoing::passed(request, shared, client, writes::relayed(answer), body).await
+        }
         Err(error @ ForwardError::Loop { .. }) => {
             let message = format!("the way to the primary leads through too many replicas, or in a circle\n{error}");
             reply::error(request, StatusCode::LOOP_DETECTED, &message)
@@ -98,8 +108,8 @@ async fn relay(request: &HttpRequest, shared: &Shared, body: Option<Bytes>) -> H
     }
 }
 
-async fn turn<'s>(request: &HttpRequest, shared: &'s Shared) -> Result<SemaphorePermit<'s>, HttpResponse> {
-    match timeout(TURN, shared.comparisons.acquire()).await {
+async fn turn(request: &HttpRequest, shared: &Shared, client: Client) -> Result<Turn, HttpResponse> {
+    match timeout(TURN, shared.scarce.comparisons.take(client, 1)).await {
         Ok(Ok(turn)) => Ok(turn),
         Ok(Err(_)) | Err(_) => {
             Err(reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", "too many comparisons are under way"))
@@ -107,13 +117,18 @@ async fn turn<'s>(request: &HttpRequest, shared: &'s Shared) -> Result<Semaphore
     }
 }
 
-fn json(request: &HttpRequest, answer: &impl serde::Serialize) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CACHE_CONTROL, "no-store"));
+/// Whoever compares next waits until there is room for this answer.
+async fn json(
+    request: &HttpRequest,
+    shared: &Shared,
+    client: Client,
+    _turn: Turn,
+    answer: &impl serde::Serialize,
+) -> HttpResponse {
     if *request.method() == Method::HEAD {
-        return response.insert_header((header::CONTENT_TYPE, "application/json")).finish();
+        return outgoing::builder(StatusCode::OK).finish();
     }
-    response.json(answer)
+    outgoing::json(request, shared, client, answer).await
 }
 
 fn incomplete(request: &HttpRequest) -> HttpResponse {

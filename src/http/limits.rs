@@ -7,7 +7,7 @@
 //! A client is an address, or a network of 2⁶⁴ of them in IPv6. A whole fleet may be behind one address, so the limits are
 //! high; each one has to hold for it, not for a single nats-server.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::peer::counted;
 use super::reply;
 use crate::metrics::Metrics;
 
@@ -44,35 +45,21 @@ pub(super) struct Limits {
     unknown_keys: Option<Limit>,
     listings: Option<Limit>,
     /// Clients whose pushes are rejected unread until then.
-    held_off: moka::sync::Cache<Client, Instant>,
+    held_off: moka::sync::Cache<IpAddr, Instant>,
 }
 
 /// One kind of requests.
 #[derive(Debug)]
 struct Limit {
     name: &'static str,
-    limiter: DefaultKeyedRateLimiter<Client>,
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
 }
-
-/// Whose requests are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Client(u128);
 
 /// The client has sent too much. It may try again after this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooMany {
     name: &'static str,
     wait: Duration,
-}
-
-impl Client {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            // What is mapped is no network of its own.
-            IpAddr::V4(address) => Self(u128::from(address.to_ipv6_mapped())),
-            IpAddr::V6(address) => Self(u128::from(address) & !u128::from(u64::MAX)),
-        }
-    }
 }
 
 impl Limits {
@@ -96,7 +83,7 @@ impl Limits {
         if self.pushes.is_none() {
             return Ok(());
         }
-        let until = self.held_off.get(&Client::of(address));
+        let until = self.held_off.get(&counted(address));
         match until.map(|until| until.saturating_duration_since(Instant::now())) {
             None | Some(Duration::ZERO) => Ok(()),
             Some(wait) => Err(TooMany { name: "pushes", wait }),
@@ -105,7 +92,7 @@ impl Limits {
 
     /// A client has pushed something that changed nothing.
     pub(super) fn changed_nothing(&self, address: IpAddr) {
-        let client = Client::of(address);
+        let client = counted(address);
         if let Some(pushes) = &self.pushes
             && let Err(TooMany { wait, .. }) = pushes.count(client)
         {
@@ -115,28 +102,28 @@ impl Limits {
 
     /// Whether a client may have upstream asked for a key of which nothing is known.
     pub(super) fn may_ask(&self, address: IpAddr) -> Result<(), TooMany> {
-        self.unknown_keys.as_ref().map_or(Ok(()), |limit| limit.count(Client::of(address)))
+        self.unknown_keys.as_ref().map_or(Ok(()), |limit| limit.count(counted(address)))
     }
 
     /// Whether a client may have a list of everything.
     pub(super) fn may_list(&self, address: IpAddr) -> Result<(), TooMany> {
-        self.listings.as_ref().map_or(Ok(()), |limit| limit.count(Client::of(address)))
+        self.listings.as_ref().map_or(Ok(()), |limit| limit.count(counted(address)))
     }
 }
 
 impl Limit {
-    fn count(&self, client: Client) -> Result<(), TooMany> {
+    fn count(&self, client: IpAddr) -> Result<(), TooMany> {
         if self.limiter.len() > CLIENTS {
             self.limiter.retain_recent();
             if self.limiter.len() > CLIENTS {
                 // So many at once: they share one place.
-                return self.take(Client(0));
+                return self.take(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             }
         }
         self.take(client)
     }
 
-    fn take(&self, client: Client) -> Result<(), TooMany> {
+    fn take(&self, client: IpAddr) -> Result<(), TooMany> {
         self.limiter.check_key(&client).map_err(|not_until| TooMany {
             name: self.name,
             wait: not_until.wait_time_from(DefaultClock::default().now()),
@@ -186,14 +173,5 @@ mod tests {
         (0..30).for_each(|_| limits.changed_nothing(one));
         assert!(limits.may_push(one).is_err());
         assert_eq!(limits.may_push(address("192.0.2.2")), Ok(()));
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_client_and_a_mapped_address_is_what_it_maps() {
-        let same = |one, other| Client::of(address(one)) == Client::of(address(other));
-        assert!(same("2001:db8::1", "2001:db8::ffff:0:0:1"));
-        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
-        assert!(same("::ffff:192.0.2.1", "192.0.2.1"));
-        assert!(!same("192.0.2.1", "192.0.2.2"));
     }
 }

@@ -17,6 +17,8 @@ mod connection;
 mod cors;
 mod digests;
 mod dispatch;
+mod follower;
+mod follower_places;
 mod followers;
 mod front;
 mod health;
@@ -30,7 +32,9 @@ mod listener;
 mod moved;
 mod notify;
 mod operator;
+mod outgoing;
 mod pack;
+mod peer;
 mod places;
 mod propagation;
 mod push;
@@ -38,8 +42,10 @@ mod query;
 mod rejections;
 mod reply;
 mod route;
+mod scarce;
 mod servers;
 mod signing;
+mod turns;
 mod writes;
 
 use std::cell::RefCell;
@@ -53,7 +59,6 @@ use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config}
 use actix_web::dev::{AppConfig, Server};
 use actix_web::{App, web};
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use accept::{Accept, Tls};
@@ -97,21 +102,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client that was answered before the end of its body may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
-/// Followers of the change feed at the same time.
-const MAX_FOLLOWERS: usize = 2000;
-/// Comparisons at the same time: each has one of the journal's readers for some milliseconds, and GETs need them, too.
-const MAX_COMPARISONS: usize = 2;
-/// Packs that are sent at the same time.
-const MAX_PACKS: usize = 4;
+/// Bytes of answers that a connection may not have sent yet when more are asked for. What a stream is given beyond that, it
+/// has to hold itself, where all streams share a bound.
+const WRITE_BUFFER: usize = 8 << 10;
 
 /// What the routes share.
 #[derive(Debug)]
 struct Shared {
     node: Arc<Node>,
     read_timeout: Duration,
-    followers: Arc<Semaphore>,
-    comparisons: Semaphore,
-    packs: Arc<Semaphore>,
+    scarce: scarce::Scarce,
     notify_limit: notify::Limit,
     /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
     failures: Rarely,
@@ -138,12 +138,9 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     let read_timeout = setup.read_timeout;
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),
+        scarce: scarce::Scarce::new(node.metrics().clone(), setup.max_connections),
         node,
         read_timeout,
-        // Half of the places are for requests that end.
-        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS.min(setup.max_connections / 2).max(1))),
-        comparisons: Semaphore::new(MAX_COMPARISONS),
-        packs: Arc::new(Semaphore::new(MAX_PACKS)),
         notify_limit: notify::Limit::default(),
         failures: Rarely::every(Duration::from_secs(1)),
         turned: Rarely::every(Duration::from_secs(10)),
@@ -183,6 +180,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(read_timeout)
                 .client_disconnect_timeout(LINGER)
+                .h1_write_buffer_size(WRITE_BUFFER)
                 .expect(move |request| bodies::expected(request, expecting.clone()))
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.place().clone());

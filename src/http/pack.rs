@@ -11,9 +11,12 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use super::peer::Client;
 use super::query::Params;
+use super::turns::Turn;
 use super::{Shared, reply};
 use crate::excerpt::excerpt;
 use crate::jwt;
@@ -22,8 +25,10 @@ use crate::store::journal::Served;
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;
-/// How long a client may take for a piece.
+/// How long a client may take for a piece, if nobody waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let max = match max(&Params::of(request)) {
@@ -42,7 +47,8 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     if max == 0 || *request.method() == Method::HEAD {
         return response.finish();
     }
-    let Ok(place) = shared.packs.clone().try_acquire_owned() else {
+    let turn = timeout(TURN, shared.scarce.packs.take(Client::of(request, shared), 1)).await;
+    let Ok(Ok(turn)) = turn else {
         return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many packs are being sent");
     };
     let first = match shared.node.served(None, PIECE.min(max)).await {
@@ -58,7 +64,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         }
     };
     let (sender, receiver) = mpsc::channel(1);
-    let packing = Packing { node: shared.node.clone(), left: max, is_first: true, sender, _place: place };
+    let packing = Packing { node: shared.node.clone(), left: max, is_first: true, sender, turn };
     tokio::spawn(packing.run(first));
     response.streaming(stream::unfold(Some(receiver), next))
 }
@@ -85,7 +91,7 @@ struct Packing {
     left: usize,
     is_first: bool,
     sender: mpsc::Sender<Part>,
-    _place: OwnedSemaphorePermit,
+    turn: Turn,
 }
 
 impl Packing {
@@ -96,8 +102,10 @@ impl Packing {
             let sent = async { lines.is_empty() || self.send(Part::Lines(lines)).await };
             let goes_on = tokio::select! {
                 sent = sent => sent,
+                () = self.turn.lost().cancelled() => false,
                 () = draining.cancelled() => false,
             };
+            self.turn.renew();
             if !goes_on {
                 return tracing::debug!(
                     "a pack was not sent to its end: the client is gone or slow, or we are stopping"
@@ -129,7 +137,7 @@ impl Packing {
     }
 
     async fn send(&self, part: Part) -> bool {
-        matches!(tokio::time::timeout(PATIENCE, self.sender.send(part)).await, Ok(Ok(())))
+        matches!(timeout(PATIENCE, self.sender.send(part)).await, Ok(Ok(())))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Node, Role};
 use crate::feed::wire::{Item, Page};
-use crate::feed::{Catchup, Chain, Head, Ring};
+use crate::feed::{Catchup, Chain, Change, Head, Ring};
 use crate::primary::Primary;
 use crate::replica::{Onward, Passed, Replica};
 use crate::store::StoreError;
@@ -32,10 +32,10 @@ pub enum Feed {
 }
 
 /// One unbroken history, to be followed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Changes(Origin);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Origin {
     Journal(Arc<Primary>),
     Relay(Arc<Replica>, Arc<Ring<Passed>>),
@@ -50,6 +50,28 @@ pub enum Place {
     Elsewhere,
     /// This server may get there.
     Ahead,
+}
+
+/// How much is read at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Changes, at most.
+    pub changes: usize,
+    /// Bytes of token text, about: the change with which they are reached is the last one.
+    pub bytes: usize,
+}
+
+/// What is in memory of the changes after a serial.
+#[derive(Debug)]
+pub enum Recent {
+    /// These; none, if there are none yet.
+    Changes(Vec<Item>),
+    /// They have to be read from the journal.
+    Behind,
+    /// The first one alone is larger than the piece.
+    Large,
+    /// This server cannot go on from there.
+    Gone,
 }
 
 impl Node {
@@ -120,26 +142,45 @@ impl Changes {
         Ok(known.map_or(Place::Elsewhere, Place::At))
     }
 
-    /// The changes after a serial, in order, at most `limit` of them and about 1 MiB of token text. `None`: this server
-    /// cannot go on from there any more.
-    pub async fn after(&self, serial: u64, limit: usize) -> Result<Option<Vec<Item>>, StoreError> {
-        let changes = match &self.0 {
-            Origin::Journal(primary) => match primary.ring().after(serial, limit) {
-                // Who keeps up is served from memory, without a detour over another thread.
-                Catchup::Changes(changes) => changes,
-                Catchup::TooOld => {
-                    let primary = primary.clone();
-                    blocking(move || primary.journal().changes_after(serial, limit)).await?
-                }
-            },
-            Origin::Relay(_, ring) => {
-                return Ok(match ring.after(serial, limit) {
-                    Catchup::Changes(changes) => Some(changes.iter().map(|passed| passed.item().clone()).collect()),
-                    Catchup::TooOld => None,
-                });
-            }
+    /// The changes after a serial that are in memory, in order, within the bounds of a piece.
+    pub fn recent(&self, serial: u64, piece: Piece) -> Recent {
+        let next = match &self.0 {
+            Origin::Journal(primary) => primary.ring().weight_after(serial),
+            Origin::Relay(_, ring) => ring.weight_after(serial),
         };
-        Ok(Some(changes.iter().map(|change| Item::from(&**change)).collect()))
+        if next.is_some_and(|bytes| bytes > piece.bytes) { Recent::Large } else { self.in_memory(serial, piece) }
+    }
+
+    fn in_memory(&self, serial: u64, piece: Piece) -> Recent {
+        let Piece { changes, bytes } = piece;
+        match &self.0 {
+            Origin::Journal(primary) => match primary.ring().after(serial, changes, bytes) {
+                Catchup::Changes(changes) => Recent::Changes(items(&changes)),
+                Catchup::TooOld => Recent::Behind,
+            },
+            Origin::Relay(_, ring) => match ring.after(serial, changes, bytes) {
+                Catchup::Changes(changes) => {
+                    Recent::Changes(changes.iter().map(|passed| passed.item().clone()).collect())
+                }
+                Catchup::TooOld => Recent::Gone,
+            },
+        }
+    }
+
+    /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
+    pub async fn read(&self, serial: u64, piece: Piece) -> Result<Option<Vec<Item>>, StoreError> {
+        match (self.in_memory(serial, piece), &self.0) {
+            (Recent::Changes(changes), _) => Ok(Some(changes)),
+            (Recent::Behind, Origin::Journal(primary)) => {
+                let primary = primary.clone();
+                let read = move || {
+                    let changes = primary.journal().some_after(serial, piece.changes, piece.bytes)?;
+                    Ok(items(&changes))
+                };
+                blocking(read).await.map(Some)
+            }
+            (Recent::Behind | Recent::Large | Recent::Gone, _) => Ok(None),
+        }
     }
 
     /// What is said to a follower that stands at `at` and gets these changes.
@@ -153,6 +194,10 @@ impl Changes {
             }
         }
     }
+}
+
+fn items(changes: &[Arc<Change>]) -> Vec<Item> {
+    changes.iter().map(|change| Item::from(&**change)).collect()
 }
 
 async fn blocking<T: Send + 'static>(

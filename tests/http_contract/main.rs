@@ -1,5 +1,7 @@
 //! What the program promises over HTTP, asked of the real program.
 #![allow(clippy::unwrap_used)]
+// The servers are ours.
+#![allow(clippy::disallowed_methods)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,3 +15,4 @@ mod operators;
 mod pushes;
 mod reads;
 mod routes;
+mod scarce;

@@ -4,6 +4,8 @@
 //! deadline.
 // Each test binary uses its own part of this.
 #![allow(dead_code, unused_imports)]
+// The servers are ours.
+#![allow(clippy::disallowed_methods)]
 // Shown by the test harness when a test fails.
 #![allow(clippy::print_stdout)]
 
@@ -18,6 +20,7 @@ pub(crate) mod mint;
 pub(crate) mod nats_server;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod slow;
 pub(crate) mod tls;
 
 use std::future::Future;
@@ -30,6 +33,7 @@ pub(crate) use mint::{Account, Operator};
 pub(crate) use nats_server::{NatsLaunch, NatsServer, settled};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::{Launch, Server};
+pub(crate) use slow::Slow;
 pub(crate) use tls::{Authority, Connection, Pair};
 
 /// How long a condition may take to come true, on a busy machine.

@@ -25,7 +25,7 @@ impl Journal {
     ///
     /// The piece and its position are of one transaction. Between two pieces things may change.
     pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
-        let (head, piece) = self.read(|connection| {
+        let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let head = schema::head(&transaction)?;
             let mut piece = Piece::new(&transaction);

@@ -141,7 +141,7 @@ impl Journal {
 
     /// A bucket and its position as one transaction has them.
     fn bucket(&self, prefix: Prefix) -> Result<View, StoreError> {
-        self.read(|connection| {
+        self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let head = schema::head(&transaction)?;
             let (mut sum, mut leaves) = (Sum::default(), Vec::new());

@@ -75,7 +75,7 @@ pub struct Options {
     pub path: Option<PathBuf>,
     /// Versions kept per account besides the current one.
     pub history: usize,
-    /// Connections for readers.
+    /// Connections for queries about single accounts.
     pub readers: usize,
 }
 
@@ -310,6 +310,11 @@ impl Journal {
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         self.readers.with(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+    }
+
+    /// The same for a query that reads much, so that queries for single accounts do not wait for it.
+    fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.readers.with_bulk(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
     }
 
     /// Ends the writer after what is queued is committed. Later writes fail.

@@ -157,7 +157,7 @@ impl Journal {
     /// changes are looked at. Blocks for a query.
     pub fn pending(&self, serial: u64, limit: u64) -> Result<Pending, StoreError> {
         let reached = self.head().serial.min(serial.saturating_add(limit));
-        let rows = self.read(|connection| {
+        let rows = self.read_bulk(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT serial, kind, key, iif(op = ?4, body, NULL) FROM change
                  WHERE serial > ?1 AND serial <= ?2 AND via <> ?3 AND kind IN (?5, ?6) ORDER BY serial",
@@ -186,7 +186,7 @@ impl Journal {
 
     /// Live accounts in the order of their keys, after `after`, at most `limit`. Blocks for a query.
     pub fn live_keys(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
-        self.read(|connection| {
+        self.read_bulk(|connection| {
             let mut statement =
                 connection.prepare_cached("SELECT key FROM live WHERE key > ?1 ORDER BY key LIMIT ?2")?;
             let after: &[u8] = after.map_or(&[], |key| key.raw());

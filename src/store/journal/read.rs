@@ -16,19 +16,53 @@ use crate::gate::{Activation, Damaged, Entry, OperatorChain, Origin, Record, Tom
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
+/// Connections of their own for queries that read much. However many of these there are, a query for one account waits for
+/// none of them.
+const BULK: usize = 2;
+/// A piece of the history with this much text is full, in bytes.
+const TEXT: usize = 1 << 20;
+
 /// Connections for readers.
 #[derive(Debug)]
 pub(super) enum Readers {
-    /// Some of their own, handed out and taken back. Who finds none waits: to open one costs more than a query.
-    Pool { idle: Mutex<Vec<Connection>>, returned: Condvar },
+    /// Some for what is about one account, and some for what reads much.
+    Pools { single: Pool, bulk: Pool },
     /// A journal in memory has one connection, for all.
     Shared(Arc<Mutex<Connection>>),
 }
 
+/// Connections that are handed out and taken back. A query that finds none waits: to open one costs more than a query.
+#[derive(Debug)]
+pub(super) struct Pool {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+impl Pool {
+    fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
+        let idle = (0..count.max(1)).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
+    }
+
+    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let mut waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = loop {
+            match waiting.pop() {
+                Some(connection) => break connection,
+                None => waiting = self.returned.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(waiting);
+        let result = query(&connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.returned.notify_one();
+        result
+    }
+}
+
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
-        let idle = (0..count.max(1)).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self::Pool { idle: Mutex::new(idle), returned: Condvar::new() })
+        Ok(Self::Pools { single: Pool::open(path, count)?, bulk: Pool::open(path, BULK)? })
     }
 
     pub(super) const fn shared(connection: Arc<Mutex<Connection>>) -> Self {
@@ -38,20 +72,15 @@ impl Readers {
     pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         match self {
             Self::Shared(connection) => query(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
-            Self::Pool { idle, returned } => {
-                let mut waiting = idle.lock().unwrap_or_else(PoisonError::into_inner);
-                let connection = loop {
-                    match waiting.pop() {
-                        Some(connection) => break connection,
-                        None => waiting = returned.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-                    }
-                };
-                drop(waiting);
-                let result = query(&connection);
-                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-                returned.notify_one();
-                result
-            }
+            Self::Pools { single, .. } => single.with(query),
+        }
+    }
+
+    /// For a query that reads much.
+    pub(super) fn with_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        match self {
+            Self::Shared(_) => self.with(query),
+            Self::Pools { bulk, .. } => bulk.with(query),
         }
     }
 }
@@ -126,9 +155,14 @@ impl Journal {
     ///
     /// From memory if the follower keeps up, else from the database.
     pub fn changes_after(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
-        match self.ring.after(serial, limit) {
+        self.some_after(serial, limit, TEXT)
+    }
+
+    /// The same with about `bytes` bytes of token text.
+    pub fn some_after(&self, serial: u64, limit: usize, bytes: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        match self.ring.after(serial, limit, bytes) {
             Catchup::Changes(changes) => Ok(changes),
-            Catchup::TooOld => self.read_changes(serial, limit),
+            Catchup::TooOld => self.read_some(serial, limit, bytes),
         }
     }
 
@@ -165,15 +199,19 @@ impl Journal {
         self.read_changes(serial, usize::MAX >> 1)
     }
 
+    #[cfg(test)]
     pub(super) fn read_changes(&self, serial: u64, limit: usize) -> Result<Vec<Arc<Change>>, StoreError> {
-        const BYTES: usize = 1 << 20;
-        let rows = self.read(|connection| {
+        self.read_some(serial, limit, TEXT)
+    }
+
+    fn read_some(&self, serial: u64, limit: usize, most: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        let rows = self.read_bulk(|connection| {
             let mut statement = connection
                 .prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE serial > ?1 ORDER BY serial LIMIT ?2"))?;
             let mut rows = statement.query(params![serial, limit])?;
             let mut found = Vec::new();
             let mut bytes = 0;
-            while bytes < BYTES
+            while bytes < most
                 && let Some(row) = rows.next()?
             {
                 let read = RawChange::read(row)?;

@@ -86,7 +86,7 @@ impl Journal {
         // With nothing looked at there would be no end.
         let limit = limit.max(1);
         let standing = self.gate.standing();
-        self.read(|connection| {
+        self.read_bulk(|connection| {
             let mut statement = connection.prepare_cached(query)?;
             let after: &[u8] = after.map_or(&[], |key| key.raw());
             let mut rows = statement.query(params![after, limit])?;

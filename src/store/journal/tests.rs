@@ -461,3 +461,31 @@ async fn who_signed_a_deletion_of_the_first_format_is_read_from_the_request() {
     let barred = journal.commit(put(&later)).await.expect_err("deleted later");
     assert!(matches!(barred, CommitError::Refused(Refusal::Deleted { .. })), "{barred}");
 }
+
+#[tokio::test]
+async fn a_query_for_one_account_waits_for_none_that_reads_much() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = open(&folder.path().join("journal.sqlite")).expect("opens");
+    let entry = Signer::new().entry(&KeyPair::new_account(), NOW, "one");
+    journal.commit(put(&entry)).await.expect("committed");
+    let (began, begun) = std::sync::mpsc::channel();
+    let (ends, end) = std::sync::mpsc::channel::<()>();
+    let end = std::sync::Mutex::new(end);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                journal.read_bulk(|_| {
+                    began.send(()).expect("somebody listens");
+                    // Until the sender has gone.
+                    let _ = end.lock().expect("no panic").recv();
+                    Ok(())
+                })
+            });
+        }
+        begun.recv().expect("one has begun");
+        begun.recv().expect("another one has begun");
+        assert!(journal.get(entry.key()).expect("readable").is_some());
+        drop(ends);
+    });
+    assert_eq!(begun.try_iter().count(), 4);
+}
