@@ -12,7 +12,8 @@
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
-//! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire.
+//! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`upstream`] reads
+//!   what other account servers answer.
 //! * **4: [`store`]** keeps things: the journal in SQLite, the folder of tokens, the lock.
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
 //! * **6: [`node`]** is what can be asked of either.
@@ -50,3 +51,4 @@ pub mod replica;
 pub mod server;
 pub mod store;
 pub mod tls;
+pub mod upstream;

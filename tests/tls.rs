@@ -1,5 +1,7 @@
 //! HTTPS: who is served, and what happens when certificates change.
 #![allow(clippy::unwrap_used)]
+// The servers are ours.
+#![allow(clippy::disallowed_methods)]
 
 mod support;
 

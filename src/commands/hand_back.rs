@@ -8,14 +8,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use reqwest::StatusCode;
+use sha2::{Digest as _, Sha256};
 
 use super::findings::Findings;
-use super::remote::{Remote, words};
+use super::remote::{Remote, text, words};
 use super::say;
 use crate::config::{Secret, Settings};
 use crate::feed::wire::{Ahead, AheadPage};
+use crate::key::AccountKey;
 use crate::replica::Access;
-use crate::server::packs::chain;
+use crate::upstream::body;
+
+/// The largest page that a replica gives, in bytes: about 1 MiB of text, the largest request behind that, and JSON around them.
+const PAGE: usize = 4 << 20;
 
 /// What `restore --from` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,7 +66,7 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
         return Err("name the primary with --to: a token is not shown to whom a replica points at".to_owned());
     }
     let replica = Remote::new(from, "--from", &access)?;
-    let mut after = String::new();
+    let (mut after, mut last) = (String::new(), None);
     let mut back = None;
     loop {
         let page = page(&replica, &after).await?;
@@ -73,10 +78,18 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
             back.account(account).await?;
         }
         match page.next {
-            Some(next) => after = next,
+            // They come in the order of their keys, so there is an end.
+            Some(next) if key_of(&next)? <= last => return Err(format!("the pages of {} do not end", replica.shown())),
+            Some(next) => (last, after) = (key_of(&next)?, next),
             None => return Ok(back.end(&replica)),
         }
     }
+}
+
+/// The account after which a page begins, by its raw key.
+fn key_of(text: &str) -> Result<Option<[u8; 32]>, String> {
+    let key = AccountKey::parse(text).map_err(|error| format!("a page begins after what is no account: {error}"))?;
+    Ok(Some(*key.raw()))
 }
 
 async fn page(replica: &Remote, after: &str) -> Result<AheadPage, String> {
@@ -86,15 +99,15 @@ async fn page(replica: &Remote, after: &str) -> Result<AheadPage, String> {
         StatusCode::OK => {}
         status => return Err(format!("{} says {status}: {}", replica.shown(), words(reply).await)),
     }
-    let text = reply.text().await.map_err(|error| chain(&error))?;
-    serde_json::from_str(&text).map_err(|error| format!("the answer of {} cannot be read: {error}", replica.shown()))
+    serde_json::from_str(&text(reply, PAGE).await?)
+        .map_err(|error| format!("the answer of {} cannot be read: {error}", replica.shown()))
 }
 
 struct HandBack {
     primary: Remote,
     dry_run: bool,
-    /// Delete requests that were sent: one is about many accounts.
-    sent: HashSet<String>,
+    /// SHA-256 of the delete requests that were sent: one is about many accounts.
+    sent: HashSet<[u8; 32]>,
     report: Report,
 }
 
@@ -129,7 +142,7 @@ impl HandBack {
     async fn jwt(&self, key: &str, jwt: &str) -> Result<Fate, String> {
         let url = self.primary.url(&format!("accounts/{key}"));
         let held = self.primary.send(|client| client.get(&url)).await?;
-        if held.status() == StatusCode::OK && held.text().await.map_err(|error| chain(&error))? == jwt {
+        if held.status() == StatusCode::OK && text(held, body::TOKEN).await? == jwt {
             return Ok(Fate::Same);
         }
         if self.dry_run {
@@ -139,7 +152,7 @@ impl HandBack {
     }
 
     async fn deletion(&mut self, key: &str, request: &str) -> Result<Fate, String> {
-        if !self.sent.insert(request.to_owned()) || self.dry_run {
+        if !self.sent.insert(Sha256::digest(request).into()) || self.dry_run {
             return Ok(Fate::Back);
         }
         let url = self.primary.url(&format!("accounts/{key}"));

@@ -6,6 +6,7 @@ use reqwest::{Response, StatusCode, header};
 
 use crate::replica::{self, Access};
 use crate::server::packs::chain;
+use crate::upstream::body::{self, BodyError};
 
 /// Longest time that one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,17 +66,19 @@ fn is_busy(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY)
 }
 
+/// A body of at most `most` bytes, as text.
+pub(super) async fn text(mut reply: Response, most: usize) -> Result<String, String> {
+    body::text(&mut reply, most).await.map_err(|error| match error {
+        BodyError::Http(error) => chain(&error),
+        too_large @ BodyError::TooLarge(_) => too_large.to_string(),
+    })
+}
+
 /// What the server says, in one line.
-pub(super) async fn words(reply: Response) -> String {
+pub(super) async fn words(mut reply: Response) -> String {
     let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let text = reply.text().await.unwrap_or_default();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    location
-        .map(|location| format!("see {location}"))
-        .into_iter()
-        .chain(lines.map(str::to_owned))
-        .collect::<Vec<_>>()
-        .join("; ")
+    let lines = body::words(&mut reply).await;
+    location.map(|location| format!("see {location}")).into_iter().chain(lines).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

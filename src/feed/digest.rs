@@ -54,7 +54,7 @@ impl Sum {
 }
 
 /// The first 8 bytes of a sum or a leaf, written as 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Short([u8; 8]);
 
 impl Short {

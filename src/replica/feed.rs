@@ -21,7 +21,7 @@ pub(super) struct Feed {
     /// How often a comparison with the primary was begun.
     pub(super) resyncs: AtomicU64,
     /// Accounts of which the feed has brought something since the comparison that is under way was begun.
-    touched: Mutex<Option<HashSet<AccountKey>>>,
+    touched: Mutex<Option<Touched>>,
     /// Told when the server answers a request although its feed is away.
     pub(super) reached: Notify,
     progress: Mutex<Progress>,
@@ -30,6 +30,17 @@ pub(super) struct Feed {
     pub(super) heard: AtomicI64,
     /// Where the primary's journal stood then.
     pub(super) serial: AtomicU64,
+}
+
+/// So many accounts are noted while a comparison is under way; beyond that, all count as noted.
+const TOUCHED: usize = 100_000;
+
+/// Accounts of which the feed has brought something.
+#[derive(Debug)]
+enum Touched {
+    These(HashSet<AccountKey>),
+    /// More than are noted: any may be among them.
+    Any,
 }
 
 /// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
@@ -60,7 +71,8 @@ impl Feed {
 
     /// A comparison begins, or has ended.
     pub(super) fn compares(&self, is_under_way: bool) {
-        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = is_under_way.then(HashSet::new);
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) =
+            is_under_way.then(|| Touched::These(HashSet::new()));
     }
 
     /// Whether a comparison is under way.
@@ -70,15 +82,23 @@ impl Feed {
 
     /// The feed has brought something of these accounts.
     pub(super) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
-        if let Some(touched) = &mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner) {
-            touched.extend(keys);
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Touched::These(noted)) = &mut *touched {
+            noted.extend(keys);
+            if noted.len() > TOUCHED {
+                *touched = Some(Touched::Any);
+            }
         }
     }
 
     /// Whether what is here of an account may be later than what a comparison finds.
     pub(super) fn has_touched(&self, key: &AccountKey) -> bool {
         let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.as_ref().is_some_and(|touched| touched.contains(key))
+        match &*touched {
+            None => false,
+            Some(Touched::These(noted)) => noted.contains(key),
+            Some(Touched::Any) => true,
+        }
     }
 
     /// What is here was compared with the primary.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::position::Limit;
 use super::relay::Loop;
@@ -33,6 +33,9 @@ const NOT_SOONER: Duration = Duration::from_millis(100);
 /// A feed that lived for this long was a good one: what comes after it is a new failure.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// How often those that follow this replica are told that its primary was heard.
+const WAKE: Duration = Duration::from_millis(200);
+
 /// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
 const LONGEST: u64 = 1 << 40;
 
@@ -52,6 +55,10 @@ struct Follower {
     /// Whether the pack of a primary without a feed was asked for.
     packed: bool,
     live_since: Option<Instant>,
+    /// Whether the stream has said hello.
+    greeted: bool,
+    /// When those that follow this replica were last told that the primary was heard.
+    woken: Option<Instant>,
 }
 
 /// Why a stretch of feed ended.
@@ -73,6 +80,17 @@ enum Broken {
     Moved,
     #[error("change {0} does not continue the chain: the primary's history is another one")]
     Chain(u64),
+    #[error("its session changed within a stream")]
+    Session,
+}
+
+/// What an event of a stream is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// The primary lives.
+    Life,
+    /// Nothing. Whoever can send comments or events of other kinds need not have a primary.
+    Nothing,
 }
 
 impl Replica {
@@ -187,26 +205,36 @@ impl Replica {
     async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
         let mut response = self.upstream.changes(follower.position.as_ref()).await?;
         let mut reader = Reader::default();
+        (follower.greeted, follower.woken) = (false, None);
+        let mut heard = Instant::now();
         loop {
-            let piece = timeout(SILENCE, response.chunk())
+            let silent = heard + SILENCE + reader.grace();
+            let piece = timeout_at(silent, response.chunk())
                 .await
                 .map_err(|_| Broken::Silent)?
                 .map_err(|error| if matches!(error, UpstreamError::Moved) { Broken::Moved } else { Broken::Ended })?
                 .ok_or(Broken::Ended)?;
             let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
             for event in events {
-                self.handle(follower, &event)?;
+                if self.handle(follower, &event)? == Sign::Life {
+                    heard = Instant::now();
+                }
+            }
+            // Where something comes all the time, the wait for it does not end by itself.
+            if heard.elapsed() > SILENCE + reader.grace() {
+                return Err(Broken::Silent);
             }
         }
     }
 
-    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<(), Broken> {
-        let json = |error: serde_json::Error| Broken::Format(format!("event {:?}: {error}", event.kind));
+    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<Sign, Broken> {
+        let json = |error: serde_json::Error| Broken::Format(format!("event of the feed: {error}"));
         match event.kind.as_str() {
-            kind @ ("hello" | "heartbeat") => {
+            "hello" | "heartbeat" => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
                 self.stand(follower, &page)?;
-                let is_opened = kind == "hello";
+                // Once for each stream, however often it says hello.
+                let is_opened = !std::mem::replace(&mut follower.greeted, true);
                 if is_opened {
                     self.feed_opened();
                     self.compare_again(follower);
@@ -214,15 +242,15 @@ impl Replica {
                 if let Some(position) = follower.position {
                     self.list_keys(position, is_opened);
                 }
-                Ok(())
             }
             "change" => {
                 let item: Item = serde_json::from_str(&event.data).map_err(json)?;
-                self.advance(follower, &item)
+                self.advance(follower, &item)?;
             }
             // A later format may say more; what this one needs is above.
-            _ => Ok(()),
+            _ => return Ok(Sign::Nothing),
         }
+        Ok(Sign::Life)
     }
 
     /// A server that had no digests may have them by now.
@@ -241,6 +269,8 @@ impl Replica {
         self.relay.comes_by(&page.via, self.forwarding.name())?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
+            // A server that turns to another history ends its streams. What follows is too dear to be had at every event.
+            _ if follower.greeted => return Err(Broken::Session),
             _ => {
                 let confirmed = self.position().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
@@ -273,7 +303,11 @@ impl Replica {
         follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
             self.go_live(follower, position.serial);
-            self.relay.wake();
+            // It wakes all that follow this replica.
+            if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
+                follower.woken = Some(Instant::now());
+                self.relay.wake();
+            }
         }
         Ok(())
     }
@@ -336,7 +370,10 @@ impl Replica {
             }
             Err(refusal) => {
                 self.metrics.refused(Via::Feed, &refusal);
-                tracing::warn!("change {} of the primary {} is refused: {refusal}", item.serial, self.primary());
+                if let Some(held_back) = self.refusals.turn(std::time::Instant::now()) {
+                    let (serial, primary) = (item.serial, self.primary());
+                    tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
+                }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
                 self.doubt(named(item));
             }

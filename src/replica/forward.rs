@@ -267,7 +267,7 @@ impl Replica {
                 }
             }
             Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
-                Ok(tombstone) => self.bury(&tombstone, None),
+                Ok(tombstone) => _ = self.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }

@@ -45,6 +45,8 @@ impl Memory {
 
     /// Looks at, or changes, what is known of one account. Nobody else does meanwhile. Blocks for a query if the account
     /// was not looked at lately.
+    ///
+    /// Nothing is remembered of an account that was never seen, unless that changes.
     pub(super) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Seen) -> T) -> T {
         let mut shard = self.shard(key);
         let cell = match shard.entry(*key) {
@@ -63,6 +65,8 @@ impl Memory {
             if self.sums.are_kept() {
                 self.sums.change(&Key::account(key), leaf(key, &before), leaf(key, &cell.seen));
             }
+        } else if cell.is_written && before == Seen::default() {
+            shard.remove(key);
         }
         result
     }

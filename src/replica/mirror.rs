@@ -11,11 +11,22 @@ use crate::clock;
 use crate::config::ReplicaMode;
 use crate::feed::digest::{Key, Toggle, Tree};
 use crate::feed::wire::Item;
-use crate::gate::{Position, SentFor, Tombstone, Via};
+use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
-use crate::store::snapshot::{Proof, ProofKind, Walk};
+use crate::store::snapshot::{Proof, ProofKind, Seen, Walk};
+
+/// What became of an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It is kept, and was not before.
+    Here,
+    /// It is not kept.
+    Not,
+    /// It is not kept, because its account is not known here, or not yet.
+    Orphan(HashId),
+}
 
 /// Accounts that are fetched at the same time because their JWT is missing.
 const FILLING: usize = 16;
@@ -84,12 +95,13 @@ impl Replica {
         }
     }
 
-    /// Takes in what the primary says of an activation. Whether it is vouched for is judged when it is asked for.
-    pub(super) fn take_activation(&self, item: &Item, at: Position) {
-        let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return };
+    /// Takes in what the primary says of an activation. Whether it is vouched for is judged when it is asked for; but a mirror
+    /// keeps it only if its account is known here, because anybody can make an account and sign any number of them.
+    pub(super) fn take_activation(&self, item: &Item, at: Position) -> Kept {
+        let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return Kept::Not };
         self.activations.forget(&id);
         if !self.is_mirror() {
-            return;
+            return Kept::Not;
         }
         let place = (ProofKind::Activation, *id.raw());
         let Some(jwt) = &item.jwt else {
@@ -97,23 +109,33 @@ impl Replica {
             if item.op == "remove" {
                 self.shelf.remove(place);
             }
-            return;
+            return Kept::Not;
         };
-        let read = |body: &[u8]| {
-            let unproven = self.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
-            unproven.map(|unproven| unproven.version())
+        let read = |body: &[u8]| self.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
+        let refused = |refusal: &Refusal| {
+            self.metrics.refused(Via::Feed, refusal);
+            if let Some(held_back) = self.refusals.turn(std::time::Instant::now()) {
+                tracing::warn!("the primary's activation {id} is rejected: {refusal}{held_back}");
+            }
         };
         match read(jwt.as_bytes()) {
-            Ok(version) => {
-                let held = self.shelf.get(&place).and_then(|held| read(&held.body).ok());
-                if held.is_none_or(|held| held.iat <= version.iat) {
-                    let body = jwt.clone().into_bytes().into();
-                    self.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
+            Ok(unproven) if !self.memory.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
+                refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
+                Kept::Orphan(id)
+            }
+            Ok(unproven) => {
+                let version = unproven.version();
+                let held = self.shelf.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
+                if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
+                    return Kept::Not;
                 }
+                let body = jwt.clone().into_bytes().into();
+                self.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
+                Kept::Here
             }
             Err(refusal) => {
-                self.metrics.refused(Via::Feed, &refusal);
-                tracing::warn!("the primary's activation {id} is refused: {refusal}");
+                refused(&refusal);
+                Kept::Not
             }
         }
     }

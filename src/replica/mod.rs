@@ -60,6 +60,7 @@ use crate::epoch::{Epoch, Epochs};
 use crate::gate::Gate;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
+use crate::rarely::Rarely;
 use crate::store::StoreError;
 use crate::tls::Files;
 use activations::Activations;
@@ -179,6 +180,8 @@ pub struct Replica {
     forwarding: Forwarding,
     relay: Relay,
     reporting: Reporting,
+    /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
+    refusals: Rarely,
     runtime: tokio::runtime::Handle,
 }
 
@@ -237,6 +240,7 @@ impl Replica {
             keeping,
             forwarding: Forwarding::default(),
             reporting: Reporting::new(setup.primaries.len()),
+            refusals: Rarely::every(Duration::from_secs(1)),
             runtime,
             setup,
         });

@@ -1,9 +1,16 @@
 //! Reading `text/event-stream`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 /// The largest event, in bytes: a change with the largest token, as JSON.
 const MAX_EVENT: usize = 4 << 20;
+
+/// A change whose bytes come more slowly than this, in bytes a second, does not come.
+const SLOWEST: usize = 32 << 10;
+/// How a change begins on the wire.
+const CHANGE: &[u8] = b"event: change\n";
 
 /// One event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,6 +50,18 @@ impl Reader {
         // The end may be cut in its middle.
         self.scanned = self.pending.len().saturating_sub(1);
         if self.pending.len() > MAX_EVENT { Err(TooLarge) } else { Ok(events) }
+    }
+}
+
+impl Reader {
+    /// How much longer the stream may say nothing else because a change is arriving. Anything else that arrives, as a comment
+    /// does, is no sign of life.
+    pub(super) fn grace(&self) -> Duration {
+        if self.pending.starts_with(CHANGE) {
+            Duration::from_secs((self.pending.len() / SLOWEST) as u64)
+        } else {
+            Duration::ZERO
+        }
     }
 }
 
@@ -87,6 +106,18 @@ mod tests {
                 .collect();
             assert_eq!(cut, whole, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn only_a_change_that_arrives_gives_time() {
+        let large = |start: &str| {
+            let mut reader = Reader::default();
+            let piece = Bytes::from(format!("{start}{}", "x".repeat(10 * SLOWEST)));
+            reader.feed(&piece).expect("small");
+            reader.grace().as_secs()
+        };
+        let starts = ["event: change\nid: 4\ndata: ", ": ", "data: ", "event: heartbeat\ndata: ", "event: news\n"];
+        assert_eq!(starts.map(large), [10, 0, 0, 0, 0]);
     }
 
     #[test]

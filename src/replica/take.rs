@@ -9,6 +9,7 @@ use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
+use crate::store::snapshot::Seen;
 
 /// What became of a token that was offered.
 #[derive(Debug)]
@@ -194,14 +195,16 @@ impl Replica {
         stretch != 0 && (self.is_mirror() || stretch == self.feed.stretch.load(Ordering::Acquire))
     }
 
-    /// Takes in a deletion from the feed.
-    pub(super) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) {
+    /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
+    pub(super) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
+        let mut is_new = false;
         let standing = self.gate.standing();
         self.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
             self.memory.with(key, |seen| {
                 if seen.held.delete(tombstone.deletion(), &standing) {
+                    is_new = true;
                     seen.deleted_by = Some(*tombstone.identity());
                 }
                 seen.drop_deleted();
@@ -212,20 +215,29 @@ impl Replica {
             });
             self.epochs.bump(key);
         }
+        is_new
     }
 
     /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
-    /// is older.
-    pub(super) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) {
+    /// is older. Of an account that was never seen, nothing is remembered: no proof comes with a removal. Returns whether
+    /// there was something to forget.
+    pub(super) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
+        let mut was_known = false;
         for key in keys {
             self.epochs.bump(&key);
-            self.memory.with(&key, |seen| {
-                (seen.removed, seen.ahead, seen.heard) = (true, false, None);
-                self.forgotten.bump(&key);
-                self.drop_copy(&key);
-            });
+            // Noted first: what is under way and is taken in later finds that it is outdated.
+            self.forgotten.bump(&key);
+            if self.memory.peek(&key, Seen::is_known).unwrap_or(false) {
+                was_known = true;
+                self.memory.with(&key, |seen| {
+                    (seen.removed, seen.ahead, seen.heard) = (true, false, None);
+                    self.forgotten.bump(&key);
+                    self.drop_copy(&key);
+                });
+            }
             self.epochs.bump(&key);
         }
+        was_known
     }
 
     /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.

@@ -17,6 +17,13 @@ use crate::store::journal::CommitError;
 
 /// JWTs that are dealt with at the same time: one sync of the journal is for all of them.
 const AT_ONCE: usize = 64;
+/// Bytes of those, about: a line can have 1 MiB.
+const BYTES: usize = 8 << 20;
+/// Lines that wait for their turn.
+const QUEUED: usize = 8;
+
+/// So many lines that change nothing end an import: a server that never stops must not keep this one busy for ever.
+const IN_VAIN: u64 = 10_000_000;
 
 /// Begins, in the background, if that is configured.
 pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
@@ -55,49 +62,63 @@ struct Tally {
 /// The error is why that was not all.
 async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally) -> Result<(), String> {
     let url = packs::url(from)?;
-    let (sender, mut lines) = mpsc::channel(AT_ONCE);
+    let (sender, mut lines) = mpsc::channel(QUEUED);
     let reading = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
-    let mut under_way = JoinSet::new();
+    let (mut under_way, mut bytes) = (JoinSet::new(), 0);
     while let Some(line) = lines.recv().await {
         match line {
             Ok(found) => {
                 let node = node.clone();
+                bytes += found.token.len();
                 under_way.spawn(async move { submit(&node, &found).await });
             }
             // v0.8.4 has activations among its accounts.
             Err(number) => tally.refuse(format!("line {number} {}", packs::NO_LINE)),
         }
-        while under_way.len() >= AT_ONCE {
-            tally.add(under_way.join_next().await)?;
+        if tally.in_vain() > IN_VAIN {
+            return Err(format!("{IN_VAIN} of its lines changed nothing here, and there is no end to them"));
+        }
+        while under_way.len() >= AT_ONCE || bytes > BYTES {
+            let Some(ended) = under_way.join_next().await else { break };
+            bytes -= tally.add(ended)?;
         }
     }
     while let Some(ended) = under_way.join_next().await {
-        tally.add(Some(ended))?;
+        tally.add(ended)?;
     }
     reading.await.map_err(|error| error.to_string())?
 }
 
-/// Returns the line's number with what came of it: whether that is a change.
-async fn submit(node: &Node, found: &Found) -> (u64, Result<bool, WriteError>) {
-    let submitted = node.submit(&found.token, Some(&found.key), Via::Import).await;
-    (found.number, submitted.map(|submitted| submitted.changed))
+/// What came of a line.
+struct Dealt {
+    number: u64,
+    bytes: usize,
+    /// Whether it is a change.
+    changed: Result<bool, WriteError>,
 }
 
-type Ended = Result<(u64, Result<bool, WriteError>), tokio::task::JoinError>;
+async fn submit(node: &Node, found: &Found) -> Dealt {
+    let submitted = node.submit(&found.token, Some(&found.key), Via::Import).await;
+    Dealt { number: found.number, bytes: found.token.len(), changed: submitted.map(|submitted| submitted.changed) }
+}
 
 impl Tally {
-    /// Counts a line. The error is why no further one would be taken in.
-    fn add(&mut self, ended: Option<Ended>) -> Result<(), String> {
-        let Some(ended) = ended else { return Ok(()) };
-        let (number, result) = ended.map_err(|error| error.to_string())?;
-        match result {
+    /// Counts a line, and returns its bytes. The error is why no further one would be taken in.
+    fn add(&mut self, ended: Result<Dealt, tokio::task::JoinError>) -> Result<usize, String> {
+        let Dealt { number, bytes, changed } = ended.map_err(|error| error.to_string())?;
+        match changed {
             Ok(true) => self.taken += 1,
             Ok(false) => self.same += 1,
             Err(WriteError::Commit(CommitError::Refused(refusal))) if refusal.is_conflict() => self.older += 1,
             Err(WriteError::Commit(CommitError::Refused(refusal))) => self.refuse(format!("line {number}: {refusal}")),
             Err(failed) => return Err(failed.to_string()),
         }
-        Ok(())
+        Ok(bytes)
+    }
+
+    /// Lines that changed nothing.
+    const fn in_vain(&self) -> u64 {
+        self.same + self.older + self.refused
     }
 
     fn refuse(&mut self, why: String) {

@@ -6,9 +6,13 @@ use tokio::sync::mpsc;
 
 use crate::jwt::pack::{self, Line};
 use crate::replica::{self, Access};
+use crate::upstream::body;
 
 /// How long the next piece may take. Servers of old read every file before they send the first byte.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// So many bytes without a line are no pack: a line is shorter, and nobody sends so many empty ones.
+const EMPTY: usize = 4 << 20;
 
 /// What a line that is none lacks.
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
@@ -17,17 +21,24 @@ pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
 pub(crate) struct Lines {
     cut: pack::Lines,
     found: mpsc::Sender<Line>,
+    /// Bytes since the last line.
+    empty: usize,
 }
 
 impl Lines {
     pub(crate) fn to(found: mpsc::Sender<Line>) -> Self {
-        Self { cut: pack::Lines::default(), found }
+        Self { cut: pack::Lines::default(), found, empty: 0 }
     }
 
     /// The next bytes. `Err`: nobody listens any more, or this is no pack.
     pub(crate) async fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.empty += bytes.len();
         for line in self.cut.push(bytes).map_err(|error| error.to_string())? {
+            self.empty = 0;
             self.send(line).await?;
+        }
+        if self.empty > EMPTY {
+            return Err(format!("it sent {EMPTY} bytes without a line"));
         }
         Ok(())
     }
@@ -68,11 +79,10 @@ pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sende
     let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {
         let status = reply.status();
-        let text = soon(reply.text()).await?.unwrap_or_default();
-        return Err(format!("the server says {status}: {}", text.trim_end()));
+        return Err(format!("the server says {status}: {}", body::words(&mut reply).await.join("; ")));
     }
     while let Some(piece) =
-        soon(reply.chunk()).await?.map_err(|error| format!("the pack broke off: {}", chain(&error)))?
+        soon(body::piece(&mut reply)).await?.map_err(|error| format!("the pack broke off: {}", chain(&error)))?
     {
         lines.push(&piece).await?;
     }

@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     cut_off: bool,
     /// The pause between two bytes of the body.
     drip: Option<Duration>,
+    /// What comes after the body, again and again, and the pause before each.
+    again: Option<(String, Duration)>,
 }
 
 impl Answer {
@@ -33,6 +35,7 @@ impl Answer {
             headers: String::new(),
             cut_off: false,
             drip: None,
+            again: None,
         }
     }
 
@@ -48,6 +51,16 @@ impl Answer {
     /// The body comes byte by byte.
     pub(crate) fn drip(self, every: Duration) -> Self {
         Self { drip: Some(every), ..self }
+    }
+
+    /// After the body comes this, again and again, until the other side goes.
+    pub(crate) fn then_again(self, piece: impl Into<String>, every: Duration) -> Self {
+        Self { open: true, again: Some((piece.into(), every)), ..self }
+    }
+
+    /// A body without end, as fast as it is taken.
+    pub(crate) fn endless(status: u16) -> Self {
+        Self::new(status, "").then_again("x".repeat(1 << 16), Duration::ZERO)
     }
 
     /// The connection ends before the body does.
@@ -132,6 +145,11 @@ impl FakePrimary {
         heads.iter().filter(|(head, _)| head.starts_with(&start)).map(|(_, body)| body.clone()).collect()
     }
 
+    /// Counts requests from zero.
+    pub(crate) fn forget(&self) {
+        self.requests.store(0, Ordering::SeqCst);
+    }
+
     /// How many requests for accounts have come.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
@@ -184,7 +202,7 @@ async fn serve(
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open, headers, cut_off, drip } = script(path, &said);
+    let Answer { status, body, delay, open, headers, cut_off, drip, again } = script(path, &said);
     tokio::time::sleep(delay).await;
     let length =
         if open { String::new() } else { format!("content-length: {}\r\n", body.len() + usize::from(cut_off)) };
@@ -201,6 +219,12 @@ async fn serve(
                 tokio::time::sleep(every).await;
             }
         }
+    }
+    if let Some((piece, every)) = again {
+        while stream.write_all(piece.as_bytes()).await.is_ok() {
+            tokio::time::sleep(every).await;
+        }
+        return;
     }
     if open {
         // Until the other side goes.

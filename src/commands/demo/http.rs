@@ -6,7 +6,10 @@ use tokio::time::sleep;
 
 use super::error::DemoError;
 use super::process::Process;
+use crate::upstream::body;
 
+/// The largest answer, in bytes.
+const MOST: usize = 4 << 20;
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a process may take to answer at all, or to come to an expected answer.
@@ -27,6 +30,7 @@ impl Http {
     pub(super) fn new() -> Result<Self, DemoError> {
         reqwest::Client::builder()
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build()
             .map(Self)
@@ -89,9 +93,10 @@ impl Http {
 
 async fn reply(url: &str, request: reqwest::RequestBuilder) -> Result<Reply, DemoError> {
     let failed = |error: reqwest::Error| DemoError::new(format!("no answer from {url}: {}", root(&error)));
-    let response = request.send().await.map_err(failed)?;
+    let mut response = request.send().await.map_err(failed)?;
     let status = response.status().as_u16();
-    let body = response.text().await.map_err(failed)?;
+    let body = body::text(&mut response, MOST).await;
+    let body = body.map_err(|error| DemoError::new(format!("no answer from {url}: {}", root(&error))))?;
     Ok(Reply { status, body })
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::super::gate_of;
-use super::super::remote::{Remote, words};
+use super::super::remote::{Remote, text, words};
 use super::Fate;
 use crate::clock;
 use crate::config::Settings;
@@ -12,7 +12,7 @@ use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::replica::Access;
-use crate::server::packs::chain;
+use crate::upstream::body;
 
 /// The primary, as a client sees it.
 pub(super) struct Online {
@@ -74,7 +74,7 @@ impl Online {
     async fn get(&self, key: &AccountKey) -> Result<Option<String>, String> {
         let reply = self.remote.send(|client| client.get(self.remote.url(&format!("accounts/{key}")))).await?;
         match reply.status() {
-            StatusCode::OK => reply.text().await.map(Some).map_err(|error| chain(&error)),
+            StatusCode::OK => text(reply, body::TOKEN).await.map(Some),
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(format!("{} says {status}: {}", self.remote.shown(), words(reply).await)),
         }

@@ -41,10 +41,13 @@ impl Link for Passed {
         self.chain
     }
 
+    /// All that it takes in memory counts, because upstream says how much there is of it.
     fn weight(&self) -> usize {
+        let Item { chain, kind, op, key, jwt, keys, request, digest, links, serial: _, at: _ } = &self.item;
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let links: usize = self.item.links.iter().map(String::len).sum();
-        text(&self.item.jwt) + text(&self.item.request) + links
+        let texts = |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        let given = text(key) + text(jwt) + text(request) + text(digest) + chain.len() + kind.len() + op.len();
+        given + texts(keys) + texts(links)
     }
 }
 
@@ -212,6 +215,21 @@ mod tests {
         relay.open(at(8));
         assert_eq!(ring(&relay).floor(), 8);
         assert_eq!(ring(&Relay::new(Some(at(3)))).floor(), 3);
+    }
+
+    #[test]
+    fn a_change_weighs_all_that_it_holds() {
+        let weight = |item: Item| Passed { item, chain: Chain::default() }.weight();
+        let small = weight(item(1));
+        for large in [
+            Item { keys: vec!["A".repeat(56); 1_000], ..item(1) },
+            Item { keys: vec![String::new(); 2_400], ..item(1) },
+            Item { kind: "k".repeat(56_000), ..item(1) },
+            Item { digest: Some("d".repeat(56_000)), ..item(1) },
+            Item { links: vec!["l".repeat(56_000)], ..item(1) },
+        ] {
+            assert!(weight(large.clone()) > small + 50_000, "{large:?}");
+        }
     }
 
     #[test]

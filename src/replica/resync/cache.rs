@@ -58,6 +58,8 @@ impl Resync {
         let asked: HashSet<AccountKey> = held.iter().map(|held| held.key).collect();
         let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
         let mut differing = HashSet::new();
+        // Each answer is about one of the keys at least.
+        let mut left = held.len();
         loop {
             let answer = self.ask(&ask).await?;
             let goes_on = Self::goes_on(&mut ask, &answer)?;
@@ -65,6 +67,7 @@ impl Resync {
             if !goes_on {
                 break;
             }
+            left = left.checked_sub(1).ok_or(Failed::Format("it does not end"))?;
         }
         let now = clock::uptime_millis();
         for Held { key, heard, is_noted, .. } in held {

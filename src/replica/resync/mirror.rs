@@ -1,9 +1,10 @@
 //! The digest trees, compared from the root down.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, Resync, have, short};
+use super::{Failed, IN_VAIN, Resync, have, short};
 use crate::feed::digest::{Key, Prefix, Short, Sum};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session};
@@ -25,6 +26,20 @@ impl Resync {
         }
         let leaf = |key: &AccountKey| replica.leaf_of(&Key::account(key));
         let ahead: Vec<_> = replica.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
+        let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
+        let differing = with_ahead.all().await?;
+        with_ahead.orphans().await?;
+        for (key, compared) in ahead {
+            if !differing.contains(&key) && leaf(&key) == compared {
+                replica.is_level(&key);
+            }
+        }
+        replica.fill().await;
+        Ok(())
+    }
+
+    /// Takes over all that differs. Returns which of the accounts that are newer here do.
+    async fn all(&self) -> Result<HashSet<AccountKey>, Failed> {
         let mut differing = HashSet::new();
         // Without sums of its own everything is compared.
         match self.differing(None).await? {
@@ -39,12 +54,18 @@ impl Resync {
                 }
             }
         }
-        for (key, compared) in ahead {
-            if !differing.contains(&key) && leaf(&key) == compared {
-                replica.is_level(&key);
-            }
+        Ok(differing)
+    }
+
+    /// Asks again for activations that came before their accounts.
+    async fn orphans(&self) -> Result<(), Failed> {
+        let orphans = std::mem::take(&mut self.found().orphans);
+        for ids in orphans.chunks(MOST) {
+            // With a leaf that nothing has, what stands comes for certain.
+            let have = ids.iter().map(|id| (Key::activation(id).text(), Short::default().to_string())).collect();
+            let ask = DigestAsk { have, ..DigestAsk::default() };
+            self.pages(ask).await?;
         }
-        replica.fill().await;
         Ok(())
     }
 
@@ -100,12 +121,17 @@ impl Resync {
         let replica = self.replica.clone();
         let leaves = tokio::task::spawn_blocking(move || replica.leaves(prefix)).await;
         let leaves = leaves.map_err(|_| Failed::Outdated)?;
-        let mut ask = DigestAsk {
+        let ask = DigestAsk {
             // What is not named comes although it is here, and changes nothing.
             have: have(leaves.iter().take(MOST)),
             prefix: Some(data_encoding::HEXLOWER.encode(&prefix.bytes())),
             after: None,
         };
+        self.pages(ask).await
+    }
+
+    /// Takes over all that answers a question.
+    async fn pages(&self, mut ask: DigestAsk) -> Result<HashSet<AccountKey>, Failed> {
         let mut differing = HashSet::new();
         loop {
             let answer = self.ask(&ask).await?;
@@ -113,6 +139,9 @@ impl Resync {
             differing.extend(self.take(answer, None).await?);
             if !goes_on {
                 return Ok(differing);
+            }
+            if self.found().in_vain > IN_VAIN {
+                return Err(Failed::Format("it goes on and on, and nothing in it is new"));
             }
         }
     }

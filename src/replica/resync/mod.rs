@@ -11,8 +11,9 @@ mod mirror;
 mod settle;
 mod take;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Replica;
@@ -21,7 +22,13 @@ use super::upstream::UpstreamError;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
+use crate::jwt::HashId;
+use crate::key::AccountKey;
 
+/// So many answers that lead on and change nothing are the end of a comparison.
+const IN_VAIN: u32 = 64;
+/// Activations that are asked for again when all accounts are known.
+const ORPHANS: usize = 10_000;
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -33,6 +40,18 @@ struct Resync {
     from: Head,
     stretch: u64,
     number: u64,
+    /// Accounts that were newer here before.
+    ahead: Arc<HashSet<AccountKey>>,
+    found: Arc<Mutex<Found>>,
+}
+
+/// What is noted of what upstream said.
+#[derive(Debug, Default)]
+struct Found {
+    /// Answers that led on and changed nothing here, since the last one that changed something.
+    in_vain: u32,
+    /// Activations whose accounts were not known here.
+    orphans: Vec<HashId>,
 }
 
 /// Why it did not come to its end.
@@ -55,8 +74,7 @@ impl Replica {
     pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
         let number = self.feed.resyncs.fetch_add(1, Ordering::AcqRel) + 1;
         self.feed.compares(true);
-        let resync = Resync { replica: self.clone(), from, stretch, number };
-        self.runtime.spawn(resync.run());
+        self.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
     }
 
     /// The leaves of everything under a prefix.
@@ -86,6 +104,14 @@ impl Replica {
 }
 
 impl Resync {
+    fn new(replica: Arc<Replica>, from: Head, stretch: u64, number: u64) -> Self {
+        Self { replica, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn run(self) {
         let mut pause = Duration::from_millis(100);
         loop {

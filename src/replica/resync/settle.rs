@@ -48,7 +48,7 @@ impl Replica {
         let stand = self.keeping.stand();
         let Some(from) = stand.position else { return Ok(false) };
         let number = self.feed.resyncs.load(Ordering::Acquire);
-        let resync = Resync { replica: self.clone(), from, stretch: stand.stretch, number };
+        let resync = Resync::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
         if self.limits.get(Limit::Operator).is_some() && resync.operator().await? {
             self.limits.lift(Limit::Operator);

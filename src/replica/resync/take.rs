@@ -2,17 +2,20 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Failed, Resync};
+use super::{Failed, ORPHANS, Resync};
 use crate::clock;
 use crate::feed::wire::{DigestAnswer, Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::gate::{Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
+use crate::replica::mirror::Kept;
 use crate::replica::{Offer, Replica, memory};
 use crate::store::snapshot::Seen;
 
 impl Resync {
-    /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ.
+    /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ; where it is about all,
+    /// of those that were newer here.
     pub(super) async fn take(
         &self,
         answer: DigestAnswer,
@@ -20,46 +23,65 @@ impl Resync {
     ) -> Result<HashSet<AccountKey>, Failed> {
         let resync = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
-            let mut differing = HashSet::new();
+            let (mut differing, mut is_new) = (HashSet::new(), false);
             for item in &answer.items {
                 let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
                 let keys: Vec<_> =
                     named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
-                resync.take_one(item, &keys);
-                differing.extend(keys);
+                is_new |= resync.take_one(item, &keys);
+                differing.extend(keys.into_iter().filter(|key| asked.is_some() || resync.ahead.contains(key)));
             }
+            let mut found = resync.found();
+            found.in_vain = if is_new { 0 } else { found.in_vain + 1 };
             differing
         });
         taken.await.map_err(|_| Failed::Outdated)
     }
 
-    fn take_one(&self, item: &Item, keys: &[AccountKey]) {
+    /// Returns whether that changed anything here.
+    fn take_one(&self, item: &Item, keys: &[AccountKey]) -> bool {
         let replica = &self.replica;
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
-            KIND_ACCOUNT => {
-                if let Err(refusal) = self.take_account(item, keys, at) {
-                    replica.metrics.refused(Via::Upstream, &refusal);
-                    tracing::warn!("what {} holds is refused: {refusal}", replica.primary());
-                    replica.doubt(keys.iter().copied());
+            KIND_ACCOUNT => self.take_account(item, keys, at).unwrap_or_else(|refusal| {
+                replica.metrics.refused(Via::Upstream, &refusal);
+                if let Some(held_back) = replica.refusals.turn(Instant::now()) {
+                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", replica.primary());
                 }
-            }
-            KIND_ACTIVATION => replica.take_activation(item, at),
+                replica.doubt(keys.iter().copied());
+                false
+            }),
+            KIND_ACTIVATION => match replica.take_activation(item, at) {
+                Kept::Here => true,
+                Kept::Not => false,
+                Kept::Orphan(id) => {
+                    let mut found = self.found();
+                    if found.orphans.len() < ORPHANS {
+                        found.orphans.push(id);
+                    }
+                    false
+                }
+            },
             KIND_OPERATOR if item.jwt.is_some() => {
                 replica.take_operator_item(item, Via::Upstream);
+                false
             }
-            _ => {}
+            _ => false,
         }
     }
 
-    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<(), Refusal> {
+    /// Returns whether that changed anything here.
+    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<bool, Refusal> {
         let (replica, now) = (&self.replica, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
             let entry = Arc::new(replica.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
             let key = *entry.key();
             match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
-                Ok(Offer::Taken(_)) => replica.metrics.accepted(Via::Upstream),
+                Ok(Offer::Taken(_)) => {
+                    replica.metrics.accepted(Via::Upstream);
+                    return Ok(true);
+                }
                 Ok(Offer::Kept) if replica.feed.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
                 Ok(Offer::Kept) => replica.is_ahead(&key),
@@ -76,16 +98,17 @@ impl Resync {
             }
         } else if let Some(request) = &item.request {
             let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            replica.bury(&tombstone, Some(at));
+            let is_new = replica.bury(&tombstone, Some(at));
             replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.feed.has_touched(key)));
+            return Ok(is_new);
         } else if item.op == "remove" {
-            replica.forget(keys.iter().copied());
+            return Ok(replica.forget(keys.iter().copied()));
         } else if item.op == "none" {
             keys.iter().filter(|key| !replica.feed.has_touched(key)).for_each(|key| replica.is_ahead(key));
         } else {
             replica.doubt(keys.iter().copied());
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use super::{Server, UpstreamError};
+use crate::upstream::body;
 
 /// How long the next piece may take. Servers of old read every file before they send the first byte.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -18,7 +19,7 @@ pub(in crate::replica) struct Pack(reqwest::Response);
 impl Pack {
     /// The next piece; `None`: that was all.
     pub(in crate::replica) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        match timeout(SILENCE, self.0.chunk()).await {
+        match timeout(SILENCE, body::piece(&mut self.0)).await {
             Ok(Ok(piece)) => Ok(piece),
             Ok(Err(_)) => Err(UpstreamError::Transport("its pack broke off".to_owned())),
             Err(_) => Err(UpstreamError::no_answer()),

@@ -19,11 +19,12 @@ use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, P
 use crate::gate::Trust;
 use crate::key::PublicKey;
 use crate::replica::clients::{self, Clients};
+use crate::upstream::body::{self, BodyError};
 
-/// The largest answer that is read, in bytes: a token and some white space.
-const MAX_BODY: usize = (1 << 20) + 4096;
+/// Characters of another operator's name that are shown.
+const LONGEST_NAME: usize = 64;
 /// The largest list of operator JWTs that is read, in bytes: the longest chain, and JSON around it.
-const MAX_CHAIN: usize = 2 * MAX_BODY;
+const MAX_CHAIN: usize = 2 * body::TOKEN;
 
 /// A request for one JWT.
 #[derive(Debug)]
@@ -210,7 +211,9 @@ impl Server {
         let Some(jwt) = self.operator().await? else { return Ok(()) };
         match Trust::from_operator_jwt(&jwt, clock::unix_seconds()) {
             Ok(shown) if shown.identity() != operator => {
-                Err(UpstreamError::Foreign(format!("{} ({})", shown.identity(), shown.name())))
+                // Its name is as long as it likes.
+                let name: String = shown.name().chars().take(LONGEST_NAME).collect();
+                Err(UpstreamError::Foreign(format!("{} ({name})", shown.identity())))
             }
             _ => Ok(()),
         }
@@ -277,7 +280,7 @@ impl Server {
 
     /// Reads a body that is no larger than a token can be.
     async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
-        self.body_up_to(response, MAX_BODY).await
+        self.body_up_to(response, body::TOKEN).await
     }
 
     /// Reads a body that is no larger than `most` bytes.
@@ -286,14 +289,10 @@ impl Server {
         response: &mut Response,
         most: usize,
     ) -> Result<Bytes, UpstreamError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(&error))? {
-            if body.len() + chunk.len() > most {
-                return Err(UpstreamError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.into())
+        body::read(response, most).await.map_err(|error| match error {
+            BodyError::TooLarge(_) => UpstreamError::TooLarge,
+            BodyError::Http(error) => self.transport(&error),
+        })
     }
 
     /// A transport error with its causes, and without the URL, which may carry credentials.

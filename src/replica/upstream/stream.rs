@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::UpstreamError;
+use crate::upstream::body;
 
 /// The body of the change feed of one server.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Stream {
             biased;
             // The sender lives as long as the replica.
             Ok(_) = self.current.wait_for(|current| *current != place) => Err(UpstreamError::Moved),
-            piece = self.response.chunk() => piece.map_err(|_| UpstreamError::Transport("it broke off".to_owned())),
+            piece = body::piece(&mut self.response) => piece.map_err(|_| UpstreamError::Transport("it broke off".to_owned())),
         }
     }
 }

@@ -32,6 +32,11 @@ impl Seen {
         self.heard.as_ref().or(self.held.version())
     }
 
+    /// Whether the operator signed anything that was seen of it.
+    pub fn is_known(&self) -> bool {
+        self.newest().is_some() || self.held.deleted().is_some()
+    }
+
     /// Whether there is a version, and no deletion covers it. It may still be withheld.
     pub fn is_live(&self) -> bool {
         self.heard.is_some() || self.held.is_live()
