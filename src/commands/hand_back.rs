@@ -62,9 +62,6 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
             .map_err(|error| format!("cannot read the token in {}: {error}", file.display()))?;
         access.token = Some(Secret::from(token.trim().to_owned()));
     }
-    if access.token.is_some() && args.to.is_none() {
-        return Err("name the primary with --to: a token is not shown to whom a replica points at".to_owned());
-    }
     let replica = Remote::new(from, "--from", &access)?;
     let (mut after, mut last) = (String::new(), None);
     let mut back = None;
@@ -72,7 +69,20 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
         let page = page(&replica, &after).await?;
         let back = match &mut back {
             Some(back) => back,
-            none => none.insert(HandBack::new(args.to.as_deref().unwrap_or(&page.primary), &access, args.dry_run)?),
+            none => {
+                let primary = match &args.to {
+                    Some(to) => to,
+                    None if access.shows_something() && !is_configured(&page.primary, settings) => {
+                        return Err(format!(
+                            "name the primary with --to: the token and the certificate of these settings are not shown to {}, \
+                             which only the replica names",
+                            shown(&page.primary)
+                        ));
+                    }
+                    None => &page.primary,
+                };
+                none.insert(HandBack::new(primary, &access, args.dry_run)?)
+            }
         };
         for account in &page.accounts {
             back.account(account).await?;
@@ -84,6 +94,17 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
             None => return Ok(back.end(&replica)),
         }
     }
+}
+
+/// Whether the settings name a server as a primary.
+fn is_configured(url: &str, settings: &Settings) -> bool {
+    let origin = |url: &str| reqwest::Url::parse(url).ok().map(|url| url.origin());
+    origin(url).is_some_and(|named| settings.primary.iter().any(|primary| origin(primary).as_ref() == Some(&named)))
+}
+
+/// A URL as a server gave it, for people.
+fn shown(url: &str) -> String {
+    url.chars().filter(|symbol| !symbol.is_control()).take(256).collect()
 }
 
 /// The account after which a page begins, by its raw key.

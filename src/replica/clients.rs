@@ -44,6 +44,8 @@ pub(super) struct Clients {
 struct Pair {
     short: reqwest::Client,
     streams: reqwest::Client,
+    /// Shows neither the token nor the certificate.
+    plain: reqwest::Client,
     has_certificate: bool,
 }
 
@@ -80,6 +82,11 @@ impl Clients {
         } else {
             "if it wants a client certificate: name one in replica.tls.cert, and its key in replica.tls.key"
         }
+    }
+
+    /// For what others ask through this replica: our credentials are not theirs.
+    pub(super) fn plain(&self) -> reqwest::Client {
+        self.current.load().plain.clone()
     }
 
     /// For answers that do not end.
@@ -120,7 +127,7 @@ impl Pair {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = || {
+        let client = |shows_us: bool| {
             let mut client = reqwest::Client::builder()
                 .no_proxy()
                 // A primary that could send us anywhere could make us ask inside the network that we stand in.
@@ -134,19 +141,23 @@ impl Pair {
                 .tcp_keepalive_interval(ALIVE)
                 .tcp_keepalive_retries(MISSED)
                 .tcp_user_timeout(ALIVE * (MISSED + 1))
-                .default_headers(headers.clone())
                 .user_agent(concat!("nats-account-server/", env!("CARGO_PKG_VERSION")));
             if !roots.is_empty() {
                 client = client.tls_certs_merge(roots.clone());
             }
+            if !shows_us {
+                return Ok(client);
+            }
+            client = client.default_headers(headers.clone());
             if let Some(identity) = &identity {
                 client = client.identity(reqwest::Identity::from_pem(identity.to_pem().as_bytes()).map_err(refused)?);
             }
             Ok(client)
         };
         let pair = Self {
-            short: client()?.timeout(timeout).build().map_err(refused)?,
-            streams: client()?.build().map_err(refused)?,
+            short: client(true)?.timeout(timeout).build().map_err(refused)?,
+            streams: client(true)?.build().map_err(refused)?,
+            plain: client(false)?.build().map_err(refused)?,
             has_certificate: identity.is_some(),
         };
         Ok((pair, identity.and_then(|identity| identity.not_after)))

@@ -22,6 +22,10 @@ use crate::key::AccountKey;
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;
+/// Questions about digests that do. Their answers are large.
+const QUESTIONS: usize = 4;
+/// The largest answer to a change that is passed back, in bytes: receipts of many nats-servers.
+const MAX_RECEIPTS: usize = 1 << 20;
 /// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
 /// for its disk, or for a signing service.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -54,6 +58,14 @@ pub enum Target {
     Digests,
     /// No change: a question for what differs.
     Comparison,
+}
+
+impl Target {
+    /// Whether it changes nothing. A question goes on without our credentials: they are for what this replica asks itself. A
+    /// change goes on with them, if its client shows none: that is what `replica.writes: forward` is for.
+    const fn is_question(self) -> bool {
+        matches!(self, Self::Digests | Self::Comparison)
+    }
 }
 
 impl std::fmt::Display for Target {
@@ -129,7 +141,7 @@ pub struct Relayed {
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// So many changes wait for the primary that this one was not sent.
-    #[error("{PLACES} requests wait for the primary {0} already")]
+    #[error("as many requests as there is room for wait for the primary {0} already")]
     Busy(String),
     /// The way leads from replica to replica. It was not sent.
     #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]
@@ -181,13 +193,15 @@ impl ForwardError {
 #[derive(Debug)]
 pub(super) struct Forwarding {
     places: Semaphore,
+    questions: Semaphore,
     /// By what this replica knows itself in `Via`.
     name: String,
 }
 
 impl Default for Forwarding {
     fn default() -> Self {
-        Self { places: Semaphore::new(PLACES), name: format!("{HOP}{:016x}", rand::random::<u64>()) }
+        let (places, questions) = (Semaphore::new(PLACES), Semaphore::new(QUESTIONS));
+        Self { places, questions, name: format!("{HOP}{:016x}", rand::random::<u64>()) }
     }
 }
 
@@ -216,7 +230,8 @@ impl Replica {
         let server = self.upstream.current();
         let primary = || server.shown().to_owned();
         let via = self.forwarding.via(write).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
-        let Ok(_place) = self.forwarding.places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
+        let places = if write.target.is_question() { &self.forwarding.questions } else { &self.forwarding.places };
+        let Ok(_place) = places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
         let limit = write.wait + MARGIN;
         tokio::time::timeout(limit, self.exchange(server, write, via))
             .await
@@ -235,8 +250,13 @@ impl Replica {
             }
         }
         headers.insert(header::VIA, via);
+        let (request, most) = if write.target.is_question() {
+            (server.for_others(method, &path), MAX_ANSWER)
+        } else {
+            (server.change(method, &path), MAX_RECEIPTS)
+        };
         // They take the place of ours: who says himself who he is, is judged by that.
-        let request = server.change(method, &path).headers(headers).body(write.body.clone());
+        let request = request.headers(headers).body(write.body.clone());
         let mut response = request.send().await.map_err(|error| {
             let reason = server.transport(&error).to_string();
             if error.is_connect() {
@@ -246,7 +266,7 @@ impl Replica {
             }
         })?;
         let (status, headers) = (response.status().as_u16(), passed_back(&response));
-        let body = server.body_up_to(&mut response, MAX_ANSWER).await.map_err(|error| lost(error.to_string()))?;
+        let body = server.body_up_to(&mut response, most).await.map_err(|error| lost(error.to_string()))?;
         Ok(Relayed { status, headers, body })
     }
 

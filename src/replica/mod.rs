@@ -131,6 +131,11 @@ pub struct Access {
 }
 
 impl Access {
+    /// Whether it says who we are.
+    pub const fn shows_something(&self) -> bool {
+        self.token.is_some() || self.tls.cert.is_some()
+    }
+
     /// As the settings say.
     pub fn of(settings: &crate::config::Replica) -> Self {
         Self { token: settings.token.clone(), tls: settings.tls.clone() }

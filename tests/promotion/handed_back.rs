@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::support::command::{copy, run};
-use super::support::{Account, Launch, Operator, Proxy, Server, until};
+use super::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, until};
 use super::{ahead, compared, mirror, push, serves, stop};
 
 #[tokio::test]
@@ -72,4 +72,36 @@ async fn a_primary_that_was_set_back_gets_back_what_its_replicas_hold() {
     primary.http.get(&gone.path()).await.expect(404);
     until("all is level", || async { ahead(&replica).await == 0.0 }).await;
     assert_eq!(run(["restore", "--from", &replica.url]).await.expect(0).count("handed back"), 0);
+}
+
+/// What a replica names as its primary may be anybody's. Our credentials are for the servers that we named ourselves.
+#[tokio::test]
+async fn credentials_are_not_shown_to_a_server_that_only_a_replica_names() {
+    let (operator, account, folder) = (Operator::new(), Account::new(), tempfile::tempdir().unwrap());
+    let named = FakePrimary::without_feed(|_| Answer::new(404, "no\n")).await;
+    let page = serde_json::json!({
+        "primary": named.url, "accounts": [{ "key": account.key(), "jwt": operator.account(&account, 10) }]
+    });
+    let replica = FakePrimary::new(move |_| Answer::new(200, page.to_string())).await;
+    let (config, pem) = (folder.path().join("nas.yaml"), folder.path().join("client.pem"));
+    let authority = super::support::Authority::new("Tests");
+    authority.client().write(&pem, &folder.path().join("client.key"));
+    let tls = format!("replica:\n  tls:\n    cert: {0}/client.pem\n    key: {0}/client.key\n", folder.path().display());
+    let restore = |settings: String, more: &[&str]| {
+        fs::write(&config, settings).unwrap();
+        let args = ["-c", config.to_str().unwrap(), "restore", "--from", &replica.url];
+        run(args.into_iter().chain(more.iter().copied()).map(str::to_owned).collect::<Vec<_>>())
+    };
+    for credentials in ["replica:\n  token: hush\n", &tls] {
+        let refused = restore(credentials.to_owned(), &[]).await.expect(1);
+        assert!(refused.stderr.contains("--to") && refused.stderr.contains(&named.url), "{}", refused.stderr);
+        assert_eq!(named.requests(), 0);
+        // As the primary of these settings it was named by whoever wrote them.
+        restore(format!("primary: {}\n{credentials}", named.url), &["--dry-run"]).await.expect(0);
+        restore(credentials.to_owned(), &["--to", &named.url, "--dry-run"]).await.expect(0);
+        assert_eq!(named.requests(), 2);
+        named.forget();
+    }
+    // Where there is nothing to show, nothing can be shown.
+    restore(String::new(), &["--dry-run"]).await.expect(0);
 }

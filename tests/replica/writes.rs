@@ -365,3 +365,57 @@ async fn a_change_is_forwarded_over_https_with_a_token() {
     let reply = stranger.http.post(&account.path(), jwt).await.expect(502);
     assert!(reply.body.contains("replica.tls.root") && reply.body.contains("nothing was changed"), "{}", reply.body);
 }
+
+/// A cache asks its primary about digests in the name of who asks it, and with nothing else: what the primary gives only to
+/// those that it knows is not given to everybody who can reach the cache.
+#[tokio::test]
+async fn a_question_about_digests_goes_on_without_the_credentials_of_the_replica() {
+    let operator = Operator::new();
+    let primary = FakePrimary::without_feed(|_| Answer::new(404, "")).await;
+    primary.now_says(|path| {
+        if path.starts_with("/jwt/v1/digests") { Answer::new(401, "who are you?") } else { Answer::new(404, "") }
+    });
+    let by_token = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__TOKEN", SECRET);
+    let by_password = Launch::replica(&operator, &primary.url.replace("://", &format!("://me:{SECRET}@")));
+    for launch in [by_token, by_password] {
+        let replica = launch.start_unready().await;
+        for shown in [None, Some("Bearer the-client")] {
+            let before = primary.heads_of("GET", "/jwt/v1/digests").len();
+            let mut request = replica.http.request("GET", "/jwt/v1/digests");
+            if let Some(shown) = shown {
+                request = request.header("authorization", shown);
+            }
+            assert_eq!(request.send().await.unwrap().status(), 401);
+            let heads = primary.heads_of("GET", "/jwt/v1/digests");
+            let values: Vec<_> =
+                heads[before].lines().filter_map(|line| line.strip_prefix("authorization: ")).collect();
+            assert_eq!(values, Vec::from_iter(shown));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_about_digests_goes_on_without_the_certificate_of_the_replica() {
+    let (operator, authority) = (Operator::new(), Authority::new("Tests"));
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (server, client) = (authority.server(), authority.client());
+    server.write(&at("cert.pem"), &at("key.pem"));
+    client.write(&at("client.pem"), &at("client.key"));
+    let root = authority.write(&at("root.pem"));
+    let primary = Launch::primary(&operator)
+        .https(&at("cert.pem"), &at("key.pem"), authority.http_client(Some(&client)))
+        .path("NAS_HTTP__TLS__ROOT", &root)
+        .env("NAS_HTTP__TLS__CLIENT_AUTH", "required")
+        .start()
+        .await;
+    let replica = Launch::replica(&operator, &primary.url)
+        .path("NAS_REPLICA__TLS__ROOT", &root)
+        .path("NAS_REPLICA__TLS__CERT", &at("client.pem"))
+        .path("NAS_REPLICA__TLS__KEY", &at("client.key"))
+        .start()
+        .await;
+    primary.http.get("/jwt/v1/digests").await.expect(200);
+    replica.follows().await;
+    replica.http.get("/jwt/v1/digests").await.expect(503);
+}

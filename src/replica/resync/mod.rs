@@ -120,8 +120,11 @@ impl Resync {
                 Ok(()) => return self.done(),
                 Err(Failed::Outdated) => return,
                 Err(Failed::Upstream(UpstreamError::Status(
-                    reqwest::StatusCode::NOT_FOUND | reqwest::StatusCode::METHOD_NOT_ALLOWED,
-                ))) => return self.without_digests(),
+                    status @ (reqwest::StatusCode::NOT_FOUND
+                    | reqwest::StatusCode::METHOD_NOT_ALLOWED
+                    | reqwest::StatusCode::UNAUTHORIZED
+                    | reqwest::StatusCode::FORBIDDEN),
+                ))) => return self.without_digests(status),
                 Err(error) => {
                     tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
                 }
@@ -154,12 +157,17 @@ impl Resync {
     }
 
     /// The server has no digests: what is held is asked about when it is wanted.
-    fn without_digests(&self) {
-        tracing::info!(
-            "{} has no digests; what is held is checked as it is asked for{}",
-            self.replica.primary(),
-            if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" }
-        );
+    fn without_digests(&self, status: reqwest::StatusCode) {
+        let (primary, fetched) =
+            (self.replica.primary(), if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" });
+        if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
+            tracing::warn!(
+                "{primary} does not give its digests to this replica (status {status}); what is held is checked as it is asked \
+                 for{fetched}. A hub shows its primary the token of the one that asks: give this replica the token of that primary"
+            );
+        } else {
+            tracing::info!("{primary} has no digests; what is held is checked as it is asked for{fetched}");
+        }
         if self.replica.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
             let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();

@@ -278,6 +278,11 @@ impl Server {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
+    /// Begins a request in the name of somebody else, who shows what there is to show. It has no time-out.
+    pub(in crate::replica) fn for_others(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.clients.plain().request(method, format!("{}/jwt/v1/{path}", self.public))
+    }
+
     /// Reads a body that is no larger than a token can be.
     async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
         self.body_up_to(response, body::TOKEN).await
