@@ -8,7 +8,7 @@ use nats_account_server::jwt::activation_hash_id;
 use nats_account_server::jwt::encode::sign;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
-use support::{Account, Answer, FakePrimary, Launch, Operator, Server, feed, now, until};
+use support::{Account, Answer, FakePrimary, Launch, Operator, Reply, Server, feed, now, until};
 
 const ROUTE: &str = "/jwt/v1/activations";
 
@@ -190,6 +190,55 @@ async fn newer_does_not_yield_to_older() {
     assert!(reply.body.contains("a newer JWT is held"), "{}", reply.body);
     assert_eq!(server.http.get(&path).await.expect(200).body, second);
     assert_eq!(server.http.metric("serial", "").await, 4.0, "the same again is no change");
+}
+
+/// The bound of versions that one second takes.
+const MOST: usize = 64;
+
+#[tokio::test]
+async fn a_second_takes_so_many_versions_of_an_activation_and_of_an_account() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let (server, exporter, importer) = exporting(Launch::primary(&operator).dir(dir.path()), &operator).await;
+    let replica = Server::replica(&operator, &server.url).await;
+    let path = path_of(&exporter.key(), &importer, "orders");
+    let iat = now() - 100;
+    let activation = |iat: i64, n: usize| {
+        let mut claims = exporter.activation_claims(&importer, "orders", iat);
+        claims["name"] = json!(format!("version {n}"));
+        exporter.sign(&claims)
+    };
+    let account = |iat: i64, n: usize| {
+        let mut claims = exporter.claims(iat);
+        claims["name"] = json!(format!("version {n}"));
+        operator.sign(&claims)
+    };
+    for n in 0..MOST {
+        push(&server, &activation(iat, n)).await;
+        server.http.post(&exporter.path(), account(iat, n)).await.expect(200);
+    }
+    let current = async |server: &Server, iat: i64, n: usize| {
+        serves(server, &path, &activation(iat, n)).await;
+        serves(server, &exporter.path(), &account(iat, n)).await;
+    };
+    current(&replica, iat, MOST - 1).await;
+    let server = server.restart().await;
+    let is_full = |reply: Reply| {
+        let text = reply.expect(409).body;
+        assert!(text.contains("64 versions issued in the same second") && text.contains("a second later"), "{text}");
+    };
+    is_full(server.http.post(ROUTE, activation(iat, MOST)).await);
+    is_full(server.http.post(&exporter.path(), account(iat, MOST)).await);
+    // What is current stays so, and what was replaced stays away.
+    push(&server, &activation(iat, MOST - 1)).await;
+    let reply = server.http.post(ROUTE, activation(iat, 0)).await.expect(409);
+    assert!(reply.body.contains("replaced by a later one"), "{}", reply.body);
+    let replica = Server::replica(&operator, &server.url).await;
+    current(&server, iat, MOST - 1).await;
+    current(&replica, iat, MOST - 1).await;
+    push(&server, &activation(iat + 1, MOST)).await;
+    server.http.post(&exporter.path(), account(iat + 1, MOST)).await.expect(200);
+    current(&server, iat + 1, MOST).await;
+    current(&replica, iat + 1, MOST).await;
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::Trust;
 use super::entry::Identity;
+use super::{MOST_IN_ONE_SECOND, Trust};
 
 /// Links that a chain has at most, the anchor included.
 pub const MOST_LINKS: usize = 32;
@@ -16,6 +16,9 @@ pub const MANY_LINKS: usize = 24;
 /// Bytes that the JWTs of a chain have together at most, so that one event of the feed carries them. The anchor alone may
 /// have more.
 pub const MOST_BYTES: usize = 1 << 20;
+
+/// Replaced JWTs that are remembered at most, so that a chain stays as small as it has to be.
+const MOST_REPLACED: usize = 256;
 
 /// How the anchor of a chain came to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,9 @@ impl OperatorChain {
     fn replaced_by(&self, anchor: &Trust, links: impl Iterator<Item = Replaced>) -> Vec<Replaced> {
         let mut replaced: Vec<_> = self.replaced.iter().copied().chain(links).collect();
         replaced.retain(|old| old.iat >= anchor.iat() && old.identity != *anchor.version());
+        // The order in which they are kept on disk says nothing, so it must not decide here.
+        replaced.sort_unstable_by_key(|old| (old.iat, old.identity));
+        replaced.truncate(MOST_REPLACED);
         replaced
     }
 
@@ -162,6 +168,11 @@ impl OperatorChain {
     /// Those that were replaced and that their `iat` alone does not bar.
     pub fn replaced(&self) -> &[Replaced] {
         &self.replaced
+    }
+
+    /// Whether as many JWTs with this `iat` were replaced as may be: one more would replace another one of its second.
+    pub(super) fn is_second_full(&self, iat: i64) -> bool {
+        1 + self.replaced.iter().filter(|old| old.iat == iat).count() >= MOST_IN_ONE_SECOND
     }
 
     /// Whether this version is in the chain.

@@ -37,7 +37,7 @@ pub use entry::{Damaged, Digest, Entry, Identity, Record};
 pub use marks::Mark;
 pub use operator_change::OperatorChange;
 pub use operator_refusal::OperatorRefusal;
-pub use order::{Held, Ordering, Tie};
+pub use order::{Held, MOST_IN_ONE_SECOND, Ordering, Tie};
 pub use refusal::Refusal;
 pub use standing::Standing;
 pub use trust::{Trust, TrustError};

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{Deletion, Held, Identity, Ordering, Position, Refusal, Standing, Version, Via};
+use super::{Deletion, Held, Identity, MOST_IN_ONE_SECOND, Ordering, Position, Refusal, Standing, Version, Via};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 fn operator_key(n: u8) -> PublicKey {
@@ -84,6 +84,66 @@ fn a_deletion_reaches_a_withheld_version_from_the_future() {
         matches!(thief, Ordering::Refused(Refusal::Older { .. })),
         "{thief:?}: it stays away when its key comes back"
     );
+}
+
+/// One of many versions of one second.
+fn one_of_many(iat: i64, n: u8, key: u8) -> Version {
+    let mut version = version(iat, 0, key);
+    version.identity[..3].copy_from_slice(&[n, u8::try_from(iat % 100).expect("small"), key]);
+    version
+}
+
+#[test]
+fn a_second_takes_so_many_versions_and_the_next_one_takes_more() {
+    let standing = Standing::default();
+    let mut held = Held::default();
+    let most = u8::try_from(MOST_IN_ONE_SECOND).expect("few");
+    for n in 0..most {
+        let version = one_of_many(100, n, 0);
+        assert!(matches!(held.order(&version, Via::Post, None, &standing), Ordering::Newer), "{n}");
+        held.put(version, None, &standing);
+    }
+    let direct = [Via::Post, Via::Update, Via::EditedFile, Via::Configured];
+    for via in direct {
+        let offer = |n| held.order(&one_of_many(100, n, 0), via, None, &standing);
+        assert!(matches!(offer(most), Ordering::Refused(Refusal::SecondFull(100))), "{via:?}");
+        assert!(matches!(offer(0), Ordering::Refused(Refusal::Replaced)), "{via:?}");
+        assert!(matches!(offer(most - 1), Ordering::Same), "{via:?}");
+        assert!(matches!(held.order(&one_of_many(101, 0, 0), via, None, &standing), Ordering::Newer), "{via:?}");
+    }
+    // What an earlier version of this program kept of such a second may be more. What is dropped of it stays away.
+    let before: Vec<Identity> = (0..=most).map(|n| one_of_many(100, n, 0).identity).collect();
+    let read = Held::restore(Some(one_of_many(100, 200, 0)), before, None, Vec::new());
+    assert_eq!(read.ties().len() + 1, MOST_IN_ONE_SECOND);
+    for via in direct.into_iter().chain([Via::Feed, Via::Upstream]) {
+        let dropped = read.order(&one_of_many(100, 0, 0), via, position(0), &standing);
+        assert!(matches!(dropped, Ordering::Refused(_) | Ordering::Refetch), "{via:?}: {dropped:?}");
+    }
+}
+
+#[test]
+fn a_follower_of_a_full_second_goes_by_its_primary_alone() {
+    let standing = Standing::default();
+    let most = u8::try_from(MOST_IN_ONE_SECOND).expect("few");
+    let mut held = Held::default();
+    // Its primary may be of an earlier version, which takes more.
+    for n in 0..=most {
+        let (version, at) = (one_of_many(100, n, 0), position(n.into()));
+        assert!(matches!(held.order(&version, Via::Feed, at, &standing), Ordering::Newer), "{n}");
+        held.put(version, at, &standing);
+    }
+    assert_eq!(held.ties().len() + 1, MOST_IN_ONE_SECOND);
+    let elsewhere = Some(Position { session: [8; 16], serial: 1_000 });
+    for (what, n, at) in [
+        ("what fell out of the list", 0, position(0)),
+        ("the same without its place", 0, None),
+        ("what another session has", 100, elsewhere),
+    ] {
+        for via in [Via::Feed, Via::Upstream] {
+            let order = held.order(&one_of_many(100, n, 0), via, at, &standing);
+            assert!(matches!(order, Ordering::Behind | Ordering::Refused(_)), "{what} {via:?}: {order:?}");
+        }
+    }
 }
 
 /// What is attempted at the primary in the model: versions with few distinct times, so that ties are common, deletions,
@@ -248,7 +308,22 @@ impl Follower<'_> {
     }
 }
 
+/// Now and then more versions of one second than there may be.
 fn commits() -> impl Strategy<Value = Vec<Commit>> {
+    let burst = (100..106i64, 0..3u8).prop_map(|(iat, key)| {
+        (0..=u8::try_from(MOST_IN_ONE_SECOND).expect("few")).map(|n| Commit::Put(one_of_many(iat, n, key))).collect()
+    });
+    (few_commits(), proptest::option::weighted(0.05, (burst, 0..16usize))).prop_map(|(mut commits, burst)| {
+        if let Some((burst, at)) = burst {
+            let burst: Vec<Commit> = burst;
+            let at = at.min(commits.len());
+            commits.splice(at..at, burst);
+        }
+        commits
+    })
+}
+
+fn few_commits() -> impl Strategy<Value = Vec<Commit>> {
     let times = || prop_oneof![6 => 100..106i64, 1 => Just(FUTURE)];
     let commit = prop_oneof![
         8 => (times(), 0..5u8, 0..3u8).prop_map(|(iat, n, key)| {
@@ -289,7 +364,7 @@ proptest! {
     fn no_key_ever_goes_back_on_a_primary(attempts in commits(), vias in proptest::collection::vec(0..9usize, 16)) {
         let mut primary = Primary::new();
         let mut left: Vec<Identity> = Vec::new();
-        for (attempt, via) in attempts.iter().zip(vias) {
+        for (attempt, via) in attempts.iter().zip(vias.into_iter().cycle()) {
             // What a follower's paths bring was ordered by a primary before.
             let via = Some(Via::ALL[via]).filter(|via| !matches!(via, Via::Feed | Via::Upstream)).unwrap_or(Via::Post);
             let before = primary.held.identity().copied();

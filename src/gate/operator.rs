@@ -93,6 +93,9 @@ fn by_identity_key(
     if offered == held && arrival.way == Way::FollowerFile {
         return Err(OperatorRefusal::Tie(offered));
     }
+    if offered == held && arrival.way != Way::Upstream && chain.is_second_full(offered) {
+        return Err(OperatorRefusal::SecondFull(offered));
+    }
     // Upstream has decided this by its own chain, and this one may have heard of the withdrawal late.
     if arrival.way != Way::Upstream && in_force.saturating_sub(offered) > arrival.max_iat_ahead {
         return Err(OperatorRefusal::FarOlder { held: in_force, offered });

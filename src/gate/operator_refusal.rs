@@ -1,6 +1,6 @@
 //! Why an operator JWT may not take the place of the one in force.
 
-use super::TrustError;
+use super::{MOST_IN_ONE_SECOND, TrustError};
 use crate::key::PublicKey;
 
 /// The reason. The text is for whoever has the JWT.
@@ -48,6 +48,12 @@ pub enum OperatorRefusal {
     /// Another one of the same second is in force, and only upstream can choose.
     #[error("another operator JWT issued in the same second ({0}) is in force")]
     Tie(i64),
+    /// As many with this `iat` were in force as there may be.
+    #[error(
+        "{MOST_IN_ONE_SECOND} operator JWTs issued in the same second ({0}) were accepted already, which is the limit; \
+         sign it again a second later"
+    )]
+    SecondFull(i64),
     /// Its `iat` is ahead of the clock by more than is tolerated.
     #[error("the operator JWT is dated {ahead} seconds in the future; check the clocks, or sign it again")]
     FromTheFuture {
@@ -99,6 +105,7 @@ impl OperatorRefusal {
             Self::Older { .. } | Self::FarOlder { .. } => "older",
             Self::Replaced { .. } => "replaced",
             Self::Tie(_) => "tie",
+            Self::SecondFull(_) => "second_full",
             Self::FromTheFuture { .. } => "future",
             Self::Other { .. } | Self::Unlisted { .. } => "untrusted",
             Self::NotByIdentity { .. } => "issuer_kind",
@@ -108,6 +115,9 @@ impl OperatorRefusal {
 
     /// Whether the JWT is sound, but what is in force is to stay.
     pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Older { .. } | Self::FarOlder { .. } | Self::Replaced { .. } | Self::Tie(_))
+        matches!(
+            self,
+            Self::Older { .. } | Self::FarOlder { .. } | Self::Replaced { .. } | Self::Tie(_) | Self::SecondFull(_)
+        )
     }
 }

@@ -4,11 +4,19 @@
 //! second happen (an edit and its correction), so the second rule matters: at the primary a direct write with an `iat`
 //! equal to the head's wins if that very version was never seen; on a follower the primary's serials decide. What was
 //! replaced never comes back, so the identities seen at the head's `iat` are remembered for as long as it is the head.
+//!
+//! That list is bounded, or a client that signs quickly would grow it without end. A second that holds
+//! [`MOST_IN_ONE_SECOND`] versions is full: it takes no more, unless the primary's own order says what is later. So an
+//! identity that falls out of a full list cannot come back either. The list is in the journal and in the snapshot, so a
+//! restart and a follower find the same second full.
 
 use super::entry::Identity;
 use super::marks::Marks;
 use super::{Deletion, Mark, Position, Refusal, Standing, Version, Via};
 use crate::key::{AccountKey, PublicKey};
+
+/// Versions with one `iat` that are accepted for one key, the newest included.
+pub const MOST_IN_ONE_SECOND: usize = 64;
 
 /// A version that was held at the same `iat` as the head and was replaced, or was found to be behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +77,20 @@ impl Held {
         marks: Vec<Mark>,
     ) -> Self {
         let head = version.map(|version| Placed { version, at });
-        Self { head, ties, deleted, marks: Marks::restore(marks) }
+        let mut held = Self { head, ties, deleted, marks: Marks::restore(marks) };
+        held.bound_ties();
+        held
+    }
+
+    /// A full list stays full, so that what falls out of it is rejected like everything else of its second.
+    fn bound_ties(&mut self) {
+        let surplus = self.ties.len().saturating_sub(MOST_IN_ONE_SECOND - 1);
+        self.ties.drain(..surplus);
+    }
+
+    /// Whether as many versions were accepted at the head's `iat` as there may be.
+    fn is_second_full(&self) -> bool {
+        self.ties.len() + 1 >= MOST_IN_ONE_SECOND
     }
 
     /// The newest version.
@@ -157,11 +178,20 @@ impl Held {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured if tie.is_some() => {
                 Ordering::Refused(Refusal::Replaced)
             }
+            Via::Post | Via::Update | Via::EditedFile | Via::Configured if self.is_second_full() => {
+                Ordering::Refused(Refusal::SecondFull(offered.iat))
+            }
             Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
             Via::Pack | Via::FirstScan | Via::Import | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
-            Via::Feed | Via::Upstream => follow(held_at, tie, via, at),
+            Via::Feed | Via::Upstream => match follow(held_at, tie, via, at) {
+                // Nothing says that it is later, and it may be one that fell out of the list.
+                Ordering::Newer if self.is_second_full() && !is_later(at, held_at) => {
+                    Ordering::Refused(Refusal::SecondFull(offered.iat))
+                }
+                order => order,
+            },
         }
     }
 
@@ -196,6 +226,7 @@ impl Held {
                     _ => self.ties.clear(),
                 }
                 *held = Some(Placed { version, at });
+                self.bound_ties();
             }
         }
     }
@@ -223,7 +254,8 @@ impl Held {
     /// Remembers a version that is [`Ordering::Behind`] the head at the same `iat`, so that it cannot come back later.
     pub fn note_behind(&mut self, version: &Version, at: Option<Position>) {
         let same_second = self.version().is_some_and(|held| held.iat == version.iat && held != version);
-        if same_second && self.ties.iter().all(|tie| tie.identity != version.identity) {
+        let is_new = self.ties.iter().all(|tie| tie.identity != version.identity);
+        if same_second && is_new && !self.is_second_full() {
             self.ties.push(Tie { identity: version.identity, at });
         }
     }

@@ -1,6 +1,6 @@
 //! Why the gate said no.
 
-use super::{ActivationRefusal, OperatorRefusal};
+use super::{ActivationRefusal, MOST_IN_ONE_SECOND, OperatorRefusal};
 use crate::excerpt::excerpt;
 use crate::jwt::{DecodeError, Issues};
 use crate::key::AccountKey;
@@ -74,6 +74,12 @@ pub enum Refusal {
     /// Another version with the same `iat` is held, and this path may not choose between them.
     #[error("another JWT issued in the same second ({0}) is held")]
     Tie(i64),
+    /// As many versions with this `iat` were accepted as there may be.
+    #[error(
+        "{MOST_IN_ONE_SECOND} versions issued in the same second ({0}) were accepted already, which is the limit; sign it \
+         again a second later"
+    )]
+    SecondFull(i64),
     /// The account was deleted at or after the time the token was issued.
     #[error(
         "the account was deleted (request of {deleted}), and this JWT was issued at {offered}; to bring the account back, \
@@ -133,6 +139,7 @@ impl Refusal {
             Self::Older { .. } | Self::DeleteOlder { .. } => "older",
             Self::Replaced => "replaced",
             Self::Tie(_) => "tie",
+            Self::SecondFull(_) => "second_full",
             Self::Deleted { .. } => "deleted",
             Self::DeleteMalformed => "malformed",
             Self::DeleteSystemAccount => "system_account",
@@ -156,9 +163,12 @@ impl Refusal {
     /// Whether the token is sound, but what is held is to stay.
     pub const fn is_conflict(&self) -> bool {
         match self {
-            Self::Older { .. } | Self::Replaced | Self::Tie(_) | Self::Deleted { .. } | Self::DeleteOlder { .. } => {
-                true
-            }
+            Self::Older { .. }
+            | Self::Replaced
+            | Self::Tie(_)
+            | Self::SecondFull(_)
+            | Self::Deleted { .. }
+            | Self::DeleteOlder { .. } => true,
             Self::Operator(refusal) => refusal.is_conflict(),
             _ => false,
         }

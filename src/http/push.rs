@@ -144,6 +144,7 @@ fn worded(refusal: &Refusal) -> (StatusCode, String) {
         Refusal::Older { .. }
         | Refusal::Replaced
         | Refusal::Tie(_)
+        | Refusal::SecondFull(_)
         | Refusal::Deleted { .. }
         | Refusal::DeleteOlder { .. } => return (StatusCode::CONFLICT, refusal.to_string()),
     };

@@ -3,7 +3,7 @@
 use super::By::{Identity, Key};
 use super::*;
 use crate::gate::operator::{Arrival, Begun, End, Way, admit, begin, replay};
-use crate::gate::{MOST_LINKS, OperatorRefusal, Origin};
+use crate::gate::{MOST_IN_ONE_SECOND, MOST_LINKS, OperatorRefusal, Origin};
 use crate::key::PublicKey;
 
 const WAYS: [Way; 4] = [Way::File, Way::FollowerFile, Way::Post, Way::Upstream];
@@ -103,6 +103,35 @@ fn at_the_same_second_a_direct_write_wins_and_a_followers_file_does_not() {
     {
         assert_eq!(verdict(&chain, &cast.jwt(&[0], NOW, Identity, "b"), way), expected, "{way:?}");
     }
+}
+
+#[test]
+fn a_second_takes_so_many_operator_jwts_and_the_next_one_takes_more() {
+    let cast = Cast::new(1);
+    let mut full = chain([cast.jwt(&[0], NOW, Identity, "0")]);
+    for n in 1..MOST_IN_ONE_SECOND {
+        let next = admit(&full, &cast.jwt(&[0], NOW, Identity, &n.to_string()), &by(Way::Post));
+        full = next.expect("accepted").expect("a change");
+    }
+    let one_more = cast.jwt(&[0], NOW, Identity, "one more");
+    let (later, withdrawal) = (cast.jwt(&[0], NOW + 1, Identity, ""), cast.jwt(&[], NOW + 1, Identity, ""));
+    for (way, expected) in [(Way::File, "second_full"), (Way::Post, "second_full"), (Way::Upstream, "1 links")] {
+        assert_eq!(verdict(&full, &one_more, way), expected, "{way:?}");
+        assert_eq!(verdict(&full, &later, way), "1 links", "{way:?}");
+        assert_eq!(verdict(&full, &withdrawal, way), "1 links", "{way:?}");
+    }
+}
+
+#[test]
+fn what_was_replaced_takes_so_much_room_and_no_more() {
+    let cast = Cast::new(1);
+    let mut chain = chain([cast.jwt(&[0], NOW, Identity, "first")]);
+    // Upstream's order counts, whatever it says.
+    for n in 0..1_000 {
+        let next = admit(&chain, &cast.jwt(&[0], NOW, Identity, &n.to_string()), &by(Way::Upstream));
+        chain = next.expect("accepted").expect("a change");
+    }
+    assert_eq!(chain.replaced().len(), 256);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Transaction<'_> {
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let (key, account) = (activation.id().raw(), activation.account());
-        let row = head::load(self.connection, KIND_ACTIVATION, key)?;
+        let row = self.load(KIND_ACTIVATION, key)?;
         let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         // Whether its signer counts is asked of its account, and again at every change of that.
         let standing = Standing::default();

@@ -58,12 +58,25 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Loads a head that a write is weighed against. One with more ties than there may be is cut down at once, also if
+    /// the write is rejected: to load it takes the longer the more there are, and other writes wait for it.
+    pub(super) fn load(&self, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<head::Row>> {
+        let row = head::load(self.connection, kind, key)?;
+        if let Some(row) = row.as_ref().filter(|row| row.has_surplus) {
+            self.connection
+                .prepare_cached("UPDATE head SET ties = ?3 WHERE kind = ?1 AND key = ?2")?
+                .execute(params![kind, key, head::ties(&row.held)])?;
+            self.repaired.set(true);
+        }
+        Ok(row)
+    }
+
     fn put(&mut self, entry: &Arc<Entry>, via: Via, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
         // It was admitted a moment ago; the operator JWT may be another one by now.
         if !self.standing.vouches(entry.issuer()) {
             return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
         }
-        let row = head::load(self.connection, KIND_ACCOUNT, entry.key().raw())?;
+        let row = self.load(KIND_ACCOUNT, entry.key().raw())?;
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}

@@ -6,7 +6,7 @@ use super::super::marks;
 use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
 use crate::feed::digest::{self, Key, Leaf};
-use crate::gate::{Deletion, Digest, Held, Tombstone, Version};
+use crate::gate::{Deletion, Digest, Held, MOST_IN_ONE_SECOND, Tombstone, Version};
 use crate::key::{Kind, PublicKey};
 
 /// What [`read`] reads.
@@ -24,6 +24,8 @@ pub(super) struct Row {
     pub(super) deleted_serial: Option<u64>,
     /// The change by which it left: an account a read-only folder, an activation because it had expired. 0: it has not.
     pub(super) removed: u64,
+    /// An earlier version of this program wrote more ties than there may be.
+    pub(super) has_surplus: bool,
 }
 
 impl Row {
@@ -103,6 +105,7 @@ fn read(connection: &Connection, kind: i64, row: &rusqlite::Row<'_>) -> rusqlite
     let marks = marks::read(row.get_ref(10)?.as_blob()?);
     Ok(Row {
         serial,
+        has_surplus: ties.len() >= MOST_IN_ONE_SECOND,
         held: Held::restore(version, ties, deleted, marks),
         digest: if serial == 0 { [0; 32] } else { row.get(3)? },
         history: row.get(5)?,

@@ -124,6 +124,27 @@ async fn writes_are_ordered_chained_and_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_version_remembered_of_one_second_is_cut_down_when_it_is_written_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let (held, offered) = (signer.entry(&account, NOW, "held"), signer.entry(&account, NOW, "offered"));
+    let journal = open(&path).expect("opens");
+    journal.commit(put(&held)).await.expect("first");
+    journal.close().await;
+    drop(journal);
+    let database = || rusqlite::Connection::open(&path).expect("opens");
+    let many: Vec<u8> = (0..100_000_u32).flat_map(|n| n.to_be_bytes().repeat(8)).collect();
+    database().execute("UPDATE head SET ties = ?1", [many]).expect("as it was written");
+    let journal = open(&path).expect("opens again");
+    let full = journal.commit(put(&offered)).await.expect_err("the second is full");
+    assert!(matches!(full, CommitError::Refused(Refusal::SecondFull(NOW))), "{full}");
+    journal.close().await;
+    let bytes: usize = database().query_row("SELECT length(ties) FROM head", [], |row| row.get(0)).expect("a row");
+    assert_eq!(bytes, 63 * 32);
+}
+
+#[tokio::test]
 async fn one_request_deletes_all_its_accounts_or_none() {
     let (signer, a, b) = (Signer::new(), KeyPair::new_account(), KeyPair::new_account());
     let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
