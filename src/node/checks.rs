@@ -133,7 +133,11 @@ fn store_check(primary: &Primary) -> Check {
     } else if !journal.is_open() {
         "the journal's writer has ended: nothing can be pushed; restart this server".into()
     } else if progress.is_complete() {
-        format!("{} accounts at serial {} of session {}", journal.count(), head.serial, head.session)
+        let closed = match progress.closed() {
+            0 => String::new(),
+            count => format!("; {count} sub-folders of the token folder cannot be read"),
+        };
+        format!("{} accounts at serial {} of session {}{closed}", journal.count(), head.serial, head.session)
     } else {
         let (done, total) = progress.files();
         format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())

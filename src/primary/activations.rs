@@ -132,7 +132,10 @@ impl Primary {
                 return Err(StoreError::Importing);
             }
         }
-        self.blocking(held).await
+        match self.blocking(held).await? {
+            None if self.progress.is_closed(|| id.text()) => Err(StoreError::SubFolderClosed),
+            found => Ok(found),
+        }
     }
 
     /// The newest activation of a hash that the journal has, still to be judged by its account's JWT. Blocks for a query

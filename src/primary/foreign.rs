@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::closed::ClosedFolders;
 use super::judge::Verdict;
 use super::keeper::STILL;
 use super::reports::Reports;
@@ -22,7 +23,7 @@ use crate::gate::Via;
 use crate::jwt::{self, AccountJwt, HashId};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::store::folder::{self, Layout, Unread};
+use crate::store::folder::{self, Closed, Layout, Shard, Unread};
 use crate::store::journal::{Presence, Write};
 use crate::store::{StoreError, nsc};
 
@@ -51,13 +52,18 @@ pub(super) struct Foreign {
     leaving: HashMap<PathBuf, AccountKey>,
     /// When accounts were removed lately, and how many.
     removed: Vec<(Instant, u64)>,
+    closed: ClosedFolders,
 }
+
+/// What a closed sub-folder means, for people.
+const THEN: &str = "no account that may be in it counts as removed; give this server's user the right to read it";
 
 /// What was found in a look.
 struct Found {
     files: Vec<PathBuf>,
     activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
+    closed: Vec<Closed>,
 }
 
 impl Foreign {
@@ -71,6 +77,7 @@ impl Foreign {
             held_back: HashMap::new(),
             leaving: HashMap::new(),
             removed: Vec::new(),
+            closed: ClosedFolders::default(),
         }
     }
 
@@ -78,22 +85,14 @@ impl Foreign {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, activations: Vec::new(), folders })
+                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new() })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
-                for error in &listing.unreadable {
-                    // What is in there is not gone.
-                    tracing::error!(
-                        "part of the token folder cannot be read, and nothing is believed to be gone: {error}"
-                    );
-                }
-                if let Some(error) = listing.unreadable.into_iter().next() {
-                    return Err(error);
-                }
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
-                Ok(Found { files, activations: listing.activations, folders: listing.folders })
+                let (folders, closed) = (listing.folders, listing.closed);
+                Ok(Found { files, activations: listing.activations, folders, closed })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -113,6 +112,13 @@ impl Foreign {
             || self.accounts.iter().any(|(other, held)| held == key && other != path && other.exists())
     }
 
+    /// Whether a file of an account may be in a sub-folder that cannot be read.
+    fn may_be_hidden(&self, key: &AccountKey) -> bool {
+        let closed = self.closed.shards();
+        self.closed.has_others()
+            || (!closed.is_empty() && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
+    }
+
     /// Takes in one file. Returns whether it is to be looked at again.
     fn file(&mut self, path: &Path, via: Via) -> Result<bool, StoreError> {
         let (look, bytes) = match folder::read(path) {
@@ -120,7 +126,9 @@ impl Foreign {
             Err(Unread::Missing) => return Ok(false),
             Err(_) if via != Via::FirstScan && !folder::is_still(path, STILL) => return Ok(true),
             Err(unread) => {
-                self.reports.say_with(path, &unread.to_string(), "what was served before stays");
+                if self.reports.is_news(path) {
+                    self.reports.say_with(path, &unread.to_string(), "what was served before stays");
+                }
                 return Ok(false);
             }
         };
@@ -181,7 +189,7 @@ impl Foreign {
     fn remove(&mut self, mut missing: Vec<AccountKey>) {
         // The system account may have come from the configuration, and without it nobody is told of anything.
         let system = self.primary.gate.system_account();
-        missing.retain(|key| Some(*key) != system);
+        missing.retain(|key| Some(*key) != system && !self.may_be_hidden(key));
         let now = Instant::now();
         self.removed.retain(|(at, _)| at.elapsed() < TOGETHER);
         let lately: u64 = self.removed.iter().map(|(_, count)| count).sum();
@@ -223,6 +231,9 @@ impl Tender for Foreign {
         if let Tokens::Foreign(root) = &self.primary.tokens {
             let mut listing = folder::list(root, Layout::Flat)?;
             scan::arrange(&mut listing);
+            self.closed.are(&listing.closed, THEN);
+            // Before the scan says of any account that it is imported.
+            self.primary.progress.set_closed(self.closed.shards(), true);
             let scan = Scan {
                 primary: &self.primary,
                 metrics: &self.metrics,
@@ -239,7 +250,7 @@ impl Tender for Foreign {
             for (path, id) in &listing.activations {
                 self.activation(path, id, Via::FirstScan)?;
             }
-            return Ok(if listing.unreadable.is_empty() { Scanned::All(listing.folders) } else { Scanned::Part });
+            return Ok(Scanned::Done { folders: listing.folders, closed: self.closed.shards().to_vec() });
         }
         let found = self.find()?;
         self.primary.progress.begin(found.files.len());
@@ -250,11 +261,12 @@ impl Tender for Foreign {
             self.file(&path, Via::FirstScan)?;
             self.primary.progress.advance(1);
         }
-        Ok(Scanned::All(found.folders))
+        Ok(Scanned::Done { folders: found.folders, closed: Vec::new() })
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let found = self.find()?;
+        self.closed.are(&found.closed, THEN);
         let mut again = Vec::new();
         for path in &found.files {
             let is_new = self.account_of(path).is_none();
@@ -281,7 +293,8 @@ impl Tender for Foreign {
         if !is_nsc || found.files.iter().all(|path| self.account_of(path).is_some()) {
             self.remove(missing);
         }
-        Ok(Looked { folders: found.folders, again, is_whole: true })
+        let closed = self.closed.shards().to_vec();
+        Ok(Looked { folders: found.folders, again, closed, is_whole: true })
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {

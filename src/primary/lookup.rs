@@ -75,7 +75,8 @@ impl Primary {
     }
 
     /// What an account holds. While the folder is imported, the account's file is imported first; where no name leads to
-    /// it, this waits for the scan, a second at most, and then fails with [`StoreError::Importing`].
+    /// it, this waits for the scan, a second at most, and then fails with [`StoreError::Importing`]. Where the file may be in
+    /// a sub-folder that cannot be read, it fails with [`StoreError::SubFolderClosed`].
     pub async fn lookup(self: &Arc<Self>, key: &AccountKey) -> Result<Lookup, StoreError> {
         let imported = match self.progress.imported(key) {
             Some(imported) => imported,
@@ -137,7 +138,11 @@ impl Primary {
 
     async fn wait_for(&self, key: &AccountKey, is_placed: bool) -> Result<Imported, StoreError> {
         self.seam.at(Moment::Waiting);
-        self.progress.wait_for(key, is_placed, SCAN_WAIT).await.ok_or(StoreError::Importing)
+        let imported = self.progress.wait_for(key, is_placed, SCAN_WAIT).await;
+        imported.ok_or_else(|| match self.progress.is_closed(|| key.text()) {
+            true => StoreError::SubFolderClosed,
+            false => StoreError::Importing,
+        })
     }
 
     /// Asks the journal on a thread that may be blocked.

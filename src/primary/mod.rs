@@ -12,6 +12,7 @@
 mod activation_files;
 mod activations;
 mod bodies;
+mod closed;
 mod foreign;
 mod judge;
 mod keeper;

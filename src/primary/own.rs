@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::activation_files;
+use super::closed::{ClosedFolders, shards};
 use super::keeper::{Cause, Keeper, Settled};
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -17,7 +18,7 @@ use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
-use crate::store::folder::{self, Folder, Listing};
+use crate::store::folder::{self, Folder, Layout, Listing, Shard};
 
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
@@ -30,11 +31,16 @@ pub(super) struct Own {
     runtime: Handle,
     /// Where accounts go whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
+    closed: ClosedFolders,
 }
 
+/// What a closed sub-folder means, for people.
+const THEN: &str =
+    "give this server's user the right to read it, or move it away; everything else in the folder counts";
+
 impl Own {
-    pub(super) const fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
-        Self { keeper, runtime, ask }
+    pub(super) fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
+        Self { keeper, runtime, ask, closed: ClosedFolders::default() }
     }
 
     fn folder(&self) -> Result<&Folder, StoreError> {
@@ -69,12 +75,18 @@ impl Own {
         let mut there: Vec<[u8; 16]> =
             listing.homes.iter().chain(elsewhere.map(|extra| &extra.key)).map(start).collect();
         there.sort_unstable();
+        let closed = shards(&listing.closed);
+        let is_closed = |key: &AccountKey| {
+            !closed.is_empty()
+                && folder.layout() == Layout::Sharded
+                && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard))
+        };
         let mut after = None;
         loop {
             let keys = self.keeper.primary().journal().live_keys(after.as_ref(), PIECE)?;
             let Some(last) = keys.last() else { return Ok(()) };
             after = Some(*last);
-            for key in keys.iter().filter(|key| there.binary_search(&start(key)).is_err()) {
+            for key in keys.iter().filter(|key| there.binary_search(&start(key)).is_err() && !is_closed(key)) {
                 if *failures < MANY
                     && let Err(error) = self.keeper.settle(folder, key, Cause::File(Via::EditedFile))
                 {
@@ -97,6 +109,10 @@ impl Tender for Own {
         let folder = self.folder()?;
         let mut listing = folder::list(folder.root(), folder.layout())?;
         scan::arrange(&mut listing);
+        self.closed.are(&listing.closed, THEN);
+        let folder = self.folder()?;
+        // Before the scan says of any account that it is imported.
+        self.keeper.primary().progress.set_closed(self.closed.shards(), true);
         let scan = Scan {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
@@ -112,12 +128,14 @@ impl Tender for Own {
         }
         // A copy elsewhere may have been newer than the file.
         for extra in &listing.extras {
-            self.keeper.settle(folder, &extra.key, Cause::File(Via::FirstScan))?;
+            if let Err(error) = self.keeper.settle(folder, &extra.key, Cause::File(Via::FirstScan)) {
+                self.later(&extra.key, &error);
+            }
         }
         for (path, id) in &listing.activations {
             self.activation(path, id, Via::FirstScan)?;
         }
-        Ok(if listing.unreadable.is_empty() { Scanned::All(listing.folders) } else { Scanned::Part })
+        Ok(Scanned::Done { folders: listing.folders, closed: self.closed.shards().to_vec() })
     }
 
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
@@ -126,6 +144,8 @@ impl Tender for Own {
             self.keeper.reports().forget_all();
         }
         let listing = folder::list(folder.root(), folder.layout())?;
+        self.closed.are(&listing.closed, THEN);
+        let folder = self.folder()?;
         let (mut again, mut failures) = (Vec::new(), 0);
         let homes = listing.homes.iter().map(|key| (*key, folder.layout().place(folder.root(), key)));
         let extras = listing.extras.iter().map(|extra| (extra.key, extra.path.clone()));
@@ -147,11 +167,8 @@ impl Tender for Own {
             }
         }
         self.restore(folder, &listing, &mut failures)?;
-        for error in &listing.unreadable {
-            tracing::warn!("part of the token folder cannot be looked through: {error}");
-        }
-        let is_whole = failures == 0 && listing.unreadable.is_empty();
-        Ok(Looked { folders: listing.folders, again, is_whole })
+        let closed = self.closed.shards().to_vec();
+        Ok(Looked { folders: listing.folders, again, closed, is_whole: failures == 0 })
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {

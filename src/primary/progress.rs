@@ -1,12 +1,14 @@
 //! How far the first scan of a folder has come, and so what is known of an account that the journal does not have.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::key::AccountKey;
+use crate::store::folder::Shard;
 
 /// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +31,10 @@ pub struct Progress {
     /// What `moved` holds, to be read without a lock.
     stage: AtomicU8,
     moved: watch::Sender<Stage>,
+    /// Shards that cannot be read, or were not when their files were last imported.
+    closed: RwLock<Vec<Shard>>,
+    /// Whether there are any, to be read without a lock.
+    has_closed: AtomicBool,
 }
 
 /// Proof that the journal has whatever the folder held of an account at start. What the journal lacks then is absent.
@@ -52,6 +58,8 @@ impl Default for Progress {
             done: AtomicU64::new(0),
             stage: AtomicU8::new(stage as u8),
             moved: watch::Sender::new(stage),
+            closed: RwLock::default(),
+            has_closed: AtomicBool::new(false),
         }
     }
 }
@@ -69,13 +77,42 @@ impl Progress {
 
     /// The proof for an account, if the scan has come that far.
     pub(super) fn imported(&self, key: &AccountKey) -> Option<Imported> {
-        self.has_reached(Stage::Accounts).then_some(Imported(*key))
+        (self.has_reached(Stage::Accounts) && !self.is_closed(|| key.text())).then_some(Imported(*key))
     }
 
     /// Waits for the proof, `limit` at most. `is_placed`: the file in the account's place is imported, or there is none.
     pub(super) async fn wait_for(&self, key: &AccountKey, is_placed: bool, limit: Duration) -> Option<Imported> {
         let stage = if is_placed { Stage::Placed } else { Stage::Accounts };
-        self.reaches(stage, limit).await.then_some(Imported(*key))
+        let is_imported = self.reaches(stage, limit).await && (is_placed || !self.is_closed(|| key.text()));
+        is_imported.then_some(Imported(*key))
+    }
+
+    /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
+    /// read before stay closed until they are.
+    pub(super) fn set_closed(&self, shards: &[Shard], are_others_imported: bool) {
+        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        if are_others_imported {
+            closed.clear();
+        }
+        closed.extend_from_slice(shards);
+        closed.sort_unstable();
+        closed.dedup();
+        self.has_closed.store(!closed.is_empty(), Ordering::Release);
+    }
+
+    /// How many shards cannot be read, or are still to be imported since.
+    pub fn closed(&self) -> usize {
+        if !self.has_closed.load(Ordering::Acquire) {
+            return 0;
+        }
+        self.closed.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether the file with this name, without its ending, may be in a shard that cannot be read.
+    pub(super) fn is_closed(&self, name: impl FnOnce() -> String) -> bool {
+        self.has_closed.load(Ordering::Acquire)
+            && Shard::of(&name())
+                .is_some_and(|shard| self.closed.read().unwrap_or_else(PoisonError::into_inner).contains(&shard))
     }
 
     /// Waits for a stage, `limit` at most. Returns whether it is reached.

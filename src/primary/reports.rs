@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::store::folder;
 
@@ -30,7 +30,8 @@ impl Default for Reports {
 impl Reports {
     /// Whether something has happened to a file since it was last judged, or reported. Asking remembers it.
     pub(super) fn is_news(&self, path: &Path) -> bool {
-        let Some(changed) = folder::changed(path) else { return true };
+        // What cannot even be looked at has not changed as long as that is so.
+        let changed = folder::changed(path).unwrap_or(UNIX_EPOCH);
         if self.judged.get(path) == Some(changed) {
             return false;
         }

@@ -61,9 +61,6 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     /// Takes in everything that was listed. `false`: it was told to stop before the end. Blocks.
     pub(super) fn run(&self, listing: &Listing) -> Result<bool, StoreError> {
-        for error in &listing.unreadable {
-            tracing::warn!("part of the token folder is left out: {error}");
-        }
         // These must not be why nothing is said of others.
         let others = Reports::default();
         for path in &listing.others {

@@ -22,7 +22,7 @@ use super::mirror::{self, Mirror, Mirrored};
 use super::own::Own;
 use super::progress::Stage;
 use super::source::Tokens;
-use super::tender::{Looked, Scanned, Tender};
+use super::tender::{Scanned, Tender};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::watch::Watch;
@@ -33,8 +33,10 @@ const LOOKED: &str = "looked";
 const OPERATOR: &str = "looked as";
 /// And the one under which it keeps which folders there were: some bytes of a digest of them.
 const FOLDERS: &str = "looked in";
-/// The pause before a first scan that failed is tried again.
-const SCAN_AGAIN: Duration = Duration::from_secs(5);
+/// The pause before a first scan or a look that failed is tried again. It doubles each time, up to the time between looks.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Looks follow each other no faster than this, whatever asks for them.
+const REST: Duration = Duration::from_secs(1);
 /// Clocks of files tick coarsely, and one file system may be a little behind another.
 const MARGIN: Duration = Duration::from_secs(2);
 /// A look costs at most this part of the time: the pause after it is so many times as long as it took.
@@ -68,7 +70,7 @@ impl Primary {
     pub fn tend(self: &Arc<Self>, metrics: &Arc<Metrics>, look_every: Duration) -> Result<Tending, StoreError> {
         let (stop, runtime) = (CancellationToken::new(), Handle::current());
         let mut tending = Tending { primary: self.clone(), mirrored: None, stop: stop.clone(), intake: None };
-        let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None };
+        let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None, unwatched: 0 };
         match &self.tokens {
             Tokens::None => self.progress.reach(Stage::Complete),
             Tokens::Own(_) => {
@@ -120,6 +122,8 @@ struct Intake {
     stop: CancellationToken,
     watch: Option<Watch>,
     mirrored: Option<Arc<Mirrored>>,
+    /// Folders that cannot be watched, as they were said last.
+    unwatched: usize,
 }
 
 impl Intake {
@@ -139,6 +143,7 @@ impl Intake {
         let mut due = Instant::now();
         // Looks have their share of the time, whatever asks for them.
         let mut rest = due;
+        let mut failures = 0;
         while !self.stop.is_cancelled() {
             if due <= Instant::now() {
                 let began = Instant::now();
@@ -149,16 +154,21 @@ impl Intake {
                 let from = if is_same { last.since - MARGIN } else { UNIX_EPOCH };
                 let Some((returned, looked)) = blocking(tender, move |tender| tender.look(from)).await else { return };
                 tender = returned;
+                let mut is_whole = false;
+                let mut is_seen_anew = false;
                 match looked {
-                    Ok(Looked { folders, again, is_whole }) => {
-                        self.add(&folders);
+                    Ok(looked) => {
+                        self.add(&looked.folders);
                         // Where nothing is watched, the next look is what looks again.
-                        let is_whole = is_whole && (self.watch.is_some() || again.is_empty());
-                        self.touch(again);
-                        let there = fingerprint(&folders);
+                        is_whole = looked.is_whole && (self.watch.is_some() || looked.again.is_empty());
+                        self.touch(looked.again);
+                        let is_imported = from == UNIX_EPOCH && is_whole;
+                        self.primary.progress.set_closed(&looked.closed, is_imported);
+                        let there = fingerprint(&looked.folders);
                         if there != last.folders && from != UNIX_EPOCH {
                             // A folder that was moved here brings files that have not changed for long.
                             last = Last { since: UNIX_EPOCH, operator, folders: there };
+                            is_seen_anew = true;
                         } else if is_whole {
                             last = Last { since: started, operator, folders: there };
                             self.remember(&last).await;
@@ -168,8 +178,14 @@ impl Intake {
                 }
                 let every = if self.watch.is_some() { self.look_every } else { self.look_every.min(UNWATCHED) };
                 let every = tender.wants_look().map_or(every, |wanted| wanted.min(every));
-                rest = Instant::now() + began.elapsed() * SHARE;
-                due = if last.since == UNIX_EPOCH { rest } else { rest.max(Instant::now() + every) };
+                failures = if is_whole { 0 } else { failures + 1 };
+                let pause = match failures {
+                    _ if is_seen_anew => Duration::ZERO,
+                    0 => every,
+                    _ => every.min(again(failures)),
+                };
+                rest = Instant::now() + (began.elapsed() * SHARE).max(REST.min(every));
+                due = rest.max(Instant::now() + pause);
             }
             let Some(returned) = self.attend(tender, &mut due).await else { return };
             tender = returned;
@@ -233,31 +249,34 @@ impl Intake {
             return Some(Last { since: UNIX_EPOCH + Duration::from_millis(looked), operator, folders });
         }
         let stop = self.stop.clone();
+        let mut failures = 0;
         loop {
             let (since, operator) = (SystemTime::now(), self.operator());
             match tokio::task::block_in_place(|| tender.scan(&stop)) {
-                Ok(Scanned::All(folders)) => {
+                Ok(Scanned::Done { folders, closed }) => {
                     let last = Last { since, operator, folders: fingerprint(&folders) };
+                    self.primary.progress.set_closed(&closed, true);
                     self.remember(&last).await;
                     self.primary.progress.reach(Stage::Complete);
                     return Some(last);
                 }
-                // What could not be read is looked for again and again, and the next start begins anew.
-                Ok(Scanned::Part) => {
-                    self.primary.progress.reach(Stage::Complete);
-                    return Some(Last { since: UNIX_EPOCH, operator, folders: 0 });
-                }
                 Ok(Scanned::Stopped) => return None,
                 Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
             }
+            failures += 1;
             tokio::select! {
-                () = sleep(SCAN_AGAIN) => {}
+                () = sleep(again(failures).min(self.look_every.max(AGAIN))) => {}
                 () = stop.cancelled() => return None,
             }
         }
     }
 
+    /// Remembers how far the folder is imported. Not while a shard cannot be read: then the next start begins anew, so that
+    /// it takes no account for absent whose file is in there.
     async fn remember(&self, last: &Last) {
+        if self.primary.progress.closed() > 0 {
+            return;
+        }
         let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let journal = self.primary.journal();
         journal.set_cursor(OPERATOR, last.operator).await;
@@ -273,13 +292,17 @@ impl Intake {
         start.map_or(0, |bytes| u64::from_be_bytes(bytes) >> 1)
     }
 
-    fn add(&self, folders: &[PathBuf]) {
+    fn add(&mut self, folders: &[PathBuf]) {
         let Some(watch) = &self.watch else { return };
-        for folder in folders {
-            if let Err(error) = watch.add(folder) {
-                tracing::warn!("{} cannot be watched: {error}; it is looked through now and then", folder.display());
-            }
+        let failed = folders.iter().filter_map(|folder| Some((folder, watch.add(folder).err()?)));
+        let (count, first) = failed.fold((0, None), |(count, first), failed| (count + 1, first.or(Some(failed))));
+        if let Some((folder, error)) = first.filter(|_| count != self.unwatched) {
+            tracing::warn!(
+                "{} cannot be watched: {error}; {count} folders like it are looked through now and then",
+                folder.display()
+            );
         }
+        self.unwatched = count;
     }
 
     fn touch(&self, files: Vec<PathBuf>) {
@@ -287,6 +310,11 @@ impl Intake {
             files.into_iter().for_each(|file| watch.touch(file));
         }
     }
+}
+
+/// The pause after so many failures in a row.
+fn again(failures: u32) -> Duration {
+    AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(16))
 }
 
 /// Which folders there are: which ones by their names, and on the disk.

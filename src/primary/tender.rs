@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::key::AccountKey;
 use crate::store::StoreError;
+use crate::store::folder::Shard;
 
 /// What is done about a folder, whoever owns it. All of it blocks.
 pub(super) trait Tender: Send + 'static {
@@ -30,10 +31,13 @@ pub(super) trait Tender: Send + 'static {
 pub(super) enum Scanned {
     /// It was told to stop.
     Stopped,
-    /// All is taken in that could be read, from these folders.
-    All(Vec<PathBuf>),
-    /// Some folders could not be read.
-    Part,
+    /// All is imported that can be read.
+    Done {
+        /// From these folders.
+        folders: Vec<PathBuf>,
+        /// Shards that cannot be read.
+        closed: Vec<Shard>,
+    },
 }
 
 /// What a look came to.
@@ -41,7 +45,9 @@ pub(super) enum Scanned {
 pub(super) struct Looked {
     pub(super) folders: Vec<PathBuf>,
     pub(super) again: Vec<PathBuf>,
-    /// Whether everything that changed was dealt with. If not, the next look begins where this one did.
+    /// Shards that cannot be read.
+    pub(super) closed: Vec<Shard>,
+    /// Whether everything that changed and can be read was dealt with. If not, the next look begins where this one did.
     pub(super) is_whole: bool,
 }
 

@@ -73,6 +73,9 @@ pub enum StoreError {
     /// What was asked for may be in the folder of tokens, which is still being imported.
     #[error("the token folder is still being imported, and may hold it; try again in a second")]
     Importing,
+    /// What was asked for may be in a sub-folder of the token folder that cannot be read.
+    #[error("a sub-folder of the token folder cannot be read, and may hold it; see this server's log")]
+    SubFolderClosed,
     /// A failure that others met, too.
     #[error(transparent)]
     Shared(#[from] std::sync::Arc<Self>),
@@ -94,10 +97,11 @@ impl StoreError {
         }
     }
 
-    /// Whether it passes by itself: the folder is still being imported.
+    /// Whether nothing failed, but what was asked for may still be found in the folder: it is being imported, or part of it
+    /// cannot be read.
     pub fn is_importing(&self) -> bool {
         match self {
-            Self::Importing => true,
+            Self::Importing | Self::SubFolderClosed => true,
             Self::Shared(error) => error.is_importing(),
             _ => false,
         }

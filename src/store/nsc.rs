@@ -1,7 +1,9 @@
 //! The operator folder of nsc: `accounts/<name>/<name>.jwt`, named by people, not by keys.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rustix::fs::{Access, access};
 
 use super::StoreError;
 
@@ -41,9 +43,11 @@ pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
     let entries = match fs::read_dir(&accounts) {
         Ok(entries) => entries,
         // An operator without an account has none of this yet.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && root.is_dir() => return Ok((folders, files)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && root.is_dir() => return Ok((folders, files)),
         Err(error) => return Err(StoreError::io("read folder", &accounts)(error)),
     };
+    // Names can be read without the right to open what has them: then nothing is known of what is in there.
+    access(&accounts, Access::EXEC_OK).map_err(|error| StoreError::io("open folders in", &accounts)(error.into()))?;
     folders.push(accounts.clone());
     for entry in entries {
         let entry = entry.map_err(StoreError::io("read folder", &accounts))?;
@@ -54,7 +58,9 @@ pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
         let mut name = entry.file_name();
         name.push(".jwt");
         let file = folder.join(name);
-        if file.symlink_metadata().is_ok() {
+        // One that cannot be looked at is there, for all that is known.
+        let is_absent = file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if !is_absent {
             files.push(file);
         }
         folders.push(folder);

@@ -110,6 +110,8 @@ impl Touched {
             EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder) => true,
             // A folder of two characters may hold tokens, and it may be gone already.
             EventKind::Modify(ModifyKind::Name(_)) => name.len() == 2 || path.is_dir(),
+            // One that could not be read may be readable now.
+            EventKind::Modify(ModifyKind::Metadata(_)) => path.is_dir(),
             _ => false,
         };
         // A mounted volume changes all its files with one link.

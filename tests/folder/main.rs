@@ -5,6 +5,7 @@
 mod support;
 
 mod activations;
+mod closed;
 mod edits;
 mod first_start;
 mod mirror;

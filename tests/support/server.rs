@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ pub(crate) struct Launch {
     client: Option<reqwest::Client>,
     address: Option<String>,
     open_files: Option<u32>,
+    user: Option<u32>,
+    umask: Option<&'static str>,
 }
 
 impl Launch {
@@ -69,6 +72,18 @@ impl Launch {
     /// The server will speak HTTPS, and the test with this.
     pub(crate) fn client(mut self, client: reqwest::ClientBuilder) -> Self {
         self.client = Some(client.build().unwrap());
+        self
+    }
+
+    /// Another user of the system runs it; only root can arrange that.
+    pub(crate) fn user(mut self, user: u32) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// The umask that it inherits, in octal.
+    pub(crate) fn umask(mut self, umask: &'static str) -> Self {
+        self.umask = Some(umask);
         self
     }
 
@@ -140,15 +155,20 @@ impl Launch {
     }
 
     fn spawn(&self) -> Child {
-        let mut command = match self.open_files {
-            None => Command::new(BINARY),
-            Some(most) => {
-                let mut shell = Command::new("sh");
-                let limited = format!("ulimit -Sn {} && ulimit -Hn {most} && exec \"$0\" \"$@\"", most / 4);
-                shell.args(["-c", &limited, BINARY]);
-                shell
-            }
+        let mut first: Vec<String> = self.umask.map(|umask| format!("umask {umask}")).into_iter().collect();
+        if let Some(most) = self.open_files {
+            first.push(format!("ulimit -Sn {} && ulimit -Hn {most}", most / 4));
+        }
+        let mut command = if first.is_empty() {
+            Command::new(BINARY)
+        } else {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("{} && exec \"$0\" \"$@\"", first.join(" && "))).arg(BINARY);
+            shell
         };
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn().unwrap()

@@ -133,8 +133,8 @@ fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
         send(found, Found::Deleted { key: buried.key, token })?;
     }
     list.others.iter().try_for_each(|_| send(found, Found::Other))?;
-    match list.unreadable.first() {
-        Some(error) => Err(error.to_string()),
+    match list.closed.first() {
+        Some(closed) => Err(closed.error.to_string()),
         None => Ok(()),
     }
 }

@@ -16,6 +16,22 @@ pub enum Layout {
     Sharded,
 }
 
+/// The name of a sub-folder in which files may have their place: the last two characters of theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shard([u8; 2]);
+
+impl Shard {
+    /// The shard of what has this name, without the ending of its file.
+    pub fn of(text: &str) -> Option<Self> {
+        text.as_bytes().last_chunk().copied().map(Self)
+    }
+
+    /// The shard with this name, if it is the name of one.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        name.as_bytes().try_into().ok().map(Self)
+    }
+}
+
 impl Layout {
     /// The place of an account's file.
     pub fn place(self, root: &Path, key: &AccountKey) -> PathBuf {

@@ -12,9 +12,9 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-pub use layout::Layout;
+pub use layout::{Layout, Shard};
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
-pub use walk::{Listing, TokenFile, list};
+pub use walk::{Closed, Listing, TokenFile, list};
 
 use super::{STATE_FOLDER, StoreError};
 use crate::jwt::HashId;

@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::super::{STATE_FOLDER, StoreError};
-use super::Layout;
+use super::{Layout, Shard};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// How deep sub-folders are followed.
 const MAX_DEPTH: usize = 4;
+/// What file systems keep for themselves at the root of a volume. It is root's alone, and holds no tokens.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// A file that is named like an account's JWT.
 #[derive(Debug, Clone)]
@@ -18,6 +22,15 @@ pub struct TokenFile {
     pub path: PathBuf,
     /// The account in its name.
     pub key: AccountKey,
+}
+
+/// A sub-folder that cannot be read.
+#[derive(Debug)]
+pub struct Closed {
+    /// Why, with its path.
+    pub error: StoreError,
+    /// Its name, if files of accounts may have their place in it. Other sub-folders can only hold copies.
+    pub shard: Option<Shard>,
 }
 
 /// Everything in a folder that concerns us.
@@ -35,8 +48,8 @@ pub struct Listing {
     pub others: Vec<PathBuf>,
     /// The folder itself, and those in it.
     pub folders: Vec<PathBuf>,
-    /// Sub-folders that could not be read.
-    pub unreadable: Vec<StoreError>,
+    /// Sub-folders that cannot be read.
+    pub closed: Vec<Closed>,
 }
 
 /// Lists a folder and its sub-folders. Only names are looked at; about 32 bytes for each account.
@@ -54,6 +67,8 @@ fn buried(name: &str) -> Option<AccountKey> {
 impl Listing {
     fn add(&mut self, folder: &Path, root: &Path, layout: Layout, depth: usize) -> Result<(), StoreError> {
         let entries = fs::read_dir(folder).map_err(StoreError::io("read folder", folder))?;
+        // Names can be read without the right to open what has them.
+        access(folder, Access::EXEC_OK).map_err(|error| StoreError::io("open files in", folder)(error.into()))?;
         self.folders.push(folder.to_owned());
         for entry in entries {
             let entry = entry.map_err(StoreError::io("read folder", folder))?;
@@ -64,10 +79,12 @@ impl Listing {
                 self.deleted.push(TokenFile { path: entry.path(), key });
             } else if depth < MAX_DEPTH
                 && name != STATE_FOLDER
+                && name != LOST_AND_FOUND
                 && entry.file_type().is_ok_and(|kind| kind.is_dir())
                 && let Err(error) = self.add(&entry.path(), root, layout, depth + 1)
             {
-                self.unreadable.push(error);
+                let shard = name.to_str().and_then(Shard::named).filter(|_| depth == 0);
+                self.closed.push(Closed { error, shard });
             }
         }
         Ok(())
