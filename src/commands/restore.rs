@@ -17,7 +17,7 @@ use super::{journal_of, runtime, say};
 use crate::clock;
 use crate::config::Settings;
 use crate::server;
-use crate::store::{StoreError, journal};
+use crate::store::{StoreError, journal, private};
 
 const AFTER_HELP: &str = "\
 The server has to be stopped. What was there is kept beside it. JWTs in the folder of tokens that
@@ -86,7 +86,7 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
 /// Copies the bytes alone: who owns a backup, and who may write to it, is its own affair.
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut source = File::open(from).map_err(StoreError::io("open", from))?;
-    let mut target = File::create_new(to).map_err(StoreError::io("create", to))?;
+    let mut target = private::create(to).map_err(StoreError::io("create", to))?;
     io::copy(&mut source, &mut target).map(drop).map_err(StoreError::io("write", to))
 }
 

@@ -17,6 +17,7 @@ mod checks;
 mod dump;
 mod environment;
 mod error;
+mod file_mode;
 mod given;
 mod layer;
 mod load;
@@ -35,6 +36,7 @@ mod value;
 mod yaml;
 
 pub use error::ConfigError;
+pub use file_mode::FileMode;
 pub use load::Overrides;
 pub use nats_conf::{NatsConf, SyntaxError};
 pub use secret::Secret;

@@ -3,7 +3,7 @@
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
 use Kind::{
-    Bool, Choice, Duration, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret, Size,
+    Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret, Size,
     Subject, Text,
 };
 use Reading::{Level, Millis, Pack, Same};
@@ -31,6 +31,8 @@ pub(super) enum Kind {
     },
     /// A number of bytes.
     Size,
+    /// A mode of files, in octal.
+    FileMode,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A NATS subject that one can publish to; an empty one is the same as none.
@@ -103,6 +105,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store.require_existing", Bool, &[]),
     key("store.history", Int { min: 1, max: 1000 }, &[]),
     key("store.history_age", Duration { min: 0 }, &[]),
+    key("store.file_mode", FileMode, &[]),
     key("store.look_interval", Duration { min: 100 }, &[]),
     key("store.cache_bytes", Size, &[]),
     key("store.max_iat_ahead", Duration { min: 0 }, &[]),

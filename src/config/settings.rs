@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::file_mode::FileMode;
 use super::secret::Secret;
 use super::token_source::{SystemAccount, TokenSource};
 use super::units::millis;
@@ -201,6 +202,8 @@ pub struct Store {
     /// How long versions besides the current one are kept; zero is no limit. Default: no limit.
     #[serde(with = "millis")]
     pub history_age: Duration,
+    /// Who may read the files of tokens, whatever the umask. Default 0640.
+    pub file_mode: FileMode,
     /// How often the folder is looked through for changes that the system did not report. Default 60 s.
     #[serde(with = "millis")]
     pub look_interval: Duration,
@@ -231,6 +234,7 @@ impl Default for Store {
             require_existing: false,
             history: 5,
             history_age: Duration::ZERO,
+            file_mode: FileMode::DEFAULT,
             look_interval: Duration::from_secs(60),
             cache_bytes: 64 * 1024 * 1024,
             max_iat_ahead: Duration::from_secs(3600),

@@ -2,6 +2,7 @@
 
 use config::{Value, ValueKind};
 
+use super::file_mode::{self, FileMode};
 use super::networks::network;
 use super::schema::{Kind, Reading};
 use super::units::{parse_duration, parse_size};
@@ -74,6 +75,17 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
             size.filter(|size| i64::try_from(*size).is_ok())
                 .map(|size| Some(size.into()))
                 .ok_or_else(|| "a size in bytes or with a unit, such as 67108864 or \"64MiB\",".to_owned())
+        }
+        Kind::FileMode => {
+            let text = match (given, whole(given)) {
+                (ValueKind::String(text), _) => text.clone(),
+                // Digits without quotes are a number to most languages; a number is never the mode itself.
+                (_, Some(number)) => number.to_string(),
+                _ => String::new(),
+            };
+            FileMode::parse(&text)
+                .map(|mode| Some(mode.to_string().into()))
+                .ok_or_else(|| file_mode::EXPECTED.to_owned())
         }
         Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
         Kind::Choice(words) => {

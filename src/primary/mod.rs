@@ -56,7 +56,7 @@ use crate::feed::Ring;
 use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
-use crate::store::{self, FolderLock, Journal, StoreError, journal, snapshot};
+use crate::store::{FolderLock, Journal, StoreError, journal, private, snapshot};
 use progress::Stage;
 use seam::Seam;
 use source::Tokens;
@@ -97,15 +97,20 @@ impl Setup {
     /// Keeps every other process away from journal and folder for as long as the locks live.
     pub fn lock(&self) -> Result<Vec<FolderLock>, StoreError> {
         let (state, mut locks) = (self.state(), Vec::new());
+        if let Source::Folder { dir, mode, .. } = &self.source {
+            private::token_folder(dir, *mode)?;
+            private::warn_if_open(dir);
+        }
         if let Some(state) = &state {
-            store::create_folder(state)?;
+            private::state_folder(state)?;
             locks.push(FolderLock::acquire(state)?);
         }
         // Two that keep their journals elsewhere must not write to one folder either.
         if let Some(own) = self.source.state_dir() {
-            store::create_folder(&own)?;
+            private::folder(&own)?;
             let real = |path: &PathBuf| path.canonicalize().ok();
             if state.as_ref().and_then(real) != real(&own) {
+                private::state_folder(&own)?;
                 locks.push(FolderLock::acquire(&own)?);
             }
         }

@@ -18,6 +18,8 @@ pub enum Source {
         dir: PathBuf,
         /// The layout for new files in an empty folder.
         layout: Layout,
+        /// The mode of the files that are written.
+        mode: u32,
     },
     /// In a folder that somebody else keeps: it is only read, and what leaves it leaves us.
     ReadOnly(PathBuf),
@@ -38,7 +40,7 @@ impl Source {
     pub(super) fn open(&self) -> Result<Tokens, StoreError> {
         match self {
             Self::Memory => Ok(Tokens::None),
-            Self::Folder { dir, layout } => Ok(Tokens::Own(Folder::open(dir, *layout)?)),
+            Self::Folder { dir, layout, mode } => Ok(Tokens::Own(Folder::open(dir, *layout, *mode)?)),
             Self::ReadOnly(dir) => {
                 std::fs::read_dir(dir).map_err(StoreError::io("read folder", dir))?;
                 Ok(Tokens::Foreign(dir.clone()))

@@ -218,7 +218,7 @@ async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_
 #[tokio::test]
 async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_changes_its_account() {
     let folder = tempfile::tempdir().expect("a folder");
-    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat }).await;
+    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
     let (deleted, pushed) = (KeyPair::new_account(), KeyPair::new_account());
     for account in [&deleted, &pushed] {
         let file = folder.path().join(format!("{}.jwt", account.public_key()));
@@ -245,7 +245,7 @@ async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_change
 #[tokio::test]
 async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat }).await;
+    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
     let file = |name: &str| folder.path().join(format!("{name}.jwt"));
     std::fs::write(file(&account.public_key()), world.jwt(&account, &world.first, 100)).expect("written");

@@ -213,7 +213,7 @@ fn source(settings: &Settings) -> Source {
         Some(dir) => {
             tracing::info!("creating a store at {}", dir.display());
             let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
-            Source::Folder { dir: dir.clone(), layout }
+            Source::Folder { dir: dir.clone(), layout, mode: store.file_mode.bits() }
         }
         None => {
             tracing::info!("creating an in-memory store");

@@ -4,11 +4,12 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
-use super::StoreError;
+use super::{StoreError, private};
 
 /// An exclusive lock on a state folder, held while this value lives.
 ///
-/// The operating system releases it when the process ends, however it ends.
+/// The operating system releases it when the process ends, however it ends. Whoever can open the file can hold the lock, so
+/// only its owner can.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
@@ -19,20 +20,31 @@ impl FolderLock {
     pub fn acquire(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("lock");
         let io = |action| StoreError::io(action, &path);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io("open lock file"))?;
+        let mut file = private::open_or_create(&path).map_err(io("open lock file"))?;
+        let meta = file.metadata().map_err(io("look at lock file"))?;
+        if !meta.is_file() {
+            return Err(StoreError::Unusable { path, reason: "it is no plain file, so it cannot be the lock".into() });
+        }
+        let above = std::fs::metadata(folder).map_err(StoreError::io("look at", folder))?;
+        private::trusted(&path, &meta, &above)?;
+        let was_open = private::close_to_others(&file, &meta).map_err(io("set the mode of"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 // The text is a courtesy: an unreadable one changes nothing about the lock.
                 let _ = file.read_to_string(&mut holder);
-                let holder = if holder.trim().is_empty() { "another process".into() } else { holder.trim().to_owned() };
+                let mut holder = match holder.trim() {
+                    "" => "another process".to_owned(),
+                    holder => holder.to_owned(),
+                };
+                if let Some(mode) = was_open {
+                    holder.push_str(&format!(
+                        ", or by any user's process: its lock file was open to others until now (mode {mode:04o}), and \
+                         `fuser -v {}` names the process",
+                        path.display()
+                    ));
+                }
                 return Err(StoreError::Locked { path: folder.to_owned(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
@@ -48,6 +60,8 @@ impl FolderLock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     #[test]
@@ -58,5 +72,33 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         FolderLock::acquire(folder.path()).expect("free again");
+    }
+
+    #[test]
+    fn only_its_owner_can_open_the_lock_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        let mode = || std::fs::metadata(&path).expect("there").permissions().mode() & 0o7777;
+        drop(FolderLock::acquire(folder.path()).expect("free"));
+        assert_eq!(mode(), 0o600);
+        // Somebody opened it while that was possible.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("opened");
+        let other = File::open(&path).expect("open to all");
+        other.lock().expect("held");
+        let error = FolderLock::acquire(folder.path()).expect_err("held").to_string();
+        assert!(error.contains("open to others until now (mode 0644)"), "{error}");
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, elsewhere) = (folder.path().join("lock"), folder.path().join("elsewhere"));
+        symlink(&elsewhere, &path).expect("linked");
+        FolderLock::acquire(folder.path()).expect_err("a link");
+        assert!(!elsewhere.exists(), "it was not followed");
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("made");
+        FolderLock::acquire(folder.path()).expect_err("a folder");
     }
 }

@@ -13,6 +13,7 @@ mod lock;
 mod marks;
 pub mod nsc;
 mod operator;
+pub mod private;
 pub mod snapshot;
 pub mod watch;
 
@@ -111,15 +112,6 @@ impl StoreError {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
-}
-
-/// Creates a folder and what is missing above it, so that they are there after a power failure, too.
-pub fn create_folder(folder: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(folder).map_err(StoreError::io("create folder", folder))?;
-    for folder in folder.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
-    }
-    Ok(())
 }
 
 fn remedy(error: &rusqlite::Error) -> &'static str {

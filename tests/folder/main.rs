@@ -9,6 +9,7 @@ mod closed;
 mod edits;
 mod first_start;
 mod mirror;
+mod modes;
 mod nsc;
 mod read_only;
 

@@ -8,6 +8,7 @@ mod seed;
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nkeys::KeyPair;
@@ -103,6 +104,7 @@ fn write_new(file: &Path, request: &str) -> Result<(), String> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(0o600)
         .open(file)
         .and_then(|mut opened| writeln!(opened, "{request}"))
         .map_err(|error| format!("cannot write the request to {}: {error}", file.display()))

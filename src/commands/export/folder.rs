@@ -8,7 +8,7 @@ use crate::gate::Entry;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::store::folder::{self, Folder, Layout};
-use crate::store::{FolderLock, STATE_FOLDER, create_folder};
+use crate::store::{FolderLock, STATE_FOLDER, private};
 
 /// The folder, locked.
 pub(super) struct Target {
@@ -21,16 +21,18 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn open(root: &Path, layout: Layout, dry_run: bool) -> Result<Self, String> {
+    pub(super) fn open(root: &Path, layout: Layout, mode: u32, dry_run: bool) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot export to {}: {error}", root.display());
         let state = root.join(STATE_FOLDER);
         let is_ours = state.is_dir();
         if !dry_run {
-            create_folder(&state).map_err(|error| failed(&error))?;
+            private::token_folder(root, mode).map_err(|error| failed(&error))?;
+            private::state_folder(&state).map_err(|error| failed(&error))?;
         }
         let lock = if is_ours || !dry_run { Some(FolderLock::acquire(&state)) } else { None };
         let lock = lock.transpose().map_err(|error| failed(&error))?;
-        let folder = if dry_run { None } else { Some(Folder::open(root, layout).map_err(|error| failed(&error))?) };
+        let folder =
+            if dry_run { None } else { Some(Folder::open(root, layout, mode).map_err(|error| failed(&error))?) };
         let made = (!is_ours && !dry_run).then_some(state);
         Ok(Self { root: root.to_owned(), folder, made, _lock: lock })
     }

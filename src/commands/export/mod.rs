@@ -136,13 +136,14 @@ pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<ExitCode, St
         return Err("only a pack can be written to the standard output".to_owned());
     }
     let source = source::Source::of(args.from.as_deref(), settings, gate_of(settings)?)?;
+    let mode = settings.store.file_mode.bits();
     let mut target: Box<dyn Target> = match format {
         Format::Folder => {
             let layout = if args.shard { Layout::Sharded } else { Layout::Flat };
-            Box::new(folder::Target::open(&args.target, layout, args.dry_run)?)
+            Box::new(folder::Target::open(&args.target, layout, mode, args.dry_run)?)
         }
-        Format::Nsc => Box::new(nsc::Target::open(&args.target, source.operator()?, args.dry_run)?),
-        Format::Pack => Box::new(pack::Target::open(&args.target, args.overwrite, args.dry_run)?),
+        Format::Nsc => Box::new(nsc::Target::open(&args.target, source.operator()?, mode, args.dry_run)?),
+        Format::Pack => Box::new(pack::Target::open(&args.target, args.overwrite, mode, args.dry_run)?),
     };
     runtime()?.block_on(async move {
         let (sender, items) = mpsc::channel(1024);

@@ -1,8 +1,8 @@
 //! An operator's folder of nsc, which names accounts as people do.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{Fate, against};
 use crate::gate::{Entry, Trust};
 use crate::jwt::{AccountJwt, decorated};
 use crate::key::AccountKey;
-use crate::store::{StoreError, folder, nsc};
+use crate::store::{StoreError, folder, nsc, private};
 
 /// The longest name of a folder, in bytes, with the ending of the file in it.
 const LONGEST: usize = 240;
@@ -24,12 +24,14 @@ pub(super) struct Target {
     places: HashMap<String, PathBuf>,
     /// The account of each file, likewise, and of those that were written.
     taken: HashMap<PathBuf, String>,
+    /// The mode of files.
+    mode: u32,
     dry_run: bool,
 }
 
 impl Target {
     /// Opens it, or makes one for this operator.
-    pub(super) fn open(root: &Path, operator: Option<Arc<Trust>>, dry_run: bool) -> Result<Self, String> {
+    pub(super) fn open(root: &Path, operator: Option<Arc<Trust>>, mode: u32, dry_run: bool) -> Result<Self, String> {
         let failed = |error: StoreError| format!("cannot export to {}: {error}", root.display());
         if root.join(".nsc").exists() {
             nsc::check(root).map_err(failed)?;
@@ -41,7 +43,7 @@ impl Target {
                 )
             })?;
             if !dry_run {
-                make(root, &operator).map_err(failed)?;
+                make(root, &operator, mode).map_err(failed)?;
             }
         }
         let mut places = HashMap::new();
@@ -55,19 +57,19 @@ impl Target {
             }
         }
         let taken = places.iter().map(|(key, path)| (path.clone(), key.clone())).collect();
-        Ok(Self { root: root.to_owned(), places, taken, dry_run })
+        Ok(Self { root: root.to_owned(), places, taken, mode, dry_run })
     }
 }
 
-fn make(root: &Path, operator: &Trust) -> Result<(), StoreError> {
-    let accounts = root.join("accounts");
-    fs::create_dir_all(&accounts).map_err(StoreError::io("create folder", &accounts))?;
+fn make(root: &Path, operator: &Trust, mode: u32) -> Result<(), StoreError> {
+    private::token_folder(root, mode)?;
+    private::token_folder(&root.join("accounts"), mode)?;
     let info = json!({ "managed": false, "name": operator.name(), "kind": "operator" });
     if let Some(name) = file_name(operator.name()) {
-        write(&root.join(format!("{name}.jwt")), operator.token())?;
+        write(&root.join(format!("{name}.jwt")), operator.token(), mode)?;
     }
     // Last, because it says that the rest is there.
-    write(&root.join(".nsc"), format!("{info:#}").as_bytes())
+    write(&root.join(".nsc"), format!("{info:#}").as_bytes(), mode)
 }
 
 impl super::Target for Target {
@@ -100,8 +102,8 @@ impl super::Target for Target {
         }
         if !self.dry_run {
             let parent = place.parent().unwrap_or(&self.root);
-            fs::create_dir_all(parent).map_err(|error| format!("cannot create {}: {error}", parent.display()))?;
-            write(&place, entry.token()).map_err(|error| error.to_string())?;
+            private::token_folder(parent, self.mode).map_err(|error| error.to_string())?;
+            write(&place, entry.token(), self.mode).map_err(|error| error.to_string())?;
         }
         self.taken.insert(place, key);
         Ok(fate)
@@ -133,12 +135,12 @@ fn file_name(name: &str) -> Option<&str> {
 }
 
 /// Writes a file so that a reader finds the old or the new one.
-fn write(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), StoreError> {
     let mut made = path.as_os_str().to_owned();
     made.push(".part");
     let made = PathBuf::from(made);
-    File::create(&made)
-        .and_then(|mut file| file.write_all(content))
+    private::write(&made, content)
+        .and_then(|()| fs::set_permissions(&made, Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&made, path))
         .map_err(StoreError::io("write", path))
 }

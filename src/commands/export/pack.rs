@@ -1,13 +1,15 @@
 //! A pack: `<key>|<JWT>` in each line, parted by line ends, as `GET /jwt/v1/pack` gives it.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::backup::Unfinished;
 use super::Fate;
 use crate::gate::Entry;
 use crate::key::AccountKey;
+use crate::store::private;
 
 /// The file, or the standard output.
 pub(super) struct Target {
@@ -18,7 +20,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn open(path: &Path, overwrite: bool, dry_run: bool) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, overwrite: bool, mode: u32, dry_run: bool) -> Result<Self, String> {
         let mut target = Self { out: None, file: None, is_first: true };
         let is_stdout = path.as_os_str() == "-";
         if !is_stdout && !overwrite && path.symlink_metadata().is_ok() {
@@ -31,8 +33,9 @@ impl Target {
             Box::new(io::stdout())
         } else {
             let made = Unfinished::beside(path);
-            let file =
-                File::create_new(&made.0).map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+            let file = private::create(&made.0)
+                .and_then(|file| file.set_permissions(Permissions::from_mode(mode)).map(|()| file))
+                .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
             target.file = Some((made, path.to_owned()));
             Box::new(file)
         };

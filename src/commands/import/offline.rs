@@ -3,6 +3,7 @@
 //! A dry run does the same to a copy of the journal that goes away again, so what it says is what would happen.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +119,10 @@ impl Copy {
         let failed = |error: &dyn std::fmt::Display| format!("cannot make a copy to try it on: {error}");
         let name = format!("nats-account-server-{}-{}", std::process::id(), clock::unix_millis());
         let copy = Self(std::env::temp_dir().join(name));
-        fs::create_dir(&copy.0).map_err(|error| failed(&format!("{}: {error}", copy.0.display())))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&copy.0)
+            .map_err(|error| failed(&format!("{}: {error}", copy.0.display())))?;
         if let Ok(journal) = existing_journal_of(settings) {
             journal::copy(&journal, &copy.0.join(journal::FILE), |_, _| {}).map_err(|error| failed(&error))?;
         }

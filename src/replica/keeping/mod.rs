@@ -17,7 +17,7 @@ use crate::clock;
 use crate::feed::Head;
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
-use crate::store::{self, FolderLock, Follower, FollowerChange, FollowerId, StoreError};
+use crate::store::{FolderLock, Follower, FollowerChange, FollowerId, StoreError, private};
 
 /// How often what changed is written.
 const EVERY: Duration = Duration::from_millis(500);
@@ -395,7 +395,7 @@ fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, Stor
                 .into(),
         });
     }
-    store::create_folder(folder)?;
+    private::state_folder(folder)?;
     FolderLock::acquire(folder)
 }
 

@@ -16,7 +16,7 @@ pub use layout::{Layout, Shard};
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Closed, Listing, TokenFile, list};
 
-use super::{STATE_FOLDER, StoreError};
+use super::{STATE_FOLDER, StoreError, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -29,14 +29,18 @@ pub struct Folder {
     making: PathBuf,
     /// Where content goes that cannot stay; on the same file system, too, because not everything can be copied.
     refused: PathBuf,
+    /// The mode of token files.
+    mode: u32,
     number: AtomicU64,
 }
 
 impl Folder {
-    /// Opens a folder. `wanted` is the layout for one that holds no tokens yet.
-    pub fn open(root: &Path, wanted: Layout) -> Result<Self, StoreError> {
-        let making = root.join(STATE_FOLDER).join("making");
-        super::create_folder(&making)?;
+    /// Opens a folder. `wanted` is the layout for one that holds no tokens yet, `mode` that of the files that are written.
+    pub fn open(root: &Path, wanted: Layout, mode: u32) -> Result<Self, StoreError> {
+        let state = root.join(STATE_FOLDER);
+        let making = state.join("making");
+        private::folder(&state)?;
+        private::folder(&making)?;
         write::clear(&making);
         let layout = match Layout::found(root)? {
             Some(found) if found != wanted => {
@@ -49,8 +53,8 @@ impl Folder {
             }
             found => found.unwrap_or(wanted),
         };
-        let refused = root.join(STATE_FOLDER).join("refused");
-        Ok(Self { root: root.to_owned(), layout, making, refused, number: AtomicU64::new(0) })
+        let refused = state.join("refused");
+        Ok(Self { root: root.to_owned(), layout, making, refused, mode, number: AtomicU64::new(0) })
     }
 
     /// The folder itself.

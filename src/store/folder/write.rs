@@ -1,13 +1,14 @@
 //! Writing token files so that a reader finds the old or the new one, never half of it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::{StoreError, create_folder};
+use super::super::{StoreError, private};
 use super::read::{Look, look};
 use super::{Folder, Stamp};
 use crate::jwt::HashId;
@@ -47,7 +48,7 @@ impl Folder {
                 // The sub-folder of these two characters is not there yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_here() => {
                     let parent = home.parent().unwrap_or(&self.root);
-                    fs::create_dir_all(parent).map_err(StoreError::io("create folder", parent))?;
+                    private::token_folder(parent, self.mode)?;
                     fs::rename(&made, home)
                 }
                 result => result,
@@ -69,8 +70,9 @@ impl Folder {
 
     fn make(&self, path: &Path, token: &[u8]) -> Result<Look, StoreError> {
         let make = || {
-            let mut file = File::create_new(path)?;
+            let mut file = private::create(path)?;
             file.write_all(token)?;
+            file.set_permissions(Permissions::from_mode(self.mode))?;
             file.metadata()
         };
         make().map(|meta| Look::of(&meta)).map_err(StoreError::io("write", path))
@@ -90,7 +92,7 @@ impl Folder {
     /// Moves what is at `path`, whatever it is, to the folder of refused things, with the reason beside it. Returns
     /// where it is now.
     pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, StoreError> {
-        create_folder(&self.refused)?;
+        private::folder(&self.refused)?;
         // The same content again is kept once.
         let content = match super::read(path) {
             Ok((_, bytes)) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..6]),
@@ -100,7 +102,7 @@ impl Folder {
         let aside = self.refused.join(format!("{key}-{content}.jwt.refused"));
         let note = self.refused.join(format!("{key}-{content}.reason.txt"));
         let text = format!("{} {reason}\n", path.display());
-        fs::write(&note, text).map_err(StoreError::io("write", &note))?;
+        private::write(&note, text.as_bytes()).map_err(StoreError::io("write", &note))?;
         // Never a copy: a pipe would be waited for, a link followed, and a large file be made twice.
         fs::rename(path, &aside).map_err(StoreError::io("move away", path))?;
         Ok(aside)

@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::super::StoreError;
+use super::super::{StoreError, private};
 use super::schema;
 
 /// Pages that are copied in one go.
@@ -25,7 +25,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
     source.execute_batch("BEGIN").map_err(reading)?;
     // The view is that of the first thing that is read.
     schema::head(&source).map_err(reading)?;
-    File::create_new(to).map_err(StoreError::io("create", to))?;
+    private::create(to).map_err(StoreError::io("create", to))?;
     let mut target = Connection::open(to).map_err(writing)?;
     let backup = Backup::new(&source, &mut target).map_err(writing)?;
     loop {

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::{StoreError, followers};
+use super::super::{StoreError, followers, private};
 use super::{digests, nats_servers, operator, signers};
 use crate::feed::{Chain, Head, Session};
 
@@ -219,6 +219,8 @@ pub(super) fn make_beside<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(StoreError::io("remove", &made)(error)),
     }
+    // SQLite gives the files beside it the same mode.
+    private::create(&made).map_err(StoreError::io("create", &made))?;
     let connection = Connection::open(&made).map_err(sqlite)?;
     // Half of it is of no use to anybody, so nothing has to be undone.
     connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL").map_err(sqlite)?;

@@ -29,7 +29,7 @@ impl Snapshot {
         }
         let failed = |source| StoreError::Snapshot { path: made.clone(), source };
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = schema::make(&made).map_err(failed)?;
+        let new = schema::make(&made)?;
         let lost = self.rescue(&new).map_err(failed)?;
         // All of it is in the one file before that takes the old one's place.
         new.close().map_err(|(_, source)| failed(source))?;
@@ -40,7 +40,7 @@ impl Snapshot {
         drop(std::mem::replace(&mut *reader, nothing()?));
         let away = schema::move_away(path)?;
         fs::rename(&made, path).map_err(StoreError::io("put in place", path))?;
-        *writer = schema::make(path).map_err(failed)?;
+        *writer = schema::make(path)?;
         *reader = schema::open_reader(path).map_err(failed)?;
         self.mended.fetch_add(1, Ordering::AcqRel);
         self.damaged.store(false, Ordering::Release);

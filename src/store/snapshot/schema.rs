@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::{StoreError, followers, operator};
+use super::super::{StoreError, followers, operator, private};
 use crate::clock;
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
@@ -119,6 +119,8 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
         found = Found::MovedAway(move_away(path)?);
     }
     let failed = |source| StoreError::Snapshot { path: path.to_owned(), source };
+    // SQLite gives the files beside it the same mode.
+    private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let connection = Connection::open(path).map_err(failed)?;
     prepare(&connection, true).map_err(failed)?;
     Ok((connection, found))
@@ -136,11 +138,11 @@ pub(super) fn open_temporary() -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes a snapshot with nothing in it at a place where nothing is.
-pub(super) fn make(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    prepare(&connection, true)?;
-    Ok(connection)
+/// Opens a snapshot that is sound, or makes one with nothing in it.
+pub(super) fn make(path: &Path) -> Result<Connection, StoreError> {
+    private::create_if_missing(path).map_err(StoreError::io("create", path))?;
+    let made = Connection::open(path).and_then(|connection| prepare(&connection, true).map(|()| connection));
+    made.map_err(|source| StoreError::Snapshot { path: path.to_owned(), source })
 }
 
 /// A connection that only reads.
