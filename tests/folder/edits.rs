@@ -155,6 +155,25 @@ async fn what_happened_while_the_server_was_stopped_is_found() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_overwritten_with_its_size_and_time_kept_is_noticed() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let account = Account::new();
+    let (pushed, newer) = (operator.account(&account, 500), operator.account(&account, 400));
+    assert_eq!(pushed.len(), newer.len());
+    let path = file(dir.path(), &account);
+    server.http.post(&account.path(), pushed.clone()).await.expect(200);
+    holds(&path, &pushed).await;
+    let time = path.metadata().unwrap().modified().unwrap();
+    // The same file, which is what a stamp of inode, size and time would know it by.
+    let opened = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut &opened, newer.as_bytes()).unwrap();
+    opened.set_modified(time).unwrap();
+    drop(opened);
+    serves(&server, &account, &newer).await;
+}
+
+#[tokio::test]
 async fn junk_without_an_account_is_left_and_reported_once() {
     let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
     let server = Launch::primary(&operator).dir(dir.path()).env("NAS_STORE__LOOK_INTERVAL", "100ms").start().await;

@@ -15,6 +15,8 @@ pub struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    /// When anything about the file was last changed: a program that writes to it can set back `modified`, not this.
+    changed: (i64, i64),
 }
 
 /// What is known of a file without reading it.
@@ -29,9 +31,19 @@ pub struct Look {
 
 impl Look {
     pub(super) fn of(meta: &Metadata) -> Self {
-        let stamp = Stamp { inode: meta.ino(), size: meta.size(), modified: (meta.mtime(), meta.mtime_nsec()) };
+        let stamp = Stamp {
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        };
         let since = Duration::new(meta.ctime().try_into().unwrap_or(0), meta.ctime_nsec().try_into().unwrap_or(0));
         Self { stamp, changed: UNIX_EPOCH + since }
+    }
+
+    /// Whether the file was not written to since another look at it. That it was moved does not count.
+    pub(super) fn is_unwritten_since(&self, earlier: &Self) -> bool {
+        self.stamp == Stamp { changed: self.stamp.changed, ..earlier.stamp }
     }
 
     /// Whether nothing has happened to the file for a while. One from the future is taken as it is.

@@ -40,7 +40,7 @@ impl Folder {
         is_wanted: impl FnOnce() -> bool,
     ) -> Result<Option<Stamp>, StoreError> {
         let made = self.making.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
-        let result = self.make(&made, token).and_then(|look| {
+        let result = self.make(&made, token).and_then(|(file, look)| {
             if !is_wanted() {
                 return Ok(None);
             }
@@ -54,7 +54,9 @@ impl Folder {
                 result => result,
             }
             .map_err(StoreError::io("write", home))?;
-            Ok(Some(look.stamp))
+            // To move it is a change, too. Where somebody has written to it since, the stamp is of no file, so it is read.
+            let moved = file.metadata().map(|meta| Look::of(&meta)).map_err(StoreError::io("look at", home))?;
+            Ok(Some(if moved.is_unwritten_since(&look) { moved.stamp } else { look.stamp }))
         });
         if !matches!(result, Ok(Some(_))) {
             // What could not be moved is of no use, and takes room.
@@ -68,14 +70,15 @@ impl Folder {
         self.making.is_dir()
     }
 
-    fn make(&self, path: &Path, token: &[u8]) -> Result<Look, StoreError> {
+    fn make(&self, path: &Path, token: &[u8]) -> Result<(File, Look), StoreError> {
         let make = || {
             let mut file = private::create(path)?;
             file.write_all(token)?;
             file.set_permissions(Permissions::from_mode(self.mode))?;
-            file.metadata()
+            let look = Look::of(&file.metadata()?);
+            Ok((file, look))
         };
-        make().map(|meta| Look::of(&meta)).map_err(StoreError::io("write", path))
+        make().map_err(StoreError::io("write", path))
     }
 
     /// Marks an account's file as deleted, as nats-server's full resolver does.
