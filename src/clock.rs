@@ -15,8 +15,30 @@ pub fn unix_millis() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// How many milliseconds ago something was that an earlier process noted at `at`, in unix milliseconds. `None`: that is
+/// still to come, because the clock was set back since. Then nobody knows how long ago it was, and it must not look fresh.
+pub fn millis_since(at: i64) -> Option<i64> {
+    age_at(unix_millis(), at)
+}
+
+/// The same, at `now`.
+pub fn age_at(now: i64, at: i64) -> Option<i64> {
+    now.checked_sub(at).filter(|age| *age >= 0)
+}
+
 /// Milliseconds since some moment near the start of the process, and at least 1: for intervals, which a change of the
 /// time of day must not touch.
 pub fn uptime_millis() -> i64 {
     i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_to_come_was_never_a_while_ago() {
+        assert_eq!([age_at(10, 4), age_at(10, 10), age_at(10, 11)], [Some(6), Some(0), None]);
+        assert_eq!([age_at(i64::MIN, i64::MAX), age_at(i64::MAX, i64::MIN)], [None, None]);
+    }
 }

@@ -274,6 +274,7 @@ mod tests {
             replicas_behind: Vec::new(),
             note: None,
             stand: Stand::Announced,
+            asked: None,
         }
     }
 

@@ -46,7 +46,9 @@ impl News {
                 is_served(primary, activation)?.then(|| Self::Activation(activation.clone()))
             }
             // What came over NATS, everybody heard.
-            Content::Delete(request) if change.via == Via::Post && clock::unix_millis() - change.at < LATE => {
+            Content::Delete(request)
+                if change.via == Via::Post && clock::millis_since(change.at).is_some_and(|age| age < LATE) =>
+            {
                 primary.journal().are_all_deleted(request.keys())?.then(|| Self::Deletion(request.clone()))
             }
             _ => None,

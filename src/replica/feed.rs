@@ -125,10 +125,9 @@ impl Feed {
 
     /// What an earlier process left.
     pub(super) fn after(stand: &Stand) -> Self {
-        let heard = match stand.heard {
-            0 => 0,
-            heard => (clock::uptime_millis() - (clock::unix_millis() - heard).max(0)).min(-1),
-        };
+        // If the clock was set back since, it is as if the primary had never been heard.
+        let age = Some(stand.heard).filter(|heard| *heard != 0).and_then(clock::millis_since);
+        let heard = age.map_or(0, |age| (clock::uptime_millis() - age).min(-1));
         let serial = stand.position.map_or(0, |position| position.serial);
         // What an earlier process followed was compared before.
         let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
@@ -142,5 +141,22 @@ impl Feed {
             heard: AtomicI64::new(heard),
             serial: AtomicU64::new(serial),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_process_heard_by_a_clock_that_is_behind_now_was_never_heard() {
+        let heard = |at: i64| {
+            let stand = Stand { position: None, stretch: 0, joined: 0, confirmed: None, heard: at, is_mirror: false };
+            Feed::after(&stand).heard.load(Ordering::Relaxed)
+        };
+        let now = clock::unix_millis();
+        let age = clock::uptime_millis() - heard(now - 60_000);
+        assert!((60_000..120_000).contains(&age), "{age}");
+        assert_eq!([heard(0), heard(now + 3_600_000)], [0, 0]);
     }
 }

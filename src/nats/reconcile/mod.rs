@@ -52,7 +52,7 @@ use crate::store::journal::{NatsServer, NatsServerChange};
 /// How often it is written down how far nats-servers were compared, and differences that last are looked for.
 const EVERY: Duration = Duration::from_secs(5);
 /// A difference that lasts for so many milliseconds is worth a line in the log.
-const LASTING: i64 = 60_000;
+const LASTING: Duration = Duration::from_secs(60);
 /// Such lines at once.
 const MAX_LINES: usize = 10;
 /// A nats-server that was never compared begins with so many changes; the others wait for the sweep.
@@ -322,7 +322,8 @@ impl Reconciler {
 
     /// Says which accounts have been behind for a minute.
     fn report(&self) {
-        let lasting = self.shared.receipts.lasting(clock::unix_millis() - LASTING);
+        let Some(before) = Instant::now().checked_sub(LASTING) else { return };
+        let lasting = self.shared.receipts.lasting(before);
         for (server, key, difference) in lasting.iter().take(MAX_LINES) {
             let name = server.name.escape_debug();
             let why = describe(&difference.compared);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::compared::{Compared, Match};
 use crate::gate::Identity;
@@ -22,6 +23,8 @@ pub struct Difference {
     pub should_run: Option<(i64, Identity)>,
     /// When the difference was first seen, unix milliseconds.
     pub since: i64,
+    /// The same by a clock that nobody sets.
+    pub began: Instant,
     /// Whether the log has said that it lasts.
     pub was_reported: bool,
 }
@@ -124,9 +127,9 @@ impl Fleet {
             if known.compared.asked <= compared.asked {
                 // What was behind and is behind what came since was behind all the time.
                 let goes_on = known.is_behind() == compared_is_behind(compared);
-                let since = if goes_on { known.since } else { compared.at };
+                let (since, began) = if goes_on { (known.since, known.began) } else { (compared.at, compared.asked) };
                 let was_reported = goes_on && known.was_reported;
-                *known = Difference { compared: compared.clone(), should_run, since, was_reported };
+                *known = Difference { compared: compared.clone(), should_run, since, began, was_reported };
             }
             return;
         }
@@ -134,17 +137,18 @@ impl Fleet {
             standing.more += 1;
             return;
         }
-        let difference = Difference { compared: compared.clone(), should_run, since: compared.at, was_reported: false };
+        let (since, began) = (compared.at, compared.asked);
+        let difference = Difference { compared: compared.clone(), should_run, since, began, was_reported: false };
         standing.differences.insert(key, difference);
     }
 
-    /// Differences that have lasted since `before` (unix milliseconds) and were not reported yet, as reported from now
+    /// Differences that have lasted since `before` and were not reported yet, as reported from now
     /// on: ids of the nats-servers, and how often there was one.
-    pub(super) fn lasting(&mut self, before: i64) -> Vec<(String, AccountKey, Difference)> {
+    pub(super) fn lasting(&mut self, before: Instant) -> Vec<(String, AccountKey, Difference)> {
         let mut lasting = Vec::new();
         for (id, standing) in &mut self.standings {
             for (key, difference) in &mut standing.differences {
-                if difference.since <= before && difference.is_behind() && !difference.was_reported {
+                if difference.began <= before && difference.is_behind() && !difference.was_reported {
                     difference.was_reported = true;
                     lasting.push((id.clone(), *key, difference.clone()));
                 }
@@ -160,7 +164,7 @@ fn compared_is_behind(compared: &Compared) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::Duration;
 
     use super::*;
     use crate::node::delivery::compared::Gone;
@@ -182,14 +186,15 @@ mod tests {
         let difference = &fleet.get("N").expect("known").differences[&key(1)];
         assert_eq!((difference.since, difference.should_run), (10, Some((2, [2; 32]))));
         assert_eq!(fleet.get("N").expect("known").is_in_sync(), Some(false));
-        assert!(fleet.lasting(9).is_empty());
-        assert_eq!(fleet.lasting(10).len(), 1);
-        assert!(fleet.lasting(10).is_empty(), "each is reported once");
+        let began = difference.began;
+        assert!(fleet.lasting(began - Duration::from_millis(1)).is_empty());
+        assert_eq!(fleet.lasting(began).len(), 1);
+        assert!(fleet.lasting(began).is_empty(), "each is reported once");
         fleet.compared("N", key(1), &compared(Match::Current, 30), None);
         assert!(fleet.get("N").expect("known").differences.is_empty());
         // It is another one.
         fleet.compared("N", key(1), &compared(behind, 40), None);
-        assert_eq!(fleet.lasting(40).len(), 1);
+        assert_eq!(fleet.lasting(Instant::now()).len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can be told of one change's way to the nats-servers: the journal's facts and the receipts in one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
@@ -44,6 +44,9 @@ pub struct Propagation {
     /// The same in a word.
     #[serde(skip)]
     pub stand: Stand,
+    /// `compared_at` by a clock that nobody sets: when that comparison began.
+    #[serde(skip)]
+    pub asked: Option<Instant>,
 }
 
 /// What is known of a change at a nats-server.
@@ -77,6 +80,9 @@ pub struct Told {
     /// Claims of the change that connected clients do not feel on its release.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_live: Vec<&'static str>,
+    /// When the comparison began, by a clock that nobody sets.
+    #[serde(skip)]
+    pub asked: Option<Instant>,
 }
 
 /// A version that a nats-server runs.
@@ -154,7 +160,7 @@ impl Node {
     pub async fn propagation(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
         let Some(fact) = self.fact(key, serial).await? else { return Ok(None) };
         let known = self.told(key, &fact);
-        let is_fresh = known.complete && known.compared_at.is_some_and(|at| clock::unix_millis() - at < FRESH);
+        let is_fresh = known.complete && known.asked.is_some_and(|asked| asked.elapsed() < FRESH);
         let Some(comparer) = self.comparer().filter(|_| fact.serial == fact.newest && !is_fresh) else {
             return Ok(Some(known));
         };
@@ -208,6 +214,7 @@ impl Node {
         };
         let servers: Vec<Told> = receipts.iter().filter_map(Told::of).collect();
         let compared_at = servers.iter().map(|told| told.compared_at).min().flatten();
+        let asked = servers.iter().map(|told| told.asked).min().flatten();
         Propagation {
             account: key.text(),
             serial: fact.serial,
@@ -217,6 +224,7 @@ impl Node {
             announced_at,
             complete,
             compared_at: compared_at.filter(|_| silent.is_empty()),
+            asked: asked.filter(|_| silent.is_empty()),
             servers,
             silent: silent.iter().map(|server| Silent::from(&**server)).collect(),
             replicas_behind: self.replicas_behind(fact.serial),
@@ -347,7 +355,7 @@ const UNKNOWN_REPLICA: i64 = 60_000;
 /// Replicas that are named at most.
 const MAX_REPLICAS_NAMED: usize = 100;
 /// A change that was proven so many milliseconds ago is not compared again because somebody asks.
-const FRESH: i64 = 1000;
+const FRESH: Duration = Duration::from_secs(1);
 /// How soon nats-servers are compared again for a client that waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -385,7 +393,7 @@ impl Told {
             ..Self::default()
         };
         let Some((compared, _)) = &receipt.compared else { return Some(told) };
-        told.compared_at = Some(compared.at);
+        (told.compared_at, told.asked) = (Some(compared.at), Some(compared.asked));
         told.connections_left = compared.connections_left;
         told.not_live.clone_from(&compared.lagging);
         match &compared.found {

@@ -368,7 +368,7 @@ impl Receipts {
     }
 
     /// Accounts that have been behind somewhere since `before` (unix milliseconds), each reported once.
-    pub fn lasting(&self, before: i64) -> Vec<(Arc<Server>, AccountKey, Difference)> {
+    pub fn lasting(&self, before: Instant) -> Vec<(Arc<Server>, AccountKey, Difference)> {
         let mut state = self.lock();
         let lasting = state.fleet.lasting(before);
         let servers: HashMap<String, Arc<Server>> =

@@ -127,7 +127,10 @@ impl Replicas {
             state.be_at(here, now);
             for follower in followers.into_iter().take(MAX_REPLICAS) {
                 // While this server was down, it could hear no replica.
-                let heard = (now - (unix_now - follower.heard).max(0)).max(now - self.forget + RETURN.min(self.forget));
+                let longest = self.forget - RETURN.min(self.forget);
+                // If the clock was set back since, nobody knows when it was heard.
+                let age = clock::age_at(unix_now, follower.heard).unwrap_or(longest).min(longest);
+                let heard = now - age;
                 state.insert(Row::recalled(follower, heard));
             }
         });

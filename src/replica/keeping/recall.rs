@@ -102,7 +102,9 @@ impl Replica {
         };
         let is_current = copy.stretch != 0 && copy.stretch >= stand.joined;
         let confirmed = if is_current { copy.confirmed.max(stand.heard) } else { copy.confirmed };
-        let confirmed = clock::uptime_millis() - (clock::unix_millis() - confirmed).max(0);
+        // If the clock was set back since, the copy is as old as anything can be.
+        let age = clock::millis_since(confirmed).unwrap_or_else(clock::unix_millis);
+        let confirmed = clock::uptime_millis() - age;
         self.memory.with(&key, |seen| {
             if let Some(slot) = self.cache.get(&key) {
                 return Some(slot);

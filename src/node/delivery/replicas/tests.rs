@@ -119,6 +119,17 @@ impl World {
 }
 
 #[test]
+fn after_a_clock_was_set_back_no_replica_looks_as_if_it_had_just_been_heard() {
+    for (millis, silent) in [(1_000, 0), (60_000, 1), (-3_600_000, 1)] {
+        let mut world = World::at(10);
+        world.confirms(1, 10);
+        world.restart(millis);
+        let counts = world.replicas.counts(world.now);
+        assert_eq!((counts.silent, counts.in_sync + counts.behind), (silent, 1 - silent), "{millis}");
+    }
+}
+
+#[test]
 fn those_that_count_and_lack_a_change_are_named() {
     let mut world = World::at(10);
     assert_eq!((world.replicas.lowest(), world.behind(10)), (None, vec![]));
