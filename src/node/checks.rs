@@ -127,8 +127,8 @@ fn store_check(primary: &Primary) -> Check {
     let (journal, progress) = (primary.journal(), primary.progress());
     let head = journal.head();
     let detail = if journal.is_lost() {
-        "the journal was removed under this server: what it held is served, nothing can be pushed; put the folder back and \
-         restart this server"
+        "a file of the journal was removed or replaced under this server: what it held is served, nothing can be pushed; put \
+         the folder back and restart this server"
             .into()
     } else if !journal.is_open() {
         "the journal's writer has ended: nothing can be pushed; restart this server".into()

@@ -1,12 +1,14 @@
 //! Writing the log back into the database, off the path of writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::super::StoreError;
+use super::files::Files;
+use super::schema;
 
 /// A log larger than this is written back in the background, in bytes.
 const WRITE_BACK: u64 = 4 << 20;
@@ -45,15 +47,23 @@ impl Closing {
 /// Starts the background thread for the journal at `path`.
 pub(super) fn spawn(
     path: PathBuf,
-    closing: std::sync::Arc<Closing>,
+    files: Arc<Files>,
+    closing: Arc<Closing>,
 ) -> Result<std::thread::JoinHandle<()>, StoreError> {
-    let connection = Connection::open(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+    let sqlite = |source| StoreError::Sqlite { path: path.clone(), source };
+    let connection = Connection::open(&path).map_err(sqlite)?;
+    // It opens the log that is there now, and not another one that is there later.
+    schema::head(&connection).map_err(sqlite)?;
     let started = path.clone();
     std::thread::Builder::new()
         .name("journal-checkpoint".into())
         .spawn(move || {
             while !closing.wait() {
-                if log_size(&path) > WRITE_BACK {
+                if let Err(lost) = files.check() {
+                    if lost.is_news && lost.can_be_saved() {
+                        save(&connection, &path);
+                    }
+                } else if log_size(&path) > WRITE_BACK {
                     checkpoint(&connection, &path, "PASSIVE");
                 }
             }
@@ -77,6 +87,18 @@ pub(super) fn bound_log(connection: &Connection, path: &Path) {
 /// closes, but the readers', which cannot write, stay open until the process is gone.
 pub(super) fn fold_log(connection: &Connection, path: &Path) {
     checkpoint(connection, path, "TRUNCATE");
+}
+
+/// Writes back what is only in a log that was removed or replaced. Whoever holds the file open can still read it.
+pub(super) fn save(connection: &Connection, path: &Path) {
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    match connection.query_row("PRAGMA wal_checkpoint(FULL)", [], read) {
+        Ok((0, log, done)) if log == done => {
+            tracing::warn!("journal {}: everything that was acknowledged is in the database itself", path.display());
+        }
+        Ok(_) => tracing::error!("journal {}: the log is not written back: the database is busy", path.display()),
+        Err(error) => tracing::error!("journal {}: the log is not written back: {error}", path.display()),
+    }
 }
 
 fn checkpoint(connection: &Connection, path: &Path, mode: &str) {

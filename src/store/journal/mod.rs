@@ -19,6 +19,7 @@ mod copy;
 mod deleted;
 mod digests;
 mod facts;
+mod files;
 mod followers;
 mod head;
 mod index;
@@ -156,6 +157,7 @@ pub struct Journal {
     index: Arc<index::Index>,
     digests: Arc<digests::Digests>,
     stats: Arc<writer::Stats>,
+    files: Arc<files::Files>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
 }
@@ -197,10 +199,12 @@ impl Journal {
         let signers =
             readers.with(signers::Signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let stats = Arc::new(writer::Stats::new(meta.count, signers));
+        // The readers have read by now.
+        let files = Arc::new(if options.path.is_some() { files::Files::at(&path)? } else { files::Files::none() });
         let closing = Arc::new(checkpoint::Closing::default());
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
-            threads.push(checkpoint::spawn(path.clone(), closing.clone())?);
+            threads.push(checkpoint::spawn(path.clone(), files.clone(), closing.clone())?);
             threads.push(index::spawn(path.clone(), index.clone(), closing.clone())?);
         } else {
             // It was empty a moment ago.
@@ -209,12 +213,7 @@ impl Journal {
         let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
             connection: writer_connection,
-            place: options
-                .path
-                .as_ref()
-                .map(|path| std::fs::metadata(path).map(|meta| writer::Place::of(&meta)))
-                .transpose()
-                .map_err(StoreError::io("look at the journal", &path))?,
+            files: files.clone(),
             path: path.clone(),
             meta,
             history: options.history,
@@ -226,7 +225,8 @@ impl Journal {
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        Ok(Self { path, gate, queue, readers, ring, index, digests, stats, threads: Mutex::new(threads), closing })
+        let threads = Mutex::new(threads);
+        Ok(Self { path, gate, queue, readers, ring, index, digests, stats, files, threads, closing })
     }
 
     /// The database file, or `:memory:`.
@@ -249,9 +249,9 @@ impl Journal {
         !self.queue.is_closed()
     }
 
-    /// Whether the database file was removed or replaced while it was open: what is held can be read, nothing written.
+    /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.
     pub fn is_lost(&self) -> bool {
-        self.stats.is_lost()
+        self.files.is_lost()
     }
 
     /// How many accounts have a JWT that is not deleted.

@@ -40,7 +40,13 @@ pub(super) struct Pool {
 
 impl Pool {
     fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
-        let idle = (0..count.max(1)).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
+        let open = |_| {
+            let connection = schema::open_reader(path)?;
+            // It opens the log that is there now, and not another one that is there later.
+            schema::head(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })?;
+            Ok(connection)
+        };
+        let idle = (0..count.max(1)).map(open).collect::<Result<_, StoreError>>()?;
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
     }
 

@@ -337,6 +337,42 @@ async fn nothing_is_acknowledged_once_the_file_was_taken_away() {
 }
 
 #[tokio::test]
+async fn nothing_is_acknowledged_once_a_log_was_taken_away_and_nothing_is_lost() {
+    for (ending, exchanged) in [("-wal", false), ("-wal", true), ("-shm", false), ("-shm", true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.sqlite");
+        let (signer, account) = (Signer::new(), KeyPair::new_account());
+        let (first, second) = (signer.entry(&account, NOW, "a"), signer.entry(&account, NOW + 1, "b"));
+        let journal = open(&path).expect("opens");
+        journal.commit(put(&first)).await.expect("committed");
+        let log = folder.path().join(format!("journal.sqlite{ending}"));
+        std::fs::remove_file(&log).expect("removed");
+        if exchanged {
+            std::fs::write(&log, "").expect("made");
+        }
+        // A server to which nobody writes notices, too.
+        let began = std::time::Instant::now();
+        while !journal.is_lost() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(10), "{ending}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let refused = journal.commit(put(&second)).await.expect_err("no place");
+        assert!(refused.to_string().contains("removed or replaced"), "{ending}: {refused}");
+        assert_eq!(journal.get(first.key()).expect("readable").expect("held").serial, 1, "{ending}");
+        // As after a crash: nothing is written back at the end. The journal is without its log from now on.
+        let saved = |number: usize| {
+            let copy = folder.path().join(format!("copy-{number}.sqlite"));
+            std::fs::copy(&path, &copy).expect("copied");
+            open(&copy).is_ok_and(|copy| copy.get(first.key()).is_ok_and(|held| held.is_some()))
+        };
+        assert!((0..100).any(|number| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            saved(number)
+        }));
+    }
+}
+
+#[tokio::test]
 async fn what_left_a_folder_is_gone_until_it_is_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let (signer, account) = (Signer::new(), KeyPair::new_account());

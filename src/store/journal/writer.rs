@@ -1,10 +1,8 @@
 //! The writer's thread: group commit.
 
 use std::cell::Cell;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -14,6 +12,7 @@ use super::super::StoreError;
 use super::super::followers::{self, FollowerChange};
 use super::apply::Transaction;
 use super::digests::Digests;
+use super::files::Files;
 use super::index::Index;
 use super::nats_servers::{self, NatsServerChange};
 use super::schema::Meta;
@@ -57,22 +56,16 @@ impl Request {
 pub(super) struct Stats {
     count: AtomicU64,
     signers: Mutex<Signers>,
-    lost: AtomicBool,
 }
 
 impl Stats {
     pub(super) const fn new(count: u64, signers: Signers) -> Self {
-        Self { count: AtomicU64::new(count), signers: Mutex::new(signers), lost: AtomicBool::new(false) }
+        Self { count: AtomicU64::new(count), signers: Mutex::new(signers) }
     }
 
     /// Looks at what the live accounts come to that each operator key signed.
     pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
         look(&mut self.signers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether the database file was taken away from under the process.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -100,24 +93,10 @@ struct Transacted {
     wrote: bool,
 }
 
-/// Which file on which disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    device: u64,
-    inode: u64,
-}
-
-impl Place {
-    pub(super) fn of(meta: &Metadata) -> Self {
-        Self { device: meta.dev(), inode: meta.ino() }
-    }
-}
-
 pub(super) struct Writer {
     pub(super) connection: Arc<Mutex<Connection>>,
     pub(super) path: PathBuf,
-    /// Which file was opened at `path`; none in memory.
-    pub(super) place: Option<Place>,
+    pub(super) files: Arc<Files>,
     pub(super) meta: Meta,
     pub(super) history: usize,
     pub(super) gate: Arc<Gate>,
@@ -158,7 +137,7 @@ impl Writer {
     /// Commits everything in `group` in one transaction, then answers.
     fn commit(&mut self, group: &mut Vec<Request>) {
         // What is written to a file without a name is gone with the process: it must not be acknowledged.
-        let result = self.check_place().and_then(|()| self.transact(group));
+        let result = self.check_files().and_then(|()| self.transact(group));
         let outcomes = match result {
             Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
                 self.meta = meta;
@@ -176,7 +155,7 @@ impl Writer {
                     self.ring.extend(changes);
                 }
                 // It may have been taken away during the commit.
-                self.check_place().map(|()| outcomes)
+                self.check_files().map(|()| outcomes)
             }
             Err(error) => Err(error),
         };
@@ -244,28 +223,14 @@ impl Writer {
             .map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
     }
 
-    /// Whether the file that is written is still the one in its place.
-    fn check_place(&self) -> Result<(), StoreError> {
-        let Some(place) = &self.place else { return Ok(()) };
-        let there = std::fs::metadata(&self.path).is_ok_and(|meta| Place::of(&meta) == *place);
-        if self.stats.lost.swap(!there, Ordering::Relaxed) == there {
-            if there {
-                tracing::warn!("the journal {} is back in its place", self.path.display());
-            } else {
-                tracing::error!(
-                    "the journal {} was taken away: what is held is served, nothing can be pushed",
-                    self.path.display()
-                );
+    /// Whether what is written is still in its place.
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.files.check().map_err(|lost| {
+            if lost.is_news && lost.can_be_saved() {
+                // What was acknowledged may be nowhere but in a log that has no name any more.
+                checkpoint::save(&self.connection.lock().unwrap_or_else(PoisonError::into_inner), &self.path);
             }
-        }
-        if there {
-            return Ok(());
-        }
-        Err(StoreError::Unusable {
-            path: self.path.clone(),
-            reason: "it was removed or replaced while this server was running; put the folder back (or mount it), and \
-                     restart this server"
-                .into(),
+            lost.into()
         })
     }
 
@@ -290,12 +255,12 @@ impl Writer {
 
     /// What lives no longer than its process is not saved.
     fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
-        if self.place.is_some() { self.digests.save_when_due(connection) } else { Ok(None) }
+        if self.files.is_on_disk() { self.digests.save_when_due(connection) } else { Ok(None) }
     }
 
     fn save_digests(&self, connection: &Connection) {
         // Without it, a little more is read at the next start.
-        if self.place.is_some()
+        if self.files.is_on_disk()
             && let Err(error) = self.digests.save(connection)
         {
             tracing::warn!("journal {}: the digests are not saved: {error}", self.path.display());
