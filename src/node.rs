@@ -171,6 +171,14 @@ impl LookupError {
     pub fn is_importing(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_importing())
     }
+
+    /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Store(error) => error.for_clients(),
+            Self::Unavailable(_) | Self::Withheld(_) => self.to_string(),
+        }
+    }
 }
 
 /// What is known of an account's past.

@@ -146,14 +146,13 @@ impl Live {
     /// The operator JWT is read again, even from the same place.
     fn operator(&mut self, new: &Settings) {
         let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return };
-        let result = trust::load_operator(source)
-            .and_then(|trust| {
-                trust::check_system_account(&self.settings, Some(&trust))?;
-                Ok(Arc::new(trust))
-            })
-            .map_err(|error| error.to_string());
-        self.node.set_operator_file(OperatorFile { place: trust::place(source), read: result.clone() });
-        let result = result.and_then(|trust| {
+        let result = trust::load_operator(source).and_then(|trust| {
+            trust::check_system_account(&self.settings, Some(&trust))?;
+            Ok(Arc::new(trust))
+        });
+        let read = result.as_ref().map(Arc::clone).map_err(|error| error.for_clients());
+        self.node.set_operator_file(OperatorFile { place: trust::place(source), read });
+        let result = result.map_err(|error| error.to_string()).and_then(|trust| {
             let (before, after) = (self.node.trust(), trust.token().clone());
             // This thread may be blocked.
             let set = self.node.set_operator(trust);

@@ -251,3 +251,78 @@ async fn a_journal_that_was_moved_away_takes_its_log_out_of_the_way_of_the_next(
     server.http.get(&gone.path()).await.expect(404);
     assert_eq!(fs::read(side("-wal.old")).unwrap(), log);
 }
+
+#[tokio::test]
+async fn a_log_that_is_removed_ends_pushes_and_readiness_and_loses_nothing() {
+    for ending in ["-wal", "-shm"] {
+        let (operator, dir, account) = (Operator::new(), tempfile::tempdir().unwrap(), Account::new());
+        let server = Server::primary_in(&operator, dir.path()).await;
+        let jwt = operator.account(&account, 100);
+        server.http.post(&account.path(), jwt.clone()).await.expect(200);
+        let mut log = journal(dir.path()).into_os_string();
+        log.push(ending);
+        fs::remove_file(&log).unwrap();
+        until("it is not ready", || async { server.http.get("/readyz").await.status == 503 }).await;
+        let ready = server.http.get("/readyz").await.body;
+        assert!(ready.contains("a file of the journal was removed or replaced"), "{ready}");
+        let refused = server.http.post(&Account::new().path(), operator.account(&account, 50)).await;
+        assert_eq!(refused.status, 400, "what is wrong with a push is still said");
+        let refused = server.http.post(&account.path(), operator.account(&account, 50)).await.expect(500);
+        assert!(refused.body.contains("was removed or replaced"), "{}", refused.body);
+        assert_eq!(server.http.get(&account.path()).await.expect(200).body, jwt);
+        server.logs("everything that was acknowledged is in the database itself").await;
+        // The token file must not be what brings it back.
+        fs::remove_file(dir.path().join(format!("{}.jwt", account.key()))).unwrap();
+        let server = server.restart().await;
+        assert_eq!(server.http.get(&account.path()).await.expect(200).body, jwt, "{ending}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_names_a_path() {
+    let sound = Sound::new().await;
+    let dir = sound.folder(&sound.journal);
+    let server = sound.launch(dir.path()).env("NAS_STORE__CACHE_BYTES", "1").start().await;
+    // What is read from now on is damaged; the header and what is in memory is not.
+    let file = fs::OpenOptions::new().write(true).open(journal(dir.path())).unwrap();
+    let length = file.metadata().unwrap().len();
+    for page in 1..length / 4096 {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 4096], page * 4096).unwrap();
+    }
+    fs::remove_dir_all(dir.path().join(".nats-account-server/making")).unwrap();
+    let (account, other) = (&sound.held[0].0, Account::new());
+    let mut failures = 0;
+    let feed = "/jwt/v1/changes?session=00000000000000000000000000000000&after=0&wait=0s";
+    let mut paths: Vec<String> = sound.held.iter().map(|(account, _)| account.path()).collect();
+    for suffix in ["/history", "/history?serial=1", "/propagation"] {
+        paths.push(format!("{}{suffix}", account.path()));
+    }
+    let others = ["/jwt/v1/accounts/", "/jwt/v1/pack", "/jwt/v1/digests", "/jwt/v1/followers", "/jwt/v1/ahead"];
+    let more = ["/jwt/v1/operator", "/jwt/v1/help", "/readyz?verbose", "/metrics", "/api/v1/servers", "/nowhere", feed];
+    paths.extend(others.into_iter().chain(more).map(str::to_owned));
+    let mut replies = Vec::new();
+    for path in &paths {
+        if let Ok(reply) = server.http.try_get(path).await {
+            replies.push((path.clone(), reply));
+        }
+    }
+    for account in [account, &other] {
+        let pushed = sound.operator.account(account, 1);
+        replies.push((format!("POST {}", account.path()), server.http.post(&account.path(), pushed).await));
+        let request = sound.operator.delete_request(&[account], 0);
+        replies.push((format!("DELETE {}", account.path()), server.http.delete(&account.path(), request).await));
+    }
+    fs::remove_file(journal(dir.path())).unwrap();
+    let pushed = sound.operator.account(&other, 1);
+    replies.push(("POST without a journal".to_owned(), server.http.post(&other.path(), pushed).await));
+    replies.push(("/readyz?verbose".to_owned(), server.http.get("/readyz?verbose").await));
+    let name = dir.path().to_str().unwrap();
+    for (path, reply) in replies {
+        failures += usize::from(reply.status >= 500);
+        let headers = format!("{:?}", reply.headers);
+        assert!(!reply.body.contains(name) && !headers.contains(name), "{path}: {}", reply.body);
+        assert!(!reply.body.contains("journal.sqlite"), "{path}: {}", reply.body);
+    }
+    assert!(failures > 10, "the test breaks nothing: {failures}\n{}", server.log());
+    assert!(server.log().contains(name), "the log names it");
+}

@@ -124,7 +124,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
                     request,
                     StatusCode::SERVICE_UNAVAILABLE,
                     "1",
-                    &format!("error loading JWT\n{error}"),
+                    &format!("error loading JWT\n{}", error.for_clients()),
                 );
             }
         },

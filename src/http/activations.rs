@@ -55,7 +55,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
             if !error.is_importing() {
                 tracing::warn!("cannot look up the activation {id}: {error}");
             }
-            let message = format!("error loading JWT\n{error}");
+            let message = format!("error loading JWT\n{}", error.for_clients());
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
         }
     };

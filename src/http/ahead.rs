@@ -28,7 +28,11 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     match shared.node.ahead(after).await {
         Ok(Some((page, primary))) => outgoing::json(request, shared, client, &shown(&page, primary)).await,
         Ok(None) => reply::error(request, StatusCode::NOT_FOUND, "this server is a primary\nask a replica of it"),
-        Err(error) => reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot look\n{error}")),
+        Err(error) => {
+            tracing::error!("cannot list what is newer here: {error}");
+            let message = format!("cannot look\n{}", error.for_clients());
+            reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
+        }
     }
 }
 

@@ -224,5 +224,9 @@ fn page(status: StatusCode, page: &Page) -> HttpResponse {
 
 fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
     tracing::error!("cannot read changes: {error}");
-    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot read the changes\n{error}"))
+    reply::error(
+        request,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &format!("cannot read the changes\n{}", error.for_clients()),
+    )
 }

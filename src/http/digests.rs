@@ -138,5 +138,9 @@ fn incomplete(request: &HttpRequest) -> HttpResponse {
 
 fn failed(request: &HttpRequest, error: &StoreError) -> HttpResponse {
     tracing::error!("cannot compare digests: {error}");
-    reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot compare digests\n{error}"))
+    reply::error(
+        request,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &format!("cannot compare digests\n{}", error.for_clients()),
+    )
 }

@@ -60,7 +60,7 @@ fn turned(request: &HttpRequest, shared: &Shared, refused: &ReportRefused, name:
         }
         ReportRefused::Store(error) => {
             tracing::error!("cannot look up the position of a replica: {error}");
-            let message = format!("cannot look up the position\n{error}");
+            let message = format!("cannot look up the position\n{}", error.for_clients());
             reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
         }
     }

@@ -85,6 +85,6 @@ fn failed(request: &HttpRequest, key: &AccountKey, error: &LookupError) -> HttpR
     if !error.is_importing() {
         tracing::warn!(account = %key, "cannot read the history of {key}: {error}");
     }
-    let message = format!("cannot read the history\n{error}");
+    let message = format!("cannot read the history\n{}", error.for_clients());
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message)
 }

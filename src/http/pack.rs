@@ -59,7 +59,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         }
         Err(error) => {
             tracing::error!("cannot read a pack: {error}");
-            let message = format!("error packing JWTs\n{error}");
+            let message = format!("error packing JWTs\n{}", error.for_clients());
             return reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message);
         }
     };

@@ -185,7 +185,7 @@ fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse
 }
 
 fn failed(request: &HttpRequest, key: &AccountKey, error: &StoreError) -> HttpResponse {
-    let message = format!("error loading receipts\n{error}");
+    let message = format!("error loading receipts\n{}", error.for_clients());
     if error.is_importing() {
         return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
     }

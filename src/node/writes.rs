@@ -27,6 +27,16 @@ pub enum WriteError {
     Commit(#[from] CommitError),
 }
 
+impl WriteError {
+    /// The reason as the clients of this server may read it: see [`StoreError::for_clients`](crate::store::StoreError::for_clients).
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::ReadOnly(_) | Self::Folder => self.to_string(),
+            Self::Commit(error) => error.for_clients(),
+        }
+    }
+}
+
 /// An account JWT that is about to be committed.
 #[derive(Debug)]
 pub struct Submitting {

@@ -60,7 +60,7 @@ impl Mirrored {
         *self.synced.borrow()
     }
 
-    /// What is wrong with the folder, if anything is.
+    /// What is wrong with the folder, if anything is; for clients.
     pub fn failure(&self) -> Option<String> {
         self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -232,13 +232,13 @@ impl Mirror {
     }
 
     async fn fail(&mut self, error: &StoreError) {
-        let text = format!("{error}; {} files wait to be written, and are tried again", self.failed.len());
+        let wait = format!("{} files wait to be written, and are tried again", self.failed.len());
         if self.state.failure().is_none() {
             tracing::error!(
-                "the token folder is behind the journal, which holds everything that was acknowledged: {text}"
+                "the token folder is behind the journal, which holds everything that was acknowledged: {error}; {wait}"
             );
         }
-        self.state.set_failure(Some(text));
+        self.state.set_failure(Some(format!("{}; {wait}", error.for_clients())));
         self.pause = (self.pause * 2).clamp(Duration::from_secs(1), LONGEST_PAUSE);
         self.try_again = Instant::now() + self.pause;
         if self.failed.len() >= MANY {

@@ -59,3 +59,15 @@ pub enum StartError {
     #[error("{0}")]
     Other(String),
 }
+
+impl StartError {
+    /// The reason as the clients of a running server may read it: without paths.
+    pub(crate) fn for_clients(&self) -> String {
+        match self {
+            Self::Read { what, source, .. } => format!("cannot read {what}: {source}"),
+            Self::Store(error) => error.for_clients(),
+            Self::Tls(_) | Self::Nats(_) | Self::Listen { .. } => "it cannot be used; the log says why".to_owned(),
+            error => error.to_string(),
+        }
+    }
+}

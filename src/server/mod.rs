@@ -128,7 +128,7 @@ fn operator_file(settings: &Settings, gate: &Gate, problem: Option<&StartError>)
     let place = trust::place(settings.operator.as_ref()?);
     let read = match (gate.trust(), problem) {
         (Some(trust), _) => Ok(trust),
-        (None, Some(problem)) => Err(problem.to_string()),
+        (None, Some(problem)) => Err(problem.for_clients()),
         (None, None) => return None,
     };
     Some(OperatorFile { place, read })

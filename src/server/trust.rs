@@ -99,11 +99,11 @@ pub(crate) fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
     Ok(Trust::from_operator_jwt(&text, clock::unix_seconds())?)
 }
 
-/// Where a JWT is configured, for people.
+/// Where a JWT is configured, for people. No more than the name of the file: clients read it, too.
 pub(crate) fn place(source: &TokenSource) -> String {
     match source {
         TokenSource::Inline(_) => "(given as text)".to_owned(),
-        TokenSource::Path(path) => path.display().to_string(),
+        TokenSource::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     }
 }
 

@@ -108,9 +108,32 @@ impl StoreError {
         }
     }
 
+    /// The failure as the clients of this server may read it: anonymous ones, too. Where its files are, is only in the log.
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Sqlite { source, .. } => format!("the journal failed: {}{}", without_paths(source), remedy(source)),
+            Self::Snapshot { source, .. } => {
+                format!("the snapshot failed: {}{}", without_paths(source), snapshot_remedy(source))
+            }
+            Self::Io { action, source, .. } => format!("cannot {action}: {source}; the log says where"),
+            Self::Unusable { reason, .. } => format!("the store cannot be used: {reason}"),
+            Self::Locked { .. } => "the store is in use by another process".to_owned(),
+            Self::Shared(error) => error.for_clients(),
+            Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+/// What SQLite said, without its own words: they name files.
+fn without_paths(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
+        _ => "it is not as it was written".to_owned(),
     }
 }
 

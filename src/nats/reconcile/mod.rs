@@ -404,7 +404,7 @@ impl Shared {
         let (asked, at) = (Instant::now(), clock::unix_millis());
         let loaded = self.asker.account(&server.id, &key).await?;
         let weighed = self.node.weigh_loaded(key, loaded.as_ref()).await;
-        let weighed = weighed.map_err(|error| AskError::Unusable(error.to_string()))?;
+        let weighed = weighed.map_err(|error| AskError::Unusable(error.for_clients()))?;
         let mut compared = Compared {
             serial: weighed.serial,
             found: weighed.found,

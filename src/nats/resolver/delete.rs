@@ -29,7 +29,7 @@ async fn delete(resolver: &Resolver, message: Message) {
         Err(error) => {
             let who = signer(&message.payload);
             resolver.refused("delete", format_args!("by {who}: {error}"));
-            let text = format!("delete accounts request by {who} failed - {error}");
+            let text = format!("delete accounts request by {who} failed - {}", error.for_clients());
             resolver.answer(message.reply, |envelope| envelope.failure(None, &text)).await;
         }
     }

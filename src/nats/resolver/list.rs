@@ -38,7 +38,8 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
                 (resolver.envelope.failure(None, why), "early")
             }
             Err(error) => {
-                let why = format!("list failed - {error}");
+                tracing::error!("cannot answer LIST: {error}");
+                let why = format!("list failed - {}", error.for_clients());
                 (resolver.envelope.failure(None, &why), "failed")
             }
         };

@@ -136,7 +136,7 @@ async fn commit(resolver: &Arc<Resolver>, update: Update, admitted: Result<Arc<E
 fn worded(error: &WriteError) -> String {
     let refusal = match error {
         WriteError::Commit(CommitError::Refused(refusal)) => refusal,
-        other => return format!("jwt update resulted in error - {other}"),
+        other => return format!("jwt update resulted in error - {}", other.for_clients()),
     };
     match refusal {
         Refusal::Invalid(issues) => {

@@ -191,9 +191,7 @@ impl Keeping {
             lost => text.push_str(&format!("; it was damaged, and at least {lost} rows were lost")),
         }
         match &self.found {
-            Found::MovedAway(away) => {
-                text.push_str(&format!("; the one before cannot be used and was moved to {}", away.display()));
-            }
+            Found::MovedAway(_) => text.push_str("; the one before cannot be used and was moved away, see the log"),
             Found::CutOff => text.push_str("; it was found cut off"),
             Found::Whole | Found::Nothing => {}
         }

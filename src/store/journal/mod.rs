@@ -135,6 +135,16 @@ pub enum CommitError {
     Failed(#[from] Arc<StoreError>),
 }
 
+impl CommitError {
+    /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.to_string(),
+            Self::Failed(error) => error.for_clients(),
+        }
+    }
+}
+
 /// A write that was submitted and is not waited for yet.
 #[derive(Debug)]
 pub struct Committing(oneshot::Receiver<Result<Outcome, CommitError>>);
