@@ -3,8 +3,8 @@
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
 use Kind::{
-    Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret, Size,
-    Subject, Text,
+    Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret,
+    Size, Subject, Text,
 };
 use Reading::{Level, Millis, Pack, Same};
 

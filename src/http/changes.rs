@@ -9,9 +9,9 @@ use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::follower::Follower;
+use super::follower_places;
 use super::outgoing::{self, Outgoing};
 use super::peer::Client;
-use super::follower_places;
 use super::query::{Params, duration};
 use super::{Shared, reply};
 use crate::feed::wire::Page;

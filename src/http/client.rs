@@ -28,6 +28,9 @@ pub(super) fn address(request: &HttpRequest, shared: &Shared) -> IpAddr {
     behind(peer, request.headers(), &shared.trusted_proxies)
 }
 
+/// Finds the node that an entry of a header names.
+type Node = fn(&[u8]) -> Option<&[u8]>;
+
 fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut address = peer.to_canonical();
@@ -35,7 +38,7 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         return address;
     }
     // One of the two counts, so that a client cannot contradict its proxy with the other one.
-    let (header, node): (_, fn(&[u8]) -> Option<&[u8]>) = if headers.contains_key(X_FORWARDED_FOR) {
+    let (header, node): (_, Node) = if headers.contains_key(X_FORWARDED_FOR) {
         (X_FORWARDED_FOR, |entry| Some(entry))
     } else {
         (FORWARDED, for_parameter)

@@ -16,8 +16,8 @@ use super::reply::Why;
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help, history,
-    keys, moved, operator, pack, propagation, reply, servers,
+    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
+    history, keys, moved, operator, pack, propagation, reply, servers,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 use crate::key::AccountKey;

@@ -13,9 +13,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::follower_places::Place;
 use super::outgoing::SMALL;
 use super::peer::Client;
-use super::follower_places::Place;
 use super::scarce::Scarce;
 use super::turns::{Chunk, Turn, Turns};
 use crate::feed::wire::Item;

@@ -16,7 +16,11 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Err(error @ NoKeyList::TooMany) => return reply::error(request, StatusCode::NOT_FOUND, &error.to_string()),
         Err(NoKeyList::Store(error)) => {
             tracing::error!("cannot list keys: {error}");
-            return reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &format!("cannot list keys\n{error}"));
+            return reply::error(
+                request,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("cannot list keys\n{}", error.for_clients()),
+            );
         }
     };
     HttpResponse::Ok()

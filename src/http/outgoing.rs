@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::peer::Client;
 use super::follower_places::Place;
+use super::peer::Client;
 use super::turns::{Chunk, Turn};
 use super::{Shared, reply};
 

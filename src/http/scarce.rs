@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::peer::Client;
 use super::follower_places::{self, Full, GaveWay, Place, Places};
+use super::peer::Client;
 use super::turns::{self, Turns};
 use crate::metrics::Metrics;
 use crate::rarely::Rarely;
@@ -74,8 +74,7 @@ impl Scarce {
     /// `connections`: those that the server has at most. Half of them are for requests that end.
     pub(super) fn new(metrics: Arc<Metrics>, connections: usize) -> Self {
         let most = FOLLOWERS.min(connections / 2).max(1);
-        let followers =
-            follower_places::Bounds { most, strangers: most.div_ceil(2), strangers_each: most.div_ceil(4) };
+        let followers = follower_places::Bounds { most, strangers: most.div_ceil(2), strangers_each: most.div_ceil(4) };
         let cut_off = |what| metrics.readers_cut_off.with_label_values(&[what]);
         Self {
             followers: Places::new(followers),

@@ -8,13 +8,14 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Access;
+use super::upstream::MOST_PLACES;
 use crate::config::Secret;
 use crate::metrics::Metrics;
 use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
 
 const SECTION: &str = "replica.tls";
-/// Idle connections to a server that are kept: as many as there are requests to it at a time.
-const MAX_IDLE: usize = 64;
+/// Idle connections to a server that are kept: as many as there are requests to it at a time, at most.
+const MAX_IDLE: usize = MOST_PLACES;
 /// How long they are kept. Servers of ours keep them for 75 seconds, and load balancers for 60 as a rule: the side that closes
 /// one should be the one that sends requests.
 const IDLE: Duration = Duration::from_secs(30);

@@ -20,7 +20,7 @@ const FIRST: f64 = 128.0;
 /// Places at least.
 const LEAST: f64 = 8.0;
 /// Places at most. Each one is a connection.
-pub(super) const MOST: usize = 512;
+pub(in crate::replica) const MOST: usize = 512;
 /// The part of the places that requests about unknown keys may take: one in so many.
 const SHARE: usize = 4;
 /// Requests that wait at most, of each class.
