@@ -96,8 +96,8 @@ async fn measure(
     let moved = read.map_or(0, |read| read.load(Ordering::Relaxed)) - before;
     println!(
         "{what}: GET p50 {:.2} ms, p99 {:.2} ms, longest {:.1} ms; {} MiB of memory; {:.1} MB/s to the streams",
-        quantile(&times, 0.5) * 1e3,
-        quantile(&times, 0.99) * 1e3,
+        quantile(&times, 0.5),
+        quantile(&times, 0.99),
         times.last().unwrap().as_secs_f64() * 1e3,
         memory >> 20,
         moved as f64 / 1e6 / LASTS.as_secs_f64()
