@@ -133,9 +133,10 @@ impl Places {
         let leaving = taken.values().filter(|place| place.gives_way.get()).count();
         let wanted = (limit / SHARE).max(1).saturating_sub(leaving);
         let mut idle: Vec<_> = taken
-            .values()
-            .filter(|place| place.is_idle() && !place.gives_way.get())
-            .map(|place| (place.rank(clock), place))
+            .iter()
+            .filter(|(_, place)| place.is_idle() && !place.gives_way.get())
+            // Of those that are alike, the one that came first.
+            .map(|(number, place)| ((place.rank(clock), *number), place))
             .collect();
         if idle.len() > wanted && wanted > 0 {
             idle.select_nth_unstable_by_key(wanted - 1, |(rank, _)| *rank);
