@@ -14,6 +14,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
+use super::peer::counted;
 use super::{Shared, reply};
 use crate::metrics::Metrics;
 
@@ -65,7 +66,7 @@ impl Bodies {
 
     /// Room for a body of a client. `None`: there is none.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr, bytes: usize) -> Option<Room> {
-        let mut room = Room { bodies: self.clone(), client: of_network(client), bytes: 0 };
+        let mut room = Room { bodies: self.clone(), client: counted(client), bytes: 0 };
         room.grow(bytes).then_some(room)
     }
 
@@ -149,14 +150,6 @@ const fn bound(bytes: usize) -> usize {
     if bytes > USUAL { LARGE } else { ALL }
 }
 
-/// A client with IPv6 has a network of addresses to choose from.
-fn of_network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +180,7 @@ mod tests {
         assert_eq!((taken.all, taken.clients.len()), (0, 0));
         drop(taken);
         assert_eq!(bodies.metrics.http_body_bytes.get(), 0);
-        assert_eq!(bodies.metrics.http_bodies_rejected.get(), 4);
+        assert_eq!(bodies.metrics.http_bodies_rejected.get(), 5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Clients that ask for more than there is, and those that have to be served all the same.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod crowd;
 mod keys;

@@ -163,6 +163,8 @@ impl<'w> Play<'w> {
     /// Returns whether it could happen.
     fn happens(&mut self, event: Event) -> bool {
         let newest = self.primary.head;
+        // A cache may let go of what it remembers at any time.
+        self.model.is_unknown &= self.world.replica.unknown.contains(&self.world.account.key);
         let could = match event {
             Put | PutTie | PutBack | Delete | DeleteLater | Remove => self.primary.commit(event),
             Forward => self.forward(),
