@@ -71,7 +71,7 @@ impl Replica {
                 Ok(Outcome::Applied)
             }
             (_, _, Some(asked)) => {
-                asked.is_doubtful |= self.waiting.may_ask();
+                asked.is_doubtful = asked.is_doubtful || self.waiting.may_ask();
                 Ok(if asked.is_doubtful { Outcome::Asked } else { Outcome::Dropped })
             }
             (_, copy, None) => Ok(self.doubt_activation(&id, copy.as_deref())),
