@@ -301,6 +301,8 @@ impl Node {
                 Some(Lookup::Absent) => Now::Miss(Miss::Absent),
                 Some(Lookup::Withheld(_)) | None => Now::Miss(Miss::Ask),
             },
+            // The long way says why.
+            Role::Replica(replica) if replica.is_withheld(key) => Now::Miss(Miss::Ask),
             Role::Replica(replica) => Now::Miss(replica.miss(key)),
         }
     }

@@ -181,3 +181,25 @@ async fn a_head_without_an_end_is_cut_off() {
     assert!(server.peak_memory() < before + (20 << 20));
     server.http.get("/livez").await.expect(200);
 }
+
+#[tokio::test]
+async fn heads_that_are_not_complete_have_a_bound_together() {
+    raise();
+    let server = Launch::primary(&Operator::new()).env("NAS_HTTP__READ_TIMEOUT", "60s").start().await;
+    let before = server.peak_memory();
+    let part = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-large: {}", "x".repeat(120_000));
+    let mut held = Vec::new();
+    for _ in 0..2_000 {
+        let mut stream = within("a connection", TcpStream::connect(server.host())).await.unwrap();
+        stream.write_all(part.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    until("the largest gave way", || async { server.http.metric("http_connections_shed_total", "").await >= 1_400.0 })
+        .await;
+    let peak = server.peak_memory() - before;
+    assert!(peak < 200 << 20, "{} MiB", peak >> 20);
+    support::Http::new(&server.url).get("/livez").await.expect(200);
+    // What others hold is no reason to reject a head that is complete.
+    let whole = format!("{part}\r\nconnection: close\r\n\r\n");
+    assert!(server.http.raw(whole.as_bytes()).await.starts_with("HTTP/1.1 200 "));
+}

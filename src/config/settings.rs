@@ -116,7 +116,7 @@ pub struct HttpLimits {
     pub pushes: u32,
     /// Keys that a replica's primary is asked for although nothing is known of them. Default 1000.
     pub unknown_keys: u32,
-    /// Packs, lists of keys and of nats-servers. Default 20.
+    /// Packs and lists of keys. Default 20.
     pub listings: u32,
 }
 

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, Worker, client, conditional, dispatch, lifetime, notify, reply};
+use super::{Shared, Worker, conditional, lifetime, miss, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
@@ -45,35 +45,11 @@ pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &AccountKey) 
     match answered {
         Ok(response) => Some(response),
         Err(miss) => {
-            let response = missed(request, shared, miss, absent)?;
+            let response = miss::answer(request, shared, miss, absent)?;
             metrics.http_requests.with_label_values(&["account", response.status().as_str()]).inc();
             Some(response)
         }
     }
-}
-
-/// The answer to a request for what is not at hand, if it can be given without asking for it. `absent`: the answer that
-/// there is none.
-pub(super) fn missed(
-    request: &HttpRequest,
-    shared: &Shared,
-    miss: Miss,
-    absent: impl FnOnce(&HttpRequest) -> HttpResponse,
-) -> Option<HttpResponse> {
-    let response = match miss {
-        Miss::Ask => return None,
-        Miss::AskUnknown { is_certain } => match shared.limits.may_ask(client::address(request, shared)) {
-            Ok(()) => return None,
-            Err(_) if is_certain => absent(request),
-            Err(too_many) => too_many.response(request, shared.node.metrics()),
-        },
-        Miss::Absent => absent(request),
-        Miss::Crowded => {
-            let message = "error loading JWT\ntoo many requests for what is not cached here are under way";
-            reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message)
-        }
-    };
-    Some(of_now(response, shared))
 }
 
 /// `GET` and `HEAD` with everything that they may ask for.
@@ -106,9 +82,9 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
     let answer = match shared.node.get_now(&key) {
         Some(answer) => answer,
         // A plain GET was looked at before it came here.
-        None if dispatch::hot_key(request).is_none()
+        None if miss::hot_key(request).is_none()
             && let Now::Miss(miss @ Miss::AskUnknown { .. }) = shared.node.look_now(&key)
-            && let Some(response) = missed(request, shared, miss, absent) =>
+            && let Some(response) = miss::answer(request, shared, miss, absent) =>
         {
             return response;
         }

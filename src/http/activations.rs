@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, account, allow, conditional, lifetime, notify, push, reply};
+use super::{Shared, allow, conditional, lifetime, miss, notify, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -44,7 +44,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, hash: &str) -> H
 async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpResponse {
     let absent = |why: &str| reply::error(request, StatusCode::NOT_FOUND, format!("No Matching JWT\n{why}").trim_end());
     let Some(id) = HashId::parse(hash) else { return absent("the path does not end in an activation's hash") };
-    if let Some(response) = account::missed(request, shared, shared.node.miss_activation(&id), |_| absent("")) {
+    if let Some(response) = miss::answer(request, shared, shared.node.miss_activation(&id), |_| absent("")) {
         return response;
     }
     let activation = match shared.node.activation(&id).await {

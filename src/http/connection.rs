@@ -48,7 +48,7 @@ impl AsyncRead for Connection {
         };
         match polled {
             Poll::Pending if self.place().ends(cx) => return Poll::Ready(Ok(())),
-            Poll::Ready(Ok(())) if buf.filled().len() > before => self.place().heard(),
+            Poll::Ready(Ok(())) if buf.filled().len() > before => self.place().heard(buf.filled().len() - before),
             _ => {}
         }
         polled

@@ -17,10 +17,9 @@ use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
-    history, keys, moved, operator, pack, propagation, reply, servers,
+    history, keys, miss, moved, operator, pack, propagation, reply, servers,
 };
 use crate::excerpt::{excerpt, excerpt_of};
-use crate::key::AccountKey;
 
 /// An answer that is there at once, or one that has to be waited for.
 type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse>>;
@@ -30,7 +29,7 @@ type Answered = Either<Ready<HttpResponse>, LocalBoxFuture<'static, HttpResponse
 /// The hot path makes its answer here and now, so what the framework has to allocate and move for a request is small;
 /// everything else is a future in a box.
 pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Worker) -> Answered {
-    if let Some(key) = hot_key(&request) {
+    if let Some(key) = miss::hot_key(&request) {
         let timed = is_sample().then(Instant::now);
         if let Some(mut response) = account::get_hot(&request, worker, &key) {
             if let Some(cors) = &worker.shared.cors {
@@ -44,13 +43,6 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
     }
     let under_way = request.conn_data::<Rc<Place>>().map(Place::begin);
     Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
-}
-
-/// The account of a plain GET of its JWT.
-pub(super) fn hot_key(request: &HttpRequest) -> Option<AccountKey> {
-    let is_plain = *request.method() == Method::GET && request.uri().query().is_none();
-    let key = request.uri().path().strip_prefix("/jwt/v1/accounts/").filter(|_| is_plain)?;
-    AccountKey::parse(key).ok()
 }
 
 /// Whether to time this answer: one in 16 of those that are made at once. To read the clock twice would be a noticeable
@@ -136,7 +128,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         }
         _ => {}
     }
-    if matches!(route, Route::Pack | Route::Keys | Route::Servers)
+    if matches!(route, Route::Pack | Route::Keys)
         && let Err(too_many) = shared.limits.may_list(client::address(request, shared))
     {
         return too_many.response(request, shared.node.metrics());

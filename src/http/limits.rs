@@ -34,7 +34,7 @@ pub struct Rates {
     pub pushes: u32,
     /// Keys that upstream is asked for although nothing is known of them.
     pub unknown_keys: u32,
-    /// Lists of everything: packs, key lists, nats-servers.
+    /// Lists of everything: packs and key lists.
     pub listings: u32,
 }
 

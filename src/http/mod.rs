@@ -29,6 +29,7 @@ mod keys;
 mod lifetime;
 mod limits;
 mod listener;
+mod miss;
 mod moved;
 mod notify;
 mod operator;
@@ -135,7 +136,7 @@ struct Worker {
 /// Serves on listeners until it is stopped.
 pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std::io::Result<Server> {
     let connections = (setup.max_connections / setup.workers).max(1);
-    let read_timeout = setup.read_timeout;
+    let (workers, read_timeout) = (setup.workers, setup.read_timeout);
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),
         scarce: scarce::Scarce::new(node.metrics().clone(), setup.max_connections),
@@ -165,6 +166,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         server = server.listen("http", listener, move || {
             let node = &shared.node;
             Places::set_up(
+                workers,
                 connections,
                 read_timeout,
                 node.metrics().clone(),

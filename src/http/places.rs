@@ -5,6 +5,7 @@
 //! client has begun a head and does not end it gives way in any case.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -20,6 +21,8 @@ const TICK: Duration = Duration::from_secs(1);
 const NEW: u32 = 2;
 /// Ticks beyond the read time-out for a head. The framework answers a late first head with 408 before that.
 const SLACK: u32 = 2;
+/// Bytes of heads that are not complete, over all workers.
+const HEADS: usize = 64 << 20;
 /// When the places are taken, one in this many is made free at once, so that looking for idle connections is rare.
 const SHARE: usize = 16;
 
@@ -31,6 +34,9 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct Places {
     limit: Cell<usize>,
+    /// Bytes of incomplete heads, and how many there may be.
+    heads: Cell<usize>,
+    most_heads: Cell<usize>,
     clock: Cell<u32>,
     last: Cell<u64>,
     is_draining: Cell<bool>,
@@ -44,6 +50,8 @@ pub(super) struct Place {
     phase: Cell<Phase>,
     /// The tick in which the phase began.
     since: Cell<u32>,
+    /// Bytes that came since the last answer, and are counted among those of incomplete heads.
+    bytes: Cell<usize>,
     /// Requests under way that are not answered at once.
     requests: Cell<u32>,
     /// The client does not take what was written.
@@ -78,9 +86,10 @@ pub(super) struct Taken {
 pub(super) struct UnderWay(Rc<Place>);
 
 impl Places {
-    /// Sets up the places of this thread, at most `limit`, and looks after them as long as the thread lives. `read_timeout`: how long
-    /// a head may take; zero is any time. The connections give way when `stops` ends.
+    /// Sets up the places of this thread, one of `workers`, at most `limit`, and looks after them as long as the thread lives.
+    /// `read_timeout`: how long a head may take; zero is any time. The connections give way when `stops` ends.
     pub(super) fn set_up(
+        workers: usize,
         limit: usize,
         read_timeout: Duration,
         metrics: Arc<Metrics>,
@@ -91,6 +100,7 @@ impl Places {
         if places.limit.replace(limit) != 0 {
             return;
         }
+        places.most_heads.set(HEADS / workers);
         *places.metrics.borrow_mut() = Some(metrics);
         let longest = (!read_timeout.is_zero()).then(|| read_timeout.as_secs_f64().ceil() as u32 + SLACK);
         actix_web::rt::spawn(async move {
@@ -145,6 +155,31 @@ impl Places {
             place.give_way();
             self.count(|metrics| metrics.http_connections_shed.inc());
         }
+    }
+
+    /// Counts bytes of a head. If all heads are too large together, the largest give way.
+    fn heard(&self, place: &Place, bytes: usize) {
+        place.bytes.set(place.bytes.get() + bytes);
+        self.heads.set(self.heads.get() + bytes);
+        if self.heads.get() <= self.most_heads.get() {
+            return;
+        }
+        let taken = self.taken.borrow();
+        let mut heads: Vec<_> = taken.values().filter(|place| place.bytes.get() > 0).collect();
+        heads.sort_unstable_by_key(|place| Reverse(place.bytes.get()));
+        for place in heads {
+            if self.heads.get() <= self.most_heads.get() / 4 * 3 {
+                break;
+            }
+            self.settle(place);
+            place.give_way();
+            self.count(|metrics| metrics.http_connections_shed.inc());
+        }
+    }
+
+    /// What came on a connection is no incomplete head any more.
+    fn settle(&self, place: &Place) {
+        self.heads.set(self.heads.get() - place.bytes.replace(0));
     }
 
     fn tick(&self, longest: Option<u32>) {
@@ -219,10 +254,13 @@ impl Place {
         .await;
     }
 
-    /// The client sent something.
-    pub(super) fn heard(&self) {
+    /// The client sent so many bytes.
+    pub(super) fn heard(&self, bytes: usize) {
         self.is_fresh.set(true);
         self.enter(Phase::Asked);
+        if self.requests.get() == 0 && !self.gives_way.get() {
+            PLACES.with(|places| places.heard(self, bytes));
+        }
     }
 
     /// Something was written, or the client takes nothing now.
@@ -244,13 +282,20 @@ impl Place {
     /// Counts a request that is not answered at once.
     pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
         self.requests.set(self.requests.get() + 1);
+        PLACES.with(|places| places.settle(self));
         UnderWay(self.clone())
     }
 
     fn enter(&self, phase: Phase) {
-        if self.phase.replace(phase) != phase || phase == Phase::Answered {
-            self.since.set(PLACES.with(|places| places.clock.get()));
+        if self.phase.replace(phase) == phase && phase == Phase::Asked {
+            return;
         }
+        PLACES.with(|places| {
+            self.since.set(places.clock.get());
+            if phase == Phase::Answered {
+                places.settle(self);
+            }
+        });
     }
 }
 
@@ -275,6 +320,7 @@ impl Drop for Taken {
         // The thread may be about to end.
         let _ = PLACES.try_with(|places| {
             places.taken.borrow_mut().remove(&self.number);
+            places.settle(&self.place);
             places.count(|metrics| metrics.http_connections.dec());
         });
     }

@@ -8,14 +8,13 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Access;
-use super::upstream::MOST_PLACES;
 use crate::config::Secret;
 use crate::metrics::Metrics;
 use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
 
 const SECTION: &str = "replica.tls";
-/// Idle connections to a server that are kept: as many as there are requests to it at a time, at most.
-const MAX_IDLE: usize = MOST_PLACES;
+/// Requests to a server that are under way at the same time at most, each on a connection. As many idle ones are kept.
+pub const MOST_REQUESTS: usize = 512;
 /// How long they are kept. Servers of ours keep them for 75 seconds, and load balancers for 60 as a rule: the side that closes
 /// one should be the one that sends requests.
 const IDLE: Duration = Duration::from_secs(30);
@@ -136,7 +135,7 @@ impl Pair {
                 .connect_timeout(timeout.min(Duration::from_millis(800)))
                 .tcp_nodelay(true)
                 .http1_only()
-                .pool_max_idle_per_host(MAX_IDLE)
+                .pool_max_idle_per_host(MOST_REQUESTS)
                 .pool_idle_timeout(IDLE)
                 .tcp_keepalive(ALIVE)
                 .tcp_keepalive_interval(ALIVE)

@@ -45,7 +45,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub use ahead::{Ahead, AheadPage};
-pub use clients::client;
+pub use clients::{MOST_REQUESTS, client};
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;

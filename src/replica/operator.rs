@@ -10,6 +10,7 @@ use super::Replica;
 use super::position::Limit;
 use super::upstream::UpstreamError;
 use crate::clock;
+use crate::feed::digest::Key;
 use crate::feed::wire::Item;
 use crate::gate::operator::{End, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
@@ -200,6 +201,13 @@ impl Replica {
                 replica.ask_operator();
             }
         });
+    }
+
+    /// Whether there is nothing to serve of an account because its JWT is withheld.
+    pub fn is_withheld(&self, key: &AccountKey) -> bool {
+        // To look into the snapshot costs a query, which keys that do not exist are not worth.
+        let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
+        may_exist && !self.cache.contains_key(key) && self.withheld_by(key).is_some()
     }
 
     /// The key that signed an account's JWT, if it is known here to be withheld.

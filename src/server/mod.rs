@@ -268,16 +268,24 @@ fn listen(
 
 /// Connections of clients at the same time: as many as configured, or as the limit of open files leaves room for.
 fn max_connections(settings: &Settings) -> usize {
-    /// Connections to one server of `primary`.
-    const UPSTREAM: usize = 128;
+    /// Connections to one server of `primary`: for requests, and for the feed, comparisons and changes that are sent on.
+    const UPSTREAM: usize = replica::MOST_REQUESTS + 64;
+    /// Connections that may be too few for a fleet.
+    const FEW: usize = 4096;
     let limit = descriptors::in_force();
     let further = (UPSTREAM * settings.primary.len()).try_into().unwrap_or(u64::MAX);
     let (wanted, possible) = (settings.http.max_connections, descriptors::for_clients(limit, further));
     if possible < wanted {
-        tracing::warn!(
+        let text = format!(
             "at most {possible} connections of clients at the same time, not {wanted} as http.max_connections says: this \
              process may have {limit} files open. Raise the hard limit of open files (LimitNOFILE of systemd, ulimit -Hn)"
         );
+        // What nobody asked for is worth a warning only where it is little.
+        if possible < FEW || wanted != config::Http::default().max_connections {
+            tracing::warn!("{text}");
+        } else {
+            tracing::info!("{text}");
+        }
     }
     wanted.min(possible)
 }

@@ -55,7 +55,9 @@ async fn connections_that_go_on_as_before_are_closed_if_that_is_wanted() {
     until("the client has connected again", || async { client.statistics().connects.load(Ordering::Relaxed) == 2 })
         .await;
     cluster.complete(&account).await;
-    assert_eq!(cluster.primary.http.metric("connections_kicked_total", "").await, 1.0);
+    // A nats-server may list a connection for a moment after it was told to close it.
+    assert!(cluster.primary.http.metric("connections_kicked_total", "").await >= 1.0);
+    assert_eq!(client.statistics().connects.load(Ordering::Relaxed), 2);
     cluster.primary.logs("closed 1 connections of").await;
 }
 

@@ -19,7 +19,7 @@ mod tiers;
 mod upstreams;
 mod writes;
 
-use support::{Account, Operator, Server};
+use support::{Account, Operator, Server, until};
 
 /// Accounts with their JWTs, held by the primary and known to the replica.
 async fn known(operator: &Operator, primary: &Server, replica: &Server, count: usize) -> Vec<(Account, String)> {
@@ -28,7 +28,8 @@ async fn known(operator: &Operator, primary: &Server, replica: &Server, count: u
         let account = Account::new();
         let jwt = operator.account(&account, 1_000);
         primary.http.post(&account.path(), jwt.clone()).await.expect(200);
-        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt);
+        // A mirror knows of it once the feed has brought it.
+        until("it is known", || async { replica.http.get(&account.path()).await.body == jwt }).await;
         known.push((account, jwt));
     }
     known

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 pub(super) use answer::{Answer, Fetched, UpstreamError};
 pub(super) use digests::MAX_ANSWER;
 pub(super) use pack::Pack;
-pub(super) use places::{Class, MOST as MOST_PLACES};
+pub(super) use places::Class;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 

@@ -15,12 +15,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::replica::clients::MOST_REQUESTS;
+
 /// Places at the beginning.
 const FIRST: f64 = 128.0;
 /// Places at least.
 const LEAST: f64 = 8.0;
-/// Places at most. Each one is a connection.
-pub(in crate::replica) const MOST: usize = 512;
+/// Places at most.
+const MOST: usize = MOST_REQUESTS;
 /// The part of the places that requests about unknown keys may take: one in so many.
 const SHARE: usize = 4;
 /// Requests that wait at most, of each class.
