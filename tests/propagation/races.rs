@@ -116,8 +116,8 @@ async fn a_page_that_compares_does_not_call_it_complete_either() {
 #[tokio::test]
 async fn a_large_account_that_takes_a_nats_server_long_to_load_is_waited_for() {
     let race = Race::new(NEWEST).await;
-    // It validates them for about a second after it has fetched them, which it just managed to.
-    let LetIn { account, jwt, session, revoked, .. } = race.run_with(1_200, Duration::from_millis(1_750)).await;
+    // It validates them for about two seconds after it has fetched them, which it just managed to.
+    let LetIn { account, jwt, session, revoked, .. } = race.run_with(1_700, Duration::from_millis(1_750)).await;
     race.cluster.ends_before_complete(&session, "n1", &account, &jwt).await;
     // What it takes for that is the nats-server's own.
     session.ends_in(PROMISED * 3, revoked).await;
