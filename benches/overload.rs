@@ -1,11 +1,11 @@
-//! `cargo bench --bench overload`: what those get who ask for accounts that exist, while others ask for more than there is.
+//! `cargo bench --bench overload`: how clients that ask for accounts that exist fare while others ask for more than there is.
 //!
 //! Three servers, each with the same 1 000 accounts: a primary, a mirror, and a cache 100 ms away from its primary. 0 to 2 500
-//! connections ask for keys that nobody made, as often as they can. Beside them, 20 connections ask for accounts that exist, ten times
+//! connections ask for keys that nobody made, as often as they can. Next to them, 20 connections ask for accounts that exist, ten times
 //! a second each. The yardstick is the same load for accounts that exist. At the cache, another 20 accounts that were never
 //! asked for are looked for once.
 //!
-//! Then 4 000 connections ask a cold cache for one account each, over the same 100 ms, and come again when they are told to.
+//! Then 4 000 connections ask a cold cache for one account each, over the same 100 ms, and ask again when they are told to.
 //!
 //! `SERVER` is the binary to be measured, by default the one that was built with this.
 
@@ -93,7 +93,7 @@ impl World {
         (Some(process), port)
     }
 
-    /// What those get who ask for accounts that exist.
+    /// How clients that ask for accounts that exist fare.
     async fn step(&self, role: &str, connections: usize, what: &str) {
         let (_process, port) = self.start(role).await;
         let (known, cold) = self.keys[..ACCOUNTS + WATCHERS].split_at(ACCOUNTS);
@@ -143,7 +143,7 @@ impl World {
         );
     }
 
-    /// Everybody at once at a cold cache.
+    /// All clients at once at a cold cache.
     async fn crowd(&self) {
         let (_process, port) = self.start("cache").await;
         let began = Instant::now();

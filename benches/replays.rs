@@ -1,4 +1,4 @@
-//! `cargo bench --bench replays`: what many streams of old changes take from everybody else.
+//! `cargo bench --bench replays`: what many streams of old changes take from other requests.
 //!
 //! `STREAMS` event streams (600), from six addresses, begin at serial 0 of a journal with `ACCOUNTS` accounts (100 000): first as
 //! fast as they can read, then slowly. Meanwhile one client asks for accounts that are not in memory. `SERVER` names another

@@ -301,9 +301,11 @@ impl Node {
                 Some(Lookup::Absent) => Now::Miss(Miss::Absent),
                 Some(Lookup::Withheld(_)) | None => Now::Miss(Miss::Ask),
             },
-            // The long way says why.
-            Role::Replica(replica) if replica.is_withheld(key) => Now::Miss(Miss::Ask),
-            Role::Replica(replica) => Now::Miss(replica.miss(key)),
+            Role::Replica(replica) => Now::Miss(match replica.miss(key) {
+                // The long way says why.
+                Miss::Absent if replica.is_withheld(key) => Miss::Ask,
+                miss => miss,
+            }),
         }
     }
 

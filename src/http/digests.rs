@@ -117,7 +117,7 @@ async fn turn(request: &HttpRequest, shared: &Shared, client: Client) -> Result<
     }
 }
 
-/// Whoever compares next waits until there is room for this answer.
+/// The next comparison waits until there is room for this answer.
 async fn json(
     request: &HttpRequest,
     shared: &Shared,

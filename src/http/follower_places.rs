@@ -1,7 +1,7 @@
 //! The places of followers of the change feed.
 //!
 //! A follower keeps its place for as long as it follows, so places can run out. Then a follower that proves where it is in
-//! this history comes before a stranger, and after that the address that has fewest places. Whoever gives way ends at once.
+//! this history comes before a stranger, and after that the address that has fewest places. A stream that gives way ends at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -185,7 +185,7 @@ impl State {
             .held
             .iter()
             .filter(|(_, held)| held.client == fullest)
-            // Whoever takes nothing goes first, and then the one that came last.
+            // A stream that takes nothing goes first, and then the one that came last.
             .max_by_key(|(number, held)| (held.slowness(now), **number))?;
         Some((*number, count))
     }

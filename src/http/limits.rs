@@ -18,25 +18,15 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::peer::counted;
 use super::reply;
+use crate::config::HttpLimits;
 use crate::metrics::Metrics;
 
-/// A client that was silent may send as much at once as in so many seconds.
+/// Seconds for which a client that was silent may send everything at once.
 const BURST: u32 = 20;
 /// Clients that are told apart. If there are more, those that sent little lately are forgotten.
 const CLIENTS: usize = 100_000;
 /// How long a client whose pushes changed nothing waits at most, whatever it owes.
 const LONGEST: Duration = Duration::from_secs(60);
-
-/// Requests of one kind that one client may send, for each second; zero is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rates {
-    /// Changes that are rejected, or change nothing.
-    pub pushes: u32,
-    /// Keys that upstream is asked for although nothing is known of them.
-    pub unknown_keys: u32,
-    /// Lists of everything: packs and key lists.
-    pub listings: u32,
-}
 
 /// The limits of the whole server.
 #[derive(Debug)]
@@ -63,7 +53,7 @@ pub(super) struct TooMany {
 }
 
 impl Limits {
-    pub(super) fn new(rates: &Rates) -> Self {
+    pub(super) fn new(rates: &HttpLimits) -> Self {
         let limit = |name, rate| {
             let rate = NonZeroU32::new(rate)?;
             let quota =
@@ -147,7 +137,7 @@ impl TooMany {
 mod tests {
     use super::*;
 
-    const RATES: Rates = Rates { pushes: 1, unknown_keys: 2, listings: 0 };
+    const RATES: HttpLimits = HttpLimits { pushes: 1, unknown_keys: 2, listings: 0 };
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")

@@ -66,11 +66,11 @@ use accept::{Accept, Tls};
 use bodies::Bodies;
 use connection::Connection;
 
-pub use limits::Rates;
 pub(crate) use listener::bind;
 use places::Places;
 use rejections::Rejections;
 
+use crate::config::HttpLimits;
 use crate::node::Node;
 use crate::rarely::Rarely;
 
@@ -90,7 +90,7 @@ pub struct Setup {
     /// Proxies that are believed what they say about the client's address.
     pub trusted_proxies: Vec<IpNet>,
     /// What one client may cost.
-    pub rates: Rates,
+    pub limits: HttpLimits,
     /// Origins of web pages whose scripts may use this server; `*` is all of them.
     pub cors_origins: Vec<String>,
     /// How TLS connections are accepted. `None`: plain HTTP.
@@ -149,7 +149,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         trusted_proxies: setup.trusted_proxies.clone(),
         is_https: setup.tls.is_some(),
         cors: cors::Cors::of(&setup.cors_origins),
-        limits: limits::Limits::new(&setup.rates),
+        limits: limits::Limits::new(&setup.limits),
     });
     let tls = setup.tls.clone().map(|config| Tls {
         acceptor: TlsAcceptor::from(Arc::new(config)),

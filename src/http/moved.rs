@@ -35,7 +35,7 @@ fn to(request: &HttpRequest, path: &str) -> HttpResponse {
         return reply::error(
             request,
             StatusCode::URI_TOO_LONG,
-            "the path is not quite one of this server, and too long to be put right",
+            "the path is not quite one of this server, and too long to be corrected",
         );
     }
     let Ok(location) = HeaderValue::from_bytes(target.as_bytes()) else { return reply::not_found(request) };

@@ -22,7 +22,7 @@ impl Client {
     }
 }
 
-/// The address as which a client counts. Each network of IPv6 is one client: whoever has one has 2^64 addresses.
+/// The address as which a client counts. Each network of IPv6 is one client: its owner has 2^64 addresses.
 pub(super) fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -254,7 +254,7 @@ impl Place {
         .await;
     }
 
-    /// The client sent so many bytes.
+    /// The client sent bytes, this number of them.
     pub(super) fn heard(&self, bytes: usize) {
         self.is_fresh.set(true);
         self.enter(Phase::Asked);

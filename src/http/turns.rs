@@ -1,6 +1,6 @@
 //! Turns at something scarce: the memory for what is on its way to clients, packs, comparisons.
 //!
-//! Whoever waits is served in this order: clients that have proven that they follow this history, then the client that has
+//! Those that wait are served in this order: clients that have proven that they follow this history, then the client that has
 //! least, then the one that came first. While somebody waits, a client that takes too long loses its turn, the slowest
 //! first. What a turn holds for its client goes with it.
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::peer::Client;
 
-/// How often whoever waits looks for clients that are too slow.
+/// How often a client that waits looks for clients that are too slow.
 const LOOK: Duration = Duration::from_millis(250);
 /// Bytes that are handed to a connection at a time.
 const CHUNK: usize = 16 << 10;
@@ -116,13 +116,13 @@ impl Turns {
         Self(Arc::new(Inner { bounds, cut_off, state: Mutex::default() }))
     }
 
-    /// Waits for a turn with so many units.
+    /// Waits for a turn with a number of units.
     pub(super) async fn take(&self, client: Client, units: usize) -> Result<Turn, Crowded> {
         let (tell, mut told) = oneshot::channel();
         let granted = {
             let mut state = self.state();
             let bounds = &self.0.bounds;
-            // Whoever gave up waiting takes no room.
+            // A client that gave up waiting takes no room.
             state.waiting.retain(|waiting| !waiting.tell.is_closed());
             let of_address = state.waiting.iter().filter(|waiting| waiting.client.address == client.address).count();
             if of_address >= bounds.waiting_each || state.waiting.len() >= bounds.waiting {
@@ -177,7 +177,7 @@ impl Turns {
         bounds.patience + Duration::from_secs((units / bounds.rate.max(1)) as u64)
     }
 
-    /// Gives turns to whoever comes next, as far as there is room.
+    /// Gives turns to those that come next, as far as there is room.
     fn grant(&self, state: &mut State) -> Vec<(oneshot::Sender<Turn>, Turn)> {
         let mut granted = Vec::new();
         while let Some((place, pool)) = state.next(&self.0.bounds) {

@@ -82,7 +82,7 @@ mod tests {
         impl tracing::Callsite for Site {
             fn set_interest(&self, _: tracing::subscriber::Interest) {}
             fn metadata(&self) -> &tracing::Metadata<'_> {
-                unimplemented!("not asked for")
+                unreachable!("a turn looks at the place of a callsite, not at its metadata")
             }
         }
         static SITE: Site = Site;

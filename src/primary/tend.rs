@@ -271,7 +271,7 @@ impl Intake {
         }
     }
 
-    /// Remembers how far the folder is imported. Not while a shard cannot be read: then the next start begins anew, so that
+    /// Remembers how far the folder is imported. Not while a shard cannot be read: then the next start scans from the beginning, so that
     /// it takes no account for absent whose file is in there.
     async fn remember(&self, last: &Last) {
         if self.primary.progress.closed() > 0 {

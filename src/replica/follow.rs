@@ -89,7 +89,7 @@ enum Broken {
 enum Sign {
     /// The primary lives.
     Life,
-    /// Nothing. Whoever can send comments or events of other kinds need not have a primary.
+    /// Nothing. A server can send comments and events of other kinds without a primary behind it.
     Nothing,
 }
 
@@ -269,7 +269,7 @@ impl Replica {
         self.relay.comes_by(&page.via, self.forwarding.name())?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
-            // A server that turns to another history ends its streams. What follows is too dear to be had at every event.
+            // A server that turns to another history ends its streams. What follows costs too much for every event.
             _ if follower.greeted => return Err(Broken::Session),
             _ => {
                 let confirmed = self.position().filter(|confirmed| confirmed.session == said.session);

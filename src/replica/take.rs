@@ -225,7 +225,7 @@ impl Replica {
         let mut was_known = false;
         for key in keys {
             self.epochs.bump(&key);
-            // Noted first: what is under way and is taken in later finds that it is outdated.
+            // Noted first: an answer that is under way then finds that it is outdated.
             self.forgotten.bump(&key);
             if self.memory.peek(&key, Seen::is_known).unwrap_or(false) {
                 was_known = true;

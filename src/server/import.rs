@@ -103,7 +103,7 @@ async fn submit(node: &Node, found: &Found) -> Dealt {
 }
 
 impl Tally {
-    /// Counts a line, and returns its bytes. The error is why no further one would be taken in.
+    /// Counts a line, and returns its bytes. The error says why no further one is read.
     fn add(&mut self, ended: Result<Dealt, tokio::task::JoinError>) -> Result<usize, String> {
         let Dealt { number, bytes, changed } = ended.map_err(|error| error.to_string())?;
         match changed {

@@ -251,11 +251,7 @@ fn listen(
         shutdown_grace: settings.http.shutdown_grace,
         max_connections: max_connections(settings),
         trusted_proxies: settings.http.trusted_proxies.clone(),
-        rates: http::Rates {
-            pushes: settings.http.limits.pushes,
-            unknown_keys: settings.http.limits.unknown_keys,
-            listings: settings.http.limits.listings,
-        },
+        limits: settings.http.limits.clone(),
         cors_origins: settings.http.cors_origins.clone(),
         tls,
     };

@@ -8,7 +8,7 @@ use super::{StoreError, private};
 
 /// An exclusive lock on a state folder, held while this value lives.
 ///
-/// The operating system releases it when the process ends, however it ends. Whoever can open the file can hold the lock, so
+/// The operating system releases it when the process ends, however it ends. A user that can open the file can hold the lock, so
 /// only its owner can.
 #[derive(Debug)]
 pub struct FolderLock {

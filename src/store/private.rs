@@ -67,7 +67,7 @@ pub fn folder(path: &Path) -> Result<(), StoreError> {
     make(path, FOLDER).map(|_| ())
 }
 
-/// Creates a folder of tokens, if it is missing. `mode` is that of its files: whoever may read those may list it.
+/// Creates a folder of tokens, if it is missing. `mode` is that of its files: a user that may read those may list it.
 pub fn token_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
     if make(path, FOLDER)? {
         let mode = Permissions::from_mode(folder_mode(mode));

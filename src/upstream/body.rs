@@ -27,7 +27,7 @@ pub(crate) enum BodyError {
     Http(#[from] reqwest::Error),
 }
 
-/// The next piece of a body that has no bound of its own. Whoever reads it bounds what it keeps.
+/// The next piece of a body that has no bound of its own. Its reader bounds what it keeps.
 #[expect(clippy::disallowed_methods, reason = "everything else reads through this")]
 pub(crate) async fn piece(response: &mut Response) -> reqwest::Result<Option<Bytes>> {
     response.chunk().await

@@ -36,7 +36,7 @@ async fn streams_from_the_beginning_take_bounded_memory_and_are_served_in_turn()
         assert_eq!(status, 200);
         strangers.push(stream);
     }
-    // A follower that reads gets everything, whoever does not.
+    // A follower that reads gets everything, whatever others do.
     let mut events = Events::open(&server.http, "?after=0").await;
     within("all changes", async { while events.next_change().await["serial"].as_u64().unwrap() < accounts {} }).await;
     assert!(server.http.metric("sending_bytes", "").await <= f64::from(25 << 20));

@@ -47,7 +47,7 @@ async fn lists_of_everything_are_limited() {
     server.http.get("/readyz").await.expect(200);
 }
 
-/// Its primary lists no keys, so a replica cannot know which exist.
+/// While the replica follows, it answers by its list of keys where the limit keeps it from asking.
 #[tokio::test]
 async fn keys_that_nothing_is_known_of_are_limited_and_those_that_are_cached_are_not() {
     let world = Distance::with(1, strict).await;

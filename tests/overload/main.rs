@@ -1,4 +1,4 @@
-//! Clients that ask for more than there is, and those that have to be served all the same.
+//! Clients that ask for more than there is, and others that have to be served all the same.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 

@@ -96,7 +96,7 @@ async fn credentials_are_not_shown_to_a_server_that_only_a_replica_names() {
         let refused = restore(credentials.to_owned(), &[]).await.expect(1);
         assert!(refused.stderr.contains("--to") && refused.stderr.contains(&named.url), "{}", refused.stderr);
         assert_eq!(named.requests(), 0);
-        // As the primary of these settings it was named by whoever wrote them.
+        // As the primary of these settings, a person has named it.
         restore(format!("primary: {}\n{credentials}", named.url), &["--dry-run"]).await.expect(0);
         restore(credentials.to_owned(), &["--to", &named.url, "--dry-run"]).await.expect(0);
         assert_eq!(named.requests(), 2);

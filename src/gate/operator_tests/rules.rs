@@ -236,7 +236,7 @@ fn what_a_cut_took_off_does_not_come_back_with_its_key() {
     assert_eq!(verdict(&withdrawn, &stolen, Way::File), "replaced");
     let listed_again = step(&withdrawn, cast.jwt(&[0, 1], NOW + 500, Identity, ""));
     assert_eq!(verdict(&listed_again, &stolen, Way::File), "replaced");
-    // Upstream's chain has it only if it was not cut off there. Who has the key could sign another one anyway.
+    // Upstream's chain has it only if it was not cut off there. The holder of the key could sign another one anyway.
     assert_eq!(verdict(&withdrawn, &stolen, Way::Upstream), "untrusted");
     let back = admit(&listed_again, &stolen, &by(Way::Upstream)).expect("ok").expect("new");
     assert!(back.has(stolen.version()) && back.replaced().is_empty());

@@ -33,7 +33,7 @@ async fn strangers_have_a_share_of_their_own_and_each_address_a_part_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_proves_where_it_is_comes_before_strangers() {
+async fn a_client_that_proves_where_it_is_comes_before_strangers() {
     let places = Places::new(BOUNDS);
     let mut proven = fill(&places, client(1, true), 5);
     let strangers = [fill(&places, client(1, false), 3), fill(&places, client(2, false), 2)];

@@ -31,7 +31,7 @@ async fn has_turn(task: &tokio::task::JoinHandle<Result<Turn, Crowded>>) -> bool
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_proven_come_first_and_then_whoever_has_least() {
+async fn the_proven_come_first_and_then_the_client_that_has_least() {
     let turns = turns(2, 2);
     let held = [turns.take(client(1, false), 1).await.unwrap(), turns.take(client(2, false), 1).await.unwrap()];
     let more = waits(&turns, client(1, false), 1).await;
@@ -60,7 +60,7 @@ async fn one_address_has_no_more_than_its_share_and_leaves_the_rest_to_others() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_too_slow_loses_its_turn_only_while_others_wait() {
+async fn a_client_that_is_too_slow_loses_its_turn_only_while_others_wait() {
     let turns = turns(20, 20);
     let slow = turns.take(client(1, true), 10).await.unwrap();
     slow.hold(Bytes::from_static(b"0123456789"));

@@ -23,7 +23,7 @@ const FIRST: f64 = 128.0;
 const LEAST: f64 = 8.0;
 /// Places at most.
 const MOST: usize = MOST_REQUESTS;
-/// The part of the places that requests about unknown keys may take: one in so many.
+/// Requests about unknown keys may take one place in this number.
 const SHARE: usize = 4;
 /// Requests that wait at most, of each class.
 const MOST_WAITING: usize = 16_384;

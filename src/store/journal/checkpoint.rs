@@ -89,7 +89,7 @@ pub(super) fn fold_log(connection: &Connection, path: &Path) {
     checkpoint(connection, path, "TRUNCATE");
 }
 
-/// Writes back what is only in a log that was removed or replaced. Whoever holds the file open can still read it.
+/// Writes back what is only in a log that was removed or replaced. A process that holds the file open can still read it.
 pub(super) fn save(connection: &Connection, path: &Path) {
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
     match connection.query_row("PRAGMA wal_checkpoint(FULL)", [], read) {
