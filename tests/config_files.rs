@@ -417,11 +417,107 @@ fn settings_that_contradict_each_other_do_not_start() {
         assert_eq!(conf(good).unwrap().1, Vec::<String>::new(), "{good}");
     }
     for (text, said) in [
-        ("http { tls { root: a } }", "http.tls.root has no effect"),
+        ("nats { tls { root: a } }", "nats.tls has no effect"),
         ("primary: 'http://h'\nreplica { tls { root: a } }", "replica.tls has no effect"),
     ] {
         assert!(conf(text).unwrap().1.concat().contains(said), "{text}");
     }
+}
+
+#[test]
+fn a_tls_section_that_configures_nothing_does_not_start() {
+    for text in [
+        "http { tls {} }",
+        "http { tls { cert: '', key: '' } }",
+        "http { tls { root: a } }",
+        "http { tls { client_auth: off } }",
+        "HTTP { TLS { } }",
+        "nats { tls {} }",
+        "replica { tls { cert: '' } }",
+        // Names that nobody knows, where a slip would leave a port in the clear.
+        "http { tls { certificate: a, private_key: b } }",
+        "http { tls { cert: a, key: b, timeout: 2 } }",
+        "nats { tls { root: a, insecure: true } }",
+        "tls { cert_file: a, key_file: b }",
+        "http { tsl { cert: a, key: b } }",
+        "http { TLS_ { cert: a, key: b } }",
+        "htpp { tls { cert: a, key: b } }",
+        "store { tls { cert: a, key: b } }",
+        "tls: true",
+    ] {
+        let error = conf(text).unwrap_err();
+        assert!(matches!(error, ConfigError::Conflict(_)), "{text}: {error}");
+        let said = error.to_string().to_lowercase();
+        assert!(said.contains("tls") || said.contains("did you mean http?"), "{text}: {error}");
+    }
+    let error = conf("http {\n tls { certificate: a }\n}").unwrap_err().to_string();
+    let known = "http.tls has cert (or cert_file), key (or key_file), root (or ca_file), client_auth (or verify)";
+    assert!(error.contains("nas.conf:2: unknown key http.tls.certificate") && error.contains(known), "{error}");
+    let error = conf("tls { }").unwrap_err().to_string();
+    assert!(error.contains("http.tls is for HTTPS"), "{error}");
+}
+
+#[test]
+fn tls_has_the_names_of_nats_server_too() {
+    let text = "http { tls { cert_file: a, key_file: b, ca_file: c, verify: true } }\n\
+                nats { servers: x, tls { cert_file: d, key_file: e, ca_file: f } }\n\
+                primary: 'https://p'\nreplica { tls { cert_file: g, key_file: h, ca_file: i } }";
+    let (settings, warnings) = conf(text).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let tls = &settings.http.tls;
+    assert_eq!(tls.client_auth(), ClientAuth::Required);
+    let all = [&tls.files(), &settings.nats.tls, &settings.replica.tls];
+    let names = all.map(|tls| [&tls.cert, &tls.key, &tls.root].map(|file| file.clone().unwrap().display().to_string()));
+    assert_eq!(names.concat().concat(), "abcdefghi");
+    let (settings, _) = conf("http { tls { cert: a, key_file: b, ca_file: c, verify: no } }").unwrap();
+    assert_eq!(settings.http.tls.client_auth(), ClientAuth::Optional);
+}
+
+#[test]
+fn a_slip_that_would_make_another_server_does_not_start() {
+    for text in [
+        "operater: op.jwt",
+        "operators: [op.jwt]",
+        "operator_jwt: op.jwt",
+        "OPERATER: op.jwt",
+        "system_acount: A",
+        "system-account: A",
+        "systemaccount: A",
+        "primery: 'http://h'",
+        "primary_url: 'http://h'",
+        "http { primary: 'http://h' }",
+        "store { operator: op.jwt }",
+    ] {
+        let error = conf(text).unwrap_err();
+        assert!(error.to_string().contains("nas.conf:1: unknown key "), "{text}: {error}");
+    }
+    let variable = |name: &str| {
+        Settings::load_with(Overrides::default(), [(name.to_owned(), "x".to_owned())]).map(|(_, warnings)| warnings)
+    };
+    for name in ["NAS_OPERATER", "NAS_SYSTEM_ACOUNT", "NAS_PRIMRY", "NAS_TLS__CERT", "NAS_HTTP__TSL__CERT"] {
+        let error = variable(name).unwrap_err();
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+    // What a cluster manager sets for services that are called nas-primary and nas-operator.
+    for name in ["NAS_PRIMARY_SERVICE_HOST", "NAS_PRIMARY_PORT", "NAS_OPERATOR_PORT_9090_TCP", "NAS_PORT"] {
+        assert_eq!(variable(name).unwrap().len(), 1, "{name}");
+    }
+    // Others stay what they were: files of the old servers must keep working.
+    for text in ["jetstream: x", "cleanupinterval: 5", "http { prot: 1 }", "leafnodes { port: 1 }"] {
+        assert_eq!(conf(text).unwrap().1.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn strict_makes_every_warning_an_error() {
+    let error = conf("strict: true\nhttp { prot: 1 }\nnats { creds: x }").unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, ConfigError::Strict(_)), "{text}");
+    for part in ["there are 2 warnings", "nas.conf:2: unknown key http.prot", "nats.creds has no effect"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(conf("strict: true\nhttp { port: 1 }").unwrap().0.strict);
+    assert_eq!(conf("strict: false\nhttp { prot: 1 }").unwrap().1.len(), 1);
 }
 
 #[test]

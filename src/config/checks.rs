@@ -9,7 +9,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     together("http.tls", &settings.http.tls.files())?;
     together("nats.tls", &settings.nats.tls)?;
     together("replica.tls", &settings.replica.tls)?;
-    client_auth(&settings.http.tls, warnings)?;
+    client_auth(&settings.http.tls)?;
     trusted_proxies(&settings.http, warnings);
     towards_primary(settings, warnings)?;
     one_nats_login(&settings.nats.servers)?;
@@ -21,6 +21,9 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     }
     if settings.nats.servers.is_empty() && settings.nats.creds.is_some() {
         warnings.push("nats.creds has no effect, because nats.servers is empty: NATS is not used".to_owned());
+    }
+    if settings.nats.servers.is_empty() && !settings.nats.tls.is_empty() {
+        warnings.push("nats.tls has no effect, because nats.servers is empty: NATS is not used".to_owned());
     }
     if settings.is_replica() && settings.nats.pack_responder == PackResponder::On {
         warnings.push("nats.pack_responder has no effect on a replica: it does not hold every account".to_owned());
@@ -53,17 +56,37 @@ fn together(section: &str, tls: &Tls) -> Result<(), ConfigError> {
     )))
 }
 
+/// A section about TLS that configures nothing is a slip, after which a port would speak in the clear. `sections`: those that
+/// the file has, and where.
+pub(super) fn tls_sections(settings: &Settings, sections: &[(String, String)]) -> Result<(), ConfigError> {
+    for (section, origin) in sections {
+        let (is_empty, needed) = match section.as_str() {
+            "http.tls" => (!settings.http.tls.is_on(), "cert and key, without which this server speaks plain HTTP,"),
+            "nats.tls" => (settings.nats.tls.is_empty(), "root, or cert and key,"),
+            "replica.tls" => (settings.replica.tls.is_empty(), "root, or cert and key,"),
+            _ => continue,
+        };
+        if is_empty {
+            return Err(ConfigError::Conflict(format!(
+                "{origin}: the section {section} configures nothing: set {needed} or remove the section"
+            )));
+        }
+    }
+    if settings.http.tls.root.is_some() && !settings.http.tls.is_on() {
+        return Err(ConfigError::Conflict(
+            "http.tls.root is set, but http.tls.cert and http.tls.key are not: this server would speak plain HTTP"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Who demands client certificates must not get a server that asks for none.
-fn client_auth(tls: &HttpTls, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
     let word = match tls.client_auth {
         Some(ClientAuth::Optional) => "optional",
         Some(ClientAuth::Required) => "required",
-        Some(ClientAuth::Off) | None => {
-            if tls.root.is_some() && !tls.is_on() {
-                warnings.push("http.tls.root has no effect, because http.tls.cert is not set: no HTTPS".to_owned());
-            }
-            return Ok(());
-        }
+        Some(ClientAuth::Off) | None => return Ok(()),
     };
     let missing = if !tls.is_on() {
         "http.tls.cert is not set: without HTTPS there are no client certificates"
@@ -107,7 +130,7 @@ fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<()
                 .to_owned(),
         );
     }
-    if https == 0 && !primaries.is_empty() && settings.replica.tls != Tls::default() {
+    if https == 0 && !primaries.is_empty() && !settings.replica.tls.is_empty() {
         warnings.push("replica.tls has no effect, because the primary's URL does not begin with https".to_owned());
     }
     Ok(())

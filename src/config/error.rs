@@ -39,10 +39,17 @@ pub enum ConfigError {
         /// What would be right.
         expected: String,
     },
+    /// There are warnings, and `strict` makes errors of them.
+    #[error("strict is set, and there {}: {}", count(.0.len()), .0.join("; "))]
+    Strict(Vec<String>),
     /// Settings that do not go together.
     #[error("{0}")]
     Conflict(String),
     /// Checked values did not fit the settings, which is a fault of this program.
     #[error("cannot put the settings together: {0}")]
     Merge(#[from] config::ConfigError),
+}
+
+fn count(warnings: usize) -> String {
+    if warnings == 1 { "is 1 warning".to_owned() } else { format!("are {warnings} warnings") }
 }

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use config::{Map, Source, Value, ValueKind};
 
-use super::environment;
 use super::error::ConfigError;
 use super::given::Given;
 use super::schema::{self, Meaning, Reading};
-use super::suggest::suggest;
+use super::unknown;
 use super::value::normalise;
 
 /// The settings of one source: checked values under their paths.
@@ -29,8 +28,8 @@ struct Accepted {
 }
 
 impl Layer {
-    /// Checks everything that one source gives. What is not understood becomes a warning; what is understood and wrong,
-    /// an error.
+    /// Checks everything that one source gives. What is understood and wrong is an error; what is not understood becomes a
+    /// warning, but for what [`unknown`] names.
     pub(super) fn new(given: Vec<Given>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let mut layer = Self::default();
         for given in given {
@@ -45,7 +44,7 @@ impl Layer {
                 }
                 Meaning::Ignored(reason) => warnings.push(format!("{}: {} {reason}", given.origin(), given.name)),
                 Meaning::Section => return Err(given.error(None, "a section, { … },".to_owned())),
-                Meaning::Unknown => warnings.push(unknown(&given)),
+                Meaning::Unknown => warnings.push(unknown::judge(&given)?),
             }
         }
         Ok(layer)
@@ -111,17 +110,4 @@ fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<Given>) {
             kind => out.push(Given { path, name, value: Value::new(origin.as_ref(), kind) }),
         }
     }
-}
-
-fn unknown(given: &Given) -> String {
-    let suggestion = suggest(&given.path);
-    if let Some(variable) = given.origin().strip_prefix(environment::ORIGIN) {
-        // A section is no variable.
-        let suggestion = suggestion.filter(|name| !matches!(schema::meaning(name), Meaning::Section));
-        let hint = suggestion.map(|name| format!("; did you mean {}?", environment::variable(name)));
-        return format!("unknown environment variable {variable}{}", hint.unwrap_or_default());
-    }
-    let what = if matches!(given.value.kind, ValueKind::Table(_)) { "section" } else { "key" };
-    let hint = suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    format!("{}: unknown {what} {}{hint}", given.origin(), given.name)
 }

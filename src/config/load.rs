@@ -14,6 +14,7 @@ use super::nsc;
 use super::settings::Settings;
 use super::text_file::{self, MAX_TEXT};
 use super::token_source::TokenSource;
+use super::unknown;
 use super::yaml;
 
 /// What the command line says about settings.
@@ -63,6 +64,8 @@ impl Settings {
             Some(path) => read_file(path, &mut warnings)?,
             None => Map::new(),
         };
+        let mut tls = Vec::new();
+        unknown::tls_sections("", &file, &mut tls);
         let mut layers = [
             Layer::of_tables(file, &mut warnings)?,
             Layer::new(environment::read(environment), &mut warnings)?,
@@ -75,6 +78,10 @@ impl Settings {
         }
         let mut settings: Self = builder.build()?.try_deserialize()?;
         checks::check(&settings, &mut warnings)?;
+        checks::tls_sections(&settings, &tls)?;
+        if settings.strict && !warnings.is_empty() {
+            return Err(ConfigError::Strict(warnings));
+        }
         if settings.operator.is_none() {
             settings.operator = settings.store.nsc.as_deref().and_then(nsc::operator).map(TokenSource::Path);
         }

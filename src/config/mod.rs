@@ -11,7 +11,8 @@
 //! 4. `checks` judges what can only be judged as a whole.
 //!
 //! Errors: what is understood and wrong, or understood and not possible, is a [`ConfigError`] and nothing starts. What
-//! is not understood, or has no effect any more, is a warning, since files of the old servers must keep working.
+//! is not understood, or has no effect any more, is a warning, since files of the old servers must keep working. A slip
+//! that would leave a server open or alone is an error (`unknown`), and with `strict` every warning is one.
 
 mod checks;
 mod dump;
@@ -31,6 +32,7 @@ mod suggest;
 mod text_file;
 mod token_source;
 mod units;
+mod unknown;
 mod urls;
 mod value;
 mod yaml;
@@ -45,5 +47,6 @@ pub use settings::{
     ReplicaWrites, ResolverMode, Settings, Store, Tls,
 };
 pub use token_source::{SystemAccount, TokenSource};
+pub(crate) use units::parse_seconds;
 pub(crate) use urls::{Login, without_password};
 pub(crate) use value::is_name;

@@ -1,4 +1,4 @@
-//! Every key there is, with what it takes and what it used to be called.
+//! Every key there is, with what it takes and what else it is called.
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
@@ -6,7 +6,7 @@ use Kind::{
     Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret,
     Size, Subject, Text,
 };
-use Reading::{Level, Millis, Pack, Same};
+use Reading::{Level, Millis, Pack, Same, Verify};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,8 @@ pub(super) enum Reading {
     Millis,
     /// A boolean that, when true, chooses this log level.
     Level(&'static str),
+    /// A boolean that, when true, requires client certificates.
+    Verify,
     /// How many JWTs a replica took over at its start: with none it is a cache, with any number it has everything.
     Pack,
 }
@@ -68,7 +70,7 @@ pub(super) struct Key {
     /// Its name with its section, as in `http.port`.
     pub(super) path: &'static str,
     pub(super) kind: Kind,
-    /// Former names.
+    /// Former names, and those that nats-server has for it.
     pub(super) old: &'static [(&'static str, Reading)],
 }
 
@@ -82,6 +84,7 @@ pub(super) const KEYS: &[Key] = &[
     key("change_operator", Text, &[]),
     key("system_account", Text, &[("systemaccountjwtpath", Same)]),
     key("primary", PrimaryUrls, &[]),
+    key("strict", Bool, &[]),
     key("http.host", Host, &[]),
     key("http.port", Int { min: 0, max: 65535 }, &[]),
     key("http.read_timeout", Duration { min: 0 }, &[("http.readtimeout", Millis)]),
@@ -95,10 +98,10 @@ pub(super) const KEYS: &[Key] = &[
     key("http.limits.pushes", Int { min: 0, max: 1_000_000 }, &[]),
     key("http.limits.unknown_keys", Int { min: 0, max: 1_000_000 }, &[]),
     key("http.limits.listings", Int { min: 0, max: 1_000_000 }, &[]),
-    key("http.tls.cert", Text, &[]),
-    key("http.tls.key", Text, &[]),
-    key("http.tls.root", Text, &[]),
-    key("http.tls.client_auth", Choice(&["off", "optional", "required"]), &[]),
+    key("http.tls.cert", Text, &[("http.tls.cert_file", Same)]),
+    key("http.tls.key", Text, &[("http.tls.key_file", Same)]),
+    key("http.tls.root", Text, &[("http.tls.ca_file", Same)]),
+    key("http.tls.client_auth", Choice(&["off", "optional", "required"]), &[("http.tls.verify", Verify)]),
     key("store.dir", Text, &[]),
     key("store.shard", Bool, &[]),
     key("store.state_dir", Text, &[]),
@@ -128,9 +131,9 @@ pub(super) const KEYS: &[Key] = &[
     key("nats.sign_request_subject", Subject, &[("signrequestsubject", Same)]),
     key("nats.sign_request_timeout", Duration { min: 1 }, &[("signrequesttimeout", Millis)]),
     key("nats.replica_forget", Duration { min: 1000 }, &[]),
-    key("nats.tls.root", Text, &[]),
-    key("nats.tls.cert", Text, &[]),
-    key("nats.tls.key", Text, &[]),
+    key("nats.tls.root", Text, &[("nats.tls.ca_file", Same)]),
+    key("nats.tls.cert", Text, &[("nats.tls.cert_file", Same)]),
+    key("nats.tls.key", Text, &[("nats.tls.key_file", Same)]),
     key("replica.name", Name, &[]),
     key("replica.mode", Choice(&["cache", "mirror"]), &[("maxreplicationpack", Pack)]),
     key("replica.ttl", Duration { min: 1 }, &[]),
@@ -139,9 +142,9 @@ pub(super) const KEYS: &[Key] = &[
     key("replica.negative_ttl", Duration { min: 0 }, &[]),
     key("replica.writes", Choice(&["refuse", "redirect", "forward"]), &[]),
     key("replica.token", Secret, &[]),
-    key("replica.tls.root", Text, &[]),
-    key("replica.tls.cert", Text, &[]),
-    key("replica.tls.key", Text, &[]),
+    key("replica.tls.root", Text, &[("replica.tls.ca_file", Same)]),
+    key("replica.tls.cert", Text, &[("replica.tls.cert_file", Same)]),
+    key("replica.tls.key", Text, &[("replica.tls.key_file", Same)]),
     key(
         "log.level",
         Choice(&["error", "warn", "info", "debug", "trace"]),

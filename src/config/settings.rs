@@ -27,6 +27,8 @@ pub struct Settings {
     /// Base URLs of the primary, tried in order, without a trailing slash and without `/jwt/v1`. Not empty: this server
     /// is a replica. Default: empty, a primary.
     pub primary: Vec<String>,
+    /// Whether every warning about the settings is an error. Default: no.
+    pub strict: bool,
     /// The HTTP edge.
     pub http: Http,
     /// Where tokens are kept.
@@ -84,6 +86,7 @@ pub struct Http {
     /// What one client may cost.
     pub limits: HttpLimits,
     /// Serving HTTPS.
+    #[serde(skip_serializing_if = "HttpTls::is_empty")]
     pub tls: HttpTls,
 }
 
@@ -141,6 +144,11 @@ pub struct HttpTls {
 }
 
 impl HttpTls {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether HTTPS is served, not plain HTTP.
     pub const fn is_on(&self) -> bool {
         self.cert.is_some()
@@ -183,6 +191,13 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// Certificate authorities that the other side is checked against. Default: none (the system's, as a client).
     pub root: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where tokens are kept.
@@ -287,6 +302,7 @@ pub struct Nats {
     #[serde(with = "millis")]
     pub replica_forget: Duration,
     /// Files for TLS towards the nats-servers.
+    #[serde(skip_serializing_if = "Tls::is_empty")]
     pub tls: Tls,
 }
 
@@ -364,6 +380,7 @@ pub struct Replica {
     /// Bearer token that is shown to the primary. Default: none.
     pub token: Option<Secret>,
     /// Files for TLS towards the primary; `root` counts besides the system's authorities.
+    #[serde(skip_serializing_if = "Tls::is_empty")]
     pub tls: Tls,
 }
 

@@ -56,6 +56,14 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     any.then_some(total)
 }
 
+/// Reads a duration where a bare number is in seconds, as in flags and queries.
+pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => parse_duration(text),
+    }
+}
+
 /// Durations come into [`super::Settings`] as whole milliseconds, the form of checked values, and leave them as text, so
 /// that what is dumped can be read as a file.
 pub(super) mod millis {
@@ -104,6 +112,24 @@ mod tests {
         ];
         for (text, wanted) in table {
             assert_eq!(parse_size(text), *wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_may_be_seconds() {
+        let table = [
+            ("25s", Some(25_000)),
+            ("500ms", Some(500)),
+            ("1h30m", Some(5_400_000)),
+            ("3", Some(3000)),
+            ("", None),
+            ("s", None),
+            ("-1s", None),
+            ("-1", None),
+            ("1.5", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(parse_seconds(text), wanted.map(Duration::from_millis), "{text}");
         }
     }
 

@@ -32,6 +32,9 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
     if let Reading::Level(level) = reading {
         return Ok(boolean(given)?.then(|| level.into()));
     }
+    if reading == Reading::Verify {
+        return Ok(boolean(given)?.then(|| "required".into()));
+    }
     if reading == Reading::Pack {
         return match (whole(given), given) {
             (Some(0), _) => Ok(Some("cache".into())),
