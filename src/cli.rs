@@ -14,6 +14,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use crate::commands::backup::BackupArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::config::ConfigArgs;
 use crate::commands::delete_request::DeleteRequestArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::export::ExportArgs;
@@ -39,9 +40,11 @@ pub struct Cli {
     pub dump: bool,
 }
 
-/// What to do other than to serve.
+/// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Run the server, as without a command
+    Serve,
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
     /// Sign a request to delete accounts, offline
@@ -63,27 +66,11 @@ pub enum Command {
     /// Decide by hand about the operator's JWT, with the server stopped
     Operator(OperatorArgs),
     /// Print the settings in effect as JSON, which is a configuration file; nothing starts
-    Config,
+    Config(ConfigArgs),
     /// Print a script with which a shell completes flags and commands
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
-}
-
-impl Command {
-    /// The folder of tokens, if it stands behind the command.
-    fn dir(&self) -> Option<&str> {
-        match self {
-            Self::Operator(args) => args.dir(),
-            Self::Flush(FlushArgs { dir, .. })
-            | Self::Import(ImportArgs { dir, .. })
-            | Self::Export(ExportArgs { dir, .. })
-            | Self::Backup(BackupArgs { dir, .. })
-            | Self::Restore(RestoreArgs { dir, .. })
-            | Self::Promote(PromoteArgs { dir, .. }) => dir.as_deref(),
-            _ => None,
-        }
-    }
 }
 
 /// Why nothing is to be run: help was asked for, or the command line is wrong.
@@ -116,11 +103,12 @@ impl Exit {
 
 /// Reads a command line, the name of the program first.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Exit> {
-    let args = go_style::rewrite(args.into_iter().map(Into::into)).map_err(|text| Exit::error(2, text))?;
-    let matches = Flags::command().try_get_matches_from(args).and_then(|found| Flags::from_arg_matches(&found));
+    let definition = definition();
+    let args = go_style::rewrite(args.into_iter().map(Into::into), &definition).map_err(|text| Exit::error(2, text))?;
+    let matches = definition.try_get_matches_from(args).and_then(|found| Flags::from_arg_matches(&found));
     let flags = matches.map_err(|error| Exit {
         code: if error.use_stderr() { 2 } else { 0 },
-        text: error.to_string(),
+        text: go_style::one_dash(&error.to_string()),
         to_stderr: error.use_stderr(),
     })?;
     flags.into_cli(home())
@@ -140,31 +128,34 @@ impl AsRef<Overrides> for Cli {
 const ABOUT: &str = "Hosts NATS account JWTs for nats-servers in operator mode";
 
 const AFTER_HELP: &str = "\
-Flags may be written with one dash or two, and their values after a blank or a `=`; an on-off
-flag takes `=false`. The status is 0 after help and a stop that was asked for, 1 if the server
-cannot start, 2 if the command line is not understood.
-A flag beats the environment, which beats the file. Every key of the file is also an
-environment variable: http.port is NAS_HTTP__PORT, operator is NAS_OPERATOR.
+Flags take one dash or two, and may stand before or behind a command. A value
+follows after a blank or a `=`. An on-off flag takes `=false`.
+A flag beats the environment, which beats the file. Every key of the file is
+also an environment variable: http.port is NAS_HTTP__PORT.
+Exit status: 0 after help and a stop by a signal, 1 if the server cannot start,
+2 if the command line is not understood.
 
 Examples:
   See what it does:
     nats-account-server demo
 
   Serve a folder, trusting one operator:
-    nats-account-server -dir /var/lib/nas -operator operator.jwt -hp 0.0.0.0:9090
+    nats-account-server -dir /var/lib/nas -operator operator.jwt \\
+        -hp 0.0.0.0:9090
 
-  The same, and tell the nats-servers of every change:
+  The same, and announce every change to the nats-servers:
     nats-account-server -dir /var/lib/nas -operator operator.jwt \\
         -nats nats://n1:4222,nats://n2:4222 -creds sys.creds
 
   A replica:
-    nats-account-server -operator operator.jwt -primary https://accounts.example.com
+    nats-account-server -operator operator.jwt \\
+        -primary https://accounts.example.com
 
-  Judge a token without a server:
+  Check a JWT without a server:
     nats-account-server check account.jwt
 
-  See what a configuration comes to, without a server:
-    nats-account-server -c nats-account-server.conf config";
+  Print the effective configuration, without a server:
+    nats-account-server config -c nats-account-server.conf";
 
 /// The flags as clap knows them.
 #[derive(Debug, Parser)]
@@ -174,8 +165,7 @@ Examples:
     about = ABOUT,
     after_help = AFTER_HELP,
     disable_version_flag = true,
-    disable_help_subcommand = true,
-    max_term_width = 100
+    max_term_width = 80
 )]
 struct Flags {
     /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
@@ -255,9 +245,6 @@ impl Flags {
                 .map_err(|problem| Exit::error(1, format!("error parsing hostport: {problem}")))?;
             set("http.host", host, "-hp");
             set("http.port", port, "-hp");
-        }
-        if let Some(dir) = self.command.as_ref().and_then(Command::dir) {
-            set("store.dir", &expand(dir).to_string_lossy(), "-dir");
         }
         if self.read_only {
             set("store.readonly", "true", "-ro");

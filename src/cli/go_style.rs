@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use clap::Command;
+
 /// Flags with a value: what may be written, and clap's name.
 const WITH_VALUE: &[(&str, &str)] = &[
     ("c", "config"),
@@ -32,16 +34,58 @@ const SWITCHES: &[(&str, &str)] = &[
     ("help", "help"),
 ];
 
-/// Rewrites flags up to the first argument that is none: from there on a command has its own rules, and only dashes are
-/// doubled.
+/// Brings the server's flags, which may stand before or behind a command, to the form and the place that clap knows. The
+/// arguments of a command keep their place, and only lose the dash that is one too few.
 ///
 /// An error is a text for standard error.
-pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, String> {
+pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command) -> Result<Vec<OsString>, String> {
     let mut args = args.peekable();
     let mut out: Vec<OsString> = Vec::from_iter(args.next());
-    // As in Go, a flag given twice counts the last time.
-    let mut flags: Vec<(&'static str, Option<OsString>)> = Vec::new();
+    let mut flags = Flags::default();
     while let Some(arg) = args.next_if(is_flag) {
+        if let Some(arg) = flags.take(arg, &mut args)? {
+            // Clap's words about unknown flags are better than any here.
+            out.push(double_dash(arg));
+        }
+    }
+    // Go would take this as the end of all flags, and not say so.
+    if let (Some((name, None)), Some(word)) = (flags.0.last(), args.peek().and_then(|arg| arg.to_str()))
+        && boolean(word).is_some()
+    {
+        return Err(format!("-{name} is on or off by itself: write -{name}={word}, or leave {word} out"));
+    }
+    let command = args.next();
+    let own = command.as_ref().and_then(|name| definition.find_subcommand(name));
+    let mut rest = Vec::new();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            rest.push(arg);
+            break;
+        }
+        let is_servers =
+            is_flag(&arg) && own.is_some_and(|command| name_of(&arg).is_some_and(|name| !has(command, name)));
+        let kept = if is_servers { flags.take(arg, &mut args)? } else { Some(arg) };
+        rest.extend(kept.map(|arg| if is_ours(&arg) { double_dash(arg) } else { arg }));
+    }
+    for (name, value) in flags.0 {
+        let mut arg = OsString::from(format!("--{name}"));
+        if let Some(value) = value {
+            arg.push("=");
+            arg.push(value);
+        }
+        out.push(arg);
+    }
+    out.extend(command.into_iter().chain(rest).chain(args));
+    Ok(out)
+}
+
+/// Flags of the server by clap's name, with their values. As in Go, a flag given twice counts the last time.
+#[derive(Default)]
+struct Flags(Vec<(&'static str, Option<OsString>)>);
+
+impl Flags {
+    /// Takes a flag, and its value from the arguments behind it. An argument that is none of the server's is given back.
+    fn take(&mut self, arg: OsString, behind: &mut impl Iterator<Item = OsString>) -> Result<Option<OsString>, String> {
         let text = arg.into_string().map_err(|arg| format!("the argument {arg:?} is not UTF-8 text"))?;
         let body = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or(&text);
         let (name, value) = match body.split_once('=') {
@@ -52,60 +96,79 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>) -> Result<Vec<OsStri
             let value = match value {
                 Some(value) => value.into(),
                 // Go takes the next argument whatever it looks like.
-                None => args.next().ok_or_else(|| format!("flag needs an argument: -{name}; see -help"))?,
+                None => behind.next().ok_or_else(|| format!("flag needs an argument: -{name}; see -help"))?,
             };
-            flags.retain(|(held, _)| held != long);
-            flags.push((long, Some(value)));
+            self.0.retain(|(held, _)| held != long);
+            self.0.push((long, Some(value)));
         } else if let Some((_, long)) = SWITCHES.iter().find(|(known, _)| *known == name) {
             let on = match value {
                 None => true,
                 Some(value) => boolean(value)
                     .ok_or_else(|| format!("invalid boolean value {value:?} for -{name}: true or false is expected"))?,
             };
-            flags.retain(|(held, _)| held != long);
+            self.0.retain(|(held, _)| held != long);
             if on {
-                flags.push((long, None));
+                self.0.push((long, None));
             }
         } else {
-            // Clap's words about unknown flags are better than any here.
-            out.push(format!("--{body}").into());
+            return Ok(Some(text.into()));
         }
+        Ok(None)
     }
-    // Go would take this as the end of all flags, and not say so.
-    if let (Some((name, None)), Some(word)) = (flags.last(), args.peek().and_then(|arg| arg.to_str()))
-        && boolean(word).is_some()
-    {
-        return Err(format!("-{name} is on or off by itself: write -{name}={word}, or leave {word} out"));
-    }
-    for (name, value) in flags {
-        let mut arg = OsString::from(format!("--{name}"));
-        if let Some(value) = value {
-            arg.push("=");
-            arg.push(value);
-        }
-        out.push(arg);
-    }
-    out.extend(args.map(double_dash));
-    Ok(out)
 }
 
-/// A flag of ours behind a command: with one dash it means the same as with two.
+/// The name of a flag, without dashes and value.
+fn name_of(arg: &OsString) -> Option<&str> {
+    arg.to_str().map(|text| text.trim_start_matches('-').split('=').next().unwrap_or(text))
+}
+
+/// Whether a command, or one below it, has a flag of this name itself. Each has its own help.
+fn has(command: &Command, name: &str) -> bool {
+    let is_own = |arg: &clap::Arg| {
+        arg.get_long_and_visible_aliases().is_some_and(|longs| longs.contains(&name))
+            || arg.get_short().is_some_and(|short| name.chars().eq([short]))
+    };
+    matches!(name, "h" | "help")
+        || command.get_arguments().any(is_own)
+        || command.get_subcommands().any(|below| has(below, name))
+}
+
+/// Whether an argument is written as a flag that is, or may be, one of the server's with a long name.
+fn is_ours(arg: &OsString) -> bool {
+    let known = |name: &str| WITH_VALUE.iter().chain(SWITCHES).any(|(known, long)| *known == name && long == known);
+    is_flag(arg) && name_of(arg).is_some_and(|name| name.len() > 1 && known(name))
+}
+
+/// The argument with two dashes.
 fn double_dash(arg: OsString) -> OsString {
-    let name = arg.to_str().and_then(|text| text.strip_prefix('-')).map(|text| text.split('=').next().unwrap_or(text));
-    let is_ours = name.is_some_and(|name| {
-        name.len() > 1 && WITH_VALUE.iter().chain(SWITCHES).any(|(known, long)| *known == name && long == known)
-    });
-    if !is_ours {
-        return arg;
+    match arg.to_str() {
+        Some(text) => format!("--{}", text.trim_start_matches('-')).into(),
+        None => arg,
     }
-    let mut doubled = OsString::from("-");
-    doubled.push(arg);
-    doubled
 }
 
 fn is_flag(arg: &OsString) -> bool {
     let bytes = arg.as_encoded_bytes();
     bytes.starts_with(b"-") && bytes != b"-" && bytes != b"--"
+}
+
+/// Help as it is documented: flags that the Go servers had by a long name have one dash. `help` is what clap made of it.
+pub(super) fn one_dash(help: &str) -> String {
+    let names = || ["operator", "dir", "nats", "creds", "primary", "hp", "ro", "nsc", "DV", "dump"];
+    let line = |line: &str| {
+        let name = line.trim_start().strip_prefix("--").and_then(|rest| rest.split([' ', '\n']).next());
+        match (name, line.find("--")) {
+            (Some(name), Some(at)) if at > 4 && names().contains(&name) => {
+                let rest = &line[at + 2 + name.len()..];
+                // What is described keeps its column.
+                let (flag, text) = rest.split_once("  ").unwrap_or((rest, ""));
+                let gap = if text.is_empty() { String::new() } else { " ".repeat(at - 2 + 1 + 2) };
+                format!("  -{name}{flag}{gap}{text}")
+            }
+            _ => line.to_owned(),
+        }
+    };
+    help.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The spellings that Go's `strconv.ParseBool` takes.

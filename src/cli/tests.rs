@@ -100,6 +100,62 @@ fn a_command_keeps_its_arguments() {
 }
 
 #[test]
+fn flags_count_before_and_behind_a_command() {
+    for line in [
+        "-dir /d flush",
+        "flush -dir /d",
+        "flush --dir=/d",
+        "-dir /a flush -dir=/d",
+        "backup file -dir /d",
+        "import -D=false -dir /d --dry-run source",
+        "operator trust -dir /d file",
+        "serve -dir /d",
+    ] {
+        assert_eq!(setting(line, "/store/dir"), "\"/d\"", "{line}");
+        assert!(cli(line).unwrap().command.is_some(), "{line}");
+    }
+    assert_eq!(setting("config -hp :1 -DV", "/http/port"), "1");
+    assert_eq!(setting("config -hp :1 -DV", "/log/level"), "\"trace\"");
+    assert_eq!(setting("config -D -D=false", "/log/level"), "\"info\"");
+    assert_eq!(cli("config --c=f.conf").unwrap().overrides.file, Some("f.conf".into()));
+    // A command's own flag stays its own, and what comes after two dashes is no flag.
+    assert_eq!(setting("-creds /a import --creds /b nats://h", "/nats/creds"), "\"/a\"");
+    let Some(Command::Check(check)) = cli("check -operator /o -- -dir").unwrap().command else { panic!("check") };
+    assert_eq!((check.operator.as_deref(), &*check.files), (Some("/o"), &["-dir".to_owned()][..]));
+    for line in ["flush -dir", "flush -D=maybe", "flush -nope", "serve more"] {
+        assert_eq!(cli(line).unwrap_err().code, 2, "{line}");
+    }
+}
+
+#[test]
+fn serve_is_a_command_as_no_command_is() {
+    assert!(matches!(cli("serve").unwrap().command, Some(Command::Serve)));
+    assert!(cli("-dir /d").unwrap().command.is_none());
+}
+
+#[test]
+fn help_reads_well_at_80_columns_and_shows_the_flags_as_the_pages_do() {
+    let mut names: Vec<String> = definition().get_subcommands().map(|found| found.get_name().to_owned()).collect();
+    names.push(String::new());
+    for name in names {
+        let by_command = cli(&format!("help {name}")).unwrap_err();
+        let by_flag = cli(&format!("{name} -help")).unwrap_err();
+        assert_eq!((by_command.code, by_flag.code), (0, 0), "{name}");
+        for exit in [&by_command, &by_flag] {
+            let wide = |line: &&str| line.chars().count() > 80 && !line.starts_with("Usage:");
+            let wide: Vec<&str> = exit.text.lines().filter(wide).collect();
+            assert!(wide.is_empty(), "{name}: {wide:#?}");
+            assert!(!exit.text.contains("      --dir"), "{name}");
+        }
+    }
+    let help = cli("help").unwrap_err().text;
+    for line in ["  -dir <DIR>     ", "  -ro            ", "  -c, --config <FILE>", "      --change-operator <KEY>"] {
+        assert!(help.contains(line), "{line}: {help}");
+    }
+    assert_eq!(cli("help nope").unwrap_err().code, 2);
+}
+
+#[test]
 fn folders_that_are_only_read_are_chosen_by_flags() {
     let (settings, _) = Settings::load_with(cli("-dir /d -ro").unwrap(), []).unwrap();
     assert!(settings.store.readonly);

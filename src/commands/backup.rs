@@ -15,8 +15,9 @@ use crate::store::StoreError;
 use crate::store::journal::{self, Verified};
 
 const AFTER_HELP: &str = "\
-What was acknowledged before the copy began is in it. The copy is verified, page by page and
-change by change, before it gets its name. `restore` puts it back.
+The copy has everything that was acknowledged before it began. It gets its name
+after it was verified, page by page and change by change. `restore` puts it
+back.
 
 Example:
   nats-account-server backup -dir /var/lib/nas /backup/accounts.backup";
@@ -25,9 +26,6 @@ Example:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct BackupArgs {
-    /// Folder of tokens, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<String>,
     /// Replace the file if it is there
     #[arg(long)]
     overwrite: bool,

@@ -9,20 +9,31 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::failed;
-use crate::config::{ConfigError, Settings};
-use crate::store::{Progress, STATE_FOLDER, journal};
+use crate::config::{ConfigError, Settings, parse_seconds};
+use crate::store::{FolderLock, Progress, STATE_FOLDER, journal};
+
+const AFTER_HELP: &str = "\
+The server's flags, or a configuration file, name the folder.
+
+Example:
+  nats-account-server flush -dir /var/lib/nas";
 
 /// What `flush` takes.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct FlushArgs {
-    /// Folder of tokens, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<String>,
-    /// Seconds to wait at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    timeout: u64,
+    /// How long to wait at most, as in 90s or 2m; a bare number is in seconds
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    timeout: Duration,
 }
 
+/// A time on the command line.
+fn time(text: &str) -> Result<Duration, &'static str> {
+    parse_seconds(text).ok_or("a time such as 90s or 2m is expected")
+}
+
+/// How often it is looked whether a server runs.
+const LOOK: Duration = Duration::from_secs(2);
 /// How often the journal is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -41,7 +52,7 @@ pub(super) fn run(settings: Result<(Settings, Vec<String>), ConfigError>, args: 
     if !journal.exists() {
         return failed(&format!("there is no journal at {}: has a server run on this folder?", journal.display()));
     }
-    match wait(&journal, Duration::from_secs(args.timeout)) {
+    match wait(&journal, &state, args.timeout) {
         Ok(Progress { serial, .. }) => {
             // Nobody to tell, if standard output is closed.
             let _ = writeln!(std::io::stdout(), "everything is in {} up to serial {serial}", dir.display());
@@ -52,14 +63,23 @@ pub(super) fn run(settings: Result<(Settings, Vec<String>), ConfigError>, args: 
 }
 
 /// Waits until the folder has what the journal had when this began.
-fn wait(journal: &Path, longest: Duration) -> Result<Progress, String> {
+fn wait(journal: &Path, state: &Path, longest: Duration) -> Result<Progress, String> {
     let began = Instant::now();
-    let mut wanted = None;
+    let (mut wanted, mut looked) = (None, None);
     loop {
         let progress = Progress::read(journal).map_err(|error| error.to_string())?;
         let wanted = *wanted.get_or_insert(progress.serial);
         if progress.mirrored >= wanted {
             return Ok(progress);
+        }
+        if looked.is_none_or(|at: Instant| at.elapsed() >= LOOK) {
+            looked = Some(Instant::now());
+            if !FolderLock::is_held(state) {
+                return Err(format!(
+                    "no server runs on this folder, which has {} of {wanted} changes: start the server, which writes the rest",
+                    progress.mirrored
+                ));
+            }
         }
         if began.elapsed() >= longest {
             return Err(format!(

@@ -3,7 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod completions;
-mod config;
+pub mod config;
 pub mod delete_request;
 pub mod demo;
 pub mod export;
@@ -12,6 +12,7 @@ pub mod flush;
 pub mod hand_back;
 pub mod import;
 pub mod man;
+mod no_backup;
 pub mod operator;
 pub mod promote;
 mod remote;
@@ -31,7 +32,7 @@ use check::CheckArgs;
 /// Carries out a command line.
 pub fn run(cli: Cli) -> ExitCode {
     match &cli.command {
-        None => serve::run(&cli),
+        None | Some(Command::Serve) => serve::run(&cli),
         Some(Command::Check(args)) => check(&cli, args.clone()),
         Some(Command::DeleteRequest(args)) => {
             let done = delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning);
@@ -44,7 +45,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Restore(args)) => with_settings(&cli, |settings| restore::run(&settings, args)),
         Some(Command::Promote(args)) => with_settings(&cli, |settings| promote::run(&settings, args)),
         Some(Command::Operator(args)) => with_settings(&cli, |settings| operator::run(&settings, args)),
-        Some(Command::Config) => config::run(Settings::load(&cli)),
+        Some(Command::Config(args)) => config::run(Settings::load(&cli), args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
         Some(Command::Demo(args)) => match runtime() {

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
 use super::hand_back::{self, HandBackArgs};
+use super::no_backup;
 use super::operator;
 use super::{journal_of, runtime, say};
 use crate::clock;
@@ -20,25 +21,23 @@ use crate::server;
 use crate::store::{StoreError, journal, private};
 
 const AFTER_HELP: &str = "\
-The server has to be stopped. What was there is kept beside it. JWTs in the folder of tokens that
-are newer than the backup are taken in when the server starts; deletions that are newer are not in
-the folder, and have to be sent again.
+The server has to be stopped. What was there is kept under another name. When
+the server starts, it imports JWTs in the folder of tokens that are newer than
+the backup. Deletions that are newer are not in the folder: send them again.
 
-With --from it is the other way about: the primary runs, and what a replica holds newer (accounts,
-and the delete requests that a mirror keeps) is sent to it, through its gate, as if it were pushed.
-Status 1: something was refused, or is not at hand there.
+With --from, the primary runs. What a replica holds newer (accounts, and the
+delete requests that a mirror keeps) is sent to it, through its gate, as if it
+were pushed. Exit status 1: something was rejected, or is missing there.
 
 Examples:
   nats-account-server restore -dir /var/lib/nas /backup/accounts.backup
-  nats-account-server restore --from http://mirror:9090 --to http://primary:9090";
+  nats-account-server restore --from http://mirror:9090 \\
+      --to http://primary:9090";
 
 /// What `restore` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct RestoreArgs {
-    /// Folder of tokens, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<String>,
     /// Restore also if what is there is newer in part, or cannot be read; what is lost is listed
     #[arg(long, conflicts_with = "from")]
     replace: bool,
@@ -60,6 +59,9 @@ pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<ExitCode, S
 
 fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, String> {
     let (journal, failed) = (journal_of(settings)?, |error: StoreError| format!("cannot restore: {error}"));
+    if let Some(what) = no_backup::what_it_is(file) {
+        return Err(format!("cannot restore: {what}"));
+    }
     let verified = verify(file).map_err(failed)?;
     let _locks = server::primary_setup(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);

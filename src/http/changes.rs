@@ -12,8 +12,9 @@ use super::follower::Follower;
 use super::follower_places;
 use super::outgoing::{self, Outgoing};
 use super::peer::Client;
-use super::query::{Params, duration};
+use super::query::Params;
 use super::{Shared, reply};
+use crate::config::parse_seconds;
 use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
 use crate::node::{Changes, Feed, Piece, Place};
@@ -99,7 +100,7 @@ impl Asked {
                 .map(|text| Chain::parse(text).ok_or_else(|| bad("chain", "64 hexadecimal digits")))
                 .transpose()?,
             wait: given("wait")
-                .map(|text| duration(text).ok_or_else(|| bad("wait", "a time such as 25s or 500ms")))
+                .map(|text| parse_seconds(text).ok_or_else(|| bad("wait", "a time such as 25s or 500ms")))
                 .transpose()?
                 .unwrap_or_default()
                 .min(MAX_WAIT),

@@ -7,8 +7,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::query::{self, Params};
+use super::query::Params;
 use super::{Shared, reply};
+use crate::config::parse_seconds;
 use crate::key::AccountKey;
 use crate::node::{Propagation, Role, Stand};
 use crate::store::StoreError;
@@ -68,7 +69,7 @@ pub(super) fn waiting(request: &HttpRequest) -> Result<Option<Waiting>, HttpResp
         Some("all") => true,
         Some(_) => return bad("bad require parameter\nall is expected; nothing was changed"),
     };
-    let limit = match params.get("wait").map(query::duration) {
+    let limit = match params.get("wait").map(parse_seconds) {
         None if for_all => DEFAULT_WAIT,
         None => return Ok(None),
         Some(Some(wait)) => wait.min(MAX_WAIT),

@@ -1,7 +1,5 @@
 //! Query parameters.
 
-use std::time::Duration;
-
 use actix_web::HttpRequest;
 use actix_web::web::Query;
 
@@ -29,32 +27,5 @@ impl Params {
     /// Whether a parameter is given, with any value or none.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
-    }
-}
-
-/// Reads `25s`, `500ms`, or a number of seconds.
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number = number.parse().ok()?;
-    match unit {
-        "" | "s" => Some(Duration::from_secs(number)),
-        "ms" => Some(Duration::from_millis(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_read_with_their_units() {
-        assert_eq!(duration("25s"), Some(Duration::from_secs(25)));
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(duration("3"), Some(Duration::from_secs(3)));
-        for bad in ["", "s", "5h", "-1s", "1.5s"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
     }
 }

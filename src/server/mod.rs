@@ -65,14 +65,17 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     {
         node.count_operator(change);
     }
-    if settings.operator.is_none()
-        && let Some(trust) = node.trust()
-    {
-        tracing::warn!(
-            "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
-            trust.identity(),
-            trust.name()
-        );
+    if settings.operator.is_none() {
+        match node.trust() {
+            Some(trust) => tracing::warn!(
+                "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
+                trust.identity(),
+                trust.name()
+            ),
+            None => {
+                tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server")
+            }
+        }
     }
     node.report_operator();
     let tls = https(&settings, &node)?;

@@ -39,16 +39,12 @@ pub(crate) fn given(settings: &Settings) -> Result<Given, StartError> {
         Err(error) => (None, Some(error)),
     };
     let (system_account, system_jwt) = system_account(settings)?;
-    match &trust {
-        Some(trust) => {
-            tracing::info!("Operator: {}", trust.identity());
-            tracing::info!("Operator Name: {}", trust.name());
-            for warning in trust.warnings() {
-                tracing::warn!("operator JWT: {warning}");
-            }
+    if let Some(trust) = &trust {
+        tracing::info!("Operator: {}", trust.identity());
+        tracing::info!("Operator Name: {}", trust.name());
+        for warning in trust.warnings() {
+            tracing::warn!("operator JWT: {warning}");
         }
-        None if settings.operator.is_some() => {}
-        None => tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server"),
     }
     Ok(Given { gate: Gate::new(trust, system_account, ahead), system_jwt, problem })
 }

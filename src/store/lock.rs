@@ -3,8 +3,14 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{StoreError, private};
+
+/// So often a lock is tried again, …
+const LOOKS: u32 = 5;
+/// … after this pause.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// An exclusive lock on a state folder, held while this value lives.
 ///
@@ -16,6 +22,11 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
+    /// Whether a process holds the lock of `folder`; also if that cannot be known.
+    pub fn is_held(folder: &Path) -> bool {
+        folder.join("lock").exists() && Self::acquire(folder).is_err()
+    }
+
     /// Locks `folder`, which must exist. If another process holds it, the error says which.
     pub fn acquire(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("lock");
@@ -28,7 +39,7 @@ impl FolderLock {
         let above = std::fs::metadata(folder).map_err(StoreError::io("look at", folder))?;
         private::trusted(&path, &meta, &above)?;
         let was_open = private::close_to_others(&file, &meta).map_err(io("set the mode of"))?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -56,6 +67,17 @@ impl FolderLock {
             .map_err(io("write lock file"))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Locks the file, if need be after a moment: whoever only looks whether the lock is held has it that long.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            decided => return decided,
+        }
+    }
+    file.try_lock()
 }
 
 #[cfg(test)]

@@ -181,14 +181,16 @@ async fn flush_waits_until_the_folder_has_everything() {
     let (code, text) = flush(&["-dir", folder, "flush", "--timeout", "20"]);
     assert!(code == Some(0) && text.contains("up to serial 51"), "{text}");
     assert!(accounts.iter().all(|account| file(dir.path(), account).exists()));
-    // With nobody there to write, it does not wait for ever.
+    // It waits for a server that writes, and not for one that does not run.
     let making = dir.path().join(".nats-account-server/making");
     fs::remove_dir(&making).unwrap();
     fs::write(&making, "in the way").unwrap();
     server.http.post(&accounts[0].path(), operator.account(&accounts[0], 5)).await.expect(200);
-    server.kill();
     let (code, text) = flush(&["flush", "-dir", folder, "--timeout", "1"]);
-    assert!(code == Some(1) && text.contains("51 of 52 changes"), "{text}");
+    assert!(code == Some(1) && text.contains("51 of 52 changes after 1 s"), "{text}");
+    server.kill();
+    let (code, text) = flush(&["flush", "-dir", folder, "--timeout", "1h"]);
+    assert!(code == Some(1) && text.contains("no server runs on this folder, which has 51 of 52 changes"), "{text}");
 }
 
 #[tokio::test]

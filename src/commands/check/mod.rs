@@ -43,7 +43,7 @@ pub struct CheckArgs {
     #[arg(long, requires = "json")]
     pub vectors: bool,
 
-    /// An operator JWT, or a file with one, unless flags before the command, the environment or a configuration file name it:
+    /// An operator JWT, or a file with one, unless the environment or a configuration file name one:
     /// also check that this operator signed the tokens
     #[arg(long, value_name = "FILE|JWT")]
     pub operator: Option<String>,

@@ -22,15 +22,17 @@ use crate::key::AccountKey;
 const MAX_ACCOUNTS: usize = 10_000;
 
 const AFTER_HELP: &str = "\
-This is the only thing that this program ever does with an operator's seed: it is read, signs
-once, and is gone; nobody is asked. The server never has one. Where the operator demands that its
-signing keys are used, the seed has to be that of a signing key.
+The program reads the operator's seed, signs once, and forgets it. It sends
+nothing. No server of this program ever has a seed. If the operator demands that
+its signing keys are used, give the seed of a signing key.
 
 Example:
-  nats-account-server delete-request --seed-file operator.nk ACCOUNT > request.jwt
-  curl -X DELETE --data-binary @request.jwt http://primary:9090/jwt/v1/accounts/ACCOUNT
+  nats-account-server delete-request --seed-file operator.nk \\
+      ACCOUNT > request.jwt
+  curl -X DELETE --data-binary @request.jwt \\
+      http://primary:9090/jwt/v1/accounts/ACCOUNT
 
-A request that names several accounts is sent once, to the URL of any of them.";
+Send a request that names several accounts once, to the URL of any of them.";
 
 /// What `delete-request` takes.
 #[derive(Clone, Debug, clap::Args)]

@@ -24,23 +24,22 @@ use crate::logging::Bar;
 use crate::store::folder::Layout;
 
 const AFTER_HELP: &str = "\
-TARGET is a folder, an operator's folder of nsc if it holds .nsc, or - for a pack on the standard
-output; --format says otherwise. Without --from, the accounts come from the journal of the folder that flags before the
-command or a configuration file name, whether or not a server runs on it, and accounts that are
-deleted there are marked as deleted in a target folder, too.
+TARGET is a folder, an operator's folder of nsc if it holds .nsc, or - for a
+pack on the standard output; --format says otherwise.
+
+Without --from, the accounts come from the journal of the folder that -dir or a
+configuration file names, whether or not a server runs on it. Accounts that
+were deleted there are marked as deleted in a target folder, too.
 
 Examples:
-  nats-account-server -dir /var/lib/nas export /new/folder
+  nats-account-server export -dir /var/lib/nas /new/folder
   nats-account-server export --from http://primary:9090 - > accounts.pack
-  nats-account-server -dir /var/lib/nas export --format nsc ~/stores/OPERATOR";
+  nats-account-server export -dir /var/lib/nas --format nsc ~/stores/OPERATOR";
 
 /// What `export` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ExportArgs {
-    /// Folder of tokens of the primary, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR", conflicts_with = "from")]
-    pub(crate) dir: Option<String>,
     /// A primary that runs, whose pack is read instead
     #[arg(long, value_name = "URL")]
     from: Option<String>,

@@ -37,10 +37,7 @@ impl Target {
             nsc::check(root).map_err(failed)?;
         } else {
             let operator = operator.ok_or_else(|| {
-                format!(
-                    "{} is no folder of nsc; to make one, say whose it is, with -operator before the command",
-                    root.display()
-                )
+                format!("{} is no folder of nsc; to make one, say whose it is, with -operator", root.display())
             })?;
             if !dry_run {
                 make(root, &operator, mode).map_err(failed)?;

@@ -29,29 +29,29 @@ use source::Source;
 const AT_ONCE: usize = 64;
 
 const AFTER_HELP: &str = "\
-SOURCE is
-  a folder of an account server or of a nats-server's full resolver, flat or sharded
+SOURCE is one of
+  a folder of an account server or of a full resolver, flat or sharded
   an operator's folder of nsc, which holds .nsc and accounts
   a file with a pack, ACCOUNT|JWT in each line; - is the standard input
   http://SERVER or https://SERVER, an account server, whose pack is read
   nats://SERVER or tls://SERVER, nats-servers with a full resolver
 
-Flags before the command, or a configuration file, say which primary: as `serve` takes them. It has to
-be stopped, unless --to names one that runs. A running one refuses what has expired; a stopped one keeps
-it, as it keeps what it finds in its folder. Status 1: something was refused, or not everything was read.
+The server's flags, or a configuration file, say which primary. It has to be
+stopped, unless --to names one that runs. A running one rejects JWTs that have
+expired; a stopped one keeps them, as it keeps what it finds in its folder.
+Exit status 1: something was rejected, or something could not be read.
 
 Examples:
-  nats-account-server -dir /var/lib/nas -operator operator.jwt import --dry-run /old/folder
-  nats-account-server -c nas.conf import --creds sys.creds nats://n1:4222
-  nats-account-server import --to http://primary:9090 ~/.local/share/nats/nsc/stores/OPERATOR";
+  nats-account-server import -dir /var/lib/nas -operator operator.jwt \\
+      --dry-run /old/folder
+  nats-account-server import -c nas.conf --creds sys.creds nats://n1:4222
+  nats-account-server import --to http://primary:9090 \\
+      ~/.local/share/nats/nsc/stores/OPERATOR";
 
 /// What `import` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ImportArgs {
-    /// Folder of tokens of the stopped primary, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<String>,
     /// A primary that runs, to which everything is sent instead
     #[arg(long, value_name = "URL")]
     to: Option<String>,

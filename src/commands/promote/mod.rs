@@ -19,24 +19,22 @@ use crate::store::snapshot::{self, Found, Snapshot};
 use gather::{Gathered, gather};
 
 const AFTER_HELP: &str = "\
-Flags before the command, or a configuration file, are those with which the mirror was served; a
-`primary` in them does not matter. The mirror has to be stopped. It has to have taken in all that its
-primary held: what is missing is listed, and with --incomplete the rest becomes the primary.
+The server's flags, or a configuration file, are those that the mirror ran with;
+a `primary` in them has no effect. The mirror has to be stopped, and has to hold
+all that its primary held. What is missing is listed. With --incomplete the rest
+becomes the primary.
 
-Afterwards it is started without `primary`, and the replicas are pointed at it. The old primary must
-not come back as one.
+Afterwards, start it without `primary`, and point the replicas at it. The old
+primary must not come back as one.
 
 Examples:
-  nats-account-server -c mirror.conf promote --dry-run
-  nats-account-server -dir /var/lib/nas -operator operator.jwt promote";
+  nats-account-server promote -c mirror.conf --dry-run
+  nats-account-server promote -dir /var/lib/nas -operator operator.jwt";
 
 /// What `promote` takes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct PromoteArgs {
-    /// Folder of the mirror, unless flags before the command or a configuration file name it
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<String>,
     /// Promote also what is not whole: a mirror that lacks something, or a cache
     #[arg(long)]
     incomplete: bool,
