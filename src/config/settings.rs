@@ -86,7 +86,6 @@ pub struct Http {
     /// What one client may cost.
     pub limits: HttpLimits,
     /// Serving HTTPS.
-    #[serde(skip_serializing_if = "HttpTls::is_empty")]
     pub tls: HttpTls,
 }
 
@@ -144,11 +143,6 @@ pub struct HttpTls {
 }
 
 impl HttpTls {
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether HTTPS is served, not plain HTTP.
     pub const fn is_on(&self) -> bool {
         self.cert.is_some()
@@ -302,7 +296,6 @@ pub struct Nats {
     #[serde(with = "millis")]
     pub replica_forget: Duration,
     /// Files for TLS towards the nats-servers.
-    #[serde(skip_serializing_if = "Tls::is_empty")]
     pub tls: Tls,
 }
 
@@ -380,7 +373,6 @@ pub struct Replica {
     /// Bearer token that is shown to the primary. Default: none.
     pub token: Option<Secret>,
     /// Files for TLS towards the primary; `root` counts besides the system's authorities.
-    #[serde(skip_serializing_if = "Tls::is_empty")]
     pub tls: Tls,
 }
 
