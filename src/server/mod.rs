@@ -73,7 +73,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
                 trust.name()
             ),
             None => {
-                tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server")
+                tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server");
             }
         }
     }

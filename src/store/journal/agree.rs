@@ -65,14 +65,11 @@ fn of_claims<B>(jwt: &Jwt<B>, text: &str) -> Option<Facts> {
 
 /// Looks through all heads. `Some`: what is wrong with the first that does not agree with its changes.
 pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    // The first format kept neither of them.
-    let (marks, deleted_issuer) = if version < 2 { ("x''", "NULL") } else { ("h.marks", "h.deleted_issuer") };
     // A head without its JWT was made from what a mirror held, or knows of a deletion only.
     let newest = odd(
         connection,
         &format!(
-            "SELECT h.kind, h.key, h.iat, c.iat, {marks}, h.issuer,
+            "SELECT h.kind, h.key, h.iat, c.iat, h.marks, h.issuer,
                     h.serial <> 0 AND c.op IS 112 AND c.kind IS h.kind AND c.key IS h.key AND c.exp IS h.exp
                     AND c.identity IS h.identity AND c.issuer IS h.issuer AND c.digest IS h.digest
                     AND (c.body IS NOT NULL OR h.kind <> {KIND_ACCOUNT}) AS agrees
@@ -86,33 +83,25 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>>
     }
     let deleted = odd(
         connection,
-        &format!(
-            "SELECT h.kind, h.key, h.deleted, c.iat, {marks}, {deleted_issuer},
-                    c.op IS 100 AND c.kind IS h.kind AND ({deleted_issuer} IS NULL OR c.issuer IS {deleted_issuer}) AS agrees
-             FROM head h LEFT JOIN change c ON c.serial = h.deleted_serial
-             WHERE h.deleted_serial IS NOT NULL AND (NOT agrees OR c.iat IS NOT h.deleted)"
-        ),
+        "SELECT h.kind, h.key, h.deleted, c.iat, h.marks, h.deleted_issuer,
+                c.op IS 100 AND c.kind IS h.kind AND c.issuer IS h.deleted_issuer AS agrees
+         FROM head h LEFT JOIN change c ON c.serial = h.deleted_serial
+         WHERE h.deleted_serial IS NOT NULL AND (NOT agrees OR c.iat IS NOT h.deleted)",
         "the request that deleted it",
     )?;
     if deleted.is_some() {
         return Ok(deleted);
     }
-    // Earlier formats did not say by which change something had left, and of activations nobody knows it any more.
-    if version >= 4 {
-        let removed = odd(
-            connection,
-            &format!(
-                "SELECT h.kind, h.key, 0, NULL, x'', NULL, 0
-                 FROM head h LEFT JOIN change c ON c.serial = h.removed
-                 WHERE h.removed <> 0 AND NOT (h.kind = {KIND_ACTIVATION} AND h.removed = 1)
-                   AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
-                            AND (c.digest IS h.digest OR h.serial = 0))"
-            ),
-            "the change by which it left",
-        )?;
-        if removed.is_some() {
-            return Ok(removed);
-        }
+    let removed = odd(
+        connection,
+        "SELECT h.kind, h.key, 0, NULL, x'', NULL, 0
+         FROM head h LEFT JOIN change c ON c.serial = h.removed
+         WHERE h.removed <> 0 AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
+                                       AND (c.digest IS h.digest OR h.serial = 0))",
+        "the change by which it left",
+    )?;
+    if removed.is_some() {
+        return Ok(removed);
     }
     requests(connection)
 }

@@ -6,7 +6,7 @@ use super::super::marks;
 use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
 use crate::feed::digest::{self, Key, Leaf};
-use crate::gate::{Deletion, Digest, Held, MOST_IN_ONE_SECOND, Tombstone, Version};
+use crate::gate::{Deletion, Digest, Held, MOST_IN_ONE_SECOND, Version};
 use crate::key::{Kind, PublicKey};
 
 /// What [`read`] reads.
@@ -59,7 +59,7 @@ impl Row {
 pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 AND key = ?2"))?
-        .query_row(params![kind, key], |row| read(connection, kind, row))
+        .query_row(params![kind, key], |row| read(kind, row))
         .optional()
 }
 
@@ -74,14 +74,14 @@ pub(super) fn each_from(
         .prepare_cached(&format!("SELECT {COLUMNS}, key FROM head WHERE kind = ?1 AND key >= ?2 ORDER BY key"))?;
     let mut rows = statement.query(params![kind.byte(), from])?;
     while let Some(row) = rows.next()? {
-        if !take(Key { kind, raw: row.get(13)? }, read(connection, kind.byte().into(), row)?)? {
+        if !take(Key { kind, raw: row.get(13)? }, read(kind.byte().into(), row)?)? {
             break;
         }
     }
     Ok(())
 }
 
-fn read(connection: &Connection, kind: i64, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+fn read(kind: i64, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
     let serial: u64 = row.get(0)?;
     // A version may be known by what bars others, without its text.
@@ -91,15 +91,9 @@ fn read(connection: &Connection, kind: i64, row: &rusqlite::Row<'_>) -> rusqlite
         Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })
     };
     let deleted_serial = row.get(7)?;
-    let deleted = match row.get(6)? {
-        None => None,
-        Some(iat) => {
-            let issuer = match row.get(9)? {
-                Some(issuer) => signer(issuer),
-                None => signer_of_request(connection, deleted_serial)?,
-            };
-            Some(Deletion { iat, issuer })
-        }
+    let deleted = match (row.get(6)?, row.get(9)?) {
+        (Some(iat), Some(issuer)) => Some(Deletion { iat, issuer: signer(issuer) }),
+        _ => None,
     };
     let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
     let marks = marks::read(row.get_ref(10)?.as_blob()?);
@@ -123,19 +117,4 @@ pub(super) fn ties(held: &Held) -> Vec<u8> {
 /// The column `marks`.
 pub(super) fn marks(held: &Held) -> Vec<u8> {
     marks::write(held.marks())
-}
-
-const fn operator_key(raw: [u8; 32]) -> PublicKey {
-    PublicKey::from_raw(Kind::Operator, raw)
-}
-
-/// Format 1 did not write down who signed a delete request: the request itself says it. One that cannot be read any more
-/// still deletes, as if by a key that nobody knows.
-fn signer_of_request(connection: &Connection, serial: Option<u64>) -> rusqlite::Result<PublicKey> {
-    let body: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT body FROM change WHERE serial = ?1")?
-        .query_row([serial], |row| row.get(0))
-        .optional()?;
-    let request = body.and_then(|body| Tombstone::reopen(body.into()));
-    Ok(request.map_or(operator_key([0; 32]), |request| *request.issuer()))
 }

@@ -6,7 +6,7 @@ use std::{fs, io};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::{StoreError, followers, private};
-use super::{digests, nats_servers, operator, signers};
+use super::{digests, nats_servers, operator};
 use crate::feed::{Chain, Head, Session};
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
@@ -26,8 +26,8 @@ pub(super) const KIND_ACTIVATION: i64 = 3;
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
 pub(super) const STATEMENTS: usize = 64;
 
-/// Format 1, from which every journal starts.
-pub(super) const TABLES: &str = "
+/// Format 4, from which every journal starts. Those before it were never released.
+const TABLES: &str = "
 CREATE TABLE meta (
     id      INTEGER PRIMARY KEY CHECK (id = 1),
     session BLOB    NOT NULL,  -- 16 bytes
@@ -48,7 +48,8 @@ CREATE TABLE change (
     issuer   BLOB,              -- 32 bytes of the operator key
     digest   BLOB    NOT NULL,  -- SHA-256 of the body
     chain    BLOB    NOT NULL,
-    body     BLOB               -- null once it is beyond the history
+    body     BLOB,              -- null once it is beyond the history
+    toggles  BLOB               -- of each key: 2 bytes of its bucket, and XOR of its leaves before and after
 );
 CREATE TABLE head (
     kind           INTEGER NOT NULL,
@@ -63,13 +64,42 @@ CREATE TABLE head (
     history        BLOB    NOT NULL,  -- serials of kept earlier versions, 8 bytes each, oldest first
     deleted        INTEGER,           -- iat of the newest delete request
     deleted_serial INTEGER,
+    deleted_issuer BLOB,              -- 32 bytes of the operator key that signed the deletion
+    removed        INTEGER NOT NULL DEFAULT 0,   -- serial of the change by which it left a read-only folder
+    marks          BLOB    NOT NULL DEFAULT x'', -- of each other key that signed: 32 bytes, iat, reach
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
+CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor left a read-only folder
+    SELECT key, serial, iat, exp, identity, issuer, digest FROM head
+    WHERE kind = 1 AND serial <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
+CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
 CREATE TABLE cursor (
     name   TEXT PRIMARY KEY,
     serial INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE withdrawn (
+    issuer BLOB PRIMARY KEY,  -- 32 bytes of an operator key that is no longer listed
+    at     INTEGER NOT NULL   -- iat of the operator JWT that left it out
+) WITHOUT ROWID;
+CREATE TABLE signer (
+    issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
+    accounts INTEGER NOT NULL,  -- live accounts whose JWT it signed
+    sum      BLOB    NOT NULL   -- 32 bytes: XOR of the digests of those JWTs
+) WITHOUT ROWID;
+CREATE TABLE activation (     -- those whose text is kept
+    account BLOB NOT NULL,    -- 32 bytes of the account that vouches
+    key     BLOB NOT NULL,    -- 32 bytes of the hash
+    PRIMARY KEY (account, key)
+) WITHOUT ROWID;
+CREATE INDEX activation_key ON activation (key);
+CREATE TABLE digest (                       -- the digest tree
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    serial  INTEGER NOT NULL,               -- as of which change
+    toggles BLOB    NOT NULL                -- what makes it from an empty one
+);
 ";
+/// The format of [`TABLES`].
+const FIRST: i64 = 4;
 
 /// What leads from one format to the next.
 struct Migration {
@@ -78,81 +108,14 @@ struct Migration {
     fill: fn(&Connection) -> rusqlite::Result<()>,
 }
 
-/// From format 1 to 2, and so on.
-const MIGRATIONS: [Migration; 6] = [
-    Migration { tables: FORMAT_2, fill: |_| Ok(()) },
-    Migration { tables: FORMAT_3, fill: signers::recount },
-    Migration { tables: FORMAT_4, fill: fill_4 },
-    // From format 4 to 5.
+/// From format 4 to 5, and so on.
+const MIGRATIONS: [Migration; 3] = [
     Migration { tables: operator::FORMAT_5, fill: operator::fill_5 },
     // From format 5 to 6.
     Migration { tables: followers::TABLE, fill: |_| Ok(()) },
     // From format 6 to 7.
     Migration { tables: nats_servers::TABLE, fill: |_| Ok(()) },
 ];
-
-/// From format 1 to 2.
-pub(super) const FORMAT_2: &str = "
-ALTER TABLE head ADD COLUMN deleted_issuer BLOB;               -- 32 bytes of the operator key that signed the deletion
-ALTER TABLE head ADD COLUMN removed INTEGER NOT NULL DEFAULT 0; -- 1: it left a read-only folder
-ALTER TABLE head ADD COLUMN marks BLOB NOT NULL DEFAULT x'';   -- of each other key that signed: 32 bytes, iat, reach
-CREATE TABLE withdrawn (
-    issuer BLOB PRIMARY KEY,  -- 32 bytes of an operator key that is no longer listed
-    at     INTEGER NOT NULL   -- iat of the operator JWT that left it out
-) WITHOUT ROWID;
-CREATE TABLE signer (
-    issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
-    accounts INTEGER NOT NULL   -- live accounts whose JWT it signed
-) WITHOUT ROWID;
-INSERT INTO signer SELECT issuer, count(*) FROM head
-    WHERE kind = 1 AND serial <> 0 AND (deleted IS NULL OR iat > deleted) GROUP BY issuer;
-CREATE TABLE activation (     -- those whose text is kept
-    account BLOB NOT NULL,    -- 32 bytes of the account that vouches
-    key     BLOB NOT NULL,    -- 32 bytes of the hash
-    PRIMARY KEY (account, key)
-) WITHOUT ROWID;
-CREATE INDEX activation_key ON activation (key);
-";
-
-/// From format 2 to 3.
-pub(super) const FORMAT_3: &str = "
-DROP TABLE signer;
-CREATE TABLE signer (
-    issuer   BLOB PRIMARY KEY,  -- 32 bytes of an operator key
-    accounts INTEGER NOT NULL,  -- live accounts whose JWT it signed
-    sum      BLOB    NOT NULL   -- 32 bytes: XOR of the digests of those JWTs
-) WITHOUT ROWID;
-CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor left a read-only folder
-    SELECT key, serial, iat, exp, identity, issuer, digest FROM head
-    WHERE kind = 1 AND serial <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
-CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
-";
-
-/// From format 3 to 4. `removed` is the serial of the change by which it left. Before, it was 1; and that an activation was
-/// forgotten was told by its missing row alone, because it was no change.
-const FORMAT_4: &str = "
-ALTER TABLE change ADD COLUMN toggles BLOB; -- of each key: 2 bytes of its bucket, and XOR of its leaves before and after
-CREATE TABLE digest (                       -- the digest tree
-    id      INTEGER PRIMARY KEY CHECK (id = 1),
-    serial  INTEGER NOT NULL,               -- as of which change
-    toggles BLOB    NOT NULL                -- what makes it from an empty one
-);
-UPDATE head SET removed = 1 WHERE kind = 3 AND key NOT IN (SELECT key FROM activation);
-";
-
-/// Says by which change each account left, and makes the tree.
-fn fill_4(connection: &Connection) -> rusqlite::Result<()> {
-    let left = "SELECT EXISTS (SELECT 1 FROM head WHERE kind = 1 AND removed = 1)";
-    // All changes are read for this, so only where it is of use.
-    if connection.query_row(left, [], |row| row.get(0))? {
-        connection.execute_batch(
-            "UPDATE head SET removed = c.serial
-             FROM (SELECT key, max(serial) AS serial FROM change WHERE op = 114 GROUP BY key) c
-             WHERE head.kind = 1 AND head.removed = 1 AND head.key = c.key",
-        )?;
-    }
-    digests::recompute(connection)
-}
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
@@ -279,6 +242,12 @@ pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Sto
              run that version"
         ));
     }
+    if (1..FIRST).contains(&version) {
+        return unusable(format!(
+            "its format {version} is that of a build before the first release: `export` with that build, move the file \
+             away, and `import` with this one"
+        ));
+    }
     Ok(())
 }
 
@@ -295,9 +264,10 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
             "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, ?1, 0, ?2, 0)",
             (Session::random().0, Chain::default().0),
         )?;
+        digests::recompute(connection)?;
         connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}"))?;
     }
-    let done = usize::try_from(version - 1).unwrap_or(0);
+    let done = usize::try_from(version - FIRST).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(done) {
         connection.execute_batch(migration.tables)?;
         (migration.fill)(connection)?;

@@ -114,17 +114,6 @@ pub(super) fn write(connection: &Connection, changed: &[(PublicKey, Signed)]) ->
     Ok(())
 }
 
-/// Fills an empty table from all live accounts.
-pub(super) fn recount(connection: &Connection) -> rusqlite::Result<()> {
-    let mut tally = Tally::new(0);
-    let mut statement = connection.prepare("SELECT issuer, digest, exp FROM live")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        tally.step(None, Some(live(row)?));
-    }
-    write(connection, &Signers::default().after(&tally))
-}
-
 /// The first three columns of a query: issuer, digest, exp.
 pub(super) fn live(row: &Row<'_>) -> rusqlite::Result<Live> {
     Ok(Live { issuer: PublicKey::from_raw(Kind::Operator, row.get(0)?), digest: row.get(1)?, exp: row.get(2)? })

@@ -274,49 +274,6 @@ async fn replicas_are_remembered_and_are_no_part_of_the_history() {
     assert_eq!(journal.head(), before);
 }
 
-/// A journal of an earlier format, without accounts.
-fn old_journal(path: &std::path::Path, format: u8, tables: &[&str]) -> rusqlite::Connection {
-    let old = rusqlite::Connection::open(path).expect("opens");
-    old.execute_batch(&tables.concat()).expect("tables");
-    old.execute_batch(&format!(
-        "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, x'{}', 0, x'{}', 0);
-         PRAGMA application_id = {}; PRAGMA user_version = {format}",
-        "07".repeat(16),
-        "00".repeat(32),
-        super::schema::APPLICATION_ID
-    ))
-    .expect("a state row");
-    old
-}
-
-#[tokio::test]
-async fn a_journal_of_the_first_format_is_brought_forward() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("journal.sqlite");
-    {
-        let old = old_journal(&path, 1, &[super::schema::TABLES]);
-        // Three accounts of one signer: live, deleted, and deleted before it was ever held.
-        for (key, serial, iat, deleted) in [(1, 5, 10, "NULL"), (2, 6, 10, "10"), (3, 0, 0, "10")] {
-            old.execute_batch(&format!(
-                "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted)
-                 VALUES (1, x'{0}', {serial}, {iat}, 0, x'{0}', x'{1}', x'{0}', x'', x'', {deleted})",
-                format!("{key:02}").repeat(32),
-                "09".repeat(32)
-            ))
-            .expect("a head");
-        }
-    }
-    let journal = open(&path).expect("brought forward");
-    assert_eq!(journal.withheld(&Signer::new().gate.standing()), 1, "live accounts are counted by their signers");
-    assert_eq!(journal.pack_hash(NOW).await.expect("open"), [1; 32], "and summed up");
-    assert_eq!(journal.head().session.0, [7; 16], "it is the same journal");
-    let (signer, account) = (Signer::new(), KeyPair::new_account());
-    let entry = signer.entry(&account, NOW, "v");
-    assert!(matches!(journal.commit(put(&entry)).await, Ok(Outcome::Changed { serial: 1 })));
-    drop(journal);
-    assert_eq!(open(&path).expect("opens again").get(entry.key()).expect("readable").expect("held").serial, 1);
-}
-
 #[tokio::test]
 async fn nothing_is_acknowledged_once_the_file_was_taken_away() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -474,6 +431,20 @@ async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
 }
 
 #[tokio::test]
+async fn a_journal_from_before_the_first_release_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    open(&path).expect("opens").close().await;
+    for format in 1..=3 {
+        let old = rusqlite::Connection::open(&path).expect("opens");
+        old.execute_batch(&format!("PRAGMA user_version = {format}")).expect("set");
+        drop(old);
+        let refused = open(&path).expect_err("too old").to_string();
+        assert!(refused.contains(&format!("its format {format} ")) && refused.contains("`import`"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn live_accounts_are_counted_by_who_signed_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
@@ -497,26 +468,6 @@ async fn live_accounts_are_counted_by_who_signed_them() {
     expected.sort();
     assert_eq!(keys, expected);
     assert_eq!(journal.withheld_accounts(&standing, 1).expect("readable").len(), 1);
-}
-
-#[tokio::test]
-async fn who_signed_a_deletion_of_the_first_format_is_read_from_the_request() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("journal.sqlite");
-    let (signer, account) = (Signer::new(), KeyPair::new_account());
-    let journal = open(&path).expect("opens");
-    journal.commit(signer.delete(&[&account], NOW + 10)).await.expect("deleted");
-    journal.close().await;
-    drop(journal);
-    let old = rusqlite::Connection::open(&path).expect("opens");
-    old.execute("UPDATE head SET deleted_issuer = NULL", []).expect("as format 1 has it");
-    drop(old);
-    let options = Options { path: Some(path), history: 2, readers: 1 };
-    // A deletion by an unknown key would reach no further than the operator's JWT.
-    let later = signer.entry(&account, NOW + 5, "a");
-    let journal = Journal::open_under(&options, Arc::new(signer.gate), |_| {}).expect("opens again");
-    let barred = journal.commit(put(&later)).await.expect_err("deleted later");
-    assert!(matches!(barred, CommitError::Refused(Refusal::Deleted { .. })), "{barred}");
 }
 
 #[tokio::test]

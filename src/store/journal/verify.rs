@@ -126,13 +126,9 @@ fn stands(connection: &Connection, serial: u64) -> rusqlite::Result<bool> {
     )
 }
 
-/// Live and deleted accounts, counted one by one. The copy may be of an older format.
+/// Live and deleted accounts, counted one by one.
 fn count(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
-    let knows_removals = connection.prepare("SELECT removed FROM head").is_ok();
-    let left = if knows_removals { "removed <> 0" } else { "0" };
-    let query = format!(
-        "SELECT ifnull(sum(serial <> 0 AND NOT is_deleted AND NOT {left}), 0), ifnull(sum(is_deleted), 0)
-         FROM (SELECT *, deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)"
-    );
-    connection.query_row(&query, params![KIND_ACCOUNT], |row| Ok((row.get(0)?, row.get(1)?)))
+    let query = "SELECT ifnull(sum(serial <> 0 AND NOT is_deleted AND removed = 0), 0), ifnull(sum(is_deleted), 0)
+         FROM (SELECT *, deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)";
+    connection.query_row(query, params![KIND_ACCOUNT], |row| Ok((row.get(0)?, row.get(1)?)))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::pack::{ACCOUNTS, Attempt, Keys, START, attempt, let_fail, open_under};
+use super::pack::{ACCOUNTS, Attempt, Keys, attempt, let_fail, open_under};
 use super::*;
 use crate::feed::digest::{Ask, Below, Difference, Key, Leaf, Prefix, Short, State, Toggle, Tree};
 use crate::gate::{Activation, Held, OperatorChain, Record, Standing, Version};
@@ -351,31 +351,6 @@ async fn of_everything(world: &mut World, journal: &Journal) {
     ] {
         journal.commit(world.write(&change)).await.expect("a change");
     }
-}
-
-#[tokio::test]
-async fn a_journal_of_the_third_format_gets_its_tree() {
-    let (folder, mut world) = (tempfile::tempdir().expect("a folder"), World::new());
-    let path = folder.path().join("journal.sqlite");
-    let gate = Arc::new(Gate::new(Some(world.keys.trust(&[1], 100)), None, 3600));
-    let standing = Standing::clone(&gate.standing());
-    let journal = open_under(&path, &gate);
-    of_everything(&mut world, &journal).await;
-    journal.close().await;
-    drop(journal);
-    let old = rusqlite::Connection::open(&path).expect("opens");
-    let format_3 =
-        "ALTER TABLE change DROP COLUMN toggles; DROP TABLE digest; UPDATE head SET removed = 1 WHERE removed > 0;
-         ALTER TABLE change DROP COLUMN links; DROP TABLE operator_link; DROP TABLE operator_replaced;
-         DROP TABLE follower; DROP TABLE nats_server; PRAGMA user_version = 3";
-    old.execute_batch(format_3).expect("as it was");
-    drop(old);
-    let journal = open_under(&path, &gate);
-    check(&world, &journal, &standing);
-    assert_eq!(leaves(&journal).len(), usize::from(ACCOUNTS) + 2);
-    let next = Change::Attempt(Attempt::Put { account: 2, key: 0, iat: 103, exp: START, via: Via::Post });
-    journal.commit(world.write(&next)).await.expect("a change");
-    check(&world, &journal, &standing);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::path::Path;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::super::signers::Signers;
 use super::*;
 use crate::gate::{Record, Tombstone};
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -334,53 +333,4 @@ async fn what_a_lesser_deletion_brings_back_counts_again() {
     journal.commit(Write::Delete(keys.delete(&[1], 0, 104), Via::Post)).await.expect("reaches further");
     check(&journal, &gate, START).await;
     assert_eq!(journal.pack_hash(START).await.expect("open"), *entry.digest());
-}
-
-/// A journal as its second format has it: two signers, and accounts that are live, deleted, removed, and unheard of.
-#[tokio::test]
-async fn a_journal_of_the_second_format_gets_its_sums() {
-    use super::super::schema::{FORMAT_2, TABLES};
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("journal.sqlite");
-    let old = old_journal(&path, 2, &[TABLES, FORMAT_2]);
-    for (key, signer, serial, exp, deleted, removed) in [
-        (1, 8, 5, 0, "NULL", 0),
-        (2, 8, 6, START, "NULL", 0),
-        (4, 9, 7, 0, "9", 0),
-        (16, 9, 8, 0, "10", 0),
-        (32, 9, 9, 0, "NULL", 1),
-        (64, 9, 0, 0, "10", 0),
-    ] {
-        old.execute_batch(&format!(
-            "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history, deleted, removed)
-             VALUES (1, x'{0}', {serial}, 10, {exp}, x'{0}', x'{1}', x'{0}', x'', x'', {deleted}, {removed})",
-            format!("{key:02x}").repeat(32),
-            format!("{signer:02x}").repeat(32)
-        ))
-        .expect("a head");
-    }
-    old.execute_batch(&format!(
-        "INSERT INTO signer VALUES (x'{}', 2); INSERT INTO signer VALUES (x'{}', 1);
-         INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
-             VALUES (3, x'{2}', 10, 10, 5, x'{2}', x'{2}', x'{2}', x'', x'')",
-        "08".repeat(32),
-        "09".repeat(32),
-        "70".repeat(32)
-    ))
-    .expect("as it was kept, and an activation, which does not count");
-    drop(old);
-
-    let journal = open(&path).expect("brought forward");
-    assert_eq!(journal.pack_hash(START).await.expect("open"), [1 ^ 2 ^ 4; 32]);
-    assert_eq!(journal.pack_hash(START + 1).await.expect("open"), [1 ^ 4; 32]);
-    let signers = |journal: &Journal| {
-        let signers = journal.read(Signers::load).expect("readable").keys;
-        let signed = signers.iter().map(|(key, signed)| (key.raw()[0], (signed.accounts, signed.sum.0[0])));
-        signed.collect::<BTreeMap<_, _>>()
-    };
-    assert_eq!(signers(&journal), BTreeMap::from([(8, (2, 3)), (9, (1, 4))]));
-    journal.close().await;
-    drop(journal);
-    let journal = open(&path).expect("opens again");
-    assert_eq!(signers(&journal), BTreeMap::from([(8, (2, 3)), (9, (1, 4))]), "nothing is counted twice");
 }
