@@ -30,5 +30,9 @@ say "cargo fmt --check"
 cargo fmt --check
 say "cargo clippy --all-targets -- -D warnings"
 cargo clippy --locked --all-targets -- -D warnings
+say "spelling"
+tests/typos.sh
+say "cargo doc -D warnings"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 say "cargo test --no-fail-fast"
 cargo test --locked --no-fail-fast "$@"
