@@ -3,6 +3,9 @@
 //! Names begin with `nats_account_server_`, units are base units, and no label carries an account: a label with a value
 //! per account would cost more than the accounts do.
 
+#[cfg(target_os = "linux")]
+mod process;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
@@ -122,7 +125,7 @@ impl Metrics {
     pub fn new(role: &str) -> prometheus::Result<Self> {
         let make = Maker(Registry::new());
         #[cfg(target_os = "linux")]
-        make.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        make.0.register(Box::new(process::Process::new()?))?;
         let info = Opts::new("build_info", "1; the labels say what runs")
             .namespace(PREFIX)
             .const_label("version", env!("CARGO_PKG_VERSION"))
