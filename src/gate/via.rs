@@ -84,8 +84,9 @@ impl Via {
             return given(bytes);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| NotAJwt::NotText)?.trim_ascii_end();
-        // No JWT begins otherwise. What else it is, the decoder says.
-        if !text.starts_with("ey") && seed::is_in(text) {
+        // A JWT begins so, and is one word. What else is wrong with it, the decoder says.
+        let may_be_one = text.starts_with("ey") && !text.bytes().any(|byte| byte.is_ascii_whitespace());
+        if !may_be_one && seed::is_in(text) {
             return Err(NotAJwt::PrivateKey(""));
         }
         Ok(Cow::Borrowed(text))
