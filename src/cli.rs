@@ -25,9 +25,11 @@ use crate::commands::operator::OperatorArgs;
 use crate::commands::promote::PromoteArgs;
 use crate::commands::restore::RestoreArgs;
 use crate::config::Overrides;
+use crate::key::seed;
 
 mod go_style;
 mod hostport;
+mod private;
 
 /// A command line that was understood.
 #[derive(Clone, Debug, Default)]
@@ -91,11 +93,12 @@ impl Exit {
 
     /// Prints the text where it belongs, and gives the status.
     pub fn print(&self) -> ExitCode {
+        let text = seed::redact(&self.text);
         // Nobody to tell, if the output is closed.
         let _ = if self.to_stderr {
-            std::io::stderr().write_all(self.text.as_bytes())
+            std::io::stderr().write_all(text.as_bytes())
         } else {
-            std::io::stdout().write_all(self.text.as_bytes())
+            std::io::stdout().write_all(text.as_bytes())
         };
         ExitCode::from(self.code)
     }
@@ -103,8 +106,13 @@ impl Exit {
 
 /// Reads a command line, the name of the program first.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Exit> {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    // Before anything could repeat it: errors about arguments show them.
+    if let Some(place) = private::found(&args) {
+        return Err(Exit::error(1, format!("nats-account-server: {place}")));
+    }
     let definition = definition();
-    let args = go_style::rewrite(args.into_iter().map(Into::into), &definition).map_err(|text| Exit::error(2, text))?;
+    let args = go_style::rewrite(args.into_iter(), &definition).map_err(|text| Exit::error(2, text))?;
     let matches = definition.try_get_matches_from(args).and_then(|found| Flags::from_arg_matches(&found));
     let flags = matches.map_err(|error| Exit {
         code: if error.use_stderr() { 2 } else { 0 },

@@ -1,9 +1,15 @@
 //! What somebody sent, as far as it is repeated: in an answer, an error or a line of the log.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::key::seed;
 
 /// Bytes of one text that are repeated at most.
 pub const MAX_EXCERPT: usize = 256;
+
+/// The longest spelling of a private key, in bytes: each of its characters may be written as `%41`.
+const KEY: usize = 3 * 58;
 
 /// Shows the beginning of a text, and its length if that is not all.
 #[derive(Clone, Copy)]
@@ -23,13 +29,12 @@ pub const fn excerpt_of(text: &str, most: usize) -> Excerpt<'_> {
 }
 
 impl<'t> Excerpt<'t> {
-    /// The part that is shown.
-    pub fn part(&self) -> &'t str {
-        let mut end = self.text.len().min(self.most);
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
+    /// The part that is shown: a private key in it is not, also where it would be cut in two.
+    fn part(&self) -> Cow<'t, str> {
+        match seed::redact(cut(self.text, self.most.saturating_add(KEY))) {
+            Cow::Borrowed(text) => Cow::Borrowed(cut(text, self.most)),
+            Cow::Owned(text) => Cow::Owned(cut(&text, self.most).to_owned()),
         }
-        &self.text[..end]
     }
 
     /// Whether that is all.
@@ -38,9 +43,17 @@ impl<'t> Excerpt<'t> {
     }
 }
 
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.part())?;
+        f.write_str(&self.part())?;
         if self.is_whole() { Ok(()) } else { write!(f, "… ({} bytes)", self.text.len()) }
     }
 }
@@ -56,6 +69,16 @@ impl fmt::Debug for Excerpt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_key_is_not_shown_wherever_the_text_is_cut() {
+        let seed = nkeys::KeyPair::new_operator().seed().unwrap();
+        for before in 0..MAX_EXCERPT {
+            let text = format!("{} {seed} {}", "-".repeat(before), "-".repeat(MAX_EXCERPT));
+            let shown = excerpt(&text).to_string();
+            assert!(!shown.contains(&seed[..8]), "{before}: {shown}");
+        }
+    }
 
     #[test]
     fn a_short_text_is_whole_and_a_long_one_is_cut_between_characters() {

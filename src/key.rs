@@ -4,6 +4,8 @@
 //! base32. This program knows only that one spelling. The Go library is laxer (line breaks, dangling characters and
 //! short keys pass in places); a laxer text would be a second name for the same account, so it is no key here.
 
+pub mod seed;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 

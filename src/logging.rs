@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Keys and addresses in a line come from clients. Control characters are therefore escaped, or one request could write
-//! lines that look like ours. Messages and fields have a greatest length, and libraries a greatest number of lines, unless
+//! lines that look like ours. Private keys are never shown. Messages and fields have a greatest length, and libraries a greatest number of lines, unless
 //! `RUST_LOG` asks for them.
 
 use std::io::IsTerminal;
@@ -22,6 +22,7 @@ mod bar;
 mod human;
 mod json;
 mod libraries;
+mod private;
 mod time;
 
 pub use bar::Bar;
@@ -30,6 +31,7 @@ pub(crate) use time::unix_date;
 use human::Human;
 use json::Json;
 use libraries::Libraries;
+use private::Private;
 
 /// The longest message of a line, in bytes.
 const MAX_MESSAGE: usize = 2048;
@@ -53,10 +55,10 @@ pub fn init(log: &Log) -> Result<Logging, TryInitError> {
     let registry = tracing_subscriber::registry().with(filter).with(libraries);
     let lines = tracing_subscriber::fmt::layer().with_writer(bar::Lines::default);
     match log.format {
-        LogFormat::Json => registry.with(lines.event_format(Json)).try_init()?,
+        LogFormat::Json => registry.with(lines.event_format(Private(Json))).try_init()?,
         LogFormat::Human => {
             let colors = log.colors && std::io::stderr().is_terminal();
-            registry.with(lines.event_format(Human::new(log.time, colors, log.pid))).try_init()?;
+            registry.with(lines.event_format(Private(Human::new(log.time, colors, log.pid)))).try_init()?;
         }
     }
     if let Some(complaint) = complaint {

@@ -106,7 +106,7 @@ async fn what_no_account_vouches_for_is_refused_with_the_old_words_and_the_reaso
     let named = claims(&|claims| claims["nats"]["issuer_account"] = json!(exporter.key()));
     let (jwt, issuer) = ("bad activation JWT in request\n", "bad activation JWT Issuer in request\n");
     let cases = [
-        ("garbage", "hello".to_owned(), jwt, "chunks", "undecodable"),
+        ("garbage", "hello".to_owned(), jwt, "plain text", "undecodable"),
         ("torn", torn, jwt, "", "undecodable"),
         ("an account JWT", operator.account(&exporter, 0), jwt, "not activation", "undecodable"),
         ("signed by a user", exporter.user().jwt, jwt, "", "undecodable"),

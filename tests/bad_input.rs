@@ -95,11 +95,11 @@ fn a_file_that_is_not_there_or_not_ours_is_named_with_its_use() {
         (&["-c", "x.conf/y"], &[], &["configuration file: x.conf/y: Not a directory"]),
         (&["-c", "x.conf"], &[], &["the operator JWT", "missing.jwt", "No such file"]),
         (&["-operator", "."], &[], &["the operator JWT", "Is a directory"]),
-        (&["-operator", "empty"], &[], &["operator JWT"]),
-        (&["-operator", "text"], &[], &["operator JWT"]),
-        (&["-operator", "binary"], &[], &["the operator JWT", "binary", "UTF-8"]),
+        (&["-operator", "empty"], &[], &["operator JWT: empty: it is empty"]),
+        (&["-operator", "text"], &[], &["operator JWT: text: it is plain text", "a JWT is needed"]),
+        (&["-operator", "binary"], &[], &["operator JWT: binary: it is neither UTF-8"]),
         (&["-operator", "eyJ.x.y"], &[], &["operator JWT"]),
-        (&[], &[("NAS_SYSTEM_ACCOUNT", "text")], &["the system account JWT cannot be used"]),
+        (&[], &[("NAS_SYSTEM_ACCOUNT", "text")], &["the system account JWT cannot be used: text: it is plain"]),
         (&["-nats", "nats://127.0.0.1:1", "-creds", "missing.creds"], &[], &["missing.creds", "No such file"]),
         (&["-dir", "text"], &[], &["text"]),
         (&["-nsc", "missing"], &[], &["missing"]),
@@ -155,6 +155,112 @@ fn a_flag_or_variable_that_cannot_be_used_is_named() {
         assert_eq!(code, Some(*status), "{args:?} {variables:?}: {said}");
         assert!(said.contains(wanted), "{args:?} {variables:?}: {wanted} is not in {said}");
         assert!(!said.contains("secret"), "{said}");
+    }
+}
+
+/// A private key ends the start, with the place where it is and what to do; nothing shows it.
+#[test]
+fn a_private_key_is_rejected_wherever_it_is_given() {
+    let seed = nkeys::KeyPair::new_operator().seed().unwrap();
+    let user = nkeys::KeyPair::new_user();
+    let creds = format!(
+        "-----BEGIN NATS USER JWT-----\neyJ0.eyJp.a-_b\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY \
+         SEED-----\n{}\n------END USER NKEY SEED------\n",
+        user.seed().unwrap()
+    );
+    let conf = format!("http {{ port: 0 }}\noperator: {seed}\n");
+    let nested = format!("nats {{ servers: [\"nats://a:1\", \"nats://{seed}@b:1\"] }}");
+    let unknown = format!("prot: {seed}");
+    let toml = format!("system_account = \"{seed}\"");
+    let json = format!("{{\"replica\": {{\"token\": \"{seed}\"}}}}");
+    let broken = format!("operator: [{seed}");
+    let dir = folder(&[
+        ("op.nk", seed.as_bytes()),
+        ("user.creds", creds.as_bytes()),
+        ("x.conf", conf.as_bytes()),
+        ("nested.conf", nested.as_bytes()),
+        ("unknown.conf", unknown.as_bytes()),
+        ("x.toml", toml.as_bytes()),
+        ("x.json", json.as_bytes()),
+        ("broken.conf", broken.as_bytes()),
+        ("broken.yaml", broken.as_bytes()),
+        ("includes.conf", b"include broken.conf"),
+        ("plain.conf", b"http { port: 0 }"),
+    ]);
+    let lower = seed.to_lowercase();
+    let wrong = format!("{}{}", &seed[..57], if seed.ends_with('A') { "B" } else { "A" });
+    let flag = format!("-operator={seed}");
+    let named = format!("/keys/{seed}.nk");
+    let table: &[Row<'_, &str>] = &[
+        (&["-operator", &seed], &[], "the value of -operator has a private key"),
+        (&["-operator", &lower], &[], "the value of -operator has a private key"),
+        (&["-operator", &wrong], &[], "the value of -operator has a private key"),
+        (&[&flag], &[], "the value of -operator has a private key"),
+        (&["-operator", &creds], &[], "the value of -operator has a private key"),
+        (&["-creds", &creds], &[], "the value of -creds has a private key"),
+        (&["-dir", &named], &[], "the value of -dir has a private key"),
+        (&["-nope", &seed], &[], "the value of -nope has a private key"),
+        (&[&seed], &[], "argument 1 has a private key"),
+        (&["check", &seed], &[], "argument 2 has a private key"),
+        (&["check", "-operator", &seed, "x"], &[], "the value of -operator has a private key"),
+        (&["import", &seed], &[], "argument 2 has a private key"),
+        (&["flush", "--timeout", &seed], &[], "the value of --timeout has a private key"),
+        (&[], &[("NAS_OPERATOR", &seed)], "environment variable NAS_OPERATOR: operator has a private key"),
+        (&[], &[("NAS_NATS__CREDS", &creds)], "environment variable NAS_NATS__CREDS: nats.creds has a private key"),
+        (&["config"], &[("NAS_SYSTEM_ACCOUNT", &creds)], "NAS_SYSTEM_ACCOUNT: system_account has a private key"),
+        (&[], &[("NAS_HTTP__PORT", &seed)], "NAS_HTTP__PORT: http.port has a private key"),
+        (&[], &[("NAS_NO_SUCH", &seed)], "environment variable NAS_NO_SUCH: no_such has a private key"),
+        (&["-c", "x.conf"], &[], "x.conf:2: operator has a private key"),
+        (&["-c", "x.conf", "config"], &[], "x.conf:2: operator has a private key"),
+        (&["-c", "x.conf", "check", "x"], &[], "x.conf:2: operator has a private key"),
+        (&["-c", "x.conf", "flush"], &[], "x.conf:2: operator has a private key"),
+        (&["-c", "nested.conf"], &[], "nested.conf:1: nats.servers has a private key"),
+        (&["-c", "unknown.conf"], &[], "unknown.conf:1: prot has a private key"),
+        (&["-c", "x.toml"], &[], "x.toml: system_account has a private key"),
+        (&["-c", "x.json"], &[], "x.json: replica.token has a private key"),
+        (&["-c", "broken.conf"], &[], "broken.conf is no configuration, and has a private key"),
+        (&["-c", "broken.yaml"], &[], "broken.yaml is no configuration, and has a private key"),
+        (&["-c", "user.creds"], &[], "user.creds is no configuration, and has a private key"),
+        (&["-operator", "op.nk"], &[], "op.nk: it has a private key in it, the seed of an operator"),
+        (&["-operator", "user.creds"], &[], "user.creds: it is a creds file, which has a private key"),
+        (&["-dump", "-operator", "user.creds"], &[], "user.creds: it is a creds file, which has a private key"),
+        (&[], &[("NAS_SYSTEM_ACCOUNT", "op.nk")], "op.nk: it has a private key in it"),
+        (&[], &[("NAS_SYSTEM_ACCOUNT", "user.creds")], "user.creds: it is a creds file"),
+        (&["check", "-operator", "op.nk", "user.creds"], &[], "op.nk is no operator JWT: it has a private key"),
+    ];
+    for (args, variables, wanted) in table {
+        let output = run(dir.path(), args, variables);
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{wanted}: {said}");
+        assert!(said.contains(wanted), "{wanted}: {said}");
+        assert!(said.contains("it was not used; treat that key as disclosed"), "{wanted}: {said}");
+        for hidden in [&seed[4..16], &user.seed().unwrap()[4..16]] {
+            assert!(!said.to_uppercase().contains(hidden), "{wanted}: {said}");
+        }
+    }
+    // What an included file says that cannot be read is not shown, either.
+    let (_, said) = refused(dir.path(), &["-c", "includes.conf"], &[]);
+    assert!(said.contains("private key, not shown") && !said.contains(&seed[..12]), "{said}");
+}
+
+/// Other things that people take for the JWT are named, with the file.
+#[test]
+fn what_is_given_for_the_operator_is_named_with_its_file() {
+    let key = nkeys::KeyPair::new_operator().public_key();
+    let dir = folder(&[("key", key.as_bytes()), ("page", b"<html>"), ("json", b"{}"), ("two", b"eyJ.a.b\neyJ.a.b")]);
+    let table: &[Row<'_, &str>] = &[
+        (&["-operator", "key"], &[], "operator JWT: key: it is the public key of an operator; its JWT is needed"),
+        (&["-operator", &key], &[], "it is the public key of an operator; its JWT is needed"),
+        (&["-operator", "page"], &[], "operator JWT: page: it is a page of HTML"),
+        (&["-operator", "json"], &[], "operator JWT: json: it is JSON"),
+        (&["-operator", "two"], &[], "operator JWT: two: it has several JWTs in it"),
+        (&["-operator", "-----BEGIN X-----"], &[], "operator JWT: the text in the setting operator: it is"),
+    ];
+    for (args, variables, wanted) in table {
+        let (code, said) = refused(dir.path(), args, variables);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(wanted), "{wanted}: {said}");
+        assert!(!said.contains("chunks"), "{said}");
     }
 }
 

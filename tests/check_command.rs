@@ -58,7 +58,7 @@ fn each_reason_to_refuse_is_said() {
         (account_token(|claims| claims["iat"] = 4_102_444_800_i64.into()), "issued more than an hour ahead"),
         (account_token(|claims| claims["sub"] = user.into()), "because its subject is a public user key where"),
         (account_token(|claims| claims["nats"]["cluster_traffic"] = "x".into()), "unknown cluster traffic option"),
-        (account_token(|_| ()).replace('.', ""), "because expected 3 chunks"),
+        (account_token(|_| ()).replace('.', ""), "because it has 1 of the 3 parts of a JWT"),
         (account_token(|claims| claims["nats"]["type"] = "user".into()), "unable to validate expected prefixes"),
     ] {
         let (status, output) = check(stdin(), &token);
@@ -101,7 +101,7 @@ fn programs_get_a_line_for_each_file() {
         (&lines[0]["id"], &lines[0]["decode"], &lines[0]["kind"]),
         (&json!(paths[0]), &json!("ok"), &json!("account"))
     );
-    assert_eq!(lines[1]["decode"], "expected 3 chunks");
+    assert_eq!(lines[1]["decode"], "it is empty; a JWT is needed");
     assert_eq!(lines.len(), 2);
 }
 

@@ -167,9 +167,9 @@ fn what_is_wrong_is_said_and_no_seed_is_shown() {
     for (args, status, said) in [
         (vec!["--seed-file", "/no/such/file", &account], 1, "cannot read the seed file /no/such/file: No such file"),
         (vec!["--seed-file", folder.path().to_str().unwrap(), &account], 1, "cannot read the seed from /"),
-        (vec!["--seed-file", &seed, &account], 1, "--seed-file wants the name of a file, not the seed itself"),
-        (vec!["--seed-file", &seed[..57], &account], 1, "--seed-file wants the name of a file, not the seed itself"),
-        (vec!["--seed-file", good, &account, &seed], 1, "account 2 is a seed, not a public account key"),
+        (vec!["--seed-file", &seed, &account], 1, "the value of --seed-file has a private key in it"),
+        (vec!["--seed-file", &seed[..57], &account], 1, "the value of --seed-file has a private key in it"),
+        (vec!["--seed-file", good, &account, &seed], 1, "argument 5 has a private key in it"),
         (vec!["--seed-file", good, "x"], 1, "account 1, \"x\": not a public nkey"),
         (vec!["--seed-file", good, &account, &other], 1, "a public user key where a public account key is expected"),
         (vec!["--seed-file", good], 2, "<ACCOUNT>"),

@@ -89,7 +89,10 @@ fn the_signing_input_is_what_the_effective_version_signs() {
 fn a_token_is_of_its_own_kind_only() {
     let token = encode::sign(&account_claims(), &operator()).unwrap();
     assert_eq!(OperatorJwt::decode(&token).unwrap_err().to_string(), "not operator claim");
-    assert_eq!(ActivationJwt::decode(&token).unwrap_err(), DecodeError::Kind("activation"));
+    assert_eq!(
+        ActivationJwt::decode(&token).unwrap_err(),
+        DecodeError::Kind { wanted: "activation", found: "account" }
+    );
 }
 
 #[test]

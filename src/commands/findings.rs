@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::key::seed;
+
 /// So many are listed; the rest is counted.
 const LISTED: usize = 20;
 
@@ -23,7 +25,7 @@ impl Findings {
     pub(super) fn add(&mut self, line: String) {
         self.count += 1;
         if self.listed.len() < LISTED {
-            self.listed.push(line);
+            self.listed.push(seed::redact(&line).into_owned());
         }
     }
 

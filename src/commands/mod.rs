@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::config::{LogLevel, Settings};
 use crate::gate::Gate;
+use crate::key::seed;
 use crate::logging;
 use check::CheckArgs;
 
@@ -112,7 +113,7 @@ fn gate_of(settings: &Settings) -> Result<Gate, String> {
 
 /// Says something on standard output. Nobody is told if it is closed.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", seed::redact(text));
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
@@ -123,12 +124,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 /// Says something on standard error, of a command that goes on.
 fn warning(message: &str) {
     // Nobody to tell, if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "nats-account-server: warning: {message}");
+    let _ = writeln!(std::io::stderr(), "nats-account-server: warning: {}", seed::redact(message));
 }
 
 /// Says on standard error why the program cannot go on. For what happens before there is a log.
 fn failed(message: &str) -> ExitCode {
     // Nobody to tell, if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "nats-account-server: {message}");
+    let _ = writeln!(std::io::stderr(), "nats-account-server: {}", seed::redact(message));
     ExitCode::FAILURE
 }

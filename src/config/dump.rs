@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::secret::Secret;
 use super::settings::Settings;
 use super::urls::{nats_without_password, without_password};
+use crate::key::seed;
 
 impl Settings {
     /// All settings as indented JSON, which is a valid configuration file but for secrets and passwords in URLs: those
@@ -34,7 +35,8 @@ impl Settings {
                 members.remove("tls");
             }
         }
-        serde_json::to_string_pretty(&json).unwrap_or_default()
+        let text = serde_json::to_string_pretty(&json).unwrap_or_default();
+        seed::redact(&text).into_owned()
     }
 }
 

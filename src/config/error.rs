@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::nats_conf::SyntaxError;
+use crate::jwt::DISCLOSED;
 
 /// The configuration cannot be used. Each text says where the fault is and what is expected there.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,20 @@ pub enum ConfigError {
     /// There are warnings, and `strict` makes errors of them.
     #[error("strict is set, and there {}: {}", count(.0.len()), .0.join("; "))]
     Strict(Vec<String>),
+    /// A private key where none belongs.
+    #[error("{origin}: {key} has a private key in it: {DISCLOSED}")]
+    PrivateKey {
+        /// The key as it was written.
+        key: String,
+        /// `file:line`, the environment variable or the flag.
+        origin: String,
+    },
+    /// A file that cannot be read as a configuration, with a private key in it.
+    #[error("error reading configuration file: {} is no configuration, and has a private key in it: {DISCLOSED}", path.display())]
+    PrivateFile {
+        /// The file as it was named.
+        path: PathBuf,
+    },
     /// Settings that do not go together.
     #[error("{0}")]
     Conflict(String),

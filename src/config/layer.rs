@@ -33,6 +33,9 @@ impl Layer {
     pub(super) fn new(given: Vec<Given>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let mut layer = Self::default();
         for given in given {
+            if given.is_private() {
+                return Err(given.private());
+            }
             match schema::meaning(&given.path) {
                 Meaning::Setting(key, reading, old) => {
                     let normal =

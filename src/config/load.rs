@@ -16,6 +16,7 @@ use super::text_file::{self, MAX_TEXT};
 use super::token_source::TokenSource;
 use super::unknown;
 use super::yaml;
+use crate::key::seed;
 
 /// What the command line says about settings.
 #[derive(Clone, Debug, Default)]
@@ -108,20 +109,27 @@ fn one_store(layers: &mut [Layer; 3], warnings: &mut Vec<String>) {
 /// Reads a configuration file; its extension says in which language it is.
 fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Map<String, Value>, ConfigError> {
     let text = text_file::read(path, MAX_TEXT).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(path, &text, warnings).map_err(|error| {
+        // What is wrong with it would show it.
+        if seed::is_in(&text) { ConfigError::PrivateFile { path: path.to_owned() } } else { error }
+    })
+}
+
+fn parse(path: &Path, text: &str, warnings: &mut Vec<String>) -> Result<Map<String, Value>, ConfigError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let format = match extension.as_str() {
         "toml" => FileFormat::Toml,
         "yaml" | "yml" => FileFormat::Yaml,
         "json" => FileFormat::Json,
         _ => {
-            let (map, odd) = NatsConf::read(path, &text).map_err(|error| ConfigError::Syntax(Box::new(error)))?;
+            let (map, odd) = NatsConf::read(path, text).map_err(|error| ConfigError::Syntax(Box::new(error)))?;
             warnings.extend(odd);
             return Ok(map);
         }
     };
     let fault = |problem| ConfigError::Format { path: path.to_owned(), problem };
     if matches!(format, FileFormat::Yaml) {
-        yaml::check(&text).map_err(fault)?;
+        yaml::check(text).map_err(fault)?;
     }
     let name = path.display().to_string();
     format.parse(Some(&name), text.trim_start_matches('\u{feff}')).map_err(|error| fault(error.to_string()))

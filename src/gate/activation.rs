@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::entry::{Digest, Identity, etag, sha256};
 use super::{Entry, Gate, Refusal, Version, Via};
 use crate::excerpt::excerpt;
-use crate::jwt::{self, AccountJwt, ActivationJwt, HashId};
+use crate::jwt::{AccountJwt, ActivationJwt, HashId};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// The largest activation, in bytes. They are a few hundred bytes long, and accounts push them without the operator.
@@ -153,7 +153,7 @@ impl Gate {
         via: Via,
         now: i64,
     ) -> Result<Unproven, Refusal> {
-        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| Refusal::NotText)?);
+        let text = &*via.bare(token)?;
         if text.len() > MAX_BYTES {
             return Err(ActivationRefusal::TooLarge(text.len()).into());
         }

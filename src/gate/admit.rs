@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::entry::{Entry, sha256};
 use super::operator::{self, Arrival, Way};
 use super::{OperatorChain, Refusal, Standing, Trust, Via};
-use crate::jwt::{self, AccountJwt};
+use crate::jwt::AccountJwt;
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// The one function through which every token enters, and the trust it decides by.
@@ -81,10 +81,10 @@ impl Gate {
     /// Admits an account JWT.
     ///
     /// `expected` is the account it was sent for, if the path says so. `now` is in unix seconds. The checks come in the
-    /// order of the Go server's POST, so that a client sees the same finding first. White space behind the token is
-    /// not part of it and is dropped.
+    /// order of the Go server's POST, so that a client sees the same finding first. What surrounds the token is not part
+    /// of it and is dropped: white space, and more where a person gives it ([`Via::is_given`]).
     pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via, now: i64) -> Result<Entry, Refusal> {
-        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| Refusal::NotText)?);
+        let text = &*via.bare(token)?;
         let decoded = AccountJwt::decode(text)?;
         let claims = &decoded.claims;
         if let Some(expected) = expected

@@ -72,7 +72,7 @@ impl Gate {
     /// The checks and their order are those of nats-server, plus one: a request from the future is refused where a
     /// token would be. Its `exp` is ignored, as there.
     pub fn admit_delete(&self, request: &[u8], via: Via, now: i64) -> Result<Tombstone, Refusal> {
-        let text = jwt::decorated::trim(std::str::from_utf8(request).map_err(|_| Refusal::NotText)?);
+        let text = &*via.bare(request)?;
         if text.len() > jwt::MAX_TOKEN_BYTES {
             return Err(jwt::DecodeError::TooLarge(text.len()).into());
         }

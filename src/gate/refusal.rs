@@ -2,7 +2,7 @@
 
 use super::{ActivationRefusal, MOST_IN_ONE_SECOND, OperatorRefusal};
 use crate::excerpt::excerpt;
-use crate::jwt::{DecodeError, Issues};
+use crate::jwt::{self, DecodeError, Issues, NotAJwt};
 use crate::key::AccountKey;
 
 /// The reason for which a token was not admitted, or may not replace what is held.
@@ -12,11 +12,11 @@ use crate::key::AccountKey;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Not a token, or its signature is wrong.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Decode(#[from] DecodeError),
-    /// Bytes that are no text at all.
-    #[error("not a JWT: it is not text")]
-    NotText,
+    /// Something else than a JWT, such as a key.
+    #[error(transparent)]
+    NotAJwt(#[from] NotAJwt),
     /// The token is about another account than the one it was addressed to.
     #[error("the JWT is about {}, but was sent for {expected}", excerpt(subject))]
     WrongAccount {
@@ -124,7 +124,8 @@ impl Refusal {
     /// The label of the refusal in metrics: a small fixed set.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Decode(_) | Self::NotText => "undecodable",
+            Self::NotAJwt(found) if found.is_private() => "private_key",
+            Self::Decode(_) | Self::NotAJwt(_) => "undecodable",
             Self::WrongAccount { .. } | Self::DeleteElsewhere(_) => "wrong_account",
             Self::IssuerKind { .. } => "issuer_kind",
             Self::SubjectKind(_) => "subject_kind",
@@ -151,7 +152,7 @@ impl Refusal {
         matches!(
             self,
             Self::Decode(_)
-                | Self::NotText
+                | Self::NotAJwt(_)
                 | Self::WrongAccount { .. }
                 | Self::IssuerKind { .. }
                 | Self::SubjectKind(_)
@@ -172,6 +173,14 @@ impl Refusal {
             Self::Operator(refusal) => refusal.is_conflict(),
             _ => false,
         }
+    }
+}
+
+/// The decoder's text, and where a token of another kind goes.
+pub(super) fn told(error: &DecodeError) -> String {
+    match error {
+        DecodeError::Kind { found, .. } => format!("{error}: {}", jwt::belongs(found)),
+        error => error.to_string(),
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::entry::{Identity, sha256};
+use super::refusal::told;
 use crate::excerpt::{excerpt, excerpt_of};
 use crate::jwt::{self, DecodeError, OperatorJwt};
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -24,7 +25,7 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// Not an operator JWT, or its signature is wrong.
-    #[error("not a valid operator JWT: {0}")]
+    #[error("not a valid operator JWT: {}", told(.0))]
     Decode(#[from] DecodeError),
     /// The subject is not an operator key.
     #[error("the operator JWT's subject {:?} is not an operator key", excerpt(.0))]
@@ -35,12 +36,12 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Reads an operator JWT, bare or decorated. `now` is in unix seconds.
+    /// Reads a bare operator JWT; white space at its end does not count. `now` is in unix seconds.
     ///
     /// The signature is checked, but not whose it is: that is [`super::operator::admit`]'s to judge. What nats-servers
     /// tolerate in their own operator JWT is a warning: odd addresses, and that it has expired.
     pub fn from_operator_jwt(text: &str, now: i64) -> Result<Self, TrustError> {
-        let token = jwt::decorated::trim(jwt::decorated::token(text));
+        let token = text.trim_ascii_end();
         let operator = OperatorJwt::decode(token)?;
         let subject = &operator.claims.sub;
         let identity =

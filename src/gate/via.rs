@@ -1,5 +1,10 @@
 //! The paths on which a token can arrive, and what each path allows.
 
+use std::borrow::Cow;
+
+use crate::jwt::{NotAJwt, given};
+use crate::key::seed;
+
 /// How a token came to the gate.
 ///
 /// The path decides two things: whether a token that is expired (or dated in the future) is refused or kept, and who
@@ -66,6 +71,25 @@ impl Via {
     /// The path behind a [`Via::label`], as the journal keeps it.
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|via| via.label() == label)
+    }
+
+    /// Whether a person may have given it, so that it may be decorated as nsc and editors do. What machines send is bare.
+    pub const fn is_given(self) -> bool {
+        matches!(self, Self::Post | Self::EditedFile | Self::FirstScan)
+    }
+
+    /// The bare JWT in what came this way, without white space at its end.
+    pub(super) fn bare(self, bytes: &[u8]) -> Result<Cow<'_, str>, NotAJwt> {
+        if self.is_given() {
+            return given(bytes);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| NotAJwt::NotText)?.trim_ascii_end();
+        // A JWT begins so, and is one word. What else is wrong with it, the decoder says.
+        let may_be_one = text.starts_with("ey") && !text.bytes().any(|byte| byte.is_ascii_whitespace());
+        if !may_be_one && seed::is_in(text) {
+            return Err(NotAJwt::PrivateKey(""));
+        }
+        Ok(Cow::Borrowed(text))
     }
 
     /// Whether somebody is asking for this very change now.

@@ -17,7 +17,7 @@ use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
-    history, keys, miss, moved, operator, pack, propagation, reply, servers,
+    history, keys, miss, moved, operator, pack, private, propagation, reply, servers,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -65,7 +65,10 @@ async fn slow(
 ) -> HttpResponse {
     let path = decoded(request.uri().path());
     let route = Route::of(&path);
-    let mut response = answer(&request, payload, &shared, &route).await;
+    let mut response = match private::rejected(&request, &route) {
+        Some(response) => response,
+        None => answer(&request, payload, &shared, &route).await,
+    };
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
     }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::query::Params;
 use super::{Shared, reply};
+use crate::key::seed;
 
 /// Old probes: 200 as long as the process answers.
 pub(super) fn healthz() -> HttpResponse {
@@ -32,7 +33,7 @@ pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/plain"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(text)
+        .body(seed::redact(&text).into_owned())
 }
 
 /// What Prometheus scrapes.

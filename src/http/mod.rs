@@ -37,6 +37,7 @@ mod outgoing;
 mod pack;
 mod peer;
 mod places;
+mod private;
 mod propagation;
 mod push;
 mod query;

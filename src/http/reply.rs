@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
 use crate::excerpt::excerpt_of;
+use crate::key::seed;
 use crate::store::StoreError;
 
 /// The longest text of an error, in bytes. It may repeat some of what the client sent.
@@ -41,7 +42,7 @@ pub(super) fn error_with(
     status: StatusCode,
     message: &str,
 ) -> HttpResponse {
-    let message = &*excerpt_of(message, MAX_ERROR).to_string();
+    let message = &*excerpt_of(&seed::redact(message), MAX_ERROR).to_string();
     let mut response = worded(request, response, status, message);
     // That something is not there is no news.
     if status != StatusCode::NOT_FOUND {

@@ -8,6 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::{Shared, activations, allow, client, operator, propagation, push, reply};
 use crate::excerpt::MAX_EXCERPT;
+use crate::gate::Refusal;
+use crate::jwt::given;
 use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
@@ -111,6 +113,12 @@ async fn forward(
         Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
         Change::Operator => (Target::Operator, push::body(request, payload, shared).await?),
     };
+    // It goes no further, whatever the primary would make of it.
+    if let Err(found) = given(&body.bytes)
+        && found.is_private()
+    {
+        return Err(push::not_written(request, "", WriteError::Commit(Refusal::from(found).into())));
+    }
     let wait = match target {
         Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
         Target::Activation | Target::Operator | Target::Digests | Target::Comparison => None,

@@ -68,6 +68,11 @@ pub enum DecodeError {
     #[error("claim has no body")]
     NoBody,
     /// A sound token of another kind.
-    #[error("not {0} claim")]
-    Kind(&'static str),
+    #[error("not {wanted} claim")]
+    Kind {
+        /// The kind that is needed, as `account`.
+        wanted: &'static str,
+        /// The kind that the token is.
+        found: &'static str,
+    },
 }

@@ -4,29 +4,31 @@
 //! `nats-io/jwt` v2.8.2, because nats-server judges with it and a token that it refuses must never be stored. Where
 //! this module is stricter, it is so on purpose: see [`DecodeError`] and the list in `tests/jwt_vectors.rs`.
 //!
-//! * [`AccountJwt::decode`] and its siblings take a bare token; [`decorated`] finds one in a file.
+//! * [`AccountJwt::decode`] and its siblings take a bare token; [`given()`] finds one in what a person gives.
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
 //! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people.
 //! * [`encode`] makes tokens for demonstrations and tests.
 
+mod belongs;
 pub mod claims;
 mod date;
-pub mod decorated;
 pub mod encode;
 mod error;
+mod given;
 mod hash_id;
 mod json;
 pub mod pack;
-pub mod plain;
 mod quote;
 mod read;
 mod readable;
 mod rules;
 mod wire;
 
+pub use belongs::belongs;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
 pub use date::utc_date;
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
+pub use given::{DISCLOSED, NotAJwt, given};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
 pub(crate) use quote::quote;
 pub use readable::{ReadableError, readable};
@@ -56,7 +58,7 @@ impl AccountJwt {
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
         wire::decode(token)?.narrow(|body| match body {
             Body::Account(account) => Ok(*account),
-            _ => Err(DecodeError::Kind("account")),
+            other => Err(DecodeError::Kind { wanted: "account", found: other.kind() }),
         })
     }
 }
@@ -66,7 +68,7 @@ impl OperatorJwt {
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
         wire::decode(token)?.narrow(|body| match body {
             Body::Operator(operator) => Ok(operator),
-            _ => Err(DecodeError::Kind("operator")),
+            other => Err(DecodeError::Kind { wanted: "operator", found: other.kind() }),
         })
     }
 
@@ -95,7 +97,7 @@ impl ActivationJwt {
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
         wire::decode(token)?.narrow(|body| match body {
             Body::Activation(activation) => Ok(activation),
-            _ => Err(DecodeError::Kind("activation")),
+            other => Err(DecodeError::Kind { wanted: "activation", found: other.kind() }),
         })
     }
 }

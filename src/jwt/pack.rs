@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::decorated;
 use crate::key::AccountKey;
 
 /// A line, read: an account and its JWT, or the number of a line that is none.
@@ -65,7 +64,7 @@ impl Lines {
 /// The account of a line, and its JWT without white space behind it. `None`: it is no line of a pack.
 pub fn line(line: &[u8]) -> Option<(AccountKey, &[u8])> {
     let (key, token) = std::str::from_utf8(line).ok()?.split_once('|')?;
-    let (key, token) = (AccountKey::parse(key).ok()?, decorated::trim(token));
+    let (key, token) = (AccountKey::parse(key).ok()?, token.trim_ascii_end());
     (!token.is_empty() && !token.contains('|')).then_some((key, token.as_bytes()))
 }
 

@@ -107,6 +107,11 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use tracing_subscriber::Registry as Registered;
+    use tracing_subscriber::fmt::format::DefaultFields;
+
+    use super::super::json::Json;
+    use super::super::private::Private;
     use super::*;
 
     #[derive(Clone, Default)]
@@ -123,11 +128,18 @@ mod tests {
     }
 
     fn logged(human: Human, log: impl FnOnce()) -> String {
+        lines(Private(human), log)
+    }
+
+    fn lines(
+        format: impl for<'w> FormatEvent<Registered, DefaultFields> + Send + Sync + 'static,
+        log: impl FnOnce(),
+    ) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)
-            .event_format(human)
+            .event_format(format)
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, log);
@@ -158,6 +170,23 @@ mod tests {
         });
         assert_eq!(line.lines().count(), 1, "{line}");
         assert!(line.starts_with(r"[INF] message with\nbreak\u{1b}[0m key=a\nb other=c\r\nd request="), "{line}");
+    }
+
+    #[test]
+    fn a_private_key_is_not_written() {
+        let seed = nkeys::KeyPair::new_account().seed().unwrap();
+        let log = || {
+            let span = tracing::info_span!("request", path = %format!("/jwt/v1/accounts/{seed}"));
+            let _entered = span.enter();
+            tracing::info!(key = %seed, other = seed, debug = ?seed, "message {seed}");
+            tracing::info!("{}{seed}", "-".repeat(MAX_MESSAGE - 20));
+            tracing::info!(target: "library", long = format!("{} {seed}", "-".repeat(MAX_FIELD - 20)), "{seed}");
+        };
+        for text in [lines(Private(Human::new(true, true, true)), log), lines(Private(Json), log)] {
+            assert_eq!(text.lines().count(), 3, "{text}");
+            assert!(!text.contains(&seed[..12]), "{text}");
+            assert!(text.contains("message S…(private key, not shown)"), "{text}");
+        }
     }
 
     #[test]

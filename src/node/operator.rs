@@ -8,7 +8,7 @@ use crate::gate::operator::Way;
 use crate::gate::{
     Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
 };
-use crate::jwt::plain::plain;
+use crate::jwt::given;
 use crate::key::{AccountKey, PublicKey};
 use crate::primary::OperatorError;
 use crate::store::journal::CommitError;
@@ -80,7 +80,7 @@ impl Node {
     /// `withhold`: how many accounts it may withhold at most.
     pub async fn push_operator(&self, jwt: &[u8], withhold: u64) -> Result<OperatorChange, PushOperatorError> {
         let primary = self.writable()?;
-        let read = plain(jwt).map_err(|_| Refusal::NotText).and_then(|jwt| {
+        let read = given(jwt).map_err(Refusal::from).and_then(|jwt| {
             Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?)
         });
         let trust = read.map_err(CommitError::from);

@@ -160,8 +160,8 @@ impl Node {
         key: &AccountKey,
     ) -> Result<Pushed, PushError> {
         // Neither fails: the gate has read the same token before.
-        let text = jwt::decorated::trim(std::str::from_utf8(token).map_err(|_| refused(Refusal::NotText))?);
-        let claims = AccountJwt::decode(text).map_err(|error| refused(error.into()))?.claims;
+        let text = jwt::given(token).map_err(|error| refused(error.into()))?;
+        let claims = AccountJwt::decode(&text).map_err(|error| refused(error.into()))?.claims;
         let request = Request { node: self, primary, signing, key, claims };
         request.may_be_signed().await?;
         let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;

@@ -20,7 +20,7 @@ use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
 use super::{Primary, activation_files};
 use crate::gate::Via;
-use crate::jwt::{self, AccountJwt, HashId};
+use crate::jwt::{AccountJwt, HashId, given};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::folder::{self, Closed, Layout, Shard, Unread};
@@ -146,7 +146,12 @@ impl Foreign {
             // Its owner may keep other things there.
             _ => match named(path) {
                 Some(key) => Some(key),
-                None => return Ok(false),
+                None => {
+                    if let Some(reason) = folder::private_key(path) {
+                        self.reports.left(path, &reason);
+                    }
+                    return Ok(false);
+                }
             },
         };
         match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
@@ -350,6 +355,5 @@ impl Tender for Foreign {
 
 /// The account that a token says it is about.
 fn subject(bytes: &[u8]) -> Option<AccountKey> {
-    let text = jwt::decorated::trim(jwt::decorated::token(std::str::from_utf8(bytes).ok()?));
-    AccountKey::parse(&AccountJwt::decode(text).ok()?.claims.sub).ok()
+    AccountKey::parse(&AccountJwt::decode(&given(bytes).ok()?).ok()?.claims.sub).ok()
 }

@@ -21,6 +21,7 @@ use super::Primary;
 use super::judge::Verdict;
 use super::reports::Reports;
 use crate::gate::{Digest, Entry, Via};
+use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -77,6 +78,8 @@ enum There {
     Nothing,
     /// The JWT with this digest, as far as white space at its end goes; and its stamp, if we wrote it.
     Token(Digest, Option<Stamp>),
+    /// What is held, with something around it: lines of dashes, quotes.
+    Decorated(Stamp),
     /// Something that cannot be read as a token; the reason.
     Junk(String),
     NotStill,
@@ -155,6 +158,15 @@ impl Keeper {
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
+            // A nats-server or an older account server that opens the folder reads bare JWTs only.
+            (Ok(Presence::Live(held)), There::Decorated(there)) => {
+                let settled = self.write(folder, key, &held.entry, Some(there))?;
+                if settled.is_some() {
+                    tracing::info!(account = %key, "{} has the bare JWT now, without what was around it", home.display());
+                }
+                Ok(settled)
+            }
+            (_, There::Decorated(_)) => Ok(None),
             (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.is_certain(&home, key) => {
                 Ok(Some(Settled::NotStill))
             }
@@ -190,8 +202,13 @@ impl Keeper {
         }
         match folder::read(home) {
             Ok((look, bytes)) => {
-                let digest: Digest = Sha256::digest(bytes.trim_ascii_end()).into();
-                if matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest()) {
+                let (digest, is_bare) = digest_of(&bytes);
+                let is_held = matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest());
+                if is_held && !is_bare {
+                    let is_still = look.is_still(STILL);
+                    return Ok(if is_still { There::Decorated(look.stamp) } else { There::NotStill });
+                }
+                if is_held {
                     self.known.insert(*key, (look.stamp, digest));
                     return Ok(There::Token(digest, Some(look.stamp)));
                 }
@@ -266,7 +283,9 @@ impl Keeper {
                 if via == Via::FirstScan {
                     self.primary.remark(home, &entry);
                 }
-                self.known.insert(*key, (look.stamp, *entry.digest()));
+                if digest_of(&bytes).1 {
+                    self.known.insert(*key, (look.stamp, *entry.digest()));
+                }
                 Ok(None)
             }
             Verdict::Same => {
@@ -339,6 +358,15 @@ impl Keeper {
                 Ok(Settled::Left)
             }
         }
+    }
+}
+
+/// The digest of the JWT in a file, and whether nothing but white space at its end is around it.
+fn digest_of(bytes: &[u8]) -> (Digest, bool) {
+    let bare = bytes.trim_ascii_end();
+    match given(bytes) {
+        Ok(jwt) => (Sha256::digest(jwt.as_bytes()).into(), jwt.as_bytes() == bare),
+        Err(_) => (Sha256::digest(bare).into(), true),
     }
 }
 

@@ -67,6 +67,13 @@ impl Own {
         activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
     }
 
+    /// A file of another name: it is nothing to us, unless somebody left a private key in it.
+    fn other(&self, path: &Path) {
+        if let Some(reason) = folder::private_key(path) {
+            self.keeper.reports().left(path, &reason);
+        }
+    }
+
     /// Puts back the files of accounts that have none.
     fn restore(&self, folder: &Folder, listing: &Listing, failures: &mut usize) -> Result<(), StoreError> {
         // 16 bytes of a key tell accounts apart, and a million of them take 16 MB.
@@ -179,7 +186,8 @@ impl Tender for Own {
                 match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
                     Some(Ok(true)) => again.push(path),
                     Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
-                    Some(Ok(false)) | None => {}
+                    Some(Ok(false)) => {}
+                    None => self.other(&path),
                 }
                 continue;
             };

@@ -28,6 +28,8 @@ use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
 const PIECE: usize = 256;
+/// Files of other names that are opened to see whether there is a private key in them: so many are named in the log.
+const OPENED: usize = 100;
 /// How often the log says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,8 +65,9 @@ impl Scan<'_> {
     pub(super) fn run(&self, listing: &Listing) -> Result<bool, StoreError> {
         // These must not be why nothing is said of others.
         let others = Reports::default();
-        for path in &listing.others {
-            others.say(path, "is not named after an account");
+        for (at, path) in listing.others.iter().enumerate() {
+            let private = (at < OPENED).then(|| folder::private_key(path)).flatten();
+            others.say(path, private.as_deref().unwrap_or("is not named after an account"));
         }
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();

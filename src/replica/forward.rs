@@ -17,7 +17,7 @@ use super::hint::Ruling;
 use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
 use crate::gate::{SentFor, Via};
-use crate::jwt::plain::plain;
+use crate::jwt::given;
 use crate::key::AccountKey;
 
 /// Changes that wait for the primary at the same time.
@@ -273,20 +273,23 @@ impl Replica {
     /// Takes in what the primary took in.
     async fn catch_up(self: &Arc<Self>, write: &Write) {
         let now = clock::unix_seconds();
+        // The primary accepted it. If it is nothing to us, there is only something to ask for.
+        let body = given(&write.body).unwrap_or_default();
+        let bare = body.as_bytes();
         match write.target {
             Target::Push(key) => {
                 // What is under way may be answered with what was true before the change.
                 if let Some(before) = self.under_way(&key) {
                     let _ = tokio::time::timeout(self.setup.timeout, before).await;
                 }
-                let admitted = self.gate.admit(&write.body, Some(&key), Via::Hint, now);
+                let admitted = self.gate.admit(bare, Some(&key), Via::Hint, now);
                 match admitted.and_then(|entry| self.judge(&Arc::new(entry), true)) {
                     Ok(Ruling::Apply | Ruling::Nothing) => {}
                     // Only the primary knows which of two of one second is later, or what its signing service signed.
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
-            Target::Delete(key) => match self.gate.admit_delete(&write.body, Via::Hint, now) {
+            Target::Delete(key) => match self.gate.admit_delete(bare, Via::Hint, now) {
                 Ok(tombstone) => _ = self.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
@@ -294,15 +297,12 @@ impl Replica {
             },
             // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
             Target::Activation => {
-                if let Ok(unproven) = self.gate.read_activation(&write.body, SentFor::ANY, Via::Hint, now) {
+                if let Ok(unproven) = self.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
                     self.activations.forget(unproven.id());
                 }
             }
-            Target::Operator => {
-                if let Ok(jwt) = plain(&write.body) {
-                    self.take_operator(&[&*jwt], Via::Upstream);
-                }
-            }
+            Target::Operator if body.is_empty() => {}
+            Target::Operator => _ = self.take_operator(&[&*body], Via::Upstream),
             Target::Digests | Target::Comparison => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::gate::{OperatorRefusal, TrustError};
+use crate::gate::OperatorRefusal;
 use crate::key::AccountKey;
 use crate::nats;
 use crate::store::StoreError;
@@ -21,9 +21,19 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The operator JWT cannot be trusted.
-    #[error("{0}")]
-    Operator(#[from] TrustError),
+    /// The system account's JWT, which the settings give, may not be stored.
+    #[error("the system account JWT cannot be used: {0}")]
+    SystemAccountJwt(String),
+    /// What the settings give as a JWT is none, or another one.
+    #[error("{problem}: {place}: {why}")]
+    NotUsable {
+        /// Which JWT it is not.
+        problem: &'static str,
+        /// The file, or the setting whose value it is.
+        place: String,
+        /// What it is, and what is needed.
+        why: String,
+    },
     /// The operator JWT may not be used now.
     #[error("cannot use the operator JWT: {0}")]
     OperatorRefused(#[from] OperatorRefusal),
@@ -35,9 +45,6 @@ pub enum StartError {
         /// What is configured.
         configured: AccountKey,
     },
-    /// The system account JWT is refused.
-    #[error("the system account JWT cannot be used: {0}")]
-    SystemAccountJwt(String),
     /// The store cannot be opened.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -65,6 +72,7 @@ impl StartError {
     pub(crate) fn for_clients(&self) -> String {
         match self {
             Self::Read { what, source, .. } => format!("cannot read {what}: {source}"),
+            Self::NotUsable { problem, why, .. } => format!("{problem}: {why}"),
             Self::Store(error) => error.for_clients(),
             Self::Tls(_) | Self::Nats(_) | Self::Listen { .. } => "it cannot be used; the log says why".to_owned(),
             error => error.to_string(),

@@ -1,5 +1,7 @@
 //! Whom to trust: the operator and the system account, from the settings.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -8,9 +10,9 @@ use std::sync::Arc;
 use super::error::StartError;
 use crate::clock;
 use crate::config::{Settings, SystemAccount, TokenSource};
-use crate::gate::{Gate, OperatorRefusal, Trust};
-use crate::jwt::plain::plain;
-use crate::key::AccountKey;
+use crate::gate::{Gate, OperatorRefusal, Refusal, Trust};
+use crate::jwt::{self, AccountJwt, NotAJwt};
+use crate::key::{AccountKey, PublicKey};
 
 /// Bytes of a file that are read: more than the longest JWT in UTF-16 has.
 const LONGEST: u64 = 4 << 20;
@@ -69,9 +71,9 @@ fn system_account(settings: &Settings) -> Result<(Option<AccountKey>, Option<Str
             Ok((Some(*key), None))
         }
         Some(SystemAccount::Token(source)) => {
-            let token = read_token("the system account JWT", source)?;
-            let decoded = crate::jwt::AccountJwt::decode(&token)
-                .map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
+            let token = SYSTEM_ACCOUNT.read(source)?;
+            let decoded =
+                AccountJwt::decode(&token).map_err(|error| SYSTEM_ACCOUNT.unusable(source, &Refusal::Decode(error)))?;
             tracing::info!("System Account: {}", decoded.claims.sub);
             tracing::info!("System Account Name: {}", decoded.claims.name);
             Ok((AccountKey::parse(&decoded.claims.sub).ok(), Some(token)))
@@ -91,8 +93,8 @@ pub(crate) fn check_system_account(settings: &Settings, trust: Option<&Trust>) -
 
 /// Reads the operator JWT that the settings name.
 pub(crate) fn load_operator(source: &TokenSource) -> Result<Trust, StartError> {
-    let text = read_token("the operator JWT", source)?;
-    Ok(Trust::from_operator_jwt(&text, clock::unix_seconds())?)
+    let text = OPERATOR.read(source)?;
+    Trust::from_operator_jwt(&text, clock::unix_seconds()).map_err(|error| OPERATOR.unusable(source, &error))
 }
 
 /// Where a JWT is configured, for people. No more than the name of the file: clients read it, too.
@@ -108,17 +110,53 @@ pub(crate) fn read_operator(path: &Path) -> Result<Arc<Trust>, StartError> {
     load_operator(&TokenSource::Path(path.to_owned())).map(Arc::new)
 }
 
-fn read_token(what: &'static str, source: &TokenSource) -> Result<String, StartError> {
-    let path = match source {
-        // It was read as text already.
-        TokenSource::Inline(text) => {
-            return plain(text.as_bytes()).map_err(|error| StartError::Other(error.to_string()));
+/// A setting that gives a JWT.
+struct Wanted {
+    what: &'static str,
+    /// What there is to say if it gives something else.
+    problem: &'static str,
+    setting: &'static str,
+}
+
+const OPERATOR: Wanted = Wanted { what: "the operator JWT", problem: "not a valid operator JWT", setting: "operator" };
+const SYSTEM_ACCOUNT: Wanted = Wanted {
+    what: "the system account JWT",
+    problem: "the system account JWT cannot be used",
+    setting: "system_account",
+};
+
+impl Wanted {
+    /// Reads the bare JWT.
+    fn read(&self, source: &TokenSource) -> Result<String, StartError> {
+        let path = match source {
+            TokenSource::Inline(text) => return self.bare(source, text.as_bytes()),
+            TokenSource::Path(path) => path,
+        };
+        // People know the key of their operator, and give that.
+        if let Some(key) = path.to_str().and_then(|text| PublicKey::parse(text.trim()).ok()) {
+            return Err(self.unusable(source, &NotAJwt::PublicKey(key.kind())));
         }
-        TokenSource::Path(path) => path,
-    };
-    tracing::info!("loading {} from {}", what.trim_start_matches("the ").trim_end_matches(" JWT"), path.display());
-    let failed = |source| StartError::Read { what, path: path.clone(), source };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes)).map_err(failed)?;
-    plain(&bytes).map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
+        let short = self.what.trim_start_matches("the ").trim_end_matches(" JWT");
+        tracing::info!("loading {short} from {}", path.display());
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes))
+            .map_err(|source| StartError::Read { what: self.what, path: path.clone(), source })?;
+        self.bare(source, &bytes)
+    }
+
+    fn bare(&self, source: &TokenSource, bytes: &[u8]) -> Result<String, StartError> {
+        jwt::given(bytes).map(Cow::into_owned).map_err(|found| self.unusable(source, &found))
+    }
+
+    fn unusable(&self, source: &TokenSource, why: &dyn Display) -> StartError {
+        let place = match source {
+            TokenSource::Inline(_) => format!("the text in the setting {}", self.setting),
+            TokenSource::Path(path) => path.display().to_string(),
+        };
+        // Said once.
+        let why = why.to_string();
+        let why = why.strip_prefix(self.problem).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&why).to_owned();
+        StartError::NotUsable { problem: self.problem, place, why }
+    }
 }

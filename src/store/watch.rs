@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, Flag, ModifyKind, RemoveKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use crate::key::seed;
 use tokio::sync::Notify;
 
 use super::STATE_FOLDER;
@@ -103,7 +105,7 @@ impl Touched {
 
     fn path(&self, kind: EventKind, path: PathBuf) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
-        if name.ends_with(".jwt") {
+        if name.ends_with(".jwt") || seed::is_in(name) {
             return self.file(path);
         }
         let is_folder = match kind {

@@ -8,6 +8,7 @@ mod activations;
 mod closed;
 mod edits;
 mod first_start;
+mod given;
 mod mirror;
 mod modes;
 mod nsc;

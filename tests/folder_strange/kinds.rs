@@ -28,7 +28,7 @@ const STRANGE: [Kind; 17] = [
     kind("empty", "is empty", |_, _, path| fs::write(path, "")),
     kind("white space", "is refused: ", |_, _, path| fs::write(path, "\n\n")),
     kind("torn", "is refused: ", |operator, account, path| fs::write(path, &operator.account(account, 1)[..300])),
-    kind("no text", "it is not text", |_, _, path| fs::write(path, [0xff, 0xfe, 0x00].repeat(100))),
+    kind("no text", "neither UTF-8 nor UTF-16", |_, _, path| fs::write(path, [0x80, 0x81].repeat(100))),
     kind("large", "which is more than any JWT", |_, _, path| fs::write(path, vec![b'x'; 3 << 20])),
     kind("sparse and huge", "is 1073741824 bytes long", |_, _, path| fs::File::create(path)?.set_len(1 << 30)),
     kind("a folder", "is not a regular file", |_, _, path| fs::create_dir(path)),

@@ -10,6 +10,7 @@ mod changes;
 mod deletes;
 mod digests;
 mod errors;
+mod given;
 mod history;
 mod operators;
 mod pushes;

@@ -203,6 +203,32 @@ async fn activations_come_behind_the_accounts_that_vouch_for_them() {
 }
 
 #[tokio::test]
+async fn what_nsc_writes_is_imported_and_a_private_key_is_not_shown() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    let [placed, single, other] = ["placed", "single", "other"].map(Account::named);
+    let decorated =
+        |jwt: &str| format!("# nsc\n-----BEGIN NATS ACCOUNT JWT-----\n{jwt}\n------END NATS ACCOUNT JWT------\n");
+    let (target, source) = (dir.path().join("target"), dir.path().join("source"));
+    fs::create_dir(&source).unwrap();
+    let jwts = [&placed, &single].map(|account| operator.account(account, 100));
+    fs::write(source.join(format!("{}.jwt", placed.key())), decorated(&jwts[0])).unwrap();
+    let seed = nkeys::KeyPair::new_account().seed().unwrap();
+    fs::write(source.join(format!("{}.jwt", other.key())), &seed).unwrap();
+    let file = dir.path().join("single.jwt");
+    fs::write(&file, decorated(&jwts[1])).unwrap();
+    let jwt = operator.jwt();
+    let ran = run(on(&target, &jwt, &["import", source.to_str().unwrap()])).await.expect(1);
+    assert_eq!((ran.count("taken in"), ran.count("refused")), (1, 1), "{}", ran.stdout);
+    assert!(ran.stdout.contains("treat that key as disclosed"), "{}", ran.stdout);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(&seed[..12]), "{ran:?}");
+    let ran = run(on(&target, &jwt, &["import", file.to_str().unwrap()])).await.expect(0);
+    assert_eq!(ran.count("taken in"), 1, "{}", ran.stdout);
+    for (account, jwt) in [&placed, &single].into_iter().zip(&jwts) {
+        assert_eq!(&fs::read_to_string(target.join(format!("{}.jwt", account.key()))).unwrap(), jwt);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_imported_from_or_to_is_said() {
     let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
     let jwt = operator.jwt();

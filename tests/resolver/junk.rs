@@ -41,6 +41,34 @@ async fn junk_is_counted_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_private_key_is_not_repeated() {
+    let fleet = Fleet::url(NEWEST).await;
+    let (account, jwt) = fleet.open(60).await;
+    let seed = nkeys::KeyPair::new_account().seed().unwrap();
+    for subject in [lookup(&seed), update(&seed), format!("$SYS.ACCOUNT.{seed}.CLAIMS.UPDATE")] {
+        fleet.system.publish_with_reply(subject, "nobody.hears", "x".into()).await.unwrap();
+    }
+    let decorated = format!("-----BEGIN NATS ACCOUNT JWT-----\n{jwt}\n------END NATS ACCOUNT JWT------\n");
+    for (body, said) in [
+        (seed.clone(), "treat that key as disclosed"),
+        (format!("{jwt}\n{seed}"), "treat that key as disclosed"),
+        (account.user().creds(), "treat that key as disclosed"),
+        // What machines send is bare.
+        (decorated, "illegal base64 data"),
+    ] {
+        for subject in [UPDATE, DELETE, &update(&account.key())] {
+            let answers = fleet.ask_all(subject, body.clone()).await;
+            let answer = Fleet::ours(&answers)[0]["error"]["description"].to_string();
+            assert!(answer.contains(said), "{subject}: {answer}");
+            assert!(!answer.contains(&seed[..12]), "{answer}");
+        }
+    }
+    until("it is logged", || async { fleet.primary.log().matches("is ignored: ").count() > 0 }).await;
+    assert!(!fleet.primary.log().contains(&seed[..12]), "{}", fleet.primary.log());
+    assert_eq!(fleet.held(&account).await, jwt);
+}
+
+#[tokio::test]
 async fn a_flood_of_lookups_for_nobody_keeps_others_answered() {
     let fleet = Fleet::url(NEWEST).await;
     let (account, jwt) = fleet.open(60).await;

@@ -14,8 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
 
 use crate::config::TokenSource;
-use crate::jwt::plain::plain;
-use crate::jwt::{OperatorJwt, decorated};
+use crate::gate::Refusal;
+use crate::jwt::{OperatorJwt, given};
+use crate::key::seed;
 use report::Report;
 
 /// Every token would be accepted, or every question was answered.
@@ -96,18 +97,20 @@ fn tokens(
     };
     let mut status = DONE;
     for file in files {
-        let text = match read_text(file, stdin) {
-            Ok(text) => text,
+        let bytes = match if file == "-" { read_bytes(&mut *stdin) } else { File::open(file).and_then(read_bytes) } {
+            Ok(bytes) => bytes,
             Err(error) => {
                 complain(&format!("cannot read {file}: {error}"));
                 status = REFUSED;
                 continue;
             }
         };
-        let report = Report::new(file, decorated::trim(decorated::token(&text)), operator.as_ref(), now);
+        let report = match given(&bytes) {
+            Ok(jwt) => Report::new(file, &jwt, operator.as_ref(), now),
+            Err(found) => Report::not_a_jwt(file, &found),
+        };
         if args.json {
-            serde_json::to_writer(&mut *stdout, &report.verdict)?;
-            writeln!(stdout)?;
+            writeln!(stdout, "{}", seed::redact(&serde_json::to_string(&report.line())?))?;
         } else {
             report.write(stdout)?;
         }
@@ -157,18 +160,10 @@ fn read_operator(argument: &str) -> Result<(OperatorJwt, String), String> {
             (argument.to_owned(), bytes.map_err(|error| format!("cannot read operator JWT {argument}: {error}"))?)
         }
     };
-    let token = plain(&bytes).map_err(|error| format!("{name}: {error}"))?;
-    let operator = OperatorJwt::decode(&token).map_err(|error| format!("{name} is no operator JWT: {error}"))?;
+    let token = given(&bytes).map_err(|found| format!("{name} is no operator JWT: {found}"))?.into_owned();
+    let operator = OperatorJwt::decode(&token)
+        .map_err(|error| format!("{name} is no operator JWT: {}", Refusal::Decode(error)))?;
     Ok((operator, token))
-}
-
-fn read_text(file: &str, stdin: &mut dyn BufRead) -> io::Result<String> {
-    if file == "-" { read_some(stdin) } else { read_some(File::open(file)?) }
-}
-
-/// Bytes that are no UTF-8 are replaced: no token has any.
-fn read_some(file: impl Read) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&read_bytes(file)?).into_owned())
 }
 
 fn read_bytes(file: impl Read) -> io::Result<Vec<u8>> {
@@ -188,7 +183,7 @@ fn usage(complaint: &str) -> u8 {
 
 fn complain(complaint: &str) {
     // If even this cannot be written, the exit status still tells.
-    let _ = writeln!(io::stderr(), "error: {complaint}");
+    let _ = writeln!(io::stderr(), "error: {}", seed::redact(complaint));
 }
 
 fn now() -> i64 {

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::verdict::{Question, Verdict, judge};
-use crate::jwt::{GenericJwt, OperatorJwt, utc_date};
-use crate::key::{Kind, PublicKey};
+use crate::jwt::{GenericJwt, NotAJwt, OperatorJwt, belongs, utc_date};
+use crate::key::{Kind, PublicKey, seed};
 
 /// How far ahead `iat` may be, in seconds: a clock that is off by more is taken for a mistake.
 const MAX_AHEAD: i64 = 3600;
@@ -18,7 +20,29 @@ pub(super) struct Report {
     operator: Option<String>,
 }
 
+/// The line for programs.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'r> {
+    #[serde(flatten)]
+    verdict: &'r Verdict,
+    /// Whether it would be accepted.
+    accepted: bool,
+    /// Why not.
+    reason: Option<&'r str>,
+}
+
 impl Report {
+    /// What is there is no JWT.
+    pub(super) fn not_a_jwt(name: &str, found: &NotAJwt) -> Self {
+        let verdict = Verdict { id: name.to_owned(), decode: found.to_string(), ..Verdict::default() };
+        Self { refusal: Some(verdict.decode.clone()), verdict, operator: None }
+    }
+
+    /// The report for programs.
+    pub(super) fn line(&self) -> Line<'_> {
+        Line { verdict: &self.verdict, accepted: self.refusal.is_none(), reason: self.refusal.as_deref() }
+    }
+
     /// Looks at a bare token. `name` says where it is from; `operator` is the one to ask about trust, and its text.
     pub(super) fn new(name: &str, token: &str, operator: Option<&(OperatorJwt, String)>, now: i64) -> Self {
         // Requests, such as the one to delete accounts, are generic claims, which can be decoded only as such.
@@ -37,7 +61,7 @@ impl Report {
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let verdict = &self.verdict;
         if verdict.decode == "ok" {
-            writeln!(out, "{}: {} JWT, version {}", verdict.id, verdict.kind, verdict.version)?;
+            writeln!(out, "{}: {} JWT, version {}", printable(&verdict.id), verdict.kind, verdict.version)?;
             writeln!(out, "  key:      {}", printable(&verdict.sub))?;
             writeln!(out, "  name:     {}", printable(&verdict.name))?;
             writeln!(out, "  issuer:   {}", printable(&verdict.iss))?;
@@ -59,7 +83,10 @@ impl Report {
                 writeln!(out, "  {grade} {}", printable(&issue.text))?;
             }
         } else {
-            writeln!(out, "{}: no valid token", verdict.id)?;
+            writeln!(out, "{}: no valid token", printable(&verdict.id))?;
+        }
+        if matches!(verdict.kind.as_str(), "activation" | "operator") {
+            writeln!(out, "  {}", belongs(&verdict.kind))?;
         }
         match &self.refusal {
             // For an activation no operator is asked.
@@ -100,7 +127,7 @@ fn refusal(verdict: &Verdict, now: i64) -> Option<String> {
     let wanted = match verdict.kind.as_str() {
         "account" | "activation" => Kind::Account,
         "operator" | "delete request" => Kind::Operator,
-        other => return Some(format!("{other} claims are not hosted")),
+        other => return Some(belongs(other).to_owned()),
     };
     // The library lets an activation be for anyone, and a request be about anything.
     if matches!(verdict.kind.as_str(), "account" | "operator")
@@ -124,9 +151,10 @@ fn date(seconds: i64, absent: &str) -> String {
     if seconds == 0 { absent.to_owned() } else { format!("{} ({seconds})", utc_date(seconds)) }
 }
 
-/// A text that cannot steer the terminal.
+/// A text that cannot steer the terminal, and shows no private key.
 fn printable(text: &str) -> String {
-    text.chars()
+    seed::redact(text)
+        .chars()
         .flat_map(|symbol| if symbol.is_control() { symbol.escape_default().collect() } else { vec![symbol] })
         .collect()
 }

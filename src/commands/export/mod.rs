@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use super::findings::Findings;
 use super::{gate_of, runtime};
 use crate::config::Settings;
-use crate::gate::Entry;
+use crate::gate::{Entry, Refusal};
+use crate::jwt::{AccountJwt, given};
 use crate::key::AccountKey;
 use crate::logging::Bar;
 use crate::store::folder::Layout;
@@ -221,8 +222,8 @@ fn against(there: &[u8], entry: &Entry) -> Option<Fate> {
     if there.trim_ascii_end() == &entry.token()[..] {
         return Some(Fate::Same);
     }
-    let text = String::from_utf8_lossy(there);
-    match crate::jwt::AccountJwt::decode(crate::jwt::decorated::trim(&text)) {
+    let decoded = given(there).map_err(Refusal::from).and_then(|jwt| Ok(AccountJwt::decode(&jwt)?));
+    match decoded {
         Ok(jwt) if jwt.claims.sub != entry.key().text() => {
             Some(Fate::Refused(format!("what is there is about {}", jwt.claims.sub)))
         }

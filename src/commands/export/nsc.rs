@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Fate, against};
 use crate::gate::{Entry, Trust};
-use crate::jwt::{AccountJwt, decorated};
+use crate::jwt::{AccountJwt, given};
 use crate::key::AccountKey;
 use crate::store::{StoreError, folder, nsc, private};
 
@@ -47,7 +47,7 @@ impl Target {
         if root.is_dir() {
             for path in nsc::list(root).map_err(failed)?.1 {
                 if let Ok((_, bytes)) = folder::read(&path)
-                    && let Ok(jwt) = AccountJwt::decode(decorated::trim(&String::from_utf8_lossy(&bytes)))
+                    && let Ok(jwt) = AccountJwt::decode(&given(&bytes).unwrap_or_default())
                 {
                     places.insert(jwt.claims.sub, path);
                 }

@@ -33,6 +33,7 @@ SOURCE is one of
   a folder of an account server or of a full resolver, flat or sharded
   an operator's folder of nsc, which holds .nsc and accounts
   a file with a pack, ACCOUNT|JWT in each line; - is the standard input
+  a file with one JWT, as nsc writes it
   http://SERVER or https://SERVER, an account server, whose pack is read
   nats://SERVER or tls://SERVER, nats-servers with a full resolver
 

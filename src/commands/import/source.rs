@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, Sender};
 use super::Found;
 use crate::config::Settings;
 use crate::jwt::pack::Line;
+use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
 use crate::replica::Access;
@@ -27,7 +28,7 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// An operator's folder of nsc.
     Nsc(PathBuf),
-    /// A file with a pack.
+    /// A file with a pack, or with one JWT.
     Pack(PathBuf),
     /// The standard input, likewise.
     Stdin,
@@ -96,6 +97,9 @@ impl Source {
             Self::Folder(path) => blocking(move || folder(&path, &found)).await,
             Self::Nsc(path) => blocking(move || store(&path, &found)).await,
             Self::Pack(path) => {
+                if let Some(one) = single(&path) {
+                    return found.send(one).await.map_err(|_| "nobody takes it in any more".to_owned());
+                }
                 let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
                 lines(found, |lines| stream(file, lines)).await
             }
@@ -129,7 +133,8 @@ fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
     }
     for buried in list.deleted {
         // Whatever is in it, the account was deleted.
-        let token = folder::read(&buried.path).map(|(_, bytes)| bytes.into()).unwrap_or_default();
+        let bytes = folder::read(&buried.path).map(|(_, bytes)| bytes).unwrap_or_default();
+        let token = given(&bytes).map(|jwt| Bytes::copy_from_slice(jwt.as_bytes())).unwrap_or_default();
         send(found, Found::Deleted { key: buried.key, token })?;
     }
     list.others.iter().try_for_each(|_| send(found, Found::Other))?;
@@ -148,10 +153,32 @@ fn store(root: &Path, found: &Sender<Found>) -> Result<(), String> {
 fn file(path: &Path, found: &Sender<Found>, make: impl FnOnce(Bytes, String) -> Found) -> Result<(), String> {
     let origin = path.display().to_string();
     match folder::read(path) {
-        Ok((_, bytes)) => send(found, make(bytes.into(), origin)),
+        Ok((_, bytes)) => match given(&bytes) {
+            Ok(jwt) => send(found, make(Bytes::copy_from_slice(jwt.as_bytes()), origin)),
+            Err(why) => send(found, Found::Unread { origin, why: why.to_string() }),
+        },
         // A deleted account's.
         Err(Unread::Missing) => Ok(()),
         Err(unread) => send(found, Found::Unread { origin, why: unread.to_string() }),
+    }
+}
+
+/// What is in a file that has one JWT, and not the lines of a pack.
+fn single(path: &Path) -> Option<Found> {
+    let origin = path.display().to_string();
+    let (_, bytes) = folder::read(path).ok()?;
+    match given(&bytes) {
+        Ok(jwt) => {
+            let token = Bytes::copy_from_slice(jwt.as_bytes());
+            let is_activation = AnyJwt::decode(&jwt).is_ok_and(|jwt| matches!(jwt.body, Body::Activation(_)));
+            Some(if is_activation {
+                Found::Activation { token, origin }
+            } else {
+                Found::Account { key: None, token, origin }
+            })
+        }
+        Err(found) if found.is_private() => Some(Found::Unread { origin, why: found.to_string() }),
+        Err(_) => None,
     }
 }
 

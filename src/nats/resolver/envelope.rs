@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::jwt::utc_date;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, seed};
 
 /// The name by which the Go server introduced itself, too.
 const NAME: &str = "nats-account-server";
@@ -74,6 +74,7 @@ impl Envelope {
 
     /// It is not done.
     pub(super) fn failure(&self, account: Option<&str>, description: &str) -> Bytes {
+        let description = &*seed::redact(description);
         self.write(None::<()>, Some(Failure { account, code: 500, description }))
     }
 

@@ -148,6 +148,7 @@ fn worded(error: &WriteError) -> String {
         Refusal::IdentityKeyUsed(_) => {
             "jwt update resulted in error - operator requires issuer to be a signing key".into()
         }
+        Refusal::Decode(error) => format!("jwt update resulted in error - {error}"),
         other => format!("jwt update resulted in error - {other}"),
     }
 }

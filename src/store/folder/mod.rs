@@ -5,6 +5,7 @@
 //! that is ours is the state folder.
 
 mod layout;
+mod private_key;
 mod read;
 mod walk;
 mod write;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 pub use layout::{Layout, Shard};
+pub use private_key::private_key;
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Closed, Listing, TokenFile, list};
 

@@ -8,7 +8,7 @@ use rustix::fs::{Access, access};
 use super::super::{STATE_FOLDER, StoreError};
 use super::{Layout, Shard};
 use crate::jwt::HashId;
-use crate::key::AccountKey;
+use crate::key::{AccountKey, seed};
 
 /// How deep sub-folders are followed.
 const MAX_DEPTH: usize = 4;
@@ -44,7 +44,7 @@ pub struct Listing {
     pub activations: Vec<(PathBuf, HashId)>,
     /// Files of accounts that were deleted, as `<key>.jwt.deleted`.
     pub deleted: Vec<TokenFile>,
-    /// Other names that end in `.jwt`, such as an operator's JWT.
+    /// Other names that end in `.jwt`, such as an operator's JWT, and names with a private key in them.
     pub others: Vec<PathBuf>,
     /// The folder itself, and those in it.
     pub folders: Vec<PathBuf>,
@@ -75,6 +75,8 @@ impl Listing {
             let name = entry.file_name();
             if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".jwt")) {
                 self.name(stem, entry.path(), root, layout);
+            } else if seed::is_in(&name.to_string_lossy()) {
+                self.others.push(entry.path());
             } else if let Some(key) = name.to_str().and_then(buried) {
                 self.deleted.push(TokenFile { path: entry.path(), key });
             } else if depth < MAX_DEPTH
