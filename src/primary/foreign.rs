@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::closed::ClosedFolders;
 use super::judge::Verdict;
 use super::keeper::STILL;
+use super::operator_files::{Edit, OperatorFiles};
 use super::reports::Reports;
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -53,6 +54,7 @@ pub(super) struct Foreign {
     /// When accounts were removed lately, and how many.
     removed: Vec<(Instant, u64)>,
     closed: ClosedFolders,
+    operator: OperatorFiles,
 }
 
 /// What a closed sub-folder means, for people.
@@ -78,6 +80,7 @@ impl Foreign {
             leaving: HashMap::new(),
             removed: Vec::new(),
             closed: ClosedFolders::default(),
+            operator: OperatorFiles::default(),
         }
     }
 
@@ -168,21 +171,15 @@ impl Foreign {
         activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
     }
 
-    /// Tells that the operator's file of an nsc folder was written, once it is still. Gives the other files, and whether they
-    /// can be looked at now: they may be signed with a key that the operator has only from now on, so they come after it.
-    fn operator_first(&self, files: Vec<PathBuf>) -> (Vec<PathBuf>, bool) {
-        let Tokens::Nsc(root) = &self.primary.tokens else { return (files, true) };
-        let (operator, mut files): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|path| path.parent() == Some(root) && path.symlink_metadata().is_ok());
-        if operator.is_empty() {
-            return (files, true);
-        }
-        let written: Vec<_> = operator.into_iter().filter(|path| !folder::is_still(path, STILL)).collect();
-        if written.is_empty() {
+    /// Whether the accounts of an nsc folder have to wait, because the operator's file was written: they may be signed with
+    /// a key that the operator has only from now on. Tells that it was, once it is still.
+    fn operator_first(&mut self) -> bool {
+        let Tokens::Nsc(root) = &self.primary.tokens else { return false };
+        let edit = self.operator.look(root);
+        if matches!(edit, Edit::First | Edit::Written) {
             self.primary.operator_edited.notify_one();
         }
-        files.extend(written);
-        (files, false)
+        matches!(edit, Edit::BeingWritten | Edit::Written)
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
@@ -267,6 +264,10 @@ impl Tender for Foreign {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let found = self.find()?;
         self.closed.are(&found.closed, THEN);
+        if self.operator_first() {
+            let closed = self.closed.shards().to_vec();
+            return Ok(Looked { folders: found.folders, again: Vec::new(), closed, is_whole: false });
+        }
         let mut again = Vec::new();
         for path in &found.files {
             let is_new = self.account_of(path).is_none();
@@ -298,8 +299,7 @@ impl Tender for Foreign {
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
-        let (files, now) = self.operator_first(files);
-        if !now {
+        if self.operator_first() {
             return files;
         }
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
@@ -344,6 +344,9 @@ impl Tender for Foreign {
     }
 
     fn wants_look(&self) -> Option<Duration> {
+        if self.operator.is_awaited() {
+            return Some(STILL);
+        }
         (!self.held_back.is_empty()).then_some(CONFIRM + STILL)
     }
 }

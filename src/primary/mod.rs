@@ -21,6 +21,7 @@ mod merge;
 mod mirror;
 mod on_demand;
 mod operator;
+mod operator_files;
 mod own;
 mod progress;
 mod reports;

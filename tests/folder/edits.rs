@@ -232,3 +232,25 @@ async fn a_folder_that_is_moved_here_is_read_however_old_its_files_are() {
     fs::rename(outside.path().join(&name), dir.path().join(&name)).unwrap();
     serves(&server, &account, &jwt).await;
 }
+
+#[tokio::test]
+async fn a_file_counts_at_once_however_the_folder_is_written() {
+    let operator = Operator::new();
+    for path in ["d", "./d/", "d/../d", "link"] {
+        let work = tempfile::tempdir().unwrap();
+        let dir = work.path().join("d");
+        fs::create_dir(&dir).unwrap();
+        symlink("d", work.path().join("link")).unwrap();
+        let server = Launch::primary(&operator).current_dir(work.path()).flag("-dir", path).start().await;
+        let account = Account::new();
+        let (place, jwt) = (file(&dir, &account), operator.account(&account, 10));
+        server.http.post(&account.path(), jwt.clone()).await.expect(200);
+        holds(&place, &jwt).await;
+        // A removed file is restored, and a broken one is moved away, long before the folder is looked through.
+        fs::remove_file(&place).unwrap();
+        holds(&place, &jwt).await;
+        fs::write(&place, "broken").unwrap();
+        is_refused(&dir, &account, "is refused").await;
+        holds(&place, &jwt).await;
+    }
+}
