@@ -197,3 +197,27 @@ async fn count_at_once(servers: &[(&str, Server)], account: &Account, operator: 
         assert!(!server.log().contains("is refused"), "{what}: {}", server.log());
     }
 }
+
+#[tokio::test]
+async fn another_level_of_the_store_names_the_right_one() {
+    let store = tempfile::tempdir().unwrap();
+    let base = store.path().canonicalize().unwrap();
+    for name in ["one", "two"] {
+        let root = base.join("stores").join(name);
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join(".nsc"), "{}").unwrap();
+        fs::write(place(&root, "A"), "x").unwrap();
+    }
+    let (one, two) = (base.join("stores/one"), base.join("stores/two"));
+    let both = format!("which holds .nsc: {} or {}", one.display(), two.display());
+    for (path, named) in [
+        (base.clone(), &both),
+        (base.join("stores"), &both),
+        (one.join("accounts"), &format!("which holds .nsc: {}", one.display())),
+        (two.join("accounts/A"), &format!("which holds .nsc: {}", two.display())),
+    ] {
+        let (code, text) = Launch::default().flag("-nsc", &path).flag("-hp", "127.0.0.1:0").fail().await;
+        assert_eq!(code, Some(1));
+        assert!(text.lines().any(|line| line.ends_with(named)), "{}: {text}", path.display());
+    }
+}

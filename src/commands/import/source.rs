@@ -70,16 +70,7 @@ impl Source {
         if nsc::check(&path).is_ok() {
             return Ok(Self::Nsc(path));
         }
-        match nsc::near(&path).as_slice() {
-            [] => Ok(Self::Folder(path)),
-            near => {
-                let near: Vec<_> = near.iter().map(|folder| folder.display().to_string()).collect();
-                Err(format!(
-                    "{text} is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}",
-                    near.join(" or ")
-                ))
-            }
-        }
+        nsc::wrong_level(&path).map_or(Ok(Self::Folder(path)), |error| Err(error.to_string()))
     }
 
     /// The folder, if it is one.
