@@ -14,6 +14,7 @@ mod date;
 pub mod decorated;
 pub mod encode;
 mod error;
+mod glance;
 mod hash_id;
 mod json;
 pub mod pack;
@@ -25,8 +26,9 @@ mod rules;
 mod wire;
 
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
-pub use date::utc_date;
+pub use date::{period, utc_date, utc_time};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
+pub use glance::{called, glance};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
 pub(crate) use quote::quote;
 pub use readable::{ReadableError, readable};

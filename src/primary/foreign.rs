@@ -12,10 +12,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
+use super::ignored::Ignored;
 use super::judge::Verdict;
 use super::keeper::STILL;
 use super::operator_files::{Edit, OperatorFiles};
-use super::reports::Reports;
+use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
@@ -24,7 +25,7 @@ use crate::gate::Via;
 use crate::jwt::{self, AccountJwt, HashId};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::store::folder::{self, Closed, Layout, Shard, Unread};
+use crate::store::folder::{self, Closed, Layout, Others, Shard, Unread};
 use crate::store::journal::{Presence, Write};
 use crate::store::{StoreError, nsc};
 
@@ -55,6 +56,7 @@ pub(super) struct Foreign {
     removed: Vec<(Instant, u64)>,
     closed: ClosedFolders,
     operator: OperatorFiles,
+    ignored: Ignored,
 }
 
 /// What a closed sub-folder means, for people.
@@ -66,6 +68,7 @@ struct Found {
     activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
     closed: Vec<Closed>,
+    others: Others,
 }
 
 impl Foreign {
@@ -81,6 +84,7 @@ impl Foreign {
             removed: Vec::new(),
             closed: ClosedFolders::default(),
             operator: OperatorFiles::default(),
+            ignored: Ignored::default(),
         }
     }
 
@@ -88,14 +92,14 @@ impl Foreign {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new() })
+                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new(), others: Others::default() })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
-                let (folders, closed) = (listing.folders, listing.closed);
-                Ok(Found { files, activations: listing.activations, folders, closed })
+                let (folders, closed, others) = (listing.folders, listing.closed, listing.others);
+                Ok(Found { files, activations: listing.activations, folders, closed, others })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -154,14 +158,14 @@ impl Foreign {
         };
         match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
             Verdict::Taken(entry) => {
-                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.key(), path.display());
+                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 if via == Via::FirstScan {
                     self.primary.remark(path, &entry);
                 }
             }
             Verdict::Same => {}
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
-                self.reports.say_with(path, &format!("is refused: {refusal}"), "what was served before stays");
+                self.reports.say_with(path, &reports::refused(&refusal), "what was served before stays");
             }
         }
         Ok(false)
@@ -212,12 +216,19 @@ impl Foreign {
             return;
         }
         self.removed.push((now, go.len() as u64));
+        // Afterwards nobody knows the names.
+        let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
-        for (key, outcome) in go.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+        for (account, outcome) in accounts.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+            let key = account.key();
             self.held_back.remove(key);
             match outcome {
-                Ok(_) => tracing::info!(account = %key, "account {key} has left the folder, and is served no more"),
-                Err(error) => tracing::error!("account {key} has left the folder, but is still served: {error}"),
+                Ok(_) => {
+                    tracing::info!(account = %key, "account {account} has left the folder, and is no longer served");
+                }
+                Err(error) => {
+                    tracing::error!(account = %key, "account {account} has left the folder, but is still served: {error}");
+                }
             }
         }
     }
@@ -229,6 +240,7 @@ impl Tender for Foreign {
             let mut listing = folder::list(root, Layout::Flat)?;
             scan::arrange(&mut listing);
             self.closed.are(&listing.closed, THEN);
+            self.ignored.are(&listing.others);
             // Before the scan says of any account that it is imported.
             self.primary.progress.set_closed(self.closed.shards(), true);
             let scan = Scan {
@@ -264,6 +276,7 @@ impl Tender for Foreign {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let found = self.find()?;
         self.closed.are(&found.closed, THEN);
+        self.ignored.are(&found.others);
         if self.operator_first() {
             let closed = self.closed.shards().to_vec();
             return Ok(Looked { folders: found.folders, again: Vec::new(), closed, is_whole: false });
@@ -302,6 +315,10 @@ impl Tender for Foreign {
         if self.operator_first() {
             return files;
         }
+        let files = match &self.primary.tokens {
+            Tokens::Nsc(root) => files.into_iter().filter(|path| nsc::is_account_file(root, path)).collect(),
+            _ => self.ignored.sort_out(files),
+        };
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {

@@ -19,6 +19,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::STATE_FOLDER;
+use super::folder::is_misnamed;
 use places::{Place, Places};
 
 /// Touched files that are remembered; when there are more, everything is looked at instead.
@@ -141,7 +142,7 @@ impl Touched {
 
     fn path(&self, kind: EventKind, path: PathBuf) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
-        if name.ends_with(".jwt") {
+        if name.ends_with(".jwt") || is_misnamed(name) {
             return self.file(path);
         }
         let is_folder = match kind {

@@ -109,7 +109,7 @@ fn send(found: &Sender<Found>, what: Found) -> Result<(), String> {
 
 fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
     let list = folder::list(root, Layout::Flat).map_err(|error| error.to_string())?;
-    let total = list.homes.len() + list.extras.len() + list.deleted.len() + list.activations.len() + list.others.len();
+    let total = list.homes.len() + list.extras.len() + list.deleted.len() + list.activations.len() + list.others.count;
     send(found, Found::Ahead(u64::try_from(total).unwrap_or(u64::MAX)))?;
     let homes = list.homes.into_iter().map(|key| (Layout::Flat.place(root, &key), key));
     for (path, key) in homes.chain(list.extras.into_iter().map(|file| (file.path, file.key))) {
@@ -123,7 +123,7 @@ fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
         let token = folder::read(&buried.path).map(|(_, bytes)| bytes.into()).unwrap_or_default();
         send(found, Found::Deleted { key: buried.key, token })?;
     }
-    list.others.iter().try_for_each(|_| send(found, Found::Other))?;
+    (0..list.others.count).try_for_each(|_| send(found, Found::Other))?;
     match list.closed.first() {
         Some(closed) => Err(closed.error.to_string()),
         None => Ok(()),
