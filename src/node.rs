@@ -48,7 +48,7 @@ use crate::clock;
 use crate::epoch::Epoch;
 use crate::gate::{Entry, Gate, Position, Trust};
 use crate::jwt::HashId;
-use crate::key::{AccountKey, PublicKey};
+use crate::key::{AccountKey, Called, PublicKey};
 use crate::metrics::Metrics;
 use crate::primary::{Lookup, Mirrored, Primary};
 pub use crate::replica::{Ages, Ahead, AheadPage, ForwardError, Miss, Question, Relayed, Target, Write};
@@ -269,6 +269,11 @@ impl Node {
         self.announcer.get()
     }
 
+    /// Whether this server has a connection to NATS, or tries to have one.
+    pub fn is_on_nats(&self) -> bool {
+        self.nats.get().is_some()
+    }
+
     /// The way to compare nats-servers with what is stored: on a primary, if NATS is configured and it is not switched off.
     pub fn comparer(&self) -> Option<&Arc<dyn Compare>> {
         self.comparer.get()
@@ -289,6 +294,14 @@ impl Node {
         match &self.role {
             Role::Primary(primary) => primary.cached(key).map(|stored| Answer::Owned(stored, primary.session())),
             Role::Replica(replica) => replica.cached(key).map(Answer::Cached),
+        }
+    }
+
+    /// An account for people: with its name, if its JWT is at hand.
+    pub fn called(&self, key: &AccountKey) -> Called {
+        match &self.role {
+            Role::Primary(primary) => primary.called(key),
+            Role::Replica(_) => self.get_now(key).map_or_else(|| (*key).into(), |answer| answer.entry().called()),
         }
     }
 

@@ -7,6 +7,7 @@
 //! time, until it comes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -136,7 +137,7 @@ impl Live {
     async fn operator_edited(&self) {
         if let Role::Primary(primary) = self.node.role()
             && let (Some(TokenSource::Path(file)), Some(nsc)) = (&self.settings.operator, &self.settings.store.nsc)
-            && file.parent() == Some(nsc)
+            && is_in(file, nsc)
         {
             return primary.operator_edited().await;
         }
@@ -171,6 +172,13 @@ impl Live {
         // Also if it is broken: that was said, and a restart would not help.
         self.settings.operator = new.operator.clone();
     }
+}
+
+/// Whether a file is directly in a folder, however the two are written.
+fn is_in(file: &Path, folder: &Path) -> bool {
+    let parent = file.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let real = |path: &Path| path.canonicalize().ok();
+    parent == Some(folder) || parent.and_then(real).is_some_and(|parent| Some(parent) == real(folder))
 }
 
 /// Logs what a new operator JWT changes.

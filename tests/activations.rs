@@ -187,7 +187,7 @@ async fn newer_does_not_yield_to_older() {
     push(&server, &second).await;
     push(&server, &second).await;
     let reply = server.http.post(ROUTE, first).await.expect(409);
-    assert!(reply.body.contains("a newer JWT is held"), "{}", reply.body);
+    assert!(reply.body.contains("stale JWT"), "{}", reply.body);
     assert_eq!(server.http.get(&path).await.expect(200).body, second);
     assert_eq!(server.http.metric("serial", "").await, 4.0, "the same again is no change");
 }

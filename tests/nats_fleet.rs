@@ -141,7 +141,7 @@ async fn changes_take_effect(version: &str) {
     let metrics = &fleet.primary.http;
     assert!(metrics.metric("announce_replies_total", "result=\"updated\"").await >= 3.0);
     assert_eq!(metrics.metric("announce_replies_total", "result=\"error\"").await, 0.0);
-    fleet.primary.logs(&format!("announced JWT of {}: test-{version} updated in ", account.key())).await;
+    fleet.primary.logs(&format!("announced JWT of {}: test-{version} updated in ", account.called())).await;
     assert!(!fleet.nats.log().contains("[ERR] Error fetching"), "{}", fleet.nats.log());
 }
 

@@ -4,10 +4,12 @@
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::feed::Events;
-use support::{Account, Authority, Launch, Operator, Server, until, within};
+use support::fleet::NEWEST;
+use support::{Account, Authority, Launch, NatsLaunch, Operator, Server, until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -297,4 +299,50 @@ async fn nats_servers_that_are_away_are_named_without_a_password_and_only_now_an
     // Of each of two connections why, and both together that it is so.
     assert!(log.matches("failed to connect to NATS, ").count() <= 4, "{log}");
     assert!(!log.contains("secret"), "{log}");
+}
+
+#[tokio::test]
+async fn the_printed_line_can_be_pasted_into_the_configuration_of_a_nats_server() {
+    for (listen, host) in
+        [("[::]:0", "[::1]"), ("0.0.0.0:0", "127.0.0.1"), (":0", "127.0.0.1"), ("127.0.0.1:0", "127.0.0.1")]
+    {
+        let operator = Operator::new();
+        let server = Launch::primary(&operator).at(listen).start().await;
+        let log = server.log();
+        let line = log.lines().find_map(|line| line.find("resolver: ").map(|at| &line[at..])).unwrap();
+        assert!(line.contains(&format!("URL(http://{host}:")), "{listen}: {line}");
+        // It asks its resolver at the start, and does not start without an answer.
+        let _nats = NatsLaunch::new(NEWEST, &operator).with(line).start().await;
+        assert!(server.http.metric("http_requests_total", "route=\"probe\"").await >= 1.0, "{listen}");
+        // The same line, and commands, from the page that a person reads.
+        let address = format!("http://{host}:{}", server.url.rsplit(':').next().unwrap());
+        let output = Command::new("curl").args(["-sS", "-g", &format!("{address}/jwt/v1/help")]).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.lines().any(|shown| shown.trim() == line), "{listen}: {help}");
+        let command = help.lines().find(|line| line.contains("curl") && line.contains("/livez")).unwrap();
+        let ran = Command::new("sh").args(["-c", &format!("{command} --fail")]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "ok\n", "{command}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_a_line_for_who_looks_for_faults_and_for_nobody_else() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let server = Launch::primary(&operator).flag("-D", "-V").start().await;
+    server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    let quiet = Launch::replica(&operator, &server.url).start().await;
+    for path in [account.path(), format!("{}?text=true&token=s3cret", account.path()), Account::new().path()] {
+        for server in [&server, &quiet] {
+            server.http.get(&path).await;
+            server.http.get(&path).await;
+        }
+    }
+    let line = format!("[DBG] GET {}", account.path());
+    server.logs_times(&line, 4).await;
+    let log = server.log();
+    let is_whole = |found: &str| found.contains("status=200") && found.contains("client=127.0.0.1");
+    assert!(log.lines().any(|found| found.contains(&line) && is_whole(found)), "{log}");
+    assert!(log.contains("status=404"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+    assert!(!quiet.log().contains("GET /jwt"), "{}", quiet.log());
 }

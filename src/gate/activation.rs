@@ -13,7 +13,7 @@ use super::entry::{Digest, Identity, etag, sha256};
 use super::{Entry, Gate, Refusal, Version, Via};
 use crate::excerpt::excerpt;
 use crate::jwt::{AccountJwt, ActivationJwt, HashId};
-use crate::key::{AccountKey, Kind, PublicKey};
+use crate::key::{AccountKey, Called, Kind, PublicKey};
 
 /// The largest activation, in bytes. They are a few hundred bytes long, and accounts push them without the operator.
 const MAX_BYTES: usize = 64 << 10;
@@ -109,13 +109,13 @@ pub enum ActivationRefusal {
     #[error("the account {account} does not vouch for the key {issuer} that signed the activation")]
     NotVouched {
         /// The account.
-        account: AccountKey,
+        account: Called,
         /// The key that signed.
         issuer: PublicKey,
     },
     /// The account has revoked it.
     #[error("the account {0} has revoked the activation")]
-    Revoked(AccountKey),
+    Revoked(Called),
     /// The account has as many activations as it may.
     #[error("the account {account} has {limit} activations here, which is the limit (store.activations_per_account)")]
     TooMany {
@@ -231,11 +231,12 @@ impl Activation {
     pub fn judge(&self, account: &Entry) -> Result<(), Refusal> {
         let vouching = AccountJwt::decode(account.text())?;
         let claims = &self.jwt.claims;
+        let called = || Called::new(self.account, vouching.claims.name.clone());
         if *account.key() != self.account || !vouching.did_sign(&claims.iss, &self.jwt.body.issuer_account) {
-            return Err(ActivationRefusal::NotVouched { account: self.account, issuer: self.issuer }.into());
+            return Err(ActivationRefusal::NotVouched { account: called(), issuer: self.issuer }.into());
         }
         if vouching.revokes(&self.jwt) {
-            return Err(ActivationRefusal::Revoked(self.account).into());
+            return Err(ActivationRefusal::Revoked(called()).into());
         }
         Ok(())
     }

@@ -90,7 +90,11 @@ impl Gate {
         if let Some(expected) = expected
             && claims.sub != expected.text()
         {
-            return Err(Refusal::WrongAccount { subject: claims.sub.clone(), expected: *expected });
+            return Err(Refusal::WrongAccount {
+                subject: claims.sub.clone(),
+                name: claims.name.clone(),
+                expected: *expected,
+            });
         }
         let issuer = PublicKey::parse_kind(&claims.iss, Kind::Operator)
             .map_err(|_| Refusal::IssuerKind { issuer: claims.iss.clone(), self_signed: claims.iss == claims.sub })?;

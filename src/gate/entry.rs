@@ -4,7 +4,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::Version;
-use crate::key::{AccountKey, PublicKey};
+use crate::jwt;
+use crate::key::{AccountKey, Called, PublicKey};
 
 /// SHA-256 of a token's exact bytes.
 pub type Digest = [u8; 32];
@@ -83,6 +84,11 @@ impl Entry {
     /// The account that the token is about.
     pub const fn key(&self) -> &AccountKey {
         &self.key
+    }
+
+    /// The account and its name, for people. Reads the token, which takes some microseconds.
+    pub fn called(&self) -> Called {
+        jwt::called(&self.token).unwrap_or_else(|| self.key.into())
     }
 
     /// The exact text, as it is stored and served.

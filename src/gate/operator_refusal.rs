@@ -1,6 +1,7 @@
 //! Why an operator JWT may not take the place of the one in force.
 
 use super::{MOST_IN_ONE_SECOND, TrustError};
+use crate::jwt::{period, utc_time};
 use crate::key::PublicKey;
 
 /// The reason. The text is for whoever has the JWT.
@@ -18,7 +19,10 @@ pub enum OperatorRefusal {
         offered: PublicKey,
     },
     /// It was issued before something that it does not cut off.
-    #[error("the operator JWT in force is newer: it was issued at {held}, this one at {offered}")]
+    #[error(
+        "the operator JWT in force is newer: it was issued {}, this one {}, {} earlier",
+        utc_time(*.held), utc_time(*.offered), period(*.held, *.offered)
+    )]
     Older {
         /// `iat` of what it would have to be newer than, unix seconds.
         held: i64,
@@ -27,8 +31,9 @@ pub enum OperatorRefusal {
     },
     /// The identity key signed it, but long before the one in force.
     #[error(
-        "it was issued at {offered}, the operator JWT in force at {held}, which is more than store.max_iat_ahead later; \
-         sign it again with the identity key"
+        "it was issued {}, the operator JWT in force {}, which is {} and so more than store.max_iat_ahead later; sign it \
+         again with the identity key",
+        utc_time(*.offered), utc_time(*.held), period(*.held, *.offered)
     )]
     FarOlder {
         /// `iat` of the one in force, unix seconds.
@@ -46,16 +51,17 @@ pub enum OperatorRefusal {
         identity: PublicKey,
     },
     /// Another one of the same second is in force, and only upstream can choose.
-    #[error("another operator JWT issued in the same second ({0}) is in force")]
+    #[error("another operator JWT issued in the same second ({}) is in force", utc_time(*.0))]
     Tie(i64),
     /// As many with this `iat` were in force as there may be.
     #[error(
-        "{MOST_IN_ONE_SECOND} operator JWTs issued in the same second ({0}) were accepted already, which is the limit; \
-         sign it again a second later"
+        "{MOST_IN_ONE_SECOND} operator JWTs issued in the same second ({}) were accepted already, which is the limit; \
+         sign it again a second later",
+        utc_time(*.0)
     )]
     SecondFull(i64),
     /// Its `iat` is ahead of the clock by more than is tolerated.
-    #[error("the operator JWT is dated {ahead} seconds in the future; check the clocks, or sign it again")]
+    #[error("the operator JWT is dated {} in the future; check the clocks, or sign it again", period(0, *.ahead))]
     FromTheFuture {
         /// Seconds between our clock and `iat`.
         ahead: i64,

@@ -2,8 +2,8 @@
 
 use super::{ActivationRefusal, MOST_IN_ONE_SECOND, OperatorRefusal};
 use crate::excerpt::excerpt;
-use crate::jwt::{self, DecodeError, Issues, NotAJwt};
-use crate::key::AccountKey;
+use crate::jwt::{self, DecodeError, Issues, NotAJwt, period, utc_time};
+use crate::key::{AccountKey, Called};
 
 /// The reason for which a token was not admitted, or may not replace what is held.
 ///
@@ -18,10 +18,12 @@ pub enum Refusal {
     #[error(transparent)]
     NotAJwt(#[from] NotAJwt),
     /// The token is about another account than the one it was addressed to.
-    #[error("the JWT is about {}, but was sent for {expected}", excerpt(subject))]
+    #[error("the JWT is about {}, but was sent for {expected}", about(subject, name))]
     WrongAccount {
         /// The account in the token.
         subject: String,
+        /// The name that the token gives it.
+        name: String,
         /// The account it was sent for.
         expected: AccountKey,
     },
@@ -55,13 +57,16 @@ pub enum Refusal {
     #[error("{}", list(.0))]
     Invalid(Issues),
     /// Issued later than the clock and its tolerance allow.
-    #[error("the JWT is dated {ahead} seconds in the future; check the clocks, or sign it again")]
+    #[error("the JWT is dated {} in the future; check the clocks, or sign it again", period(0, *.ahead))]
     FromTheFuture {
         /// Seconds between our clock and `iat`.
         ahead: i64,
     },
     /// A newer version is held.
-    #[error("a newer JWT is held: it was issued at {held}, this one at {offered}; sign the content again to go back")]
+    #[error(
+        "stale JWT: issued {}, {} older than the stored one of {}. To roll back, re-sign the old claims and push again",
+        utc_time(*.offered), period(*.held, *.offered), utc_time(*.held)
+    )]
     Older {
         /// `iat` of what is held, unix seconds.
         held: i64,
@@ -69,21 +74,25 @@ pub enum Refusal {
         offered: i64,
     },
     /// This very version was held before and has been replaced.
-    #[error("this JWT was replaced by a later one and does not come back; sign the content again")]
+    #[error(
+        "this JWT was replaced by a later one and does not come back. To roll back, re-sign its claims and push again"
+    )]
     Replaced,
     /// Another version with the same `iat` is held, and this path may not choose between them.
-    #[error("another JWT issued in the same second ({0}) is held")]
+    #[error("another JWT issued in the same second ({}) is stored", utc_time(*.0))]
     Tie(i64),
     /// As many versions with this `iat` were accepted as there may be.
     #[error(
-        "{MOST_IN_ONE_SECOND} versions issued in the same second ({0}) were accepted already, which is the limit; sign it \
-         again a second later"
+        "{MOST_IN_ONE_SECOND} versions issued in the same second ({}) were accepted already, which is the limit; sign it \
+         again a second later",
+        utc_time(*.0)
     )]
     SecondFull(i64),
     /// The account was deleted at or after the time the token was issued.
     #[error(
-        "the account was deleted (request of {deleted}), and this JWT was issued at {offered}; to bring the account back, \
-         edit it (for instance with nsc), so that it is signed anew, and push it again"
+        "the account was deleted (request of {}), and this JWT was issued {}, {} earlier; to bring the account back, edit \
+         it (for instance with nsc), so that it is signed again, and push it",
+        utc_time(*.deleted), utc_time(*.offered), period(*.deleted, *.offered)
     )]
     Deleted {
         /// `iat` of the delete request, unix seconds.
@@ -93,7 +102,9 @@ pub enum Refusal {
     },
     /// A delete request that names an account whose JWT is newer than the request.
     #[error(
-        "the delete request was issued at {request}, but the JWT of account {account} at {held}; nothing was deleted"
+        "the delete request was issued {}, {} before the JWT of account {account} ({}); nothing was deleted. Sign the \
+         request again",
+        utc_time(*.request), period(*.held, *.request), utc_time(*.held)
     )]
     DeleteOlder {
         /// The account with the newer JWT.
@@ -181,6 +192,14 @@ pub(super) fn told(error: &DecodeError) -> String {
     match error {
         DecodeError::Kind { found, .. } => format!("{error}: {}", jwt::belongs(found)),
         error => error.to_string(),
+    }
+}
+
+/// The account in a token, if it is one.
+fn about(subject: &str, name: &str) -> String {
+    match AccountKey::parse(subject) {
+        Ok(key) => Called::new(key, name.to_owned()).to_string(),
+        Err(_) => excerpt(subject).to_string(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
@@ -125,13 +125,13 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
     if conditional::none_match(request, entry.etag()) {
         return unchanged(request, shared, &answer);
     }
-    if params.is_true("notify")
-        && *request.method() == Method::GET
-        && let Err(response) = notify::announce(request, shared, Again::Account(key))
-    {
-        return response;
-    }
-    token(request, shared, &answer, entry.token().clone())
+    let announced = match notify::announce(request, shared, &params, Again::Account(key)) {
+        Ok(announced) => announced,
+        Err(response) => return response,
+    };
+    let mut response = token(request, shared, &answer, entry.token().clone());
+    announced.describe(response.headers_mut());
+    response
 }
 
 fn token(request: &HttpRequest, shared: &Shared, answer: &Answer, body: Bytes) -> HttpResponse {
@@ -181,6 +181,6 @@ fn log_failure(shared: &Shared, key: &AccountKey, error: &LookupError) {
         _ => Some(HeldBack(0)),
     };
     if let Some(held_back) = held_back {
-        tracing::warn!(account = %key, "cannot look up the JWT of {key}: {error}{held_back}");
+        tracing::warn!(account = %key, "cannot look up the JWT of {}: {error}{held_back}", shared.node.called(key));
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Statuses and first lines are those of the Go server v0.8.4; the lines after them say why.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
@@ -75,13 +75,12 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
     if conditional::none_match(request, activation.etag()) {
         return described(HttpResponse::new(StatusCode::NOT_MODIFIED), &activation);
     }
-    if params.is_true("notify")
-        && *request.method() == Method::GET
-        && let Err(response) = notify::announce(request, shared, Again::Activation(id))
-    {
-        return response;
-    }
+    let announced = match notify::announce(request, shared, &params, Again::Activation(id)) {
+        Ok(announced) => announced,
+        Err(response) => return response,
+    };
     let mut response = described(HttpResponse::new(StatusCode::OK), &activation);
+    announced.describe(response.headers_mut());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwt"));
     response.set_body(activation.token().clone()).map_into_boxed_body()
 }

@@ -13,7 +13,7 @@ use crate::excerpt::MAX_EXCERPT;
 const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::POST, Method::DELETE];
 /// Headers of answers that a page may read, besides those that it always may.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age");
+    HeaderValue::from_static("ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced");
 const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
 const ASKED: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::http::{ConnectionType, Method, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
@@ -17,7 +17,7 @@ use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
-    history, keys, miss, moved, operator, pack, private, propagation, reply, servers,
+    history, keys, meant, miss, moved, operator, pack, private, propagation, reply, servers,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -38,11 +38,25 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             if let Some(started) = timed {
                 worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
+            log(&request, &worker.shared, response.status());
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
     let under_way = request.conn_data::<Rc<Place>>().map(Place::begin);
     Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
+}
+
+/// Tells of every request at the level of debugging. Below it, this costs no more than to look at the level.
+///
+/// The query is left out: it may hold what nobody else should read.
+fn log(request: &HttpRequest, shared: &Shared, status: StatusCode) {
+    tracing::debug!(
+        status = status.as_u16(),
+        client = %client::address(request, shared),
+        "{} {}",
+        excerpt_of(request.method().as_str(), MAX_METHOD),
+        excerpt(request.uri().path())
+    );
 }
 
 /// Whether to time this answer: one in 16 of those that are made at once. To read the clock twice would be a noticeable
@@ -80,12 +94,7 @@ async fn slow(
     let metrics = shared.node.metrics();
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
-    tracing::debug!(
-        status = response.status().as_u16(),
-        "{} {}",
-        excerpt_of(request.method().as_str(), MAX_METHOD),
-        excerpt(request.uri().path())
-    );
+    log(&request, &shared, response.status());
     held::until_sent(parting(response, &shared), under_way)
 }
 
@@ -127,7 +136,8 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
-            return reply::method_not_allowed(request, allow(route, shared), "Method Not Allowed");
+            let message = meant::hinted("Method Not Allowed", request);
+            return reply::method_not_allowed(request, allow(route, shared), &message);
         }
         _ => {}
     }

@@ -3,7 +3,7 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{Shared, reply};
+use super::{Shared, address, reply};
 use crate::node::{Role, Writes};
 
 /// Where this server is said to be, if the request does not say it in plain letters.
@@ -20,7 +20,7 @@ In these examples ACCOUNT is the public key of an account, A..., and HASH the ha
 
 The configuration of a nats-server that asks this server for accounts:
 
-    resolver: URL(<base>/jwt/v1/accounts/)
+    <resolver>
 
 ";
 
@@ -102,6 +102,7 @@ const HEALTH: &str = "\
 ";
 
 pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    let base = base(request, shared);
     let mut text = START.to_owned();
     let refused = match shared.node.writes() {
         Writes::Refused(error) => Some(error),
@@ -124,7 +125,20 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         .insert_header(reply::NOSNIFF)
         // It depends on how this server was addressed.
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(text.replace("<base>", &base(request, shared)))
+        .body(filled(&text, &base))
+}
+
+/// The text with this server's address in it. A shell takes brackets for a pattern, so a URL with them is in quotes.
+fn filled(text: &str, base: &str) -> String {
+    let text = text.replace("<resolver>", &address::resolver(base));
+    if !base.contains('[') {
+        return text.replace("<base>", base);
+    }
+    let quoted = text.split_inclusive([' ', '\n']).map(|word| match word.strip_prefix("<base>") {
+        Some(rest) => format!("\"<base>{}\"{}", rest.trim_end(), &rest[rest.trim_end().len()..]),
+        None => word.to_owned(),
+    });
+    quoted.collect::<String>().replace("<base>", base)
 }
 
 /// This server as the client reached it. People paste it into a shell, so it is made of plain letters only.
@@ -136,4 +150,26 @@ fn base(request: &HttpRequest, shared: &Shared) -> String {
     let host =
         if !host.is_empty() && host.len() <= LONGEST_HOST && host.bytes().all(is_plain) { host } else { SOMEWHERE };
     format!("{scheme}://{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_are_quoted_for_a_shell() {
+        let text = "    curl <base>/a\n    curl -I <base>/b -d x\n    curl \"<base>/c?d\"\n    <resolver>\n";
+        assert_eq!(
+            filled(text, "http://[::1]:1"),
+            "    curl \"http://[::1]:1/a\"\n    curl -I \"http://[::1]:1/b\" -d x\n    curl \"http://[::1]:1/c?d\"\n    \
+             resolver: \"URL(http://[::1]:1/jwt/v1/accounts/)\"\n"
+        );
+        assert!(filled(text, "http://a:1").starts_with("    curl http://a:1/a\n"));
+        let whole = [START, CHANGES, READS, OF_A_PRIMARY, DELETIONS, HEALTH].concat();
+        let commands = filled(&whole, "http://[::1]:1");
+        for line in commands.lines().filter(|line| line.contains("http://")) {
+            assert_eq!(line.matches("\"http://").count() + line.matches("\"URL(http://").count(), 1, "{line}");
+            assert_eq!(line.matches('"').count() % 2, 0, "{line}");
+        }
+    }
 }

@@ -36,7 +36,7 @@ async fn list(request: &HttpRequest, shared: &Shared, key: &AccountKey) -> HttpR
     let history = match shared.node.history(key).await {
         Ok(Some(history)) => history,
         Ok(None) => return no_history(request),
-        Err(error) => return failed(request, key, &error),
+        Err(error) => return failed(request, shared, key, &error),
     };
     if history.versions.is_empty() && !history.is_deleted {
         return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT");
@@ -73,7 +73,7 @@ async fn text(request: &HttpRequest, shared: &Shared, key: &AccountKey, serial: 
             reply::error(request, StatusCode::NOT_FOUND, &message)
         }
         Ok(None) => no_history(request),
-        Err(error) => failed(request, key, &error),
+        Err(error) => failed(request, shared, key, &error),
     }
 }
 
@@ -81,9 +81,9 @@ fn no_history(request: &HttpRequest) -> HttpResponse {
     reply::error(request, StatusCode::NOT_FOUND, "this server keeps no history\nask its primary")
 }
 
-fn failed(request: &HttpRequest, key: &AccountKey, error: &LookupError) -> HttpResponse {
+fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &LookupError) -> HttpResponse {
     if !error.is_importing() {
-        tracing::warn!(account = %key, "cannot read the history of {key}: {error}");
+        tracing::warn!(account = %key, "cannot read the history of {}: {error}", shared.node.called(key));
     }
     let message = format!("cannot read the history\n{}", error.for_clients());
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message)

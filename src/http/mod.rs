@@ -7,6 +7,7 @@
 mod accept;
 mod account;
 mod activations;
+pub(crate) mod address;
 mod ahead;
 mod allow;
 mod bodies;
@@ -29,6 +30,7 @@ mod keys;
 mod lifetime;
 mod limits;
 mod listener;
+mod meant;
 mod miss;
 mod moved;
 mod notify;

@@ -7,11 +7,16 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::query::Params;
 use super::{Shared, reply};
 use crate::node::Again;
+
+/// `false` in the answer to a request that asked for an announcement, if this server is not on NATS.
+const ANNOUNCED: HeaderName = HeaderName::from_static("nas-announced");
 
 /// One JWT is announced at most once in this time.
 const PER_KEY: Duration = Duration::from_secs(10);
@@ -45,17 +50,46 @@ impl Limit {
     }
 }
 
-/// Announces a JWT, or says why not.
-pub(super) fn announce(request: &HttpRequest, shared: &Shared, what: Again) -> Result<(), HttpResponse> {
+/// What became of the wish to announce a JWT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// Nobody wished for it, or it was announced.
+    AsAsked,
+    /// This server is not on NATS, so there is nobody to tell.
+    Nowhere,
+}
+
+impl Announced {
+    /// Says so in the answer.
+    pub(super) fn describe(self, headers: &mut HeaderMap) {
+        if self == Self::Nowhere {
+            headers.insert(ANNOUNCED, HeaderValue::from_static("false"));
+        }
+    }
+}
+
+/// Announces a JWT if the request asks for it, or says why not.
+pub(super) fn announce(
+    request: &HttpRequest,
+    shared: &Shared,
+    params: &Params,
+    what: Again,
+) -> Result<Announced, HttpResponse> {
+    if !params.is_true("notify") || *request.method() != Method::GET {
+        return Ok(Announced::AsAsked);
+    }
     let failed = |why: &str| {
         let message = format!("error sending notification of change\n{why}");
         Err(reply::error(request, StatusCode::SERVICE_UNAVAILABLE, &message))
     };
+    if !shared.node.is_on_nats() {
+        return Ok(Announced::Nowhere);
+    }
     if let Err(error) = shared.node.writable() {
         return failed(&error.to_string());
     }
     let Some(announcer) = shared.node.announcer() else {
-        return failed("NATS is not configured on this server");
+        return failed("this server joins NATS now; try again in a second");
     };
     if !shared.notify_limit.allow(what, Instant::now()) {
         return Err(reply::try_later(
@@ -65,7 +99,7 @@ pub(super) fn announce(request: &HttpRequest, shared: &Shared, what: Again) -> R
             "too many notifications\neach JWT can be announced once in 10 seconds, and 5 a second in all",
         ));
     }
-    if announcer.announce(what) { Ok(()) } else { failed("there is no connection to NATS now") }
+    if announcer.announce(what) { Ok(Announced::AsAsked) } else { failed("there is no connection to NATS now") }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
             None => not_found("no matching account JWT"),
             Some(serial) => not_found(&format!("no matching change\nthis account has no change {serial}")),
         },
-        Err(error) => failed(request, &key, &error),
+        Err(error) => failed(request, shared, &key, &error),
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn deleted(
 async fn not_in_force(request: &HttpRequest, shared: &Shared, key: AccountKey, serial: Option<u64>) -> HttpResponse {
     let found = shared.node.known_propagation(key, serial).await;
     if let Err(error) = &found {
-        tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+        tracing::error!(account = %key, "cannot look up the receipts of {}: {error}", shared.node.called(&key));
     }
     let found = found.ok().flatten();
     let shown = found.as_ref().map_or_else(|| "unknown".into(), line);
@@ -165,7 +165,7 @@ async fn with_receipts(
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     let found = shared.node.known_propagation(key, serial).await;
     if let Err(error) = &found {
-        tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+        tracing::error!(account = %key, "cannot look up the receipts of {}: {error}", shared.node.called(&key));
     }
     let Ok(Some(found)) = found else {
         return response.insert_header((RECEIPTS, "unknown")).body(text);
@@ -185,12 +185,12 @@ fn json(response: &mut HttpResponseBuilder, found: &Propagation) -> HttpResponse
         .body(body)
 }
 
-fn failed(request: &HttpRequest, key: &AccountKey, error: &StoreError) -> HttpResponse {
+fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &StoreError) -> HttpResponse {
     let message = format!("error loading receipts\n{}", error.for_clients());
     if error.is_importing() {
         return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
     }
-    tracing::error!(account = %key, "cannot look up the receipts of {key}: {error}");
+    tracing::error!(account = %key, "cannot look up the receipts of {}: {error}", shared.node.called(key));
     reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
 }
 

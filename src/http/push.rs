@@ -52,7 +52,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             None => done(),
         },
         Ok(Pushed::Pending(text)) => signing::pending(text),
-        Err(PushError::Sign(error)) => signing::failed(request, &key, &error),
+        Err(PushError::Sign(error)) => signing::failed(request, shared, &key, &error),
         Err(PushError::Write(error)) => failed(request, error),
     }
 }

@@ -7,6 +7,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::json;
 
+use super::meant;
 use crate::excerpt::excerpt_of;
 use crate::key::seed;
 use crate::store::StoreError;
@@ -85,7 +86,7 @@ fn worded(
 }
 
 pub(super) fn not_found(request: &HttpRequest) -> HttpResponse {
-    error(request, StatusCode::NOT_FOUND, "404 page not found")
+    error(request, StatusCode::NOT_FOUND, &meant::hinted("404 page not found", request))
 }
 
 pub(super) fn method_not_allowed(request: &HttpRequest, allow: &'static str, message: &str) -> HttpResponse {

@@ -3,7 +3,7 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::reply;
+use super::{Shared, reply};
 use crate::key::AccountKey;
 use crate::node::{NoAnswer, SignError};
 
@@ -16,11 +16,11 @@ pub(super) fn pending(text: String) -> HttpResponse {
         .body(text)
 }
 
-pub(super) fn failed(request: &HttpRequest, key: &AccountKey, error: &SignError) -> HttpResponse {
+pub(super) fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &SignError) -> HttpResponse {
     match error {
         // The log says so for every client that is rejected.
         SignError::Issuer { .. } => {}
-        _ => tracing::warn!(account = %key, "the JWT of {key} could not be signed: {error}"),
+        _ => tracing::warn!(account = %key, "the JWT of {} could not be signed: {error}", shared.node.called(key)),
     }
     let (status, message) = match error {
         SignError::Issuer { held: false, .. } => {

@@ -1,4 +1,4 @@
-//! Dates of Unix times, in UTC.
+//! Dates and times of Unix times, in UTC, and periods between them.
 
 /// The date of a Unix time in seconds, as `2026-11-24`.
 pub fn utc_date(seconds: i64) -> String {
@@ -13,9 +13,48 @@ pub fn utc_date(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{:02}", day - (153 * shifted + 2) / 5 + 1)
 }
 
+/// The moment of a Unix time in seconds, as `2026-11-24 07:05:12 UTC`.
+pub fn utc_time(seconds: i64) -> String {
+    let second = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC", utc_date(seconds))
+}
+
+/// The time between two Unix times in seconds, in the largest unit of which it has at least one, as `8 minutes`. What is
+/// left is dropped.
+pub fn period(one: i64, other: i64) -> String {
+    let seconds = one.abs_diff(other);
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::utc_date;
+    use super::{period, utc_date, utc_time};
+
+    #[test]
+    fn moments_and_periods_are_for_people() {
+        assert_eq!(utc_time(1_795_503_912), "2026-11-24 07:05:12 UTC");
+        assert_eq!(utc_time(-1), "1969-12-31 23:59:59 UTC");
+        for (one, other, text) in [
+            (0, 0, "0 seconds"),
+            (1, 0, "1 second"),
+            (0, 59, "59 seconds"),
+            (60, 0, "1 minute"),
+            (0, 539, "8 minutes"),
+            (3600, 0, "1 hour"),
+            (172_799, 0, "47 hours"),
+            (172_800, 0, "2 days"),
+            (i64::MIN, i64::MAX, "213503982334601 days"),
+        ] {
+            assert_eq!(period(one, other), text);
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -125,7 +125,10 @@ mod tests {
     fn a_name_with_brackets_is_no_hindrance() {
         let text = "7 (a) b (c) S 1 7 7 0 -1 4194304 500 0 0 0 10 20 0 0 20 0 9 0 12345 65536 42 18446744073709551615";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.threads, stat.started, stat.virtual_bytes, stat.resident_pages), (9.0, 12345.0, 65536.0, 42.0));
+        assert_eq!(
+            (stat.threads, stat.started, stat.virtual_bytes, stat.resident_pages),
+            (9.0, 12345.0, 65536.0, 42.0)
+        );
         assert!(Stat::parse("7 (a) S 1").is_none() && Stat::parse("").is_none());
     }
 

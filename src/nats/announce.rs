@@ -239,7 +239,7 @@ impl Task {
         if let Some(reconciler) = self.reconciler.as_ref().filter(|_| is_first) {
             reconciler.announced(*entry.key(), serial);
         }
-        self.receipts.expect(number, *entry.key());
+        self.receipts.expect(number, entry.called());
         // No headers: nats-server takes them for a part of the JWT.
         let subject = subjects::update(entry.key());
         let reply = format!("{}.{serial}.{number}", self.inbox);
@@ -251,7 +251,7 @@ impl Task {
                 tracing::error!(
                     account = %entry.key(),
                     "the JWT of {} ({} bytes) cannot be announced: {error}; raise max_payload of the nats-servers",
-                    entry.key(),
+                    entry.called(),
                     entry.token().len()
                 );
             }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use super::intake::queue_up;
 use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
-use crate::key::AccountKey;
+use crate::key::Called;
 use crate::node::Node;
 use crate::rarely::Rarely;
 use crate::replica::Replica;
@@ -43,16 +43,18 @@ pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<No
         let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
         if let Err(refusal) = replica.hint(&message.payload, &key) {
             node.metrics().refused(Via::Hint, &refusal);
-            report(&refused, &key, &refusal);
+            // The name in a JWT that is refused is not known to be the account's.
+            report(&refused, &node.called(&key), &refusal);
         }
     }
 }
 
-fn report(refused: &Rarely, key: &AccountKey, refusal: &Refusal) {
+fn report(refused: &Rarely, account: &Called, refusal: &Refusal) {
+    let key = account.key();
     if refusal.is_conflict() {
         // What comes late or twice is no attack.
-        tracing::debug!(account = %key, "an update of {key} heard over NATS is not taken: {refusal}");
+        tracing::debug!(account = %key, "an update of {account} heard over NATS is not taken: {refusal}");
     } else if let Some(held_back) = refused.turn(Instant::now()) {
-        tracing::warn!(account = %key, "an update of {key} heard over NATS is refused: {refusal}{held_back}");
+        tracing::warn!(account = %key, "an update of {account} heard over NATS is refused: {refusal}{held_back}");
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::identity::Identity;
 use super::reconcile::Reconciler;
-use crate::key::AccountKey;
+use crate::key::Called;
 use crate::metrics::Metrics;
 use crate::node::{self, Outcome, Server};
 
@@ -27,7 +27,7 @@ pub(super) struct Receipts {
 
 #[derive(Debug)]
 struct Open {
-    key: AccountKey,
+    account: Called,
     sent: Instant,
     answers: Vec<(String, Outcome, Duration)>,
 }
@@ -64,8 +64,8 @@ impl Receipts {
     }
 
     /// Begins to collect the answers to the announcement `number`.
-    pub(super) fn expect(&self, number: u64, key: AccountKey) {
-        let open = Open { key, sent: Instant::now(), answers: Vec::new() };
+    pub(super) fn expect(&self, number: u64, account: Called) {
+        let open = Open { account, sent: Instant::now(), answers: Vec::new() };
         self.lock().insert(number, open);
     }
 
@@ -123,8 +123,8 @@ impl Receipts {
         let took = open.sent.elapsed();
         if let Some(error) = error {
             tracing::warn!(
-                account = %open.key, server = name.escape_debug().to_string(),
-                "nats-server {} refused the JWT of {}: {}", name.escape_debug(), open.key, error.escape_debug()
+                account = %open.account.key(), server = name.escape_debug().to_string(),
+                "nats-server {} refused the JWT of {}: {}", name.escape_debug(), open.account, error.escape_debug()
             );
         }
         self.metrics.announce_duration.observe(took.as_secs_f64());
@@ -138,7 +138,7 @@ impl Receipts {
             open.iter().filter(|(_, open)| open.sent.elapsed() >= after).map(|(number, _)| *number).collect();
         for number in done {
             if let Some(open) = open.remove(&number) {
-                tracing::info!(account = %open.key, servers = open.answers.len(), "announced JWT of {}: {}", open.key, summary(&open.answers));
+                tracing::info!(account = %open.account.key(), servers = open.answers.len(), "announced JWT of {}: {}", open.account, summary(&open.answers));
             }
         }
     }
@@ -173,6 +173,7 @@ fn summary(answers: &[(String, Outcome, Duration)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::AccountKey;
     use crate::node::{Announcement, Progress};
 
     #[test]
@@ -190,7 +191,7 @@ mod tests {
         let key = AccountKey::from_raw([1; 32]);
         let (iat, identity, committed_at) = (1, [2; 32], 1);
         kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false, bytes: 700 });
-        receipts.expect(7, key);
+        receipts.expect(7, key.into());
         receipts.take(3, 7, br#"{"server":{"name":"a","id":"A"},"data":{"code":200,"message":"jwt updated"}}"#);
         receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);
         receipts.take(3, 7, br#"{"error":{"code":500,"description":"no"},"server":{"name":"c","id":"C"}}"#);

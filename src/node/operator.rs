@@ -11,7 +11,7 @@ use crate::gate::{
 use crate::jwt::given;
 use crate::key::{AccountKey, PublicKey};
 use crate::primary::OperatorError;
-use crate::store::journal::CommitError;
+use crate::store::journal::{CommitError, Presence};
 
 /// Withheld accounts that are named in the log; the rest is counted.
 const NAMED: usize = 20;
@@ -182,8 +182,12 @@ impl Node {
         let (primary, gate) = (primary.clone(), self.gate.clone());
         tokio::task::spawn_blocking(move || match primary.journal().withheld_accounts(&gate.standing(), NAMED) {
             Ok(accounts) => {
-                for (account, issuer) in &accounts {
-                    tracing::warn!(account = %account, "account {account} is withheld, it was signed by {issuer}");
+                for (key, issuer) in &accounts {
+                    let account = match primary.journal().presence(key) {
+                        Ok(Presence::Live(stored)) => stored.entry.called(),
+                        _ => (*key).into(),
+                    };
+                    tracing::warn!(account = %key, "account {account} is withheld, it was signed by {issuer}");
                 }
                 if accounts.len() == NAMED && count > NAMED as u64 {
                     tracing::warn!("the other withheld accounts are counted, not named");

@@ -85,7 +85,7 @@ impl Node {
         let submitted = result?;
         if submitted.changed {
             let entry = &submitted.entry;
-            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.key());
+            tracing::info!(account = %entry.key(), iat = entry.iat(), via = via.label(), "updated JWT for account - {}", entry.called());
         }
         Ok(submitted)
     }
@@ -99,13 +99,7 @@ impl Node {
     ) -> Result<(Arc<Tombstone>, bool), WriteError> {
         let result = self.writable()?.delete(request, expected, via).await;
         self.count(via, result.as_ref().map(|_| ()));
-        let (tombstone, changed) = result?;
-        if changed {
-            for key in tombstone.keys() {
-                tracing::info!(account = %key, via = via.label(), "deleted account {key}");
-            }
-        }
-        Ok((tombstone, changed))
+        Ok(result?)
     }
 
     pub(super) fn count(&self, via: Via, result: Result<(), &CommitError>) {

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Primary;
 use super::keeper::STILL;
-use super::reports::Reports;
+use super::reports::{self, Reports};
 use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ pub(super) fn take_in(
             if refusal.is_conflict() {
                 tracing::debug!("{} is not taken in: {refusal}", path.display());
             } else {
-                reports.left(path, &format!("is refused: {refusal}"));
+                reports.left(path, &reports::refused(&refusal));
             }
         }
         Err(CommitError::Failed(error)) => return Err(StoreError::Shared(error)),

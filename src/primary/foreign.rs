@@ -12,9 +12,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
+use super::ignored::Ignored;
 use super::judge::Verdict;
 use super::keeper::STILL;
-use super::reports::Reports;
+use super::operator_files::{Edit, OperatorFiles};
+use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
@@ -23,7 +25,7 @@ use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::store::folder::{self, Closed, Layout, Shard, Unread};
+use crate::store::folder::{self, Closed, Layout, Others, Shard, Unread};
 use crate::store::journal::{Presence, Write};
 use crate::store::{StoreError, nsc};
 
@@ -53,6 +55,8 @@ pub(super) struct Foreign {
     /// When accounts were removed lately, and how many.
     removed: Vec<(Instant, u64)>,
     closed: ClosedFolders,
+    operator: OperatorFiles,
+    ignored: Ignored,
 }
 
 /// What a closed sub-folder means, for people.
@@ -64,6 +68,7 @@ struct Found {
     activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
     closed: Vec<Closed>,
+    others: Others,
 }
 
 impl Foreign {
@@ -78,6 +83,8 @@ impl Foreign {
             leaving: HashMap::new(),
             removed: Vec::new(),
             closed: ClosedFolders::default(),
+            operator: OperatorFiles::default(),
+            ignored: Ignored::default(),
         }
     }
 
@@ -85,14 +92,14 @@ impl Foreign {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new() })
+                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new(), others: Others::default() })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
-                let (folders, closed) = (listing.folders, listing.closed);
-                Ok(Found { files, activations: listing.activations, folders, closed })
+                let (folders, closed, others) = (listing.folders, listing.closed, listing.others);
+                Ok(Found { files, activations: listing.activations, folders, closed, others })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -146,24 +153,19 @@ impl Foreign {
             // Its owner may keep other things there.
             _ => match named(path) {
                 Some(key) => Some(key),
-                None => {
-                    if let Some(reason) = folder::private_key(path) {
-                        self.reports.left(path, &reason);
-                    }
-                    return Ok(false);
-                }
+                None => return Ok(false),
             },
         };
         match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
             Verdict::Taken(entry) => {
-                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.key(), path.display());
+                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 if via == Via::FirstScan {
                     self.primary.remark(path, &entry);
                 }
             }
             Verdict::Same => {}
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
-                self.reports.say_with(path, &format!("is refused: {refusal}"), "what was served before stays");
+                self.reports.say_with(path, &reports::refused(&refusal), "what was served before stays");
             }
         }
         Ok(false)
@@ -173,21 +175,15 @@ impl Foreign {
         activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
     }
 
-    /// Tells that the operator's file of an nsc folder was written, once it is still. Gives the other files, and whether they
-    /// can be looked at now: they may be signed with a key that the operator has only from now on, so they come after it.
-    fn operator_first(&self, files: Vec<PathBuf>) -> (Vec<PathBuf>, bool) {
-        let Tokens::Nsc(root) = &self.primary.tokens else { return (files, true) };
-        let (operator, mut files): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|path| path.parent() == Some(root) && path.symlink_metadata().is_ok());
-        if operator.is_empty() {
-            return (files, true);
-        }
-        let written: Vec<_> = operator.into_iter().filter(|path| !folder::is_still(path, STILL)).collect();
-        if written.is_empty() {
+    /// Whether the accounts of an nsc folder have to wait, because the operator's file was written: they may be signed with
+    /// a key that the operator has only from now on. Tells that it was, once it is still.
+    fn operator_first(&mut self) -> bool {
+        let Tokens::Nsc(root) = &self.primary.tokens else { return false };
+        let edit = self.operator.look(root);
+        if matches!(edit, Edit::First | Edit::Written) {
             self.primary.operator_edited.notify_one();
         }
-        files.extend(written);
-        (files, false)
+        matches!(edit, Edit::BeingWritten | Edit::Written)
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
@@ -220,12 +216,19 @@ impl Foreign {
             return;
         }
         self.removed.push((now, go.len() as u64));
+        // Afterwards nobody knows the names.
+        let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
-        for (key, outcome) in go.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+        for (account, outcome) in accounts.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+            let key = account.key();
             self.held_back.remove(key);
             match outcome {
-                Ok(_) => tracing::info!(account = %key, "account {key} has left the folder, and is served no more"),
-                Err(error) => tracing::error!("account {key} has left the folder, but is still served: {error}"),
+                Ok(_) => {
+                    tracing::info!(account = %key, "account {account} has left the folder, and is no longer served");
+                }
+                Err(error) => {
+                    tracing::error!(account = %key, "account {account} has left the folder, but is still served: {error}");
+                }
             }
         }
     }
@@ -237,6 +240,7 @@ impl Tender for Foreign {
             let mut listing = folder::list(root, Layout::Flat)?;
             scan::arrange(&mut listing);
             self.closed.are(&listing.closed, THEN);
+            self.ignored.are(&listing.others);
             // Before the scan says of any account that it is imported.
             self.primary.progress.set_closed(self.closed.shards(), true);
             let scan = Scan {
@@ -272,6 +276,11 @@ impl Tender for Foreign {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let found = self.find()?;
         self.closed.are(&found.closed, THEN);
+        self.ignored.are(&found.others);
+        if self.operator_first() {
+            let closed = self.closed.shards().to_vec();
+            return Ok(Looked { folders: found.folders, again: Vec::new(), closed, is_whole: false });
+        }
         let mut again = Vec::new();
         for path in &found.files {
             let is_new = self.account_of(path).is_none();
@@ -303,10 +312,13 @@ impl Tender for Foreign {
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
-        let (files, now) = self.operator_first(files);
-        if !now {
+        if self.operator_first() {
             return files;
         }
+        let files = match &self.primary.tokens {
+            Tokens::Nsc(root) => files.into_iter().filter(|path| nsc::is_account_file(root, path)).collect(),
+            _ => self.ignored.sort_out(files),
+        };
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {
@@ -349,6 +361,9 @@ impl Tender for Foreign {
     }
 
     fn wants_look(&self) -> Option<Duration> {
+        if self.operator.is_awaited() {
+            return Some(STILL);
+        }
         (!self.held_back.is_empty()).then_some(CONFIRM + STILL)
     }
 }

@@ -10,7 +10,7 @@
 //! the journal holds nothing, the file is left alone and reported.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 
 use super::Primary;
 use super::judge::Verdict;
-use super::reports::Reports;
+use super::reports::{self, Reports};
 use crate::gate::{Digest, Entry, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
@@ -66,6 +66,8 @@ pub(super) struct Keeper {
     groups: [Mutex<()>; GROUPS],
     /// Whether files may wait to be written.
     behind: AtomicBool,
+    /// Up to which change all files were written.
+    written: AtomicU64,
     /// What we wrote, or found to be what is held.
     known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
     /// What cannot be used in the place of ours: when it was last changed, and first seen.
@@ -95,6 +97,7 @@ impl Keeper {
             runtime,
             groups: std::array::from_fn(|_| Mutex::default()),
             behind: AtomicBool::new(true),
+            written: AtomicU64::new(0),
             known: moka::sync::Cache::builder()
                 .max_capacity(REMEMBERED)
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
@@ -127,6 +130,11 @@ impl Keeper {
         self.behind.store(behind, Ordering::Release);
     }
 
+    /// Says up to which change all files were written: the file of an earlier one that is missing was removed.
+    pub(super) fn set_written(&self, serial: u64) {
+        self.written.store(serial, Ordering::Release);
+    }
+
     /// Brings the file and the journal of one account into agreement. Blocks.
     pub(super) fn settle(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Settled, StoreError> {
         let _alone = self.groups[usize::from(key.raw()[31]) % GROUPS].lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,12 +152,22 @@ impl Keeper {
         // What the journal cannot read may be put back by the file.
         let presence = self.primary.journal.presence(key);
         let there = self.there(&home, key, &presence, cause)?;
+        if matches!(presence, Ok(Presence::Live(_))) {
+            folder.unbury(key)?;
+        }
         match (&presence, there) {
             (_, There::NotStill) => Ok(Some(Settled::NotStill)),
             (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Presence::Live(held)), There::Nothing) => self.write(folder, key, &held.entry, None),
+            (Ok(Presence::Live(held)), There::Nothing) => {
+                let was_removed = cause != Cause::Journal && held.serial <= self.written.load(Ordering::Acquire);
+                let settled = self.write(folder, key, &held.entry, None)?;
+                if was_removed && settled.is_some() {
+                    self.reports.restored(&home, &held.entry.called());
+                }
+                Ok(settled)
+            }
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
             (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
             (Ok(Presence::Deleted), There::Token(_, Some(_))) => {
@@ -279,7 +297,7 @@ impl Keeper {
         }
         match self.judge(home, key, &bytes, via)? {
             Verdict::Taken(entry) => {
-                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {key} from {}", home.display());
+                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), home.display());
                 if via == Via::FirstScan {
                     self.primary.remark(home, &entry);
                 }
@@ -294,11 +312,12 @@ impl Keeper {
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+                let reason = reports::refused(&refusal);
                 if is_unknown {
-                    self.reports.say(home, &format!("is refused: {refusal}"));
+                    self.reports.say(home, &reason);
                     return Ok(Some(Settled::Left));
                 }
-                self.put_aside(folder, key, home, &format!("is refused: {refusal}"))?;
+                self.put_aside(folder, key, home, &reason)?;
                 Ok(None)
             }
         }
@@ -348,13 +367,13 @@ impl Keeper {
             return Ok(Settled::Agreed);
         }
         match self.judge(path, key, &bytes, via)? {
-            Verdict::Taken(_) => {
-                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {key} from {}", path.display());
+            Verdict::Taken(entry) => {
+                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 Ok(Settled::Agreed)
             }
             Verdict::Same | Verdict::Conflict(_) => Ok(Settled::Agreed),
             Verdict::Refused(refusal) => {
-                self.reports.say(path, &format!("is refused: {refusal}"));
+                self.reports.say(path, &reports::refused(&refusal));
                 Ok(Settled::Left)
             }
         }

@@ -15,7 +15,7 @@ use super::progress::Imported;
 use super::seam::Moment;
 use crate::clock;
 use crate::gate::Held;
-use crate::key::{AccountKey, PublicKey};
+use crate::key::{AccountKey, Called, PublicKey};
 use crate::store::StoreError;
 use crate::store::journal::Stored;
 
@@ -49,6 +49,15 @@ impl Primary {
     /// The JWT of an account, if its body is in the cache.
     pub fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
         self.bodies.get(key)
+    }
+
+    /// An account for people: with its name, if that can be told without waiting.
+    pub fn called(&self, key: &AccountKey) -> Called {
+        let stored = self.cached(key).or_else(|| match self.lookup_now(key) {
+            Some(Lookup::Served(stored)) => Some(stored),
+            _ => None,
+        });
+        stored.map_or_else(|| (*key).into(), |stored| stored.entry.called())
     }
 
     /// The JWT of an account that the journal has and that may be served. Blocks for a query.

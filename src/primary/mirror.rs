@@ -120,6 +120,7 @@ impl Mirror {
             let head = watch.borrow_and_update().serial;
             self.keeper
                 .set_behind(self.state.written() < head || !self.failed.is_empty() || !self.unsettled.is_empty());
+            self.keeper.set_written(self.reached());
             self.again().await;
             if self.state.written() < head && self.failed.len() < MANY {
                 self.advance().await;
@@ -164,6 +165,7 @@ impl Mirror {
         }
         self.settle(all).await;
         self.state.written.store(pending.reached, Ordering::Release);
+        self.keeper.set_written(self.reached());
         self.show();
     }
 

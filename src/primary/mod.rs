@@ -14,6 +14,7 @@ mod activations;
 mod bodies;
 mod closed;
 mod foreign;
+mod ignored;
 mod judge;
 mod keeper;
 mod lookup;
@@ -21,6 +22,7 @@ mod merge;
 mod mirror;
 mod on_demand;
 mod operator;
+mod operator_files;
 mod own;
 mod progress;
 mod reports;
@@ -295,7 +297,7 @@ impl Primary {
         Ok(Submitted { entry, changed, position })
     }
 
-    /// Takes in an operator-signed delete request. Returns it, and whether anything changed.
+    /// Takes in an operator-signed delete request. Returns it, and whether anything changed; then also tells the log.
     ///
     /// `expected`: the one account it was addressed to, if the path says so.
     pub async fn delete(
@@ -311,8 +313,16 @@ impl Primary {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
         self.import_before(tombstone.keys(), via).await?;
+        // Afterwards nobody knows the names.
+        let accounts: Vec<_> = tombstone.keys().iter().map(|key| self.called(key)).collect();
         let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
-        Ok((tombstone, split(outcome).0))
+        let changed = split(outcome).0;
+        if changed {
+            for account in &accounts {
+                tracing::info!(account = %account.key(), via = via.label(), "deleted account {account}");
+            }
+        }
+        Ok((tombstone, changed))
     }
 }
 

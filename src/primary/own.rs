@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activation_files;
 use super::closed::{ClosedFolders, shards};
+use super::ignored::Ignored;
 use super::keeper::{Cause, Keeper, Settled};
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -32,6 +33,7 @@ pub(super) struct Own {
     /// Where accounts go whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
     closed: ClosedFolders,
+    ignored: Ignored,
 }
 
 /// What a closed sub-folder means, for people.
@@ -40,7 +42,7 @@ const THEN: &str =
 
 impl Own {
     pub(super) fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
-        Self { keeper, runtime, ask, closed: ClosedFolders::default() }
+        Self { keeper, runtime, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
     }
 
     fn folder(&self) -> Result<&Folder, StoreError> {
@@ -65,13 +67,6 @@ impl Own {
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
         let keeper = &self.keeper;
         activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
-    }
-
-    /// A file of another name: it is nothing to us, unless somebody left a private key in it.
-    fn other(&self, path: &Path) {
-        if let Some(reason) = folder::private_key(path) {
-            self.keeper.reports().left(path, &reason);
-        }
     }
 
     /// Puts back the files of accounts that have none.
@@ -117,6 +112,7 @@ impl Tender for Own {
         let mut listing = folder::list(folder.root(), folder.layout())?;
         scan::arrange(&mut listing);
         self.closed.are(&listing.closed, THEN);
+        self.ignored.are(&listing.others);
         let folder = self.folder()?;
         // Before the scan says of any account that it is imported.
         self.keeper.primary().progress.set_closed(self.closed.shards(), true);
@@ -152,6 +148,7 @@ impl Tender for Own {
         }
         let listing = folder::list(folder.root(), folder.layout())?;
         self.closed.are(&listing.closed, THEN);
+        self.ignored.are(&listing.others);
         let folder = self.folder()?;
         let (mut again, mut failures) = (Vec::new(), 0);
         let homes = listing.homes.iter().map(|key| (*key, folder.layout().place(folder.root(), key)));
@@ -179,6 +176,7 @@ impl Tender for Own {
     }
 
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let files = self.ignored.sort_out(files);
         let Ok(folder) = self.folder() else { return Vec::new() };
         let mut again = Vec::new();
         for path in files {
@@ -186,8 +184,7 @@ impl Tender for Own {
                 match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
                     Some(Ok(true)) => again.push(path),
                     Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
-                    Some(Ok(false)) => {}
-                    None => self.other(&path),
+                    Some(Ok(false)) | None => {}
                 }
                 continue;
             };

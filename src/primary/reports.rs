@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::gate::Refusal;
+use crate::key::{AccountKey, Called};
 use crate::store::folder;
 
 /// So many files are named one by one in the log within [`PERIOD`]; the rest is counted, in the metrics.
 const NAMED: usize = 100;
+/// So many files are named that were removed, likewise.
+const RESTORED: usize = 10;
 const PERIOD: Duration = Duration::from_secs(60);
 /// Files of which it is remembered that they were judged.
 const REMEMBERED: u64 = 1 << 16;
@@ -17,13 +21,49 @@ const REMEMBERED: u64 = 1 << 16;
 pub(super) struct Reports {
     /// When each was last changed.
     judged: moka::sync::Cache<PathBuf, SystemTime>,
-    /// Since when it is counted how many are named, and how many those are.
-    named: Mutex<(Instant, usize)>,
+    named: Bound,
+    restored: Bound,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { judged: moka::sync::Cache::new(REMEMBERED), named: Mutex::new((Instant::now(), 0)) }
+        Self { judged: moka::sync::Cache::new(REMEMBERED), named: Bound::of(NAMED), restored: Bound::of(RESTORED) }
+    }
+}
+
+/// How many files are named.
+#[derive(Debug)]
+struct Bound {
+    most: usize,
+    /// Since when they are counted, and how many were named.
+    lately: Mutex<(Instant, usize)>,
+}
+
+/// Whether a file may be named.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    Named,
+    /// The first one that is not.
+    First,
+    Silent,
+}
+
+impl Bound {
+    fn of(most: usize) -> Self {
+        Self { most, lately: Mutex::new((Instant::now(), 0)) }
+    }
+
+    fn turn(&self) -> Turn {
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        if lately.0.elapsed() >= PERIOD {
+            *lately = (Instant::now(), 0);
+        }
+        lately.1 += 1;
+        match lately.1.cmp(&(self.most + 1)) {
+            std::cmp::Ordering::Less => Turn::Named,
+            std::cmp::Ordering::Equal => Turn::First,
+            std::cmp::Ordering::Greater => Turn::Silent,
+        }
     }
 }
 
@@ -53,15 +93,26 @@ impl Reports {
 
     /// Says what is wrong with a file, and what that means, unless too many were named lately.
     pub(super) fn say_with(&self, path: &Path, reason: &str, then: &str) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.0.elapsed() >= PERIOD {
-            *named = (Instant::now(), 0);
+        match self.named.turn() {
+            Turn::Named => tracing::warn!("{} {reason}; {then}", path.display()),
+            Turn::First => tracing::warn!("further files that are refused are counted, not named"),
+            Turn::Silent => {}
         }
-        named.1 += 1;
-        match named.1.cmp(&(NAMED + 1)) {
-            std::cmp::Ordering::Less => tracing::warn!("{} {reason}; {then}", path.display()),
-            std::cmp::Ordering::Equal => tracing::warn!("further files that are refused are counted, not named"),
-            std::cmp::Ordering::Greater => {}
+    }
+
+    /// Says that a file was removed and is there again, and how an account is deleted, unless too many were named lately.
+    pub(super) fn restored(&self, path: &Path, account: &Called) {
+        let key = account.key();
+        match self.restored.turn() {
+            Turn::Named => tracing::warn!(
+                account = %key,
+                "the file of {account} was removed and is restored: {}. To delete the account, sign a request with \
+                 `nats-account-server delete-request --seed-file operator.nk {key} > request.jwt` and send it with \
+                 `curl -X DELETE --data-binary @request.jwt URL-OF-THIS-SERVER/jwt/v1/accounts/{key}`",
+                path.display()
+            ),
+            Turn::First => tracing::warn!("further files that were removed are restored and not named"),
+            Turn::Silent => {}
         }
     }
 
@@ -73,5 +124,27 @@ impl Reports {
     /// Forgets what was judged: another operator may think otherwise.
     pub(super) fn forget_all(&self) {
         self.judged.invalidate_all();
+    }
+}
+
+/// Why a file is refused, and what to do if its name is at fault.
+pub(super) fn refused(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::WrongAccount { subject, .. } if AccountKey::parse(subject).is_ok() => {
+            format!("is refused: {refusal}; if that JWT is to be served, rename the file to {subject}.jwt")
+        }
+        refusal => format!("is refused: {refusal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_files_are_named_and_the_next_one_ends_it() {
+        let bound = Bound::of(2);
+        let turns: Vec<_> = (0..5).map(|_| bound.turn()).collect();
+        assert_eq!(turns, [Turn::Named, Turn::Named, Turn::First, Turn::Silent, Turn::Silent]);
     }
 }

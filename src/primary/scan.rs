@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Primary;
 use super::progress::Stage;
-use super::reports::Reports;
+use super::reports::{self, Reports};
 use crate::clock;
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
@@ -28,8 +28,6 @@ use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
 const PIECE: usize = 256;
-/// Files of other names that are opened to see whether there is a private key in them: so many are named in the log.
-const OPENED: usize = 100;
 /// How often the log says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,12 +61,6 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     /// Takes in everything that was listed. `false`: it was told to stop before the end. Blocks.
     pub(super) fn run(&self, listing: &Listing) -> Result<bool, StoreError> {
-        // These must not be why nothing is said of others.
-        let others = Reports::default();
-        for (at, path) in listing.others.iter().enumerate() {
-            let private = (at < OPENED).then(|| folder::private_key(path)).flatten();
-            others.say(path, private.as_deref().unwrap_or("is not named after an account"));
-        }
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();
         progress.begin(files);
@@ -95,14 +87,14 @@ impl Scan<'_> {
             return Ok(false);
         }
         progress.reach(Stage::Accounts);
-        if files + listing.others.len() > 0 {
+        if files + listing.others.count > 0 {
             tracing::info!(
                 "took in the folder: {files} JWT files, of which {} are new, {} were known, {} are refused; {} files of \
                  other names; in {:.1} s",
                 tally.taken.load(Ordering::Relaxed),
                 tally.known.load(Ordering::Relaxed),
                 tally.refused.load(Ordering::Relaxed),
-                listing.others.len(),
+                listing.others.count,
                 began.elapsed().as_secs_f64()
             );
         }
@@ -173,7 +165,7 @@ impl Scan<'_> {
                 }
                 Err(CommitError::Refused(refusal)) => {
                     self.metrics.refused(Via::FirstScan, &refusal);
-                    self.refuse(&path, &format!("is refused: {refusal}"), tally);
+                    self.refuse(&path, &reports::refused(&refusal), tally);
                 }
                 Err(CommitError::Failed(error)) => {
                     self.metrics.commit_failures.inc();
@@ -212,7 +204,7 @@ impl Scan<'_> {
             Ok(entry) => Some(Arc::new(entry)),
             Err(refusal) => {
                 self.metrics.refused(Via::FirstScan, &refusal);
-                self.refuse(path, &format!("is refused: {refusal}"), tally);
+                self.refuse(path, &reports::refused(&refusal), tally);
                 None
             }
         }

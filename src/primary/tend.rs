@@ -294,6 +294,9 @@ impl Intake {
 
     fn add(&mut self, folders: &[PathBuf]) {
         let Some(watch) = &self.watch else { return };
+        if let Some(root) = self.primary.tokens.root() {
+            watch.add_root(root);
+        }
         let failed = folders.iter().filter_map(|folder| Some((folder, watch.add(folder).err()?)));
         let (count, first) = failed.fold((0, None), |(count, first), failed| (count + 1, first.or(Some(failed))));
         if let Some((folder, error)) = first.filter(|_| count != self.unwatched) {

@@ -10,7 +10,6 @@ pub(crate) mod packs;
 mod stop;
 pub(crate) mod trust;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -241,7 +240,7 @@ fn listen(
     tls: Option<rustls::ServerConfig>,
 ) -> Result<(actix_web::dev::Server, u16), StartError> {
     let (host, port) = (&settings.http.host, settings.http.port);
-    let address = format!("{host}:{port}");
+    let address = http::address::host_port(host, port);
     let failed = |source| StartError::Listen { address: address.clone(), source };
     let listeners = http::bind(host, port).map_err(failed)?;
     // There is always a first one.
@@ -261,7 +260,7 @@ fn listen(
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");
-    tracing::info!("  resolver: URL({scheme}://{}/jwt/v1/accounts/)", shown(host, &local));
+    tracing::info!("  {}", http::address::resolver(&http::address::base(scheme, host, &local)));
     Ok((server, local.port()))
 }
 
@@ -295,14 +294,6 @@ fn default_name(port: u16) -> String {
     let host = system.nodename().to_string_lossy();
     let host: String = host.chars().filter(|character| !character.is_control()).take(50).collect();
     format!("{host}:{port}")
-}
-
-fn shown(host: &str, local: &SocketAddr) -> String {
-    if host.is_empty() || local.ip().is_unspecified() {
-        format!("127.0.0.1:{}", local.port())
-    } else {
-        format!("{host}:{}", local.port())
-    }
 }
 
 async fn run_primary(

@@ -2,6 +2,11 @@
 //!
 //! What the system reports is only taken as a hint of where to look: which file it was, and when it was last touched.
 //! If it reports too much at once, or more than can be kept, that is said too, and everything is looked at.
+//!
+//! The system reports absolute paths. A caller gets each file under the name that it gave for the folder, so a relative
+//! path, a link or `a/../b` compares equal to what the caller has.
+
+mod places;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +17,11 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, Flag, ModifyKind, RemoveKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::key::seed;
 use tokio::sync::Notify;
 
 use super::STATE_FOLDER;
+use super::folder::is_misnamed;
+use places::{Place, Places};
 
 /// Touched files that are remembered; when there are more, everything is looked at instead.
 const MAX_TOUCHED: usize = 100_000;
@@ -30,6 +36,7 @@ pub struct Watch {
 /// What was touched, and not looked at yet.
 #[derive(Debug, Default)]
 struct Touched {
+    places: Mutex<Places>,
     files: Mutex<HashMap<PathBuf, Instant>>,
     everything: AtomicBool,
     woken: Notify,
@@ -44,9 +51,31 @@ impl Watch {
         Ok(Self { touched, watcher: Mutex::new(watcher) })
     }
 
-    /// Watches one more folder. To watch one twice does no harm.
+    /// Watches one more folder. Does nothing if that very folder is watched already; a folder that took the place of
+    /// another one is watched instead of it.
     pub fn add(&self, folder: &Path) -> Result<(), notify::Error> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).watch(folder, RecursiveMode::NonRecursive)
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = places::absolute(folder)?;
+        // The watcher's thread may wait for the places, and the watcher for its thread: they are not held together.
+        if self.touched.places().is_replaced(&path) {
+            // The system may have dropped it with its folder.
+            let _ = watcher.unwatch(&path);
+        }
+        self.touched.places().insert(path.clone(), folder.to_owned());
+        watcher.watch(&path, RecursiveMode::NonRecursive).inspect_err(|_| self.touched.places().forget(&path))
+    }
+
+    /// Watches for another folder, or another link, in the place of `root`, or of a link that leads to it.
+    pub fn add_root(&self, root: &Path) {
+        let Ok(path) = places::absolute(root) else { return };
+        let anchors = places::anchors(&path);
+        self.touched.places().set_anchors(&anchors);
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        for above in anchors.iter().filter_map(|anchor| anchor.parent()) {
+            if let Err(error) = watcher.watch(above, RecursiveMode::NonRecursive) {
+                tracing::debug!("cannot watch {} for another folder there: {error}", above.display());
+            }
+        }
     }
 
     /// Marks a file as touched now: it is to be looked at again.
@@ -82,6 +111,10 @@ impl Watch {
 }
 
 impl Touched {
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => self.all("it was too much at once"),
@@ -96,7 +129,12 @@ impl Touched {
                     return;
                 }
                 for path in event.paths {
-                    self.path(event.kind, path);
+                    let place = self.places().of(&path);
+                    match place {
+                        Place::Root => self.all("the folder, or a link to it, has changed"),
+                        Place::Within(path) => self.path(event.kind, path),
+                        Place::Elsewhere => {}
+                    }
                 }
             }
             Err(error) => self.all(&error.to_string()),
@@ -105,11 +143,13 @@ impl Touched {
 
     fn path(&self, kind: EventKind, path: PathBuf) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
-        if name.ends_with(".jwt") || seed::is_in(name) {
+        if name.ends_with(".jwt") || is_misnamed(name) {
             return self.file(path);
         }
         let is_folder = match kind {
             EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder) => true,
+            // A link to a folder is made as a file is.
+            EventKind::Create(_) => path.is_dir(),
             // A folder of two characters may hold tokens, and it may be gone already.
             EventKind::Modify(ModifyKind::Name(_)) => name.len() == 2 || path.is_dir(),
             // One that could not be read may be readable now.

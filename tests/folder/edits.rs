@@ -75,7 +75,7 @@ async fn what_cannot_be_served_is_moved_away_with_its_reason_and_ours_is_put_bac
         (jwt[..100].to_owned(), "is refused: "),
         (Operator::new().account(&account, 1), "is not a key of the configured operator"),
         (operator.account(&Account::new(), 1), "but was sent for"),
-        (operator.account(&account, 500), "a newer JWT is held"),
+        (operator.account(&account, 500), "stale JWT"),
         (expired, "claim is expired"),
     ] {
         fs::write(&path, &content).unwrap();
@@ -115,8 +115,78 @@ async fn a_file_that_is_removed_comes_back_and_so_does_nobody_who_was_deleted() 
     is_gone(&server, &deleted).await;
     // A JWT that was signed later brings it back, also as a file.
     let new = operator.account(&deleted, 1);
+    let grave = dir.path().join(format!("{}.jwt.deleted", deleted.key()));
+    assert!(grave.exists());
     fs::write(file(dir.path(), &deleted), &new).unwrap();
     serves(&server, &deleted, &new).await;
+    until("nothing says any more that it is deleted", || async { !grave.exists() }).await;
+    // The same if it is pushed.
+    server.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 0)).await.expect(200);
+    until("its file is gone again", || async { grave.exists() }).await;
+    let newest = operator.account(&deleted, -2);
+    server.http.post(&deleted.path(), newest.clone()).await.expect(200);
+    holds(&file(dir.path(), &deleted), &newest).await;
+    until("nothing says any more that it is deleted", || async { !grave.exists() }).await;
+}
+
+#[tokio::test]
+async fn what_happens_to_files_is_told_once_with_what_to_do() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("there-before.jwt"), "x").unwrap();
+    let server = Server::primary_in(&operator, dir.path()).await;
+    let [removed, other, named] = std::array::from_fn(|_| Account::new());
+    let jwt = operator.account(&removed, 10);
+    server.http.post(&removed.path(), jwt.clone()).await.expect(200);
+    let path = file(dir.path(), &removed);
+    holds(&path, &jwt).await;
+    // Written, and known to be: what is missing from then on was removed.
+    until("the folder is behind by nothing", || async { server.http.metric("folder_pending", "").await == 0.0 }).await;
+    fs::remove_file(&path).unwrap();
+    holds(&path, &jwt).await;
+    server.logs(&format!("the file of {} was removed and is restored: {}", removed.called(), path.display())).await;
+    server.logs(&format!("delete-request --seed-file operator.nk {} > request.jwt", removed.key())).await;
+    // Files that are ignored, and what they hold.
+    server.logs("there-before.jwt is ignored because of its name").await;
+    let of_other = operator.account(&other, 10);
+    for (name, text) in [("foo.jwt".to_owned(), &*of_other), (format!("{}.jwt.bak", removed.key()), "x")] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let lower = dir.path().join(format!("{}.jwt", removed.key().to_lowercase()));
+    fs::write(&lower, &jwt).unwrap();
+    let renaming = |account: &Account| format!("rename it to {}.jwt", account.key());
+    server.logs(&format!("foo.jwt is ignored because of its name, but holds the JWT of {}", other.called())).await;
+    server.logs(&renaming(&other)).await;
+    server.logs(".jwt.bak is ignored because of its name").await;
+    server.logs(&format!("{} is ignored because of its name", lower.display())).await;
+    // Another account's JWT under the name of one.
+    fs::write(file(dir.path(), &named), operator.account(&other, 5)).unwrap();
+    server.logs(&format!("the JWT is about {}, but was sent for {}", other.called(), named.key())).await;
+    fs::write(dir.path().join("foo.jwt"), &of_other).unwrap();
+    // What comes later is told later.
+    let last = Account::new();
+    let jwt = operator.account(&last, 10);
+    fs::write(file(dir.path(), &last), &jwt).unwrap();
+    serves(&server, &last, &jwt).await;
+    let log = server.log();
+    for text in ["was removed and is restored", "foo.jwt is ignored", "there-before.jwt is ignored", "but was sent for"]
+    {
+        assert_eq!(log.matches(text).count(), 1, "{text}: {log}");
+    }
+    server.logs(&format!("updated JWT for account - {}", last.called())).await;
+    server.logs(&format!("account={}", last.key())).await;
+}
+
+#[tokio::test]
+async fn a_folder_full_of_other_names_is_one_line() {
+    let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
+    for n in 0..1_000 {
+        fs::write(dir.path().join(format!("backup-{n}.jwt")), "x").unwrap();
+    }
+    let server = Server::primary_in(&operator, dir.path()).await;
+    server.logs("1000 files are ignored because of their names, such as ").await;
+    let server = server.stop_and_start().await;
+    server.logs("1000 files are ignored because of their names, such as ").await;
+    assert_eq!(server.log().matches("ignored because of").count(), 1, "{}", server.log());
 }
 
 #[tokio::test]
@@ -231,4 +301,26 @@ async fn a_folder_that_is_moved_here_is_read_however_old_its_files_are() {
     .await;
     fs::rename(outside.path().join(&name), dir.path().join(&name)).unwrap();
     serves(&server, &account, &jwt).await;
+}
+
+#[tokio::test]
+async fn a_file_counts_at_once_however_the_folder_is_written() {
+    let operator = Operator::new();
+    for path in ["d", "./d/", "d/../d", "link"] {
+        let work = tempfile::tempdir().unwrap();
+        let dir = work.path().join("d");
+        fs::create_dir(&dir).unwrap();
+        symlink("d", work.path().join("link")).unwrap();
+        let server = Launch::primary(&operator).current_dir(work.path()).flag("-dir", path).start().await;
+        let account = Account::new();
+        let (place, jwt) = (file(&dir, &account), operator.account(&account, 10));
+        server.http.post(&account.path(), jwt.clone()).await.expect(200);
+        holds(&place, &jwt).await;
+        // A removed file is restored, and a broken one is moved away, long before the folder is looked through.
+        fs::remove_file(&place).unwrap();
+        holds(&place, &jwt).await;
+        fs::write(&place, "broken").unwrap();
+        is_refused(&dir, &account, "is refused").await;
+        holds(&place, &jwt).await;
+    }
 }

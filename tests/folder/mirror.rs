@@ -23,11 +23,11 @@ async fn pushes_and_deletions_reach_the_folder() {
     let grave = dir.path().join(format!("{}.jwt.deleted", deleted.key()));
     holds(&grave, &other).await;
     assert!(!file(dir.path(), &deleted).exists());
-    // Signed after the deletion, it is back; the mark of the deletion stays.
+    // Signed after the deletion, it is back, and nothing says any more that it is deleted.
     let again = operator.account(&deleted, 1);
     server.http.post(&deleted.path(), again.clone()).await.expect(200);
     holds(&file(dir.path(), &deleted), &again).await;
-    assert!(grave.exists());
+    assert!(!grave.exists());
     until("everything is on disk", || async { ready_line(&server, "folder").await.contains("all files are on disk") })
         .await;
     assert_eq!(server.http.metric("folder_pending", "").await, 0.0);

@@ -74,7 +74,7 @@ const UNTIMELY: [Kind; 2] = [
 
 /// What is older than what is held.
 const OLDER: Kind =
-    kind("older", "a newer JWT is held", |operator, account, path| fs::write(path, operator.account(account, 5_000)));
+    kind("older", "stale JWT", |operator, account, path| fs::write(path, operator.account(account, 5_000)));
 
 /// The kind that root can read, and so cannot be tried by root.
 const UNREADABLE: Kind = kind("unreadable", "cannot be read: ", |operator, account, path| {

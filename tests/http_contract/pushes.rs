@@ -113,7 +113,7 @@ async fn an_older_jwt_does_not_replace_a_newer_one() {
     let newer = operator.account(&account, 100);
     server.http.post(&account.path(), newer.clone()).await.expect(200);
     let reply = server.http.post(&account.path(), operator.account(&account, 101)).await.expect(409);
-    assert!(reply.body.contains("a newer JWT is held"), "{}", reply.body);
+    assert!(reply.body.contains("stale JWT"), "{}", reply.body);
     assert_eq!(server.http.get(&account.path()).await.body, newer);
     assert_eq!(server.http.metric("refused_total", "reason=\"older\"").await, 1.0);
 }

@@ -66,9 +66,13 @@ pub(crate) fn reads() -> Vec<Row> {
             .tells("cache-control", FOR_EVER),
         Row::get("a jti", format!("{HELD}?jti=x"), 501).is("lookup by jti is no longer supported\n"),
         Row::get("a jti of what is no key", "/jwt/v1/accounts/x?jti=x", 501),
-        Row::get("notify without NATS", format!("{HELD}?notify=true"), 503)
-            .starts("error sending notification of change\n"),
-        Row::get("notify at a replica", format!("{HELD}?notify=true"), 503).on(On::Replica),
+        Row::get("notify without NATS", format!("{HELD}?notify=true"), 200)
+            .is("{held jwt}")
+            .tells("nas-announced", "false"),
+        Row::get("notify at a replica without NATS", format!("{HELD}?notify=true"), 200)
+            .on(On::Replica)
+            .is("{held jwt}")
+            .tells("nas-announced", "false"),
         Row::get("an unknown account", "/jwt/v1/accounts/{unknown}", 404)
             .is(ABSENT)
             .tells("content-type", "text/plain")

@@ -29,7 +29,10 @@ pub(crate) fn rows() -> Vec<Row> {
             .on(On::ReadOnly)
             .with("origin", PAGE)
             .tells(ALLOWED, PAGE)
-            .tells("access-control-expose-headers", "ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age"),
+            .tells(
+                "access-control-expose-headers",
+                "ETag, Age, Location, Retry-After, Nas-Receipts, Nas-Primary-Age, Nas-Announced",
+            ),
         Row::get("the page reads an error", "/jwt/v1/accounts/{unknown}", 404)
             .on(On::ReadOnly)
             .with("origin", PAGE)

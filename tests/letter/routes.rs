@@ -5,6 +5,8 @@ use super::row::{On, Row};
 const READS: &str = "GET, HEAD, OPTIONS";
 const NOT_FOUND: &str = "404 page not found\n";
 const NOT_ALLOWED: &str = "Method Not Allowed\n";
+/// How the second line of the answer to a push that misses its route begins.
+const PUSHED_TO: &str = "account servers are pushed to at /jwt/v1: the URL for nsc ends in /jwt/v1";
 
 /// Each route with what it allows on the primary, and on a replica.
 const ROUTES: [(&str, &str, &str); 16] = [
@@ -68,17 +70,30 @@ fn methods() -> Vec<Row> {
             let last = rows.len() - 1;
             rows[last].on = on;
         }
-        for method in ["PUT", "BREW"] {
-            rows.push(
-                Row::new(format!("{method} {path}"), method, path, 405).is(NOT_ALLOWED).tells("allow", at_primary),
-            );
-        }
+        rows.push(Row::new(format!("BREW {path}"), "BREW", path, 405).is(NOT_ALLOWED).tells("allow", at_primary));
+        rows.push(
+            Row::new(format!("PUT {path}"), "PUT", path, 405)
+                .starts(format!("{NOT_ALLOWED}{PUSHED_TO}"))
+                .tells("allow", at_primary),
+        );
     }
     rows.extend([
         Row::new("OPTIONS *", "OPTIONS", "*", 200).empty(),
         Row::new("OPTIONS of no route", "OPTIONS", "/nothing", 404),
-        Row::post("POST to all accounts", "/jwt/v1/accounts", "{held jwt}", 405).tells("allow", READS),
-        Row::post("POST to no account", "/jwt/v1/accounts/", "{held jwt}", 405).tells("allow", READS),
+        Row::post("POST to all accounts", "/jwt/v1/accounts", "{held jwt}", 405)
+            .tells("allow", READS)
+            .starts(format!("{NOT_ALLOWED}{PUSHED_TO}")),
+        Row::post("POST to no account", "/jwt/v1/accounts/", "{held jwt}", 405)
+            .tells("allow", READS)
+            .has("POST to /jwt/v1/accounts/ACCOUNT_KEY"),
+        Row::post("nsc with a URL that ends too early", "/accounts/{held}", "{held jwt}", 404)
+            .tells("content-type", "text/plain")
+            .is(format!("{NOT_FOUND}{PUSHED_TO}, and a JWT is sent with POST to /jwt/v1/accounts/{{held}}\n")),
+        Row::post("nsc with a URL that ends too late", "/jwt/v1/accounts/accounts/{held}", "{held jwt}", 404)
+            .has("POST to /jwt/v1/accounts/{held}"),
+        Row::post("nsc with a URL of no version", "/jwt/activations", "{activation}", 404)
+            .has("POST to /jwt/v1/activations"),
+        Row::new("DELETE of no route", "DELETE", "/nothing", 404).is(NOT_FOUND),
         Row::get("GET of all activations", "/jwt/v1/activations", 405).tells("allow", "POST, OPTIONS").is(NOT_ALLOWED),
         Row::get("GET of no activation", "/jwt/v1/activations/", 404).starts("No Matching JWT\n"),
         Row::post("POST to one activation", "/jwt/v1/activations/{hash}", "{activation}", 405).tells("allow", READS),

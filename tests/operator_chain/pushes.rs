@@ -59,7 +59,7 @@ async fn what_is_no_match_for_the_one_in_force_is_rejected_with_a_reason() {
         ("a signing key's", world.by_key(0, &[0, 1], 10), 400, "only a JWT that the identity key signed"),
         ("replaced before", std::fs::read_to_string(world.file()).unwrap(), 409, "newer"),
         ("older", world.by_identity(&[0], 2_000), 409, "newer"),
-        ("from the future", world.by_identity(&[0, 1], -7_200), 400, "seconds in the future"),
+        ("from the future", world.by_identity(&[0, 1], -7_200), 400, "in the future"),
         ("another operator's", stranger.jwt(), 400, "--change-operator"),
         ("nothing", String::new(), 400, "bad JWT in request"),
         ("an account's", world.account(&super::Account::new(), 0, 10), 400, "bad JWT in request"),

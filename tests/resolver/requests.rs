@@ -107,8 +107,10 @@ async fn what_the_gate_refuses_is_answered_in_the_words_of_nats_server() {
     invalid["nats"]["exports"] = serde_json::json!([{ "name": "x", "subject": "", "type": "stream" }]);
     let mut expired = account.claims(now() - 30);
     expired["exp"] = (now() - 10).into();
+    let mut broken = fleet.operator.account(&account, 1);
+    broken.replace_range(broken.len() - 8.., "AAAAAAAA");
     let table = [
-        ("an older one", fleet.operator.account(&account, 600), "jwt update resulted in error - a newer JWT is held"),
+        ("an older one", fleet.operator.account(&account, 600), "jwt update resulted in error - stale JWT"),
         ("a foreign one", foreign, "jwt update resulted in error - the issuer"),
         ("a self-signed one", account.sign(&claims), "jwt update resulted in error - "),
         (
@@ -119,6 +121,7 @@ async fn what_the_gate_refuses_is_answered_in_the_words_of_nats_server() {
         ("an invalid one", fleet.operator.sign(&invalid), "jwt validation failed - validation errors: ["),
         ("an expired one", fleet.operator.sign(&expired), "jwt validation failed - validation errors: ["),
         ("one from the future", fleet.operator.account(&account, -90_000), "jwt update resulted in error - "),
+        ("one whose signature is wrong", broken, "jwt update resulted in error - "),
         ("no JWT", "garbage".into(), "jwt update resulted in error - "),
         ("nothing", String::new(), "jwt update resulted in error - "),
         (
@@ -127,6 +130,17 @@ async fn what_the_gate_refuses_is_answered_in_the_words_of_nats_server() {
             "jwt update resulted in error - subject does not match jwt content",
         ),
     ];
+    for (what, token, _) in &table {
+        // The global subject names no account: the JWT does, wherever it can be read.
+        let expected = match *what {
+            "no JWT" | "nothing" => "n/a".to_owned(),
+            // It is right for the account that it names.
+            "another account's" => continue,
+            _ => account.key(),
+        };
+        let answer = fleet.ask(UPDATE, token.clone()).await;
+        assert_eq!(answer["error"]["account"], expected, "{what}: {answer}");
+    }
     for (what, token, text) in table {
         let subject = update(&account.key());
         let ours = Fleet::ours(&fleet.ask_all(&subject, token).await);

@@ -179,6 +179,12 @@ impl Account {
         self.pair.public_key()
     }
 
+    /// What the server calls it in its log: by its name and the ends of its key.
+    pub(crate) fn called(&self) -> String {
+        let key = self.key();
+        format!("{} ({}…{})", self.name, &key[..4], &key[52..])
+    }
+
     /// The path of its JWT.
     pub(crate) fn path(&self) -> String {
         format!("/jwt/v1/accounts/{}", self.key())

@@ -22,6 +22,7 @@ pub(crate) struct Launch {
     open_files: Option<u32>,
     user: Option<u32>,
     umask: Option<&'static str>,
+    current_dir: Option<PathBuf>,
 }
 
 impl Launch {
@@ -84,6 +85,12 @@ impl Launch {
     /// The umask that it inherits, in octal.
     pub(crate) fn umask(mut self, umask: &'static str) -> Self {
         self.umask = Some(umask);
+        self
+    }
+
+    /// The folder that it is started in.
+    pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
+        self.current_dir = Some(dir.to_owned());
         self
     }
 
@@ -166,6 +173,9 @@ impl Launch {
             shell.arg("-c").arg(format!("{} && exec \"$0\" \"$@\"", first.join(" && "))).arg(BINARY);
             shell
         };
+        if let Some(dir) = &self.current_dir {
+            command.current_dir(dir);
+        }
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }

@@ -36,6 +36,9 @@ impl Target {
         if root.join(".nsc").exists() {
             nsc::check(root).map_err(failed)?;
         } else {
+            if let Some(error) = nsc::wrong_level(root) {
+                return Err(failed(error));
+            }
             let operator = operator.ok_or_else(|| {
                 format!("{} is no folder of nsc; to make one, say whose it is, with -operator", root.display())
             })?;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use super::runtime;
 use crate::config::Settings;
 use crate::gate::Refusal;
-use crate::jwt::AccountJwt;
+use crate::jwt::{self, AccountJwt};
 use crate::key::AccountKey;
 use crate::logging::Bar;
 use report::Report;
@@ -214,7 +214,10 @@ async fn take_in(target: &Arc<Target>, mut found: mpsc::Receiver<Found>) -> Resu
         let text = String::from_utf8_lossy(&token);
         let issued = AccountJwt::decode(text.trim_ascii_end()).map_or(i64::MAX, |jwt| jwt.claims.iat);
         let lives = target.held(&key).await?.is_some_and(|held| held <= issued);
-        report.deleted_there(&key, lives);
+        report.deleted_there(
+            &jwt::called(&token).filter(|called| *called.key() == key).unwrap_or_else(|| key.into()),
+            lives,
+        );
     }
     Ok(report)
 }
@@ -231,9 +234,13 @@ fn note(ended: Option<Ended>, report: &mut Report) -> Result<(), String> {
 
 /// The account and where it was found, for people.
 fn named(key: Option<&AccountKey>, token: &[u8], origin: &str) -> String {
-    let subject = || Some(AccountJwt::decode(std::str::from_utf8(token).ok()?.trim_ascii_end()).ok()?.claims.sub);
-    match key.map(AccountKey::text).or_else(subject) {
-        Some(account) => format!("{account} ({origin})"),
+    let claimed = jwt::called(token);
+    let account = match key {
+        Some(key) => claimed.filter(|claimed| claimed.key() == key).or_else(|| Some((*key).into())),
+        None => claimed,
+    };
+    match account {
+        Some(account) => format!("{account}, {origin}"),
         None => origin.to_owned(),
     }
 }

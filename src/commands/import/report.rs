@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::findings::Findings;
 use super::Fate;
-use crate::key::AccountKey;
+use crate::key::Called;
 
 /// Everything that was found, by what became of it.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ impl Report {
     }
 
     /// An account was deleted at the source. `lives`: with what is held here that is not so.
-    pub(super) fn deleted_there(&mut self, key: &AccountKey, lives: bool) {
+    pub(super) fn deleted_there(&mut self, account: &Called, lives: bool) {
         if lives {
-            self.lives.add(key.text());
+            self.lives.add(account.to_string());
         } else {
             self.gone += 1;
         }

@@ -71,16 +71,7 @@ impl Source {
         if nsc::check(&path).is_ok() {
             return Ok(Self::Nsc(path));
         }
-        match nsc::near(&path).as_slice() {
-            [] => Ok(Self::Folder(path)),
-            near => {
-                let near: Vec<_> = near.iter().map(|folder| folder.display().to_string()).collect();
-                Err(format!(
-                    "{text} is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}",
-                    near.join(" or ")
-                ))
-            }
-        }
+        nsc::wrong_level(&path).map_or(Ok(Self::Folder(path)), |error| Err(error.to_string()))
     }
 
     /// The folder, if it is one.
@@ -122,7 +113,7 @@ fn send(found: &Sender<Found>, what: Found) -> Result<(), String> {
 
 fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
     let list = folder::list(root, Layout::Flat).map_err(|error| error.to_string())?;
-    let total = list.homes.len() + list.extras.len() + list.deleted.len() + list.activations.len() + list.others.len();
+    let total = list.homes.len() + list.extras.len() + list.deleted.len() + list.activations.len() + list.others.count;
     send(found, Found::Ahead(u64::try_from(total).unwrap_or(u64::MAX)))?;
     let homes = list.homes.into_iter().map(|key| (Layout::Flat.place(root, &key), key));
     for (path, key) in homes.chain(list.extras.into_iter().map(|file| (file.path, file.key))) {
@@ -137,7 +128,7 @@ fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
         let token = given(&bytes).map(|jwt| Bytes::copy_from_slice(jwt.as_bytes())).unwrap_or_default();
         send(found, Found::Deleted { key: buried.key, token })?;
     }
-    list.others.iter().try_for_each(|_| send(found, Found::Other))?;
+    (0..list.others.count).try_for_each(|_| send(found, Found::Other))?;
     match list.closed.first() {
         Some(closed) => Err(closed.error.to_string()),
         None => Ok(()),

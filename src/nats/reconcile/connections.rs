@@ -149,7 +149,8 @@ impl Shared {
         tracing::info!(
             account = %key,
             server = %name,
-            "closed {count} connections of {key} on nats-server {name}, which went on with what was taken from them"
+            "closed {count} connections of {} on nats-server {name}, which went on with what was taken from them",
+            self.node.called(&key)
         );
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Shared {
         let felt = match read.map_err(|_| StoreError::Closed).flatten() {
             Ok(felt) => felt.map(Arc::new),
             Err(error) => {
-                tracing::error!(account = %key, "cannot read the versions of {key}: {error}");
+                tracing::error!(account = %key, "cannot read the versions of {}: {error}", self.node.called(&key));
                 return None;
             }
         };

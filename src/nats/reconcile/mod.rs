@@ -42,6 +42,7 @@ use worker::Worker;
 use super::connect::Connected;
 use super::resolver::peers::Peers;
 use crate::clock;
+use crate::jwt::utc_time;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
@@ -331,7 +332,8 @@ impl Reconciler {
                 account = %key,
                 server = %name,
                 server_id = %server.id.escape_debug(),
-                "nats-server {name} has not run the current JWT of {key} for a minute: {why}"
+                "nats-server {name} has not run the current JWT of {} for a minute: {why}",
+                self.shared.node.called(key)
             );
         }
         if lasting.len() > MAX_LINES {
@@ -363,7 +365,7 @@ impl Reconciler {
 /// What a difference is, for people.
 fn describe(compared: &Compared) -> String {
     match &compared.found {
-        Match::Behind { runs: Some(runs) } => format!("it runs the one issued at {}", runs.iat),
+        Match::Behind { runs: Some(runs) } => format!("it runs the one issued {}", utc_time(runs.iat)),
         Match::Behind { runs: None } => "it runs one that cannot be read".into(),
         Match::Rejected { error, .. } => format!("it runs a newer one, which is rejected here: {error}"),
         _ if compared.connections_left.unwrap_or(0) > 0 => {

@@ -304,7 +304,7 @@ impl Worker {
                 serial = job.serial,
                 reason,
                 "nats-server {name} does not run the current JWT of {}: announcing it again{held_back}",
-                job.key
+                shared.node.called(&job.key)
             );
         }
     }

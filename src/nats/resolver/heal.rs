@@ -85,13 +85,15 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
             tracing::info!(
                 account = %key,
                 reason = reason.label(),
-                "a nats-server has another JWT of {key} than is current ({}): announcing it again",
+                "a nats-server has another JWT of {} than is current ({}): announcing it again",
+                resolver.node.called(&key),
                 reason.label()
             );
         }
         Stored::Unsettled => resolver.unsettled(format_args!(
-            "a nats-server has another JWT of {key} than is current, and another nats-server has none: it is not sent to \
-             them, because it may have been deleted there; push the account, or delete it, to settle that"
+            "a nats-server has another JWT of {} than is current, and another nats-server has none: it is not sent to \
+             them, because it may have been deleted there; push the account, or delete it, to settle that",
+            resolver.node.called(&key)
         )),
         Stored::Equal | Stored::Unknown => {}
     }

@@ -158,7 +158,7 @@ impl Resolver {
 
     fn unsent(&self, key: &AccountKey, error: &PublishError) {
         if let Some(held_back) = self.lines.turn("unsent", "jwt") {
-            tracing::error!(account = %key, "the JWT of {key} cannot be sent over NATS: {error}{held_back}");
+            tracing::error!(account = %key, "the JWT of {} cannot be sent over NATS: {error}{held_back}", self.node.called(key));
         }
     }
 

@@ -236,7 +236,7 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
             Verdict::Same => continue,
             Verdict::Taken => {
                 pack.taken += 1;
-                tracing::info!(account = %offer.key, "updated JWT for account - {} from a pack", offer.key);
+                tracing::info!(account = %offer.key, "updated JWT for account - {} from a pack", resolver.node.called(&offer.key));
                 continue;
             }
             Verdict::Respelt => Reason::Spelling,

@@ -14,7 +14,8 @@ use super::super::intake::{Intake, intake};
 use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};
-use crate::key::AccountKey;
+use crate::jwt;
+use crate::key::{AccountKey, Called};
 use crate::node::WriteError;
 use crate::store::journal::CommitError;
 
@@ -114,7 +115,7 @@ async fn commit(resolver: &Arc<Resolver>, update: Update, admitted: Result<Arc<E
             Ok(submitting) => submitting.outcome(&resolver.node).await,
             Err(error) => Err(error),
         };
-        let Update { reply, named, _room: room, .. } = update;
+        let Update { token, reply, named, _room: room } = update;
         // It is in the journal or nowhere.
         drop(room);
         match outcome {
@@ -124,12 +125,24 @@ async fn commit(resolver: &Arc<Resolver>, update: Update, admitted: Result<Arc<E
                 resolver.answer(reply, |envelope| envelope.success(Some(&key), "jwt updated")).await;
             }
             Err(error) => {
-                let account = named.map_or_else(|| NO_ACCOUNT.to_owned(), |key| key.text());
-                resolver.refused("update", format_args!("account {account}: {error}"));
+                let account = concerned(named, &token);
+                let shown = account.as_ref().map_or_else(|| NO_ACCOUNT.to_owned(), Called::to_string);
+                resolver.refused("update", format_args!("account {shown}: {error}"));
+                let account = account.map_or_else(|| NO_ACCOUNT.to_owned(), |account| account.key().text());
                 resolver.answer(reply, |envelope| envelope.failure(Some(&account), &worded(&error))).await;
             }
         }
     });
+}
+
+/// The account that a rejected update is about: the one in its subject, or else the one in the JWT, if that can be read.
+fn concerned(named: Option<AccountKey>, token: &[u8]) -> Option<Called> {
+    let claimed = jwt::called(token);
+    match named {
+        // The JWT of another account does not say how this one is called.
+        Some(key) => Some(claimed.filter(|claimed| *claimed.key() == key).unwrap_or_else(|| key.into())),
+        None => claimed,
+    }
 }
 
 /// Why not, in nats-server's words where it has some.

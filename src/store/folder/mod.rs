@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 pub use layout::{Layout, Shard};
 pub use private_key::private_key;
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
-pub use walk::{Closed, Listing, TokenFile, list};
+pub use walk::{Closed, Listing, Others, TokenFile, is_misnamed, list};
 
 use super::{STATE_FOLDER, StoreError, private};
 use crate::jwt::HashId;

@@ -33,6 +33,29 @@ pub struct Closed {
     pub shard: Option<Shard>,
 }
 
+/// Files that are ignored because of their names.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Some of them, at most [`Self::KEPT`].
+    pub first: Vec<PathBuf>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Others {
+    /// Files that are named in the log; there may be a million of them.
+    pub const NAMED: usize = 10;
+    /// Files that are opened to see whether there is a private key in them.
+    pub const KEPT: usize = 100;
+
+    fn add(&mut self, path: PathBuf) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(path);
+        }
+    }
+}
+
 /// Everything in a folder that concerns us.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -44,8 +67,8 @@ pub struct Listing {
     pub activations: Vec<(PathBuf, HashId)>,
     /// Files of accounts that were deleted, as `<key>.jwt.deleted`.
     pub deleted: Vec<TokenFile>,
-    /// Other names that end in `.jwt`, such as an operator's JWT, and names with a private key in them.
-    pub others: Vec<PathBuf>,
+    /// Files that look as if they were meant to be an account's JWT, and are not named so; and names with a private key in them.
+    pub others: Others,
     /// The folder itself, and those in it.
     pub folders: Vec<PathBuf>,
     /// Sub-folders that cannot be read.
@@ -57,6 +80,22 @@ pub fn list(root: &Path, layout: Layout) -> Result<Listing, StoreError> {
     let mut listing = Listing::default();
     listing.add(root, root, layout, 0)?;
     Ok(listing)
+}
+
+/// Whether a file of this name is neither an account's nor an activation's, though it looks as if it were meant to be: the
+/// name has `.jwt` in it, an account's key, or a private key. Names of hidden files and of editors' copies do not count.
+pub fn is_misnamed(name: &str) -> bool {
+    if seed::is_in(name) {
+        return true;
+    }
+    if name.starts_with(['.', '#']) || name.ends_with('~') || buried(name).is_some() {
+        return false;
+    }
+    let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+    if ending == "jwt" {
+        return AccountKey::parse(stem).is_err() && HashId::parse(stem).is_none();
+    }
+    name.to_ascii_lowercase().contains(".jwt") || AccountKey::parse(&stem.to_ascii_uppercase()).is_ok()
 }
 
 /// The account in the name of a file that was put away when the account was deleted.
@@ -75,10 +114,10 @@ impl Listing {
             let name = entry.file_name();
             if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".jwt")) {
                 self.name(stem, entry.path(), root, layout);
-            } else if seed::is_in(&name.to_string_lossy()) {
-                self.others.push(entry.path());
             } else if let Some(key) = name.to_str().and_then(buried) {
                 self.deleted.push(TokenFile { path: entry.path(), key });
+            } else if name.to_str().is_some_and(is_misnamed) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                self.others.add(entry.path());
             } else if depth < MAX_DEPTH
                 && name != STATE_FOLDER
                 && name != LOST_AND_FOUND
@@ -101,8 +140,55 @@ impl Listing {
             }
         } else if let Some(hash) = HashId::parse(stem) {
             self.activations.push((path, hash));
-        } else {
-            self.others.push(path);
+        } else if is_misnamed(&format!("{stem}.jwt")) {
+            self.others.add(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_nearly_an_accounts_is_told_from_others() {
+        let key = AccountKey::from_raw([7; 32]).text();
+        for name in [
+            "foo.jwt",
+            "O.jwt",
+            "a.b.jwt",
+            &key,
+            &format!("{key}.JWT"),
+            &format!("{key}.jwt.bak"),
+            &format!("{key}.txt"),
+            &format!("{}.jwt", key.to_lowercase()),
+            &format!("{}x.jwt", &key[..55]),
+            "foo.jwt.deleted",
+        ] {
+            assert!(is_misnamed(name), "{name}");
+        }
+        for name in [
+            &*format!("{key}.jwt"),
+            &format!("{key}.jwt.deleted"),
+            &format!(".{key}.jwt.swp"),
+            &format!("{key}.jwt~"),
+            &format!("#{key}.jwt#"),
+            "README.md",
+            "notes-jwt",
+            "creds",
+            "",
+        ] {
+            assert!(!is_misnamed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_ignored_files_takes_little_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..Others::KEPT + 5 {
+            fs::write(dir.path().join(format!("{n}.jwt")), "").unwrap();
+        }
+        let others = list(dir.path(), Layout::Flat).unwrap().others;
+        assert_eq!((others.first.len(), others.count), (Others::KEPT, Others::KEPT + 5));
     }
 }

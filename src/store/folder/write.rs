@@ -84,12 +84,22 @@ impl Folder {
     /// Marks an account's file as deleted, as nats-server's full resolver does.
     pub fn bury(&self, key: &AccountKey) -> Result<(), StoreError> {
         let home = self.home(key);
-        let mut grave = home.clone().into_os_string();
-        grave.push(".deleted");
-        match fs::rename(&home, &grave) {
+        match fs::rename(&home, grave(&home)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("rename", &home)(error)),
             _ => Ok(()),
         }
+    }
+
+    /// Removes what [`Folder::bury`] left, because the account is there again.
+    pub fn unbury(&self, key: &AccountKey) -> Result<(), StoreError> {
+        for place in super::places(&self.root, key) {
+            let grave = grave(&place);
+            match fs::remove_file(&grave) {
+                Err(error) if !is_absent(&error) => return Err(StoreError::io("remove", &grave)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Moves what is at `path`, whatever it is, to the folder of refused things, with the reason beside it. Returns
@@ -116,6 +126,18 @@ impl Folder {
         let folder = File::open(&self.making).map_err(StoreError::io("open", &self.making))?;
         rustix::fs::syncfs(&folder).map_err(|error| StoreError::io("sync", &self.root)(error.into()))
     }
+}
+
+/// Where the file at `home` goes when its account is deleted.
+fn grave(home: &Path) -> PathBuf {
+    let mut grave = home.to_owned().into_os_string();
+    grave.push(".deleted");
+    grave.into()
+}
+
+/// Whether there is nothing at the path, or not even its folder.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Removes what a process before this one was making when it ended.
