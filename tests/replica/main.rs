@@ -15,6 +15,7 @@ mod outages;
 mod positions;
 mod pulls;
 mod restarts;
+mod strangers;
 mod tiers;
 mod upstreams;
 mod writes;

@@ -8,9 +8,12 @@
 //! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
 
 mod answer;
+mod belief;
 mod digests;
+mod found;
 mod health;
 mod keys;
+mod marks;
 mod pack;
 mod places;
 mod probe;
@@ -92,6 +95,11 @@ impl Upstream {
 
     pub(super) fn shown(&self) -> &str {
         self.current().shown()
+    }
+
+    /// The servers on the way from this one, the nearest first, as far as they say so.
+    pub(super) fn route(&self) -> Vec<String> {
+        self.current().route.names()
     }
 
     /// What speaks against it.
