@@ -445,6 +445,7 @@ impl Node {
                 self.metrics.replica_cache_bytes.set(gauge(bytes));
                 self.metrics.serial.set(gauge(replica.serial()));
                 self.metrics.replica_ahead.set(replica.ahead());
+                self.metrics.clock_difference(replica.clock_difference());
                 // Of the primary itself, whatever is between.
                 let heard = replica.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000);
                 self.metrics.replica_heard.set(heard);

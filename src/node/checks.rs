@@ -67,6 +67,10 @@ impl Node {
                     );
                     checks.push(Check { name: "ahead", ok: true, detail });
                 }
+                if let Some(problem) = replica.clock_problem() {
+                    let detail = format!("the clock of this server is {problem} that of {}", replica.primary());
+                    checks.push(Check { name: "clock", ok: true, detail });
+                }
                 let snapshot = replica.snapshot_state();
                 checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
             }

@@ -271,6 +271,16 @@ impl Replica {
         self.upstream.route()
     }
 
+    /// How many seconds later it is here than at the server that is asked; `None`: not known yet.
+    pub fn clock_difference(&self) -> Option<f64> {
+        self.upstream.clock_difference()
+    }
+
+    /// For people: how the clock here stands to that one, as in `62 s ahead of`, if they are too far apart.
+    pub fn clock_problem(&self) -> Option<String> {
+        self.upstream.clock_problem()
+    }
+
     /// What speaks against the server that is asked now, if anything does.
     pub fn fault(&self) -> Option<Arc<str>> {
         self.upstream.fault()

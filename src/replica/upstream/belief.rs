@@ -105,7 +105,9 @@ impl Server {
     }
 
     async fn send_once(&self, request: RequestBuilder) -> Result<Response, UpstreamError> {
+        let sent = Instant::now();
         let response = request.send().await.map_err(|error| self.transport(&error))?;
+        let took = sent.elapsed();
         self.note_sender(&response)?;
         if !is_marked(&response) {
             match Worth::of(response.status()) {
@@ -114,6 +116,7 @@ impl Server {
                 Worth::Useless => return Err(look(&response).useless()),
             }
         }
+        self.clock.note(response.headers(), took, self.shown());
         Ok(response)
     }
 

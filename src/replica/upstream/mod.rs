@@ -9,6 +9,7 @@
 
 mod answer;
 mod belief;
+mod clock_difference;
 mod digests;
 mod found;
 mod health;
@@ -100,6 +101,16 @@ impl Upstream {
     /// The servers on the way from this one, the nearest first, as far as they say so.
     pub(super) fn route(&self) -> Vec<String> {
         self.current().route.names()
+    }
+
+    /// How many seconds later it is here than there; `None`: not known yet.
+    pub(super) fn clock_difference(&self) -> Option<f64> {
+        self.current().clock.seconds()
+    }
+
+    /// For people: a clock here that is too far from the one there.
+    pub(super) fn clock_problem(&self) -> Option<String> {
+        self.current().clock.describe()
     }
 
     /// What speaks against it.

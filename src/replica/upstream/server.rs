@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::Given;
 use super::belief::{Belief, is_marked, nothing};
+use super::clock_difference::ClockDifference;
 use super::health::{Health, Sent, Verdict};
 use super::marks::Route;
 use super::places::{Class, Ended, Places};
@@ -59,6 +60,7 @@ pub(in crate::replica) struct Server {
     vetting: Mutex<()>,
     pub(super) belief: Belief,
     pub(super) route: Route,
+    pub(super) clock: ClockDifference,
     pub(super) health: Health,
 }
 
@@ -75,6 +77,7 @@ impl Server {
             vetting: Mutex::default(),
             belief: Belief::default(),
             route: Route::default(),
+            clock: ClockDifference::default(),
             health: Health::default(),
         })
     }
