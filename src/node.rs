@@ -15,6 +15,7 @@ mod keys;
 mod listing;
 mod lookup;
 mod merge;
+mod names;
 mod operator;
 mod signing;
 mod writes;
@@ -46,6 +47,7 @@ pub use writes::{CUTTING_OFF, Submitting, WriteError};
 
 use crate::clock;
 use crate::epoch::Epoch;
+use crate::feed::wire::new_name;
 use crate::gate::{Entry, Gate, Position, Trust};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Called, PublicKey};
@@ -100,6 +102,7 @@ pub trait Announce: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Node {
     role: Role,
+    name: String,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     nats: OnceLock<Arc<dyn Connection>>,
@@ -195,8 +198,13 @@ pub struct History {
 impl Node {
     /// A server of the given role. A replica that is silent for `replica_forget` counts no more.
     pub fn new(role: Role, gate: Arc<Gate>, metrics: Arc<Metrics>, replica_forget: Duration) -> Self {
+        let name = match &role {
+            Role::Primary(_) => new_name(),
+            Role::Replica(replica) => replica.name().to_owned(),
+        };
         Self {
             role,
+            name,
             gate,
             metrics,
             nats: OnceLock::new(),
@@ -450,6 +458,7 @@ impl Node {
                 self.metrics.replica_cache_bytes.set(gauge(bytes));
                 self.metrics.serial.set(gauge(replica.serial()));
                 self.metrics.replica_ahead.set(replica.ahead());
+                self.metrics.clock_difference(replica.clock_difference());
                 // Of the primary itself, whatever is between.
                 let heard = replica.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000);
                 self.metrics.replica_heard.set(heard);

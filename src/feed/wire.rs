@@ -4,6 +4,7 @@ mod ahead;
 mod digests;
 mod followers;
 mod operator;
+mod server_name;
 
 pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
@@ -13,6 +14,7 @@ pub use followers::{
 pub use operator::OperatorPage;
 use operator::texts;
 use serde::{Deserialize, Serialize};
+pub use server_name::{LONGEST_NAME, MAX_HOPS, NAME_PREFIX, SERVER_HEADER, UPSTREAM_HEADER, names, new_name};
 
 use super::{Chain, Change, Content, Head, Operation, Session};
 use crate::gate::Position;

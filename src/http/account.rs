@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, Worker, conditional, lifetime, miss, notify, reply};
+use super::{Shared, Worker, conditional, lifetime, mark, miss, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
@@ -88,6 +88,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
         {
             return response;
         }
+        None if let Some(response) = mark::circle(request, shared) => return response,
         None => match shared.node.get(&key).await {
             Ok(Some(answer)) => answer,
             Ok(None) => return absent(request),

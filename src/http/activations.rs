@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, allow, conditional, lifetime, miss, notify, push, reply};
+use super::{Shared, allow, conditional, lifetime, mark, miss, notify, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -45,6 +45,9 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
     let absent = |why: &str| reply::error(request, StatusCode::NOT_FOUND, format!("No Matching JWT\n{why}").trim_end());
     let Some(id) = HashId::parse(hash) else { return absent("the path does not end in an activation's hash") };
     if let Some(response) = miss::answer(request, shared, shared.node.miss_activation(&id), |_| absent("")) {
+        return response;
+    }
+    if let Some(response) = mark::circle(request, shared) {
         return response;
     }
     let activation = match shared.node.activation(&id).await {

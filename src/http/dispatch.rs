@@ -17,7 +17,7 @@ use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
-    history, keys, meant, miss, moved, operator, pack, private, propagation, reply, servers,
+    history, keys, mark, meant, miss, moved, operator, pack, private, propagation, reply, servers,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -39,6 +39,7 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
                 worker.shared.node.metrics().get_duration.observe(started.elapsed().as_secs_f64());
             }
             log(&request, &worker.shared, response.status());
+            worker.mark.put(response.headers_mut());
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
@@ -86,6 +87,8 @@ async fn slow(
     if let Some(cors) = &shared.cors {
         cors.describe(&request, response.headers_mut());
     }
+    mark::name_upstream(response.headers_mut(), &shared.node);
+    shared.mark.put(response.headers_mut());
     let label = route.label();
     let why = response.extensions_mut().remove::<Why>();
     if let Some(why) = why {

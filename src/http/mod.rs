@@ -30,6 +30,7 @@ mod keys;
 mod lifetime;
 mod limits;
 mod listener;
+mod mark;
 mod meant;
 mod miss;
 mod moved;
@@ -127,6 +128,7 @@ struct Shared {
     is_https: bool,
     cors: Option<cors::Cors>,
     limits: limits::Limits,
+    mark: mark::Mark,
 }
 
 /// What the routes use on one worker's thread.
@@ -134,6 +136,7 @@ struct Shared {
 struct Worker {
     shared: Arc<Shared>,
     front: RefCell<front::Front>,
+    mark: mark::Mark,
 }
 
 /// Serves on listeners until it is stopped.
@@ -142,6 +145,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     let (workers, read_timeout) = (setup.workers, setup.read_timeout);
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),
+        mark: mark::Mark::of(&node),
         scarce: scarce::Scarce::new(node.metrics().clone(), setup.max_connections),
         node,
         read_timeout,
@@ -176,7 +180,11 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
                 node.draining().clone().cancelled_owned(),
             );
             let expecting = shared.clone();
-            let worker = Rc::new(Worker { shared: shared.clone(), front: RefCell::default() });
+            let worker = Rc::new(Worker {
+                shared: shared.clone(),
+                front: RefCell::default(),
+                mark: mark::Mark::of(&shared.node),
+            });
             let app = App::new()
                 .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))
                 .into_factory()

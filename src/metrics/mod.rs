@@ -7,7 +7,7 @@
 mod process;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
 };
 
@@ -87,6 +87,7 @@ pub struct Metrics {
     pub replica_cache_entries: IntGauge,
     pub replica_cache_bytes: IntGauge,
     pub replica_heard: IntGauge,
+    replica_clock_difference: GaugeVec,
     pub replica_snapshot_failures: IntCounter,
     pub replica_ahead: IntGauge,
     reloads: IntCounterVec,
@@ -351,6 +352,14 @@ impl Metrics {
                 "replica_primary_heard_timestamp_seconds",
                 "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",
             )?,
+            replica_clock_difference: make.add(GaugeVec::new(
+                Opts::new(
+                    "replica_clock_difference_seconds",
+                    "How much later it is on a replica than at the server that it asks; missing until that is known",
+                )
+                .namespace(PREFIX),
+                &[],
+            ))?,
             reloads: make.counters(
                 "reloads_total",
                 "What was loaded anew while running, by what it was and by result: ok or failed",
@@ -391,6 +400,14 @@ impl Metrics {
     /// Says when the certificate of a section, such as `http.tls`, expires, in unix seconds.
     pub fn certificate_expires(&self, section: &str, at: i64) {
         self.certificate_expiry.with_label_values(&[section]).set(at);
+    }
+
+    /// Says how much later it is here than at the server that a replica asks, in seconds. `None`: that is not known.
+    pub fn clock_difference(&self, seconds: Option<f64>) {
+        match seconds {
+            Some(seconds) => self.replica_clock_difference.with_label_values::<&str>(&[]).set(seconds),
+            None => self.replica_clock_difference.reset(),
+        }
     }
 
     /// The text that Prometheus scrapes.

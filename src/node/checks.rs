@@ -44,9 +44,12 @@ impl Node {
                         let fault = replica.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
                         format!("{} was last heard {} s ago{fault}", replica.primary(), silence / 1000)
                     } else if met {
-                        format!("{} answers, but no change feed is followed", replica.primary())
+                        match replica.fault() {
+                            Some(fault) => format!("{}: {fault}", replica.primary()),
+                            None => format!("{} answers, but no change feed is followed", replica.primary()),
+                        }
                     } else {
-                        format!("{} was not reached yet", replica.primary())
+                        not_reached(replica)
                     },
                 });
                 let name = if replica.is_mirror() { "mirror" } else { "cache" };
@@ -63,6 +66,10 @@ impl Node {
                         replica.primary()
                     );
                     checks.push(Check { name: "ahead", ok: true, detail });
+                }
+                if let Some(problem) = replica.clock_problem() {
+                    let detail = format!("the clock of this server is {problem} that of {}", replica.primary());
+                    checks.push(Check { name: "clock", ok: true, detail });
                 }
                 let snapshot = replica.snapshot_state();
                 checks.extend(snapshot.map(|detail| Check { name: "snapshot", ok: true, detail }));
@@ -143,6 +150,13 @@ fn store_check(primary: &Primary) -> Check {
         format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
     };
     Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
+}
+
+fn not_reached(replica: &Replica) -> String {
+    match replica.fault() {
+        Some(fault) => format!("{} cannot be used: {fault}", replica.primary()),
+        None => format!("{} was not reached yet", replica.primary()),
+    }
 }
 
 fn following(replica: &Replica) -> String {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 use rustls::{AlertDescription, CertificateError};
 
 use super::Access;
@@ -26,7 +26,7 @@ const MISSED: u32 = 2;
 
 /// A client for who asks a primary now and then, and is no replica. It waits for answers as long as they come.
 pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
-    Ok(Pair::of(&Snapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref())?.0.streams)
+    Ok(Pair::of(&Snapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref(), None)?.0.streams)
 }
 
 /// How long such a one waits for a connection at most.
@@ -36,6 +36,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Clients {
     timeout: Duration,
+    name: String,
     token: Mutex<Option<Secret>>,
     current: ArcSwap<Pair>,
 }
@@ -50,16 +51,18 @@ struct Pair {
 }
 
 impl Clients {
-    /// Clients for this access, and the files to be watched. Requests take at most `timeout`.
+    /// Clients for this access, and the files to be watched. Requests take at most `timeout` and carry the name of this
+    /// process.
     pub(super) fn load(
         access: &Access,
         timeout: Duration,
+        name: String,
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
         let snapshot = Snapshot::read(SECTION, &access.tls);
-        let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref())?;
+        let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref(), Some(&name))?;
         let token = Mutex::new(access.token.clone());
-        let clients = Arc::new(Self { timeout, token, current: ArcSwap::from_pointee(pair) });
+        let clients = Arc::new(Self { timeout, name, token, current: ArcSwap::from_pointee(pair) });
         let files = Files::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
         Ok((clients, files))
     }
@@ -67,6 +70,11 @@ impl Clients {
     /// Shows another token from the next change of the files on, which the caller brings about.
     pub(super) fn set_token(&self, token: Option<Secret>) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// By what this process knows itself.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// For requests that are answered at once.
@@ -98,7 +106,7 @@ impl Clients {
 impl User for Clients {
     fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref())?;
+        let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref(), Some(&self.name))?;
         // What is under way ends with the clients that it began with.
         self.current.store(Arc::new(pair));
         Ok(not_after)
@@ -110,6 +118,7 @@ impl Pair {
         snapshot: &Snapshot,
         timeout: Duration,
         token: Option<&Secret>,
+        name: Option<&str>,
     ) -> Result<(Self, Option<NotAfter>), TlsError> {
         let refused = |error: reqwest::Error| snapshot.refused(error.to_string());
         let roots: Vec<_> = snapshot
@@ -126,6 +135,10 @@ impl Pair {
             let mut value = value.map_err(|_| snapshot.refused("the token cannot stand in a header".to_owned()))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
+        }
+        // It is how a server notices that it is asked by way of itself, and how a load balancer knows a replica.
+        if let Some(name) = name.and_then(|name| HeaderValue::from_str(&format!("1.1 {name}")).ok()) {
+            headers.insert(VIA, name);
         }
         let client = |shows_us: bool| {
             let mut client = reqwest::Client::builder()

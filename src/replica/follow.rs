@@ -190,6 +190,8 @@ impl Replica {
             Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
                 tracing::error!("the change feed of {} is not followed: {broken}", self.primary());
             }
+            // That is in the log already.
+            Broken::Upstream(error) if error.is_told() => {}
             _ if follower.failures == 0 => {
                 tracing::warn!(
                     "the change feed of {} is not to be had: {broken}; what is cached is served meanwhile",

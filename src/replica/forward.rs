@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::Replica;
 use super::hint::Ruling;
 use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
+use crate::feed::wire::{MAX_HOPS, NAME_PREFIX};
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
@@ -29,10 +30,6 @@ const MAX_RECEIPTS: usize = 1 << 20;
 /// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
 /// for its disk, or for a signing service.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Replicas that one change may pass on its way to the primary, or back.
-pub(super) const MAX_HOPS: usize = 8;
-/// How the names of replicas begin in `Via`. Other proxies stand there as well, and do not count.
-const HOP: &str = "nats-account-server-";
 
 /// What goes back from the primary, beside status and body.
 const PASSED_BACK: [header::HeaderName; 5] = [
@@ -198,13 +195,6 @@ pub(super) struct Forwarding {
     name: String,
 }
 
-impl Default for Forwarding {
-    fn default() -> Self {
-        let (places, questions) = (Semaphore::new(PLACES), Semaphore::new(QUESTIONS));
-        Self { places, questions, name: format!("{HOP}{:016x}", rand::random::<u64>()) }
-    }
-}
-
 impl Replica {
     /// Sends a change on to the primary. When this returns an answer, what the primary took in is taken in here.
     pub async fn forward(self: &Arc<Self>, write: &Write) -> Result<Relayed, ForwardError> {
@@ -265,6 +255,10 @@ impl Replica {
                 lost(reason)
             }
         })?;
+        // Nobody is told that a change was made by a server that makes none.
+        if !response.status().is_server_error() && !is_about_login(response.status()) {
+            server.vouch(&response).await.map_err(|error| lost(error.to_string()))?;
+        }
         let (status, headers) = (response.status().as_u16(), passed_back(&response));
         let body = server.body_up_to(&mut response, most).await.map_err(|error| lost(error.to_string()))?;
         Ok(Relayed { status, headers, body })
@@ -320,6 +314,11 @@ impl Replica {
 }
 
 impl Forwarding {
+    /// `name`: of this process.
+    pub(super) fn new(name: String) -> Self {
+        Self { places: Semaphore::new(PLACES), questions: Semaphore::new(QUESTIONS), name }
+    }
+
     /// By what this replica knows itself.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -329,7 +328,8 @@ impl Forwarding {
     /// too many or this one is among them.
     fn via(&self, write: &Write) -> Result<HeaderValue, usize> {
         let mut via = write.values("via").collect::<Vec<_>>().join(&b", "[..]);
-        let words = || via.split(|byte| b" \t,".contains(byte)).filter(|word| word.starts_with(HOP.as_bytes()));
+        // Other proxies stand there as well, and do not count.
+        let words = || via.split(|byte| b" \t,".contains(byte)).filter(|word| word.starts_with(NAME_PREFIX.as_bytes()));
         let hops = words().count();
         if hops >= MAX_HOPS || words().any(|word| word == self.name.as_bytes()) {
             return Err(hops);
@@ -341,6 +341,11 @@ impl Forwarding {
         // It is made of what came as header values.
         HeaderValue::from_bytes(&via).map_err(|_| hops)
     }
+}
+
+/// Whether an answer is about who the client is, which something before the primary may decide.
+const fn is_about_login(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
 }
 
 fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
@@ -361,6 +366,7 @@ fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::wire::new_name;
 
     fn write(via: &[&str]) -> Write {
         Write {
@@ -374,10 +380,10 @@ mod tests {
 
     #[test]
     fn a_change_passes_a_few_replicas_and_each_of_them_once() {
-        let forwarding = Forwarding::default();
+        let forwarding = Forwarding::new(new_name());
         let name = &forwarding.name;
         assert_eq!(forwarding.via(&write(&[])).expect("the first"), format!("1.1 {name}"));
-        let four = (0..4).map(|hop| format!("1.1 {HOP}{hop}")).collect::<Vec<_>>().join(",");
+        let four = (0..4).map(|hop| format!("1.1 {NAME_PREFIX}{hop}")).collect::<Vec<_>>().join(",");
         let others = ["1.1 varnish (cache, old), 2 envoy", &*four];
         assert_eq!(
             forwarding.via(&write(&others)).expect("four before"),

@@ -57,6 +57,7 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
+use crate::feed::wire::new_name;
 use crate::gate::Gate;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
@@ -215,7 +216,8 @@ impl Replica {
             .eviction_listener(keeping.on_leave())
             .build();
         let unknown = Unknown::new(setup.negative_ttl);
-        let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, metrics.clone())
+        let name = new_name();
+        let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, name.clone(), metrics.clone())
             .map_err(|error| BeginError::Primary(error.to_string()))?;
         let upstream = Upstream::new(&setup, &clients, gate.clone(), metrics.clone()).map_err(BeginError::Primary)?;
         let replica = Arc::new(Self {
@@ -243,7 +245,7 @@ impl Replica {
             limits: Limits::after(&keeping.stand(), keeping.has_joined(), keeping.is_warm()),
             relay: Relay::new(keeping.stand().position),
             keeping,
-            forwarding: Forwarding::default(),
+            forwarding: Forwarding::new(name),
             reporting: Reporting::new(setup.primaries.len()),
             refusals: Rarely::every(Duration::from_secs(1)),
             runtime,
@@ -257,6 +259,26 @@ impl Replica {
     /// The URL of the server that is asked now, without credentials.
     pub fn primary(&self) -> &str {
         self.upstream.shown()
+    }
+
+    /// By what this process knows itself.
+    pub fn name(&self) -> &str {
+        self.forwarding.name()
+    }
+
+    /// The servers on the way upstream, the nearest first, as far as they say so.
+    pub fn route(&self) -> Vec<String> {
+        self.upstream.route()
+    }
+
+    /// How many seconds later it is here than at the server that is asked; `None`: not known yet.
+    pub fn clock_difference(&self) -> Option<f64> {
+        self.upstream.clock_difference()
+    }
+
+    /// For people: how the clock here stands to that one, as in `62 s ahead of`, if they are too far apart.
+    pub fn clock_problem(&self) -> Option<String> {
+        self.upstream.clock_problem()
     }
 
     /// What speaks against the server that is asked now, if anything does.

@@ -30,3 +30,52 @@ async fn everybody_else_gets_plain_text_that_is_not_kept_by_caches() {
         assert_eq!(reply.header("cache-control"), "no-store");
     }
 }
+
+#[tokio::test]
+async fn every_answer_carries_the_name_of_its_process() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let primary = Server::primary(&operator).await;
+    let jwt = operator.account(&account, 10);
+    let pushed = primary.http.post(&account.path(), jwt).await.expect(200);
+    let name = pushed.header("nas-server").to_owned();
+    assert!(name.starts_with("nats-account-server-") && name.len() == 36, "{name}");
+    let replica = Server::replica(&operator, &primary.url).await;
+    let own = replica.http.get("/livez").await.header("nas-server").to_owned();
+    assert_ne!(own, name);
+    let (held, unknown) = (account.path(), Account::new().path());
+    replica.http.get(&held).await.expect(200);
+    let etag = primary.http.get(&held).await.header("etag").to_owned();
+    let table = [
+        ("GET", &*held, "", 200),
+        ("HEAD", &held, "", 200),
+        ("GET", &held, &etag, 304),
+        ("GET", &unknown, "", 404),
+        ("GET", "/jwt/v1/activations/x", "", 404),
+        ("GET", "/jwt/v1/accounts/", "", 200),
+        ("GET", "/jwt/v1/operator", "", 200),
+        ("GET", "/jwt/v1/pack", "", 200),
+        ("GET", "/jwt/v1/keys", "", 200),
+        ("GET", "/jwt/v1/digests", "", 200),
+        ("GET", "/jwt/v1/changes?after=0", "", 200),
+        ("GET", "/jwt/v1/changes?after=99", "", 410),
+        ("GET", "/jwt/v1/changes?after=x", "", 400),
+        ("OPTIONS", &held, "", 200),
+        ("PUT", &held, "", 405),
+        ("GET", "/jwt/v1/accounts/x/", "", 301),
+        ("GET", "/elsewhere", "", 404),
+        ("GET", "/readyz", "", 200),
+        ("GET", "/metrics", "", 200),
+    ];
+    for (server, name) in [(&primary, &name), (&replica, &own)] {
+        for (method, path, etag, status) in table {
+            let headers: &[_] = if etag.is_empty() { &[] } else { &[("if-none-match", etag)] };
+            let reply = server.http.send(method, path, headers).await;
+            assert_eq!(reply.header("nas-server"), name, "{method} {path}");
+            if server.url == primary.url {
+                assert_eq!(reply.status, status, "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(replica.http.get("/livez").await.header("nas-upstream"), name);
+    assert_eq!(primary.http.get("/livez").await.header("nas-upstream"), "");
+}

@@ -10,6 +10,7 @@ mod drain;
 mod haproxy;
 mod load;
 mod slow_clients;
+mod through;
 
 use haproxy::HaProxy;
 use load::Load;

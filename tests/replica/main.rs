@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod floods;
 mod followers;
 mod follows;
@@ -15,6 +16,7 @@ mod outages;
 mod positions;
 mod pulls;
 mod restarts;
+mod strangers;
 mod tiers;
 mod upstreams;
 mod writes;

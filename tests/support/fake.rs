@@ -1,11 +1,15 @@
 //! A primary of the tests' own, which answers as it is told: wrongly, slowly, or as servers of old did.
+//!
+//! It shows that it is an account server of old, unless it is a stranger: to `GET /jwt/v1/accounts/` it answers 200 and nothing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+const PROBE: &str = "/jwt/v1/accounts/";
 
 /// An answer to one request.
 #[derive(Clone, Debug)]
@@ -70,7 +74,7 @@ impl Answer {
 
     /// An event stream that begins with this text and stays open.
     pub(crate) fn stream(text: impl Into<String>) -> Self {
-        Self { open: true, ..Self::new(200, text) }
+        Self { open: true, ..Self::new(200, text) }.header("content-type", "text/event-stream")
     }
 }
 
@@ -85,6 +89,7 @@ pub(crate) struct FakePrimary {
     script: Arc<Mutex<Arc<Script>>>,
     requests: Arc<AtomicUsize>,
     heads: Heads,
+    is_stranger: Arc<AtomicBool>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -101,8 +106,22 @@ impl FakePrimary {
         let script: Arc<Mutex<Arc<Script>>> = Arc::new(Mutex::new(Arc::new(script)));
         let requests = Arc::new(AtomicUsize::new(0));
         let heads = Arc::default();
-        let accepting = tokio::spawn(accept(listener, script.clone(), requests.clone(), Arc::clone(&heads)));
-        Self { url, script, requests, heads, accepting }
+        let is_stranger = Arc::new(AtomicBool::new(false));
+        let all = (script.clone(), requests.clone(), Arc::clone(&heads), is_stranger.clone());
+        let accepting = tokio::spawn(accept(listener, all));
+        Self { url, script, requests, heads, is_stranger, accepting }
+    }
+
+    /// No account server: it answers by `script` whatever it is asked.
+    pub(crate) async fn stranger(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let server = Self::new(script).await;
+        server.is_stranger(true);
+        server
+    }
+
+    /// Whether it is no account server from now on.
+    pub(crate) fn is_stranger(&self, is_stranger: bool) {
+        self.is_stranger.store(is_stranger, Ordering::SeqCst);
     }
 
     /// Without a change feed: answers every account's GET with `answer`.
@@ -169,19 +188,17 @@ fn accounts_only(answer: impl Fn(&str) -> Answer) -> impl Fn(&str) -> Answer {
     }
 }
 
-async fn accept(listener: TcpListener, script: Arc<Mutex<Arc<Script>>>, requests: Arc<AtomicUsize>, heads: Heads) {
+/// What it answers, how often accounts were asked for, what came, and whether it is no account server.
+type All = (Arc<Mutex<Arc<Script>>>, Arc<AtomicUsize>, Heads, Arc<AtomicBool>);
+
+async fn accept(listener: TcpListener, all: All) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (script, requests, heads) = (script.clone(), requests.clone(), heads.clone());
-        tokio::spawn(async move { serve(stream, &script, &requests, &heads).await });
+        let all = all.clone();
+        tokio::spawn(async move { serve(stream, &all).await });
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    script: &Mutex<Arc<Script>>,
-    requests: &AtomicUsize,
-    heads: &Mutex<Vec<(String, String)>>,
-) {
+async fn serve(mut stream: TcpStream, (script, requests, heads, is_stranger): &All) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -198,11 +215,13 @@ async fn serve(
     let said = String::from_utf8_lossy(&body).into_owned();
     heads.lock().unwrap().push((head.clone(), said.clone()));
     let path = head.split(' ').nth(1).unwrap_or_default();
-    if path.starts_with("/jwt/v1/accounts/") {
+    let is_probe = path == PROBE && !is_stranger.load(Ordering::SeqCst);
+    if path.starts_with(PROBE) && path != PROBE {
         requests.fetch_add(1, Ordering::SeqCst);
     }
     let script = script.lock().unwrap().clone();
-    let Answer { status, body, delay, open, headers, cut_off, drip, again } = script(path, &said);
+    let Answer { status, body, delay, open, headers, cut_off, drip, again } =
+        if is_probe { Answer::new(200, "") } else { script(path, &said) };
     tokio::time::sleep(delay).await;
     let length =
         if open { String::new() } else { format!("content-length: {}\r\n", body.len() + usize::from(cut_off)) };

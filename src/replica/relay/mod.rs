@@ -10,13 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use digests::Question;
 
 use super::Replica;
-use super::forward::MAX_HOPS;
 use crate::clock;
-use crate::feed::wire::Item;
+use crate::feed::wire::{Item, LONGEST_NAME, MAX_HOPS};
 use crate::feed::{Chain, Head, Link, Ring};
-
-/// Characters of a replica's name that are passed on.
-const LONGEST_NAME: usize = 64;
 
 /// A change as it was received.
 #[derive(Debug)]

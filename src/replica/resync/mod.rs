@@ -125,6 +125,7 @@ impl Resync {
                     | reqwest::StatusCode::UNAUTHORIZED
                     | reqwest::StatusCode::FORBIDDEN),
                 ))) => return self.without_digests(status),
+                Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
                     tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
                 }

@@ -45,7 +45,7 @@ pub(super) struct Given {
 }
 
 /// Why a server gave no usable answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(in crate::replica) enum UpstreamError {
     /// There is no connection, so that nothing was sent.
     #[error("{0}")]
@@ -65,6 +65,21 @@ pub(in crate::replica) enum UpstreamError {
     /// It hosts the accounts of somebody else.
     #[error("its operator is {0}, which is not the one that is trusted here")]
     Foreign(String),
+    /// It is no account server, or not the way to one.
+    #[error("{0}")]
+    Useless(String),
+    /// It does not accept who we are.
+    #[error("it answered with status {0}: {1}")]
+    Denied(StatusCode, &'static str),
+    /// What it is asked comes back to this process.
+    #[error("it leads back to this server itself: set primary to the URL of another account server")]
+    Ourselves,
+    /// What it is asked comes back to this process after so many others.
+    #[error(
+        "it leads back to this server by way of replicas ({0} in all), and none of them asks a primary now: the setting primary \
+         of one of them has to lead to a server that is no replica"
+    )]
+    Circle(usize),
     /// Another server is preferred now.
     #[error("another server is followed from now on")]
     Moved,
@@ -79,6 +94,16 @@ impl UpstreamError {
             }
             _ => true,
         }
+    }
+
+    /// Whether an operator has to do something about it, so that it is worth a line in the log by itself.
+    pub(in crate::replica) const fn is_told(&self) -> bool {
+        matches!(self, Self::Useless(_) | Self::Denied(..) | Self::Ourselves | Self::Circle(_))
+    }
+
+    /// Whether asking again soon is in vain.
+    pub(super) const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Useless(_) | Self::Denied(..) | Self::Circle(_))
     }
 
     pub(super) fn no_answer() -> Self {

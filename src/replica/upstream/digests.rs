@@ -28,7 +28,7 @@ impl Server {
 
     async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, UpstreamError> {
         let answer = async {
-            let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+            let mut response = self.send(request).await?;
             match response.status() {
                 StatusCode::OK => self.body_up_to(&mut response, MAX_ANSWER).await,
                 status => Err(UpstreamError::Status(status)),

@@ -101,7 +101,7 @@ impl Health {
         let pause = (100i64 << failures.min(6)).min(MAX_REST);
         let jitter = rand::random_range(0..=pause / 4);
         self.rests_until.store(clock::uptime_millis() + pause + jitter, Ordering::Release);
-        if failures + 1 >= STRIKES || matches!(error, UpstreamError::Connect(_)) {
+        if failures + 1 >= STRIKES || error.is_lasting() {
             self.fail(&error.to_string());
         }
     }
@@ -109,7 +109,7 @@ impl Health {
     /// It is not to be asked any more, if there is another one.
     pub(super) fn fail(&self, reason: &str) {
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*verdict, Verdict::Unknown | Verdict::Well) {
+        if !matches!(*verdict, Verdict::Foreign(_)) {
             *verdict = Verdict::Failing(reason.into());
         }
     }

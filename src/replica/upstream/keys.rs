@@ -22,7 +22,7 @@ impl Upstream {
 
 impl Server {
     async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
-        let mut response = self.about_keys().send().await.map_err(|error| self.transport(&error))?;
+        let mut response = self.send(self.about_keys()).await?;
         if response.status() != StatusCode::OK {
             return Err(UpstreamError::Status(response.status()));
         }

@@ -8,9 +8,13 @@
 //! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
 
 mod answer;
+mod belief;
+mod clock_difference;
 mod digests;
+mod found;
 mod health;
 mod keys;
+mod marks;
 mod pack;
 mod places;
 mod probe;
@@ -92,6 +96,21 @@ impl Upstream {
 
     pub(super) fn shown(&self) -> &str {
         self.current().shown()
+    }
+
+    /// The servers on the way from this one, the nearest first, as far as they say so.
+    pub(super) fn route(&self) -> Vec<String> {
+        self.current().route.names()
+    }
+
+    /// How many seconds later it is here than there; `None`: not known yet.
+    pub(super) fn clock_difference(&self) -> Option<f64> {
+        self.current().clock.seconds()
+    }
+
+    /// For people: a clock here that is too far from the one there.
+    pub(super) fn clock_problem(&self) -> Option<String> {
+        self.current().clock.describe()
     }
 
     /// What speaks against it.

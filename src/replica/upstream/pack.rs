@@ -30,9 +30,8 @@ impl Pack {
 impl Server {
     /// Begins to read everything that it holds.
     pub(super) async fn pack(&self) -> Result<Pack, UpstreamError> {
-        let request = self.about_pack().send();
-        let response = timeout(SILENCE, request).await.map_err(|_| UpstreamError::no_answer())?;
-        let response = response.map_err(|error| self.transport(&error))?;
+        let answer = timeout(SILENCE, self.send(self.about_pack())).await;
+        let response = answer.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
         match response.status() {
             StatusCode::OK => Ok(Pack(response)),
             status => Err(UpstreamError::Status(status)),

@@ -35,7 +35,7 @@ impl Upstream {
 impl Server {
     async fn report(&self, report: &Report) -> Result<StatusCode, UpstreamError> {
         let request = self.request_now(Method::POST, "followers").json(report);
-        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        let response = self.send(request).await?;
         Ok(response.status())
     }
 }

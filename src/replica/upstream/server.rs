@@ -10,7 +10,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::answer::Given;
+use super::belief::{Belief, is_marked, nothing};
+use super::clock_difference::ClockDifference;
 use super::health::{Health, Sent, Verdict};
+use super::marks::Route;
 use super::places::{Class, Ended, Places};
 use super::{Fetched, UpstreamError};
 use crate::clock;
@@ -55,6 +58,9 @@ pub(in crate::replica) struct Server {
     places: Arc<Places>,
     reached: AtomicBool,
     vetting: Mutex<()>,
+    pub(super) belief: Belief,
+    pub(super) route: Route,
+    pub(super) clock: ClockDifference,
     pub(super) health: Health,
 }
 
@@ -69,6 +75,9 @@ impl Server {
             places: Arc::default(),
             reached: AtomicBool::new(false),
             vetting: Mutex::default(),
+            belief: Belief::default(),
+            route: Route::default(),
+            clock: ClockDifference::default(),
             health: Health::default(),
         })
     }
@@ -129,8 +138,11 @@ impl Server {
             Err(_) => Ended::Otherwise,
         });
         match &result {
-            Ok(_) => {
-                self.reached.store(true, Ordering::Release);
+            Ok(given) => {
+                // What answers everything with nothing passes for a server of old until it has given something.
+                if !matches!(&given.fetched, Fetched::Token(token, _) if token.is_empty()) {
+                    self.reached.store(true, Ordering::Release);
+                }
                 self.health.answered();
             }
             Err(error) => self.health.failed(error),
@@ -148,7 +160,7 @@ impl Server {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, &etag[..]);
         }
-        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        let mut response = self.send(request).await?;
         let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         // A replica says so where its own feed stands for the answer.
         let is_primary = said(PRIMARY_AGE_HEADER).is_none();
@@ -156,7 +168,13 @@ impl Server {
         let age = said(header::AGE.as_str()).and_then(|age| age.parse::<u32>().ok()).unwrap_or(0);
         let position = said(POSITION_HEADER).and_then(wire::parse_position);
         let fetched = match response.status() {
-            StatusCode::OK => Fetched::Token(self.body(&mut response).await?, position),
+            StatusCode::OK => {
+                let body = self.body(&mut response).await?;
+                if !looks_like_jwt(&body) {
+                    self.vouch(&response).await?;
+                }
+                Fetched::Token(body, position)
+            }
             StatusCode::NOT_MODIFIED if etag.is_some() => Fetched::NotModified,
             StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
@@ -166,8 +184,7 @@ impl Server {
 
     /// Asks for the operator's JWT. `Ok(None)`: it has none either.
     pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
-        let request = self.clients.short().get(format!("{}/jwt/v1/operator", self.base));
-        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        let mut response = self.send(self.get_now("/jwt/v1/operator")).await?;
         match response.status() {
             StatusCode::OK => Ok(Some(String::from_utf8_lossy(&self.body(&mut response).await?).into_owned())),
             StatusCode::NOT_FOUND => Ok(None),
@@ -178,8 +195,7 @@ impl Server {
     /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either. A server of format 1 shows the last
     /// one alone.
     pub(super) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
-        let request = self.clients.short().get(format!("{}/jwt/v1/operator?chain=true", self.base));
-        let mut response = request.send().await.map_err(|error| self.transport(&error))?;
+        let mut response = self.send(self.get_now("/jwt/v1/operator?chain=true")).await?;
         match response.status() {
             StatusCode::OK => {
                 let body = self.body_up_to(&mut response, MAX_CHAIN).await?;
@@ -221,12 +237,12 @@ impl Server {
 
     /// Looks whether it is well, without asking it for much.
     pub(super) async fn look(&self, operator: Option<&PublicKey>) -> Result<(), UpstreamError> {
-        let request = self.clients.short().get(format!("{}/readyz", self.base));
-        let response = request.send().await.map_err(|error| self.transport(&error))?;
+        let response = self.send(self.get_now("/readyz")).await?;
         // Servers of old do not know the path, and that is an answer.
         if response.status().is_server_error() {
             return Err(UpstreamError::Status(response.status()));
         }
+        self.vouch(&response).await?;
         match operator {
             Some(operator) => self.hosts(operator).await,
             None => Ok(()),
@@ -239,18 +255,39 @@ impl Server {
         if let Some(after) = after {
             url.push_str(&format!("?session={}&after={}&chain={}", after.session, after.serial, after.chain));
         }
-        let request = self.clients.streams().get(url).header(header::ACCEPT, "text/event-stream").send();
-        let response = tokio::time::timeout(limit, request)
+        let request = self.clients.streams().get(url).header(header::ACCEPT, "text/event-stream");
+        let answer = async {
+            let response = self.send(request).await?;
+            if response.status() == StatusCode::OK && !is_stream(&response) {
+                if response.content_length() == Some(0) {
+                    return Err(nothing(&response));
+                }
+                self.vouch(&response).await?;
+            }
+            Ok(response)
+        };
+        let response = tokio::time::timeout(limit, answer)
             .await
-            .map_err(|_| UpstreamError::Transport(format!("no answer within {} seconds", limit.as_secs())))?
-            .map_err(|error| self.transport(&error))?;
-        if !response.status().is_server_error() {
+            .map_err(|_| UpstreamError::Transport(format!("no answer within {} seconds", limit.as_secs())))??;
+        let status = response.status();
+        // A page in the place of a feed says nothing, whatever else is there.
+        if is_marked(&response) && !status.is_server_error() || status.is_client_error() || is_stream(&response) {
             self.reached.store(true, Ordering::Release);
         }
-        match response.status() {
+        match status {
             StatusCode::OK => Ok(response),
             status => Err(UpstreamError::Status(status)),
         }
+    }
+
+    /// By what this process knows itself.
+    pub(super) fn own_name(&self) -> &str {
+        self.clients.name()
+    }
+
+    /// Begins a GET that is answered at once, by its whole path.
+    pub(super) fn get_now(&self, path: &str) -> reqwest::RequestBuilder {
+        self.clients.short().get(format!("{}{path}", self.base))
     }
 
     /// Begins a request about digests.
@@ -327,6 +364,18 @@ impl Server {
         }
         kind(text)
     }
+}
+
+/// Whether a body may be a JWT. One that is not is the gate's to reject if it comes from an account server.
+fn looks_like_jwt(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    let is_text = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(byte);
+    body.split(|byte| *byte == b'.').count() == 3 && body.iter().all(is_text)
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status() == StatusCode::OK && kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
 }
 
 /// The URL with another user in the place of the one that it names, if it names one, and without a password.

@@ -1,0 +1,194 @@
+//! What a server that is no account server looks like, in words that say what to do.
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, SERVER};
+use reqwest::{StatusCode, Url};
+
+use super::UpstreamError;
+use crate::excerpt::excerpt_of;
+
+/// Bytes of a header that are repeated.
+const LONGEST_WORD: usize = 64;
+
+/// An answer without the mark of an account server, as far as it tells what sent it.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) status: StatusCode,
+    /// The `Server` header, fit to be repeated.
+    pub(super) server: Option<String>,
+    is_page: bool,
+    /// The scheme, host and port that it redirects to.
+    leads_to: Option<String>,
+}
+
+/// What an answer without the mark of an account server is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Its status says nothing about what was asked, or its body speaks for itself.
+    AsItIs,
+    /// It counts only if it comes from an account server.
+    Doubtful,
+    /// It is never an account server's own answer.
+    Useless,
+}
+
+impl Worth {
+    pub(super) fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_MODIFIED => Self::Doubtful,
+            // Too slow, or too many: whatever sends it, it passes.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Self::AsItIs,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Self::Useless
+            }
+            status if status.is_redirection() => Self::Useless,
+            status if status.is_client_error() => Self::Doubtful,
+            _ => Self::AsItIs,
+        }
+    }
+}
+
+impl Look {
+    pub(super) fn at(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let target = text(LOCATION).and_then(|location| asked.join(location).ok());
+        Self {
+            status,
+            server: text(SERVER).map(|server| excerpt_of(server, LONGEST_WORD).to_string()),
+            is_page: text(CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")),
+            // Its path and query may hold what nobody else should read, and so may its user.
+            leads_to: target.map(|target| target.origin().ascii_serialization()),
+        }
+    }
+
+    /// Whether another kind of server than an old account server sent it: those send plain texts.
+    pub(super) const fn is_page(&self) -> bool {
+        self.is_page
+    }
+
+    /// The error that an answer is which no account server gives.
+    pub(super) fn useless(&self) -> UpstreamError {
+        let status = self.status;
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamError::Denied(
+                status,
+                "it wants other credentials than this replica shows: check replica.token, the user and password in \
+                 primary, and the client certificate in replica.tls.cert",
+            ),
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => UpstreamError::Denied(
+                status,
+                "a proxy answers there and wants credentials: set primary to the URL of the account server itself",
+            ),
+            _ => {
+                let to = self.leads_to.as_deref().unwrap_or("another place");
+                UpstreamError::Useless(format!(
+                    "it answered with status {status} and redirects to {to}; a replica follows no redirection: set primary \
+                     to the URL of the account server itself"
+                ))
+            }
+        }
+    }
+
+    /// The error that an answer is whose sender does not behave like an account server. `asked`: what it was asked for.
+    /// `words`: what its body says. `is_monitoring`: it shows what a nats-server's monitoring port shows.
+    pub(super) fn stranger(&self, asked: &str, words: &[String], is_monitoring: bool) -> UpstreamError {
+        let words = words.join("\n").to_lowercase();
+        if words.contains("http request to an https server")
+            || words.contains("plain http request was sent to https port")
+        {
+            return UpstreamError::Useless(
+                "it speaks HTTPS, and primary says http://: write https:// in primary".to_owned(),
+            );
+        }
+        let mut text = format!("it answers, but it is not an account server: GET {asked} gave {}", self.status);
+        if let Some(server) = &self.server {
+            text.push_str(&format!(" with `Server: {server}`"));
+        }
+        let guess = if is_monitoring {
+            "; it is the monitoring port of a nats-server"
+        } else if words.contains("default backend") {
+            "; it looks like the default backend of an ingress, whose account servers may be down"
+        } else if self.is_page || words.starts_with("<!doctype") || words.starts_with("<html") {
+            "; it is a web page"
+        } else {
+            ""
+        };
+        text.push_str(guess);
+        text.push_str("; set primary to the URL of an account server");
+        UpstreamError::Useless(text)
+    }
+
+    /// The same of a server that was an account server before, and has lost its mark.
+    pub(super) fn lost(&self, asked: &str) -> UpstreamError {
+        let server = self.server.as_ref().map_or_else(String::new, |server| format!(" with `Server: {server}`"));
+        let page = if self.is_page { " and a web page" } else { "" };
+        UpstreamError::Useless(format!(
+            "an account server answered there before, and now something else does: GET {asked} gave {}{server}{page}; is \
+             it a load balancer whose account servers are down?",
+            self.status
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(status: u16, headers: &[(&'static str, &str)]) -> Look {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().expect("a value")));
+        let asked = Url::parse("http://a.example:80/jwt/v1/accounts/").expect("a URL");
+        Look::at(StatusCode::from_u16(status).expect("a status"), &headers.collect(), &asked)
+    }
+
+    #[test]
+    fn statuses_are_believed_of_account_servers_alone() {
+        let table = [
+            (Worth::Doubtful, &[304u16, 400, 404, 405, 410, 413, 418, 421, 451][..]),
+            (Worth::Useless, &[300, 301, 302, 303, 307, 308, 401, 403, 407][..]),
+            (Worth::AsItIs, &[200, 204, 408, 429, 500, 501, 502, 503, 504, 507, 508][..]),
+        ];
+        for (worth, statuses) in table {
+            for status in statuses {
+                assert_eq!(Worth::of(StatusCode::from_u16(*status).expect("a status")), worth, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_said_with_what_to_do() {
+        let long = "x".repeat(1_000);
+        let table: [(Look, &[&str], bool, &[&str]); 6] = [
+            (look(404, &[]), &["404 page not found"], true, &["gave 404 Not Found; it is the monitoring port"]),
+            (look(404, &[]), &["default backend - 404"], false, &["default backend of an ingress"]),
+            (
+                look(404, &[("server", "nginx"), ("content-type", "text/html")]),
+                &[],
+                false,
+                &["with `Server: nginx`; it is a web page; set primary"],
+            ),
+            (look(200, &[]), &["<!DOCTYPE html>"], false, &["200 OK; it is a web page"]),
+            (look(400, &[]), &["The plain HTTP request was sent to HTTPS port"], false, &["write https://"]),
+            (look(418, &[("server", &long)]), &[], false, &["… (1000 bytes)`"]),
+        ];
+        for (look, words, is_monitoring, said) in table {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            let text = look.stranger("/x", &words, is_monitoring).to_string();
+            assert!(said.iter().all(|said| text.contains(said)) && text.len() < 400, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_redirection_only_the_host_is_repeated() {
+        let table = [
+            ("https://user:pw@b.example:8443/p?secret", "redirects to https://b.example:8443;"),
+            ("/elsewhere?secret", "redirects to http://a.example;"),
+            ("//b.example/secret", "redirects to http://b.example;"),
+            ("http://", "redirects to another place;"),
+        ];
+        for (location, said) in table {
+            let text = look(302, &[("location", location)]).useless().to_string();
+            assert!(text.contains(said) && !text.contains("secret") && !text.contains("pw@"), "{text}");
+        }
+    }
+}
