@@ -32,11 +32,22 @@ struct Present {
     server: Identity,
 }
 
+/// Calls the nats-servers for ever from a replica, only to know whether they hear it: a user without a JWT does not say its
+/// account.
+pub async fn listen_for_nats_servers(connected: Arc<Connected>) {
+    let roll = RollCall::start(connected, None).await;
+    loop {
+        roll.call().await;
+        tokio::time::sleep(EVERY / 4).await;
+    }
+}
+
 /// Calls the nats-servers.
 #[derive(Debug)]
 pub(super) struct RollCall {
     connected: Arc<Connected>,
-    receipts: Arc<Receipts>,
+    /// None on a replica, which keeps no roll.
+    receipts: Option<Arc<Receipts>>,
     inbox: String,
     calls: Mutex<Calls>,
 }
@@ -76,7 +87,7 @@ impl Calls {
 
 impl RollCall {
     /// Begins to listen. [`RollCall::call`] does the calling.
-    pub(super) async fn start(connected: Arc<Connected>, receipts: Arc<Receipts>) -> Arc<Self> {
+    pub(super) async fn start(connected: Arc<Connected>, receipts: Option<Arc<Receipts>>) -> Arc<Self> {
         let client = connected.client();
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await;
@@ -111,7 +122,9 @@ impl RollCall {
             self.unheard();
         }
         let Some((number, is_first)) = next else { return true };
-        self.receipts.called(number, is_first);
+        if let Some(receipts) = &self.receipts {
+            receipts.called(number, is_first);
+        }
         let reply = format!("{}.{number}", self.inbox);
         if let Err(error) = self.connected.client().publish_with_reply(SUBJECT, reply, Bytes::new()).await {
             tracing::warn!("cannot call the nats-servers: {error}");
@@ -136,13 +149,15 @@ impl RollCall {
         let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) else { return };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).unanswered = 0;
         self.connected.link().heard(true);
-        self.receipts.heard(Server::from(present.server), number);
+        if let Some(receipts) = &self.receipts {
+            receipts.heard(Server::from(present.server), number);
+        }
     }
 
     fn parted(&self, farewell: &Message) {
         // $SYS.SERVER.<id>.SHUTDOWN
-        if let Some(id) = farewell.subject.split('.').nth(2) {
-            self.receipts.stopped(id);
+        if let (Some(id), Some(receipts)) = (farewell.subject.split('.').nth(2), &self.receipts) {
+            receipts.stopped(id);
         }
     }
 }

@@ -77,7 +77,10 @@ pub(super) fn explain(error: &str, scheme: &str, who: &Who) -> (Fault, String) {
 /// Parts of errors in small letters, and what to do.
 const HINTS: [(&[&str], &str); 16] = [
     (&["connection refused"], "nothing listens there: check the address, and whether the nats-server runs"),
-    (&["unknownissuer"], "nats.tls.root must name the authority that issued the nats-server's certificate"),
+    (
+        &["unknownissuer", "badsignature"],
+        "nats.tls.root must name the authority that issued the nats-server's certificate",
+    ),
     (
         &["not valid for name", "notvalidforname"],
         "use a name in nats.servers that the nats-server's certificate is issued for",
@@ -138,6 +141,7 @@ mod tests {
         let user = Who::User { expired: None, outside: None };
         for (error, said) in [
             ("IO error: Connection refused (os error 111)", "Connection refused (os error 111); nothing listens there"),
+            ("IO error: invalid peer certificate: BadSignature", "BadSignature; nats.tls.root must name"),
             ("IO error: invalid peer certificate: UnknownIssuer", "UnknownIssuer; nats.tls.root must name"),
             (
                 "IO error: invalid peer certificate: certificate not valid for name \"h\"; certificate is only valid for DnsName(\"x\")",

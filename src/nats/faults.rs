@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::explain::Fault;
+use crate::rarely::HeldBack;
 
 /// A failure that goes on is reported again after this time.
 const AGAIN: Duration = Duration::from_secs(600);
@@ -40,6 +41,16 @@ struct State {
     held_back: u64,
 }
 
+/// Whether a failure is worth a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    None,
+    /// It goes on for a long time.
+    Again,
+    /// It is another failure than before.
+    Other,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Reported {
     at: Instant,
@@ -53,15 +64,17 @@ impl Faults {
         let mut texts: Vec<&str> = failures.iter().map(|failure| failure.text.as_str()).collect();
         texts.dedup();
         state.latest = Some(texts.join("; "));
-        let mut is_news = false;
+        let mut news = News::None;
         for failure in failures.iter().filter(|failure| failure.fault != Fault::Reported) {
-            is_news |= state.is_news(failure, now);
+            news = news.max(state.news(failure, now));
         }
-        if !is_news {
+        if news == News::None {
             state.held_back += u64::from(failures.iter().any(|failure| failure.fault != Fault::Reported));
             return None;
         }
-        let held_back = crate::rarely::HeldBack(std::mem::take(&mut state.held_back));
+        let held_back = std::mem::take(&mut state.held_back);
+        // Before another failure there was another line.
+        let held_back = HeldBack(if news == News::Again { held_back } else { 0 });
         let lines: Vec<String> = failures.iter().map(Failure::line).collect();
         Some(format!("{}{held_back}", lines.join("; ")))
     }
@@ -86,24 +99,26 @@ impl Failure {
 }
 
 impl State {
-    fn is_news(&mut self, failure: &Failure, now: Instant) -> bool {
+    fn news(&mut self, failure: &Failure, now: Instant) -> News {
         let server = if failure.fault.is_of_user() { None } else { failure.server.clone() };
         let (key, outage) = ((server, failure.fault.clone()), self.outage);
-        let is_old = |reported: &Reported| {
+        let is_recent = |reported: &Reported| {
             let pause = if reported.outage == outage { AGAIN } else { SOON };
             now.saturating_duration_since(reported.at) < pause
         };
-        if self.reported.get(&key).is_some_and(is_old) {
-            return false;
-        }
+        let news = match self.reported.get(&key) {
+            Some(reported) if is_recent(reported) => return News::None,
+            Some(reported) if reported.outage == outage => News::Again,
+            _ => News::Other,
+        };
         if self.reported.len() >= MOST {
-            self.reported.retain(|_, reported| is_old(reported));
+            self.reported.retain(|_, reported| is_recent(reported));
         }
-        if self.reported.len() >= MOST {
-            return false;
+        if self.reported.len() >= MOST && !self.reported.contains_key(&key) {
+            return News::None;
         }
         self.reported.insert(key, Reported { at: now, outage });
-        true
+        news
     }
 }
 
@@ -125,9 +140,10 @@ mod tests {
         let at = |seconds, text: &str| faults.failed(&[other("a", text)], start + Duration::from_secs(seconds));
         assert_eq!(at(0, "refused"), Some("a: refused".to_owned()));
         assert_eq!([1, 2, 599].map(|seconds| at(seconds, "refused")), [None, None, None]);
-        assert_eq!(at(3, "rejected"), Some("a: rejected (and 3 more since the last such line)".to_owned()));
-        assert_eq!(at(4, "refused"), None, "it was reported before");
-        assert!(at(600, "refused").is_some());
+        assert_eq!(at(600, "refused"), Some("a: refused (and 3 more since the last such line)".to_owned()));
+        assert_eq!([601, 602].map(|seconds| at(seconds, "refused")), [None, None]);
+        assert_eq!(at(603, "rejected"), Some("a: rejected".to_owned()));
+        assert_eq!(at(604, "refused"), None, "it was reported before");
         assert_eq!(faults.latest(), Some("refused".to_owned()));
     }
 

@@ -169,6 +169,11 @@ impl Link {
         self.user.outside().or_else(unheard)
     }
 
+    /// Whether the account of the user is known, and need not be found out.
+    pub fn has_creds(&self) -> bool {
+        self.user.has_file()
+    }
+
     /// Notes whether a nats-server answers the roll call.
     pub(super) fn heard(&self, is_heard: bool) {
         if self.is_heard.swap(is_heard, Ordering::Relaxed) == is_heard {
@@ -190,8 +195,9 @@ impl Link {
 }
 
 /// What it means that nobody answers the roll call, and what to do.
-const UNHEARD: &str = "no nats-server answers the roll call, so announcements reach none; check that the user is of the \
-                       system account, and may publish to $SYS.REQ.SERVER.PING and subscribe to _INBOX.>";
+const UNHEARD: &str = "no nats-server answers the roll call, so nats-servers and this server do not hear each other; check \
+                       that the user is of the system account, and may publish to $SYS.REQ.SERVER.PING and subscribe to \
+                       _INBOX.>";
 
 /// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them
 /// now is better said now.

@@ -32,6 +32,7 @@ mod user;
 pub use activate::hear_activations;
 pub use announce::{Announcer, CURSOR};
 pub use connect::{Both, ConnectError, Connected, Purpose, Setup, connect};
+pub use discovery::listen_for_nats_servers;
 pub use hear::hear;
 pub use link::Link;
 pub use pull::{Pulled, pull};

@@ -184,7 +184,7 @@ impl User {
         let found = match (&state.facts, system) {
             (Some(facts), Some(system)) if facts.account != system => Some(format!(
                 "the user of nats.creds is of the account {}, but the operator's system account is {system}; use the \
-                 credentials of a user of the system account",
+                 credentials of a user of the system account, or nats-servers and this server do not hear each other",
                 facts.account
             )),
             _ => None,
@@ -193,7 +193,7 @@ impl User {
             return;
         }
         match &found {
-            Some(outside) => tracing::warn!("announcements reach no nats-server, and no changes are heard: {outside}"),
+            Some(outside) => tracing::warn!("{outside}"),
             None if state.facts.is_none() => {}
             None => tracing::info!("the user of nats.creds is of the system account"),
         }

@@ -61,6 +61,9 @@ pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc
     let connected = nats::connect(&link, Purpose::Everyday).await?;
     node.set_nats(connected.clone());
     Resolver::start(connected.clone(), None, node.clone(), &options(settings)).await;
+    if !link.has_creds() {
+        tokio::spawn(nats::listen_for_nats_servers(connected.clone()));
+    }
     tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
     tokio::spawn(nats::hear_activations(connected, node.clone()));
     Ok(())

@@ -18,7 +18,8 @@ async fn credentials_of_another_account_are_not_green() {
     assert_eq!(effective().await, 0.0);
     let account = Account::new();
     let path = format!("{}?require=all&wait=1s", account.path());
-    server.http.post(&path, operator.account(&account, 10)).await.expect(504);
+    let reply = server.http.post(&path, operator.account(&account, 10)).await.expect(504);
+    assert!(reply.body.contains("the operator's system account is"), "{}", reply.body);
     let log = server.log();
     assert!(log.contains(&said) && lines(&log, "WRN").len() == 1 && lines(&log, "ERR").is_empty(), "{log}");
     // The right ones, then the wrong ones again.
@@ -56,10 +57,13 @@ async fn a_roll_call_that_nobody_answers_is_not_green() {
         Launch::primary(&operator).flag("-nats", format!("nats://{user}:{user}@{}", nats.address())).start()
     };
     let (wrong, right) = (server("a").await, server("s").await);
+    let address = format!("nats://a:a@{}", nats.address());
+    let replica = Launch::replica(&operator, &right.url).flag("-nats", &address).start().await;
     wrong.logs("no nats-server answers the roll call").await;
     nats_line(&wrong, "-", "connected, but no nats-server answers the roll call").await;
     assert_eq!(wrong.http.metric("nats_effective", "").await, 0.0);
     assert_eq!(lines(&wrong.log(), "WRN").len(), 1, "{}", wrong.log());
+    nats_line(&replica, "-", "connected, but no nats-server answers the roll call").await;
     connected(&right, 1.0).await;
     until("it is heard", || async { right.http.metric("nats_servers", "").await == 1.0 }).await;
     nats_line(&right, "+", "connected").await;
