@@ -30,7 +30,7 @@ pub const fn excerpt_of(text: &str, most: usize) -> Excerpt<'_> {
 
 impl<'t> Excerpt<'t> {
     /// The part that is shown: a private key in it is not, also where it would be cut in two.
-    fn part(&self) -> Cow<'t, str> {
+    pub fn part(&self) -> Cow<'t, str> {
         match seed::redact(cut(self.text, self.most.saturating_add(KEY))) {
             Cow::Borrowed(text) => Cow::Borrowed(cut(text, self.most)),
             Cow::Owned(text) => Cow::Owned(cut(&text, self.most).to_owned()),

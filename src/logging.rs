@@ -38,6 +38,11 @@ const MAX_MESSAGE: usize = 2048;
 /// The longest value of a field, in bytes.
 const MAX_FIELD: usize = 256;
 
+/// Libraries whose failures this program reports itself, once, with what to do. A watched folder that is gone is no news to
+/// us either (`notify`), and no fault.
+const SILENT: &str = "actix_http=off,async_nats=off,hyper=off,hyper_util=off,reqwest=off,rustls=off,\
+                      rustls_platform_verifier=off,tokio_websockets=off";
+
 /// Logging of this process, once started.
 #[derive(Clone, Debug)]
 pub struct Logging {
@@ -95,8 +100,7 @@ fn filter(level: LogLevel, rust_log: Option<String>) -> (EnvFilter, Option<Strin
         LogLevel::Debug => ("debug", "warn"),
         LogLevel::Trace => ("trace", "info"),
     };
-    // A watched folder that is gone is no news to us, and no fault. What ends a connection is told by us, with its client.
-    (EnvFilter::new(format!("{libraries},actix_http=off,notify=error,nats_account_server={own}")), complaint)
+    (EnvFilter::new(format!("{libraries},{SILENT},notify=error,nats_account_server={own}")), complaint)
 }
 
 /// Writes `text` with its control characters escaped, those of Unicode that turn or break lines included.
@@ -111,6 +115,11 @@ fn escape(out: &mut dyn std::fmt::Write, text: &str) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Whether a field tells where in the source of a library a line was made: a path of the machine that built this program.
+fn is_of_source(field: &tracing::field::Field) -> bool {
+    field.name().starts_with("log.")
 }
 
 /// Line separators, and the marks that change the direction of a text or are not seen.
@@ -155,7 +164,10 @@ mod tests {
             let (filter, complaint) = filter(LogLevel::Debug, text.map(str::to_owned));
             (filter.to_string(), complaint.is_some())
         };
-        let own = "nats_account_server=debug,actix_http=off,notify=error,warn".to_owned();
+        let own = filter(LogLevel::Debug, None).0.to_string();
+        for part in ["nats_account_server=debug", "async_nats=off", "rustls_platform_verifier=off", "notify=error"] {
+            assert!(own.contains(part), "{own}");
+        }
         assert_eq!(shown(None), (own.clone(), false));
         assert_eq!(shown(Some("")), (own.clone(), false));
         assert_eq!(shown(Some("info")), ("info".to_owned(), false));

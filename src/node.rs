@@ -20,6 +20,7 @@ mod operator;
 mod signing;
 mod writes;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -74,6 +75,15 @@ pub trait Connection: std::fmt::Debug + Send + Sync {
 
     /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
     fn denied(&self) -> Vec<String>;
+
+    /// Why the latest attempt to connect failed. It names no file.
+    fn failure(&self) -> Option<String>;
+
+    /// Why it is of no use although it is there. It names no file.
+    fn problem(&self) -> Option<String>;
+
+    /// Uses this credentials file from now on, and reads it at once.
+    fn reload(&self, creds: Option<PathBuf>);
 }
 
 /// How this server behaves among the nats-servers that host account JWTs as well.
@@ -252,6 +262,16 @@ impl Node {
     pub fn set_manners(&self, manners: Arc<dyn Manners>) {
         // Called once, at start.
         let _ = self.manners.set(manners);
+    }
+
+    /// The connection to NATS, if that is configured.
+    pub fn nats(&self) -> Option<&Arc<dyn Connection>> {
+        self.nats.get()
+    }
+
+    /// The system account: as it is configured, or as the operator's JWT names it.
+    pub fn system_account(&self) -> Option<AccountKey> {
+        self.gate.system_account()
     }
 
     /// Installs the way to tell nats-servers. The first one stays.
@@ -470,7 +490,9 @@ impl Node {
         }
         self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
         self.measure_nats_servers();
-        self.metrics.nats_connected.set(i64::from(self.nats.get().is_some_and(|nats| nats.is_connected())));
+        let connected = self.nats.get().filter(|nats| nats.is_connected());
+        self.metrics.nats_connected.set(i64::from(connected.is_some()));
+        self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
     }
 }
 

@@ -2,8 +2,8 @@
 //! is loaded anew whenever nsc writes it.
 //!
 //! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing. Of one
-//! that can, each part is applied for itself: the log level, the TLS files, the operator JWT, and how a replica meets its
-//! primary. A part that cannot be applied is reported and stays as it was. What needs a restart is named in a warning, each
+//! that can, each part is applied for itself: the log level, the TLS files, the NATS credentials, the operator JWT, and how a replica
+//! meets its primary. A part that cannot be applied is reported and stays as it was. What needs a restart is named in a warning, each
 //! time, until it comes.
 
 use std::collections::BTreeMap;
@@ -96,6 +96,7 @@ impl Reload {
         self.log_level(live, &new);
         live.https(&new);
         live.access(&new);
+        live.creds(&new);
         live.operator(&new);
         for key in differences(&live.settings, &new) {
             tracing::warn!("{key} has changed; it takes effect at the next start");
@@ -130,6 +131,14 @@ impl Live {
             replica.set_access(&Access { token: new.replica.token.clone(), tls: new.replica.tls.clone() });
             self.settings.replica.token = new.replica.token.clone();
             self.settings.replica.tls = new.replica.tls.clone();
+        }
+    }
+
+    /// The credentials file is read again, even from the same place.
+    fn creds(&mut self, new: &Settings) {
+        if let Some(nats) = self.node.nats() {
+            nats.reload(new.nats.creds.clone());
+            self.settings.nats.creds = new.nats.creds.clone();
         }
     }
 

@@ -176,6 +176,22 @@ async fn a_token_for_the_primary_is_never_shown() {
 }
 
 #[tokio::test]
+async fn a_primary_of_another_authority_is_no_error_line_and_no_path_of_a_build() {
+    let (keys, operator) = (Keys::new(), Operator::new());
+    let other = Authority::new("Others").write(&keys.file("others.pem"));
+    let primary = keys.primary(&operator).await;
+    let own = keys.pair("own", &keys.authority.client());
+    let replica = Launch::replica(&operator, &primary.url).tls("REPLICA", Some(&other), Some(&own));
+    let replica = replica.start_unready().await;
+    replica.logs("authority that is not trusted here").await;
+    for _ in 0..3 {
+        replica.http.get(&Account::new().path()).await.expect(503);
+    }
+    let log = replica.log();
+    assert!(!log.contains("[ERR]") && !log.contains(".cargo") && !log.contains(".rs"), "{log}");
+}
+
+#[tokio::test]
 async fn changes_are_announced_to_a_nats_server_that_demands_certificates() {
     let (keys, operator, account) = (Keys::new(), Operator::new(), Account::new());
     let creds = keys.file("sys.creds");

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::query::Params;
 use super::{Shared, reply};
 use crate::key::seed;
+use crate::node::Check;
 
 /// Old probes: 200 as long as the process answers.
 pub(super) fn healthz() -> HttpResponse {
@@ -20,7 +21,7 @@ pub(super) fn livez() -> HttpResponse {
 /// Whether to send requests here. `?verbose` lists what was looked at.
 pub(super) fn readyz(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let checks = shared.node.checks();
-    let ready = checks.iter().all(|check| check.ok);
+    let ready = !checks.iter().any(Check::holds_up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
     if Params::of(request).has("verbose") || !ready {

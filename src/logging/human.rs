@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Escaping, MAX_FIELD, MAX_MESSAGE, libraries, time};
+use super::{Escaping, MAX_FIELD, MAX_MESSAGE, is_of_source, libraries, time};
 use crate::excerpt::excerpt_of;
 
 /// Formats `2026/11/23 23:50:56.236792 [INF] text key=value`, fields of enclosing spans last.
@@ -76,6 +76,9 @@ struct Line {
 
 impl Line {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        if is_of_source(field) {
+            return;
+        }
         let text = value.to_string();
         // Writing to a string does not fail.
         let _ = if field.name() == "message" {
@@ -159,6 +162,12 @@ mod tests {
         let wanted =
             "[INF] http listening port=9090 host=\"a b\" key=AB\n[WRN] careful\n[ERR] bad\n[DBG] detail\n[TRC] all\n";
         assert_eq!(line, wanted);
+    }
+
+    #[test]
+    fn where_a_library_made_a_line_is_left_out() {
+        let log = || tracing::error!(log.target = "x", log.file = "/root/x.rs", log.line = 7, key = "v", "bad");
+        assert_eq!(logged(Human::new(false, false, false), log), "[ERR] bad key=v\n");
     }
 
     #[test]

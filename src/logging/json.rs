@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{MAX_FIELD, MAX_MESSAGE, libraries, time};
+use super::{MAX_FIELD, MAX_MESSAGE, is_of_source, libraries, time};
 use crate::excerpt::excerpt_of;
 
 /// Formats `{"timestamp":"2026-11-23T23:50:56.236792Z","level":"INFO","message":"text","key":"value"}`.
@@ -41,7 +41,9 @@ struct Line(Map<String, Value>);
 
 impl Line {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+        if !is_of_source(field) {
+            self.0.insert(field.name().to_owned(), value.into());
+        }
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Metrics {
     pub replicas: IntGaugeVec,
     pub replicas_refused: IntCounterVec,
     pub nats_connected: IntGauge,
+    /// 1 while connected to NATS, unless that is of no use.
+    pub nats_effective: IntGauge,
+    nats_user_expiry: IntGaugeVec,
     pub nats_servers: IntGauge,
     pub nats_slow_consumers: IntCounter,
     pub nats_requests: IntCounterVec,
@@ -220,6 +223,18 @@ impl Metrics {
                 &["reason"],
             )?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
+            nats_effective: make.gauge(
+                "nats_effective",
+                "1 while connected to NATS, unless the user is not of the system account or no nats-server answers",
+            )?,
+            nats_user_expiry: make.add(IntGaugeVec::new(
+                Opts::new(
+                    "nats_user_expiry_timestamp_seconds",
+                    "When the user JWT in nats.creds expires, unix time; absent if it never does, or there is none",
+                )
+                .namespace(PREFIX),
+                &[],
+            ))?,
             nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
             nats_slow_consumers: make.counter(
                 "nats_slow_consumer_messages_total",
@@ -392,7 +407,7 @@ impl Metrics {
         self.refused.with_label_values(&[via.label(), refusal.reason()]).inc();
     }
 
-    /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, or a section with TLS files.
+    /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, `nats.creds`, or a section with TLS files.
     pub fn reloaded(&self, what: &str, ok: bool) {
         self.reloads.with_label_values(&[what, if ok { "ok" } else { "failed" }]).inc();
     }
@@ -407,6 +422,15 @@ impl Metrics {
         match seconds {
             Some(seconds) => self.replica_clock_difference.with_label_values::<&str>(&[]).set(seconds),
             None => self.replica_clock_difference.reset(),
+        }
+    }
+
+    /// Says when the user JWT of the NATS credentials expires, in unix seconds; `None`: never.
+    pub fn nats_user_expires(&self, at: Option<i64>) {
+        match at {
+            Some(at) => self.nats_user_expiry.with_label_values::<&str>(&[]).set(at),
+            // It fails if there was none.
+            None => drop(self.nats_user_expiry.remove_label_values::<&str>(&[])),
         }
     }
 

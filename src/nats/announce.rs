@@ -107,7 +107,7 @@ impl Task {
     async fn run(self, mut asked: mpsc::Receiver<Again>) {
         let client: &Client = self.connected.client();
         let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
-        let roll = RollCall::start(self.connected.clone(), self.receipts.kept().clone()).await;
+        let roll = RollCall::start(self.connected.clone(), Some(self.receipts.kept().clone())).await;
         tokio::spawn(self.receipts.clone().collect(answers, self.receipts_timeout));
         let mut watch = self.primary.ring().watch();
         let mut progress = self.begin().await;

@@ -1,19 +1,19 @@
 //! The connection.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
 
 use super::denied::Denied;
-use crate::config::{Login, Tls};
-use crate::metrics::Metrics;
+use super::link::Link;
 use crate::node::Connection;
 use crate::rarely::Rarely;
-use crate::tls::{Snapshot, TlsError};
+use crate::tls::TlsError;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -40,13 +40,13 @@ pub enum ConnectError {
     /// A server's address cannot be used. Credentials in it are not repeated.
     #[error("a NATS server URL cannot be used: {0}")]
     Address(String),
-    /// The credentials cannot be read.
-    #[error("cannot read the NATS credentials {path}: {source}")]
+    /// The credentials cannot be used. Only a command ends with that; a server tries again.
+    #[error("cannot use the NATS credentials {path}: {reason}")]
     Creds {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: std::io::Error,
+        reason: String,
     },
     /// A TLS file cannot be used.
     #[error("cannot use the TLS files for NATS: {0}")]
@@ -66,6 +66,9 @@ pub(super) const SILENCE: Duration = Duration::from_secs(20);
 pub struct Connected {
     client: Client,
     denied: Arc<Denied>,
+    link: Arc<Link>,
+    /// The user JWT that it was made with, by its SHA-256.
+    used: Arc<Mutex<Option<[u8; 32]>>>,
 }
 
 impl Connected {
@@ -74,9 +77,27 @@ impl Connected {
         &self.client
     }
 
+    /// What it shares with other connections.
+    pub(super) const fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// Changes whenever a new connection is made. Events are no way to know: they are dropped when there are many.
     pub(super) fn generation(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Acquire)
+    }
+
+    /// Whether it is there, and was made with another user JWT.
+    pub(super) fn uses_other_than(&self, jwt: [u8; 32]) -> bool {
+        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_connected() && used != Some(jwt)
+    }
+
+    /// Makes the connection again. `jwt`: what it will be made with.
+    pub(super) async fn connect_again(&self, jwt: [u8; 32]) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(jwt);
+        // It fails when the client is closed, which it never is.
+        let _ = self.client.force_reconnect().await;
     }
 }
 
@@ -88,10 +109,22 @@ impl Connection for Connected {
     fn denied(&self) -> Vec<String> {
         self.denied.all()
     }
+
+    fn failure(&self) -> Option<String> {
+        self.link.faults.latest()
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.link.problem()
+    }
+
+    fn reload(&self, creds: Option<PathBuf>) {
+        self.link.reload(creds);
+    }
 }
 
 /// What the connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Everything but packs.
     Everyday,
@@ -113,46 +146,38 @@ impl Connection for Both {
         denied.extend(self.1.denied());
         denied
     }
+
+    fn failure(&self) -> Option<String> {
+        self.0.failure()
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.0.problem()
+    }
+
+    fn reload(&self, creds: Option<PathBuf>) {
+        self.0.reload(creds);
+    }
 }
 
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
-pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) -> Result<Arc<Connected>, ConnectError> {
-    let mut login = None;
-    let servers = setup
-        .servers
-        .iter()
-        .map(|server| {
-            let mut url = server.parse::<ServerAddr>()?.into_inner();
-            // The client library neither uses what stands before the `@`, nor keeps it out of its log lines.
-            login = login.take().or(Login::take(&mut url));
-            ServerAddr::from_url(url)
-        })
-        .collect::<std::io::Result<Vec<_>>>()
-        .map_err(|error| ConnectError::Address(error.to_string()))?;
-    let addresses = servers.iter().map(ServerAddr::as_url_str).collect::<Vec<_>>().join(", ");
-    check_files(setup)?;
-    let mut options = match &setup.creds {
-        Some(path) => ConnectOptions::with_credentials_file(path)
-            .await
-            .map_err(|source| ConnectError::Creds { path: path.clone(), source })?,
-        None => ConnectOptions::new(),
-    };
-    options = match login {
-        Some(Login::User(name, password)) => options.user_and_password(name, password),
-        Some(Login::Token(token)) => options.token(token),
-        None => options,
-    };
+pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected>, ConnectError> {
+    let (setup, used) = (&link.setup, Arc::new(Mutex::new(None)));
+    let mut options = logging_in(link, &used);
     if let Some(root) = &setup.tls_root {
         options = options.add_root_certificates(root.clone());
     }
     if let Some((cert, key)) = &setup.tls_client {
         options = options.add_client_certificate(cert.clone(), key.clone());
     }
+    if link.servers.iter().any(async_nats::ServerAddr::is_websocket) {
+        // A nats-server names the others by host and port, and the client library would take those for ordinary ports.
+        options = options.ignore_discovered_servers();
+    }
     let wait = setup.reconnect_wait;
     let denied = Arc::new(Denied::default());
-    let told = Arc::new(Mutex::new(String::new()));
-    let connected_before = AtomicBool::new(false);
-    let (refused, metrics) = (denied.clone(), metrics.clone());
+    let was_connected = AtomicBool::new(false);
+    let (attempts, events, refused) = (Attempts::of(link), link.clone(), denied.clone());
     let client = options
         .name(if purpose == Purpose::Packs { "nats-account-server packs" } else { "nats-account-server" })
         // Else we would hear our own announcements.
@@ -164,58 +189,70 @@ pub async fn connect(setup: &Setup, purpose: Purpose, metrics: &Arc<Metrics>) ->
         .reconnect_delay_callback(move |attempts| pause(attempts, wait))
         .ping_interval(PING)
         .reconnect_to_server_callback(move |servers, _| {
-            explain(&servers, &told, wait);
+            attempts.explain(&servers);
             // Whichever it would be.
             async { None }
         })
         .event_callback(move |event| {
-            let again = connected_before.load(Ordering::Relaxed);
-            match &event {
+            if matches!(event, Event::Connected) {
                 // Another connection may have other permissions.
-                Event::Connected => {
-                    refused.clear();
-                    connected_before.store(true, Ordering::Relaxed);
-                }
-                Event::SlowConsumer(_) => metrics.nats_slow_consumers.inc(),
-                _ => {}
+                refused.clear();
             }
             let known = matches!(&event, Event::ServerError(error) if refused.note(&error.to_string()));
             if !known {
-                report(&event, purpose, again, &addresses);
+                report(&event, purpose, &was_connected, &events);
             }
             async {}
         })
-        .connect(servers)
+        .connect(link.servers.clone())
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    Ok(Arc::new(Connected { client, denied }))
+    let connected = Arc::new(Connected { client, denied, link: link.clone(), used });
+    link.add(connected.clone());
+    Ok(connected)
 }
 
-/// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them
-/// now is better said now.
-fn check_files(setup: &Setup) -> Result<(), TlsError> {
-    let (cert, key) = setup.tls_client.clone().unzip();
-    let snapshot = Snapshot::read("nats.tls", &Tls { cert, key, root: setup.tls_root.clone() });
-    snapshot.roots()?;
-    snapshot.identity()?;
-    Ok(())
-}
-
-/// Says why each server could not be connected to, which the event of a failure does not; what was said last time is not
-/// said again.
-fn explain(servers: &[Server], told: &Mutex<String>, wait: Duration) {
-    let failed = servers.iter().filter(|server| server.failed_attempts > 0);
-    let text: Vec<_> = failed
-        .filter_map(|server| Some(format!("{}: {}", server.addr.as_url_str(), server.last_error.as_ref()?)))
-        .collect();
-    let text = text.join("; ");
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    if *told != text {
-        if !text.is_empty() {
-            tracing::warn!("failed to connect to NATS, {text}");
-            tracing::info!("will try to connect again in {} milliseconds", wait.as_millis());
+/// Reads who we are at each attempt, and notes that in `used`.
+fn logging_in(link: &Arc<Link>, used: &Arc<Mutex<Option<[u8; 32]>>>) -> ConnectOptions {
+    let (link, used) = (link.clone(), used.clone());
+    ConnectOptions::with_auth_callback(move |nonce| {
+        let (link, used) = (link.clone(), used.clone());
+        async move {
+            let (auth, jwt) = link.user.auth(nonce).await?;
+            *used.lock().unwrap_or_else(PoisonError::into_inner) = jwt;
+            Ok(auth)
         }
-        *told = text;
+    })
+}
+
+/// Says why each server could not be connected to, which the event of a failure does not.
+struct Attempts {
+    link: Arc<Link>,
+    /// How often each server had failed in a row at the last look.
+    failed: Mutex<HashMap<String, usize>>,
+}
+
+impl Attempts {
+    fn of(link: &Arc<Link>) -> Self {
+        Self { link: link.clone(), failed: Mutex::default() }
+    }
+
+    fn explain(&self, servers: &[Server]) {
+        let mut before = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // What failed earlier and was not tried again is no news.
+        let has_failed = |server: &&Server| {
+            let count = before.get(server.addr.as_url_str()).copied().unwrap_or(0);
+            server.failed_attempts > 0 && server.failed_attempts != count
+        };
+        let failures: Vec<_> = servers
+            .iter()
+            .filter(has_failed)
+            .filter_map(|server| Some(self.link.explain(server.last_error.as_ref()?, Some(&server.addr))))
+            .collect();
+        *before = servers.iter().map(|server| (server.addr.as_url_str().to_owned(), server.failed_attempts)).collect();
+        if !failures.is_empty() {
+            self.link.report(&failures);
+        }
     }
 }
 
@@ -225,23 +262,43 @@ fn pause(attempts: usize, wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.5..=1.0))
 }
 
-/// `again`: whether it was connected before. `addresses`: of the servers, without what logs in to them.
-fn report(event: &Event, purpose: Purpose, again: bool, addresses: &str) {
+/// `was_connected`: whether it was connected before.
+fn report(event: &Event, purpose: Purpose, was_connected: &AtomicBool, link: &Arc<Link>) {
     match event {
-        Event::Connected if again => tracing::info!("nats reconnected"),
-        Event::Connected if purpose == Purpose::Packs => tracing::info!("connected to NATS for JWT syncing"),
-        Event::Connected => tracing::info!("connected to NATS for account and activation notifications"),
-        Event::Disconnected => tracing::warn!("nats disconnected"),
-        Event::LameDuckMode => tracing::info!("the connected nats-server is about to stop"),
-        Event::ServerError(error) => tracing::warn!("NATS reports an error: {error}"),
-        Event::ClientError(error) => {
-            // It is one event for each attempt at each server, and there are two connections.
-            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
-            if let Some(held_back) = LINE.turn(Instant::now()) {
-                tracing::warn!("failed to connect to NATS, {addresses}: {error}{held_back}");
+        Event::Connected => {
+            let is_first = !was_connected.swap(true, Ordering::Relaxed);
+            let is_over = link.up(purpose);
+            match purpose {
+                Purpose::Packs if is_first => tracing::info!("connected to NATS for JWT syncing"),
+                Purpose::Everyday if is_first => {
+                    tracing::info!("connected to NATS for account and activation notifications");
+                }
+                _ if is_over => tracing::info!("nats reconnected"),
+                _ => {}
             }
         }
+        // Why, and whether it stays so, is told by the next attempt.
+        Event::Disconnected if link.down(purpose) => tracing::info!("nats disconnected"),
+        Event::LameDuckMode if purpose == Purpose::Everyday => {
+            tracing::info!("the connected nats-server is about to stop");
+        }
+        Event::ServerError(ServerError::Other(error)) if is_end(error) => {
+            let failure = link.explain(error, None);
+            link.report(&[failure]);
+        }
+        Event::ServerError(error) => {
+            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
+            if let Some(held_back) = LINE.turn(Instant::now()) {
+                tracing::warn!("NATS reports an error: {error}{held_back}");
+            }
+        }
+        // The others are told by `Attempts`.
+        Event::ClientError(error) if error.to_string().contains("DNS error") => {
+            let failure = link.explain(&error.to_string(), None);
+            link.report(&[failure]);
+        }
         Event::SlowConsumer(subscription) => {
+            link.metrics.nats_slow_consumers.inc();
             // It is one event for each message.
             static LINE: Rarely = Rarely::every(Duration::from_secs(10));
             if let Some(held_back) = LINE.turn(Instant::now()) {
@@ -250,6 +307,13 @@ fn report(event: &Event, purpose: Purpose, again: bool, addresses: &str) {
                 );
             }
         }
-        Event::Closed | Event::Draining => tracing::debug!("the NATS connection is closed"),
+        Event::ClientError(error) => tracing::debug!("an attempt to connect to NATS failed: {error}"),
+        Event::Closed | Event::Draining | Event::Disconnected | Event::LameDuckMode => {}
     }
+}
+
+/// Whether a nats-server says with this that the user may not stay.
+fn is_end(error: &str) -> bool {
+    let error = error.to_ascii_lowercase();
+    ["authentication expired", "authentication revoked"].iter().any(|end| error.contains(end))
 }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::Message;
+use async_nats::{Message, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -32,11 +32,22 @@ struct Present {
     server: Identity,
 }
 
+/// Calls the nats-servers for ever from a replica, only to know whether they hear it: a user without a JWT does not say its
+/// account.
+pub async fn listen_for_nats_servers(connected: Arc<Connected>) {
+    let roll = RollCall::start(connected, None).await;
+    loop {
+        roll.call().await;
+        tokio::time::sleep(EVERY / 4).await;
+    }
+}
+
 /// Calls the nats-servers.
 #[derive(Debug)]
 pub(super) struct RollCall {
     connected: Arc<Connected>,
-    receipts: Arc<Receipts>,
+    /// None on a replica, which keeps no roll.
+    receipts: Option<Arc<Receipts>>,
     inbox: String,
     calls: Mutex<Calls>,
 }
@@ -65,11 +76,18 @@ impl Calls {
         self.made = Some(now);
         Some((self.number, is_first))
     }
+
+    /// Whether the calls on this connection are in vain. The last one that counts has had its time.
+    fn are_in_vain(&self, connection: u64, now: Instant) -> bool {
+        self.connection == Some(connection)
+            && self.unanswered >= UNANSWERED
+            && self.made.is_some_and(|made| now.saturating_duration_since(made) >= EVERY)
+    }
 }
 
 impl RollCall {
     /// Begins to listen. [`RollCall::call`] does the calling.
-    pub(super) async fn start(connected: Arc<Connected>, receipts: Arc<Receipts>) -> Arc<Self> {
+    pub(super) async fn start(connected: Arc<Connected>, receipts: Option<Arc<Receipts>>) -> Arc<Self> {
         let client = connected.client();
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await;
@@ -95,12 +113,18 @@ impl RollCall {
         if !self.connected.is_connected() {
             return false;
         }
-        let next = {
+        let (next, in_vain) = {
+            let (connection, now) = (self.connected.generation(), Instant::now());
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.next(self.connected.generation(), Instant::now())
+            (calls.next(connection, now), calls.are_in_vain(connection, now))
         };
+        if in_vain {
+            self.unheard();
+        }
         let Some((number, is_first)) = next else { return true };
-        self.receipts.called(number, is_first);
+        if let Some(receipts) = &self.receipts {
+            receipts.called(number, is_first);
+        }
         let reply = format!("{}.{number}", self.inbox);
         if let Err(error) = self.connected.client().publish_with_reply(SUBJECT, reply, Bytes::new()).await {
             tracing::warn!("cannot call the nats-servers: {error}");
@@ -108,17 +132,32 @@ impl RollCall {
         true
     }
 
+    /// Reports that nobody answers. If calling is not permitted, that is reported already, and announcements may be heard.
+    fn unheard(&self) {
+        let is_known = |denied: &String| denied.ends_with(SUBJECT) || denied.starts_with("subscribe to _INBOX");
+        if !self.connected.denied().iter().any(is_known) {
+            self.connected.link().heard(false);
+        }
+    }
+
     fn heard(&self, answer: &Message) {
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            // The connection ends in an account that no nats-server listens in. In the system account each one does.
+            return self.unheard();
+        }
         let Ok(present) = serde_json::from_slice::<Present>(&answer.payload) else { return };
         let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) else { return };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).unanswered = 0;
-        self.receipts.heard(Server::from(present.server), number);
+        self.connected.link().heard(true);
+        if let Some(receipts) = &self.receipts {
+            receipts.heard(Server::from(present.server), number);
+        }
     }
 
     fn parted(&self, farewell: &Message) {
         // $SYS.SERVER.<id>.SHUTDOWN
-        if let Some(id) = farewell.subject.split('.').nth(2) {
-            self.receipts.stopped(id);
+        if let (Some(id), Some(receipts)) = (farewell.subject.split('.').nth(2), &self.receipts) {
+            receipts.stopped(id);
         }
     }
 }
@@ -135,6 +174,20 @@ mod tests {
         assert_eq!(calls.next(1, start + EVERY / 2), Some((2, true)));
         assert_eq!(calls.next(1, start + EVERY), None);
         assert_eq!(calls.next(1, start + EVERY * 2), Some((3, false)));
+    }
+
+    #[test]
+    fn calls_are_in_vain_when_the_last_one_had_its_time() {
+        let (mut calls, start) = (Calls::default(), Instant::now());
+        for round in 0..UNANSWERED {
+            assert!(!calls.are_in_vain(0, start + EVERY * round));
+            calls.next(0, start + EVERY * round);
+        }
+        assert!(!calls.are_in_vain(0, start + EVERY * (UNANSWERED - 1)));
+        assert!(calls.are_in_vain(0, start + EVERY * UNANSWERED));
+        assert!(!calls.are_in_vain(1, start + EVERY * UNANSWERED), "another connection");
+        calls.unanswered = 0;
+        assert!(!calls.are_in_vain(0, start + EVERY * UNANSWERED));
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
     let began = Instant::now();
     while !connected.is_connected() {
         if began.elapsed() > CONNECT {
-            return broken("the nats-server cannot be connected to; are the address and the credentials right?");
+            let why = connected.failure().unwrap_or_else(|| "are the address and the credentials right?".to_owned());
+            return Pulled::Broken(format!("the nats-server cannot be connected to; {why}"));
         }
         sleep(Duration::from_millis(20)).await;
     }

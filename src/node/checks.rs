@@ -18,6 +18,16 @@ pub struct Check {
     pub detail: String,
 }
 
+/// The check that does not decide about readiness.
+const NATS: &str = "nats";
+
+impl Check {
+    /// Whether clients are better sent elsewhere because of it. Without NATS all is served, and changes are announced later.
+    pub fn holds_up(&self) -> bool {
+        !self.ok && self.name != NATS
+    }
+}
+
 impl Node {
     /// Whether the server can do its work, and why not. Losing NATS or the primary does not end that: what is here is
     /// served.
@@ -77,20 +87,29 @@ impl Node {
         }
         checks.extend(self.replicas_check());
         checks.push(Check { name: "operator", ok: !self.withholds_all(), detail: self.operator_detail() });
-        let nats = match self.nats.get() {
-            None => "not configured".into(),
-            Some(nats) if nats.is_connected() => match &*nats.denied() {
-                [] => "connected".into(),
-                denied => format!("connected, but not permitted to {}", denied.join(", nor to ")),
-            },
-            Some(_) => "not connected; trying again".into(),
-        };
-        checks.push(Check { name: "nats", ok: true, detail: nats });
+        checks.push(self.nats_check());
         checks.extend(self.nats_servers_detail().map(|detail| Check { name: "nats_servers", ok: true, detail }));
         if let Some(manners) = self.manners.get() {
             checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
         }
         checks
+    }
+
+    /// How the connection to NATS does. It holds nothing up: what is here is served.
+    fn nats_check(&self) -> Check {
+        let (ok, detail) = match self.nats.get() {
+            None => (true, "not configured".into()),
+            Some(nats) if nats.is_connected() => match (nats.problem(), &*nats.denied()) {
+                (Some(problem), _) => (false, format!("connected, but {problem}")),
+                (None, []) => (true, "connected".into()),
+                (None, denied) => (false, format!("connected, but not permitted to {}", denied.join(", nor to "))),
+            },
+            Some(nats) => {
+                let failure = nats.failure().map(|failure| format!(": {failure}")).unwrap_or_default();
+                (false, format!("not connected; trying again{failure}"))
+            }
+        };
+        Check { name: NATS, ok, detail }
     }
 
     /// How the replicas do. `None`: none is known.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use crate::config::{ResolverMode, Settings};
-use crate::nats::{self, Announcer, Purpose, Reconcile, Resolver, Signer};
+use crate::nats::{self, Announcer, Link, Purpose, Reconcile, Resolver, Signer};
 use crate::node::Node;
 use crate::primary::Primary;
 use crate::replica::Replica;
@@ -17,8 +17,10 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
         return Ok(());
     };
     tracing::info!("connecting to NATS for notifications");
-    let metrics = node.metrics();
-    let connected = nats::connect(&setup, Purpose::Everyday, metrics).await?;
+    let receipts_timeout = setup.receipts_timeout;
+    let link = Link::new(setup, node.metrics().clone())?;
+    tokio::spawn(link.clone().watch(node.clone()));
+    let connected = nats::connect(&link, Purpose::Everyday).await?;
     let options = options(settings);
     let packs = match options.mode {
         ResolverMode::Off => {
@@ -26,7 +28,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
             None
         }
         _ => {
-            let packs = nats::connect(&setup, Purpose::Packs, metrics).await?;
+            let packs = nats::connect(&link, Purpose::Packs).await?;
             node.set_nats(Arc::new(nats::Both(connected.clone(), packs.clone())));
             Some(packs)
         }
@@ -41,7 +43,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
     let reconcile =
         settings.nats.reconcile.then_some(Reconcile { rate: settings.nats.reconcile_rate, kick: settings.nats.kick });
     let (announcer, reconciler) =
-        Announcer::start(connected.clone(), node, primary.clone(), setup.receipts_timeout, reconcile);
+        Announcer::start(connected.clone(), node, primary.clone(), receipts_timeout, reconcile);
     node.set_announcer(announcer);
     if let Some(reconciler) = reconciler {
         node.set_comparer(reconciler);
@@ -54,9 +56,14 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
 pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
     let Some(setup) = setup(settings) else { return Ok(()) };
     tracing::info!("connecting to NATS for notifications");
-    let connected = nats::connect(&setup, Purpose::Everyday, node.metrics()).await?;
+    let link = Link::new(setup, node.metrics().clone())?;
+    tokio::spawn(link.clone().watch(node.clone()));
+    let connected = nats::connect(&link, Purpose::Everyday).await?;
     node.set_nats(connected.clone());
     Resolver::start(connected.clone(), None, node.clone(), &options(settings)).await;
+    if !link.has_creds() {
+        tokio::spawn(nats::listen_for_nats_servers(connected.clone()));
+    }
     tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
     tokio::spawn(nats::hear_activations(connected, node.clone()));
     Ok(())

@@ -276,6 +276,16 @@ impl Account {
         User { jwt: sign(&claims, signing).unwrap(), pair }
     }
 
+    /// A new user of this account, issued at `iat`, whose JWT expires at `exp`.
+    pub(crate) fn user_until(&self, iat: i64, exp: i64) -> User {
+        let pair = KeyPair::new_user();
+        let claims = json!({
+            "sub": pair.public_key(), "name": "user", "iat": iat, "exp": exp,
+            "nats": { "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 }
+        });
+        User { jwt: self.sign(&claims), pair }
+    }
+
     /// A new user of this account with permissions to publish and to subscribe.
     pub(crate) fn user_with(&self, publish: Value, subscribe: Value) -> User {
         let pair = KeyPair::new_user();

@@ -141,6 +141,11 @@ impl NatsServer {
         &self.ports.monitoring
     }
 
+    /// Host and port for WebSocket clients, if that is configured.
+    pub(crate) fn websocket(&self) -> &str {
+        &self.ports.websocket
+    }
+
     /// Sends a signal by its name, as in `STOP`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
@@ -170,6 +175,7 @@ struct Ports {
     clients: String,
     cluster: String,
     monitoring: String,
+    websocket: String,
 }
 
 impl Ports {
@@ -180,7 +186,8 @@ impl Ports {
         // With TLS it is tls://
         let first = |kind: &str| ports[kind][0].as_str()?.split("://").last().map(str::to_owned);
         let (cluster, monitoring) = (first("cluster").unwrap_or_default(), first("monitoring").unwrap_or_default());
-        Some(Self { clients: first("nats")?, cluster, monitoring })
+        let websocket = first("websocket").unwrap_or_default();
+        Some(Self { clients: first("nats")?, cluster, monitoring, websocket })
     }
 }
 

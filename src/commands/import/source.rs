@@ -220,7 +220,9 @@ async fn stream(mut from: impl Read + Send + 'static, found: Sender<Line>) -> Re
 
 async fn resolver(setup: &nats::Setup, found: Sender<Line>) -> Result<(), String> {
     let metrics = Arc::new(Metrics::new("primary").map_err(|error| error.to_string())?);
-    let connected = nats::connect(setup, Purpose::Packs, &metrics).await.map_err(|error| error.to_string())?;
+    let link = nats::Link::new(setup.clone(), metrics).map_err(|error| error.to_string())?;
+    link.check_creds().await.map_err(|error| error.to_string())?;
+    let connected = nats::connect(&link, Purpose::Packs).await.map_err(|error| error.to_string())?;
     let (sender, mut messages) = mpsc::channel::<Bytes>(64);
     let pulling = tokio::spawn(async move { nats::pull(&connected, &sender).await });
     let mut lines = Lines::to(found);

@@ -316,6 +316,7 @@ impl Node {
             let note = delivery.trouble.as_ref().map(|trouble| format!("it cannot be announced: {trouble}"));
             let note = note
                 .or(unannounced)
+                .or_else(|| self.nats.get().and_then(|nats| nats.problem()))
                 .or_else(|| nobody(&delivery))
                 .or_else(|| self.uncompared())
                 .or_else(|| replaced.then(later))

@@ -1,0 +1,210 @@
+//! What the connections of this process to NATS share: the addresses, the user, and what is wrong.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::ServerAddr;
+
+use super::connect::{ConnectError, Connected, Purpose, Setup};
+use super::creds::Life;
+use super::explain::Fault;
+use super::faults::{Failure, Faults};
+use super::user::{Look, User};
+use crate::clock;
+use crate::config::{Login, Tls};
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::tls::{Snapshot, TlsError};
+
+/// How often the credentials file is looked at, and the account compared.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the connections share.
+#[derive(Debug)]
+pub struct Link {
+    pub(super) setup: Setup,
+    /// Without what logs in there.
+    pub(super) servers: Vec<ServerAddr>,
+    pub(super) user: User,
+    pub(super) faults: Faults,
+    pub(super) metrics: Arc<Metrics>,
+    connections: Mutex<Vec<Arc<Connected>>>,
+    /// Which connections have been there, and whether each is there now.
+    there: Mutex<HashMap<Purpose, bool>>,
+    /// Whether a nats-server answers the roll call, as far as is known.
+    is_heard: AtomicBool,
+    reloaded: tokio::sync::Notify,
+}
+
+impl Link {
+    /// Checks the addresses and the TLS files. Fails only on what waiting cannot cure.
+    pub fn new(setup: Setup, metrics: Arc<Metrics>) -> Result<Arc<Self>, ConnectError> {
+        let mut login = None;
+        let servers = setup
+            .servers
+            .iter()
+            .map(|server| {
+                let mut url = server.parse::<ServerAddr>()?.into_inner();
+                // The client library neither uses what stands before the `@`, nor keeps it out of its log lines.
+                login = login.take().or(Login::take(&mut url));
+                ServerAddr::from_url(url)
+            })
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(|error| ConnectError::Address(error.to_string()))?;
+        check_files(&setup)?;
+        let user = User::new(setup.creds.clone(), login, metrics.clone());
+        Ok(Arc::new(Self {
+            setup,
+            servers,
+            user,
+            faults: Faults::default(),
+            metrics,
+            connections: Mutex::default(),
+            there: Mutex::default(),
+            is_heard: AtomicBool::new(true),
+            reloaded: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// Reads the credentials file now. The error is of one line, without the file's name.
+    pub async fn check_creds(&self) -> Result<(), ConnectError> {
+        let path = self.setup.creds.clone().unwrap_or_default();
+        self.user.look(Look::AtOnce).await.map_err(|reason| ConnectError::Creds { path, reason })
+    }
+
+    /// Looks at the credentials file now and then, for ever, and compares its account with the system account. Connections
+    /// that were made with other credentials than the file holds now are made again.
+    pub async fn watch(self: Arc<Self>, node: Arc<Node>) {
+        let (mut look, mut is_reload) = (Look::AtOnce, false);
+        loop {
+            let read = self.user.look(look).await;
+            if is_reload && self.user.has_file() {
+                self.metrics.reloaded("nats.creds", read.is_ok());
+            }
+            self.user.report_account(node.system_account());
+            if self.user.report_life() == Life::Over {
+                let failure = self.explain("user authentication expired", None);
+                self.report(&[failure]);
+            }
+            self.renew().await;
+            is_reload = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                () = self.reloaded.notified() => true,
+            };
+            look = if is_reload { Look::AtOnce } else { Look::Routine };
+        }
+    }
+
+    /// Uses this credentials file from now on, and reads it at once.
+    pub(super) fn reload(&self, creds: Option<PathBuf>) {
+        self.user.set_path(creds);
+        self.reloaded.notify_one();
+    }
+
+    pub(super) fn add(&self, connection: Arc<Connected>) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    /// Notes that a connection is there. Returns whether that ends a break.
+    pub(super) fn up(&self, purpose: Purpose) -> bool {
+        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_down = there.insert(purpose, true) == Some(false);
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if there.len() >= connections && there.values().all(|is_there| *is_there) {
+            self.faults.succeeded();
+        }
+        was_down && there.values().all(|is_there| *is_there)
+    }
+
+    /// Notes that a connection was lost. Returns whether that begins a break.
+    pub(super) fn down(&self, purpose: Purpose) -> bool {
+        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = there.values().all(|is_there| *is_there);
+        there.insert(purpose, false);
+        is_first
+    }
+
+    /// Makes connections again that were made with other credentials. The nats-server would end them when those expire, and
+    /// what comes meanwhile would be missed for longer.
+    async fn renew(&self) {
+        let Some(facts) = self.user.facts() else { return };
+        if facts.exp != 0 && facts.exp <= clock::unix_seconds() {
+            return;
+        }
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let old: Vec<_> = connections.iter().filter(|connection| connection.uses_other_than(facts.digest)).collect();
+        if !old.is_empty() {
+            tracing::info!(user = facts.user, "the NATS credentials have changed; connecting again with them");
+        }
+        for connection in old {
+            connection.connect_again(facts.digest).await;
+        }
+    }
+
+    /// What an error means. `server`: where it came from, if that matters.
+    pub(super) fn explain(&self, error: &str, server: Option<&ServerAddr>) -> Failure {
+        let (fault, text) = super::explain::explain(error, server.map_or("", ServerAddr::scheme), &self.user.who());
+        let server = match fault {
+            Fault::Dns => Some(self.names()),
+            _ => server.map(|server| server.as_url_str().to_owned()),
+        };
+        Failure { server, fault, text }
+    }
+
+    /// Reports failures to connect, unless they were reported before.
+    pub(super) fn report(&self, failures: &[Failure]) {
+        if let Some(line) = self.faults.failed(failures, Instant::now()) {
+            tracing::warn!("failed to connect to NATS, {line}");
+            let wait = self.setup.reconnect_wait.as_millis();
+            tracing::info!("will try to connect again in {wait} milliseconds");
+        }
+    }
+
+    /// Why the connections are of no use while they are there. It names no file.
+    pub(super) fn problem(&self) -> Option<String> {
+        let unheard = || (!self.is_heard.load(Ordering::Relaxed)).then(|| UNHEARD.to_owned());
+        self.user.outside().or_else(unheard)
+    }
+
+    /// Whether the account of the user is known, and need not be found out.
+    pub fn has_creds(&self) -> bool {
+        self.user.has_file()
+    }
+
+    /// Notes whether a nats-server answers the roll call.
+    pub(super) fn heard(&self, is_heard: bool) {
+        if self.is_heard.swap(is_heard, Ordering::Relaxed) == is_heard {
+            return;
+        }
+        if is_heard {
+            tracing::info!("a nats-server answers the roll call");
+        } else if self.user.outside().is_none() {
+            tracing::warn!("{UNHEARD}");
+        }
+    }
+
+    /// The addresses that name their host, for people.
+    fn names(&self) -> String {
+        let is_name = |server: &&ServerAddr| server.host().parse::<std::net::IpAddr>().is_err();
+        let names: Vec<&str> = self.servers.iter().filter(is_name).map(ServerAddr::as_url_str).collect();
+        names.join(", ")
+    }
+}
+
+/// What it means that nobody answers the roll call, and what to do.
+const UNHEARD: &str = "no nats-server answers the roll call, so nats-servers and this server do not hear each other; check \
+                       that the user is of the system account, and may publish to $SYS.REQ.SERVER.PING and subscribe to \
+                       _INBOX.>";
+
+/// The client library reads the files again whenever it connects, and then can only try again. What is wrong with them
+/// now is better said now.
+fn check_files(setup: &Setup) -> Result<(), TlsError> {
+    let (cert, key) = setup.tls_client.clone().unzip();
+    let snapshot = Snapshot::read("nats.tls", &Tls { cert, key, root: setup.tls_root.clone() });
+    snapshot.roots()?;
+    snapshot.identity()?;
+    Ok(())
+}
