@@ -19,7 +19,9 @@ impl Ignored {
     /// are twice as many.
     pub(super) fn are(&mut self, others: &Others) {
         if others.count > Others::NAMED {
-            others.first.iter().for_each(|path| drop(self.is_private(path)));
+            for path in &others.first {
+                self.is_private(path);
+            }
         }
         if others.count <= Others::NAMED {
             others.first.iter().for_each(|path| self.one(path));
