@@ -111,7 +111,14 @@ fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Map<String, Valu
     let text = text_file::read(path, MAX_TEXT).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(path, &text, warnings).map_err(|error| {
         // What is wrong with it would show it.
-        if seed::is_in(&text) { ConfigError::PrivateFile { path: path.to_owned() } } else { error }
+        if seed::is_in(&text) {
+            ConfigError::PrivateFile { path: path.to_owned() }
+        } else if seed::is_in(&error.to_string()) {
+            let origin = format!("error reading configuration file {}", path.display());
+            ConfigError::PrivateKey { key: "a file that it includes".to_owned(), origin }
+        } else {
+            error
+        }
     })
 }
 

@@ -17,9 +17,11 @@ pub enum TokenSource {
     Path(PathBuf),
 }
 
-/// Bare JWTs of this family start with the base64 of `{"`; decorated ones with a line of dashes.
+/// Bare JWTs of this family start with the base64 of `{"`, decorated ones have lines, and no name of a file that people
+/// give has either.
 fn is_token(text: &str) -> bool {
-    text.starts_with("eyJ") || text.starts_with("-----BEGIN")
+    let bare = text.trim_start_matches(['\u{feff}', '"', '\'']);
+    bare.starts_with("eyJ") || text.contains("-----BEGIN") || text.contains('\n')
 }
 
 impl From<String> for TokenSource {
@@ -82,7 +84,14 @@ mod tests {
 
     #[test]
     fn a_token_is_told_from_a_path() {
-        for inline in ["eyJhbGciOi.x.y", "  eyJ0 \n", "-----BEGIN NATS OPERATOR JWT-----\neyJ\n"] {
+        for inline in [
+            "eyJhbGciOi.x.y",
+            "  eyJ0 \n",
+            "\u{feff}eyJ0.x.y",
+            "'eyJ0.x.y'",
+            "-----BEGIN NATS OPERATOR JWT-----\neyJ\n",
+            "# ours\n-----BEGIN NATS OPERATOR JWT-----\neyJ\n",
+        ] {
             assert!(matches!(TokenSource::from(inline.to_owned()), TokenSource::Inline(_)), "{inline}");
         }
         for path in ["/etc/op.jwt", "op.jwt", "./eyJ.jwt"] {

@@ -169,6 +169,7 @@ async fn a_private_key_is_neither_used_nor_repeated() {
         assert!(refused.body.contains("not a public nkey"), "{}", refused.body);
     }
     server.http.get(&account.path()).await.expect(404);
+    assert_eq!(forwards.http.metric("replica_writes_total", "mode=\"forward\"").await, 0.0, "nothing goes further");
     until("it is logged", || async { server.log().contains("private_key") }).await;
     let inner = creds.lines().find(|line| line.starts_with("SU")).unwrap();
     for log in [server.log(), forwards.log(), redirects.log(), refuses.log()] {
