@@ -234,6 +234,12 @@ impl Called {
     pub const fn key(&self) -> &AccountKey {
         &self.key
     }
+
+    /// The same with the whole key, for a list that has no field for it: `app (ADCC…NVV4) account=ADCC…`.
+    pub fn whole(&self) -> String {
+        let (called, key) = (self.to_string(), self.key.text());
+        if called == key { key } else { format!("{called} account={key}") }
+    }
 }
 
 impl From<AccountKey> for Called {
@@ -365,6 +371,8 @@ mod tests {
             assert_eq!(Called::new(key, name.to_owned()).to_string(), expected);
         }
         assert_eq!(Called::from(key).to_string(), text);
+        assert_eq!(Called::from(key).whole(), text);
+        assert_eq!(Called::new(key, "app".to_owned()).whole(), format!("app {short} account={text}"));
     }
 
     #[test]

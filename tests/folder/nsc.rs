@@ -140,6 +140,8 @@ async fn an_edit_counts_at_once_however_the_folder_is_written() {
     for (what, path) in SPELLINGS {
         servers.push((what, Launch::default().current_dir(work.path()).flag("-nsc", path).start().await));
     }
+    let same = Launch::default().flag("-operator", "./d/O/O.jwt").flag("-nsc", "link");
+    servers.push(("its operator's file by another path", same.current_dir(work.path()).start().await));
     let (newer, jwt) = with_another_key(&operator, &account, 20);
     fs::write(root.join("O.jwt"), &newer).unwrap();
     fs::write(place(&root, "a"), &jwt).unwrap();

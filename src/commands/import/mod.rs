@@ -240,7 +240,7 @@ fn named(key: Option<&AccountKey>, token: &[u8], origin: &str) -> String {
         None => claimed,
     };
     match account {
-        Some(account) => format!("{account}, {origin}"),
+        Some(account) => format!("{} ({origin})", account.whole()),
         None => origin.to_owned(),
     }
 }

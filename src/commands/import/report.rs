@@ -64,7 +64,7 @@ impl Report {
     /// An account was deleted at the source. `lives`: with what is held here that is not so.
     pub(super) fn deleted_there(&mut self, account: &Called, lives: bool) {
         if lives {
-            self.lives.add(account.to_string());
+            self.lives.add(account.whole());
         } else {
             self.gone += 1;
         }

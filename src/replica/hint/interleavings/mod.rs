@@ -21,7 +21,7 @@ use model::Event::{
     self, Answer, AnswerOfThen, Ask, Delete, DeleteLater, Evict, Fail, Feed, Forward, Hint, HintNext, HintOld, HintTie,
     Put, PutBack, PutTie, Remove, Restart,
 };
-use model::{By, Change, Model, Primary, Version};
+use model::{By, Change, Model, Primary, SECONDS, Version};
 use world::World;
 
 /// One play.
@@ -134,7 +134,8 @@ impl<'w> Play<'w> {
     }
 
     fn hint(&mut self, version: Option<Version>) -> bool {
-        let Some(version) = version else { return false };
+        // The account has versions of so many seconds only.
+        let Some(version) = version.filter(|(second, _)| *second <= SECONDS) else { return false };
         let heard = self.world.replica.hear(&self.world.account.entry(version));
         let is_wanted = self.model.is_wanted(self.is_mirror());
         let is_applied = is_wanted && self.model.hint(version);
@@ -294,6 +295,30 @@ fn what_was_found_on_disk_is_served_and_confirms_nothing() {
             play.happens(event);
         }
         assert_eq!(play.served(), Some((5, 0)), "upstream has answered");
+        play.end();
+    }
+}
+
+#[test]
+fn a_play_may_come_to_the_end_of_the_versions() {
+    for world in &modes().map(World::new) {
+        let mut play = Play::new(world);
+        for event in BEGINNINGS[1].iter().chain(&[
+            Forward,
+            DeleteLater,
+            Forward,
+            Put,
+            Forward,
+            DeleteLater,
+            Put,
+            DeleteLater,
+            Put,
+            Forward,
+            DeleteLater,
+            HintNext,
+        ]) {
+            play.happens(*event);
+        }
         play.end();
     }
 }
