@@ -44,10 +44,19 @@ impl Authority {
         self.issue(vec!["client.example".to_owned()], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// For a server of that name, until the beginning of a year.
+    pub(crate) fn server_until(&self, year: i32, name: &str) -> Pair {
+        self.issue_until(year, vec![name.to_owned()], ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     fn issue(&self, names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> Pair {
+        self.issue_until(2090, names, usage)
+    }
+
+    fn issue_until(&self, year: i32, names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> Pair {
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![usage];
-        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2090, 1, 1));
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(year, 1, 1));
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { cert, key: key.serialize_pem() }
