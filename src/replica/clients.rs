@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
-use rustls::{AlertDescription, CertificateError};
 
 use super::Access;
 use crate::config::Secret;
 use crate::metrics::Metrics;
-use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
+use crate::tls::{Files, NotAfter, Snapshot, TlsError, User, explain};
 
 const SECTION: &str = "replica.tls";
 /// Requests to a server that are under way at the same time at most, each on a connection. As many idle ones are kept.
@@ -177,8 +176,8 @@ impl Pair {
     }
 }
 
-/// What is wrong with a certificate, on this side or the other, in words that say what to do.
-pub(super) fn certificate_problem(error: &reqwest::Error) -> Option<String> {
+/// What is wrong with TLS towards a server, in words that say what to do. `None`: something else is.
+pub(super) fn tls_problem(error: &reqwest::Error) -> Option<String> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
@@ -187,26 +186,14 @@ pub(super) fn certificate_problem(error: &reqwest::Error) -> Option<String> {
             None => error.downcast_ref::<rustls::Error>(),
         };
         match found {
-            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            Some(rustls::Error::InvalidMessage(_)) => {
                 return Some(
-                    "its certificate is of an authority that is not trusted here: name a file with that authority in \
-                     replica.tls.root"
+                    "it does not speak TLS, and the URL says https://: write http:// in primary, or turn TLS on there"
                         .to_owned(),
                 );
             }
-            Some(rustls::Error::InvalidCertificate(problem)) => {
-                return Some(format!("its certificate is refused: {problem}"));
-            }
-            Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
-                return Some(
-                    "it wants a client certificate: name one in replica.tls.cert, and its key in replica.tls.key"
-                        .to_owned(),
-                );
-            }
-            Some(rustls::Error::AlertReceived(alert)) => {
-                return Some(format!("it refuses the TLS connection with {alert:?}; does it accept our certificate?"));
-            }
-            _ => {}
+            Some(error) => return explain::connection(&error.to_string(), SECTION),
+            None => {}
         }
         // An io::Error hides what it holds from `source`, and shows only what that one has.
         cause = match inner {

@@ -7,6 +7,7 @@
 //! Errors name the setting, the file, what is wrong with it, and what to do.
 
 mod error;
+pub mod explain;
 mod files;
 mod not_after;
 mod server;

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
-use super::{NotAfter, Problem, TlsError};
+use super::{NotAfter, Problem, TlsError, explain};
 use crate::config::Tls;
 
 /// The content of the files, read once, so that what is compared is what is used.
@@ -83,7 +83,11 @@ impl Snapshot {
         if let Err(error) = matches(&chain[0]) {
             let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
             return Err(if error != mismatch {
-                self.error("cert", cert, Problem::Certificate { number: 1, reason: error.to_string() })
+                self.error(
+                    "cert",
+                    cert,
+                    Problem::Certificate { number: 1, reason: explain::certificate(&error.to_string()) },
+                )
             } else if let Some(at) = chain.iter().position(|other| matches(other).is_ok()) {
                 self.error("key", key, Problem::Order { certificates: cert.path.clone(), number: at + 1 })
             } else {
@@ -100,7 +104,11 @@ impl Snapshot {
         let found = certificates(root).map_err(|problem| self.error("root", root, problem))?;
         for (at, certificate) in found.iter().enumerate() {
             RootCertStore::empty().add(certificate.clone()).map_err(|error| {
-                self.error("root", root, Problem::Certificate { number: at + 1, reason: error.to_string() })
+                self.error(
+                    "root",
+                    root,
+                    Problem::Certificate { number: at + 1, reason: explain::certificate(&error.to_string()) },
+                )
             })?;
         }
         Ok(found)

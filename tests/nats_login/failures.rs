@@ -33,7 +33,7 @@ async fn each_failure_is_one_warning_that_helps_and_its_end_one_line() {
     };
     let (plain, secure) = (nats(&operator).await, tls("good", ours.server()).await);
     let wrong_authority = tls("wrong", theirs.server()).await;
-    let (elsewhere, expired) = (tls("elsewhere", ours.elsewhere()).await, tls("expired", ours.expired()).await);
+    let (elsewhere, expired) = (tls("elsewhere", ours.server_until(2090, "elsewhere.example")).await, tls("expired", ours.server_until(2021, "127.0.0.1")).await);
     let full = preloaded(&operator, "").with("max_connections: 1").start().await;
     let stranger = nats(&Operator::new()).await;
     let system = operator.system();

@@ -18,6 +18,7 @@ mod pulls;
 mod restarts;
 mod strangers;
 mod tiers;
+mod tls;
 mod upstreams;
 mod writes;
 

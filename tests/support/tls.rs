@@ -44,14 +44,9 @@ impl Authority {
         self.issue(vec!["client.example".to_owned()], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// For a server of another name.
-    pub(crate) fn elsewhere(&self) -> Pair {
-        self.issue(vec!["elsewhere.example".to_owned()], ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    /// For a server on this machine, and expired since 2021.
-    pub(crate) fn expired(&self) -> Pair {
-        self.issue_until(2021, vec!["127.0.0.1".to_owned()], ExtendedKeyUsagePurpose::ServerAuth)
+    /// For a server of that name, until the beginning of a year.
+    pub(crate) fn server_until(&self, year: i32, name: &str) -> Pair {
+        self.issue_until(year, vec![name.to_owned()], ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     fn issue(&self, names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> Pair {

@@ -343,7 +343,7 @@ impl Server {
         if error.is_timeout() {
             return kind("no answer in time".into());
         }
-        if let Some(text) = clients::certificate_problem(error) {
+        if let Some(text) = clients::tls_problem(error) {
             return kind(text);
         }
         let mut text = String::new();
@@ -357,6 +357,12 @@ impl Server {
         }
         if text.is_empty() {
             "the request failed".clone_into(&mut text);
+        }
+        // Nothing else answers HTTP with a record of TLS.
+        if self.base.starts_with("http:") && text.contains("invalid HTTP version") {
+            return kind(
+                "it does not speak plain HTTP, and the URL says http://: write https:// in primary".to_owned(),
+            );
         }
         let is_new = !error.is_connect() && !self.was_reached();
         if is_new && self.base.starts_with("https:") {
