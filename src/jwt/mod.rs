@@ -2,7 +2,7 @@
 //!
 //! Everything here is pure: no I/O, and time is an argument (Unix seconds). Verdicts and texts are those of
 //! `nats-io/jwt` v2.8.2, because nats-server judges with it and a token that it refuses must never be stored. Where
-//! this module is stricter, it is so on purpose: see [`DecodeError`] and the list in `tests/jwt_vectors.rs`.
+//! this module is stricter, it is so on purpose: see [`DecodeError`] and the list in `tests/tokens/jwt_vectors.rs`.
 //!
 //! * [`AccountJwt::decode`] and its siblings take a bare token; [`given()`] finds one in what a person gives.
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].

@@ -42,6 +42,9 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let mut signals = stop::Signals::install()?;
     let hangups = stop::install(SignalKind::hangup())?;
     let Given { gate, system_jwt, problem } = trust::given(&settings)?;
+    if settings.operator.is_none() {
+        tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server");
+    }
     let file = operator_file(&settings, &gate, problem.as_ref());
     let gate = Arc::new(gate);
     let role_name = if settings.is_replica() { "replica" } else { "primary" };
@@ -64,17 +67,14 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     {
         node.count_operator(change);
     }
-    if settings.operator.is_none() {
-        match node.trust() {
-            Some(trust) => tracing::warn!(
-                "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
-                trust.identity(),
-                trust.name()
-            ),
-            None => {
-                tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server");
-            }
-        }
+    if settings.operator.is_none()
+        && let Some(trust) = node.trust()
+    {
+        tracing::warn!(
+            "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
+            trust.identity(),
+            trust.name()
+        );
     }
     node.report_operator();
     let tls = https(&settings, &node)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// One failure, or the end of one. Nodes and links by their numbers; the primary is node 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -192,7 +192,7 @@ async fn what_a_primary_that_went_back_takes_in_is_judged_as_it_comes() {
         let (account, iat) = (Account::new(), now() - 100);
         let [one, other] = [1, 2].map(|connections| operator.sign(&account.with_connections(iat, connections)));
         push(&first, &account, &one).await;
-        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, one);
+        until("the first one arrives", || async { replica.http.get(&account.path()).await.body == one }).await;
         push(&first, &account, &other).await;
         until("the second one arrives", || async { replica.http.get(&account.path()).await.body == other }).await;
 

@@ -2,7 +2,7 @@
 //!
 //! A nats-server that answers a claims update with `jwt updated` applies most of the JWT to connected clients at once.
 //! The rest depends on its release. All of this was seen with real nats-servers from 2.9.10 to 2.15.1:
-//! `docs/nats-servers.md` has the whole table, and `tests/peers` tries what differs.
+//! `docs/nats-servers.md` has the whole table, and `tests/resolver/peers` tries what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,0 +1,10 @@
+//! What HTTP answers.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod activations;
+mod connections;
+mod http_contract;
+mod letter;
