@@ -1,7 +1,7 @@
 //! The NATS edge: a connection with the credentials of a system-account user.
 //!
 //! On a primary, [`Announcer`] tells the nats-servers of every change, collects their answers, and keeps the roll of
-//! those that are there; [`Signer`] asks a signing service. On a replica, [`hear`] applies what others tell. Either takes
+//! those that are there; [`Signer`] asks a signing service. On a replica, [`mod@hear`] applies what others tell. Either takes
 //! in activations that others tell of: [`hear_activations`]. [`Resolver`] answers what full resolvers answer. The server
 //! starts without NATS, tries to connect for ever, and never goes down with it. What all connections share, the user and what
 //! is wrong with it, is a [`Link`].

@@ -17,7 +17,7 @@ pub(super) fn write(marks: &[Mark]) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(super) fn read(bytes: &[u8]) -> Vec<Mark> {
     bytes.as_chunks::<MARK>().0.iter().map(read_mark).collect()
 }

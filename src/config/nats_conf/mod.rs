@@ -9,7 +9,7 @@
 //! line itself and a hint.
 //!
 //! The parts: [`cursor`] walks characters and knows the place; [`text`] reads quoted, block and bare strings; [`word`]
-//! decides what a bare word means; [`parser`] knows maps, arrays and keys; [`refs`] resolves `$name` and [`include`]
+//! decides what a bare word means; [`parser`] knows maps, arrays and keys; [`refs`] resolves `$name` and [`mod@include`]
 //! finds files.
 //!
 //! What is deliberately unlike the Go code: an include is relative to the file that it stands in, a circle of includes
