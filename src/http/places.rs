@@ -23,6 +23,11 @@ const NEW: u32 = 2;
 const SLACK: u32 = 2;
 /// Bytes of heads that are not complete, over all workers.
 const HEADS: usize = 64 << 20;
+/// Connections that were told to end because of their heads, and still hold one part in so many of all the bytes, end before
+/// others read on.
+const PARTING: usize = 8;
+/// So often in a row a connection lets others end before it reads on.
+const MOST_WAITS: u8 = 16;
 /// When the places are taken, one in this many is made free at once, so that looking for idle connections is rare.
 const SHARE: usize = 16;
 
@@ -37,6 +42,8 @@ pub(super) struct Places {
     /// Bytes of incomplete heads, and how many there may be.
     heads: Cell<usize>,
     most_heads: Cell<usize>,
+    /// Bytes of heads on connections that were told to end because of them, and have not ended yet.
+    parting: Cell<usize>,
     clock: Cell<u32>,
     last: Cell<u64>,
     is_draining: Cell<bool>,
@@ -52,6 +59,10 @@ pub(super) struct Place {
     since: Cell<u32>,
     /// Bytes that came since the last answer, and are counted among those of incomplete heads.
     bytes: Cell<usize>,
+    /// The same bytes, once the connection was told to end because of them.
+    parting: Cell<usize>,
+    /// How often in a row it let others end before it read on.
+    waited: Cell<u8>,
     /// Requests under way that are not answered at once.
     requests: Cell<u32>,
     /// The client does not take what was written.
@@ -171,7 +182,13 @@ impl Places {
             if self.heads.get() <= self.most_heads.get() / 4 * 3 {
                 break;
             }
+            let bytes = place.bytes.get();
             self.settle(place);
+            // One whose client takes no answers ends later, and nobody waits for that.
+            if place.is_idle() {
+                place.parting.set(bytes);
+                self.parting.set(self.parting.get() + bytes);
+            }
             place.give_way();
             self.count(|metrics| metrics.http_connections_shed.inc());
         }
@@ -180,6 +197,7 @@ impl Places {
     /// What came on a connection is no incomplete head any more.
     fn settle(&self, place: &Place) {
         self.heads.set(self.heads.get() - place.bytes.replace(0));
+        self.parting.set(self.parting.get() - place.parting.replace(0));
     }
 
     fn tick(&self, longest: Option<u32>) {
@@ -252,6 +270,16 @@ impl Place {
             if self.ends(cx) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// Whether others end before this one reads on: else many that come at once are read before the first of those that have to
+    /// give way has had its turn.
+    pub(super) fn waits(&self) -> bool {
+        let waits = !self.gives_way.get()
+            && self.waited.get() < MOST_WAITS
+            && PLACES.with(|places| places.parting.get() > places.most_heads.get() / PARTING);
+        self.waited.set(if waits { self.waited.get() + 1 } else { 0 });
+        waits
     }
 
     /// The client sent bytes, this number of them.
