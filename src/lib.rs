@@ -18,8 +18,8 @@
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
 //! * **6: [`node`]** is what can be asked of either.
 //! * **7: [`http`]** and **[`nats`]** are the two edges.
-//! * **Top.** [`server`] builds the rooms and takes them down, [`reload`] changes what can change meanwhile; [`cli`]
-//!   and [`commands`] are the command line.
+//! * **Top.** [`server`] builds the rooms, changes what can change while they run, and takes them down; [`commands`]
+//!   is the command line.
 //!
 //! Two walks to begin with: *a push* goes `http::push` → [`node::Node::submit`] → [`gate::Gate::admit`] →
 //! [`store::Journal::commit`] → 200, and from the journal on to followers and nats-servers. *A miss* goes
@@ -28,7 +28,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
@@ -46,7 +45,6 @@ pub mod nats;
 pub mod node;
 pub mod primary;
 pub mod rarely;
-pub mod reload;
 pub mod replica;
 pub mod server;
 pub mod store;

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use nats_account_server::{cli, commands};
+use nats_account_server::commands::{self, args};
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
+    match args::parse(std::env::args_os()) {
         Ok(cli) => commands::run(cli),
         Err(exit) => exit.print(),
     }

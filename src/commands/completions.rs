@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-use crate::cli;
-
 /// What `completions` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CompletionsArgs {
@@ -16,8 +14,7 @@ pub struct CompletionsArgs {
 }
 
 /// Prints the script of a shell.
-pub(super) fn run(args: &CompletionsArgs) -> ExitCode {
-    let mut definition = cli::definition();
+pub(super) fn run(args: &CompletionsArgs, mut definition: clap::Command) -> ExitCode {
     let name = definition.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, name, &mut script);

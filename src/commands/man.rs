@@ -7,7 +7,6 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::failed;
-use crate::cli;
 
 /// What `man` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,8 +16,8 @@ pub struct ManArgs {
 }
 
 /// Prints a page.
-pub(super) fn run(args: &ManArgs) -> ExitCode {
-    match page(args.command.as_deref()) {
+pub(super) fn run(args: &ManArgs, definition: clap::Command) -> ExitCode {
+    match page(args.command.as_deref(), definition) {
         Ok(page) => {
             // Nobody to tell, if standard output is closed.
             let _ = std::io::stdout().write_all(&page);
@@ -28,8 +27,7 @@ pub(super) fn run(args: &ManArgs) -> ExitCode {
     }
 }
 
-fn page(command: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut definition = cli::definition();
+fn page(command: Option<&str>, mut definition: clap::Command) -> Result<Vec<u8>, String> {
     definition.build();
     let Some(name) = command else {
         return render(definition, true).map_err(|error| error.to_string());
@@ -95,18 +93,19 @@ fn more(out: &mut dyn Write) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::args::definition;
     use super::*;
 
     #[test]
     fn every_command_has_a_page() {
-        let whole = String::from_utf8(page(None).unwrap()).unwrap();
+        let whole = String::from_utf8(page(None, definition()).unwrap()).unwrap();
         for part in [".TH nats-account-server 1", "http.port", "EXIT STATUS", "SIGHUP", "delete\\-request"] {
             assert!(whole.contains(part), "{part}: {whole}");
         }
-        for command in cli::definition().get_subcommands() {
-            let page = String::from_utf8(page(Some(command.get_name())).unwrap()).unwrap();
+        for command in definition().get_subcommands() {
+            let page = String::from_utf8(page(Some(command.get_name()), definition()).unwrap()).unwrap();
             assert!(page.contains(&format!("nats-account-server-{}", command.get_name())), "{page}");
         }
-        assert!(page(Some("nope")).unwrap_err().contains("check"));
+        assert!(page(Some("nope"), definition()).unwrap_err().contains("check"));
     }
 }

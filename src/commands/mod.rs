@@ -1,5 +1,6 @@
 //! What the program does: serve, and the commands beside that.
 
+pub mod args;
 pub mod backup;
 pub mod check;
 pub mod completions;
@@ -23,11 +24,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
 use crate::config::{LogLevel, Settings};
 use crate::gate::Gate;
 use crate::key::seed;
 use crate::logging;
+use args::{Cli, Command};
 use check::CheckArgs;
 
 /// Carries out a command line.
@@ -47,8 +48,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Promote(args)) => with_settings(&cli, |settings| promote::run(&settings, args)),
         Some(Command::Operator(args)) => with_settings(&cli, |settings| operator::run(&settings, args)),
         Some(Command::Config(args)) => config::run(Settings::load(&cli), args),
-        Some(Command::Completions(args)) => completions::run(args),
-        Some(Command::Man(args)) => man::run(args),
+        Some(Command::Completions(args)) => completions::run(args, args::definition()),
+        Some(Command::Man(args)) => man::run(args, args::definition()),
         Some(Command::Demo(args)) => match runtime() {
             Ok(runtime) => runtime.block_on(demo::run(args)),
             Err(error) => failed(&error),

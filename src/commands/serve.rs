@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::args::Cli;
 use super::{failed, runtime};
-use crate::cli::Cli;
 use crate::config::Settings;
-use crate::reload::Reload;
-use crate::{logging, server};
+use crate::logging;
+use crate::server::{self, Reload};
 
 /// Loads the settings, starts logging and serves until a signal. 0 after that, 1 if it could not start.
 pub(super) fn run(cli: &Cli) -> ExitCode {
@@ -35,7 +35,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    let ended = runtime.block_on(server::run(settings, Reload::new(cli.clone(), logging)));
+    let ended = runtime.block_on(server::run(settings, Reload::new(cli.overrides.clone(), logging)));
     // What waits for a disk that does not answer is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::nats_conf::SyntaxError;
-use crate::jwt::DISCLOSED;
+use crate::key::seed::DISCLOSED;
 
 /// The configuration cannot be used. Each text says where the fault is and what is expected there.
 #[derive(Debug, thiserror::Error)]

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use super::entry::{Digest, Identity, etag, sha256};
 use super::{Entry, Gate, Refusal, Version, Via};
 use crate::excerpt::excerpt;
-use crate::jwt::{AccountJwt, ActivationJwt, HashId};
-use crate::key::{AccountKey, Called, Kind, PublicKey};
+use crate::jwt::{AccountJwt, ActivationJwt, Called, HashId};
+use crate::key::{AccountKey, Kind, PublicKey};
 
 /// The largest activation, in bytes. They are a few hundred bytes long, and accounts push them without the operator.
 const MAX_BYTES: usize = 64 << 10;

@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::Version;
 use crate::jwt;
-use crate::key::{AccountKey, Called, PublicKey};
+use crate::jwt::Called;
+use crate::key::{AccountKey, PublicKey};
 
 /// SHA-256 of a token's exact bytes.
 pub type Digest = [u8; 32];

@@ -16,6 +16,7 @@
 mod activation;
 mod admit;
 mod chain;
+mod counted;
 mod delete;
 mod entry;
 mod marks;

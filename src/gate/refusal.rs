@@ -2,8 +2,8 @@
 
 use super::{ActivationRefusal, MOST_IN_ONE_SECOND, OperatorRefusal};
 use crate::excerpt::excerpt;
-use crate::jwt::{self, DecodeError, Issues, NotAJwt, period, utc_time};
-use crate::key::{AccountKey, Called};
+use crate::jwt::{self, Called, DecodeError, Issues, NotAJwt, period, utc_time};
+use crate::key::AccountKey;
 
 /// The reason for which a token was not admitted, or may not replace what is held.
 ///

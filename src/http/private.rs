@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::reply;
 use super::route::Route;
-use crate::jwt::DISCLOSED;
 use crate::key::seed;
+use crate::key::seed::DISCLOSED;
 
 /// The label of the reason in logs.
 const REASON: &str = "private_key";

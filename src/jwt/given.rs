@@ -9,7 +9,7 @@ mod not_a_jwt;
 
 use std::borrow::Cow;
 
-pub use not_a_jwt::{DISCLOSED, NotAJwt};
+pub use not_a_jwt::NotAJwt;
 
 use crate::key::PublicKey;
 use crate::key::seed;

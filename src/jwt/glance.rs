@@ -3,10 +3,11 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
+use super::called::Called;
 use super::claims::Registered;
 use super::error::MAX_TOKEN_BYTES;
 use super::{json, read};
-use crate::key::{AccountKey, Called};
+use crate::key::AccountKey;
 
 /// Reads the standard claims of a JWT, bare or with other text around it. Neither its signature nor its body is looked at.
 /// `None`: there is no JWT that can be read, or it is longer than any JWT.

@@ -10,6 +10,7 @@
 //! * [`encode`] makes tokens for demonstrations and tests.
 
 mod belongs;
+mod called;
 pub mod claims;
 mod date;
 pub mod encode;
@@ -26,10 +27,11 @@ mod rules;
 mod wire;
 
 pub use belongs::belongs;
+pub use called::Called;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
 pub use date::{period, utc_date, utc_time};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
-pub use given::{DISCLOSED, NotAJwt, given};
+pub use given::{NotAJwt, given};
 pub use glance::{called, glance};
 pub use hash_id::{HashId, NoHashId, activation_hash_id};
 pub(crate) use quote::quote;

@@ -13,6 +13,9 @@ use super::crc16_xmodem;
 /// What is shown in the place of a private key.
 pub const HIDDEN: &str = "S…(private key, not shown)";
 
+/// What to do about a private key that was given by mistake.
+pub const DISCLOSED: &str = "it was not used; treat that key as disclosed, and replace it";
+
 /// Characters of a whole seed.
 const LEN: usize = 58;
 /// Of so many characters and more, the rest of a seed can be guessed.

@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn lines(
-        format: impl for<'w> FormatEvent<Registered, DefaultFields> + Send + Sync + 'static,
+        format: impl FormatEvent<Registered, DefaultFields> + Send + Sync + 'static,
         log: impl FnOnce(),
     ) -> String {
         let buffer = Buffer::default();

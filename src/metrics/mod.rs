@@ -11,8 +11,6 @@ use prometheus::{
     core::Collector,
 };
 
-use crate::gate::{Refusal, Via};
-
 const PREFIX: &str = "nats_account_server";
 const FAST: &[f64] =
     &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0];
@@ -35,8 +33,8 @@ pub struct Metrics {
     pub get_unchanged: IntCounter,
     pub limited: IntCounterVec,
     pub get_duration: Histogram,
-    accepted: IntCounterVec,
-    refused: IntCounterVec,
+    pub(crate) accepted: IntCounterVec,
+    pub(crate) refused: IntCounterVec,
     pub accounts: IntGauge,
     pub withheld_accounts: IntGauge,
     pub operator_expiry: IntGauge,
@@ -392,19 +390,9 @@ impl Metrics {
         })
     }
 
-    /// Counts a change that came in.
-    pub fn accepted(&self, via: Via) {
-        self.accepted.with_label_values(&[via.label()]).inc();
-    }
-
     /// Counts a step of a repair.
     pub fn repair(&self, reason: &str, outcome: &str) {
         self.repairs.with_label_values(&[reason, outcome]).inc();
-    }
-
-    /// Counts a refusal.
-    pub fn refused(&self, via: Via, refusal: &Refusal) {
-        self.refused.with_label_values(&[via.label(), refusal.reason()]).inc();
     }
 
     /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, `nats.creds`, or a section with TLS files.
@@ -447,7 +435,7 @@ mod tests {
     #[test]
     fn every_metric_can_be_registered_and_rendered() {
         let metrics = Metrics::new("primary").expect("no name is taken twice");
-        metrics.refused(Via::Post, &Refusal::NoOperator);
+        metrics.refused.with_label_values(&["post", "no_operator"]).inc();
         let text = metrics.render().expect("renders");
         assert!(text.contains("nats_account_server_refused_total{path=\"post\",reason=\"no_operator\"} 1"), "{text}");
     }

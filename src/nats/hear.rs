@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use super::intake::queue_up;
 use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
-use crate::key::Called;
+use crate::jwt::Called;
 use crate::node::Node;
 use crate::rarely::Rarely;
 use crate::replica::Replica;

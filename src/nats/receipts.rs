@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::identity::Identity;
 use super::reconcile::Reconciler;
-use crate::key::Called;
+use crate::jwt::Called;
 use crate::metrics::Metrics;
 use crate::node::{self, Outcome, Server};
 

@@ -15,7 +15,8 @@ use super::progress::Imported;
 use super::seam::Moment;
 use crate::clock;
 use crate::gate::Held;
-use crate::key::{AccountKey, Called, PublicKey};
+use crate::jwt::Called;
+use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
 use crate::store::journal::Stored;
 

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::gate::Refusal;
-use crate::key::{AccountKey, Called};
+use crate::jwt::Called;
+use crate::key::AccountKey;
 use crate::store::folder;
 
 /// So many files are named one by one in the log within [`PERIOD`]; the rest is counted, in the metrics.

@@ -7,6 +7,7 @@ mod error;
 mod import;
 pub(crate) mod join;
 pub(crate) mod packs;
+mod reload;
 mod stop;
 pub(crate) mod trust;
 
@@ -16,6 +17,8 @@ use std::time::SystemTime;
 use tokio::signal::unix::SignalKind;
 
 pub use error::StartError;
+use reload::Live;
+pub use reload::Reload;
 use trust::Given;
 
 use crate::config::{self, Settings};
@@ -26,7 +29,6 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::node::{Node, OperatorFile, Role};
 use crate::primary::{self, Primary, Source, Tending};
-use crate::reload::{Live, Reload};
 use crate::replica::{self, Access, BeginError, Place, Replica};
 use crate::store::folder::Layout;
 use crate::store::{STATE_FOLDER, journal};

@@ -6,5 +6,6 @@ mod support;
 
 mod bad_input;
 mod config_files;
+mod house;
 mod reload;
 mod running;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::findings::Findings;
 use super::Fate;
-use crate::key::Called;
+use crate::jwt::Called;
 
 /// Everything that was found, by what became of it.
 #[derive(Debug)]

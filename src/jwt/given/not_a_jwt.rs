@@ -2,9 +2,7 @@
 
 use crate::excerpt::excerpt;
 use crate::key::Kind;
-
-/// What to do about a private key that was given by mistake.
-pub const DISCLOSED: &str = "it was not used; treat that key as disclosed, and replace it";
+use crate::key::seed::DISCLOSED;
 
 /// What a text is that is no JWT, and what to do. The text fits after the name of a file, and never shows the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

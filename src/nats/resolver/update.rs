@@ -15,7 +15,8 @@ use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};
 use crate::jwt;
-use crate::key::{AccountKey, Called};
+use crate::jwt::Called;
+use crate::key::AccountKey;
 use crate::node::WriteError;
 use crate::store::journal::CommitError;
 

@@ -59,7 +59,7 @@ impl Upstream {
                 },
                 () = sleep_until(Instant::now() + patience), if waiting.len() > 0 => waiting.next(),
             };
-            asked.extend(next.map(&ask));
+            asked.extend(next.map(ask));
         }
         match absent {
             Some((place, given)) => Ok(self.answer(place, given)),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::jwt::{DISCLOSED, given};
-use crate::key::seed;
+use crate::jwt::given;
+use crate::key::seed::{self, DISCLOSED};
 
 /// What there is to say of a file that no name makes one of ours, if its name or its content has a private key in it.
 pub fn private_key(path: &Path) -> Option<String> {

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::jwt::DISCLOSED;
 use crate::key::seed;
+use crate::key::seed::DISCLOSED;
 
 /// What there is to say if an argument has a private key in it. The first of `args` is the name of the program.
 pub(super) fn found(args: &[OsString]) -> Option<String> {

@@ -11,19 +11,19 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
-use crate::commands::backup::BackupArgs;
-use crate::commands::check::CheckArgs;
-use crate::commands::completions::CompletionsArgs;
-use crate::commands::config::ConfigArgs;
-use crate::commands::delete_request::DeleteRequestArgs;
-use crate::commands::demo::DemoArgs;
-use crate::commands::export::ExportArgs;
-use crate::commands::flush::FlushArgs;
-use crate::commands::import::ImportArgs;
-use crate::commands::man::ManArgs;
-use crate::commands::operator::OperatorArgs;
-use crate::commands::promote::PromoteArgs;
-use crate::commands::restore::RestoreArgs;
+use super::backup::BackupArgs;
+use super::check::CheckArgs;
+use super::completions::CompletionsArgs;
+use super::config::ConfigArgs;
+use super::delete_request::DeleteRequestArgs;
+use super::demo::DemoArgs;
+use super::export::ExportArgs;
+use super::flush::FlushArgs;
+use super::import::ImportArgs;
+use super::man::ManArgs;
+use super::operator::OperatorArgs;
+use super::promote::PromoteArgs;
+use super::restore::RestoreArgs;
 use crate::config::Overrides;
 use crate::key::seed;
 

@@ -13,20 +13,19 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::signal::unix::Signal;
 
-use crate::cli::Cli;
-use crate::config::{Settings, TokenSource};
+use super::trust;
+use crate::config::{Overrides, Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, OperatorFile, Role};
 use crate::replica::Access;
-use crate::server::trust;
 use crate::tls::ServerTls;
 
 /// What it takes to load the settings again.
 #[derive(Debug, Clone)]
 pub struct Reload {
-    cli: Cli,
+    overrides: Overrides,
     logging: Logging,
 }
 
@@ -41,9 +40,9 @@ pub(crate) struct Live {
 }
 
 impl Reload {
-    /// `cli`: the command line that the settings were loaded with at start.
-    pub const fn new(cli: Cli, logging: Logging) -> Self {
-        Self { cli, logging }
+    /// `overrides`: what the command line said when the settings were loaded at start.
+    pub const fn new(overrides: Overrides, logging: Logging) -> Self {
+        Self { overrides, logging }
     }
 
     /// Reloads at every hang-up, until the server stops. One that comes while another is dealt with is dealt with next.
@@ -77,7 +76,7 @@ impl Reload {
 
     fn reload(&self, live: &mut Live) {
         let metrics = live.node.metrics().clone();
-        let (new, warnings) = match Settings::load(&self.cli) {
+        let (new, warnings) = match Settings::load(&self.overrides) {
             Ok(loaded) => loaded,
             Err(error) => {
                 // Some texts have several lines, with the place in the file.

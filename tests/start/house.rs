@@ -1,0 +1,79 @@
+//! The house as `docs/architecture.md` draws it: a room of `src` uses only rooms on floors below it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The floors from the ground up, with the rooms on each. Rooms on one floor do not know each other.
+const FLOORS: &[&[&str]] = &[
+    &["clock", "descriptors", "key", "rarely"],
+    &["epoch", "excerpt", "metrics"],
+    &["config", "jwt"],
+    &["gate", "logging", "tls"],
+    &["feed", "upstream"],
+    &["store"],
+    &["primary", "replica"],
+    &["node"],
+    &["http", "nats"],
+    &["server"],
+    &["commands"],
+];
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The names behind `crate::` in a text, those in braces included.
+fn uses(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for rest in text.split("crate::").skip(1) {
+        let name =
+            |part: &str| part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        match rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((list, _)) => found.extend(list.split(',').map(name)),
+            None => drop(found.insert(name(rest))),
+        }
+    }
+    found
+}
+
+/// The code of a file without its comments and its tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn no_room_uses_one_on_its_own_floor_or_above() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let floor: BTreeMap<&str, usize> =
+        FLOORS.iter().enumerate().flat_map(|(at, rooms)| rooms.iter().map(move |room| (*room, at))).collect();
+    let mut all = Vec::new();
+    files(&root, &mut all);
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for path in all {
+        let inside = path.strip_prefix(&root).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let room = first.trim_end_matches(".rs").to_owned();
+        let is_test = inside.components().any(|part| part.as_os_str().to_string_lossy().contains("tests"));
+        if is_test || matches!(&*room, "lib" | "main") {
+            continue;
+        }
+        let Some(own) = floor.get(&*room) else { panic!("{room} has no floor: give it one here and in the page") };
+        for used in uses(&code(&std::fs::read_to_string(&path).unwrap())) {
+            match floor.get(&*used) {
+                Some(other) if used != room && other >= own => wrong.push(format!("{} uses {used}", inside.display())),
+                _ => {}
+            }
+        }
+        seen.insert(room);
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(seen.len(), floor.len(), "every room of the table is there: {seen:?}");
+}
