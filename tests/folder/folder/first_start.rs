@@ -165,7 +165,7 @@ async fn nothing_that_the_folder_holds_is_absent_over_http_or_nats() {
     }
     let mut folder = Folder::of(dir.path(), &accounts);
     let mut activations = Vec::new();
-    for pair in accounts.chunks_exact(FILES / 20) {
+    for pair in accounts.as_chunks::<{ FILES / 20 }>().0 {
         let (path, route) = places(dir.path(), &pair[0], &pair[1]);
         fs::write(path, pair[0].activation(&pair[1], "orders", 50)).unwrap();
         activations.push(route);

@@ -87,7 +87,7 @@ fn kinds(of: &'static [Kind]) -> Vec<&'static Kind> {
     if readable {
         println!("skipped: a file that cannot be read, because root can read all");
     }
-    of.iter().chain(Some(&UNREADABLE).filter(|_| !readable)).collect()
+    of.iter().chain((!readable).then_some(&UNREADABLE)).collect()
 }
 
 /// What there is in an account's place, without following links, and without waiting for a pipe.
