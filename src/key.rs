@@ -3,6 +3,16 @@
 //! A public nkey is a prefix byte (its [`Kind`]), a 32-byte Ed25519 key and a checksum, written as 56 characters of
 //! base32. This program knows only that one spelling. The Go library is laxer (line breaks, dangling characters and
 //! short keys pass in places); a laxer text would be a second name for the same account, so it is no key here.
+//!
+//! ```
+//! use nats_account_server::key::{AccountKey, Kind, PublicKey};
+//!
+//! let text = nkeys::KeyPair::new_account().public_key();
+//! let key = AccountKey::parse(&text).expect("a public account key");
+//! assert_eq!(key.to_string(), text);
+//! assert_eq!(PublicKey::parse(&text).expect("a public key").kind(), Kind::Account);
+//! assert!(AccountKey::parse(&text.to_lowercase()).is_err(), "there is one spelling");
+//! ```
 
 pub mod seed;
 

@@ -6,7 +6,18 @@
 //! that was restored from a backup and written to since is noticed by its chain, not by luck.
 //!
 //! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, and [`digest`] the
-//! tree by which two servers find out where they differ; both are specified in `docs/replication.md`.
+//! tree by which two servers find out where they differ; both are specified in `docs/replication.md`. `examples/follow.rs` is a
+//! whole follower.
+//!
+//! ```
+//! use nats_account_server::feed::{Chain, Operation};
+//! use sha2::{Digest as _, Sha256};
+//!
+//! let body = |text: &str| Sha256::digest(text).into();
+//! let after = |first: &str| Chain::default().next(1, Operation::Put, &body(first)).next(2, Operation::Put, &body("b"));
+//! assert_eq!(after("a"), after("a"));
+//! assert_ne!(after("a"), after("another history"), "the last value stands for all before it");
+//! ```
 
 pub mod digest;
 mod fingerprint;

@@ -12,6 +12,27 @@
 //! signed is withheld.
 //!
 //! Nothing in this room reads a clock, a file or a socket. Time is an argument, in unix seconds.
+//!
+//! ```
+//! use nats_account_server::gate::{Gate, Refusal, Trust, Via};
+//! use nats_account_server::jwt::encode;
+//! use serde_json::json;
+//!
+//! let now = 1_795_000_000;
+//! let [ours, theirs] = [(); 2].map(|()| nkeys::KeyPair::new_operator());
+//! let operator = json!({ "sub": ours.public_key(), "iat": now, "nats": { "type": "operator", "version": 2 } });
+//! let operator = encode::sign(&operator, &ours).expect("signed");
+//! let trust = Trust::from_operator_jwt(&operator, now).expect("an operator JWT");
+//! let gate = Gate::new(Some(trust), None, 3600);
+//!
+//! let account = nkeys::KeyPair::new_account().public_key();
+//! let claims = json!({ "sub": account, "iat": now, "nats": { "type": "account", "version": 2 } });
+//! let good = encode::sign(&claims, &ours).expect("signed");
+//! let entry = gate.admit(good.as_bytes(), None, Via::Post, now).expect("signed by the operator");
+//! assert_eq!(entry.key().to_string(), account);
+//! let bad = encode::sign(&claims, &theirs).expect("signed");
+//! assert!(matches!(gate.admit(bad.as_bytes(), None, Via::Post, now), Err(Refusal::Untrusted(_))));
+//! ```
 
 mod activation;
 mod admit;

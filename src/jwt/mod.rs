@@ -8,6 +8,21 @@
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
 //! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people.
 //! * [`encode`] makes tokens for demonstrations and tests.
+//!
+//! ```
+//! use nats_account_server::jwt::{AccountJwt, encode, given};
+//!
+//! let (operator, account) = (nkeys::KeyPair::new_operator(), nkeys::KeyPair::new_account());
+//! let claims = serde_json::json!({
+//!     "sub": account.public_key(), "iat": 1_795_000_000, "name": "app",
+//!     "nats": { "type": "account", "version": 2 }
+//! });
+//! let token = encode::sign(&claims, &operator).expect("signed");
+//! // What a person gives may be decorated; what is decoded is bare.
+//! let file = format!("-----BEGIN NATS ACCOUNT JWT-----\n{token}\n------END NATS ACCOUNT JWT------\n");
+//! let jwt = AccountJwt::decode(&given(file.as_bytes()).expect("one JWT")).expect("signed by its issuer");
+//! assert_eq!((jwt.claims.name, jwt.claims.iss), ("app".to_owned(), operator.public_key()));
+//! ```
 
 mod belongs;
 mod called;

@@ -125,3 +125,23 @@ async fn a_long_history_comes_in_pages() {
     assert!(first.changes.len() < 1_100 && first.head == 1_101, "{}", first.changes.len());
     assert_eq!(history(&server.http).await.changes.len(), 1_101);
 }
+
+/// `examples/follow.rs` shows others how to follow a feed, so it has to.
+#[tokio::test]
+async fn the_example_of_a_follower_follows() {
+    let (operator, account) = (Operator::new(), Account::new());
+    let server = Server::primary(&operator).await;
+    server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    let mut run = tokio::process::Command::new(env!("CARGO"));
+    run.args(["run", "--quiet", "--locked", "--example", "follow", "--", &server.url, "3"]);
+    run.current_dir(env!("CARGO_MANIFEST_DIR")).kill_on_drop(true);
+    let following = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    server.http.post(&account.path(), operator.account(&account, 5)).await.expect(200);
+    let output = following.wait_with_output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let key = account.key();
+    assert_eq!(lines.len(), 3, "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(lines[0].starts_with("1 put operator O"), "{text}");
+    assert_eq!(lines[1..], [format!("2 put account {key}"), format!("3 put account {key}")]);
+}
