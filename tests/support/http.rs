@@ -45,6 +45,9 @@ impl Http {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(30))
+            // A server answers 408 on a connection that was opened and not used for 5 s. On a busy machine the client would take that
+            // for the answer to its next request.
+            .pool_idle_timeout(Duration::from_secs(3))
             .build()
             .unwrap();
         Self::with(client, base)

@@ -62,14 +62,15 @@ async fn its_owner_decides_and_nothing_is_written_there() {
 async fn a_mass_removal_waits_for_a_second_look() {
     let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
     let accounts: Vec<Account> = (0..40).map(|_| Account::new()).collect();
-    for account in &accounts {
-        fs::write(file(dir.path(), account), operator.account(account, 100)).unwrap();
+    let (volume, aside) = (dir.path().join("volume"), tempfile::tempdir().unwrap());
+    fs::create_dir(&volume).unwrap();
+    for (number, account) in accounts.iter().enumerate() {
+        let place = if number < 30 { &*volume } else { dir.path() };
+        fs::write(file(place, account), operator.account(account, 100)).unwrap();
     }
     let server = launch(&operator, dir.path()).start().await;
-    // Nothing is left, as when a volume is not mounted any more.
-    for account in &accounts[..30] {
-        fs::remove_file(file(dir.path(), account)).unwrap();
-    }
+    // They vanish in one moment, as when a volume is not mounted any more.
+    fs::rename(&volume, aside.path().join("volume")).unwrap();
     server.logs("are gone from the folder at once").await;
     for account in &accounts {
         server.http.get(&account.path()).await.expect(200);
