@@ -23,7 +23,7 @@ if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
 fi
 
 # Most tests wait for other processes most of the time: more of them than there are cores run well beside each other.
-RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 export RUST_TEST_THREADS
 
 say "cargo fmt --check"

@@ -100,8 +100,9 @@ async fn a_connection_that_breaks_in_the_middle_of_a_sweep_does_no_harm() {
         standing["in_sync"] == true && standing["last_sweep"].as_i64() > before["last_sweep"].as_i64()
     })
     .await;
-    // What was equal was not taken for older.
-    assert_eq!(cluster.primary.http.metric("repairs_total", "").await, 0.0);
+    // What was equal was not taken for older. The one that changed may be compared before it is announced again.
+    let repairs = cluster.primary.http.metric("repairs_total", "").await;
+    assert!(repairs <= 1.0, "{repairs} repairs");
     assert_eq!(cluster.primary.http.metric("nats_slow_consumer_messages_total", "").await, 0.0);
     stream::iter(&accounts).for_each(|account| async { drop(cluster.complete(account).await) }).await;
 }

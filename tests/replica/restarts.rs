@@ -138,7 +138,8 @@ async fn a_damaged_snapshot_is_reported_and_the_sound_part_served() {
     replica.exit().await;
     let file = snapshot(folder.path());
     let whole = fs::metadata(&file).unwrap().len();
-    File::options().write(true).open(&file).unwrap().set_len(whole - 5 * 4096).unwrap();
+    // More pages at its end could be all that has copies in it: where they lie depends on what was written when.
+    File::options().write(true).open(&file).unwrap().set_len(whole - 2 * 4096).unwrap();
     let replica = replica.restart().await;
     replica.logs("was cut off").await;
     until("what is sound is served", || async {
