@@ -15,7 +15,7 @@ use super::suggest::suggest;
 /// Keys without which a server would be another one, and what begins a longer name for the same thing.
 const GRAVE: &[&str] = &["operator", "system_account", "systemaccount", "primary", "tls"];
 
-/// The warning about a key that nobody knows, or the error.
+/// The warning about an unknown key, or the error.
 pub(super) fn judge(given: &Given) -> Result<String, ConfigError> {
     let text = unknown(given);
     if is_grave(given) { Err(ConfigError::Conflict(text)) } else { Ok(text) }

@@ -49,7 +49,7 @@ impl fmt::Display for Called {
         if name.is_empty() || name == key {
             return f.write_str(&key);
         }
-        // Whoever signs a JWT chooses the name: it must not look like another line.
+        // The signer of a JWT chooses the name: it must not look like another line.
         let shown = excerpt_of(name, MAX_NAME);
         let end = if shown.is_whole() { "" } else { "…" };
         write!(f, "{}{end} ({}…{})", shown.part().escape_debug(), &key[..4], &key[TEXT_LEN - 4..])

@@ -1,7 +1,7 @@
 //! Private nkeys: recognised wherever they turn up, so that they are never shown and never used by mistake.
 //!
 //! A seed is two prefix bytes, a 32-byte key and a checksum, written as 58 characters of base32: `S`, a letter for the
-//! kind, `A`, and a letter from `A` to `P`. Whoever pastes one may have lost a character or changed its case, and the rest
+//! kind, `A`, and a letter from `A` to `P`. A person who pastes one may have lost a character or changed its case, and the rest
 //! still gives the key away. So more is recognised than nkeys itself would read.
 
 use std::borrow::Cow;

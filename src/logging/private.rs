@@ -1,4 +1,4 @@
-//! No private key gets into a line, whoever wrote it there: this program, its libraries, or a client.
+//! No private key gets into a line, be it from this program, its libraries, or a client.
 
 use std::fmt;
 

@@ -395,7 +395,7 @@ impl Metrics {
         self.repairs.with_label_values(&[reason, outcome]).inc();
     }
 
-    /// Counts something that was to be loaded anew. `what`: `settings`, `operator`, `nats.creds`, or a section with TLS files.
+    /// Counts a reload. `what`: `settings`, `operator`, `nats.creds`, or a section with TLS files.
     pub fn reloaded(&self, what: &str, ok: bool) {
         self.reloads.with_label_values(&[what, if ok { "ok" } else { "failed" }]).inc();
     }

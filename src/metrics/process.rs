@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::descriptors;
 
-/// The metrics, read anew at each scrape.
+/// The metrics, read at each scrape.
 #[derive(Debug)]
 pub(super) struct Process {
     cpu: Counter,

@@ -94,7 +94,7 @@ pub(super) enum CredsError {
 
 /// Reads a credentials file. Blocks.
 pub(super) fn read(path: &Path) -> Result<Creds, CredsError> {
-    // A pipe without a writer would hold up whoever opens it.
+    // To open a pipe without a writer would block.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let found = file.metadata()?;

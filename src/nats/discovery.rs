@@ -77,7 +77,7 @@ impl Calls {
         Some((self.number, is_first))
     }
 
-    /// Whether the calls on this connection are in vain. The last one that counts has had its time.
+    /// Whether the calls on this connection go unanswered. The last one that counts has had its time.
     fn are_in_vain(&self, connection: u64, now: Instant) -> bool {
         self.connection == Some(connection)
             && self.unanswered >= UNANSWERED

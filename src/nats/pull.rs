@@ -72,7 +72,7 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
             Ok(Some((message, _))) if message.payload.is_empty() => break Pulled::Whole,
             Ok(Some((message, _room))) => {
                 if lines.send(message.payload).await.is_err() {
-                    break broken("nobody takes it in any more");
+                    break broken("nothing reads it any more");
                 }
             }
         }

@@ -81,7 +81,7 @@ impl User {
             Ok::<_, AuthError>((jwt, signature, facts))
         });
         let Some(read) = read.await else { return Ok((auth, None)) };
-        // How it is reported is decided by whoever looks at the file at intervals.
+        // The task that looks at the file at intervals decides how it is reported.
         let (jwt, signature, facts) = read.map_err(|error| AuthError::new(error.to_string()))??;
         let digest = facts.digest;
         self.accept(facts);

@@ -276,7 +276,7 @@ impl Replica {
         self.upstream.clock_difference()
     }
 
-    /// For people: how the clock here stands to that one, as in `62 s ahead of`, if they are too far apart.
+    /// For people: how the clock here compares with that one, as in `62 s ahead of`, if they are too far apart.
     pub fn clock_problem(&self) -> Option<String> {
         self.upstream.clock_problem()
     }

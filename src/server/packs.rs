@@ -52,7 +52,7 @@ impl Lines {
     }
 
     async fn send(&self, line: Line) -> Result<(), String> {
-        self.found.send(line).await.map_err(|_| "nobody takes it in any more".to_owned())
+        self.found.send(line).await.map_err(|_| "nothing reads it any more".to_owned())
     }
 }
 

@@ -69,7 +69,7 @@ impl FolderLock {
     }
 }
 
-/// Locks the file, if need be after a moment: whoever only looks whether the lock is held has it that long.
+/// Locks the file, if need be after a moment: a process that only looks whether the lock is held has it that long.
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS {
         match file.try_lock() {

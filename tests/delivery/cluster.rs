@@ -9,22 +9,10 @@ use futures_util::StreamExt as _;
 use rusqlite::OptionalExtension as _;
 use serde_json::Value;
 
+pub(crate) use crate::support::fleet::{NEWEST, or_newest};
 use crate::support::login::Session;
 use crate::support::mint::User;
 use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
-
-/// The release that stands for all where releases do not differ.
-pub(crate) const NEWEST: &str = "2.15.1";
-
-/// The release, or the newest one where it is missing.
-#[allow(clippy::print_stdout)]
-pub(crate) fn or_newest(version: &'static str) -> &'static str {
-    if NatsServer::has(version) {
-        return version;
-    }
-    println!("skipped: nats-server {version} is missing");
-    NEWEST
-}
 
 /// A primary with its nats-servers, which it reaches through a proxy.
 pub(crate) struct Cluster {

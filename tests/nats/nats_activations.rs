@@ -12,7 +12,7 @@ use nats_account_server::jwt::encode::sign;
 use nkeys::KeyPair;
 use serde_json::json;
 
-/// The release that stands for all where releases do not differ.
+/// The release to use where releases do not differ.
 const NEWEST: &str = "2.15.1";
 const ROUTE: &str = "/jwt/v1/activations";
 /// Where each is announced.

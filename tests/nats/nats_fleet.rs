@@ -7,7 +7,7 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt as _;
 
-/// The release that stands for all where releases do not differ.
+/// The release to use where releases do not differ.
 const NEWEST: &str = "2.15.1";
 
 /// A primary, a replica, and a nats-server that asks the replica. Primary and replica reach the nats-server through a

@@ -12,7 +12,7 @@ use nats_account_server::jwt::AccountJwt;
 use nkeys::KeyPair;
 use serde_json::Value;
 
-/// The release that stands for all where releases do not differ.
+/// The release to use where releases do not differ.
 const NEWEST: &str = "2.15.1";
 const SUBJECT: &str = "sign.accounts";
 

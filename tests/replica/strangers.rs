@@ -103,7 +103,7 @@ async fn an_account_server_that_gives_way_to_something_else_is_not_believed_unti
     let replica = Server::replica(&operator, &way.url()).await;
     assert_eq!(replica.http.get(&account.path()).await.expect(200).body, jwt);
     replica.http.get(&Account::new().path()).await.expect(404);
-    // It answers the probe as servers of old do, which is not enough from here on.
+    // It answers the probe as older servers do, which is not enough from here on.
     let other = FakePrimary::without_feed(|_| Answer::new(404, "404 page not found\n")).await;
     way.lead_to(other.url.trim_start_matches("http://"));
     until("what it lacks is not believed", || async {

@@ -432,7 +432,7 @@ fn a_tls_section_that_configures_nothing_does_not_start() {
         "HTTP { TLS { } }",
         "nats { tls {} }",
         "replica { tls { cert: '' } }",
-        // Names that nobody knows, where a slip would leave a port in the clear.
+        // Unknown names, where a slip would leave a port in the clear.
         "http { tls { certificate: a, private_key: b } }",
         "http { tls { cert: a, key: b, timeout: 2 } }",
         "nats { tls { root: a, insecure: true } }",

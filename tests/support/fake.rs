@@ -1,6 +1,6 @@
 //! A primary of the tests' own, which answers as it is told: wrongly, slowly, or as servers of old did.
 //!
-//! It shows that it is an account server of old, unless it is a stranger: to `GET /jwt/v1/accounts/` it answers 200 and nothing.
+//! It shows that it is an older account server, unless it is a stranger: to `GET /jwt/v1/accounts/` it answers 200 and nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

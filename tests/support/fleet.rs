@@ -10,10 +10,20 @@ use serde_json::Value;
 use super::nats_server::OWN_FOLDER;
 use super::{Account, Launch, NatsLaunch, NatsServer, Operator, Proxy, Server, now, until, within};
 
-/// The release that stands for all where releases do not differ.
+/// The release to use where releases do not differ.
 pub(crate) const NEWEST: &str = "2.15.1";
 /// Releases that are asked where they may differ.
 pub(crate) const VERSIONS: [&str; 3] = ["2.10.26", "2.12.8", NEWEST];
+
+/// The release, or the newest one where it is missing.
+#[allow(clippy::print_stdout)]
+pub(crate) fn or_newest(version: &'static str) -> &'static str {
+    if NatsServer::has(version) {
+        return version;
+    }
+    println!("skipped: nats-server {version} is missing");
+    NEWEST
+}
 
 pub(crate) const UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
 pub(crate) const LIST: &str = "$SYS.REQ.CLAIMS.LIST";

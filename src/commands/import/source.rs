@@ -89,7 +89,7 @@ impl Source {
             Self::Nsc(path) => blocking(move || store(&path, &found)).await,
             Self::Pack(path) => {
                 if let Some(one) = single(&path) {
-                    return found.send(one).await.map_err(|_| "nobody takes it in any more".to_owned());
+                    return found.send(one).await.map_err(|_| "nothing reads it any more".to_owned());
                 }
                 let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
                 lines(found, |lines| stream(file, lines)).await
@@ -108,7 +108,7 @@ async fn blocking(read: impl FnOnce() -> Result<(), String> + Send + 'static) ->
 }
 
 fn send(found: &Sender<Found>, what: Found) -> Result<(), String> {
-    found.blocking_send(what).map_err(|_| "nobody takes it in any more".to_owned())
+    found.blocking_send(what).map_err(|_| "nothing reads it any more".to_owned())
 }
 
 fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {

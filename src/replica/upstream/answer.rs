@@ -101,7 +101,7 @@ impl UpstreamError {
         matches!(self, Self::Useless(_) | Self::Denied(..) | Self::Ourselves | Self::Circle(_))
     }
 
-    /// Whether asking again soon is in vain.
+    /// Whether asking again soon cannot help.
     pub(super) const fn is_lasting(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Useless(_) | Self::Denied(..) | Self::Circle(_))
     }

@@ -2,7 +2,7 @@
 //!
 //! Whatever answers at an address can say 404. Believed of the primary, that would mean that no account exists. So an answer
 //! that says what a server lacks counts only with the mark that every server of our kind puts on its answers
-//! ([`SERVER_HEADER`]). Servers of old have no mark. They show what they are by the probe that nats-server sends at its start,
+//! ([`SERVER_HEADER`]). Older servers have no mark. They show what they are by the probe that nats-server sends at its start,
 //! `GET /jwt/v1/accounts/`, which each of them answers with 200 and nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -30,7 +30,7 @@ const TRIES: u32 = 5;
 const CHANCE: u32 = 2;
 /// The largest answer of a monitoring port that is read, in bytes.
 const VARZ: usize = 256 << 10;
-/// What shows an account server of old.
+/// What shows an older account server.
 const PROBE: &str = "/jwt/v1/accounts/";
 /// How often the same finding is written to the log.
 const REMIND: Duration = Duration::from_secs(600);

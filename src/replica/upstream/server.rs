@@ -139,7 +139,7 @@ impl Server {
         });
         match &result {
             Ok(given) => {
-                // What answers everything with nothing passes for a server of old until it has given something.
+                // What answers everything with nothing passes for an older server until it has given something.
                 if !matches!(&given.fetched, Fetched::Token(token, _) if token.is_empty()) {
                     self.reached.store(true, Ordering::Release);
                 }

@@ -7,7 +7,7 @@ mod websocket;
 
 use crate::support::{NatsLaunch, NatsServer, Operator, Server, until};
 
-/// The release that stands for all where releases do not differ.
+/// The release to use where releases do not differ.
 const NEWEST: &str = "2.15.1";
 
 /// A nats-server that knows the system account.

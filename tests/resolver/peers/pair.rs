@@ -10,21 +10,12 @@ use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use sha2::{Digest as _, Sha256};
 
-use super::fleet::{DELETE, NEWEST, PACK, UPDATE, tool};
+pub(crate) use super::fleet::or_newest;
+use super::fleet::{DELETE, PACK, UPDATE, tool};
 use crate::support::{Account, Launch, NatsLaunch, NatsServer, Operator, PATIENCE, Proxy, Server, now, until, within};
 
 /// Debian 12's release, which may be missing.
 pub(crate) const OLDEST: &str = "2.9.10";
-
-/// The release, or the newest one where it is missing.
-#[allow(clippy::print_stdout)]
-pub(crate) fn or_newest(version: &'static str) -> &'static str {
-    if NatsServer::has(version) {
-        return version;
-    }
-    println!("skipped: nats-server {version} is missing");
-    NEWEST
-}
 
 /// A full resolver, running or not.
 pub(crate) struct Peer {
