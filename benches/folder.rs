@@ -16,10 +16,11 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nkeys::KeyPair;
+use parking_lot::Mutex;
 use support::folder::Folder;
 use support::{Connection, Process};
 
@@ -67,7 +68,7 @@ async fn sustain(operator: &str, pair: &KeyPair, dir: &Path, keys: &[String], ro
                 let mut connection = Connection::open(port).await;
                 let mut times = Vec::new();
                 loop {
-                    let Some((number, request)) = queue.lock().unwrap().pop() else { return times };
+                    let Some((number, request)) = queue.lock().pop() else { return times };
                     let due = began + Duration::from_secs_f64(number as f64 / PUSHES as f64);
                     tokio::time::sleep_until(due).await;
                     let sent = Instant::now();

@@ -11,10 +11,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use support::folder::Folder;
 use support::{Connection, ready, until_metric};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -158,7 +159,7 @@ impl Proxy {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 if let Some(target) = *receiver.borrow() {
-                    counted.first.lock().unwrap().get_or_insert_with(Instant::now);
+                    counted.first.lock().get_or_insert_with(Instant::now);
                     tokio::spawn(pass(client, target, receiver.clone(), counted.clone()));
                 }
             }
@@ -171,7 +172,7 @@ impl Proxy {
     }
 
     fn lead_to(&self, target: u16) {
-        *self.count.first.lock().unwrap() = None;
+        *self.count.first.lock() = None;
         self.target.send_replace(Some(target));
     }
 
@@ -180,7 +181,7 @@ impl Proxy {
     }
 
     fn since_first(&self) -> Duration {
-        self.count.first.lock().unwrap().map_or(Duration::ZERO, |first| first.elapsed())
+        self.count.first.lock().map_or(Duration::ZERO, |first| first.elapsed())
     }
 }
 

@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backoff;
 pub mod clock;
 pub mod commands;
 pub mod config;

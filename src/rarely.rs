@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Lets a line through at most once in a while, and counts those that are held back.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Rarely {
 
     /// Whether a line may be written at `now`. `None`: it is held back and counted.
     pub fn turn(&self, now: Instant) -> Option<HeldBack> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
             state.held_back += 1;
             return None;
@@ -65,7 +66,7 @@ impl<R: Eq + Hash> RarelyBy<R> {
 
     /// Whether a line may be written at `now`. `None`: it is held back and counted.
     pub fn turn(&self, reason: R, now: Instant) -> Option<HeldBack> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock();
         lines.entry(reason).or_insert_with(|| Rarely::every(self.every)).turn(now)
     }
 }

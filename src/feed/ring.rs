@@ -1,8 +1,9 @@
 //! The most recent changes, in memory, for followers that keep up.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +65,7 @@ impl<T: Link> Ring<T> {
 
     /// The lowest serial from which the ring can go on.
     pub fn floor(&self) -> u64 {
-        self.recent().floor.0
+        self.recent.lock().floor.0
     }
 
     /// A handle that is told whenever the history moves on.
@@ -91,7 +92,7 @@ impl<T: Link> Ring<T> {
     pub fn extend(&self, changes: impl IntoIterator<Item = Arc<T>>) {
         let mut last = None;
         {
-            let mut recent = self.recent();
+            let mut recent = self.recent.lock();
             for change in changes {
                 last = Some((change.serial(), change.chain()));
                 recent.bytes += change.weight();
@@ -113,7 +114,7 @@ impl<T: Link> Ring<T> {
         if serial >= self.head().serial {
             return Catchup::Changes(Vec::new());
         }
-        let recent = self.recent();
+        let recent = self.recent.lock();
         let Some(skip) = recent.distance(serial) else { return Catchup::TooOld };
         let mut bytes = 0;
         let fits = |change: &&Arc<T>| {
@@ -126,21 +127,17 @@ impl<T: Link> Ring<T> {
 
     /// Bytes of token text of the change after `serial`; `None` if it is not in the ring.
     pub fn weight_after(&self, serial: u64) -> Option<usize> {
-        let recent = self.recent();
+        let recent = self.recent.lock();
         recent.changes.get(recent.distance(serial)?).map(|change| change.weight())
     }
 
     /// The chain value after the change with this serial; `None` if the ring does not know.
     pub fn chain_at(&self, serial: u64) -> Option<Chain> {
-        let recent = self.recent();
+        let recent = self.recent.lock();
         match recent.distance(serial)? {
             0 => Some(recent.floor.1),
             distance => recent.changes.get(distance - 1).map(|change| change.chain()),
         }
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent<T>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

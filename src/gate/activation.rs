@@ -5,9 +5,10 @@
 //! which account has to vouch, and [`Unproven::prove`] is given that account's JWT. What was admitted once is served only
 //! while the account vouches for it, so it is judged again when the account's JWT is another one: [`Judged`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::entry::{Digest, Identity, etag, sha256};
 use super::{Entry, Gate, Refusal, Version, Via};
@@ -328,7 +329,7 @@ impl Judged {
 
     /// Why it may not be served, by the account's JWT as it is now. Looked into once for each JWT of the account.
     pub fn fault(&self, account: &Entry) -> Option<String> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         match &*last {
             Some((by, fault)) if by == account.identity() => fault.clone(),
             _ => {

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_http::{HttpMessage as _, Request, Response};
 use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::peer::counted;
 use super::{Shared, reply};
@@ -72,14 +73,14 @@ impl Bodies {
 
     /// Whether a body of this size would find room now.
     fn has_room(&self, bytes: usize) -> bool {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all.saturating_add(bytes) <= bound(bytes)
+        self.taken.lock().all.saturating_add(bytes) <= bound(bytes)
     }
 }
 
 impl Room {
     /// Makes it larger. `false`: it stays as it is.
     pub(super) fn grow(&mut self, by: usize) -> bool {
-        let mut taken = self.bodies.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.bodies.taken.lock();
         let own = taken.clients.get(&self.client).copied().unwrap_or(0);
         let (all, own) = (taken.all.saturating_add(by), own.saturating_add(by));
         if all > bound(self.bytes.saturating_add(by)) || own > OF_A_CLIENT {
@@ -101,7 +102,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut taken = self.bodies.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.bodies.taken.lock();
         taken.all = taken.all.saturating_sub(self.bytes);
         if let Some(own) = taken.clients.get_mut(&self.client) {
             *own = own.saturating_sub(self.bytes);
@@ -176,7 +177,7 @@ mod tests {
         let mut room = bodies.enter(client(9), large - 1).unwrap();
         assert!(room.grow(1) && !room.grow(1) && room.bytes() == large);
         drop((held, room));
-        let taken = bodies.taken.lock().unwrap();
+        let taken = bodies.taken.lock();
         assert_eq!((taken.all, taken.clients.len()), (0, 0));
         drop(taken);
         assert_eq!(bodies.metrics.http_body_bytes.get(), 0);

@@ -4,12 +4,12 @@
 //! Anybody can ask, so it is limited: each JWT once in a while, and all together a few a second.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
+use parking_lot::Mutex;
 
 use super::query::Params;
 use super::{Shared, reply};
@@ -35,7 +35,7 @@ struct Recent {
 
 impl Limit {
     fn allow(&self, what: Again, now: Instant) -> bool {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.0.lock();
         recent.lately.retain(|_, at| now.duration_since(*at) < PER_KEY);
         let (since, count) = match recent.second {
             Some((since, count)) if now.duration_since(since) < Duration::from_secs(1) => (since, count),

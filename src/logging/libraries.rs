@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -53,7 +53,7 @@ impl<S: Subscriber> Layer<S> for Libraries {
 impl Libraries {
     /// How many lines from this place were held back since the last one. `None`: this one is, too.
     fn turn(&self, place: Identifier, now: Instant) -> Option<u64> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.0.lock();
         let lines = places.entry(place).or_insert(Lines { since: now, written: 0, held_back: 0 });
         if now.saturating_duration_since(lines.since) >= WHILE {
             (lines.since, lines.written) = (now, 0);

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
+use parking_lot::Mutex;
 
 use super::denied::Denied;
 use super::link::Link;
+use crate::backoff::drawn;
 use crate::node::Connection;
 use crate::rarely::Rarely;
 use crate::tls::TlsError;
@@ -89,13 +91,13 @@ impl Connected {
 
     /// Whether it is there, and was made with another user JWT.
     pub(super) fn uses_other_than(&self, jwt: [u8; 32]) -> bool {
-        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = *self.used.lock();
         self.is_connected() && used != Some(jwt)
     }
 
     /// Makes the connection again. `jwt`: what it will be made with.
     pub(super) async fn connect_again(&self, jwt: [u8; 32]) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(jwt);
+        *self.used.lock() = Some(jwt);
         // It fails when the client is closed, which it never is.
         let _ = self.client.force_reconnect().await;
     }
@@ -219,7 +221,7 @@ fn logging_in(link: &Arc<Link>, used: &Arc<Mutex<Option<[u8; 32]>>>) -> ConnectO
         let (link, used) = (link.clone(), used.clone());
         async move {
             let (auth, jwt) = link.user.auth(nonce).await?;
-            *used.lock().unwrap_or_else(PoisonError::into_inner) = jwt;
+            *used.lock() = jwt;
             Ok(auth)
         }
     })
@@ -238,7 +240,7 @@ impl Attempts {
     }
 
     fn explain(&self, servers: &[Server]) {
-        let mut before = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.failed.lock();
         // What failed earlier and was not tried again is no news.
         let has_failed = |server: &&Server| {
             let count = before.get(server.addr.as_url_str()).copied().unwrap_or(0);
@@ -259,7 +261,7 @@ impl Attempts {
 /// Half to whole of the configured wait, so that a fleet does not come back in one moment; less at first.
 fn pause(attempts: usize, wait: Duration) -> Duration {
     let wait = if attempts <= 1 { wait.min(Duration::from_millis(100)) } else { wait };
-    wait.mul_f64(rand::random_range(0.5..=1.0))
+    drawn(wait, 0.5..=1.0)
 }
 
 /// `was_connected`: whether it was connected before.

@@ -4,7 +4,8 @@
 //! the readiness report, and logged once for each connection.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// So many subjects are kept; some of ours have a part that differs with each message.
 const KEPT: usize = 32;
@@ -17,7 +18,7 @@ impl Denied {
     /// Takes in an error of the nats-server. Returns whether it is about a permission that is known to be missing.
     pub(super) fn note(&self, error: &str) -> bool {
         let Some(what) = violation(error) else { return false };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         if kept.contains(&what) {
             return true;
         }
@@ -30,12 +31,12 @@ impl Denied {
 
     /// Forgets everything: there is another connection.
     pub(super) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 
     /// What is missing, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
     pub(super) fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.0.lock().iter().cloned().collect()
     }
 }
 

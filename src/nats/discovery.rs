@@ -5,12 +5,13 @@
 //! connection comes up, before anything is announced on it, and every few seconds from then on. One that stops says so on
 //! a subject of its own. `docs/delivery.md` has what was seen of each release.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Message, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::connect::Connected;
@@ -115,7 +116,7 @@ impl RollCall {
         }
         let (next, in_vain) = {
             let (connection, now) = (self.connected.generation(), Instant::now());
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut calls = self.calls.lock();
             (calls.next(connection, now), calls.are_in_vain(connection, now))
         };
         if in_vain {
@@ -147,7 +148,7 @@ impl RollCall {
         }
         let Ok(present) = serde_json::from_slice::<Present>(&answer.payload) else { return };
         let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) else { return };
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).unanswered = 0;
+        self.calls.lock().unanswered = 0;
         self.connected.link().heard(true);
         if let Some(receipts) = &self.receipts {
             receipts.heard(Server::from(present.server), number);

@@ -4,8 +4,9 @@
 //! repeated after a long time, and when something else fails.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::explain::Fault;
 use crate::rarely::HeldBack;
@@ -60,7 +61,7 @@ struct Reported {
 impl Faults {
     /// Notes what failed in a round of attempts. Returns the line to report, if there is news in it.
     pub(super) fn failed(&self, failures: &[Failure], now: Instant) -> Option<String> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let mut texts: Vec<&str> = failures.iter().map(|failure| failure.text.as_str()).collect();
         texts.dedup();
         state.latest = Some(texts.join("; "));
@@ -81,14 +82,14 @@ impl Faults {
 
     /// Notes that all connections are there.
     pub(super) fn succeeded(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         (state.latest, state.held_back) = (None, 0);
         state.outage += 1;
     }
 
     /// What failed in the latest round of attempts, for people. It names no file.
     pub(super) fn latest(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).latest.clone()
+        self.0.lock().latest.clone()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::ServerAddr;
+use parking_lot::Mutex;
 
 use super::connect::{ConnectError, Connected, Purpose, Setup};
 use super::creds::Life;
@@ -105,14 +106,14 @@ impl Link {
     }
 
     pub(super) fn add(&self, connection: Arc<Connected>) {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.connections.lock().push(connection);
     }
 
     /// Notes that a connection is there. Returns whether that ends a break.
     pub(super) fn up(&self, purpose: Purpose) -> bool {
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = self.there.lock();
         let was_down = there.insert(purpose, true) == Some(false);
-        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let connections = self.connections.lock().len();
         if there.len() >= connections && there.values().all(|is_there| *is_there) {
             self.faults.succeeded();
         }
@@ -121,7 +122,7 @@ impl Link {
 
     /// Notes that a connection was lost. Returns whether that begins a break.
     pub(super) fn down(&self, purpose: Purpose) -> bool {
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = self.there.lock();
         let is_first = there.values().all(|is_there| *is_there);
         there.insert(purpose, false);
         is_first
@@ -134,7 +135,7 @@ impl Link {
         if facts.exp != 0 && facts.exp <= clock::unix_seconds() {
             return;
         }
-        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let connections = self.connections.lock().clone();
         let old: Vec<_> = connections.iter().filter(|connection| connection.uses_other_than(facts.digest)).collect();
         if !old.is_empty() {
             tracing::info!(user = facts.user, "the NATS credentials have changed; connecting again with them");

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -66,7 +67,7 @@ impl Receipts {
     /// Begins to collect the answers to the announcement `number`.
     pub(super) fn expect(&self, number: u64, account: Called) {
         let open = Open { account, sent: Instant::now(), answers: Vec::new() };
-        self.lock().insert(number, open);
+        self.open.lock().insert(number, open);
     }
 
     /// Collects the answers, and logs what came in the time `after` each announcement.
@@ -107,7 +108,7 @@ impl Receipts {
         if let Some((reconciler, (key, _))) = self.reconciler.as_ref().zip(known) {
             reconciler.answered(&id, &key, serial, outcome);
         }
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         let Some(open) = open.get_mut(&number) else {
             if let Some((_, took)) = known {
                 self.metrics.announce_duration.observe(took.as_secs_f64());
@@ -133,7 +134,7 @@ impl Receipts {
 
     /// Ends the collections that have gone on for `after`, and logs what they brought.
     fn close(&self, after: Duration) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         let done: Vec<u64> =
             open.iter().filter(|(_, open)| open.sent.elapsed() >= after).map(|(number, _)| *number).collect();
         for number in done {
@@ -141,10 +142,6 @@ impl Receipts {
                 tracing::info!(account = %open.account.key(), servers = open.answers.len(), "announced JWT of {}: {}", open.account, summary(&open.answers));
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,10 +193,10 @@ mod tests {
         receipts.take(3, 7, br#"{"server":{"name":"b","id":"B"},"data":{"code":200,"message":"jwt update skipped"}}"#);
         receipts.take(3, 7, br#"{"error":{"code":500,"description":"no"},"server":{"name":"c","id":"C"}}"#);
         receipts.take(3, 7, b"garbage");
-        let outcomes: Vec<Outcome> = receipts.lock()[&7].answers.iter().map(|answer| answer.1).collect();
+        let outcomes: Vec<Outcome> = receipts.open.lock()[&7].answers.iter().map(|answer| answer.1).collect();
         assert_eq!(outcomes, [Outcome::Updated, Outcome::NotLoaded, Outcome::Error]);
         receipts.close(Duration::ZERO);
-        assert!(receipts.lock().is_empty());
+        assert!(receipts.open.lock().is_empty());
         receipts.take(3, 7, br#"{"server":{"name":"d","id":"D"},"data":{}}"#);
         let Progress::Announced(delivery) = kept.progress(3) else { panic!("no receipt") };
         let names: Vec<&str> = delivery.receipts.iter().map(|receipt| &*receipt.server.name).collect();

@@ -1,9 +1,10 @@
 //! The user of all connections: the credentials file as it is now, and what is said about it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_nats::{Auth, AuthError};
+use parking_lot::Mutex;
 
 use super::creds::{self, Creds, CredsError, Facts, Life};
 use super::explain::Who;
@@ -53,7 +54,7 @@ impl User {
 
     /// Another file from now on.
     pub(super) fn set_path(&self, path: Option<PathBuf>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.path != path {
             *state = State { path, outside: state.outside.take(), ..State::default() };
             self.metrics.nats_user_expires(None);
@@ -62,7 +63,7 @@ impl User {
 
     /// Whether a credentials file is configured.
     pub(super) fn has_file(&self) -> bool {
-        self.state().path.is_some()
+        self.state.lock().path.is_some()
     }
 
     /// Reads the file, and signs the nonce of a nats-server. Also returns which JWT it is.
@@ -99,7 +100,7 @@ impl User {
             }
             Err(error) => error.to_string(),
         };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let is_confirmed = look == Look::AtOnce || state.suspect.as_ref() == Some(&error);
         if is_confirmed
             && state.reported.as_ref() != Some(&error)
@@ -120,7 +121,7 @@ impl User {
         &self,
         make: impl FnOnce(Creds) -> T + Send + 'static,
     ) -> Option<Result<T, CredsError>> {
-        let path = self.state().path.clone()?;
+        let path = self.state.lock().path.clone()?;
         let turn = self.turn.clone().lock_owned().await;
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -130,7 +131,7 @@ impl User {
     }
 
     fn accept(&self, facts: Facts) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.suspect = None;
         if state.reported.take().is_some()
             && let Some(path) = &state.path
@@ -143,12 +144,12 @@ impl User {
 
     /// What the file held when it was last readable.
     pub(super) fn facts(&self) -> Option<Facts> {
-        self.state().facts.clone()
+        self.state.lock().facts.clone()
     }
 
     /// Whom we log in as, to say why that fails.
     pub(super) fn who(&self) -> Who {
-        let state = self.state();
+        let state = self.state.lock();
         let expired = |facts: &Facts| facts.exp != 0 && facts.exp <= clock::unix_seconds() + 1;
         match (&state.path, &self.login) {
             (Some(_), _) => Who::User {
@@ -162,7 +163,7 @@ impl User {
 
     /// Reports that the user's JWT expires soon, once. Returns how far its end is away.
     pub(super) fn report_life(&self) -> Life {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let Some(facts) = state.facts.clone() else { return Life::Long };
         let life = facts.life(clock::unix_seconds());
         if life == Life::Short && state.ending != Some(facts.digest) {
@@ -180,7 +181,7 @@ impl User {
 
     /// Compares the user's account with the system account. Reports a difference when it begins or changes, and its end.
     pub(super) fn report_account(&self, system: Option<AccountKey>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let found = match (&state.facts, system) {
             (Some(facts), Some(system)) if facts.account != system => Some(format!(
                 "the user of nats.creds is of the account {}, but the operator's system account is {system}; use the \
@@ -202,11 +203,7 @@ impl User {
 
     /// Why the user's account is the wrong one. It names no file.
     pub(super) fn outside(&self) -> Option<String> {
-        self.state().outside.clone()
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().outside.clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a server says and does about its operator.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{LookupError, Node, Role, WriteError};
 use crate::clock;
@@ -126,7 +126,7 @@ impl Node {
 
     /// Notes how the configured operator JWT was read.
     pub fn set_operator_file(&self, file: OperatorFile) {
-        *self.operator_file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        *self.operator_file.lock() = Some(file);
     }
 
     /// Why the configured operator JWT is not in force; `None`: it is, or none is configured.
@@ -135,7 +135,7 @@ impl Node {
             Role::Primary(_) => Way::File,
             Role::Replica(_) => Way::FollowerFile,
         };
-        let file = self.operator_file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let file = self.operator_file.lock().clone()?;
         file.difference(&self.gate, way)
     }
 

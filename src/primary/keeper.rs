@@ -10,10 +10,11 @@
 //! the journal holds nothing, the file is left alone and reported.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
@@ -137,7 +138,7 @@ impl Keeper {
 
     /// Brings the file and the journal of one account into agreement. Blocks.
     pub(super) fn settle(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Settled, StoreError> {
-        let _alone = self.groups[usize::from(key.raw()[31]) % GROUPS].lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.groups[usize::from(key.raw()[31]) % GROUPS].lock();
         for _ in 0..ATTEMPTS {
             if let Some(settled) = self.step(folder, key, cause)? {
                 return Ok(settled);

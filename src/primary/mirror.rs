@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -38,16 +39,12 @@ const MANY: usize = 256;
 pub struct Mirrored {
     written: AtomicU64,
     synced: watch::Sender<u64>,
-    failing: std::sync::Mutex<Option<String>>,
+    failing: Mutex<Option<String>>,
 }
 
 impl Mirrored {
     pub(super) fn new(at: u64) -> Arc<Self> {
-        Arc::new(Self {
-            written: AtomicU64::new(at),
-            synced: watch::Sender::new(at),
-            failing: std::sync::Mutex::default(),
-        })
+        Arc::new(Self { written: AtomicU64::new(at), synced: watch::Sender::new(at), failing: Mutex::default() })
     }
 
     /// All files are written up to this serial.
@@ -62,7 +59,7 @@ impl Mirrored {
 
     /// What is wrong with the folder, if anything is; for clients.
     pub fn failure(&self) -> Option<String> {
-        self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.failing.lock().clone()
     }
 
     /// Waits until all files are on disk up to a serial, but no longer than `longest`. Returns whether they are.
@@ -71,7 +68,7 @@ impl Mirrored {
     }
 
     fn set_failure(&self, failure: Option<String>) {
-        *self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = failure;
+        *self.failing.lock() = failure;
     }
 }
 

@@ -1,9 +1,9 @@
 //! How far the first scan of a folder has come, and so what is known of an account that the journal does not have.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -90,7 +90,7 @@ impl Progress {
     /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
     /// read before stay closed until they are.
     pub(super) fn set_closed(&self, shards: &[Shard], are_others_imported: bool) {
-        let mut closed = self.closed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut closed = self.closed.write();
         if are_others_imported {
             closed.clear();
         }
@@ -105,14 +105,13 @@ impl Progress {
         if !self.has_closed.load(Ordering::Acquire) {
             return 0;
         }
-        self.closed.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.closed.read().len()
     }
 
     /// Whether the file with this name, without its ending, may be in a shard that cannot be read.
     pub(super) fn is_closed(&self, name: impl FnOnce() -> String) -> bool {
         self.has_closed.load(Ordering::Acquire)
-            && Shard::of(&name())
-                .is_some_and(|shard| self.closed.read().unwrap_or_else(PoisonError::into_inner).contains(&shard))
+            && Shard::of(&name()).is_some_and(|shard| self.closed.read().contains(&shard))
     }
 
     /// Waits for a stage, `limit` at most. Returns whether it is reached.

@@ -1,8 +1,9 @@
 //! What is said of files that stay as they are: once for each, and not of each of a hundred thousand.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 use crate::gate::Refusal;
 use crate::jwt::Called;
@@ -55,7 +56,7 @@ impl Bound {
     }
 
     fn turn(&self) -> Turn {
-        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lately = self.lately.lock();
         if lately.0.elapsed() >= PERIOD {
             *lately = (Instant::now(), 0);
         }

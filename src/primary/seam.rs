@@ -22,7 +22,7 @@ type Act = std::sync::Arc<dyn Fn(Moment) + Send + Sync>;
 #[derive(Default)]
 pub(super) struct Seam {
     #[cfg(test)]
-    act: std::sync::Mutex<Option<Act>>,
+    act: parking_lot::Mutex<Option<Act>>,
 }
 
 impl Seam {
@@ -31,7 +31,7 @@ impl Seam {
 
     #[cfg(test)]
     pub(super) fn at(&self, moment: Moment) {
-        let act = self.act.lock().expect("no test has failed").clone();
+        let act = self.act.lock().clone();
         if let Some(act) = act {
             act(moment);
         }
@@ -40,7 +40,7 @@ impl Seam {
     /// Has something done at each moment from now on.
     #[cfg(test)]
     pub(super) fn set(&self, act: impl Fn(Moment) + Send + Sync + 'static) {
-        *self.act.lock().expect("no test has failed") = Some(std::sync::Arc::new(act));
+        *self.act.lock() = Some(std::sync::Arc::new(act));
     }
 }
 

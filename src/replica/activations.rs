@@ -6,11 +6,12 @@
 
 mod hint;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::upstream::{Class, Fetched};
@@ -100,11 +101,7 @@ impl Cached {
     }
 }
 
-impl Lane {
-    fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl Lane {}
 
 impl Replica {
     /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
@@ -124,9 +121,9 @@ impl Replica {
         if let Some(answer) = self.activation_at_hand(id) {
             return Ok(answer);
         }
-        *lane.asked() = Some(Asked { id: *id, is_doubtful: false });
+        *lane.asked.lock() = Some(Asked { id: *id, is_doubtful: false });
         let answer = self.fetch_activation(id).await;
-        if lane.asked().take().is_some_and(|asked| asked.is_doubtful)
+        if lane.asked.lock().take().is_some_and(|asked| asked.is_doubtful)
             && let Some(cached) = self.activations.cache.get(id)
         {
             cached.doubt();

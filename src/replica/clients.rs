@@ -1,9 +1,10 @@
 //! The HTTP clients that a replica asks its primary with, made anew when their TLS files or their token change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 
 use super::Access;
@@ -68,7 +69,7 @@ impl Clients {
 
     /// Shows another token from the next change of the files on, which the caller brings about.
     pub(super) fn set_token(&self, token: Option<Secret>) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        *self.token.lock() = token;
     }
 
     /// By what this process knows itself.
@@ -104,7 +105,7 @@ impl Clients {
 
 impl User for Clients {
     fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let token = self.token.lock().clone();
         let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref(), Some(&self.name))?;
         // What is under way ends with the clients that it began with.
         self.current.store(Arc::new(pair));

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -60,7 +60,7 @@ impl Feed {
 
     /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
     pub(super) fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.lock();
         progress.caught_up = stretch;
         if !needs_sync {
             progress.synced = stretch;
@@ -71,18 +71,17 @@ impl Feed {
 
     /// A comparison begins, or has ended.
     pub(super) fn compares(&self, is_under_way: bool) {
-        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) =
-            is_under_way.then(|| Touched::These(HashSet::new()));
+        *self.touched.lock() = is_under_way.then(|| Touched::These(HashSet::new()));
     }
 
     /// Whether a comparison is under way.
     pub(super) fn is_comparing(&self) -> bool {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.touched.lock().is_some()
     }
 
     /// The feed has brought something of these accounts.
     pub(super) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut touched = self.touched.lock();
         if let Some(Touched::These(noted)) = &mut *touched {
             noted.extend(keys);
             if noted.len() > TOUCHED {
@@ -93,7 +92,7 @@ impl Feed {
 
     /// Whether what is here of an account may be later than what a comparison finds.
     pub(super) fn has_touched(&self, key: &AccountKey) -> bool {
-        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let touched = self.touched.lock();
         match &*touched {
             None => false,
             Some(Touched::These(noted)) => noted.contains(key),
@@ -103,7 +102,7 @@ impl Feed {
 
     /// What is here was compared with the primary.
     pub(super) fn is_synced(&self, stretch: u64) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.lock();
         progress.synced = stretch;
         self.stretch.store(stretch, Ordering::Release);
         if progress.caught_up == stretch {
@@ -113,14 +112,14 @@ impl Feed {
 
     /// What is here may differ from the primary, until it was compared.
     pub(super) fn is_unsynced(&self) {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced = 0;
+        self.progress.lock().synced = 0;
         self.stretch.store(0, Ordering::Release);
         self.live.store(0, Ordering::Release);
     }
 
     /// Whether what is here was compared with the primary, or goes on from there.
     pub(super) fn was_synced(&self, stretch: u64) -> bool {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).synced == stretch
+        self.progress.lock().synced == stretch
     }
 
     /// What an earlier process left.

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
@@ -86,7 +86,7 @@ struct Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.replica.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.replica.flights.lock().remove(&self.key);
     }
 }
 
@@ -101,7 +101,7 @@ pub struct Unavailable {
 impl Replica {
     /// The request for an account that is under way, if there is one.
     pub(super) fn under_way(&self, key: &AccountKey) -> Option<Flight> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.flights.lock().get(key).cloned()
     }
 
     /// Asks the primary about an account, by a request that begins after this was called, and does not wait for it.
@@ -123,7 +123,7 @@ impl Replica {
 
     /// Joins the request for `key` that is under way, or starts one. It runs to its end even if nobody waits any more.
     pub(super) fn flight(self: &Arc<Self>, key: AccountKey) -> Flight {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&key) {
             return flight.clone();
         }

@@ -4,10 +4,11 @@
 //! list, requests for what exists come first. While the feed is live, it also tells what does not exist.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use reqwest::StatusCode;
 
 use super::Replica;
@@ -54,13 +55,13 @@ impl Keys {
     /// Whether a key exists, as far as is known.
     pub(super) fn contains(&self, key: &Key) -> bool {
         let key = Fingerprint::of(key);
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         known.listed.binary_search(&key).is_ok() || known.added.contains(&key)
     }
 
     /// Whether a key that is not contained does not exist, up to where the feed was followed.
     pub(super) fn are_complete(&self) -> bool {
-        let complete = self.known.read().unwrap_or_else(PoisonError::into_inner).complete;
+        let complete = self.known.read().complete;
         complete == Some(self.history())
     }
 
@@ -69,7 +70,7 @@ impl Keys {
         if self.contains(key) {
             return;
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         if known.added.len() >= MOST_ADDED {
             known.added.clear();
             known.complete = None;
@@ -80,7 +81,7 @@ impl Keys {
     /// These are all keys of a history, but for those that were added since it is followed.
     fn complete(&self, history: u64, mut keys: Vec<Fingerprint>) {
         keys.sort_unstable();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         if history == self.history() {
             known.listed = keys;
             known.complete = Some(history);
@@ -88,7 +89,7 @@ impl Keys {
     }
 
     fn all(&self) -> Vec<Fingerprint> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         known.listed.iter().chain(&known.added).copied().collect()
     }
 

@@ -5,8 +5,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::sums::Sums;
 use crate::feed::digest::{Key, Leaf, Prefix, State};
@@ -97,7 +99,7 @@ impl Memory {
 
     fn each_recent(&self, mut each: impl FnMut(&AccountKey, &Seen)) {
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             shard.iter().for_each(|(key, cell)| each(key, &cell.seen));
         }
     }
@@ -119,7 +121,7 @@ impl Memory {
     pub(super) fn take_unwritten(&self) -> Vec<(AccountKey, Seen)> {
         let mut taken = Vec::with_capacity(self.unwritten());
         for shard in &self.shards {
-            for (key, cell) in shard.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            for (key, cell) in shard.lock().iter_mut() {
                 if !std::mem::replace(&mut cell.is_written, true) {
                     taken.push((*key, cell.seen.clone()));
                 }
@@ -144,7 +146,7 @@ impl Memory {
     /// Lets go of most of what is written.
     pub(super) fn shrink(&self) {
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.lock();
             let mut spare = shard.len().saturating_sub(RECENT);
             shard.retain(|_, cell| {
                 let goes = cell.is_written && spare > 0;
@@ -158,12 +160,12 @@ impl Memory {
     /// Goes back to what is written, as after a restart.
     #[cfg(test)]
     pub(super) fn restart(&self) {
-        self.shards.iter().for_each(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).clear());
+        self.shards.iter().for_each(|shard| shard.lock().clear());
         self.unwritten.store(0, Ordering::Relaxed);
     }
 
     fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
-        self.shards[usize::from(key.raw()[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[usize::from(key.raw()[31]) % SHARDS].lock()
     }
 }
 

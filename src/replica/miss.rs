@@ -4,8 +4,6 @@
 //! is known to exist comes first, what is known not to exist is answered here while upstream is busy, and what upstream
 //! cannot answer in time is not asked for.
 
-use std::sync::PoisonError;
-
 use super::upstream::Class;
 use super::{Replica, Unavailable};
 use crate::feed::digest::Key;
@@ -86,6 +84,6 @@ impl Replica {
 
     /// Whether the primary is being asked about an account.
     pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.flights.lock().contains_key(key)
     }
 }

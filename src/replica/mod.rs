@@ -41,8 +41,10 @@ mod upstream;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub use ahead::{Ahead, AheadPage};
 pub use clients::{MOST_REQUESTS, client};

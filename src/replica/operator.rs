@@ -3,8 +3,10 @@
 //! The primary is a mere carrier here, as everywhere: it sends the operator JWTs in force as a chain, and each link counts
 //! because of who signed it. So a lying primary can keep a withdrawal from us, but neither list a key nor bring one back.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use super::Replica;
 use super::position::Limit;
@@ -32,7 +34,7 @@ pub(super) struct Turn {
 
 impl Replica {
     pub(super) fn operator_turn(&self) -> MutexGuard<'_, Turn> {
-        self.operator_turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.operator_turn.lock()
     }
 
     /// Brings another operator JWT into force, as a file has it. Says what it changes.

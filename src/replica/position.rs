@@ -6,8 +6,8 @@
 //! `docs/replication.md` says what that promises.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Replica;
@@ -68,12 +68,12 @@ impl Limits {
 
     /// The lower of a position and all limits.
     fn of(&self, position: Head) -> Head {
-        self.state().limits.iter().flatten().fold(position, lower)
+        self.state.lock().limits.iter().flatten().fold(position, lower)
     }
 
     /// Everything is still current up to `to`, and not beyond, for this reason.
     pub(super) fn set(&self, limit: Limit, to: Head) {
-        self.state().set(limit, to);
+        self.state.lock().set(limit, to);
         self.moved.notify_one();
         self.work.notify_one();
     }
@@ -81,7 +81,7 @@ impl Limits {
     /// The copy of an account is current up to `to`, and may be no further. `is_here`: whether there is a copy of an account.
     fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
         {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             state.unconfirmed.insert(*key);
             state.set(Limit::Copies, to);
             if state.unconfirmed.len() >= state.many {
@@ -96,14 +96,14 @@ impl Limits {
 
     /// The reason is gone.
     pub(super) fn lift(&self, limit: Limit) {
-        self.state().limits[limit as usize] = None;
+        self.state.lock().limits[limit as usize] = None;
         self.moved.notify_one();
     }
 
     /// The feed confirms what is here of an account, or nothing is here.
     pub(super) fn confirm(&self, key: &AccountKey) {
         {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if !state.unconfirmed.remove(key) || !state.lift_if_empty() {
                 return;
             }
@@ -113,21 +113,17 @@ impl Limits {
 
     /// Whether the feed does not confirm what is here of an account.
     pub(super) fn is_listed(&self, key: &AccountKey) -> bool {
-        self.state().unconfirmed.contains(key)
+        self.state.lock().unconfirmed.contains(key)
     }
 
     /// Where it keeps the position.
     pub(super) fn get(&self, limit: Limit) -> Option<Head> {
-        self.state().limits[limit as usize]
+        self.state.lock().limits[limit as usize]
     }
 
     /// Some accounts whose copies are unconfirmed.
     pub(super) fn unconfirmed(&self, most: usize) -> Vec<AccountKey> {
-        self.state().unconfirmed.iter().take(most).copied().collect()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unconfirmed.iter().take(most).copied().collect()
     }
 }
 
@@ -250,7 +246,7 @@ mod tests {
         let most = u32::try_from(MANY).unwrap_or(u32::MAX);
         for n in 0..3 * most {
             limits.is_unconfirmed(&key(n), at(1, 5), |_| false);
-            assert!(limits.state().unconfirmed.len() < MANY);
+            assert!(limits.state.lock().unconfirmed.len() < MANY);
         }
         assert_eq!(limits.of(at(1, 9)), if limits.unconfirmed(1).is_empty() { at(1, 9) } else { at(1, 5) });
     }

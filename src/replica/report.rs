@@ -4,10 +4,11 @@
 //! second while it goes on moving; what else has changed, a moment later; and all of it every few seconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -154,12 +155,12 @@ impl Reporting {
     }
 
     fn counts(&self, place: usize) -> Counts {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         counts.get(place).copied().unwrap_or(Counts::No)
     }
 
     fn set_counts(&self, place: usize, now: Counts) {
-        if let Some(counts) = self.counts.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
+        if let Some(counts) = self.counts.lock().get_mut(place) {
             *counts = now;
         }
     }

@@ -1,7 +1,9 @@
 //! What a mirror keeps besides the accounts' JWTs: the requests that deleted some, and activations.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::sums::Sums;
 use crate::feed::digest::{Key, Leaf, Prefix, State};
@@ -23,7 +25,7 @@ impl Shelf {
 
     /// What is kept.
     pub(super) fn get(&self, id: &ProofId) -> Option<Proof> {
-        let unwritten = self.unwritten().get(id).cloned();
+        let unwritten = self.unwritten.lock().get(id).cloned();
         unwritten.unwrap_or_else(|| self.snapshot.proof(id))
     }
 
@@ -41,7 +43,7 @@ impl Shelf {
         if !self.sums.are_kept() {
             return;
         }
-        let mut unwritten = self.unwritten();
+        let mut unwritten = self.unwritten.lock();
         let before = unwritten.get(&id).cloned().unwrap_or_else(|| self.snapshot.proof(&id));
         if before.is_none() && proof.is_none() {
             // Anybody can name what is not here.
@@ -61,7 +63,7 @@ impl Shelf {
                 leaves.insert(key, leaf(&proof));
             }
         }
-        for (id, proof) in &*self.unwritten() {
+        for (id, proof) in &*self.unwritten.lock() {
             let Some((key, leaf)) = leaf_of(id).filter(|(key, _)| prefix.contains(key)) else { continue };
             match proof {
                 Some(proof) => leaves.insert(key, leaf(proof)),
@@ -72,21 +74,17 @@ impl Shelf {
 
     /// What is to be written. It stays here until [`Shelf::is_written`] says that it is.
     pub(super) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
-        self.unwritten().iter().map(|(id, proof)| (*id, proof.clone())).collect()
+        self.unwritten.lock().iter().map(|(id, proof)| (*id, proof.clone())).collect()
     }
 
     /// What was written, unless it has changed since.
     pub(super) fn is_written(&self, written: &[(ProofId, Option<Proof>)]) {
-        let mut unwritten = self.unwritten();
+        let mut unwritten = self.unwritten.lock();
         for (id, proof) in written {
             if unwritten.get(id) == Some(proof) {
                 unwritten.remove(id);
             }
         }
-    }
-
-    fn unwritten(&self) -> MutexGuard<'_, HashMap<ProofId, Option<Proof>>> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

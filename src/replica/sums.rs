@@ -3,7 +3,8 @@
 //! It is kept while what is seen changes. What was seen before the start is added in the background.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::feed::digest::{Key, Leaf, Prefix, Sum, Toggle, Tree};
 
@@ -29,14 +30,14 @@ impl Sums {
         if let Some(tree) = &self.tree
             && before != after
         {
-            tree.lock().unwrap_or_else(PoisonError::into_inner).toggle(&Toggle::between(key, before, after));
+            tree.lock().toggle(&Toggle::between(key, before, after));
         }
     }
 
     /// Adds what was there before the first change, which makes the tree whole.
     pub(super) fn begin_with(&self, earlier: &Tree) {
         if let Some(tree) = &self.tree {
-            let mut tree = tree.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tree = tree.lock();
             earlier.toggles().iter().for_each(|toggle| tree.toggle(toggle));
         }
         self.is_whole.store(true, Ordering::Release);
@@ -57,7 +58,7 @@ impl Sums {
         if !self.is_whole() {
             return None;
         }
-        let mut tree = self.tree.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.tree.as_ref()?.lock();
         // The same again undoes it.
         besides.iter().for_each(|toggle| tree.toggle(toggle));
         let below = match prefix {

@@ -10,12 +10,13 @@ mod places;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, Flag, ModifyKind, RemoveKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 
@@ -54,23 +55,23 @@ impl Watch {
     /// Watches one more folder. Does nothing if that very folder is watched already; a folder that took the place of
     /// another one is watched instead of it.
     pub fn add(&self, folder: &Path) -> Result<(), notify::Error> {
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = self.watcher.lock();
         let path = places::absolute(folder)?;
         // The watcher's thread may wait for the places, and the watcher for its thread: they are not held together.
-        if self.touched.places().is_replaced(&path) {
+        if self.touched.places.lock().is_replaced(&path) {
             // The system may have dropped it with its folder.
             let _ = watcher.unwatch(&path);
         }
-        self.touched.places().insert(path.clone(), folder.to_owned());
-        watcher.watch(&path, RecursiveMode::NonRecursive).inspect_err(|_| self.touched.places().forget(&path))
+        self.touched.places.lock().insert(path.clone(), folder.to_owned());
+        watcher.watch(&path, RecursiveMode::NonRecursive).inspect_err(|_| self.touched.places.lock().forget(&path))
     }
 
     /// Watches for another folder, or another link, in the place of `root`, or of a link that leads to it.
     pub fn add_root(&self, root: &Path) {
         let Ok(path) = places::absolute(root) else { return };
         let anchors = places::anchors(&path);
-        self.touched.places().set_anchors(&anchors);
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        self.touched.places.lock().set_anchors(&anchors);
+        let mut watcher = self.watcher.lock();
         for above in anchors.iter().filter_map(|anchor| anchor.parent()) {
             if let Err(error) = watcher.watch(above, RecursiveMode::NonRecursive) {
                 tracing::debug!("cannot watch {} for another folder there: {error}", above.display());
@@ -85,7 +86,7 @@ impl Watch {
 
     /// Files that have not been touched for `still`, or longer.
     pub fn take_still(&self, still: Duration) -> Vec<PathBuf> {
-        let mut files = self.touched.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.touched.files.lock();
         let due: Vec<PathBuf> =
             files.iter().filter(|(_, at)| at.elapsed() >= still).map(|(path, _)| path.clone()).collect();
         for path in &due {
@@ -96,7 +97,7 @@ impl Watch {
 
     /// Whether there are files that were touched and not taken yet.
     pub fn has_touched(&self) -> bool {
-        !self.touched.files.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.touched.files.lock().is_empty()
     }
 
     /// Whether everything must be looked at. Asking resets it.
@@ -111,10 +112,6 @@ impl Watch {
 }
 
 impl Touched {
-    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) if event.attrs.flag() == Some(Flag::Rescan) => self.all("it was too much at once"),
@@ -129,7 +126,7 @@ impl Touched {
                     return;
                 }
                 for path in event.paths {
-                    let place = self.places().of(&path);
+                    let place = self.places.lock().of(&path);
                     match place {
                         Place::Root => self.all("the folder, or a link to it, has changed"),
                         Place::Within(path) => self.path(event.kind, path),
@@ -163,7 +160,7 @@ impl Touched {
     }
 
     fn file(&self, path: PathBuf) {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files.lock();
         if files.len() >= MAX_TOUCHED {
             files.clear();
             drop(files);

@@ -1,8 +1,10 @@
 //! Noticing that files have changed.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{NotAfter, Snapshot, TlsError};
 use crate::clock;
@@ -58,7 +60,7 @@ impl Files {
     pub async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.state.lock().unwrap_or_else(PoisonError::into_inner).paths == Tls::default() {
+            if self.state.lock().paths == Tls::default() {
                 continue;
             }
             let files = self.clone();
@@ -69,7 +71,7 @@ impl Files {
 
     /// Loads from these paths from now on, and at once, whether anything has changed or not. Blocks.
     pub fn reload(&self, paths: Tls) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.paths = paths;
         let snapshot = Snapshot::read(self.section, &state.paths);
         self.apply(&mut state, &snapshot, snapshot.fingerprint());
@@ -77,7 +79,7 @@ impl Files {
 
     /// Loads what has changed. What is broken is reported at the second look, and once.
     fn look(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let snapshot = Snapshot::read(self.section, &state.paths);
         let seen = snapshot.fingerprint();
         if seen == state.settled {

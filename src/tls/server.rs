@@ -1,9 +1,10 @@
 //! What HTTPS is served with, exchangeable under the running server.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -60,7 +61,7 @@ impl ServerTls {
 
     /// Loads by other settings, or by the same ones again. What is broken is logged and changes nothing. Blocks.
     pub fn reload(&self, settings: &HttpTls) {
-        *self.current.client_auth.lock().unwrap_or_else(PoisonError::into_inner) = settings.client_auth();
+        *self.current.client_auth.lock() = settings.client_auth();
         self.files.reload(settings.files());
     }
 }
@@ -120,7 +121,7 @@ impl State {
 
 impl User for Current {
     fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
-        let client_auth = *self.client_auth.lock().unwrap_or_else(PoisonError::into_inner);
+        let client_auth = *self.client_auth.lock();
         let (state, not_after) = State::of(snapshot, client_auth)?;
         self.state.store(Arc::new(state));
         Ok(not_after)
@@ -214,7 +215,7 @@ impl fmt::Debug for State {
 /// never be let go. Authorities change once in years, and by the hand of whoever runs this server.
 fn for_ever(names: &[DistinguishedName]) -> &'static [DistinguishedName] {
     static KEPT: Mutex<Vec<&'static [DistinguishedName]>> = Mutex::new(Vec::new());
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = KEPT.lock();
     let same =
         |known: &[DistinguishedName]| known.iter().map(|name| name.as_ref()).eq(names.iter().map(|name| name.as_ref()));
     if let Some(known) = kept.iter().find(|known| same(known)) {

@@ -1,9 +1,11 @@
 //! What the writers know: every JWT that was signed, every deletion that was asked for, and what was found wrong.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::support::{Account, Operator, now};
 
@@ -75,7 +77,7 @@ impl World {
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap()
+        self.ledger.lock()
     }
 
     pub(super) fn path(&self, subject: usize) -> String {

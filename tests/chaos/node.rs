@@ -1,8 +1,10 @@
 //! A server as those see it who ask it: where it is, whether it runs, and what it has shown.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::ledger::World;
 use super::seen::Seen;
@@ -76,7 +78,7 @@ impl Node {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock()
     }
 
     /// It runs, as a new process.

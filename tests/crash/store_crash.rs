@@ -3,8 +3,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::support::feed::history;
 use crate::support::{Account, Http, Launch, Operator, Server, SmallDisk, now};
@@ -28,11 +30,11 @@ struct Sent {
 async fn pushes(http: Http, operator: Arc<Operator>, account: Arc<Account>, first: i64, sent: Arc<Mutex<Sent>>) {
     for version in first.. {
         let jwt = operator.sign(&account.with_connections(now() - 50_000 + version, version));
-        sent.lock().unwrap().tokens.push(jwt.clone());
+        sent.lock().tokens.push(jwt.clone());
         match http.try_post(&account.path(), jwt).await {
             Ok(reply) => {
                 assert_eq!(reply.status, 200, "{}", reply.body);
-                let mut sent = sent.lock().unwrap();
+                let mut sent = sent.lock();
                 sent.acknowledged = sent.tokens.len();
             }
             Err(_) => return,
@@ -75,7 +77,7 @@ async fn whatever_was_acknowledged_is_there_after_every_kill() {
         let mut acknowledged = 0;
         for (account, sent) in &posters {
             let (tokens, known) = {
-                let sent = sent.lock().unwrap();
+                let sent = sent.lock();
                 (sent.tokens.clone(), sent.acknowledged)
             };
             acknowledged += known;
@@ -89,7 +91,7 @@ async fn whatever_was_acknowledged_is_there_after_every_kill() {
                 None => assert!(known == 0 && held.status == 404, "{}", held.body),
             }
             // What was sent and not acknowledged is forgotten, or stands as if it had been.
-            let mut sent = sent.lock().unwrap();
+            let mut sent = sent.lock();
             sent.tokens.retain(|token| committed.contains(&digest(token)));
             sent.acknowledged = sent.tokens.len();
         }

@@ -1,12 +1,13 @@
 //! What a replica confirms is true: nothing that it would serve without asking is from before that.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nats_account_server::feed::wire::{DigestAnswer, Item, Page, Report};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
 use nats_account_server::jwt::encode;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
@@ -42,7 +43,7 @@ impl Script {
     }
 
     fn answers(&self, answer: Answer) {
-        *self.account.lock().unwrap() = answer;
+        *self.account.lock() = answer;
     }
 
     fn compares(&self, compares: bool) {
@@ -57,7 +58,7 @@ impl Script {
     fn answer(&self, path: &str, body: &str) -> Answer {
         let at = self.at;
         if let Some(query) = path.strip_prefix("/jwt/v1/changes") {
-            let changes = self.changes.lock().unwrap();
+            let changes = self.changes.lock();
             let head = at.serial + changes.len() as u64;
             let page = serde_json::to_string(&Page::new(at, head, Vec::new())).unwrap();
             if query.contains("session=") && !query.contains(&at.session.to_string()) {
@@ -72,15 +73,15 @@ impl Script {
         match path {
             "/jwt/v1/digests" if self.can_compare(body) => {
                 let is_asked = |item: &&Item| item.key.as_ref().is_some_and(|key| body.contains(&**key));
-                let items = self.differs.lock().unwrap().iter().filter(is_asked).cloned().collect();
-                let head = at.serial + self.changes.lock().unwrap().len() as u64;
+                let items = self.differs.lock().iter().filter(is_asked).cloned().collect();
+                let head = at.serial + self.changes.lock().len() as u64;
                 let (session, chain) = (at.session.to_string(), at.chain.to_string());
                 let answer = DigestAnswer { session, serial: head, chain, floor: 0, items, next: None };
                 Answer::new(200, serde_json::to_string(&answer).unwrap())
             }
             "/jwt/v1/digests" => Answer::new(503, ""),
             "/jwt/v1/followers" => Answer::new(self.reports, ""),
-            path if path.starts_with("/jwt/v1/accounts/") => self.account.lock().unwrap().clone(),
+            path if path.starts_with("/jwt/v1/accounts/") => self.account.lock().clone(),
             _ => Answer::new(404, ""),
         }
     }
@@ -167,14 +168,14 @@ async fn a_change_that_the_gate_refuses_is_not_confirmed() {
     pulls(&replica, &script, &account, &operator.account(&account, 100)).await;
     // Of another operator: it is refused in the feed, and when it is found by comparing.
     let foreign = script.change(&account, &Operator::new().account(&account, 50));
-    script.differs.lock().unwrap().push(foreign.clone());
-    script.changes.lock().unwrap().push(foreign);
+    script.differs.lock().push(foreign.clone());
+    script.changes.lock().push(foreign);
     way.cut();
     way.heal();
     until("the change has come", || async { replica.http.metric("serial", "").await == 6.0 }).await;
     asked_again(&primary).await;
     assert!(confirmed(&primary, &script).iter().all(|serial| *serial <= 5));
-    script.differs.lock().unwrap().clear();
+    script.differs.lock().clear();
     confirms(&primary, &script, 6).await;
 }
 
@@ -218,7 +219,7 @@ async fn a_history_whose_operator_is_not_known_yet_is_not_confirmed() {
         jwt: Some(newer.clone()),
         ..script.change(&Account::new(), "")
     };
-    script.differs.lock().unwrap().push(item);
+    script.differs.lock().push(item);
     let primary = script.start().await;
     let replica = Launch::replica(&operator, &primary.url).start().await;
     until("it was asked for the operator", || async { primary.bodies("/jwt/v1/digests").len() >= 2 }).await;
@@ -241,8 +242,8 @@ async fn a_change_to_an_operator_that_cannot_be_connected_is_not_confirmed() {
     let jwt = encode::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted).unwrap();
     let change = script.change(&Account::new(), &jwt);
     let item = Item { kind: "operator".into(), key: Some(operator.key()), ..change };
-    script.differs.lock().unwrap().push(item.clone());
-    script.changes.lock().unwrap().push(item);
+    script.differs.lock().push(item.clone());
+    script.changes.lock().push(item);
     let before = primary.bodies("/jwt/v1/digests").len();
     let replica = replica.stop_and_start().await;
     until("the change has come", || async { replica.http.metric("replica_operator_unconnected", "").await == 1.0 })

@@ -1,11 +1,12 @@
 //! Changes that are sent to a replica.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use nats_account_server::jwt::HashId;
+use parking_lot::Mutex;
 
 use crate::support::{Account, Answer, Authority, FakePrimary, Launch, Operator, Proxy, Server, now, until};
 
@@ -33,7 +34,7 @@ impl Scripted {
         let answers = Arc::new(Mutex::new(HashMap::<String, Answer>::new()));
         let script = answers.clone();
         let primary = FakePrimary::new(move |path| {
-            script.lock().unwrap().get(path).cloned().unwrap_or_else(|| Answer::new(404, "404 page not found\n"))
+            script.lock().get(path).cloned().unwrap_or_else(|| Answer::new(404, "404 page not found\n"))
         })
         .await;
         let launch = forwarding(operator, &primary.url).env("NAS_REPLICA__TTL", "1h");
@@ -42,7 +43,7 @@ impl Scripted {
     }
 
     fn says(&self, path: &str, status: u16, body: impl Into<String>) {
-        self.answers.lock().unwrap().insert(path.to_owned(), Answer::new(status, body));
+        self.answers.lock().insert(path.to_owned(), Answer::new(status, body));
     }
 
     async fn serves(&self, path: &str, body: &str) {
@@ -174,7 +175,7 @@ async fn an_answer_from_before_a_change_that_is_still_under_way_does_not_count_a
         let (path, taken) = (account.path(), operator.account(&account, 600));
         let pushed = if signs_itself { account.sign(&account.claims(now())) } else { taken.clone() };
         let before = Answer::new(404, "no\n").after(Duration::from_millis(700));
-        scripted.answers.lock().unwrap().insert(path.clone(), before);
+        scripted.answers.lock().insert(path.clone(), before);
         tokio::join!(http.get(&path), async {
             until("the primary is asked", || async { !scripted.primary.heads(&path).is_empty() }).await;
             scripted.says(&path, 200, taken.clone());

@@ -2,10 +2,11 @@
 //!
 //! It shows that it is an older account server, unless it is a stranger: to `GET /jwt/v1/accounts/` it answers 200 and nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -136,7 +137,7 @@ impl FakePrimary {
 
     /// Answers by another script from now on.
     pub(crate) fn now_says(&self, script: impl Fn(&str) -> Answer + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Arc::new(move |path: &str, _: &str| script(path));
+        *self.script.lock() = Arc::new(move |path: &str, _: &str| script(path));
     }
 
     /// The heads of all GETs that came for a path.
@@ -147,20 +148,13 @@ impl FakePrimary {
     /// The heads of all requests with this method that came for a path.
     pub(crate) fn heads_of(&self, method: &str, path: &str) -> Vec<String> {
         let start = format!("{method} {path}");
-        self.heads
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(head, _)| head)
-            .filter(|head| head.starts_with(&start))
-            .cloned()
-            .collect()
+        self.heads.lock().iter().map(|(head, _)| head).filter(|head| head.starts_with(&start)).cloned().collect()
     }
 
     /// The bodies of all POSTs that came for a path.
     pub(crate) fn bodies(&self, path: &str) -> Vec<String> {
         let start = format!("POST {path} ");
-        let heads = self.heads.lock().unwrap();
+        let heads = self.heads.lock();
         heads.iter().filter(|(head, _)| head.starts_with(&start)).map(|(_, body)| body.clone()).collect()
     }
 
@@ -213,13 +207,13 @@ async fn serve(mut stream: TcpStream, (script, requests, heads, is_stranger): &A
         return;
     }
     let said = String::from_utf8_lossy(&body).into_owned();
-    heads.lock().unwrap().push((head.clone(), said.clone()));
+    heads.lock().push((head.clone(), said.clone()));
     let path = head.split(' ').nth(1).unwrap_or_default();
     let is_probe = path == PROBE && !is_stranger.load(Ordering::SeqCst);
     if path.starts_with(PROBE) && path != PROBE {
         requests.fetch_add(1, Ordering::SeqCst);
     }
-    let script = script.lock().unwrap().clone();
+    let script = script.lock().clone();
     let Answer { status, body, delay, open, headers, cut_off, drip, again } =
         if is_probe { Answer::new(200, "") } else { script(path, &said) };
     tokio::time::sleep(delay).await;

@@ -1,8 +1,9 @@
 //! A TCP proxy between two processes: a network that can go silent, be cut, or lead elsewhere.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +67,7 @@ impl Proxy {
 
     /// Forwards, from now on to `target`. What is connected elsewhere is cut off.
     pub(crate) fn lead_to(&self, target: &str) {
-        target.clone_into(&mut self.target.lock().unwrap());
+        target.clone_into(&mut self.target.lock());
         self.mode.send_modify(|(mode, age)| (*mode, *age) = (Mode::Forward, *age + 1));
     }
 
@@ -129,7 +130,7 @@ async fn connection(
     if state.0 == Mode::Cut {
         return;
     }
-    let target = target.lock().unwrap().clone();
+    let target = target.lock().clone();
     let Ok(Ok(server)) = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(target)).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();

@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::{Http, Operator, PATIENCE, until};
 
@@ -345,7 +347,7 @@ impl Log {
         let text = log.0.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                let mut text = text.lock().unwrap();
+                let mut text = text.lock();
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -354,7 +356,7 @@ impl Log {
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     /// Everything, from a process that has ended: its last line may be read after that.

@@ -4,8 +4,9 @@
 //! from before. So after a change that takes something away, its connections of the account are looked at.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -42,11 +43,11 @@ pub(super) struct Proofs(Mutex<HashMap<u64, Option<Arc<Felt>>>>);
 
 impl Proofs {
     fn get(&self, serial: u64) -> Option<Option<Arc<Felt>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&serial).cloned()
+        self.0.lock().get(&serial).cloned()
     }
 
     fn put(&self, serial: u64, felt: Option<Arc<Felt>>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if known.len() >= MAX_CHANGES {
             // They are found out again when they are wanted.
             known.clear();

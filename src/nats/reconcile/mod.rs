@@ -24,10 +24,11 @@ mod worker;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, join3};
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -169,14 +170,14 @@ impl Reconciler {
 
     /// A change is being announced for the first time.
     pub(super) fn announced(&self, key: AccountKey, serial: u64) {
-        for running in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for running in self.workers.lock().values() {
             running.worker.announced(key, serial);
         }
     }
 
     /// A nats-server answered an announcement.
     pub(super) fn answered(&self, id: &str, key: &AccountKey, serial: u64, outcome: Outcome) {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let workers = self.workers.lock();
         if let Some(running) = workers.get(id) {
             running.worker.answered(key, serial, outcome);
         }
@@ -219,7 +220,7 @@ impl Reconciler {
     async fn suspect_what_was_stale(self: Arc<Self>) {
         loop {
             let range = self.shared.node.replicas().next_caught_up().await;
-            for running in self.workers.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            for running in self.workers.lock().values() {
                 running.worker.catch_up_from(range.after);
             }
         }
@@ -238,11 +239,11 @@ impl Reconciler {
             }
         };
         let head = self.shared.primary.journal().head().serial;
-        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cursors = self.cursors.lock();
         for server in known {
             let NatsServer { id, name, cluster, host, version, compared, noted, is_gone } = server;
             if is_gone && clock::unix_millis() - noted > FORGET_GONE {
-                self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((id, None));
+                self.noted.lock().push((id, None));
                 continue;
             }
             cursors.insert(id.clone(), compared.min(head));
@@ -257,13 +258,13 @@ impl Reconciler {
         let present = self.shared.receipts.present();
         let gone: HashSet<String> =
             self.shared.receipts.gone().into_iter().map(|(server, _)| server.id.clone()).collect();
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workers = self.workers.lock();
+        let mut cursors = self.cursors.lock();
         workers.retain(|id, running| {
             let stays = present.iter().any(|present| present.server.id == *id);
             if !stays {
                 running.task.abort();
-                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut noted = self.noted.lock();
                 // One that said that it stops never comes back.
                 let may_return = gone.contains(id) && cursors.len() < MAX_CURSORS;
                 if may_return {
@@ -307,7 +308,7 @@ impl Reconciler {
     /// Writes down which nats-servers are there, and how far each was compared.
     async fn remember(&self) {
         let mut changes: Vec<NatsServerChange> = {
-            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut workers = self.workers.lock();
             let moved = workers.values_mut().filter_map(|running| {
                 let compared = running.worker.cursor();
                 let has_moved = running.written.replace(compared) != Some(compared);
@@ -315,7 +316,7 @@ impl Reconciler {
             });
             moved.collect()
         };
-        changes.append(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        changes.append(&mut self.noted.lock());
         if !changes.is_empty() {
             self.shared.primary.journal().set_nats_servers(changes).await;
         }
@@ -347,7 +348,7 @@ impl Reconciler {
     /// Whether an account that somebody asks about is compared for that.
     fn is_asked_about(&self, key: AccountKey) -> bool {
         let now = Instant::now();
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         if asked.at.get(&key).is_some_and(|at| now.saturating_duration_since(*at) < ASKED_AGAIN) {
             return false;
         }
@@ -384,7 +385,7 @@ impl Compare for Reconciler {
             return Box::pin(std::future::ready(()));
         }
         let workers: Vec<Arc<Worker>> = {
-            let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let workers = self.workers.lock();
             workers.values().map(|running| running.worker.clone()).collect()
         };
         Box::pin(async move {

@@ -3,9 +3,10 @@
 //! They answer LOOKUP with the JWT and nothing else, so it is known that one of them stores another JWT, not which one.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -39,12 +40,12 @@ impl Default for Looks {
 
 impl Looks {
     fn begin(&self, serial: u64) -> bool {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         under_way.len() < MAX_LOOKS && under_way.insert(serial)
     }
 
     fn end(&self, serial: u64) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&serial);
+        self.under_way.lock().remove(&serial);
     }
 }
 

@@ -1,12 +1,13 @@
 //! One nats-server: comparing its accounts one by one, and what follows from each comparison.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -85,7 +86,7 @@ impl Worker {
 
     /// A change was announced for the first time.
     pub(super) fn announced(&self, key: AccountKey, serial: u64) {
-        self.schedule().changed(key, serial, Instant::now() + REPLY_WAIT);
+        self.schedule.lock().changed(key, serial, Instant::now() + REPLY_WAIT);
         self.wake.notify_one();
     }
 
@@ -97,7 +98,7 @@ impl Worker {
             Outcome::NotLoaded => self.shared.receipts.not_loaded_since(serial).unwrap_or(now + FETCH_TIMEOUT) + SLACK,
             _ => now,
         };
-        let mut schedule = self.schedule();
+        let mut schedule = self.schedule.lock();
         if outcome == Outcome::NotLoaded && at > now + REPLY_WAIT && schedule.has(key) {
             // The wait for a silent server would end sooner, and find nothing that counts.
             schedule.changed(*key, serial, at);
@@ -113,13 +114,13 @@ impl Worker {
 
     /// An account is to be compared now.
     pub(super) fn suspect(&self, key: AccountKey, serial: u64) {
-        self.schedule().changed(key, serial, Instant::now());
+        self.schedule.lock().changed(key, serial, Instant::now());
         self.wake.notify_one();
     }
 
     /// What changed after `from` may not have arrived there, or may have been loaded from a stale replica.
     pub(super) fn catch_up_from(&self, from: u64) {
-        let mut catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut catch_up = self.catch_up.lock();
         catch_up.asked = Some(catch_up.asked.map_or(from, |asked| asked.min(from)));
         drop(catch_up);
         self.catch_up_wake.notify_one();
@@ -127,19 +128,19 @@ impl Worker {
 
     /// From where on to catch up, if that is asked for. It counts as under way until [`Worker::caught_up`].
     pub(super) fn begin_catch_up(&self) -> Option<u64> {
-        let mut catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut catch_up = self.catch_up.lock();
         catch_up.under_way = catch_up.asked.take();
         catch_up.under_way
     }
 
     /// What was under way has ended: all of it is in the schedule.
     pub(super) fn caught_up(&self) {
-        self.catch_up.lock().unwrap_or_else(PoisonError::into_inner).under_way = None;
+        self.catch_up.lock().under_way = None;
     }
 
     /// Whether the nats-server has to catch up.
     pub(super) fn is_catching_up(&self) -> bool {
-        let catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let catch_up = self.catch_up.lock();
         catch_up.asked.is_some() || catch_up.under_way.is_some()
     }
 
@@ -147,8 +148,8 @@ impl Worker {
     pub(super) fn cursor(&self) -> u64 {
         // First: what is announced later is in the schedule by then.
         let announced = self.shared.receipts.announced_up_to();
-        let outstanding = self.schedule().lowest().map(|serial| serial.saturating_sub(1));
-        let catch_up = self.catch_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let outstanding = self.schedule.lock().lowest().map(|serial| serial.saturating_sub(1));
+        let catch_up = self.catch_up.lock();
         [outstanding, catch_up.asked, catch_up.under_way].into_iter().flatten().fold(announced, u64::min)
     }
 
@@ -166,21 +167,21 @@ impl Worker {
             let mut pause = None;
             while running.len() < self.window() {
                 let now = Instant::now();
-                let next = self.schedule().next();
+                let next = self.schedule.lock().next();
                 let Some(next) = next else { break };
                 if next > now {
                     pause = Some(next - now);
                     break;
                 }
-                if let Err(wait) = self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(now) {
+                if let Err(wait) = self.pace.lock().take(now) {
                     pause = Some(wait);
                     break;
                 }
-                let job = self.schedule().take(now);
+                let job = self.schedule.lock().take(now);
                 let Some(job) = job else { break };
                 running.push(async move {
                     self.step(job).await;
-                    self.schedule().done(&job.key);
+                    self.schedule.lock().done(&job.key);
                 });
             }
             self.note_pending();
@@ -198,7 +199,7 @@ impl Worker {
     }
 
     fn note_pending(&self) {
-        let mut schedule = self.schedule();
+        let mut schedule = self.schedule.lock();
         let (pending, beyond) = (schedule.pending(), schedule.take_beyond());
         drop(schedule);
         if let Some(serial) = beyond {
@@ -210,10 +211,10 @@ impl Worker {
 
     /// Whether sweeps pass an account over: it is compared anyway, or costs the nats-server too much.
     pub(super) fn passes_over(&self, key: &AccountKey) -> bool {
-        if self.schedule().has(key) {
+        if self.schedule.lock().has(key) {
             return true;
         }
-        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slow = self.slow.lock();
         let rests = slow.get(key).is_some_and(|until| Instant::now() < *until);
         if !rests {
             slow.remove(key);
@@ -236,7 +237,7 @@ impl Worker {
     fn took(&self, key: AccountKey, took: Duration) {
         self.last_answer.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if took > SLOW_ANSWER {
-            let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slow = self.slow.lock();
             if slow.len() < MAX_SLOW {
                 slow.insert(key, Instant::now() + took * REST);
             }
@@ -253,7 +254,7 @@ impl Worker {
                     shared.metrics.repair("older", "in_force");
                 }
             }
-            Match::Current => self.schedule().again(job, now),
+            Match::Current => self.schedule.lock().again(job, now),
             Match::NotLoaded | Match::Foreign => {
                 if !shared.receipts.keeps(job.serial) {
                     return;
@@ -261,21 +262,21 @@ impl Worker {
                 shared.look_at_stored(job.key, job.serial);
                 match shared.receipts.not_loaded_since(job.serial) {
                     Some(since) if compared.asked >= since => {}
-                    Some(since) => self.schedule().retry(job, since + SLACK),
+                    Some(since) => self.schedule.lock().retry(job, since + SLACK),
                     // A replica that is behind for longer makes all that changed be compared when it is back.
-                    None if job.attempts < REPLICA_LOOKS => self.schedule().again(job, now),
+                    None if job.attempts < REPLICA_LOOKS => self.schedule.lock().again(job, now),
                     None => {}
                 }
             }
             Match::Behind { .. } => {
                 self.repair(job, "older").await;
-                self.schedule().again(job, now);
+                self.schedule.lock().again(job, now);
             }
             Match::Incomplete { is_unresolved: true, .. } => {
                 if job.attempts > 0 {
                     self.repair(job, "imports").await;
                 }
-                self.schedule().again(job, now);
+                self.schedule.lock().again(job, now);
             }
             Match::Incomplete { .. } | Match::CannotUnload { .. } | Match::Rejected { .. } => {}
         }
@@ -317,7 +318,7 @@ impl Worker {
             AskError::Silent | AskError::Unusable(_) => RETRY * 5,
         };
         self.note_unknown(error);
-        self.schedule().retry(job, Instant::now() + pause);
+        self.schedule.lock().retry(job, Instant::now() + pause);
     }
 
     /// Notes that it cannot be told what the nats-server runs.
@@ -338,10 +339,6 @@ impl Worker {
         self.shared.receipts.compared(&self.server, key, compared, None);
         self.shared.look_at_stored(key, serial);
         self.shared.note_in_force(serial);
-    }
-
-    fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

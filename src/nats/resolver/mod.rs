@@ -18,11 +18,12 @@ mod update;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, PublishError, Subject, Subscriber};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use prometheus::IntCounter;
 
 use super::connect::Connected;
@@ -66,7 +67,7 @@ struct Lines(Mutex<HashMap<(&'static str, &'static str), Arc<Rarely>>>);
 impl Lines {
     /// Whether a line of a kind about an operation may be written.
     fn turn(&self, kind: &'static str, operation: &'static str) -> Option<HeldBack> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         let line = lines.entry((kind, operation)).or_insert_with(|| Arc::new(Rarely::every(SELDOM))).clone();
         line.turn(Instant::now())
     }

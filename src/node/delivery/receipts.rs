@@ -1,9 +1,10 @@
 //! The receipts of the latest changes, and what is known of the nats-servers: one state under one lock.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::book::Book;
@@ -114,21 +115,21 @@ impl State {
 impl Receipts {
     /// Says that there is no NATS, and that there will be none.
     pub fn switch_off(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.off = true;
         state.wake_all();
     }
 
     /// Whether there is no NATS, and will be none.
     pub fn is_off(&self) -> bool {
-        self.lock().off
+        self.state.lock().off
     }
 
     /// Notes that a change is being announced, for the first time or again. To be called before it is sent, else an
     /// answer may come first. Returns whether this is the first time.
     pub fn announced(&self, announcement: Announcement) -> bool {
         let serial = announcement.serial;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { book, waiting, .. } = &mut *state;
         // What somebody waits for stays.
         let (at, now) = (clock::unix_millis(), Instant::now());
@@ -139,7 +140,7 @@ impl Receipts {
 
     /// Begins to keep receipts of a change that this process did not announce. `age`: how long ago it was committed.
     pub fn adopt(&self, announcement: Announcement, age: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { book, waiting, .. } = &mut *state;
         let now = Instant::now();
         let since = now.checked_sub(age).unwrap_or(now);
@@ -148,22 +149,22 @@ impl Receipts {
 
     /// When a change was last sent. `None`: not by this process, or its receipts are not kept.
     pub fn last_sent(&self, serial: u64) -> Option<Instant> {
-        self.lock().book.last_sent(serial)
+        self.state.lock().book.last_sent(serial)
     }
 
     /// Whether receipts of a change are kept.
     pub fn keeps(&self, serial: u64) -> bool {
-        self.lock().book.is_kept(serial)
+        self.state.lock().book.is_kept(serial)
     }
 
     /// Up to which change everything is announced, or never will be.
     pub fn announced_up_to(&self) -> u64 {
-        self.lock().book.passed()
+        self.state.lock().book.passed()
     }
 
     /// Notes that a change could not be sent, and why.
     pub fn unsent(&self, serial: u64, trouble: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.book.unsent(serial, trouble);
         state.wake(serial);
     }
@@ -177,7 +178,7 @@ impl Receipts {
         outcome: Outcome,
         error: Option<&str>,
     ) -> Option<(AccountKey, Duration)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (server, news) = state.servers.heard(server, None);
         let of = state.book.answered(serial, &server, outcome, error, Instant::now());
         state.wake(serial);
@@ -193,7 +194,7 @@ impl Receipts {
         compared: Compared,
         should_run: Option<(i64, Identity)>,
     ) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.servers.is_present(&server.id) {
             return;
         }
@@ -205,7 +206,7 @@ impl Receipts {
 
     /// Changes what is known of a nats-server.
     pub fn note(&self, id: &str, change: impl FnOnce(&mut Standing)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.servers.is_present(id) {
             change(state.fleet.standing(id));
         }
@@ -214,19 +215,19 @@ impl Receipts {
     /// Since when a comparison that finds the account of a change not loaded proves that no older JWT will be loaded.
     /// `None`: that is not known yet, or no receipts of the change are kept.
     pub fn not_loaded_since(&self, serial: u64) -> Option<Instant> {
-        self.lock().book.not_loaded_since(serial)
+        self.state.lock().book.not_loaded_since(serial)
     }
 
     /// Whether every nats-server that is there is proven to run a change, and there is one.
     pub fn is_proven(&self, serial: u64) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.book.is_proven(serial, &state.servers, Instant::now())
     }
 
     /// Notes that every replica has all changes up to `serial`; [`u64::MAX`] if there is no replica. Returns the changes of
     /// which that is news.
     pub fn replicas_reached(&self, serial: u64) -> Vec<u64> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let reached = state.book.replicas_reached(serial, Instant::now());
         for serial in &reached {
             state.wake(*serial);
@@ -236,31 +237,31 @@ impl Receipts {
 
     /// Notes that a change is in force everywhere. Returns its commit time, unix milliseconds, if that is news.
     pub fn completed(&self, serial: u64) -> Option<i64> {
-        self.lock().book.completed(serial)
+        self.state.lock().book.completed(serial)
     }
 
     /// Notes whether there are nats-servers with a full resolver.
     pub fn full_resolvers(&self, there_are: bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.book.full_resolvers(there_are);
         state.wake_all();
     }
 
     /// Whether nats-servers with a full resolver may store an older JWT of a change's account, which they have not loaded.
     pub fn may_be_stored_older(&self, serial: u64) -> bool {
-        self.lock().book.may_be_stored_older(serial)
+        self.state.lock().book.may_be_stored_older(serial)
     }
 
     /// Notes whether nats-servers with a full resolver store nothing but a change.
     pub fn stored(&self, serial: u64, is_stored: bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.book.stored(serial, is_stored);
         state.wake(serial);
     }
 
     /// Notes that every change up to `serial` is either announced or never will be.
     pub fn passed(&self, serial: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.book.pass(serial) {
             let State { waiting, .. } = &*state;
             waiting.iter().filter(|(waited, _)| **waited <= serial).for_each(|(_, waiting)| {
@@ -271,7 +272,7 @@ impl Receipts {
 
     /// Notes that all nats-servers are being called, on a new connection or on the same.
     pub fn called(&self, number: u64, on_new_connection: bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let now = Instant::now();
         if on_new_connection {
             state.book.connected(now);
@@ -288,21 +289,21 @@ impl Receipts {
 
     /// Notes a nats-server that an earlier process knew: it counts as there until it misses calls.
     pub fn recall(&self, server: Server) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (_, news) = state.servers.heard(server, Some(0));
         self.roster_moved(state, news);
     }
 
     /// Notes a nats-server that answered the call with this number.
     pub fn heard(&self, server: Server, call: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (_, news) = state.servers.heard(server, Some(call));
         self.roster_moved(state, news);
     }
 
     /// Forgets a nats-server that said that it stops.
     pub fn stopped(&self, id: &str) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.fleet.forget(id);
         let changed = state.servers.stopped(id);
         self.roster_moved(state, changed);
@@ -323,12 +324,12 @@ impl Receipts {
 
     /// The nats-servers that are there.
     pub fn present(&self) -> Vec<Present> {
-        self.lock().servers.present().collect()
+        self.state.lock().servers.present().collect()
     }
 
     /// What is known of each nats-server that is there, by name.
     pub fn standings(&self) -> Vec<(Arc<Server>, Standing)> {
-        let state = self.lock();
+        let state = self.state.lock();
         let mut standings: Vec<_> = state
             .servers
             .present()
@@ -344,7 +345,7 @@ impl Receipts {
 
     /// How many nats-servers there are of each kind, and what is behind at each of them.
     pub fn summary(&self) -> Summary {
-        let state = self.lock();
+        let state = self.state.lock();
         let mut summary = Summary { silent: state.servers.gone().count(), ..Summary::default() };
         for Present { server, .. } in state.servers.present() {
             let standing = state.fleet.get(&server.id);
@@ -363,13 +364,13 @@ impl Receipts {
 
     /// Nats-servers that were there and are gone without a word, and for how long.
     pub fn gone(&self) -> Vec<(Arc<Server>, Duration)> {
-        let state = self.lock();
+        let state = self.state.lock();
         state.servers.gone().map(|(server, since)| (server.clone(), since.elapsed())).collect()
     }
 
     /// Accounts that have been behind somewhere since `before` (unix milliseconds), each reported once.
     pub fn lasting(&self, before: Instant) -> Vec<(Arc<Server>, AccountKey, Difference)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let lasting = state.fleet.lasting(before);
         let servers: HashMap<String, Arc<Server>> =
             state.servers.present().map(|present| (present.server.id.clone(), present.server)).collect();
@@ -382,12 +383,12 @@ impl Receipts {
 
     /// How many nats-servers are there.
     pub fn servers(&self) -> usize {
-        self.lock().servers.count()
+        self.state.lock().servers.count()
     }
 
     /// Where a change stands now.
     pub fn progress(&self, serial: u64) -> Progress {
-        self.lock().progress(serial, Instant::now())
+        self.state.lock().progress(serial, Instant::now())
     }
 
     /// Waits until nothing more is to come for a change: every nats-server that is there is proven to run it (or has
@@ -396,7 +397,7 @@ impl Receipts {
         let mut waiting = Waiting::new(self, serial);
         loop {
             let (progress, recheck) = {
-                let (state, now) = (self.lock(), Instant::now());
+                let (state, now) = (self.state.lock(), Instant::now());
                 (state.progress(serial, now), state.book.settles(now))
             };
             if progress.is_final(is_compared) && recheck.is_none() {
@@ -408,10 +409,6 @@ impl Receipts {
                 () = sleep_until(until) => {}
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -431,7 +428,7 @@ struct Waiting<'r> {
 
 impl<'r> Waiting<'r> {
     fn new(receipts: &'r Receipts, serial: u64) -> Self {
-        let news = receipts.lock().waiting.entry(serial).or_default().subscribe();
+        let news = receipts.state.lock().waiting.entry(serial).or_default().subscribe();
         Self { receipts, serial, news: Some(news) }
     }
 
@@ -445,7 +442,7 @@ impl<'r> Waiting<'r> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut state = self.receipts.lock();
+        let mut state = self.receipts.state.lock();
         self.news = None;
         if state.waiting.get(&self.serial).is_some_and(|waiting| waiting.receiver_count() == 0) {
             state.waiting.remove(&self.serial);

@@ -10,9 +10,9 @@ mod caught_up;
 mod row;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
@@ -148,7 +148,7 @@ impl Replicas {
     /// Whether a position was reported last time as well, and found to be on the history of this server.
     pub(in crate::node) fn knows(&self, id: &FollowerId, position: &Head) -> bool {
         let is_it = |known: Option<Head>| known.as_ref() == Some(position);
-        self.lock().rows.get(id).is_some_and(|row| is_it(row.own) || is_it(row.follower.position))
+        self.state.lock().rows.get(id).is_some_and(|row| is_it(row.own) || is_it(row.follower.position))
     }
 
     /// A number that moves whenever [`Replicas::behind`] may have become empty for some serial, or no longer be empty: when the lowest
@@ -159,7 +159,7 @@ impl Replicas {
 
     /// Up to here all that count are current; `None`: none counts. Takes a moment, however many there are.
     pub fn lowest(&self) -> Option<u64> {
-        self.lock().serials.first_key_value().map(|(serial, _)| *serial)
+        self.state.lock().serials.first_key_value().map(|(serial, _)| *serial)
     }
 
     /// Those that count and do not confirm the change with this serial, in the order of their names.
@@ -176,7 +176,7 @@ impl Replicas {
     pub fn all(&self) -> Vec<ReplicaStand> {
         let (now, unix_now) = (clock::uptime_millis(), clock::unix_millis());
         let mut all: Vec<_> = {
-            let state = self.lock();
+            let state = self.state.lock();
             state.rows.values().map(|row| state.shown(row, now, unix_now)).collect()
         };
         all.sort_by(|one, other| (&one.follower.name, one.follower.id).cmp(&(&other.follower.name, other.follower.id)));
@@ -185,7 +185,7 @@ impl Replicas {
 
     /// How many count.
     pub fn counts(&self, now: i64) -> Counts {
-        let state = self.lock();
+        let state = self.state.lock();
         let mut counts = Counts::default();
         for row in state.rows.values().filter(|row| row.counts()) {
             if now - row.heard >= SILENT {
@@ -201,7 +201,7 @@ impl Replicas {
 
     /// Replicas that have no room here, if there were any since the start. While there are, nothing can be said of all replicas.
     pub fn overflow(&self) -> Option<Overflow> {
-        self.lock().overflow
+        self.state.lock().overflow
     }
 
     /// The next range of changes that a replica may have lacked for longer than 2 seconds, or for an unknown time because it is new or
@@ -209,7 +209,7 @@ impl Replicas {
     pub async fn next_caught_up(&self) -> CaughtUp {
         loop {
             let news = self.caught_up.notified();
-            if let Some(range) = self.lock().ranges.pop() {
+            if let Some(range) = self.state.lock().ranges.pop() {
                 return range;
             }
             news.await;
@@ -227,7 +227,7 @@ impl Replicas {
     /// What to write to disk now: a new replica or a goodbye at once, a position after 5 seconds. It counts as written from now on.
     /// `is_last`: everything that is not written yet.
     pub fn take_unwritten(&self, now: i64, unix_now: i64, is_last: bool) -> Vec<FollowerChange> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let gone = std::mem::take(&mut state.gone);
         let written = state.rows.values_mut().filter_map(|row| row.take_unwritten(now, unix_now, is_last));
         let written: Vec<_> = written.map(|follower| (follower.id, Some(follower))).collect();
@@ -237,7 +237,7 @@ impl Replicas {
     /// Changes something, and tells those who wait if it concerns them.
     fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let (result, has_moved, has_ranges) = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             let before = state.extent();
             let ranges = state.ranges.count();
             let result = act(&mut state);
@@ -251,19 +251,15 @@ impl Replicas {
         }
         result
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl BehindUs for Replicas {
     fn below(&self, own: Option<&Head>) -> Option<Below> {
-        self.lock().below(own)
+        self.state.lock().below(own)
     }
 
     fn heard(&self) {
-        self.lock().ranges.drop_shown();
+        self.state.lock().ranges.drop_shown();
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

@@ -16,7 +16,7 @@ use crate::replica::hint::{Known, Outcome, Ruling, rule};
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
     fn is_wanted(&self, id: &HashId) -> bool {
-        self.cache.contains_key(id) || self.unknown.contains(id) || is_for(self.lane(id).asked().as_ref(), id)
+        self.cache.contains_key(id) || self.unknown.contains(id) || is_for(self.lane(id).asked.lock().as_ref(), id)
     }
 }
 
@@ -53,7 +53,7 @@ impl Replica {
     fn judge_activation(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
         let id = *unproven.id();
         // While this is locked, no request for it begins.
-        let mut asked = self.activations.lane(&id).asked();
+        let mut asked = self.activations.lane(&id).asked.lock();
         let heard = self.activations.heard.load(Ordering::SeqCst);
         let copy = self.activations.cache.get(&id);
         let under_way = asked.as_mut().filter(|asked| asked.id == id);

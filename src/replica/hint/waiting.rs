@@ -6,8 +6,10 @@
 //! dropped.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::{Outcome, Ruling};
 use crate::gate::Entry;
@@ -92,17 +94,13 @@ impl Waiting {
     pub(in crate::replica) fn may_ask(&self) -> bool {
         self.rate.take(Instant::now())
     }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Replica {
     /// Lets a hint wait for its turn.
     pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
         let patience = if self.is_following() && self.is_current() { FEED_FIRST } else { Duration::ZERO };
-        let (outcome, needs_lane) = self.waiting.queue().push(entry, Instant::now() + patience);
+        let (outcome, needs_lane) = self.waiting.queue.lock().push(entry, Instant::now() + patience);
         if let Some(outcome) = outcome {
             self.count_hint(outcome);
         }
@@ -111,7 +109,7 @@ impl Replica {
             self.runtime.spawn(async move {
                 loop {
                     // Not locked while something is waited for.
-                    let turn = replica.waiting.queue().pop();
+                    let turn = replica.waiting.queue.lock().pop();
                     let Some(turn) = turn else { return };
                     let outcome = replica.take_turn(turn).await;
                     replica.count_hint(outcome);
@@ -159,7 +157,7 @@ impl Rate {
     const EVERY: Duration = Duration::from_millis(1000 / RATE);
 
     fn take(&self, now: Instant) -> bool {
-        let mut used_until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used_until = self.0.lock();
         let next = used_until.map_or(now, |until| until.max(now)) + Self::EVERY;
         let is_free = next <= now + Duration::from_secs(1);
         if is_free {

@@ -8,9 +8,11 @@ mod recall;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::{Replica, Slot, position};
 use crate::clock;
@@ -113,12 +115,12 @@ impl Keeping {
 
     /// The id by which this replica is known upstream.
     pub(super) fn identity(&self) -> FollowerId {
-        *lock(&self.identity)
+        *self.identity.lock()
     }
 
     /// Takes another id, because this one is another replica's as well.
     pub(super) fn renew_identity(&self) {
-        *lock(&self.identity) = new_identity(&self.snapshot);
+        *self.identity.lock() = new_identity(&self.snapshot);
     }
 
     /// What a cache is to call for every entry that leaves it.
@@ -132,7 +134,7 @@ impl Keeping {
             if let Some(copies) = &copies
                 && cause != moka::notification::RemovalCause::Replaced
             {
-                lock(copies).insert(*key);
+                copies.lock().insert(*key);
             }
         }
     }
@@ -140,7 +142,7 @@ impl Keeping {
     /// A copy came, or what is known of it changed.
     pub(super) fn note_copy(&self, key: &AccountKey) {
         if self.snapshot.is_lasting() {
-            let mut copies = lock(&self.copies);
+            let mut copies = self.copies.lock();
             copies.insert(*key);
             if copies.len() == MANY {
                 self.wake.notify_one();
@@ -151,7 +153,7 @@ impl Keeping {
     /// A mirror's copy is about to leave the cache because its signer was withdrawn: it is kept on disk all the same.
     pub(super) fn note_withheld(&self, key: &AccountKey, slot: Arc<Slot>) {
         if self.snapshot.is_lasting() {
-            lock(&self.withheld).insert(*key, slot);
+            self.withheld.lock().insert(*key, slot);
         }
     }
 
@@ -162,12 +164,12 @@ impl Keeping {
 
     /// Where the follower of the feed stands, and up to where everything has been taken in.
     pub(super) fn stand(&self) -> Stand {
-        *lock(&self.stand)
+        *self.stand.lock()
     }
 
     /// Everything was taken in up to a position, in this stretch.
     pub(super) fn applied(&self, position: Head, stretch: u64) {
-        let mut stand = lock(&self.stand);
+        let mut stand = self.stand.lock();
         if stand.stretch != stretch {
             (stand.stretch, stand.joined) = (stretch, stretch);
         }
@@ -200,7 +202,7 @@ impl Keeping {
 
     /// All that is held was compared with the primary in this stretch.
     pub(super) fn join(&self, stretch: u64) {
-        let mut stand = lock(&self.stand);
+        let mut stand = self.stand.lock();
         if stand.stretch == stretch {
             // Whatever was not confirmed is in no stretch at all.
             stand.joined = 1;
@@ -210,7 +212,7 @@ impl Keeping {
     /// Whether a cache has compared all that it held before the stretch that it is in. A mirror keeps no position before it
     /// has.
     pub(super) fn has_joined(&self) -> bool {
-        let stand = lock(&self.stand);
+        let stand = self.stand.lock();
         stand.is_mirror || stand.joined <= 1
     }
 
@@ -222,7 +224,7 @@ impl Keeping {
     /// Goes back to what is written, as after a restart.
     #[cfg(test)]
     pub(super) fn restart(&self) {
-        lock(&self.copies).clear();
+        self.copies.lock().clear();
         self.warm.store(false, Ordering::Release);
     }
 
@@ -242,7 +244,7 @@ impl Replica {
             .name("snapshot".into())
             .spawn(move || keeping.write_on(&replica))
             .map_err(failed)?;
-        *lock(&self.keeping.writer) = Some(writer);
+        *self.keeping.writer.lock() = Some(writer);
         if !self.keeping.is_warm() {
             let replica = self.clone();
             std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
@@ -262,9 +264,9 @@ impl Replica {
 
     /// Writes what is not written yet, and ends the writing.
     pub fn close(self: &Arc<Self>) {
-        *lock(&self.keeping.closing) = true;
+        *self.keeping.closing.lock() = true;
         self.keeping.wake.notify_all();
-        if let Some(writer) = lock(&self.keeping.writer).take() {
+        if let Some(writer) = self.keeping.writer.lock().take() {
             // A writer that panicked has said so already.
             let _ = writer.join();
         }
@@ -280,7 +282,7 @@ impl Replica {
         let confirmed = self.position();
         stand.heard = self.heard_at();
         let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
-        let copies: Vec<_> = std::mem::take(&mut *lock(&keeping.copies)).into_iter().collect();
+        let copies: Vec<_> = std::mem::take(&mut *keeping.copies.lock()).into_iter().collect();
         let seen = self.memory.take_unwritten();
         let proofs = self.shelf.unwritten_now();
         let mended = keeping.snapshot.mended();
@@ -289,7 +291,7 @@ impl Replica {
         stand.confirmed = confirmed.zip(self.position()).map(|(before, after)| position::lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
-        let is_idle = lock(&keeping.written).as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
+        let is_idle = keeping.written.lock().as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
         if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
             self.memory.shrink();
             return;
@@ -301,18 +303,18 @@ impl Replica {
                 self.memory.shrink();
                 self.shelf.is_written(&batch.proofs);
                 // What was noted since has another slot, and is in the next batch.
-                lock(&keeping.withheld).retain(|key, _| !written.contains(key));
+                keeping.withheld.lock().retain(|key, _| !written.contains(key));
                 if keeping.snapshot.mended() != mended {
                     self.lost_something();
                 }
-                *lock(&keeping.written) = Some(stand);
+                *keeping.written.lock() = Some(stand);
                 if keeping.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!("the snapshot is written again");
                 }
             }
             Err(error) => {
                 self.memory.is_unwritten(&batch.seen);
-                lock(&keeping.copies).extend(batch.copies.iter().map(|(key, _)| *key));
+                keeping.copies.lock().extend(batch.copies.iter().map(|(key, _)| *key));
                 keeping.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
                 self.metrics.replica_snapshot_failures.inc();
                 if !keeping.failing.swap(true, Ordering::AcqRel) {
@@ -328,7 +330,7 @@ impl Replica {
             Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
             // What signed it may be listed again, and the mirror be the primary by then.
             None if self.is_mirror() && self.withheld_by(key).is_some() => {
-                lock(&self.keeping.withheld).get(key).map(|slot| (*key, Some(copy_of(key, slot))))
+                self.keeping.withheld.lock().get(key).map(|slot| (*key, Some(copy_of(key, slot))))
             }
             None => Some((*key, None)),
         }
@@ -349,15 +351,15 @@ impl Replica {
 
 impl Keeping {
     fn write_on(&self, replica: &Weak<Replica>) {
-        let mut closing = lock(&self.closing);
+        let mut closing = self.closing.lock();
         while !*closing {
-            closing = self.wake.wait_timeout(closing, EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            self.wake.wait_for(&mut closing, EVERY);
             drop(closing);
             match replica.upgrade() {
                 Some(replica) => replica.write_down(),
                 None => return,
             }
-            closing = lock(&self.closing);
+            closing = self.closing.lock();
         }
     }
 }
@@ -395,8 +397,4 @@ fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, Stor
     }
     private::state_folder(folder)?;
     FolderLock::acquire(folder)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use super::super::position::Limit;
 use super::super::{Replica, Slot};
-use super::lock;
 use crate::clock;
 use crate::gate::operator::{self, Begun, Way};
 use crate::gate::{OperatorChange, OperatorRefusal, Refusal, Standing, Via};
@@ -80,7 +79,7 @@ impl Replica {
 
     fn stored(&self, key: &AccountKey) -> Option<Copy> {
         // What happened to it since counts.
-        if lock(&self.keeping.copies).contains(key) {
+        if self.keeping.copies.lock().contains(key) {
             return None;
         }
         self.keeping.snapshot.copy(key)
@@ -168,7 +167,7 @@ impl Replica {
         while let Some((copies, last)) = self.keeping.snapshot.copies(after, BATCH) {
             after = last;
             for copy in copies {
-                let is_cached = self.cache.contains_key(&copy.key) || lock(&self.keeping.copies).contains(&copy.key);
+                let is_cached = self.cache.contains_key(&copy.key) || self.keeping.copies.lock().contains(&copy.key);
                 count += u64::from(is_cached || self.take_copy(copy).is_some());
             }
         }

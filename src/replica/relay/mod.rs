@@ -5,7 +5,9 @@
 
 mod digests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 pub use digests::Question;
 
@@ -125,23 +127,19 @@ impl Relay {
         if via.len() >= MAX_HOPS || via.iter().any(|hop| hop == name) {
             return Err(Loop(via.len()));
         }
-        self.state().via = via.iter().map(|hop| hop.chars().take(LONGEST_NAME).collect()).collect();
+        self.0.lock().via = via.iter().map(|hop| hop.chars().take(LONGEST_NAME).collect()).collect();
         Ok(())
     }
 
     fn onward(&self) -> Onward {
-        self.state().onward.clone()
+        self.0.lock().onward.clone()
     }
 
     fn replace(&self, onward: Onward) {
-        let before = std::mem::replace(&mut self.state().onward, onward);
+        let before = std::mem::replace(&mut self.0.lock().onward, onward);
         if let Onward::Ring(ring) = before {
             ring.end();
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,14 +157,14 @@ impl Replica {
 
     /// The replicas between the primary and those behind this one, which is the last.
     pub fn path(&self) -> Vec<String> {
-        let mut path = self.relay.state().via.clone();
+        let mut path = self.relay.0.lock().via.clone();
         path.push(self.forwarding.name().to_owned());
         path
     }
 
     /// How many replicas there are between the primary and this one.
     pub fn tiers(&self) -> usize {
-        self.relay.state().via.len()
+        self.relay.0.lock().via.len()
     }
 }
 

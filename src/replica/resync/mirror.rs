@@ -59,7 +59,7 @@ impl Resync {
 
     /// Asks again for activations that came before their accounts.
     async fn orphans(&self) -> Result<(), Failed> {
-        let orphans = std::mem::take(&mut self.found().orphans);
+        let orphans = std::mem::take(&mut self.found.lock().orphans);
         for ids in orphans.chunks(MOST) {
             // With a leaf that nothing has, what stands comes for certain.
             let have = ids.iter().map(|id| (Key::activation(id).text(), Short::default().to_string())).collect();
@@ -140,7 +140,7 @@ impl Resync {
             if !goes_on {
                 return Ok(differing);
             }
-            if self.found().in_vain > IN_VAIN {
+            if self.found.lock().in_vain > IN_VAIN {
                 return Err(Failed::Format("it goes on and on, and nothing in it is new"));
             }
         }

@@ -12,9 +12,11 @@ mod settle;
 mod take;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::Replica;
 use super::position::Limit;
@@ -106,10 +108,6 @@ impl Replica {
 impl Resync {
     fn new(replica: Arc<Replica>, from: Head, stretch: u64, number: u64) -> Self {
         Self { replica, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
-    }
-
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(self) {

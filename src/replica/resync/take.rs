@@ -31,7 +31,7 @@ impl Resync {
                 is_new |= resync.take_one(item, &keys);
                 differing.extend(keys.into_iter().filter(|key| asked.is_some() || resync.ahead.contains(key)));
             }
-            let mut found = resync.found();
+            let mut found = resync.found.lock();
             found.in_vain = if is_new { 0 } else { found.in_vain + 1 };
             differing
         });
@@ -55,7 +55,7 @@ impl Resync {
                 Kept::Here => true,
                 Kept::Not => false,
                 Kept::Orphan(id) => {
-                    let mut found = self.found();
+                    let mut found = self.found.lock();
                     if found.orphans.len() < ORPHANS {
                         found.orphans.push(id);
                     }

@@ -6,9 +6,9 @@
 //! `GET /jwt/v1/accounts/`, which each of them answers with 200 and nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::header::{CONNECTION, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ struct Probed {
 impl Belief {
     /// Whether a finding is worth a line in the log.
     fn is_news(&self, text: &str, now: Instant) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let pause = |before: &str| if before == text { REMIND } else { NEWS };
         if told.as_ref().is_some_and(|(at, before)| now.duration_since(*at) < pause(before)) {
             return false;

@@ -5,9 +5,9 @@
 //! came. One answer may come from a cache, or the clock may be set just then, so the middle one of three counts.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::header::{AGE, DATE, HeaderMap};
 use tokio::time::Instant;
 
@@ -83,7 +83,7 @@ impl ClockDifference {
         let received = clock::unix_millis();
         let sent = received.saturating_sub(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
         let Some(sample) = Sample::of(headers, sent, received) else { return };
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let news = state.take(sample, Instant::now());
         let Some(millis) = state.difference() else { return };
         drop(state);
@@ -103,17 +103,13 @@ impl ClockDifference {
     /// How much later it is here than there, in seconds. `None`: not known yet.
     pub(super) fn seconds(&self) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        self.state().difference().map(|millis| millis as f64 / 1000.0)
+        self.0.lock().difference().map(|millis| millis as f64 / 1000.0)
     }
 
     /// For people: what the clock here is to that one, if the difference is too large.
     pub(super) fn describe(&self) -> Option<String> {
-        let state = self.state();
+        let state = self.0.lock();
         state.difference().filter(|_| state.is_too_large).map(words)
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is thought of one server, by how it answered lately.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::UpstreamError;
 use crate::clock;
@@ -56,12 +58,12 @@ impl Default for Health {
 
 impl Health {
     pub(super) fn verdict(&self) -> Verdict {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.verdict.lock().clone()
     }
 
     /// Changes the verdict, and gives back the one before.
     pub(super) fn judge(&self, verdict: Verdict) -> Verdict {
-        std::mem::replace(&mut *self.verdict.lock().unwrap_or_else(PoisonError::into_inner), verdict)
+        std::mem::replace(&mut *self.verdict.lock(), verdict)
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -89,7 +91,7 @@ impl Health {
     pub(super) fn answered(&self) {
         self.failures.store(0, Ordering::Release);
         self.rests_until.store(0, Ordering::Release);
-        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verdict = self.verdict.lock();
         if matches!(*verdict, Verdict::Failing(_)) {
             *verdict = Verdict::Unknown;
         }
@@ -108,7 +110,7 @@ impl Health {
 
     /// It is not to be asked any more, if there is another one.
     pub(super) fn fail(&self, reason: &str) {
-        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verdict = self.verdict.lock();
         if !matches!(*verdict, Verdict::Foreign(_)) {
             *verdict = Verdict::Failing(reason.into());
         }

@@ -1,7 +1,6 @@
 //! Who sent an answer, and through whom it came.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 
 use crate::feed::wire::{LONGEST_NAME, SERVER_HEADER, UPSTREAM_HEADER, names};
@@ -31,7 +30,7 @@ impl Route {
     /// Notes an answer. `own`: the name of this process. Returns how many other servers are asked before this one, if the way
     /// leads back to it.
     pub(super) fn note(&self, mark: Mark, own: &str) -> Option<usize> {
-        let mut route = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut route = self.0.lock();
         match mark.asks {
             Some(asks) => *route = std::iter::once(mark.name).chain(asks).collect(),
             // A short answer does not name them.
@@ -47,7 +46,7 @@ impl Route {
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

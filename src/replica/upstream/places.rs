@@ -9,9 +9,10 @@
 //! grows slowly again. So a server that is overloaded by many replicas gets less from each of them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -118,25 +119,25 @@ impl Default for Places {
 impl Places {
     /// Whether at least half of the places are free.
     pub(super) fn has_room(&self) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         state.taken <= state.most() / 2
     }
 
     /// Whether a request could be sent at once.
     pub(super) fn has_place(&self, class: Class) -> bool {
-        self.state().has_place(class)
+        self.0.lock().has_place(class)
     }
 
     /// Whether a request could be sent at once, or would not wait for too long.
     pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         state.has_place(class) || state.is_in_time(class, deadline)
     }
 
     /// A place, now or in time for an answer by `deadline`.
     pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<Place, Full> {
         let turn = {
-            let mut state = self.state();
+            let mut state = self.0.lock();
             if state.has_place(class) {
                 return Ok(self.place(&mut state, class));
             }
@@ -157,13 +158,9 @@ impl Places {
     }
 
     fn leave(&self, class: Class) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         state.leave(class);
         state.pass_on();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,7 +199,7 @@ impl Place {
     /// Notes how the request ended.
     pub(super) fn ended(self, how: Ended) {
         let now = Instant::now();
-        let mut state = self.places.state();
+        let mut state = self.places.0.lock();
         match how {
             Ended::Answered => state.answered(now - self.since, now),
             Ended::Overloaded => state.overloaded(now),

@@ -1,9 +1,10 @@
 //! Writing the log back into the database, off the path of writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::super::StoreError;
@@ -28,19 +29,20 @@ pub(super) struct Closing {
 
 impl Closing {
     pub(super) fn close(&self) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.closed.lock() = true;
         self.changed.notify_all();
     }
 
     /// Whether it is time to end.
     pub(super) fn is_closed(&self) -> bool {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.closed.lock()
     }
 
     /// Waits for one period. Returns whether it is time to end.
     fn wait(&self) -> bool {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        *self.changed.wait_timeout_while(closed, PERIOD, |closed| !*closed).unwrap_or_else(PoisonError::into_inner).0
+        let mut closed = self.closed.lock();
+        self.changed.wait_while_for(&mut closed, |closed| !*closed, PERIOD);
+        *closed
     }
 }
 

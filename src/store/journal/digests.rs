@@ -3,8 +3,7 @@
 //! Each change keeps what it does to the tree, so it costs a write a few bytes in a row that is written anyway. The tree is
 //! saved now and then and completed at open from the changes since.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::StoreError;
@@ -70,7 +69,7 @@ impl Digests {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.0.lock())
     }
 }
 

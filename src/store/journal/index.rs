@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
 use super::super::StoreError;
@@ -57,7 +58,7 @@ impl Index {
         // Before the look: what makes it whole is in it by then.
         let is_whole = self.is_whole.load(Ordering::Acquire);
         let (shard, part) = place(key);
-        match self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).get(&part) {
+        match self.shards[shard].lock().get(&part) {
             Some(0) => Indexed::Unknown,
             Some(serial) => Indexed::At(*serial),
             None if is_whole => Indexed::Absent,
@@ -75,14 +76,14 @@ impl Index {
         let serial = if let Content::Put(_) = &change.content { change.serial } else { 0 };
         for key in change.keys() {
             let (shard, part) = place(key);
-            self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).insert(part, serial);
+            self.shards[shard].lock().insert(part, serial);
         }
     }
 
     /// Takes over what the database held when it was opened, or later: what was committed meanwhile is known better.
     pub(super) fn load(&self, key: &AccountKey, serial: u64) {
         let (shard, part) = place(key);
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner).entry(part).or_insert(serial);
+        self.shards[shard].lock().entry(part).or_insert(serial);
     }
 }
 

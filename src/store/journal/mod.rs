@@ -40,8 +40,9 @@ mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -332,7 +333,7 @@ impl Journal {
         // Already closed: nothing to do.
         let _ = self.queue.send(writer::Request::Close).await;
         self.closing.close();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             // A writer that panicked has said so already.
             let _ = thread.join();

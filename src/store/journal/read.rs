@@ -1,9 +1,10 @@
 //! Queries.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
+use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
@@ -51,16 +52,16 @@ impl Pool {
     }
 
     fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let mut waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.idle.lock();
         let connection = loop {
             match waiting.pop() {
                 Some(connection) => break connection,
-                None => waiting = self.returned.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => self.returned.wait(&mut waiting),
             }
         };
         drop(waiting);
         let result = query(&connection);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().push(connection);
         self.returned.notify_one();
         result
     }
@@ -77,7 +78,7 @@ impl Readers {
 
     pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         match self {
-            Self::Shared(connection) => query(&connection.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Shared(connection) => query(&connection.lock()),
             Self::Pools { single, .. } => single.with(query),
         }
     }

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,7 +66,7 @@ impl Stats {
 
     /// Looks at what the live accounts come to that each operator key signed.
     pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
-        look(&mut self.signers.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.signers.lock())
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -127,7 +128,7 @@ impl Writer {
                     }
                     asked.into_iter().for_each(|question| self.answer(question));
                 }
-                let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+                let connection = self.connection.lock();
                 self.save_digests(&connection);
                 checkpoint::fold_log(&connection, &self.path);
             })
@@ -219,8 +220,7 @@ impl Writer {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        query(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
-            .map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        query(&self.connection.lock()).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
     }
 
     /// Whether what is written is still in its place.
@@ -228,7 +228,7 @@ impl Writer {
         self.files.check().map_err(|lost| {
             if lost.is_news && lost.can_be_saved() {
                 // What was acknowledged may be nowhere but in a log that has no name any more.
-                checkpoint::save(&self.connection.lock().unwrap_or_else(PoisonError::into_inner), &self.path);
+                checkpoint::save(&self.connection.lock(), &self.path);
             }
             lost.into()
         })
@@ -236,7 +236,7 @@ impl Writer {
 
     fn transact(&self, group: &[Request]) -> Result<Transacted, StoreError> {
         let sqlite = |source| StoreError::Sqlite { path: self.path.clone(), source };
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection.lock();
         checkpoint::bound_log(&connection, &self.path);
         connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
         let result = self.run(&connection, group);

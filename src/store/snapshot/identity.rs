@@ -1,7 +1,5 @@
 //! Who this replica is, and which replicas are behind it.
 
-use std::sync::PoisonError;
-
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::followers::{self, Follower, FollowerChange, FollowerId};
@@ -15,7 +13,7 @@ impl Snapshot {
 
     /// Takes another id.
     pub fn set_identity(&self, id: &FollowerId) -> Result<(), StoreError> {
-        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.writer.lock();
         save_identity(&connection, id).map_err(|source| self.failed(source))
     }
 
@@ -26,7 +24,7 @@ impl Snapshot {
 
     /// Remembers and forgets replicas behind this one.
     pub fn set_followers(&self, changes: &[FollowerChange]) -> Result<(), StoreError> {
-        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.writer.lock();
         let save = || {
             let transaction = connection.unchecked_transaction()?;
             followers::save(&transaction, changes)?;

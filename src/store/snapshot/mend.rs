@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, params};
@@ -28,12 +27,12 @@ impl Snapshot {
             let _ = fs::remove_file(beside(&made, ending));
         }
         let failed = |source| StoreError::Snapshot { path: made.clone(), source };
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let new = schema::make(&made)?;
         let lost = self.rescue(&new).map_err(failed)?;
         // All of it is in the one file before that takes the old one's place.
         new.close().map_err(|(_, source)| failed(source))?;
-        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = reader.lock();
         // The old file's last connections end before it is moved, so that its log does not stay behind.
         let nothing = || Connection::open_in_memory().map_err(failed);
         drop(std::mem::replace(&mut *writer, nothing()?));
@@ -103,7 +102,7 @@ impl Snapshot {
         to: Option<&[u8]>,
     ) -> rusqlite::Result<Vec<Read<(crate::key::AccountKey, super::Seen)>>> {
         let Some(reader) = &self.reader else { return Ok(Vec::new()) };
-        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = reader.lock();
         let mut statement = reader.prepare_cached(&format!(
             "SELECT {} FROM seen WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
             row::SEEN
@@ -113,7 +112,7 @@ impl Snapshot {
 
     fn rescue_proofs(&self, new: &Connection) -> rusqlite::Result<u64> {
         let Some(reader) = &self.reader else { return Ok(0) };
-        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = reader.lock();
         let transaction = new.unchecked_transaction()?;
         let mut lost = 0;
         for kind in [ProofKind::Delete, ProofKind::Activation] {
@@ -136,7 +135,7 @@ impl Snapshot {
 
     fn rescue_copies(&self, new: &Connection) -> rusqlite::Result<u64> {
         let Some(reader) = &self.reader else { return Ok(0) };
-        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = reader.lock();
         let last: i64 = match reader.query_row("SELECT max(id) FROM copy", [], |row| row.get::<_, Option<i64>>(0)) {
             Ok(last) => last.unwrap_or(0),
             Err(error) if is_damage(&error) => return Ok(1),

@@ -15,9 +15,10 @@ mod schema;
 mod walk;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{StoreError, operator};
@@ -194,7 +195,7 @@ impl Snapshot {
 
     /// Replaces the operator that was trusted. Durable when this returns.
     pub fn set_operator(&self, operator: &Operator) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let save = |writer: &mut Connection| {
             let transaction = writer.transaction()?;
             save_operator(&transaction, operator)?;
@@ -253,15 +254,15 @@ impl Snapshot {
         if self.path.is_none() {
             // Nobody reads a position of it, and who reads what was seen does not wait for all of it.
             for chunk in batch.seen.chunks(CHUNK) {
-                let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut writer = self.writer.lock();
                 let transaction = writer.transaction()?;
                 chunk.iter().try_for_each(|(key, seen)| row::save_seen(&transaction, key, seen))?;
                 transaction.commit()?;
             }
-            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let writer = self.writer.lock();
             return save_proofs(&writer, &batch.proofs);
         }
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let transaction = writer.transaction()?;
         save_stand(&transaction, &batch.stand)?;
         if let Some(operator) = &batch.operator {
@@ -281,7 +282,7 @@ impl Snapshot {
     /// What a query finds. A failure is noted and finds nothing: whoever asks goes on with less.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<Option<T>>) -> Option<T> {
         let connection = self.reader.as_ref().unwrap_or(&self.writer);
-        let result = query(&connection.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = query(&connection.lock());
         result.unwrap_or_else(|error| {
             self.note(&error);
             None

@@ -1,10 +1,10 @@
 //! Clients that never rest, and what became of their requests.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use crate::support::{Account, Http, Operator, until};
@@ -70,7 +70,7 @@ impl Load {
         while let Some(client) = self.clients.join_next().await {
             client.unwrap();
         }
-        let failures = self.shared.failures.lock().unwrap();
+        let failures = self.shared.failures.lock();
         let reads = self.shared.reads.load(Ordering::Relaxed);
         assert!(
             failures.is_empty(),
@@ -118,6 +118,6 @@ impl Shared {
     }
 
     fn failed(&self, method: &str, what: impl std::fmt::Debug) {
-        self.failures.lock().unwrap().push(format!("{method}: {what:?}"));
+        self.failures.lock().push(format!("{method}: {what:?}"));
     }
 }

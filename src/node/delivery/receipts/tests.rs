@@ -30,14 +30,14 @@ fn compare(receipts: &Receipts, serial: u64, id: &str, found: Match) {
 async fn settles(receipts: &Receipts, serial: u64, then: impl FnOnce()) {
     let events = async {
         // The other one waits by now.
-        while receipts.lock().waiting.is_empty() {
+        while receipts.state.lock().waiting.is_empty() {
             tokio::task::yield_now().await;
         }
         then();
     };
     let both = async { tokio::join!(receipts.settled(serial, true), events) };
     tokio::time::timeout(Duration::from_secs(10), both).await.expect("it ends");
-    assert!(receipts.lock().waiting.is_empty());
+    assert!(receipts.state.lock().waiting.is_empty());
 }
 
 fn is_proven(receipts: &Receipts, serial: u64) -> bool {
@@ -116,7 +116,7 @@ async fn a_wait_that_is_given_up_leaves_nothing_behind() {
     let receipts = Receipts::default();
     for _ in 0..2 {
         assert!(tokio::time::timeout(Duration::from_millis(1), receipts.settled(7, true)).await.is_err());
-        assert!(receipts.lock().waiting.is_empty());
+        assert!(receipts.state.lock().waiting.is_empty());
     }
 }
 

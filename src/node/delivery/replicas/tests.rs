@@ -100,7 +100,7 @@ impl World {
 
     /// The ranges that are to be looked at.
     fn ranges(&self) -> Vec<(u64, u64, Ended)> {
-        let mut state = self.replicas.lock();
+        let mut state = self.replicas.state.lock();
         std::iter::from_fn(|| state.ranges.pop()).map(|range| (range.after, range.upto, range.ended)).collect()
     }
 
@@ -364,7 +364,7 @@ async fn who_waits_for_changes_to_compare_gets_each_range_once_and_never_too_man
     report(0);
     assert_eq!(waiting.await.expect("no panic"), "replica 9");
     (1..2_000).for_each(report);
-    let mut state = replicas.lock();
+    let mut state = replicas.state.lock();
     assert_eq!(std::iter::from_fn(|| state.ranges.pop()).count(), 256);
 }
 

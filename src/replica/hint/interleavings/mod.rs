@@ -53,7 +53,7 @@ impl<'w> Play<'w> {
         if self.asked.is_some() {
             return false;
         }
-        replica.flights.lock().expect("whole").insert(key, pending().boxed().shared());
+        replica.flights.lock().insert(key, pending().boxed().shared());
         self.asked = Some((replica.asked(&key), self.primary.log.len()));
         (self.model.is_asked, self.model.is_disturbed) = (true, false);
         true
@@ -81,7 +81,7 @@ impl<'w> Play<'w> {
         }
         // An answer without a JWT is no failure here.
         let _ = replica.answered(&account.key, &asked, answer);
-        replica.flights.lock().expect("whole").remove(&account.key);
+        replica.flights.lock().remove(&account.key);
         match served {
             Some(Some((version, by))) if !is_unchanged => _ = self.model.give(version, by, By::Answer, true),
             Some(None) if !self.model.is_held && !self.model.is_disturbed => self.model.is_unknown = true,
@@ -154,7 +154,7 @@ impl<'w> Play<'w> {
         replica.memory.restart();
         replica.cache.invalidate(key);
         replica.unknown.forget(key);
-        replica.flights.lock().expect("whole").clear();
+        replica.flights.lock().clear();
         replica.keeping.restart();
         self.asked = None;
         (self.model.is_asked, self.model.is_unknown) = (false, false);

@@ -11,7 +11,7 @@ fn soon() -> Instant {
 /// Takes places until the next one would have to be waited for.
 async fn fill(places: &Arc<Places>, class: Class) -> Vec<Place> {
     let mut taken = Vec::new();
-    while places.state().has_place(class) {
+    while places.0.lock().has_place(class) {
         taken.push(places.take(class, soon()).await.expect("there is a place"));
     }
     taken
@@ -31,7 +31,7 @@ async fn unknown_keys_have_a_share_and_known_ones_come_first() {
         let (places, order) = (places.clone(), order.clone());
         tasks.push(tokio::spawn(async move {
             let place = places.take(class, soon()).await.expect("its turn comes");
-            order.lock().unwrap().push(class);
+            order.lock().push(class);
             place
         }));
         tokio::task::yield_now().await;
@@ -41,13 +41,13 @@ async fn unknown_keys_have_a_share_and_known_ones_come_first() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(*order.lock().unwrap(), [Class::Known, Class::Known, Class::Unknown, Class::Unknown]);
+    assert_eq!(*order.lock(), [Class::Known, Class::Known, Class::Unknown, Class::Unknown]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_answered_in_time_is_rejected_at_once() {
     let places = Arc::new(Places::default());
-    places.state().answer_time = ROUND.as_secs_f64();
+    places.0.lock().answer_time = ROUND.as_secs_f64();
     let taken = fill(&places, Class::Known).await;
     let began = Instant::now();
     // As many as have a place wait for one.
@@ -56,7 +56,7 @@ async fn what_cannot_be_answered_in_time_is_rejected_at_once() {
         tokio::spawn(async move { places.take(Class::Known, soon()).await.map(drop) })
     });
     let waiting: Vec<_> = waiting.collect();
-    while places.state().known.len() < waiting.len() {
+    while places.0.lock().known.len() < waiting.len() {
         tokio::task::yield_now().await;
     }
     // The next one waits for another round, and is answered in a third one.
@@ -89,9 +89,9 @@ async fn a_turn_that_nobody_waits_for_goes_to_the_next_one() {
     tokio::task::yield_now().await;
     taken.pop();
     third.abort();
-    assert!(third.await.is_err() || places.state().has_place(Class::Known));
+    assert!(third.await.is_err() || places.0.lock().has_place(Class::Known));
     drop(taken);
-    assert_eq!(places.state().taken, 0);
+    assert_eq!(places.0.lock().taken, 0);
 }
 
 #[tokio::test(start_paused = true)]
