@@ -17,6 +17,7 @@ use crate::clock;
 use crate::gate::Held;
 use crate::jwt::Called;
 use crate::key::{AccountKey, PublicKey};
+use crate::node::Lookup;
 use crate::store::journal::Stored;
 use crate::store::{StoreError, blocking};
 
@@ -27,17 +28,6 @@ const SLOW: i64 = 25;
 const SLOW_FOR: i64 = 500;
 /// How long an answer waits for the scan. A nats-server waits for 1.9 seconds.
 pub(super) const SCAN_WAIT: Duration = Duration::from_secs(1);
-
-/// What an account holds.
-#[derive(Debug, Clone)]
-pub enum Lookup {
-    /// A JWT that may be served.
-    Served(Arc<Stored>),
-    /// A JWT signed by this key, for which the operator does not vouch.
-    Withheld(PublicKey),
-    /// Nothing, or it was deleted. Said only of an account that is imported.
-    Absent,
-}
 
 /// What the journal has of an account.
 enum Journaled {

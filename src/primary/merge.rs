@@ -9,29 +9,9 @@ use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
+use crate::node::Verdict;
 use crate::store::journal::{CommitError, Outcome, Write};
 use crate::store::{StoreError, blocking};
-
-/// What an account of a pack is, to us.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Exactly what is served here.
-    Same,
-    /// News: it was taken in.
-    Taken,
-    /// What is held here, written in another way.
-    Respelt,
-    /// Older than what is held here, or replaced by it.
-    Older,
-    /// As new as what is held here, and another one.
-    Tie,
-    /// Deleted here.
-    Deleted,
-    /// Not signed by the operator.
-    Foreign(Refusal),
-    /// Refused for another reason.
-    Refused(Refusal),
-}
 
 /// A JWT that may be news.
 struct Offer {

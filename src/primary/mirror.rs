@@ -36,7 +36,7 @@ const MANY: usize = 256;
 
 /// How far the mirror has come, for those who ask.
 #[derive(Debug)]
-pub struct Mirrored {
+pub(super) struct Mirrored {
     written: AtomicU64,
     synced: watch::Sender<u64>,
     failing: Mutex<Option<String>>,
@@ -48,22 +48,22 @@ impl Mirrored {
     }
 
     /// All files are written up to this serial.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
     /// All files are on disk up to this serial.
-    pub fn synced(&self) -> u64 {
+    pub(super) fn synced(&self) -> u64 {
         *self.synced.borrow()
     }
 
     /// What is wrong with the folder, if anything is; for clients.
-    pub fn failure(&self) -> Option<String> {
+    pub(super) fn failure(&self) -> Option<String> {
         self.failing.lock().clone()
     }
 
     /// Waits until all files are on disk up to a serial, but no longer than `longest`. Returns whether they are.
-    pub async fn wait(&self, serial: u64, longest: Duration) -> bool {
+    pub(super) async fn wait(&self, serial: u64, longest: Duration) -> bool {
         timeout(longest, self.synced.subscribe().wait_for(|synced| *synced >= serial)).await.is_ok_and(|r| r.is_ok())
     }
 

@@ -11,8 +11,10 @@
 
 mod activation_files;
 mod activations;
+mod backend;
 mod bodies;
 mod closed;
+mod feed;
 mod foreign;
 mod ignored;
 mod judge;
@@ -35,19 +37,15 @@ mod tend;
 mod tender;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
 use activations::Activations;
-pub use activations::SubmittedActivation;
 use bodies::Bodies;
-pub use lookup::Lookup;
-pub use merge::Verdict;
-pub use mirror::Mirrored;
-pub use operator::OperatorError;
+use mirror::Mirrored;
 pub use progress::Progress;
 pub use source::Source;
 pub use tend::Tending;
@@ -55,8 +53,9 @@ pub use tend::Tending;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
-use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
+use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
 use crate::store::{FolderLock, Journal, StoreError, journal, private, snapshot};
 use progress::Stage;
@@ -146,18 +145,9 @@ pub struct Primary {
     operator_begun: Option<OperatorChange>,
     /// Told when the operator's file in an nsc folder was written.
     operator_edited: Notify,
+    /// How far the token folder has followed the journal, if it is ours to write.
+    mirrored: OnceLock<Arc<Mirrored>>,
     _locks: Vec<FolderLock>,
-}
-
-/// What a submission came to.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    /// The JWT that is held now: the one submitted.
-    pub entry: Arc<Entry>,
-    /// Whether that is a change.
-    pub changed: bool,
-    /// Where it stands in the order of changes.
-    pub position: Position,
 }
 
 impl Primary {
@@ -206,6 +196,7 @@ impl Primary {
             operator_turn,
             operator_begun,
             operator_edited: Notify::new(),
+            mirrored: OnceLock::new(),
             tokens,
             progress: Progress::default(),
             seam: Seam::default(),

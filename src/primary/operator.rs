@@ -7,6 +7,7 @@ use crate::clock;
 use crate::gate::operator::{Begun, Way, begin as decide};
 use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
 use crate::key::PublicKey;
+use crate::node::WriteError;
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing, Journal, OperatorWrite, Write};
 
@@ -61,23 +62,6 @@ fn count(journal: &Journal, change: &mut OperatorChange, before: &Standing, afte
     change.back = journal.lost_between(after, before);
 }
 
-/// Why another operator JWT did not come into force.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    /// The gate or the journal said no.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// It would withhold more accounts than whoever pushed it expects.
-    #[error(
-        "{would} accounts would be withheld by this operator JWT, because it does not list the keys that signed them; to \
-         accept that, repeat the request with ?withhold={would}"
-    )]
-    Withholds {
-        /// How many accounts that are served now would not be.
-        would: u64,
-    },
-}
-
 impl Primary {
     /// Waits until the operator JWT that counts since the start is in the journal. If that fails it counts all the same,
     /// but followers do not learn of it.
@@ -102,11 +86,11 @@ impl Primary {
         trust: Arc<Trust>,
         way: Way,
         withhold: Option<u64>,
-    ) -> Result<OperatorChange, OperatorError> {
+    ) -> Result<OperatorChange, WriteError> {
         let _turn = self.operator_turn.lock().await;
         let before = Arc::clone(&self.gate.standing());
         let arrival = self.gate.arrival(way, clock::unix_seconds());
-        let admitted = self.gate.admit_operator(&trust, &arrival).map_err(CommitError::from)?;
+        let admitted = self.gate.admit_operator(&trust, &arrival)?;
         let Some(chain) = admitted else { return Ok(OperatorChange::none(&before, &trust)) };
         if before.chain().is_none() && way == Way::Post {
             return Err(CommitError::from(Refusal::NoOperator).into());
@@ -114,7 +98,7 @@ impl Primary {
         let mut change = OperatorChange::to(&before, &chain);
         count(&self.journal, &mut change, &before, &before.after(Arc::new(chain)));
         if withhold.is_some_and(|most| change.withheld > most) {
-            return Err(OperatorError::Withholds { would: change.withheld });
+            return Err(WriteError::Withholds { would: change.withheld });
         }
         self.journal.commit(Write::Operator(OperatorWrite::Offer(trust, arrival))).await?;
         change.log();

@@ -11,9 +11,8 @@ const FLOORS: &[&[&str]] = &[
     &["gate", "logging", "tls"],
     &["feed", "upstream"],
     &["store"],
-    &["primary", "replica"],
     &["node"],
-    &["http", "nats"],
+    &["http", "nats", "primary", "replica"],
     &["server"],
     &["commands"],
 ];
