@@ -16,8 +16,8 @@ use crate::feed::{Change, Content};
 use crate::gate::{Activation, ActivationRefusal, Entry, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
 use crate::store::journal::{CommitError, Write};
+use crate::store::{StoreError, blocking};
 
 /// How often expired activations are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -172,9 +172,7 @@ impl Primary {
         let mut count = 0;
         loop {
             let primary = self.clone();
-            let found = tokio::task::spawn_blocking(move || primary.journal.expired_activations(now, SWEPT_AT_ONCE))
-                .await
-                .unwrap_or(Err(StoreError::Closed));
+            let found = blocking(move || primary.journal.expired_activations(now, SWEPT_AT_ONCE)).await;
             let ids = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
             if ids.is_empty() {
                 return Ok(count);

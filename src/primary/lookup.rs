@@ -17,8 +17,8 @@ use crate::clock;
 use crate::gate::Held;
 use crate::jwt::Called;
 use crate::key::{AccountKey, PublicKey};
-use crate::store::StoreError;
 use crate::store::journal::Stored;
+use crate::store::{StoreError, blocking};
 
 /// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
 /// less.
@@ -161,7 +161,7 @@ impl Primary {
         query: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let primary = self.clone();
-        tokio::task::spawn_blocking(move || query(&primary)).await.map_err(|_| StoreError::Closed)?
+        blocking(move || query(&primary)).await
     }
 
     /// Asks the journal on a thread that others wait for. `None`: it failed or was slow lately, and a thread of its own

@@ -9,8 +9,8 @@ use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
-use crate::store::StoreError;
 use crate::store::journal::{CommitError, Outcome, Write};
+use crate::store::{StoreError, blocking};
 
 /// What an account of a pack is, to us.
 #[derive(Debug)]
@@ -47,8 +47,7 @@ impl Primary {
         let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
         self.import_before(&keys, Via::Pack).await?;
         let primary = self.clone();
-        let weighed = tokio::task::spawn_blocking(move || primary.weigh(&offers)).await;
-        let weighed = weighed.map_err(|_| StoreError::Closed).flatten().map_err(Arc::new)?;
+        let weighed = blocking(move || primary.weigh(&offers)).await.map_err(Arc::new)?;
         let writes = weighed.iter().filter_map(|weighed| weighed.as_ref().ok());
         let writes: Vec<_> = writes.map(|offer| Write::Put(offer.entry.clone(), Via::Pack)).collect();
         let mut outcomes = self.journal.commit_all(writes).await.into_iter();

@@ -19,9 +19,9 @@ use super::source::Tokens;
 use super::{Primary, activation_files};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
 use crate::store::folder::Folder;
 use crate::store::journal::MIRROR;
+use crate::store::{StoreError, blocking};
 
 /// Changes that are looked at in one piece.
 const PIECE: u64 = 2048;
@@ -145,14 +145,12 @@ impl Mirror {
     /// Settles the accounts of the next changes.
     async fn advance(&mut self) {
         let (keeper, after) = (self.keeper.clone(), self.state.written());
-        let pending = tokio::task::spawn_blocking(move || keeper.primary().journal().pending(after, PIECE)).await;
-        let pending = match pending {
-            Ok(Ok(pending)) => pending,
-            Ok(Err(error)) => {
+        let pending = match blocking(move || keeper.primary().journal().pending(after, PIECE)).await {
+            Ok(pending) => pending,
+            Err(error) => {
                 self.fail(&error).await;
                 return sleep(self.pause).await;
             }
-            Err(_) => return sleep(LONGEST_PAUSE).await,
         };
         // The last change of an account is the one that its file is about.
         let mut all: HashMap<What, u64> =
@@ -258,22 +256,21 @@ impl Mirror {
             return;
         }
         let keeper = self.keeper.clone();
-        let synced = tokio::task::spawn_blocking(move || match &keeper.primary().tokens {
+        let synced = blocking(move || match &keeper.primary().tokens {
             Tokens::Own(folder) => folder.sync(),
             _ => Ok(()),
-        })
-        .await;
+        });
+        let synced = synced.await;
         self.synced_at = Instant::now();
         match synced {
-            Ok(Ok(())) => {
+            Ok(()) => {
                 if self.failed.is_empty() && self.state.failure().is_some() {
                     self.state.set_failure(None);
                 }
                 self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
-            Ok(Err(error)) => self.fail(&error).await,
-            Err(_) => {}
+            Err(error) => self.fail(&error).await,
         }
     }
 

@@ -24,8 +24,8 @@ use super::progress::Stage;
 use super::source::Tokens;
 use super::tender::{Scanned, Tender};
 use crate::metrics::Metrics;
-use crate::store::StoreError;
 use crate::store::watch::Watch;
+use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.
 const LOOKED: &str = "looked";
@@ -229,17 +229,12 @@ impl Intake {
         let primary = self.primary.clone();
         let cursors = move || {
             let journal = primary.journal();
-            let looked = journal.cursor(LOOKED)?.zip(journal.cursor(OPERATOR)?).zip(journal.cursor(FOLDERS)?);
-            Ok::<_, StoreError>(looked)
+            Ok(journal.cursor(LOOKED)?.zip(journal.cursor(OPERATOR)?).zip(journal.cursor(FOLDERS)?))
         };
-        let looked = match tokio::task::spawn_blocking(cursors).await {
-            Ok(Ok(looked)) => looked,
-            Ok(Err(error)) => {
-                tracing::error!("it is not known when the token folder was last looked through: {error}");
-                None
-            }
-            Err(_) => None,
-        };
+        let looked = store::blocking(cursors).await.unwrap_or_else(|error| {
+            tracing::error!("it is not known when the token folder was last looked through: {error}");
+            None
+        });
         if let Some(((looked, operator), folders)) = looked {
             self.primary.progress.reach(Stage::Complete);
             if let Some(mirrored) = &self.mirrored {

@@ -129,6 +129,13 @@ impl StoreError {
     }
 }
 
+/// Runs a query on a thread that may be blocked. A query whose thread is lost has failed with [`StoreError::Closed`].
+pub async fn blocking<T: Send + 'static>(
+    query: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(query).await.map_err(|_| StoreError::Closed)?
+}
+
 /// What SQLite said, without its own words: they name files.
 fn without_paths(error: &rusqlite::Error) -> String {
     match error {
