@@ -257,7 +257,7 @@ impl Mirror {
         }
         let keeper = self.keeper.clone();
         let synced = blocking(move || match &keeper.primary().tokens {
-            Tokens::Own(folder) => folder.sync(),
+            Tokens::Own(folder) => Ok(folder.sync()?),
             _ => Ok(()),
         });
         let synced = synced.await;

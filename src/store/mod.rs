@@ -19,6 +19,7 @@ pub mod watch;
 
 use std::path::{Path, PathBuf};
 
+use folder::FolderError;
 pub use followers::{Follower, FollowerChange, FollowerId};
 pub use journal::{Journal, Progress};
 pub use lock::FolderLock;
@@ -46,15 +47,8 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// A file or folder could not be used.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried, as in "cannot create".
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The file is no journal or snapshot that this version can use.
     #[error("{path}: {reason}")]
     Unusable {
@@ -62,14 +56,6 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
-    },
-    /// Another process works on the folder.
-    #[error("folder {path} is in use by {holder}; stop that process, or choose another folder")]
-    Locked {
-        /// The state folder.
-        path: PathBuf,
-        /// What the lock file says of the holder.
-        holder: String,
     },
     /// What was asked for may be in the folder of tokens, which is still being imported.
     #[error("the token folder is still being imported, and may hold it; try again in a second")]
@@ -92,7 +78,7 @@ impl StoreError {
             Self::Sqlite { source, .. } | Self::Snapshot { source, .. } => {
                 source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
             }
-            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Folder(error) => error.is_full(),
             Self::Shared(error) => error.is_full(),
             _ => false,
         }
@@ -115,17 +101,16 @@ impl StoreError {
             Self::Snapshot { source, .. } => {
                 format!("the snapshot failed: {}{}", without_paths(source), snapshot_remedy(source))
             }
-            Self::Io { action, source, .. } => format!("cannot {action}: {source}; the log says where"),
+            Self::Folder(error) => error.for_clients(),
             Self::Unusable { reason, .. } => format!("the store cannot be used: {reason}"),
-            Self::Locked { .. } => "the store is in use by another process".to_owned(),
             Self::Shared(error) => error.for_clients(),
             Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
         }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        let failed = FolderError::io(action, path);
+        move |source| Self::Folder(failed(source))
     }
 }
 

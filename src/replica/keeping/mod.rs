@@ -237,17 +237,17 @@ impl Keeping {
 impl Replica {
     /// Begins to write to the snapshot, and to bring back what it holds.
     pub fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
+        let failed = || StoreError::io("start a thread for", Path::new(FILE));
         let replica = Arc::downgrade(self);
         let keeping = self.keeping.clone();
         let writer = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || keeping.write_on(&replica))
-            .map_err(failed)?;
+            .map_err(failed())?;
         *self.keeping.writer.lock() = Some(writer);
         if !self.keeping.is_warm() {
             let replica = self.clone();
-            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
+            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed())?;
         }
         Ok(())
     }
@@ -396,5 +396,5 @@ fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, Stor
         });
     }
     private::state_folder(folder)?;
-    FolderLock::acquire(folder)
+    Ok(FolderLock::acquire(folder)?)
 }

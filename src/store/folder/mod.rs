@@ -4,6 +4,7 @@
 //! account's file is `<account key>.jwt.deleted`. Files of other names may lie beside them and are none of ours; all
 //! that is ours is the state folder.
 
+mod error;
 mod layout;
 mod private_key;
 mod read;
@@ -13,12 +14,13 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+pub use error::FolderError;
 pub use layout::{Layout, Shard};
 pub use private_key::private_key;
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Closed, Listing, Others, TokenFile, is_misnamed, list};
 
-use super::{STATE_FOLDER, StoreError, private};
+use super::{STATE_FOLDER, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -38,7 +40,7 @@ pub struct Folder {
 
 impl Folder {
     /// Opens a folder. `wanted` is the layout for one that holds no tokens yet, `mode` that of the files that are written.
-    pub fn open(root: &Path, wanted: Layout, mode: u32) -> Result<Self, StoreError> {
+    pub fn open(root: &Path, wanted: Layout, mode: u32) -> Result<Self, FolderError> {
         let state = root.join(STATE_FOLDER);
         let making = state.join("making");
         private::folder(&state)?;
