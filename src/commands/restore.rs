@@ -17,8 +17,9 @@ use super::operator;
 use super::{journal_of, runtime, say};
 use crate::clock;
 use crate::config::Settings;
+use crate::folder::private;
 use crate::server;
-use crate::store::{StoreError, journal, private};
+use crate::store::{StoreError, journal};
 
 const AFTER_HELP: &str = "\
 The server has to be stopped. What was there is kept under another name. When

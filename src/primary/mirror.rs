@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keeper::{Cause, Keeper, Settled};
 use super::source::Tokens;
 use super::{Primary, activation_files};
+use crate::folder::Folder;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder::Folder;
 use crate::store::journal::MIRROR;
 use crate::store::{StoreError, blocking};
 

@@ -23,8 +23,8 @@ use super::own::Own;
 use super::progress::Stage;
 use super::source::Tokens;
 use super::tender::{Scanned, Tender};
+use crate::folder::watch::Watch;
 use crate::metrics::Metrics;
-use crate::store::watch::Watch;
 use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.

@@ -9,11 +9,11 @@ use super::progress::Stage;
 use super::{Lookup, OperatorError, Primary, Setup, Source, Verdict};
 use crate::clock;
 use crate::feed::Content;
+use crate::folder::Layout;
 use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
-use crate::store::folder::Layout;
 use crate::store::journal::{CommitError, OperatorWrite, Write};
 
 struct World {

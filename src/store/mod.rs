@@ -1,31 +1,22 @@
-//! What is kept on disk: the [`journal`], the [`folder`] of tokens, and the lock that keeps a second process out; and
-//! how folders are watched.
+//! The databases: the [`journal`] of a primary, and the [`snapshot`] of a replica.
 //!
 //! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
-//! from it. It lives beside the tokens, in a state folder that no reader of `*.jwt` files looks into.
+//! from it. It is next to the tokens, in the [`STATE_FOLDER`](crate::folder::STATE_FOLDER).
 //!
 //! Nothing here knows who asks, or HTTP, or NATS.
 
-pub mod folder;
 mod followers;
 pub mod journal;
-mod lock;
 mod marks;
-pub mod nsc;
 mod operator;
-pub mod private;
 pub mod snapshot;
-pub mod watch;
 
 use std::path::{Path, PathBuf};
 
-use folder::FolderError;
 pub use followers::{Follower, FollowerChange, FollowerId};
 pub use journal::{Journal, Progress};
-pub use lock::FolderLock;
 
-/// The state folder inside a token folder.
-pub const STATE_FOLDER: &str = ".nats-account-server";
+use crate::folder::FolderError;
 
 /// A failure of the store: what could not be done, with which file.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["backoff", "clock", "descriptors", "key", "rarely"],
     &["epoch", "excerpt", "metrics"],
     &["config", "jwt"],
-    &["gate", "logging", "tls"],
+    &["folder", "gate", "logging", "tls"],
     &["feed", "upstream"],
     &["store"],
     &["primary", "replica"],

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Fate, against};
+use crate::folder::{self, FolderError, nsc, private};
 use crate::gate::{Entry, Trust};
 use crate::jwt::{AccountJwt, given};
 use crate::key::AccountKey;
-use crate::store::folder::{self, FolderError};
-use crate::store::{nsc, private};
 
 /// The longest name of a folder, in bytes, with the ending of the file in it.
 const LONGEST: usize = 240;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::super::{runtime, say};
 use super::set;
 use crate::config::Settings;
+use crate::folder::FolderLock;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
 use crate::server;
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
-use crate::store::{FolderLock, StoreError, journal};
+use crate::store::{StoreError, journal};
 
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot trust {}: {error}", file.display());

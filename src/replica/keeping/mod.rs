@@ -17,9 +17,10 @@ use parking_lot::{Condvar, Mutex};
 use super::{Replica, Slot, position};
 use crate::clock;
 use crate::feed::Head;
+use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
-use crate::store::{FolderLock, Follower, FollowerChange, FollowerId, StoreError, private};
+use crate::store::{Follower, FollowerChange, FollowerId, StoreError};
 
 /// How often what changed is written.
 const EVERY: Duration = Duration::from_millis(500);

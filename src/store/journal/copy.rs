@@ -9,8 +9,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::super::{StoreError, private};
+use super::super::StoreError;
 use super::schema;
+use crate::folder::private;
 
 /// Pages that are copied in one go.
 const PIECE: i32 = 4096;

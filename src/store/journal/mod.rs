@@ -68,7 +68,7 @@ use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// Its name in the state folder.
-pub const FILE: &str = "journal.sqlite";
+pub use crate::folder::private::JOURNAL as FILE;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]

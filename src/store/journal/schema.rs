@@ -5,9 +5,10 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::{StoreError, followers, private};
+use super::super::{StoreError, followers};
 use super::{digests, nats_servers, operator};
 use crate::feed::{Chain, Head, Session};
+use crate::folder::private;
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
 const VERSION: i64 = 7;

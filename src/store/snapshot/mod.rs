@@ -32,7 +32,7 @@ pub use schema::Found;
 pub use walk::Walk;
 
 /// The name of the file in the state folder.
-pub const FILE: &str = "snapshot.sqlite";
+pub use crate::folder::private::SNAPSHOT as FILE;
 /// A temporary snapshot has one connection for all; who reads does not wait for longer than it takes to write so many
 /// rows.
 const CHUNK: usize = 256;

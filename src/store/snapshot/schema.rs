@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::{StoreError, followers, operator, private};
+use super::super::{StoreError, followers, operator};
 use crate::clock;
+use crate::folder::private;
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
 /// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.

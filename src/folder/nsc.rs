@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use rustix::fs::{Access, access};
 
-use super::folder::FolderError;
+use super::FolderError;
 
 /// Levels above a path, and below it, on which an operator's folder is looked for: from `…/accounts/A/A.jwt` up, and from
 /// `~/.local/share/nats` down.

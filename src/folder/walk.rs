@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::super::STATE_FOLDER;
-use super::{FolderError, Layout, Shard};
+use super::{FolderError, Layout, STATE_FOLDER, Shard};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, seed};
 

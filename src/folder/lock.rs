@@ -5,8 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::folder::FolderError;
-use super::private;
+use super::{FolderError, private};
 
 /// So often a lock is tried again, …
 const LOOKS: u32 = 5;

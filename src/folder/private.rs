@@ -9,8 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::STATE_FOLDER;
-use super::folder::FolderError;
+use super::{FolderError, STATE_FOLDER};
 
 /// The mode of files.
 const FILE: u32 = 0o600;
@@ -18,8 +17,12 @@ const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
 /// What others than the owner may do.
 const OTHERS: u32 = 0o077;
+/// The name of the journal in a state folder.
+pub const JOURNAL: &str = "journal.sqlite";
+/// The name of a replica's snapshot in a state folder.
+pub const SNAPSHOT: &str = "snapshot.sqlite";
 /// How the names of our files begin.
-const OURS: [&str; 2] = [super::journal::FILE, super::snapshot::FILE];
+const OURS: [&str; 2] = [JOURNAL, SNAPSHOT];
 
 /// Creates a file that is not there yet.
 pub fn create(path: &Path) -> io::Result<File> {

@@ -8,9 +8,8 @@ use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::private;
 use super::read::{Look, look};
-use super::{Folder, FolderError, Stamp};
+use super::{Folder, FolderError, Stamp, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
