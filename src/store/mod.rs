@@ -99,6 +99,17 @@ impl StoreError {
         }
     }
 
+    /// Adds the file of a journal to what SQLite said.
+    pub(crate) fn sqlite(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
+        move |source| Self::Sqlite { path: path.to_owned(), source }
+    }
+
+    /// Adds the file of a snapshot to what SQLite said.
+    pub(crate) fn snapshot(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
+        move |source| Self::Snapshot { path: path.to_owned(), source }
+    }
+
+    /// Adds what was tried, with which file, to what the system said.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let failed = FolderError::io(action, path);
         move |source| Self::Folder(failed(source))

@@ -52,7 +52,7 @@ pub(super) fn spawn(
     files: Arc<Files>,
     closing: Arc<Closing>,
 ) -> Result<std::thread::JoinHandle<()>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.clone(), source };
+    let sqlite = StoreError::sqlite(&path);
     let connection = Connection::open(&path).map_err(sqlite)?;
     // It opens the log that is there now, and not another one that is there later.
     schema::head(&connection).map_err(sqlite)?;

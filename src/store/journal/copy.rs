@@ -19,8 +19,8 @@ const PIECE: i32 = 4096;
 /// Copies the journal at `from` to the new file `to`, durable when this returns. `progress` is told how many pages of how
 /// many are done.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
-    let reading = |source| StoreError::Sqlite { path: from.to_owned(), source };
-    let writing = |source| StoreError::Sqlite { path: to.to_owned(), source };
+    let reading = StoreError::sqlite(from);
+    let writing = StoreError::sqlite(to);
     let source = schema::open_reader(from)?;
     schema::check_ours(&source, from)?;
     source.execute_batch("BEGIN").map_err(reading)?;

@@ -197,8 +197,7 @@ impl Journal {
             None => schema::open_memory()?,
         };
         let meta = schema::load_meta(&connection, &path)?;
-        let digests = digests::Digests::load(&connection, meta.head)
-            .map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let digests = digests::Digests::load(&connection, meta.head).map_err(StoreError::sqlite(&path))?;
         let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
         let readers = match &options.path {
@@ -207,8 +206,7 @@ impl Journal {
         };
         let ring = Arc::new(Ring::new(meta.head));
         let index = Arc::new(index::Index::default());
-        let signers =
-            readers.with(signers::Signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let signers = readers.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
         let stats = Arc::new(writer::Stats::new(meta.count, signers));
         // The readers have read by now.
         let files = Arc::new(if options.path.is_some() { files::Files::at(&path)? } else { files::Files::none() });
@@ -320,12 +318,12 @@ impl Journal {
 
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        self.readers.with(query).map_err(StoreError::sqlite(&self.path))
     }
 
     /// The same for a query that reads much, so that queries for single accounts do not wait for it.
     fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with_bulk(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        self.readers.with_bulk(query).map_err(StoreError::sqlite(&self.path))
     }
 
     /// Ends the writer after what is queued is committed. Later writes fail.

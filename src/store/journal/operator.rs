@@ -161,7 +161,7 @@ impl Transaction<'_> {
 pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
     let connection = schema::open_reader(path)?;
     schema::check_ours(&connection, path)?;
-    chain(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })
+    chain(&connection).map_err(StoreError::sqlite(path))
 }
 
 impl Journal {

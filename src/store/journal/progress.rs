@@ -22,7 +22,7 @@ pub struct Progress {
 impl Progress {
     /// Reads it from a journal that another process may be writing.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+        let sqlite = StoreError::sqlite(path);
         let connection = schema::open_reader(path)?;
         let serial = connection.query_row("SELECT serial FROM meta", [], |row| row.get(0)).map_err(sqlite)?;
         let mirrored = connection

@@ -44,7 +44,7 @@ impl Pool {
         let open = |_| {
             let connection = schema::open_reader(path)?;
             // It opens the log that is there now, and not another one that is there later.
-            schema::head(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })?;
+            schema::head(&connection).map_err(StoreError::sqlite(path))?;
             Ok(connection)
         };
         let idle = (0..count.max(1)).map(open).collect::<Result<_, StoreError>>()?;

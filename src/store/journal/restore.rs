@@ -17,7 +17,7 @@ use crate::key::{AccountKey, Kind, PublicKey};
 /// Who followed the journal that was copied may have seen changes that the copy has not: by the session he notices. How far
 /// the token folder had followed, and when it was looked through, is forgotten, because it may be another folder.
 pub fn renew(path: &Path) -> Result<Session, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let session = Session::random();
     let connection = schema::open_writer(path)?;
     let renew = || {
@@ -38,7 +38,7 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
 /// What the journal at `held` has that is newer than in the copy `than`, a line for each. Nobody writes either of them, and
 /// the copy is of this version's format.
 pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: held.to_owned(), source };
+    let sqlite = StoreError::sqlite(held);
     let connection = schema::open_reader(held)?;
     schema::check_ours(&connection, held)?;
     find_newer(&connection, than).map_err(sqlite)

@@ -127,7 +127,7 @@ pub(super) struct Meta {
 
 /// Opens the one connection that writes, creating or migrating the file.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
         _ => check_length(path)?,
@@ -176,7 +176,7 @@ pub(super) fn make_beside<T>(
     fill: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<(PathBuf, T), StoreError> {
     let made = beside(path, ".new");
-    let sqlite = |source| StoreError::Sqlite { path: made.clone(), source };
+    let sqlite = StoreError::sqlite(&made);
     match fs::remove_file(&made) {
         // Of a start that was interrupted.
         Ok(()) => {}
@@ -210,7 +210,7 @@ pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
 
 /// A journal that lives as long as its process.
 pub(super) fn open_memory() -> Result<Connection, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: ":memory:".into(), source };
+    let sqlite = StoreError::sqlite(Path::new(":memory:"));
     let connection = Connection::open_in_memory().map_err(sqlite)?;
     create(&connection).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -219,7 +219,7 @@ pub(super) fn open_memory() -> Result<Connection, StoreError> {
 
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(sqlite)?;
@@ -230,7 +230,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     if pragma("application_id").map_err(sqlite)? != APPLICATION_ID {
@@ -286,7 +286,7 @@ pub(super) fn head(connection: &Connection) -> rusqlite::Result<Head> {
 
 /// Reads where the journal stands, and checks that its last change says the same.
 pub(super) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let unusable = |reason: &str| StoreError::Unusable { path: path.to_owned(), reason: reason.into() };
     let count = |row: &rusqlite::Row<'_>| row.get(0);
     let meta = head(connection)

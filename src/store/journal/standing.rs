@@ -34,7 +34,7 @@ pub fn standing(
     arrival: &Arrival,
     mut take: impl FnMut(Standing) -> bool,
 ) -> Result<Option<Arc<Trust>>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let connection = schema::open_reader(path)?;
     schema::check_ours(&connection, path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;

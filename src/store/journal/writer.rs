@@ -220,7 +220,7 @@ impl Writer {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        query(&self.connection.lock()).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        query(&self.connection.lock()).map_err(StoreError::sqlite(&self.path))
     }
 
     /// Whether what is written is still in its place.
@@ -235,7 +235,7 @@ impl Writer {
     }
 
     fn transact(&self, group: &[Request]) -> Result<Transacted, StoreError> {
-        let sqlite = |source| StoreError::Sqlite { path: self.path.clone(), source };
+        let sqlite = StoreError::sqlite(&self.path);
         let connection = self.connection.lock();
         checkpoint::bound_log(&connection, &self.path);
         connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;

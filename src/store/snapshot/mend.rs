@@ -26,7 +26,7 @@ impl Snapshot {
             // Of a start that was interrupted, if anything.
             let _ = fs::remove_file(beside(&made, ending));
         }
-        let failed = |source| StoreError::Snapshot { path: made.clone(), source };
+        let failed = StoreError::snapshot(&made);
         let mut writer = self.writer.lock();
         let new = schema::make(&made)?;
         let lost = self.rescue(&new).map_err(failed)?;

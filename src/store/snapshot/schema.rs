@@ -119,7 +119,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
     {
         found = Found::MovedAway(move_away(path)?);
     }
-    let failed = |source| StoreError::Snapshot { path: path.to_owned(), source };
+    let failed = StoreError::snapshot(path);
     // SQLite gives the files beside it the same mode.
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let connection = Connection::open(path).map_err(failed)?;
@@ -130,7 +130,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
 /// A snapshot for a process that keeps none: what does not fit into little memory goes to a temporary file, which the
 /// system removes. If there is no place for one, it is all in memory.
 pub(super) fn open_temporary() -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Snapshot { path: "(temporary)".into(), source };
+    let failed = StoreError::snapshot(Path::new("(temporary)"));
     let connection = Connection::open("").map_err(failed)?;
     connection
         .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -2048")
@@ -143,7 +143,7 @@ pub(super) fn open_temporary() -> Result<Connection, StoreError> {
 pub(super) fn make(path: &Path) -> Result<Connection, StoreError> {
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let made = Connection::open(path).and_then(|connection| prepare(&connection, true).map(|()| connection));
-    made.map_err(|source| StoreError::Snapshot { path: path.to_owned(), source })
+    made.map_err(StoreError::snapshot(path))
 }
 
 /// A connection that only reads.
