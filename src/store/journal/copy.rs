@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::super::StoreError;
+use super::open::open_foreign;
 use super::schema;
 use crate::folder::private;
 
@@ -21,8 +22,7 @@ const PIECE: i32 = 4096;
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
     let reading = StoreError::sqlite(from);
     let writing = StoreError::sqlite(to);
-    let source = schema::open_reader(from)?;
-    schema::check_ours(&source, from)?;
+    let source = open_foreign(from)?;
     source.execute_batch("BEGIN").map_err(reading)?;
     // The view is that of the first thing that is read.
     schema::head(&source).map_err(reading)?;

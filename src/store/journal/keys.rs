@@ -50,11 +50,11 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
+    use super::super::open;
 
     #[test]
     fn no_piece_reads_what_is_in_another_one() {
-        let connection = schema::open_memory().expect("opens");
+        let connection = open::open_memory().expect("opens");
         for (query, plan) in [
             ("SELECT key FROM live WHERE key > x'00' ORDER BY key LIMIT 10", "USING PRIMARY KEY (kind=? AND key>?)"),
             (

@@ -26,6 +26,7 @@ mod index;
 mod keys;
 mod load;
 mod nats_servers;
+mod open;
 mod operator;
 mod pack;
 mod presence;
@@ -52,13 +53,13 @@ pub use facts::Fact;
 pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
-pub use operator::{OperatorWrite, operator_in};
+pub use operator::OperatorWrite;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
 pub use restore::{newer, renew, replace};
 pub use served::{Served, ServedKeys};
-pub use standing::{Standing, standing};
+pub use standing::{Standing, operator_in, standing};
 pub use verify::{Verified, verify};
 
 use super::StoreError;
@@ -193,10 +194,10 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
         let connection = match &options.path {
-            Some(path) => schema::open_writer(path)?,
-            None => schema::open_memory()?,
+            Some(path) => open::open_writer(path)?,
+            None => open::open_memory()?,
         };
-        let meta = schema::load_meta(&connection, &path)?;
+        let meta = open::load_meta(&connection, &path)?;
         let digests = digests::Digests::load(&connection, meta.head).map_err(StoreError::sqlite(&path))?;
         let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));

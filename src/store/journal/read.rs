@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::StoreError;
 use super::Journal;
 use super::index::Indexed;
+use super::open;
 use super::schema::{self, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::clock;
 use crate::feed::{Catchup, Chain, Change, Content, Operation};
@@ -42,7 +43,7 @@ pub(super) struct Pool {
 impl Pool {
     fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
         let open = |_| {
-            let connection = schema::open_reader(path)?;
+            let connection = open::open_reader(path)?;
             // It opens the log that is there now, and not another one that is there later.
             schema::head(&connection).map_err(StoreError::sqlite(path))?;
             Ok(connection)

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::super::StoreError;
+use super::open;
 use super::progress::MIRROR;
-use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
+use super::schema::{KIND_ACCOUNT, KIND_OPERATOR};
 use crate::feed::Session;
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -19,7 +20,7 @@ use crate::key::{AccountKey, Kind, PublicKey};
 pub fn renew(path: &Path) -> Result<Session, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let session = Session::random();
-    let connection = schema::open_writer(path)?;
+    let connection = open::open_writer(path)?;
     let renew = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
@@ -39,8 +40,7 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
 /// the copy is of this version's format.
 pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
     let sqlite = StoreError::sqlite(held);
-    let connection = schema::open_reader(held)?;
-    schema::check_ours(&connection, held)?;
+    let connection = open::open_foreign(held)?;
     find_newer(&connection, than).map_err(sqlite)
 }
 

@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
 use super::agree::{self, Facts};
+use super::open;
 use super::restore::named;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema::KIND_ACCOUNT;
 use crate::feed::{Chain, Head, Operation};
 use crate::gate::Digest;
 
@@ -34,9 +35,9 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     let broken =
         |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };
     let unreadable = |source: rusqlite::Error| broken(&format!("it is damaged, or no copy of a journal: {source}"));
-    schema::check_length(path)?;
-    let connection = schema::open_reader(path)?;
-    schema::check_ours(&connection, path).map_err(|error| match error {
+    open::check_length(path)?;
+    let connection = open::open_reader(path)?;
+    open::check_ours(&connection, path).map_err(|error| match error {
         StoreError::Sqlite { source, .. } => unreadable(source),
         other => other,
     })?;
@@ -44,7 +45,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     if intact != "ok" {
         return Err(broken(&format!("it is damaged: {intact}")));
     }
-    let meta = schema::load_meta(&connection, path)?;
+    let meta = open::load_meta(&connection, path)?;
     let damaged =
         chain(&connection, meta.head.serial, &mut progress).map_err(unreadable)?.map_err(|fault| broken(&fault))?;
     let mut damaged_history = 0;

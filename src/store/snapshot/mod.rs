@@ -105,7 +105,7 @@ impl Snapshot {
         };
         let reader = match &path {
             Some(path) => {
-                let failed = StoreError::snapshot(&path);
+                let failed = StoreError::snapshot(path);
                 Some(Mutex::new(schema::open_reader(path).map_err(failed)?))
             }
             None => None,
