@@ -17,6 +17,7 @@
 //!   what other account servers answer.
 //! * **4: [`store`]** holds the journal and the snapshot, in SQLite.
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
+//!   [`backup`] copies, verifies and restores the file of a journal.
 //! * **6: [`node`]** is what can be asked of either.
 //! * **7: [`http`]** and **[`nats`]** are the two edges.
 //! * **Top.** [`server`] builds the rooms, changes what can change while they run, and takes them down; [`commands`]
@@ -30,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod backup;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{existing_journal_of, say};
+use crate::backup::{self, Verified};
 use crate::config::Settings;
 use crate::logging::{self, Bar};
 use crate::store::StoreError;
-use crate::store::journal::{self, Verified};
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name
@@ -55,7 +55,7 @@ fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {
 
 fn make(journal: &Path, to: &Path) -> Result<Verified, StoreError> {
     let bar = Bar::new("copying", 0);
-    journal::copy(journal, to, |done, total| bar.show(done, total))?;
+    backup::copy(journal, to, |done, total| bar.show(done, total))?;
     drop(bar);
     verify(to)
 }
@@ -63,7 +63,7 @@ fn make(journal: &Path, to: &Path) -> Result<Verified, StoreError> {
 /// Verifies a copy, with a bar on a terminal.
 pub(super) fn verify(copy: &Path) -> Result<Verified, StoreError> {
     let bar = Bar::new("verifying", 0);
-    journal::verify(copy, |done, total| bar.show(done, total))
+    backup::verify(copy, |done, total| bar.show(done, total))
 }
 
 /// What is in a copy, for people.

@@ -7,7 +7,7 @@
 
 mod followers;
 pub mod journal;
-mod marks;
+pub(crate) mod marks;
 mod operator;
 pub mod snapshot;
 

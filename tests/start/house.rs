@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["folder", "gate", "logging", "tls"],
     &["feed", "upstream"],
     &["store"],
-    &["primary", "replica"],
+    &["backup", "primary", "replica"],
     &["node"],
     &["http", "nats"],
     &["server"],

@@ -11,11 +11,9 @@
 //! ([`digests`]), so that nothing is scanned to know it.
 
 mod activations;
-mod agree;
 mod apply;
 mod checkpoint;
 mod compare;
-mod copy;
 mod deleted;
 mod digests;
 mod facts;
@@ -26,18 +24,16 @@ mod index;
 mod keys;
 mod load;
 mod nats_servers;
-mod open;
+pub(crate) mod open;
 mod operator;
 mod pack;
 mod presence;
 mod progress;
 mod read;
-mod restore;
-mod schema;
+pub(crate) mod schema;
 mod served;
 mod signers;
 mod standing;
-mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -48,7 +44,6 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use activations::StoredActivation;
-pub use copy::copy;
 pub use facts::Fact;
 pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
@@ -57,10 +52,8 @@ pub use operator::OperatorWrite;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::Stored;
-pub use restore::{newer, renew, replace};
 pub use served::{Served, ServedKeys};
 pub use standing::{Standing, operator_in, standing};
-pub use verify::{Verified, verify};
 
 use super::StoreError;
 use crate::feed::{Change, Head, Ring};

@@ -13,11 +13,11 @@ pub(super) const VERSION: i64 = 7;
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
 /// Rows of kind account in `head` and `change`.
-pub(super) const KIND_ACCOUNT: i64 = 1;
+pub(crate) const KIND_ACCOUNT: i64 = 1;
 /// Rows of kind operator: the operator's own JWT.
-pub(super) const KIND_OPERATOR: i64 = 2;
+pub(crate) const KIND_OPERATOR: i64 = 2;
 /// Rows of kind activation.
-pub(super) const KIND_ACTIVATION: i64 = 3;
+pub(crate) const KIND_ACTIVATION: i64 = 3;
 
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
 pub(super) const STATEMENTS: usize = 64;
@@ -142,13 +142,13 @@ pub(super) fn newest_operator(connection: &Connection) -> rusqlite::Result<Optio
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
-pub(super) struct Meta {
-    pub(super) head: Head,
-    pub(super) count: u64,
+pub(crate) struct Meta {
+    pub(crate) head: Head,
+    pub(crate) count: u64,
 }
 
 /// Where the journal stands.
-pub(super) fn head(connection: &Connection) -> rusqlite::Result<Head> {
+pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
     connection.query_row("SELECT session, serial, chain FROM meta WHERE id = 1", [], |row| {
         Ok(Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) })
     })

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::super::StoreError;
-use super::open;
-use super::progress::MIRROR;
-use super::schema::{KIND_ACCOUNT, KIND_OPERATOR};
 use crate::feed::Session;
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
+use crate::store::StoreError;
+use crate::store::journal::schema::{KIND_ACCOUNT, KIND_OPERATOR};
+use crate::store::journal::{MIRROR, open};
 
 /// Brings a copy to this version's format, and makes it the beginning of a session of its own. Durable when this returns.
 ///

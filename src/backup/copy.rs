@@ -9,10 +9,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::super::StoreError;
-use super::open::open_foreign;
-use super::schema;
 use crate::folder::private;
+use crate::store::StoreError;
+use crate::store::journal::open::open_foreign;
+use crate::store::journal::schema;
 
 /// Pages that are copied in one go.
 const PIECE: i32 = 4096;
