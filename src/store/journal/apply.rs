@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::schema::{KIND_ACCOUNT, Meta};
 use super::signers::{Live, Signed, Tally};
-use super::{CommitError, Outcome, Write};
+use super::write::{CommitError, Outcome, Write};
 use super::{head, signers};
 use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::feed::{Change, Content, Operation};

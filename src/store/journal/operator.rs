@@ -9,21 +9,13 @@ use sha2::{Digest as _, Sha256};
 use super::super::{StoreError, operator};
 use super::apply::{Record, Transaction};
 use super::schema::{self, KIND_OPERATOR};
-use super::{CommitError, Journal, Outcome, head};
+use super::write::{CommitError, OperatorWrite, Outcome};
+use super::{Journal, head};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
-use crate::gate::operator::{Arrival, Way, admit};
+use crate::gate::operator::{Way, admit};
 use crate::gate::{Digest, OperatorChain, Trust, Via};
 use crate::key::{Kind, PublicKey};
-
-/// How the operator changes.
-#[derive(Debug, Clone)]
-pub enum OperatorWrite {
-    /// By another JWT, if that may take its place.
-    Offer(Arc<Trust>, Arrival),
-    /// By a chain that was decided about already.
-    Set(Arc<OperatorChain>),
-}
 
 /// The chain in a journal of any format.
 pub(super) fn chain(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {

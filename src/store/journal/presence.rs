@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::StoreError;
 use super::Journal;
+use super::change::record;
 use super::head;
-use super::read::{Stored, record};
+use super::read::Stored;
 use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION};
 use crate::feed::Operation;
 use crate::gate::{Digest, Entry, Held, Identity, Tombstone, Via};

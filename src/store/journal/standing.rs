@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::super::StoreError;
+use super::change::record;
 use super::open::open_foreign;
 use super::operator;
-use super::read::record;
 use super::schema::KIND_ACCOUNT;
 use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};

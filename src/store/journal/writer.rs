@@ -3,22 +3,22 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::super::StoreError;
-use super::super::followers::{self, FollowerChange};
+use super::super::followers;
 use super::apply::Transaction;
+use super::checkpoint;
 use super::digests::Digests;
 use super::files::Files;
 use super::index::Index;
-use super::nats_servers::{self, NatsServerChange};
+use super::nats_servers;
 use super::schema::Meta;
-use super::signers::{Signed, Signers, Tally};
-use super::{CommitError, Outcome, Write, checkpoint};
+use super::signers::{Signed, Stats, Tally};
+use super::write::{CommitError, Outcome, Request};
 use crate::clock;
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Ring};
@@ -27,52 +27,6 @@ use crate::key::PublicKey;
 
 /// How many writes may wait, and so how many one transaction can hold.
 pub(super) const QUEUE: usize = 256;
-
-/// What the writer is asked to do.
-pub(super) enum Request {
-    Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
-    /// Many writes of one origin, answered together.
-    Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
-    Cursor(&'static str, u64),
-    /// Remembers and forgets replicas.
-    Followers(Vec<FollowerChange>),
-    /// Remembers and forgets nats-servers.
-    NatsServers(Vec<NatsServerChange>),
-    /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
-    Prune(i64),
-    /// What the accounts come to that are served at this time, unix seconds.
-    PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
-    Close,
-}
-
-impl Request {
-    /// Whether it is answered from what is committed, and changes nothing.
-    const fn is_question(&self) -> bool {
-        matches!(self, Self::PackHash(..))
-    }
-}
-
-/// Figures that others read while the writer works.
-#[derive(Debug)]
-pub(super) struct Stats {
-    count: AtomicU64,
-    signers: Mutex<Signers>,
-}
-
-impl Stats {
-    pub(super) const fn new(count: u64, signers: Signers) -> Self {
-        Self { count: AtomicU64::new(count), signers: Mutex::new(signers) }
-    }
-
-    /// Looks at what the live accounts come to that each operator key signed.
-    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
-        look(&mut self.signers.lock())
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-}
 
 /// What is called with the changes of each transaction, between the disk and the answers.
 pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
@@ -142,7 +96,7 @@ impl Writer {
         let outcomes = match result {
             Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
                 self.meta = meta;
-                self.stats.count.store(self.meta.count, Ordering::Relaxed);
+                self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
                 self.digests.follow(&toggles, self.meta.head, saved);
                 // Before the caches: what enters one from now on is judged by the new operator JWT.
