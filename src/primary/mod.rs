@@ -20,6 +20,7 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
+mod notes;
 mod on_demand;
 mod operator;
 mod operator_files;
@@ -59,7 +60,7 @@ use crate::folder::{FolderLock, private};
 use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
-use crate::store::{Journal, StoreError, journal, snapshot};
+use crate::store::{Journal, JournalReader, StoreError, journal, snapshot};
 use progress::Stage;
 use seam::Seam;
 use source::Tokens;
@@ -231,13 +232,13 @@ impl Primary {
         self.tokens.is_foreign()
     }
 
-    /// The journal, for what follows it.
-    pub const fn journal(&self) -> &Journal {
+    /// What the journal answers, for what follows it.
+    pub fn journal(&self) -> &JournalReader {
         &self.journal
     }
 
     /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
+    pub fn ring(&self) -> &Arc<Ring> {
         self.journal.ring()
     }
 

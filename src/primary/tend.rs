@@ -273,7 +273,7 @@ impl Intake {
             return;
         }
         let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let journal = self.primary.journal();
+        let journal = &self.primary.journal;
         journal.set_cursor(OPERATOR, last.operator).await;
         journal.set_cursor(FOLDERS, last.folders).await;
         journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;

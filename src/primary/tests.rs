@@ -160,7 +160,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let jwt = world.jwt(&account, &world.second, 500);
     let entry = world.gate.admit(jwt.as_bytes(), None, Via::Post, world.now).expect("admitted");
     let key = *entry.key();
-    let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
+    let outcomes = world.primary.journal.commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
     assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
     assert!(matches!(world.primary.lookup_now(&key), Some(Lookup::Absent)));
 }

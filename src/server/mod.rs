@@ -118,7 +118,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     node.note_replicas(true).await;
     match node.role() {
         Role::Primary(primary) => {
-            primary.journal().close().await;
+            primary.close().await;
             tracing::info!("closed JWT store");
         }
         Role::Replica(replica) => replica.close(),

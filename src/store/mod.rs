@@ -14,7 +14,7 @@ pub mod snapshot;
 use std::path::{Path, PathBuf};
 
 pub use followers::{Follower, FollowerChange, FollowerId};
-pub use journal::{Journal, Progress};
+pub use journal::{Journal, JournalReader, Progress};
 
 use crate::folder::FolderError;
 

@@ -100,7 +100,7 @@ impl Offline {
         if let Some(tending) = &mut self.tending {
             tending.finish(FOLLOW).await;
         }
-        self.primary.journal().close().await;
+        self.primary.close().await;
     }
 }
 

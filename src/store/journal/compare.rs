@@ -6,9 +6,9 @@ use std::ops::Bound;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::StoreError;
-use super::Journal;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
+use super::read::JournalReader;
 use super::schema::{self, KIND_ACCOUNT};
 #[cfg(test)]
 use crate::feed::digest::Tree;
@@ -22,7 +22,7 @@ const AROUND: usize = 300;
 /// Heads that are looked at for one piece.
 const HEADS: usize = 20_000;
 
-impl Journal {
+impl JournalReader {
     /// A place of the digest tree, its root without a prefix. Blocks for a query if that is a bucket.
     pub fn digests(&self, prefix: Option<Prefix>) -> Result<View, StoreError> {
         match prefix {

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::super::StoreError;
-use super::Journal;
+use super::read::JournalReader;
 use crate::feed::digest::{Key, Kind};
 
 /// Some of the keys that exist, in the order of kinds and keys.
@@ -15,7 +15,7 @@ pub struct KeyPiece {
     pub next: Option<Key>,
 }
 
-impl Journal {
+impl JournalReader {
     /// The keys after `after` of accounts that have a JWT, be it withheld or expired, and then of activations: `limit` at
     /// most. Blocks for a query.
     ///

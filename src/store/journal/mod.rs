@@ -38,12 +38,12 @@ mod standing;
 mod write;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
 pub use facts::Fact;
@@ -52,14 +52,14 @@ pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
-pub use read::Stored;
+pub use read::{JournalReader, Stored};
 pub use served::{Served, ServedKeys};
 pub use standing::{Standing, operator_in, standing};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::StoreError;
 use super::followers::FollowerChange;
-use crate::feed::{Change, Head, Ring};
+use crate::feed::{Change, Ring};
 use crate::gate::Gate;
 use write::Request;
 
@@ -77,20 +77,21 @@ pub struct Options {
     pub readers: usize,
 }
 
-/// A handle on an open journal.
+/// An open journal: the handle that writes. What reads it gets the [`JournalReader`] that it dereferences to.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    gate: Arc<Gate>,
-    queue: tokio::sync::mpsc::Sender<Request>,
-    readers: pool::Readers,
-    ring: Arc<Ring>,
-    index: Arc<index::Index>,
-    digests: Arc<digests::Digests>,
-    stats: Arc<signers::Stats>,
-    files: Arc<files::Files>,
+    reader: JournalReader,
+    queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
+}
+
+impl Deref for Journal {
+    type Target = JournalReader;
+
+    fn deref(&self) -> &JournalReader {
+        &self.reader
+    }
 }
 
 impl Journal {
@@ -120,13 +121,13 @@ impl Journal {
         let digests = digests::Digests::load(&connection, meta.head).map_err(StoreError::sqlite(&path))?;
         let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
-        let readers = match &options.path {
+        let connections = match &options.path {
             Some(path) => pool::Readers::open(path, options.readers)?,
             None => pool::Readers::shared(writer_connection.clone()),
         };
         let ring = Arc::new(Ring::new(meta.head));
         let index = Arc::new(index::Index::default());
-        let signers = readers.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
+        let signers = connections.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
         let stats = Arc::new(signers::Stats::new(meta.count, signers));
         // The readers have read by now.
         let files = Arc::new(if options.path.is_some() { files::Files::at(&path)? } else { files::Files::none() });
@@ -139,7 +140,7 @@ impl Journal {
             // It was empty a moment ago.
             index.has_all();
         }
-        let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
+        let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
             connection: writer_connection,
             files: files.clone(),
@@ -154,38 +155,9 @@ impl Journal {
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        let threads = Mutex::new(threads);
-        Ok(Self { path, gate, queue, readers, ring, index, digests, stats, files, threads, closing })
-    }
-
-    /// The database file, or `:memory:`.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
-        &self.ring
-    }
-
-    /// Where the journal stands.
-    pub fn head(&self) -> Head {
-        self.ring.head()
-    }
-
-    /// Whether writes can be committed: the writer has neither been closed nor failed.
-    pub fn is_open(&self) -> bool {
-        !self.queue.is_closed()
-    }
-
-    /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.
-    pub fn is_lost(&self) -> bool {
-        self.files.is_lost()
-    }
-
-    /// How many accounts have a JWT that is not deleted.
-    pub fn count(&self) -> u64 {
-        self.stats.count()
+        let writer = queue.downgrade();
+        let reader = JournalReader { path, gate, connections, ring, index, digests, stats, files, writer };
+        Ok(Self { reader, queue, threads: Mutex::new(threads), closing })
     }
 
     /// Submits a write and waits until it is durable, refused, or has failed.
@@ -246,16 +218,6 @@ impl Journal {
     pub async fn prune(&self, before: i64) {
         // A closed journal is pruned when it is open again.
         let _ = self.queue.send(Request::Prune(before)).await;
-    }
-
-    /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
-    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with(query).map_err(StoreError::sqlite(&self.path))
-    }
-
-    /// The same for a query that reads much, so that queries for single accounts do not wait for it.
-    fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with_bulk(query).map_err(StoreError::sqlite(&self.path))
     }
 
     /// Ends the writer after what is queued is committed. Later writes fail.

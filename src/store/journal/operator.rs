@@ -8,9 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{StoreError, operator};
 use super::apply::{Record, Transaction};
+use super::head;
+use super::read::JournalReader;
 use super::schema::{self, KIND_OPERATOR};
 use super::write::{CommitError, OperatorWrite, Outcome};
-use super::{Journal, head};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
 use crate::gate::operator::{Way, admit};
@@ -121,7 +122,7 @@ impl Transaction<'_> {
     }
 }
 
-impl Journal {
+impl JournalReader {
     /// The operator JWTs in force, as they were committed.
     pub fn operator(&self) -> Result<Option<OperatorChain>, StoreError> {
         self.read(chain)

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use super::super::StoreError;
-use super::Journal;
+use super::read::JournalReader;
 use super::signers::{Signers, live};
 use super::write::Request;
 use super::writer::Writer;
@@ -19,7 +19,7 @@ use crate::feed::digest::Sum;
 use crate::gate::Standing;
 use crate::key::PublicKey;
 
-impl Journal {
+impl JournalReader {
     /// The sum of the accounts that are served at `now`, unix seconds, as nats-server's full resolver computes it: XOR of
     /// the SHA-256 of each JWT's text, 32 zero bytes if there is none. It includes every commit that was acknowledged
     /// before.
@@ -27,7 +27,8 @@ impl Journal {
     /// The first time all expired accounts are read, and later those that have expired since.
     pub async fn pack_hash(&self, now: i64) -> Result<[u8; 32], StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Request::PackHash(now, reply)).await.map_err(|_| StoreError::Closed)?;
+        let writer = self.writer.upgrade().ok_or(StoreError::Closed)?;
+        writer.send(Request::PackHash(now, reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }

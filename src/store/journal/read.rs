@@ -1,19 +1,25 @@
-//! Queries.
+//! What can be asked of an open journal.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::mpsc::WeakSender;
 
 use super::super::StoreError;
 use super::super::followers::{self, Follower};
-use super::Journal;
 use super::change::{CHANGE, RawChange, record};
-use super::index::Indexed;
+use super::digests::Digests;
+use super::files::Files;
+use super::index::{Index, Indexed};
 use super::nats_servers::{self, NatsServer};
+use super::pool::Readers;
 use super::schema::KIND_ACCOUNT;
-use crate::feed::{Catchup, Chain, Change, Operation};
-use crate::gate::{Damaged, Entry};
+use super::signers::Stats;
+use super::write::Request;
+use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring};
+use crate::gate::{Damaged, Entry, Gate};
 use crate::key::AccountKey;
 
 /// A piece of the history with this much text is full, in bytes.
@@ -39,7 +45,62 @@ impl Stored {
     }
 }
 
-impl Journal {
+/// What can be asked of an open journal. Nothing is written through it.
+#[derive(Debug)]
+pub struct JournalReader {
+    pub(super) path: PathBuf,
+    pub(super) gate: Arc<Gate>,
+    pub(super) connections: Readers,
+    pub(super) ring: Arc<Ring>,
+    pub(super) index: Arc<Index>,
+    pub(super) digests: Arc<Digests>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) files: Arc<Files>,
+    /// For the questions that only the writer can answer, and for whether it still writes.
+    pub(super) writer: WeakSender<Request>,
+}
+
+impl JournalReader {
+    /// The database file, or `:memory:`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The latest changes, and the place to wait for more.
+    pub const fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Where the journal stands.
+    pub fn head(&self) -> Head {
+        self.ring.head()
+    }
+
+    /// Whether writes can be committed: the writer has neither been closed nor failed.
+    pub fn is_open(&self) -> bool {
+        self.writer.upgrade().is_some_and(|writer| !writer.is_closed())
+    }
+
+    /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.
+    pub fn is_lost(&self) -> bool {
+        self.files.is_lost()
+    }
+
+    /// How many accounts have a JWT that is not deleted.
+    pub fn count(&self) -> u64 {
+        self.stats.count()
+    }
+
+    /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
+    pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.connections.with(query).map_err(StoreError::sqlite(&self.path))
+    }
+
+    /// The same for a query that reads much, so that queries for single accounts do not wait for it.
+    pub(super) fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.connections.with_bulk(query).map_err(StoreError::sqlite(&self.path))
+    }
+
     /// The live JWT of an account. Blocks for a query, about 5 µs when the pages are in memory.
     pub fn get(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
         match self.index.get(key) {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Row, params};
 
 use super::super::StoreError;
-use super::Journal;
 use super::change::record;
-use super::read::Stored;
+use super::read::{JournalReader, Stored};
 use crate::gate::{Entry, Record, Standing};
 use crate::key::{AccountKey, Kind, PublicKey};
 
@@ -41,7 +40,7 @@ struct Piece<T> {
     next: Option<AccountKey>,
 }
 
-impl Journal {
+impl JournalReader {
     /// The JWTs that are served at `now`, unix seconds, of accounts after `after`: `limit` accounts are looked at, or as many
     /// as make about 1 MiB of text. Blocks for a query.
     ///
@@ -110,7 +109,7 @@ impl Journal {
     }
 }
 
-impl Journal {
+impl JournalReader {
     /// How many live accounts are withheld, or would be under this standing.
     pub fn withheld(&self, standing: &Standing) -> u64 {
         self.stats.with_signers(|signers| {
