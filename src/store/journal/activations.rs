@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::apply::{Record, Transaction};
 use super::head;
 use super::read::JournalReader;

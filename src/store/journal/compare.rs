@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
 use super::read::JournalReader;

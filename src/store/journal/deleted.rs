@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::read::JournalReader;
 use super::schema::KIND_ACCOUNT;
 use crate::gate::Tombstone;

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::read::JournalReader;
 use super::schema::KIND_ACCOUNT;
 use crate::feed::Operation;

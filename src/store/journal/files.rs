@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 
 /// Which file on which disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

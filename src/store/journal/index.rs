@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::checkpoint::Closing;
 use super::open;
 use crate::feed::{Change, Content};

@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::read::JournalReader;
 use crate::feed::digest::{Key, Kind};
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::apply::{Record, Transaction};
 use super::schema::{self, KIND_ACCOUNT};
 use super::signers::{Live, Signers, Tally};

@@ -57,7 +57,7 @@ pub use served::{Served, ServedKeys};
 pub use standing::{Standing, operator_in, standing};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
-use super::StoreError;
+use super::error::StoreError;
 use super::followers::FollowerChange;
 use crate::feed::{Change, Ring};
 use crate::gate::Gate;

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::digests;
 use super::schema::{self, APPLICATION_ID, FIRST, MIGRATIONS, Meta, STATEMENTS, TABLES, VERSION};
 use crate::feed::{Chain, Session};

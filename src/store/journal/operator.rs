@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{StoreError, operator};
+use super::super::error::StoreError;
+use super::super::operator;
 use super::apply::{Record, Transaction};
 use super::head;
 use super::read::JournalReader;

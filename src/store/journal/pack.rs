@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::read::JournalReader;
 use super::signers::{Signers, live};
 use super::write::Request;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::change::record;
 use super::head;
 use super::read::{JournalReader, Stored};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::OptionalExtension as _;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::open::open_reader;
 
 /// The name of the cursor up to which the token folder has followed the journal, on disk.

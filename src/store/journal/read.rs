@@ -7,7 +7,7 @@ use bytes::{BufMut as _, BytesMut};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::mpsc::WeakSender;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::super::followers::{self, Follower};
 use super::change::{CHANGE, RawChange, record};
 use super::digests::Digests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::change::record;
 use super::read::{JournalReader, Stored};
 use crate::gate::{Entry, Record, Standing};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::change::record;
 use super::open::open_foreign;
 use super::operator;

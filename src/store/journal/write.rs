@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::super::followers::FollowerChange;
 use super::nats_servers::NatsServerChange;
 use crate::gate::operator::Arrival;

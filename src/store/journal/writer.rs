@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::super::followers;
 use super::apply::Transaction;
 use super::checkpoint;

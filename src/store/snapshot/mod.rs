@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{StoreError, operator};
+use super::error::StoreError;
+use super::operator;
 use crate::feed::{Chain, Head, Session};
 use crate::gate::OperatorChain;
 use crate::key::{AccountKey, Kind, PublicKey};

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::{StoreError, followers, operator};
+use super::super::error::StoreError;
+use super::super::{followers, operator};
 use crate::clock;
 use crate::folder::private;
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
