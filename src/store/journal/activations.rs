@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::super::error::StoreError;
-use super::apply::{Record, Transaction};
 use super::head;
 use super::read::JournalReader;
 use super::schema::KIND_ACTIVATION;
+use super::transaction::{Record, Transaction};
 use super::write::{CommitError, Outcome};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Leaf, Toggle};

@@ -12,9 +12,9 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use super::super::error::StoreError;
-use super::apply::{Record, Transaction};
 use super::schema::{self, KIND_ACCOUNT};
 use super::signers::{Live, Signers, Tally};
+use super::transaction::{Record, Transaction};
 use super::{digests, head, open};
 use crate::clock;
 use crate::feed::digest::{Key, Leaf, Toggle};

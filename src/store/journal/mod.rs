@@ -10,8 +10,8 @@
 //! What is served is counted and summed up as it changes ([`signers`], [`pack`]), and so is everything that stands
 //! ([`digests`]), so that nothing is scanned to know it.
 
+mod accounts;
 mod activations;
-mod apply;
 mod change;
 mod checkpoint;
 mod compare;
@@ -20,6 +20,7 @@ mod digests;
 mod facts;
 mod files;
 mod head;
+mod history;
 mod index;
 mod keys;
 mod load;
@@ -35,6 +36,7 @@ pub(crate) mod schema;
 mod served;
 mod signers;
 mod standing;
+mod transaction;
 mod write;
 mod writer;
 

@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::error::StoreError;
 use super::super::operator;
-use super::apply::{Record, Transaction};
 use super::head;
 use super::read::JournalReader;
 use super::schema::{self, KIND_OPERATOR};
+use super::transaction::{Record, Transaction};
 use super::write::{CommitError, OperatorWrite, Outcome};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::super::error::StoreError;
 use super::super::followers;
-use super::apply::Transaction;
 use super::checkpoint;
 use super::digests::Digests;
 use super::files::Files;
@@ -18,7 +17,8 @@ use super::index::Index;
 use super::nats_servers;
 use super::schema::Meta;
 use super::signers::{Signed, Stats, Tally};
-use super::write::{CommitError, Outcome, Request};
+use super::transaction::Transaction;
+use super::write::{CommitError, Outcome, Request, Write};
 use crate::clock;
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Ring};
@@ -271,6 +271,20 @@ impl Writer {
         let Transaction { meta, changes, toggles, repaired, standing: stands, .. } = transaction;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
         Ok(Transacted { meta, standing, signers, changes, toggles, saved, outcomes, wrote: wrote || repaired.get() })
+    }
+}
+
+impl Transaction<'_> {
+    /// Applies one write. The outer error means that the whole transaction has failed.
+    fn apply(&mut self, write: &Write, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        match write {
+            Write::Put(entry, via) => self.put(entry, *via, at),
+            Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
+            Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
+            Write::Operator(write) => self.operator(write, at),
+            Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
+            Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now, at)?)),
+        }
     }
 }
 
