@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use crate::feed::Session;
+use crate::folder::{self, beside};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::store::StoreError;
@@ -76,25 +77,18 @@ pub(super) fn named(kind: i64, key: [u8; 32]) -> String {
 /// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept beside it; returns
 /// where, if there was anything.
 pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
-    let with = |path: &Path, ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let aside = with(journal, &format!(".replaced-{now}"));
+    let aside = beside(journal, format!(".replaced-{now}"));
     fold(journal);
     let mut kept = None;
     // The log of one must never be read into the other: so it goes last, and a start in between moves it away.
     for ending in ["", "-wal", "-shm"] {
-        let (old, new) = (with(journal, ending), with(&aside, ending));
+        let (old, new) = (beside(journal, ending), beside(&aside, ending));
         if old.exists() {
             fs::rename(&old, &new).map_err(StoreError::io("move away", &old))?;
             kept = Some(aside.clone());
         }
     }
-    fs::rename(made, journal).map_err(StoreError::io("create", journal))?;
-    let folder = journal.parent().unwrap_or(journal);
-    File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+    folder::put_in_place(made, journal)?;
     Ok(kept)
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{FolderError, STATE_FOLDER};
+use super::{FolderError, STATE_FOLDER, sync_folder};
 
 /// The mode of files.
 const FILE: u32 = 0o600;
@@ -210,7 +210,7 @@ fn make(path: &Path, mode: u32) -> Result<bool, FolderError> {
         Err(error) => return Err(failed(error)),
     }
     for folder in path.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder).and_then(|open| open.sync_all()).map_err(FolderError::io("sync folder", folder))?;
+        sync_folder(folder)?;
     }
     Ok(true)
 }

@@ -9,9 +9,12 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::read::{Look, look};
-use super::{Folder, FolderError, Stamp, private};
+use super::{Folder, FolderError, Stamp, beside, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+
+/// Goes after the name of a file when its account is deleted.
+const BURIED: &str = ".deleted";
 
 impl Folder {
     /// Puts an account's JWT in its place, if the file that was `there`, or nothing, still is. `None`: it is not. Not
@@ -83,7 +86,7 @@ impl Folder {
     /// Marks an account's file as deleted, as nats-server's full resolver does.
     pub fn bury(&self, key: &AccountKey) -> Result<(), FolderError> {
         let home = self.home(key);
-        match fs::rename(&home, grave(&home)) {
+        match fs::rename(&home, beside(&home, BURIED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FolderError::io("rename", &home)(error)),
             _ => Ok(()),
         }
@@ -92,7 +95,7 @@ impl Folder {
     /// Removes what [`Folder::bury`] left, because the account is there again.
     pub fn unbury(&self, key: &AccountKey) -> Result<(), FolderError> {
         for place in super::places(&self.root, key) {
-            let grave = grave(&place);
+            let grave = beside(&place, BURIED);
             match fs::remove_file(&grave) {
                 Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &grave)(error)),
                 _ => {}
@@ -125,13 +128,6 @@ impl Folder {
         let folder = File::open(&self.making).map_err(FolderError::io("open", &self.making))?;
         rustix::fs::syncfs(&folder).map_err(|error| FolderError::io("sync", &self.root)(error.into()))
     }
-}
-
-/// Where the file at `home` goes when its account is deleted.
-fn grave(home: &Path) -> PathBuf {
-    let mut grave = home.to_owned().into_os_string();
-    grave.push(".deleted");
-    grave.into()
 }
 
 /// Whether there is nothing at the path, or not even its folder.

@@ -136,9 +136,7 @@ fn file_name(name: &str) -> Option<&str> {
 
 /// Writes a file so that a reader finds the old or the new one.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FolderError> {
-    let mut made = path.as_os_str().to_owned();
-    made.push(".part");
-    let made = PathBuf::from(made);
+    let made = folder::beside(path, ".part");
     private::write(&made, content)
         .and_then(|()| fs::set_permissions(&made, Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&made, path))

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::super::error::StoreError;
 use super::files::Files;
 use super::schema;
+use crate::folder::beside;
 
 /// A log larger than this is written back in the background, in bytes.
 const WRITE_BACK: u64 = 4 << 20;
@@ -111,7 +112,5 @@ fn checkpoint(connection: &Connection, path: &Path, mode: &str) {
 }
 
 fn log_size(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(0, |meta| meta.len())
+    std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len())
 }

@@ -9,7 +9,7 @@ use super::super::error::StoreError;
 use super::digests;
 use super::schema::{self, APPLICATION_ID, FIRST, MIGRATIONS, Meta, STATEMENTS, TABLES, VERSION};
 use crate::feed::{Chain, Session};
-use crate::folder::private;
+use crate::folder::{self, beside, private};
 
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
@@ -53,12 +53,6 @@ fn make(path: &Path) -> Result<(), StoreError> {
     put_in_place(&made, path)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
 /// Makes a journal beside its place, with what `fill` puts into it. Says where it is, and what `fill` has said.
 pub(super) fn make_beside<T>(
     path: &Path,
@@ -87,14 +81,12 @@ pub(super) fn make_beside<T>(
 pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
     // The log of a journal that was moved away would be read into this one.
     for ending in ["-wal", "-shm", "-journal"] {
-        let (log, old) = (beside(path, ending), beside(path, &format!("{ending}.old")));
+        let (log, old) = (beside(path, ending), beside(path, format!("{ending}.old")));
         if log.exists() {
             fs::rename(&log, &old).map_err(StoreError::io("move away", &log))?;
         }
     }
-    fs::rename(made, path).map_err(StoreError::io("create", path))?;
-    let folder = path.parent().unwrap_or(path);
-    fs::File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))
+    Ok(folder::put_in_place(made, path)?)
 }
 
 /// A journal that lives as long as its process.
