@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::failed;
 use crate::config::{ConfigError, Settings, parse_seconds};
-use crate::store::{FolderLock, Progress, STATE_FOLDER, journal};
+use crate::folder::{FolderLock, STATE_FOLDER};
+use crate::store::{Progress, journal};
 
 const AFTER_HELP: &str = "\
 The server's flags, or a configuration file, name the folder.

@@ -15,10 +15,12 @@ use super::hand_back::{self, HandBackArgs};
 use super::no_backup;
 use super::operator;
 use super::{journal_of, runtime, say};
+use crate::backup;
 use crate::clock;
 use crate::config::Settings;
+use crate::folder::private;
 use crate::server;
-use crate::store::{StoreError, journal, private};
+use crate::store::StoreError;
 
 const AFTER_HELP: &str = "\
 The server has to be stopped. What was there is kept under another name. When
@@ -69,11 +71,11 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
     if journal.exists() {
         operator::carry(&journal, &made.0)?;
     }
-    let session = journal::renew(&made.0).map_err(failed)?;
+    let session = backup::renew(&made.0).map_err(failed)?;
     if journal.exists() {
         weigh(&journal, &made.0, replace)?;
     }
-    let kept = journal::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
+    let kept = backup::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
     say(&format!("restored {} to {}: {}", file.display(), journal.display(), describe(&verified)));
     say(&format!("it goes on as session {session}: replicas will compare all that they hold"));
     if let Some(kept) = kept {
@@ -94,7 +96,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Compares what is there with the copy that is to take its place.
 fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
-    let newer = match journal::newer(held, copy) {
+    let newer = match backup::newer(held, copy) {
         Ok(newer) => newer,
         Err(error) if replace => {
             say(&format!("what is there cannot be compared with the backup: {error}"));

@@ -10,12 +10,12 @@ use crate::gate::{Activation, Entry, Held, Judged, OperatorChange, Position, Ref
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, NatsServer, NatsServerChange, Pending, Stored};
-use crate::store::{Journal, StoreError, blocking};
+use crate::store::{JournalReader, StoreError, blocking};
 
 /// The owner of a journal.
 pub trait Ledger: Backend {
-    /// The journal, to be read.
-    fn journal(&self) -> &Journal;
+    /// What the journal answers.
+    fn journal(&self) -> &JournalReader;
 
     /// Whether the accounts are those of a folder that is only read: nothing can be pushed then.
     fn is_read_only(&self) -> bool;
@@ -69,6 +69,12 @@ pub trait Ledger: Backend {
     /// Weighs the JWTs that a peer says it holds, and stores what is newer: durable when this returns. One verdict for
     /// each, in order.
     fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<Verdict>, CommitError>>;
+
+    /// Writes down how far something has followed the journal. A failure is logged.
+    fn set_cursor(&self, name: &'static str, serial: u64) -> BoxFuture<'_, ()>;
+
+    /// Writes down what has changed of the nats-servers. A failure is logged.
+    fn set_nats_servers(&self, changes: Vec<NatsServerChange>) -> BoxFuture<'_, ()>;
 
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
@@ -164,7 +170,7 @@ impl Node {
     /// Writes down how far something has followed the journal. A failure is logged.
     pub async fn set_cursor(&self, name: &'static str, serial: u64) {
         if let Some(ledger) = self.ledger() {
-            ledger.journal().set_cursor(name, serial).await;
+            ledger.set_cursor(name, serial).await;
         }
     }
 
@@ -181,7 +187,7 @@ impl Node {
     /// Writes down what has changed of the nats-servers. A failure is logged.
     pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
         if let Some(ledger) = self.ledger() {
-            ledger.journal().set_nats_servers(changes).await;
+            ledger.set_nats_servers(changes).await;
         }
     }
 

@@ -21,8 +21,8 @@ use crate::node::{
     Answer, Backend, Changes, Check, Digested, Feed, Found, KeyList, Ledger, Lookup, LookupError, Miss, NoKeyList, Now,
     Submitted, SubmittedActivation, Verdict, Withheld, WriteError,
 };
-use crate::store::journal::{CommitError, Committing, Stored};
-use crate::store::{Follower, FollowerChange, Journal, StoreError, blocking};
+use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
+use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
 /// Keys that are read from the journal at once.
 const PIECE: usize = 10_000;
@@ -116,7 +116,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn note_followers(&self, changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
-        self.journal().set_followers(changes).boxed()
+        self.set_followers(changes).boxed()
     }
 
     fn operator_way(&self) -> Way {
@@ -138,7 +138,7 @@ impl Backend for Arc<Primary> {
 }
 
 impl Ledger for Arc<Primary> {
-    fn journal(&self) -> &Journal {
+    fn journal(&self) -> &JournalReader {
         Primary::journal(self)
     }
 
@@ -208,6 +208,14 @@ impl Ledger for Arc<Primary> {
         Primary::merge(self, offers).boxed()
     }
 
+    fn set_cursor(&self, name: &'static str, serial: u64) -> BoxFuture<'_, ()> {
+        Primary::set_cursor(self, name, serial).boxed()
+    }
+
+    fn set_nats_servers(&self, changes: Vec<NatsServerChange>) -> BoxFuture<'_, ()> {
+        Primary::set_nats_servers(self, changes).boxed()
+    }
+
     fn push_operator(&self, trust: Arc<Trust>, withhold: u64) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
         Primary::set_operator(self, trust, Way::Post, Some(withhold)).boxed()
     }
@@ -217,7 +225,7 @@ impl Primary {
     /// Asks the journal, if it has everything that the folder held.
     async fn once_complete<T: Send + 'static>(
         self: &Arc<Self>,
-        query: impl FnOnce(&Journal) -> Result<T, StoreError> + Send + 'static,
+        query: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Digested<T>, StoreError> {
         if !self.progress().is_complete() {
             return Ok(Digested::Incomplete);
@@ -268,7 +276,7 @@ fn valid(entry: &Entry) -> Option<Bytes> {
     (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
 }
 
-fn list(journal: &Journal) -> Result<KeyList, NoKeyList> {
+fn list(journal: &JournalReader) -> Result<KeyList, NoKeyList> {
     let head = journal.head();
     let (mut keys, mut after) = (Vec::new(), None);
     loop {

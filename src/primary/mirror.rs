@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keeper::{Cause, Keeper, Settled};
 use super::source::Tokens;
 use super::{Primary, activation_files};
+use crate::folder::Folder;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder::Folder;
 use crate::store::journal::MIRROR;
 use crate::store::{StoreError, blocking};
 
@@ -129,7 +129,7 @@ impl Mirror {
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             if !waits {
                 // It may not have been kept the first time: who waits for it in another process would wait in vain.
-                self.keeper.primary().journal().set_cursor(MIRROR, self.state.synced()).await;
+                self.keeper.primary().set_cursor(MIRROR, self.state.synced()).await;
             }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
@@ -257,7 +257,7 @@ impl Mirror {
         }
         let keeper = self.keeper.clone();
         let synced = blocking(move || match &keeper.primary().tokens {
-            Tokens::Own(folder) => folder.sync(),
+            Tokens::Own(folder) => Ok(folder.sync()?),
             _ => Ok(()),
         });
         let synced = synced.await;
@@ -267,7 +267,7 @@ impl Mirror {
                 if self.failed.is_empty() && self.state.failure().is_some() {
                     self.state.set_failure(None);
                 }
-                self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
+                self.keeper.primary().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
             Err(error) => self.fail(&error).await,

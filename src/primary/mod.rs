@@ -22,6 +22,7 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
+mod notes;
 mod on_demand;
 mod operator;
 mod operator_files;
@@ -53,11 +54,12 @@ pub use tend::Tending;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
+use crate::folder::{FolderLock, private};
 use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
-use crate::store::{FolderLock, Journal, StoreError, journal, private, snapshot};
+use crate::store::{Journal, JournalReader, StoreError, journal, snapshot};
 use progress::Stage;
 use seam::Seam;
 use source::Tokens;
@@ -221,13 +223,13 @@ impl Primary {
         self.tokens.is_foreign()
     }
 
-    /// The journal, for what follows it.
-    pub const fn journal(&self) -> &Journal {
+    /// What the journal answers, for what follows it.
+    pub fn journal(&self) -> &JournalReader {
         &self.journal
     }
 
     /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
+    pub fn ring(&self) -> &Arc<Ring> {
         self.journal.ring()
     }
 

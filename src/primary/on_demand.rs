@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::Primary;
 use super::seam::Moment;
+use crate::folder::{self, Unread};
 use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder::{self, Unread};
 use crate::store::journal::{CommitError, Write};
 use crate::store::{StoreError, blocking};
 

@@ -9,7 +9,7 @@ use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
 use crate::key::PublicKey;
 use crate::node::WriteError;
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Committing, Journal, OperatorWrite, Write};
+use crate::store::journal::{CommitError, Committing, Journal, JournalReader, OperatorWrite, Write};
 
 /// What the configured JWT changed, and the commit of that.
 type Start = (Option<OperatorChange>, Option<Committing>);
@@ -57,7 +57,7 @@ pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey
     Ok((kept.is_some().then_some(change), commit))
 }
 
-fn count(journal: &Journal, change: &mut OperatorChange, before: &Standing, after: &Standing) {
+fn count(journal: &JournalReader, change: &mut OperatorChange, before: &Standing, after: &Standing) {
     change.withheld = journal.lost_between(before, after);
     change.back = journal.lost_between(after, before);
 }

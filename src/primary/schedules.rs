@@ -15,10 +15,10 @@ use super::progress::Stage;
 use super::seam::Moment;
 use super::{Primary, Setup, Source};
 use crate::clock;
+use crate::folder;
 use crate::gate::{Gate, SentFor, Standing, Trust, Via};
 use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
-use crate::store::folder;
 use crate::store::journal::Write;
 
 /// Where the file of an account is.

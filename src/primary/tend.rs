@@ -23,8 +23,8 @@ use super::own::Own;
 use super::progress::Stage;
 use super::source::Tokens;
 use super::tender::{Scanned, Tender};
+use crate::folder::watch::Watch;
 use crate::metrics::Metrics;
-use crate::store::watch::Watch;
 use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.
@@ -268,7 +268,7 @@ impl Intake {
             return;
         }
         let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let journal = self.primary.journal();
+        let journal = &self.primary.journal;
         journal.set_cursor(OPERATOR, last.operator).await;
         journal.set_cursor(FOLDERS, last.folders).await;
         journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;

@@ -9,12 +9,12 @@ use super::progress::Stage;
 use super::{Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
+use crate::folder::Layout;
 use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::{HashId, encode};
 use crate::key::AccountKey;
 use crate::node::{Lookup, Verdict, WriteError};
-use crate::store::folder::Layout;
 use crate::store::journal::{CommitError, OperatorWrite, Write};
 
 struct World {
@@ -161,7 +161,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let jwt = world.jwt(&account, &world.second, 500);
     let entry = world.gate.admit(jwt.as_bytes(), None, Via::Post, world.now).expect("admitted");
     let key = *entry.key();
-    let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
+    let outcomes = world.primary.journal.commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
     assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
     assert!(matches!(world.primary.lookup_now(&key), Some(Lookup::Absent)));
 }

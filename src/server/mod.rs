@@ -23,6 +23,7 @@ use trust::Given;
 
 use crate::config::{self, Settings};
 use crate::descriptors;
+use crate::folder::{Layout, STATE_FOLDER};
 use crate::gate::{Gate, Via};
 use crate::http;
 use crate::logging;
@@ -30,8 +31,7 @@ use crate::metrics::Metrics;
 use crate::node::{Node, OperatorFile};
 use crate::primary::{self, Primary, Source, Tending};
 use crate::replica::{self, Access, BeginError, Place, Replica};
-use crate::store::folder::Layout;
-use crate::store::{STATE_FOLDER, journal};
+use crate::store::journal;
 use crate::tls::ServerTls;
 
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
@@ -118,7 +118,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     node.note_replicas(true).await;
     match &role {
         Role::Primary(primary) => {
-            primary.journal().close().await;
+            primary.close().await;
             tracing::info!("closed JWT store");
         }
         Role::Replica(replica) => replica.close(),

@@ -8,11 +8,11 @@ const FLOORS: &[&[&str]] = &[
     &["backoff", "clock", "descriptors", "key", "rarely"],
     &["epoch", "excerpt", "metrics"],
     &["config", "jwt"],
-    &["gate", "logging", "tls"],
+    &["folder", "gate", "logging", "tls"],
     &["feed", "upstream"],
     &["store"],
     &["node"],
-    &["http", "nats", "primary", "replica"],
+    &["backup", "http", "nats", "primary", "replica"],
     &["server"],
     &["commands"],
 ];

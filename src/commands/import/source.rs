@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::Found;
 use crate::config::Settings;
+use crate::folder::{self, Layout, Unread, nsc};
 use crate::jwt::pack::Line;
 use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
@@ -18,8 +19,6 @@ use crate::server::{
     self,
     packs::{self, Lines},
 };
-use crate::store::folder::{self, Layout, Unread};
-use crate::store::nsc;
 
 /// A source that can be read.
 #[derive(Debug)]
