@@ -7,8 +7,8 @@
 //!
 //! * **Ground.** [`key`] is the name of everything: public nkeys in their one spelling. [`config`] turns flags, the
 //!   environment and files into [`config::Settings`]. [`metrics`] holds the handles that Prometheus scrapes;
-//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`clock`] and [`epoch`]
-//!   are what they say.
+//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`calendar`], [`clock`] and
+//!   [`epoch`] are what they say.
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod calendar;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{existing_journal_of, say};
+use crate::calendar;
 use crate::config::Settings;
-use crate::logging::{self, Bar};
+use crate::logging::Bar;
 use crate::store::StoreError;
 use crate::store::journal::{self, Verified};
 
@@ -80,7 +81,7 @@ pub(super) fn describe(verified: &Verified) -> String {
 }
 
 fn date(millis: i64) -> String {
-    logging::unix_date(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    calendar::unix_date(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
 /// A file that is being made, and goes away if it is not finished.

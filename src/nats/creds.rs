@@ -13,7 +13,8 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::jwt::{AnyJwt, Body, utc_date};
+use crate::calendar::utc_time;
+use crate::jwt::{AnyJwt, Body};
 use crate::key::AccountKey;
 
 /// The largest file that is read, in bytes. A nats-server takes far smaller JWTs unless its `max_control_line` is raised.
@@ -193,8 +194,7 @@ impl Facts {
 
     /// The end, for people: `2026-11-29 07:05:12 UTC`.
     pub(super) fn end(&self) -> String {
-        let second = self.exp.rem_euclid(86_400);
-        format!("{} {:02}:{:02}:{:02} UTC", utc_date(self.exp), second / 3600, second / 60 % 60, second % 60)
+        utc_time(self.exp)
     }
 }
 

@@ -21,11 +21,11 @@ use reload::Live;
 pub use reload::Reload;
 use trust::Given;
 
+use crate::calendar;
 use crate::config::{self, Settings};
 use crate::descriptors;
 use crate::gate::{Gate, Via};
 use crate::http;
-use crate::logging;
 use crate::metrics::Metrics;
 use crate::node::{Node, OperatorFile, Role};
 use crate::primary::{self, Primary, Source, Tending};
@@ -37,7 +37,7 @@ use crate::tls::ServerTls;
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
 pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
-    tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
+    tracing::info!("server time is {}", calendar::unix_date(SystemTime::now()));
     if let Err(error) = descriptors::raise() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }

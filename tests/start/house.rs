@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up, with the rooms on each. Rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["backoff", "clock", "descriptors", "key", "rarely"],
+    &["backoff", "calendar", "clock", "descriptors", "key", "rarely"],
     &["epoch", "excerpt", "metrics"],
     &["config", "jwt"],
     &["gate", "logging", "tls"],

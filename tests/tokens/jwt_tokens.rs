@@ -1,6 +1,7 @@
 //! What the vectors do not say about tokens: making them, showing them, and what holds of every decoded one.
+use nats_account_server::calendar::utc_date;
 use nats_account_server::jwt::{
-    AccountJwt, ActivationJwt, DecodeError, GenericJwt, OperatorJwt, encode, is_revoked, readable, utc_date,
+    AccountJwt, ActivationJwt, DecodeError, GenericJwt, OperatorJwt, encode, is_revoked, readable,
 };
 use nkeys::{KeyPair, KeyPairType};
 use serde_json::{Value, json};
