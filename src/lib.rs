@@ -33,6 +33,7 @@ pub mod calendar;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod demo;
 mod descriptors;
 pub mod epoch;
 pub mod excerpt;

@@ -50,10 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Config(args)) => config::run(Settings::load(&cli), args),
         Some(Command::Completions(args)) => completions::run(args, args::definition()),
         Some(Command::Man(args)) => man::run(args, args::definition()),
-        Some(Command::Demo(args)) => match runtime() {
-            Ok(runtime) => runtime.block_on(demo::run(args)),
-            Err(error) => failed(&error),
-        },
+        Some(Command::Demo(args)) => demo::run(args).unwrap_or_else(|error| failed(&error)),
     }
 }
 

@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "jwt"],
     &["gate", "logging", "tls"],
     &["feed", "upstream"],
-    &["store"],
+    &["demo", "store"],
     &["primary", "replica"],
     &["node"],
     &["http", "nats"],
