@@ -5,10 +5,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{existing_journal_of, say};
+use super::{Exit, existing_journal_of, say};
 use crate::calendar;
 use crate::config::Settings;
 use crate::logging::Bar;
@@ -36,7 +35,7 @@ pub struct BackupArgs {
 }
 
 /// Copies and verifies. 0: the file is there, whole.
-pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
     let (journal, file) = (existing_journal_of(settings)?, &args.file);
     refuse_to_overwrite(file, args.overwrite)?;
     let made = Unfinished::beside(file);
@@ -44,7 +43,7 @@ pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<ExitCode, St
     refuse_to_overwrite(file, args.overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
     say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {

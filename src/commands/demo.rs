@@ -1,9 +1,8 @@
 //! `demo`: how it is asked for; [`crate::demo`] is the demo itself.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use super::runtime;
+use super::{Exit, runtime};
 use crate::demo::{self, Plan, Ports};
 
 /// What `demo` takes.
@@ -33,7 +32,7 @@ pub struct DemoArgs {
 }
 
 /// Runs it on the main thread, which lives as long as the process: its children are tied to that.
-pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
+pub(super) fn run(args: &DemoArgs) -> Result<(), Exit> {
     let plan = Plan {
         dir: args.dir.clone(),
         nats_server: args.nats_server.clone(),
@@ -45,5 +44,5 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
             monitor: args.monitor_port,
         },
     };
-    Ok(runtime()?.block_on(demo::run(&plan)))
+    runtime()?.block_on(demo::run(&plan)).map_err(|why| Exit::error(1, why))
 }

@@ -21,7 +21,6 @@ mod stage;
 mod story;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,11 +47,12 @@ pub struct Plan {
     pub ports: Ports,
 }
 
-/// Runs the demo. Success: every step came out as it should, and nobody but the user ended it.
+/// Runs the demo. An error: a step did not come out as it should, or somebody else than the user ended it. It is a text to
+/// print as it is, with the end of the log that may say why.
 ///
 /// Child processes are tied to the thread that polls this, which must live as long as the process: `block_on` on the
 /// main thread.
-pub async fn run(plan: &Plan) -> ExitCode {
+pub async fn run(plan: &Plan) -> Result<(), String> {
     let mut processes = Processes::default();
     let result = tokio::select! {
         // The signals are handled before anything is started.
@@ -61,13 +61,7 @@ pub async fn run(plan: &Plan) -> ExitCode {
         result = perform(plan, &mut processes) => result,
     };
     processes.stop().await;
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    result.map_err(|error| complaint(&error))
 }
 
 async fn perform(plan: &Plan, processes: &mut Processes) -> Result<(), DemoError> {
@@ -127,12 +121,10 @@ async fn told_to_stop() -> Result<(), DemoError> {
     Ok(())
 }
 
-fn complain(error: &DemoError) {
-    use std::io::Write as _;
-    let mut text = format!("\nThe demo failed: {error}\n");
-    if let Some(log) = error.log() {
-        text.push_str(&format!("The end of {}:\n{}\n", log.display(), process::tail(log)));
+fn complaint(error: &DemoError) -> String {
+    let why = format!("\nThe demo failed: {error}");
+    match error.log() {
+        Some(log) => format!("{why}\nThe end of {}:\n{}", log.display(), process::tail(log)),
+        None => why,
     }
-    // If standard error is gone, the exit code still tells.
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

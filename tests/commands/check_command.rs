@@ -25,7 +25,7 @@ fn account_token(change: impl FnOnce(&mut Value)) -> String {
 
 fn check(args: CheckArgs, input: &str) -> (u8, String) {
     let mut output = Vec::new();
-    let status = run(&args, &mut input.as_bytes(), &mut output);
+    let status = run(&args, &mut input.as_bytes(), &mut output).map_or_else(|exit| exit.code, |()| 0);
     (status, String::from_utf8(output).unwrap())
 }
 

@@ -1,10 +1,9 @@
 //! `operator trust FILE`: the anchor of the operator's chain, set by hand.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::super::{runtime, say};
+use super::super::{Exit, runtime, say};
 use super::set;
 use crate::config::Settings;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
@@ -12,8 +11,8 @@ use crate::server;
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
 use crate::store::{FolderLock, StoreError, journal};
 
-pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot trust {}: {error}", file.display());
+pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot trust {}: {error}", file.display()));
     let trust = server::trust::read_operator(file).map_err(|error| failed(&error))?;
     let setup = server::primary_setup(settings);
     let journal = setup.journal().ok_or_else(|| failed(&"give the folder of the server, as in -dir FOLDER"))?;
@@ -32,7 +31,7 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> 
     say(
         "Next: start the server, and look at /readyz?verbose. Replicas that cannot connect this JWT with theirs say so.",
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The chain that begins with the JWT, if there is one of the same operator.
