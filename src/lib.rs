@@ -51,5 +51,6 @@ pub mod rarely;
 pub mod replica;
 pub mod server;
 pub mod store;
+pub mod testkit;
 pub mod tls;
 pub mod upstream;
