@@ -88,7 +88,7 @@ fn journal_of(settings: &Settings) -> Result<PathBuf, String> {
     if settings.is_replica() {
         return Err("these are the settings of a replica, which has no journal: do this at its primary".to_owned());
     }
-    crate::server::primary_setup(settings).journal().ok_or_else(|| {
+    crate::primary::Setup::of(settings).journal().ok_or_else(|| {
         "there is no journal on disk: give the folder of tokens that has it, as in -dir FOLDER".to_owned()
     })
 }

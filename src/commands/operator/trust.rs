@@ -7,6 +7,7 @@ use super::super::{Exit, runtime, say};
 use super::set;
 use crate::config::Settings;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
+use crate::primary;
 use crate::server;
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
 use crate::store::{FolderLock, StoreError, journal};
@@ -14,7 +15,7 @@ use crate::store::{FolderLock, StoreError, journal};
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot trust {}: {error}", file.display()));
     let trust = server::trust::read_operator(file).map_err(|error| failed(&error))?;
-    let setup = server::primary_setup(settings);
+    let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or_else(|| failed(&"give the folder of the server, as in -dir FOLDER"))?;
     let folder = journal.parent().unwrap_or(&journal);
     let is_replica = folder.join(snapshot::FILE).exists() && (settings.is_replica() || !journal.exists());

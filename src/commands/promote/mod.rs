@@ -12,7 +12,7 @@ use std::path::Path;
 use super::{Exit, say};
 use crate::config::Settings;
 use crate::logging::Bar;
-use crate::server;
+use crate::primary;
 use crate::store::journal;
 use crate::store::snapshot::{self, Found, Snapshot};
 use gather::{Gathered, gather};
@@ -44,7 +44,7 @@ pub struct PromoteArgs {
 
 /// Promotes. 0: done; 1: nothing was changed.
 pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
-    let setup = server::primary_setup(settings);
+    let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or("there is no folder to promote: give that of the mirror, as in -dir FOLDER")?;
     let folder = journal.parent().unwrap_or(&journal);
     if !folder.join(snapshot::FILE).exists() {

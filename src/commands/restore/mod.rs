@@ -17,7 +17,7 @@ use super::operator;
 use super::{Exit, journal_of, runtime, say};
 use crate::clock;
 use crate::config::Settings;
-use crate::server;
+use crate::primary;
 use crate::store::{StoreError, journal, private};
 use hand_back::HandBackArgs;
 
@@ -64,7 +64,7 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<(), Exit> 
         return Err(format!("cannot restore: {what}").into());
     }
     let verified = verify(file).map_err(failed)?;
-    let _locks = server::primary_setup(settings).lock().map_err(failed)?;
+    let _locks = primary::Setup::of(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
     copy(file, &made.0).map_err(failed)?;
     if journal.exists() {
