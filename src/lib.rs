@@ -7,8 +7,8 @@
 //!
 //! * **Ground.** [`key`] is the name of everything: public nkeys in their one spelling. [`config`] turns flags, the
 //!   environment and files into [`config::Settings`]. [`metrics`] holds the handles that Prometheus scrapes;
-//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`clock`] and [`epoch`]
-//!   are what they say.
+//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`calendar`], [`clock`] and
+//!   [`epoch`] are what they say.
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
@@ -32,9 +32,11 @@
 
 pub mod backoff;
 pub mod backup;
+pub mod calendar;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod demo;
 mod descriptors;
 pub mod epoch;
 pub mod excerpt;
@@ -53,5 +55,6 @@ pub mod rarely;
 pub mod replica;
 pub mod server;
 pub mod store;
+pub mod testkit;
 pub mod tls;
 pub mod upstream;

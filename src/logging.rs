@@ -23,10 +23,8 @@ mod human;
 mod json;
 mod libraries;
 mod private;
-mod time;
 
 pub use bar::Bar;
-pub(crate) use time::unix_date;
 
 use human::Human;
 use json::Json;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use nats_account_server::commands::{self, args};
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os()) {
-        Ok(cli) => commands::run(cli),
+    match args::parse(std::env::args_os()).and_then(commands::run) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.print(),
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nats_account_server::jwt::encode;
+use nats_account_server::testkit::{self, sign, with};
 use nkeys::KeyPair;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,24 +20,17 @@ use tokio::net::TcpStream;
 pub(crate) const EPOCH: i64 = 1_780_000_000;
 
 pub(crate) fn operator(pair: &KeyPair, system: Option<&KeyPair>) -> String {
-    let mut nats = json!({ "type": "operator", "version": 2 });
-    if let Some(system) = system {
-        nats["system_account"] = system.public_key().into();
-    }
-    encode::sign(&json!({ "sub": pair.public_key(), "iat": EPOCH, "name": "bench", "nats": nats }), pair).unwrap()
+    let nats = system.map_or_else(|| json!({}), |system| json!({ "system_account": system.public_key() }));
+    sign(&with(testkit::operator(pair, EPOCH, &[]), json!({ "name": "bench", "nats": nats })), pair)
 }
 
 /// An account JWT of about 1.2 KB, the size that real ones have.
 pub(crate) fn account(operator: &KeyPair, account: &str, version: i64) -> String {
-    let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": 100 + version, "leaf": -1 });
-    let claims = json!({
-        "sub": account, "iat": EPOCH + version, "name": format!("bench account {version}"),
-        "nats": {
-            "limits": limits, "default_permissions": { "pub": {}, "sub": {} }, "type": "account", "version": 2,
-            "description": "x".repeat(320),
-        }
+    let more = json!({
+        "name": format!("bench account {version}"),
+        "nats": { "limits": { "conn": 100 + version }, "description": "x".repeat(320) }
     });
-    encode::sign(&claims, operator).unwrap()
+    sign(&with(testkit::account_of(account, EPOCH + version), more), operator)
 }
 
 /// A child process that ends with its handle.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64URL_NOPAD;
-use nats_account_server::jwt::encode;
+use nats_account_server::testkit::{self, sign, with};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -140,16 +140,9 @@ pub(crate) fn nats_server(conf: &Path, text: &str) -> Process {
 
 /// Credentials of a user of the account.
 pub(crate) fn creds(user: &KeyPair, account: &KeyPair) -> String {
-    let (jwt, seed) = (user_jwt(user, account), user.seed().unwrap());
-    format!(
-        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-    )
+    testkit::creds(&user_jwt(user, account), user, "")
 }
 
 fn user_jwt(user: &KeyPair, account: &KeyPair) -> String {
-    let claims = json!({
-        "sub": user.public_key(), "iat": EPOCH, "name": "bench",
-        "nats": { "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2 }
-    });
-    encode::sign(&claims, account).unwrap()
+    sign(&with(testkit::user(user, EPOCH), json!({ "name": "bench" })), account)
 }

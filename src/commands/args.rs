@@ -5,9 +5,7 @@
 //! working: `go_style` rewrites them to what clap reads.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
@@ -17,6 +15,7 @@ use super::completions::CompletionsArgs;
 use super::config::ConfigArgs;
 use super::delete_request::DeleteRequestArgs;
 use super::demo::DemoArgs;
+use super::exit::Exit;
 use super::export::ExportArgs;
 use super::flush::FlushArgs;
 use super::import::ImportArgs;
@@ -25,7 +24,6 @@ use super::operator::OperatorArgs;
 use super::promote::PromoteArgs;
 use super::restore::RestoreArgs;
 use crate::config::Overrides;
-use crate::key::seed;
 
 mod go_style;
 mod hostport;
@@ -75,41 +73,12 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Why nothing is to be run: help was asked for, or the command line is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exit {
-    /// The status of the process: 0 after help or version, 1 a start error, 2 a wrong command line.
-    pub code: u8,
-    /// What to print, with its line end.
-    pub text: String,
-    /// Whether it goes to standard error.
-    pub to_stderr: bool,
-}
-
-impl Exit {
-    fn error(code: u8, text: impl std::fmt::Display) -> Self {
-        Self { code, text: format!("{text}\n"), to_stderr: true }
-    }
-
-    /// Prints the text where it belongs, and gives the status.
-    pub fn print(&self) -> ExitCode {
-        let text = seed::redact(&self.text);
-        // Nobody to tell, if the output is closed.
-        let _ = if self.to_stderr {
-            std::io::stderr().write_all(text.as_bytes())
-        } else {
-            std::io::stdout().write_all(text.as_bytes())
-        };
-        ExitCode::from(self.code)
-    }
-}
-
 /// Reads a command line, the name of the program first.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Exit> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     // Before anything could repeat it: errors about arguments show them.
     if let Some(place) = private::found(&args) {
-        return Err(Exit::error(1, format!("nats-account-server: {place}")));
+        return Err(place.into());
     }
     let definition = definition();
     let args = go_style::rewrite(args.into_iter(), &definition).map_err(|text| Exit::error(2, text))?;

@@ -5,14 +5,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{existing_journal_of, say};
+use super::{Exit, existing_journal_of, say};
 use crate::backup::{self, Verified};
+use crate::calendar;
 use crate::config::Settings;
 use crate::folder::{self, FolderError, beside};
-use crate::logging::{self, Bar};
+use crate::logging::Bar;
 use crate::store::StoreError;
 
 const AFTER_HELP: &str = "\
@@ -36,7 +36,7 @@ pub struct BackupArgs {
 }
 
 /// Copies and verifies. 0: the file is there, whole.
-pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
     let (journal, file) = (existing_journal_of(settings)?, &args.file);
     refuse_to_overwrite(file, args.overwrite)?;
     let made = Unfinished::beside(file);
@@ -44,7 +44,7 @@ pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<ExitCode, St
     refuse_to_overwrite(file, args.overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
     say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {
@@ -81,7 +81,7 @@ pub(super) fn describe(verified: &Verified) -> String {
 }
 
 fn date(millis: i64) -> String {
-    logging::unix_date(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+    calendar::unix_date(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
 /// A file that is being made, and goes away if it is not finished.

@@ -1,7 +1,6 @@
 //! `completions`: scripts with which shells complete the command line.
 
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use clap_complete::Shell;
 
@@ -14,11 +13,10 @@ pub struct CompletionsArgs {
 }
 
 /// Prints the script of a shell.
-pub(super) fn run(args: &CompletionsArgs, mut definition: clap::Command) -> ExitCode {
+pub(super) fn run(args: &CompletionsArgs, mut definition: clap::Command) {
     let name = definition.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, name, &mut script);
     // Nobody to tell, if standard output is closed.
     let _ = std::io::stdout().write_all(&script);
-    ExitCode::SUCCESS
 }

@@ -5,11 +5,10 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::failed;
-use crate::config::{ConfigError, Settings, parse_seconds};
+use super::Exit;
+use crate::config::{Settings, parse_seconds};
 use crate::folder::{FolderLock, STATE_FOLDER};
 use crate::store::{Progress, journal};
 
@@ -38,29 +37,21 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How often the journal is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits. 0: everything is on disk; 1: not in time, or there is no folder to wait for.
-pub(super) fn run(settings: Result<(Settings, Vec<String>), ConfigError>, args: &FlushArgs) -> ExitCode {
-    let settings = match settings {
-        Ok((settings, _)) => settings,
-        Err(error) => return failed(&format!("cannot use the settings: {error}")),
-    };
+/// Waits until everything is on disk. An error: not in time, or there is no folder to wait for.
+pub(super) fn run(settings: &Settings, args: &FlushArgs) -> Result<(), Exit> {
     let store = &settings.store;
     let Some(dir) = store.dir.as_ref().filter(|_| !store.readonly && store.nsc.is_none()) else {
-        return failed("there is no token folder that is written: give the one to wait for, as in -dir FOLDER");
+        return Err("there is no token folder that is written: give the one to wait for, as in -dir FOLDER".into());
     };
     let state = store.state_dir.clone().unwrap_or_else(|| dir.join(STATE_FOLDER));
     let journal = state.join(journal::FILE);
     if !journal.exists() {
-        return failed(&format!("there is no journal at {}: has a server run on this folder?", journal.display()));
+        return Err(format!("there is no journal at {}: has a server run on this folder?", journal.display()).into());
     }
-    match wait(&journal, &state, args.timeout) {
-        Ok(Progress { serial, .. }) => {
-            // Nobody to tell, if standard output is closed.
-            let _ = writeln!(std::io::stdout(), "everything is in {} up to serial {serial}", dir.display());
-            ExitCode::SUCCESS
-        }
-        Err(error) => failed(&error),
-    }
+    let Progress { serial, .. } = wait(&journal, &state, args.timeout)?;
+    // Nobody to tell, if standard output is closed.
+    let _ = writeln!(std::io::stdout(), "everything is in {} up to serial {serial}", dir.display());
+    Ok(())
 }
 
 /// Waits until the folder has what the journal had when this began.

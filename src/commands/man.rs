@@ -1,12 +1,9 @@
 //! `man`: the manual pages, in the form that `man` reads.
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
-
-use super::failed;
 
 /// What `man` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,15 +13,11 @@ pub struct ManArgs {
 }
 
 /// Prints a page.
-pub(super) fn run(args: &ManArgs, definition: clap::Command) -> ExitCode {
-    match page(args.command.as_deref(), definition) {
-        Ok(page) => {
-            // Nobody to tell, if standard output is closed.
-            let _ = std::io::stdout().write_all(&page);
-            ExitCode::SUCCESS
-        }
-        Err(problem) => failed(&problem),
-    }
+pub(super) fn run(args: &ManArgs, definition: clap::Command) -> Result<(), String> {
+    let page = page(args.command.as_deref(), definition)?;
+    // Nobody to tell, if standard output is closed.
+    let _ = std::io::stdout().write_all(&page);
+    Ok(())
 }
 
 fn page(command: Option<&str>, mut definition: clap::Command) -> Result<Vec<u8>, String> {

@@ -7,13 +7,12 @@ pub mod completions;
 pub mod config;
 pub mod delete_request;
 pub mod demo;
+mod exit;
 pub mod export;
 mod findings;
 pub mod flush;
-pub mod hand_back;
 pub mod import;
 pub mod man;
-mod no_backup;
 pub mod operator;
 pub mod promote;
 mod remote;
@@ -22,7 +21,6 @@ mod serve;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use crate::config::{LogLevel, Settings};
 use crate::gate::Gate;
@@ -30,51 +28,50 @@ use crate::key::seed;
 use crate::logging;
 use args::{Cli, Command};
 use check::CheckArgs;
+pub use exit::Exit;
 
 /// Carries out a command line.
-pub fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: Cli) -> Result<(), Exit> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(&cli),
         Some(Command::Check(args)) => check(&cli, args.clone()),
         Some(Command::DeleteRequest(args)) => {
-            let done = delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning);
-            done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+            Ok(delete_request::run(args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock(), &warning)?)
         }
-        Some(Command::Flush(args)) => flush::run(Settings::load(&cli), args),
-        Some(Command::Import(args)) => with_settings(&cli, |settings| import::run(&settings, args)),
-        Some(Command::Export(args)) => with_settings(&cli, |settings| export::run(&settings, args)),
-        Some(Command::Backup(args)) => with_settings(&cli, |settings| backup::run(&settings, args)),
-        Some(Command::Restore(args)) => with_settings(&cli, |settings| restore::run(&settings, args)),
-        Some(Command::Promote(args)) => with_settings(&cli, |settings| promote::run(&settings, args)),
-        Some(Command::Operator(args)) => with_settings(&cli, |settings| operator::run(&settings, args)),
-        Some(Command::Config(args)) => config::run(Settings::load(&cli), args),
-        Some(Command::Completions(args)) => completions::run(args, args::definition()),
-        Some(Command::Man(args)) => man::run(args, args::definition()),
-        Some(Command::Demo(args)) => match runtime() {
-            Ok(runtime) => runtime.block_on(demo::run(args)),
-            Err(error) => failed(&error),
-        },
+        Some(Command::Flush(args)) => flush::run(&loaded(&cli)?.0, args),
+        Some(Command::Import(args)) => import::run(&settings(&cli)?, args),
+        Some(Command::Export(args)) => export::run(&settings(&cli)?, args),
+        Some(Command::Backup(args)) => backup::run(&settings(&cli)?, args),
+        Some(Command::Restore(args)) => restore::run(&settings(&cli)?, args),
+        Some(Command::Promote(args)) => promote::run(&settings(&cli)?, args),
+        Some(Command::Operator(args)) => operator::run(&settings(&cli)?, args),
+        Some(Command::Config(args)) => config::run(&loaded(&cli)?, args),
+        Some(Command::Completions(args)) => {
+            completions::run(args, args::definition());
+            Ok(())
+        }
+        Some(Command::Man(args)) => Ok(man::run(args, args::definition())?),
+        Some(Command::Demo(args)) => demo::run(args),
     }
 }
 
 /// Judges tokens, by the operator that the settings name unless the command names one.
-fn check(cli: &Cli, mut args: CheckArgs) -> ExitCode {
+fn check(cli: &Cli, mut args: CheckArgs) -> Result<(), Exit> {
     if args.wants_operator() {
-        match Settings::load(cli) {
-            Ok((settings, _)) => args.operator = settings.operator.map(String::from),
-            Err(error) => return failed(&format!("cannot use the settings: {error}")),
-        }
+        args.operator = loaded(cli)?.0.operator.map(String::from);
     }
-    ExitCode::from(check::run(&args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
+    check::run(&args, &mut std::io::stdin().lock(), &mut std::io::stdout().lock())
 }
 
-/// Runs a command that works on a server's settings. Of its log, only what needs attention is shown, unless more is asked
-/// for.
-fn with_settings(cli: &Cli, run: impl FnOnce(Settings) -> Result<ExitCode, String>) -> ExitCode {
-    let (settings, warnings) = match Settings::load(cli) {
-        Ok(loaded) => loaded,
-        Err(error) => return failed(&format!("cannot use the settings: {error}")),
-    };
+/// The settings, and the warnings about them.
+fn loaded(cli: &Cli) -> Result<(Settings, Vec<String>), String> {
+    Settings::load(cli).map_err(|error| format!("cannot use the settings: {error}"))
+}
+
+/// The settings of a command that works on a server's state, with logging started. Of the log, only what needs attention
+/// is shown, unless more is asked for.
+fn settings(cli: &Cli) -> Result<Settings, String> {
+    let (settings, warnings) = loaded(cli)?;
     for text in warnings {
         warning(&text);
     }
@@ -82,10 +79,8 @@ fn with_settings(cli: &Cli, run: impl FnOnce(Settings) -> Result<ExitCode, Strin
     if log.level == LogLevel::Info {
         log.level = LogLevel::Warn;
     }
-    if let Err(error) = logging::init(&log) {
-        return failed(&format!("cannot start logging: {error}"));
-    }
-    run(settings).unwrap_or_else(|error| failed(&error))
+    logging::init(&log).map_err(|error| format!("cannot start logging: {error}"))?;
+    Ok(settings)
 }
 
 /// The journal of the primary that these settings make.
@@ -93,7 +88,7 @@ fn journal_of(settings: &Settings) -> Result<PathBuf, String> {
     if settings.is_replica() {
         return Err("these are the settings of a replica, which has no journal: do this at its primary".to_owned());
     }
-    crate::server::primary_setup(settings).journal().ok_or_else(|| {
+    crate::primary::Setup::of(settings).journal().ok_or_else(|| {
         "there is no journal on disk: give the folder of tokens that has it, as in -dir FOLDER".to_owned()
     })
 }
@@ -126,11 +121,4 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 fn warning(message: &str) {
     // Nobody to tell, if standard error is closed.
     let _ = writeln!(std::io::stderr(), "nats-account-server: warning: {}", seed::redact(message));
-}
-
-/// Says on standard error why the program cannot go on. For what happens before there is a log.
-fn failed(message: &str) -> ExitCode {
-    // Nobody to tell, if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "nats-account-server: {}", seed::redact(message));
-    ExitCode::FAILURE
 }

@@ -1,24 +1,16 @@
 //! Serving: no command on the command line.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::Cli;
-use super::{failed, runtime};
-use crate::config::Settings;
+use super::{Exit, loaded, runtime};
 use crate::logging;
 use crate::server::{self, Reload};
 
-/// Loads the settings, starts logging and serves until a signal. 0 after that, 1 if it could not start.
-pub(super) fn run(cli: &Cli) -> ExitCode {
-    let (settings, warnings) = match Settings::load(cli) {
-        Ok(loaded) => loaded,
-        Err(error) => return failed(&format!("cannot use the settings: {error}")),
-    };
-    let logging = match logging::init(&settings.log) {
-        Ok(logging) => logging,
-        Err(error) => return failed(&format!("cannot start logging: {error}")),
-    };
+/// Loads the settings, starts logging and serves until a signal. An error: it could not start.
+pub(super) fn run(cli: &Cli) -> Result<(), Exit> {
+    let (settings, warnings) = loaded(cli)?;
+    let logging = logging::init(&settings.log).map_err(|error| format!("cannot start logging: {error}"))?;
     if let Some(file) = &cli.overrides.file {
         tracing::info!("loading configuration from \"{}\"", file.display());
     }
@@ -31,18 +23,12 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
             tracing::info!("{line}");
         }
     }
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
+    let runtime = runtime()?;
     let ended = runtime.block_on(server::run(settings, Reload::new(cli.overrides.clone(), logging)));
     // What waits for a disk that does not answer is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("cannot start: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended.map_err(|error| {
+        tracing::error!("cannot start: {error}");
+        Exit::told()
+    })
 }

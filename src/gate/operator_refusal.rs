@@ -1,7 +1,7 @@
 //! Why an operator JWT may not take the place of the one in force.
 
 use super::{MOST_IN_ONE_SECOND, TrustError};
-use crate::jwt::{period, utc_time};
+use crate::calendar::{period, utc_time};
 use crate::key::PublicKey;
 
 /// The reason. The text is for whoever has the JWT.

@@ -1,8 +1,9 @@
 //! Why the gate said no.
 
 use super::{ActivationRefusal, MOST_IN_ONE_SECOND, OperatorRefusal};
+use crate::calendar::{period, utc_time};
 use crate::excerpt::excerpt;
-use crate::jwt::{self, Called, DecodeError, Issues, NotAJwt, period, utc_time};
+use crate::jwt::{self, Called, DecodeError, Issues, NotAJwt};
 use crate::key::AccountKey;
 
 /// The reason for which a token was not admitted, or may not replace what is held.

@@ -4,8 +4,9 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use super::{Deletion, Gate, Held, Mark, Refusal, SentFor, Standing, Trust, Version, Via};
-use crate::jwt::{HashId, encode};
+use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
+use crate::testkit::{self, HEADER_V1, sign, sign_raw};
 
 const NOW: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;
@@ -19,32 +20,20 @@ struct World {
 
 fn world(strict: bool) -> World {
     let (operator, signer, account) = (KeyPair::new_operator(), KeyPair::new_operator(), KeyPair::new_account());
-    let claims = json!({
-        "sub": operator.public_key(), "name": "op", "iat": NOW - HOUR,
-        "nats": { "signing_keys": [signer.public_key()], "strict_signing_key_usage": strict, "type": "operator", "version": 2 }
-    });
-    let jwt = encode::sign(&claims, &operator).expect("signed");
+    let claims = testkit::operator(&operator, NOW - HOUR, &[&signer]);
+    let claims = testkit::with(claims, json!({ "nats": { "strict_signing_key_usage": strict } }));
+    let jwt = sign(&claims, &operator);
     let trust = Trust::from_operator_jwt(&jwt, NOW).expect("an operator");
     World { gate: Gate::new(Some(trust), None, HOUR), operator, signer, account }
 }
 
 fn claims(account: &KeyPair, iat: i64) -> Value {
-    json!({
-        "sub": account.public_key(), "name": "a", "iat": iat,
-        "nats": {
-            "limits": { "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1 },
-            "default_permissions": { "pub": {}, "sub": {} }, "type": "account", "version": 2
-        }
-    })
+    testkit::with(testkit::account(account, iat), json!({ "name": "a" }))
 }
 
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
     claims
-}
-
-fn sign(claims: &Value, signer: &KeyPair) -> String {
-    encode::sign(claims, signer).expect("signed")
 }
 
 fn reason(result: Result<super::Entry, Refusal>) -> &'static str {
@@ -72,14 +61,7 @@ fn what_is_not_genuine_or_not_ours_is_refused_on_every_path() {
         ("self-signed", "issuer_kind", sign(&good, &world.account)),
         ("about another account", "wrong_account", sign(&claims(&KeyPair::new_account(), NOW), &world.operator)),
         ("blocking", "invalid", sign(&blocking, &world.operator)),
-        (
-            "a user",
-            "undecodable",
-            sign(
-                &json!({ "sub": KeyPair::new_user().public_key(), "iat": NOW, "nats": { "type": "user", "version": 2 } }),
-                &world.account,
-            ),
-        ),
+        ("a user", "undecodable", sign(&testkit::user(&KeyPair::new_user(), NOW), &world.account)),
     ];
     for via in Via::ALL {
         for (name, expected, token) in &cases {
@@ -170,7 +152,7 @@ fn no_respelling_is_another_version() {
         "sub": world.account.public_key(), "iss": world.operator.public_key(), "iat": NOW, "type": "account",
         "nats": { "limits": { "subs": -1, "conn": -1, "leaf": -1, "imports": -1, "exports": -1, "data": -1, "payload": -1, "wildcards": true } }
     });
-    let first = encode::sign_payload_v1(&payload.to_string(), &world.operator).expect("signed");
+    let first = sign_raw(HEADER_V1, &payload.to_string(), &world.operator, true);
     let (_, rest) = first.split_once('.').expect("a dot");
     let header = data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"ed25519","typ":"JWT","x":1}"#);
     let second = format!("{header}.{rest}");
@@ -225,8 +207,7 @@ fn an_activation_needs_the_account_that_it_names_on_every_path() {
         world.gate.admit(sign(&claims, &world.operator).as_bytes(), None, Via::Post, NOW).expect("an account")
     };
     let (plain, listing) = (account(&[]), account(&[&signer]));
-    let body = json!({ "subject": "a", "kind": "stream", "type": "activation", "version": 2 });
-    let own = json!({ "sub": importer.public_key(), "iat": NOW, "nats": body });
+    let own = testkit::activation(&importer.public_key(), "a", NOW);
     let mut named = own.clone();
     named["nats"]["issuer_account"] = json!(world.account.public_key());
     let expired = with(own.clone(), "exp", json!(NOW - 1));
@@ -258,8 +239,7 @@ fn an_activation_needs_the_account_that_it_names_on_every_path() {
 #[test]
 fn an_activation_is_taken_only_as_what_it_was_sent_for() {
     let (world, importer, signer) = (world(false), KeyPair::new_account(), KeyPair::new_account());
-    let body = json!({ "subject": "a", "kind": "stream", "type": "activation", "version": 2 });
-    let mut claims = json!({ "sub": importer.public_key(), "iat": NOW, "nats": body });
+    let mut claims = testkit::activation(&importer.public_key(), "a", NOW);
     claims["nats"]["issuer_account"] = json!(world.account.public_key());
     let token = sign(&claims, &signer);
     let key = |pair: &KeyPair| AccountKey::parse(&pair.public_key()).expect("an account key");

@@ -49,6 +49,7 @@ mod reply;
 mod route;
 mod scarce;
 mod servers;
+mod setup;
 mod signing;
 mod turns;
 mod writes;

@@ -1,4 +1,4 @@
-//! Making tokens: for the command that signs delete requests, demonstrations and tests. A hosting server signs nothing.
+//! Making tokens: for the command that signs delete requests, and for `testkit`. A hosting server signs nothing.
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
@@ -6,6 +6,9 @@ use sha2::{Digest, Sha512_256};
 
 /// The standard members in the order in which issuers write them.
 const STANDARD: [&str; 8] = ["aud", "exp", "jti", "iat", "iss", "name", "nbf", "sub"];
+
+/// The header of a token of version 2.
+pub(crate) const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 
 /// Why a token could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,20 +36,16 @@ pub fn sign(claims: &Value, signer: &nkeys::KeyPair) -> Result<String, SignError
         };
     }
     ordered.append(&mut rest);
-    sign_payload(&go_json(&Value::Object(ordered)), signer)
+    sign_parts(HEADER, &go_json(&Value::Object(ordered)), signer, false)
 }
 
-/// Signs a payload as it stands, in a version 2 token. Nothing in it is looked at.
-pub fn sign_payload(payload: &str, signer: &nkeys::KeyPair) -> Result<String, SignError> {
-    sign_parts(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#, payload, signer, false)
-}
-
-/// Signs a payload as it stands, in a version 1 token: the header is not covered.
-pub fn sign_payload_v1(payload: &str, signer: &nkeys::KeyPair) -> Result<String, SignError> {
-    sign_parts(r#"{"typ":"jwt","alg":"ed25519"}"#, payload, signer, true)
-}
-
-fn sign_parts(header: &str, payload: &str, signer: &nkeys::KeyPair, bare: bool) -> Result<String, SignError> {
+/// Signs header and payload as they are. `bare`: the header is not covered, as in version 1.
+pub(crate) fn sign_parts(
+    header: &str,
+    payload: &str,
+    signer: &nkeys::KeyPair,
+    bare: bool,
+) -> Result<String, SignError> {
     let mut token =
         format!("{}.{}", BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(payload.as_bytes()));
     let start = if bare { token.find('.').map_or(0, |dot| dot + 1) } else { 0 };

@@ -27,7 +27,6 @@
 mod belongs;
 mod called;
 pub mod claims;
-mod date;
 pub mod encode;
 mod error;
 mod given;
@@ -44,7 +43,6 @@ mod wire;
 pub use belongs::belongs;
 pub use called::Called;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
-pub use date::{period, utc_date, utc_time};
 pub use error::{DecodeError, MAX_TOKEN_BYTES};
 pub use given::{NotAJwt, given};
 pub use glance::{called, glance};

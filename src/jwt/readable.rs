@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::ActivationJwt;
-use super::date::utc_date;
 use super::error::DecodeError;
 use super::json::{self, Value};
 use super::wire::{Chunks, Header, unbase64};
+use crate::calendar::utc_date;
 
 /// Why a token cannot be shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

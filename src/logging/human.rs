@@ -9,7 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Escaping, MAX_FIELD, MAX_MESSAGE, is_of_source, libraries, time};
+use super::{Escaping, MAX_FIELD, MAX_MESSAGE, is_of_source, libraries};
+use crate::calendar::log_time;
 use crate::excerpt::excerpt_of;
 
 /// Formats `2026/11/23 23:50:56.236792 [INF] text key=value`, fields of enclosing spans last.
@@ -47,8 +48,7 @@ where
             write!(out, "[{pid}] ")?;
         }
         if self.time {
-            time::write(&mut out, SystemTime::now())?;
-            out.write_char(' ')?;
+            write!(out, "{} ", log_time(SystemTime::now()))?;
         }
         self.label(&mut out, *event.metadata().level())?;
 

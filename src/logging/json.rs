@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{MAX_FIELD, MAX_MESSAGE, is_of_source, libraries, time};
+use super::{MAX_FIELD, MAX_MESSAGE, is_of_source, libraries};
+use crate::calendar::rfc3339_micros;
 use crate::excerpt::excerpt_of;
 
 /// Formats `{"timestamp":"2026-11-23T23:50:56.236792Z","level":"INFO","message":"text","key":"value"}`.
@@ -24,7 +25,7 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line::default();
-        line.0.insert("timestamp".to_owned(), time::rfc3339(SystemTime::now()).into());
+        line.0.insert("timestamp".to_owned(), rfc3339_micros(SystemTime::now()).into());
         line.0.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.0.insert("message".to_owned(), "".into());
         event.record(&mut line);

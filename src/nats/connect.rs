@@ -17,25 +17,6 @@ use crate::node::Connection;
 use crate::rarely::Rarely;
 use crate::tls::TlsError;
 
-/// How to connect.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// Servers to try, as URLs. A user and password, or a token, in one of them is used for all.
-    pub servers: Vec<String>,
-    /// A `.creds` file of a user of the system account.
-    pub creds: Option<PathBuf>,
-    /// How long one attempt may take.
-    pub connect_timeout: Duration,
-    /// The pause between attempts; the first one is shorter, and each is varied a little.
-    pub reconnect_wait: Duration,
-    /// A file of CA certificates to trust, PEM.
-    pub tls_root: Option<PathBuf>,
-    /// Client certificate and its key, PEM files.
-    pub tls_client: Option<(PathBuf, PathBuf)>,
-    /// How long the answers to an announcement are waited for.
-    pub receipts_timeout: Duration,
-}
-
 /// Why no connection can even be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

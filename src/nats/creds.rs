@@ -13,7 +13,8 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::jwt::{AnyJwt, Body, utc_date};
+use crate::calendar::utc_time;
+use crate::jwt::{AnyJwt, Body};
 use crate::key::AccountKey;
 
 /// The largest file that is read, in bytes. A nats-server takes far smaller JWTs unless its `max_control_line` is raised.
@@ -193,8 +194,7 @@ impl Facts {
 
     /// The end, for people: `2026-11-29 07:05:12 UTC`.
     pub(super) fn end(&self) -> String {
-        let second = self.exp.rem_euclid(86_400);
-        format!("{} {:02}:{:02}:{:02} UTC", utc_date(self.exp), second / 3600, second / 60 % 60, second % 60)
+        utc_time(self.exp)
     }
 }
 
@@ -203,15 +203,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::jwt::encode::sign;
+    use crate::testkit::{self, sign, with};
 
     fn user(account: &KeyPair, user: &KeyPair, nats: serde_json::Value) -> String {
-        let mut claims = json!({ "sub": user.public_key(), "name": "u", "iat": 100, "exp": 1100,
-            "nats": { "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 } });
-        for (name, value) in nats.as_object().unwrap() {
-            claims["nats"][name] = value.clone();
-        }
-        sign(&claims, account).unwrap()
+        sign(&with(testkit::user(user, 100), json!({ "name": "u", "exp": 1100, "nats": nats })), account)
     }
 
     #[test]
@@ -240,11 +235,7 @@ mod tests {
     fn what_is_missing_or_wrong_is_said_and_nothing_of_the_file_is_repeated() {
         let (account, pair, other) = (KeyPair::new_account(), KeyPair::new_user(), KeyPair::new_user());
         let (jwt, seed) = (user(&account, &pair, json!({})), pair.seed().unwrap());
-        let of_account = sign(
-            &json!({ "sub": account.public_key(), "nats": { "type": "account", "version": 2 } }),
-            &KeyPair::new_operator(),
-        )
-        .unwrap();
+        let of_account = sign(&testkit::account(&account, 100), &KeyPair::new_operator());
         let (secret, cut) = (account.seed().unwrap(), &jwt[..jwt.len() - 9]);
         for (text, said) in [
             (String::new(), "it is empty"),

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use async_nats::ServerAddr;
 use parking_lot::Mutex;
 
-use super::connect::{ConnectError, Connected, Purpose, Setup};
+use super::connect::{ConnectError, Connected, Purpose};
 use super::creds::Life;
 use super::explain::Fault;
 use super::faults::{Failure, Faults};
+use super::setup::Setup;
 use super::user::{Look, User};
 use crate::clock;
 use crate::config::{Login, Tls};

@@ -33,11 +33,12 @@ mod scan;
 #[cfg(test)]
 pub(crate) mod schedules;
 mod seam;
+mod setup;
 mod source;
 mod tend;
 mod tender;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,78 +49,22 @@ use activations::Activations;
 use bodies::Bodies;
 use mirror::Mirrored;
 pub use progress::Progress;
+pub use setup::Setup;
 pub use source::Source;
 pub use tend::Tending;
 
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
-use crate::folder::{FolderLock, private};
+use crate::folder::FolderLock;
 use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
-use crate::key::{AccountKey, PublicKey};
+use crate::key::AccountKey;
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
-use crate::store::{Journal, JournalReader, StoreError, journal, snapshot};
+use crate::store::{Journal, JournalReader, StoreError, snapshot};
 use progress::Stage;
 use seam::Seam;
 use source::Tokens;
-
-/// How a primary is set up.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// Where the tokens are.
-    pub source: Source,
-    /// Where the journal lives, if not with the tokens.
-    pub state_dir: Option<PathBuf>,
-    /// Refuse to start if there is no journal yet.
-    pub require_existing: bool,
-    /// Versions kept per account besides the current one.
-    pub history: usize,
-    /// How long versions besides the current one are kept; zero is no limit.
-    pub history_age: Duration,
-    /// Bound of the caches of bodies and of activations, in bytes.
-    pub cache_bytes: u64,
-    /// Activations that one account may have.
-    pub activations_per_account: u64,
-    /// Write activations to the folder, too.
-    pub activation_files: bool,
-    /// The identity of another operator whose JWT may take the place of the one in the journal.
-    pub change_operator: Option<PublicKey>,
-}
-
-impl Setup {
-    fn state(&self) -> Option<PathBuf> {
-        self.state_dir.clone().or_else(|| self.source.state_dir())
-    }
-
-    /// The journal's file; `None` if it is in memory.
-    pub fn journal(&self) -> Option<PathBuf> {
-        self.state().map(|state| state.join(journal::FILE))
-    }
-
-    /// Keeps every other process away from journal and folder for as long as the locks live.
-    pub fn lock(&self) -> Result<Vec<FolderLock>, StoreError> {
-        let (state, mut locks) = (self.state(), Vec::new());
-        if let Source::Folder { dir, mode, .. } = &self.source {
-            private::token_folder(dir, *mode)?;
-            private::warn_if_open(dir);
-        }
-        if let Some(state) = &state {
-            private::state_folder(state)?;
-            locks.push(FolderLock::acquire(state)?);
-        }
-        // Two that keep their journals elsewhere must not write to one folder either.
-        if let Some(own) = self.source.state_dir() {
-            private::folder(&own)?;
-            let real = |path: &PathBuf| path.canonicalize().ok();
-            if state.as_ref().and_then(real) != real(&own) {
-                private::state_folder(&own)?;
-                locks.push(FolderLock::acquire(&own)?);
-            }
-        }
-        Ok(locks)
-    }
-}
 
 /// The part of the caches' bound that activations may take: one in so many bytes.
 const ACTIVATIONS_SHARE: u64 = 16;

@@ -1,7 +1,9 @@
 //! Where a primary's tokens come from, and whose they are.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::config::Store;
 use crate::folder::{self, Folder, Layout, STATE_FOLDER, nsc};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -28,6 +30,19 @@ pub enum Source {
 }
 
 impl Source {
+    /// Where the settings say that tokens are.
+    pub(super) fn of(store: &Store) -> Self {
+        match (&store.nsc, &store.dir) {
+            (Some(dir), _) => Self::Nsc(dir.clone()),
+            (None, Some(dir)) if store.readonly => Self::ReadOnly(dir.clone()),
+            (None, Some(dir)) => {
+                let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
+                Self::Folder { dir: dir.clone(), layout, mode: store.file_mode.bits() }
+            }
+            (None, None) => Self::Memory,
+        }
+    }
+
     /// The state folder, unless one is set: only a folder of ours has room for it.
     pub(super) fn state_dir(&self) -> Option<PathBuf> {
         match self {
@@ -49,6 +64,17 @@ impl Source {
                 nsc::check(dir)?;
                 Ok(Tokens::Nsc(dir.clone()))
             }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("an in-memory store"),
+            Self::Folder { dir, .. } => write!(f, "a store at {}", dir.display()),
+            Self::ReadOnly(dir) => write!(f, "a read-only store at {}", dir.display()),
+            Self::Nsc(dir) => write!(f, "a read-only store for the NSC folder at {}", dir.display()),
         }
     }
 }

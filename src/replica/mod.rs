@@ -32,6 +32,7 @@ mod position;
 mod relay;
 mod report;
 mod resync;
+mod settings;
 mod shelf;
 mod slot;
 mod spread;

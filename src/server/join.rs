@@ -9,7 +9,7 @@ use crate::node::Node;
 
 /// Takes a primary's part on NATS, if that is configured.
 pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(), StartError> {
-    let Some(setup) = setup(settings) else {
+    let Some(setup) = nats::Setup::of(&settings.nats) else {
         node.receipts().switch_off();
         tracing::info!("NATS is not configured, server will not fire notifications on update");
         return Ok(());
@@ -19,7 +19,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(),
     let link = Link::new(setup, node.metrics().clone())?;
     tokio::spawn(link.clone().watch(node.clone()));
     let connected = nats::connect(&link, Purpose::Everyday).await?;
-    let options = options(settings);
+    let options = nats::Options::of(&settings.nats);
     let packs = match options.mode {
         ResolverMode::Off => {
             node.set_nats(connected.clone());
@@ -38,8 +38,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(),
         }
         tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
     }
-    let reconcile =
-        settings.nats.reconcile.then_some(Reconcile { rate: settings.nats.reconcile_rate, kick: settings.nats.kick });
+    let reconcile = Reconcile::of(&settings.nats);
     let (announcer, reconciler) = Announcer::start(connected.clone(), node, receipts_timeout, reconcile);
     node.set_announcer(announcer);
     if let Some(reconciler) = reconciler {
@@ -51,36 +50,17 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(),
 
 /// Takes a replica's part on NATS, if that is configured.
 pub(super) async fn replica(settings: &Settings, node: &Arc<Node>) -> Result<(), StartError> {
-    let Some(setup) = setup(settings) else { return Ok(()) };
+    let Some(setup) = nats::Setup::of(&settings.nats) else { return Ok(()) };
     tracing::info!("connecting to NATS for notifications");
     let link = Link::new(setup, node.metrics().clone())?;
     tokio::spawn(link.clone().watch(node.clone()));
     let connected = nats::connect(&link, Purpose::Everyday).await?;
     node.set_nats(connected.clone());
-    Resolver::start(connected.clone(), None, node.clone(), &options(settings)).await;
+    Resolver::start(connected.clone(), None, node.clone(), &nats::Options::of(&settings.nats)).await;
     if !link.has_creds() {
         tokio::spawn(nats::listen_for_nats_servers(connected.clone()));
     }
     tokio::spawn(nats::hear(connected.clone(), node.clone()));
     tokio::spawn(nats::hear_activations(connected, node.clone()));
     Ok(())
-}
-
-const fn options(settings: &Settings) -> nats::Options {
-    let nats = &settings.nats;
-    nats::Options { mode: nats.resolver, responder: nats.pack_responder, sync_interval: nats.sync_interval }
-}
-
-/// How to connect, if that is configured.
-pub(crate) fn setup(settings: &Settings) -> Option<nats::Setup> {
-    let nats = &settings.nats;
-    (!nats.servers.is_empty()).then(|| nats::Setup {
-        servers: nats.servers.clone(),
-        creds: nats.creds.clone(),
-        connect_timeout: nats.connect_timeout,
-        reconnect_wait: nats.reconnect_wait,
-        tls_root: nats.tls.root.clone(),
-        tls_client: nats.tls.cert.clone().zip(nats.tls.key.clone()),
-        receipts_timeout: nats.receipts_timeout,
-    })
 }

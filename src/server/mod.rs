@@ -5,7 +5,7 @@
 
 mod error;
 mod import;
-pub(crate) mod join;
+mod join;
 pub(crate) mod packs;
 mod reload;
 mod stop;
@@ -21,23 +21,22 @@ use reload::Live;
 pub use reload::Reload;
 use trust::Given;
 
+use crate::calendar;
 use crate::config::{self, Settings};
 use crate::descriptors;
-use crate::folder::{Layout, STATE_FOLDER};
 use crate::gate::{Gate, Via};
 use crate::http;
-use crate::logging;
 use crate::metrics::Metrics;
 use crate::node::{Node, OperatorFile};
-use crate::primary::{self, Primary, Source, Tending};
-use crate::replica::{self, Access, BeginError, Place, Replica};
+use crate::primary::{self, Primary, Tending};
+use crate::replica::{self, BeginError, Replica};
 use crate::store::journal;
 use crate::tls::ServerTls;
 
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
 pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tracing::info!("starting NATS Account server, version {}", env!("CARGO_PKG_VERSION"));
-    tracing::info!("server time is {}", logging::unix_date(SystemTime::now()));
+    tracing::info!("server time is {}", calendar::unix_date(SystemTime::now()));
     if let Err(error) = descriptors::raise() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -161,21 +160,12 @@ fn operator_file(settings: &Settings, gate: &Gate, problem: Option<&StartError>)
 
 fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result<Role, StartError> {
     if !settings.is_replica() {
-        return Ok(Role::Primary(Arc::new(Primary::open(&primary_setup(settings), gate.clone())?)));
+        let setup = primary::Setup::of(settings);
+        tracing::info!("creating {}", setup.source);
+        return Ok(Role::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
     }
-    let place = place(&settings.store);
-    let setup = replica::Setup {
-        primaries: settings.primary.clone(),
-        mode: settings.replica.mode,
-        cache_bytes: settings.replica.cache_bytes,
-        ttl: settings.replica.ttl,
-        timeout: settings.replica.timeout,
-        negative_ttl: settings.replica.negative_ttl,
-        writes: settings.replica.writes,
-        access: Access::of(&settings.replica),
-        place: place.clone(),
-        change_operator: settings.change_operator(),
-    };
+    let setup = replica::Setup::of(settings);
+    let state_dir = setup.place.state_dir.clone();
     let replica =
         Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current()).map_err(|error| {
             match error {
@@ -185,7 +175,7 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
             }
         })?;
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
-    if let Some(journal) = place.state_dir.map(|state| state.join(journal::FILE)).filter(|journal| journal.exists()) {
+    if let Some(journal) = state_dir.map(|state| state.join(journal::FILE)).filter(|journal| journal.exists()) {
         tracing::warn!(
             "{} is the journal of a primary, which this replica does not use: what only that journal holds is not served.              Without primary in its settings, this server would be a primary again, with that journal; move it away if              that is not meant",
             journal.display()
@@ -197,54 +187,6 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
         None => tracing::info!("creating an in-memory store"),
     }
     Ok(Role::Replica(replica))
-}
-
-/// How the primary of these settings is set up.
-pub(crate) fn primary_setup(settings: &Settings) -> primary::Setup {
-    primary::Setup {
-        source: source(settings),
-        state_dir: settings.store.state_dir.clone(),
-        require_existing: settings.store.require_existing,
-        history: settings.store.history.saturating_sub(1),
-        history_age: settings.store.history_age,
-        cache_bytes: settings.store.cache_bytes,
-        activations_per_account: settings.store.activations_per_account,
-        activation_files: settings.store.activation_files,
-        change_operator: settings.change_operator(),
-    }
-}
-
-/// Where a replica keeps its snapshot: not in a folder that is only to be read.
-fn place(store: &config::Store) -> Place {
-    let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));
-    Place {
-        state_dir: store.state_dir.clone().or(own),
-        require_existing: store.require_existing,
-        tokens: store.dir.clone(),
-    }
-}
-
-fn source(settings: &Settings) -> Source {
-    let store = &settings.store;
-    if let Some(dir) = &store.nsc {
-        tracing::info!("creating a read-only store for the NSC folder at {}", dir.display());
-        return Source::Nsc(dir.clone());
-    }
-    match &store.dir {
-        Some(dir) if store.readonly => {
-            tracing::info!("creating a read-only store at {}", dir.display());
-            Source::ReadOnly(dir.clone())
-        }
-        Some(dir) => {
-            tracing::info!("creating a store at {}", dir.display());
-            let layout = if store.shard { Layout::Sharded } else { Layout::Flat };
-            Source::Folder { dir: dir.clone(), layout, mode: store.file_mode.bits() }
-        }
-        None => {
-            tracing::info!("creating an in-memory store");
-            Source::Memory
-        }
-    }
 }
 
 /// What HTTPS is served with, if it is, kept up to date with its files.
@@ -269,17 +211,7 @@ fn listen(
     // There is always a first one.
     let local = listeners[0].local_addr().map_err(failed)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let setup = http::Setup {
-        workers: settings.http.workers,
-        read_timeout: settings.http.read_timeout,
-        write_timeout: settings.http.write_timeout,
-        shutdown_grace: settings.http.shutdown_grace,
-        max_connections: max_connections(settings),
-        trusted_proxies: settings.http.trusted_proxies.clone(),
-        limits: settings.http.limits.clone(),
-        cors_origins: settings.http.cors_origins.clone(),
-        tls,
-    };
+    let setup = http::Setup::of(&settings.http, max_connections(settings), tls);
     let server = http::serve(listeners, node.clone(), &setup).map_err(failed)?;
     tracing::info!("{scheme} listening on port {}", local.port());
     tracing::info!("configure the nats-server with:");

@@ -3,6 +3,8 @@
 //! That is one field at a fixed place near the beginning of a certificate (RFC 5280, section 4.1), so the few lines
 //! that walk there are here instead of a library for all of X.509.
 
+use crate::calendar::day_begins;
+
 /// The moment at which a certificate expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAfter {
@@ -46,13 +48,14 @@ impl NotAfter {
     /// `YYYYMMDDHHMMSSZ`, the one form that certificates may use.
     fn from_text(text: &[u8]) -> Option<Self> {
         let digits = text.strip_suffix(b"Z").filter(|digits| digits.len() == 14)?;
-        let part = |from: usize, to: usize| number(&digits[from..to]);
-        let (year, month, day) = (part(0, 4)?, part(4, 6)?, part(6, 8)?);
-        let (hour, minute, second) = (part(8, 10)?, part(10, 12)?, part(12, 14)?);
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        let two = |from: usize| number(&digits[from..from + 2]).and_then(|number| u8::try_from(number).ok());
+        let year = i32::try_from(number(&digits[..4])?).ok()?;
+        let (month, day, hour, minute, second) = (two(4)?, two(6)?, two(8)?, two(10)?, two(12)?);
+        if !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let unix = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+        let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+        let unix = day_begins(year, month, day)? + seconds;
         Some(Self { unix, day: format!("{year:04}-{month:02}-{day:02}") })
     }
 }
@@ -79,14 +82,6 @@ fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
-}
-
-/// Days from 1970-01-01 to a day of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years that begin in March end with their leap day.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day
-        - 719_469
 }
 
 #[cfg(test)]

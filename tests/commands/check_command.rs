@@ -2,7 +2,7 @@
 use std::io::Write;
 
 use nats_account_server::commands::check::{CheckArgs, run};
-use nats_account_server::jwt::encode;
+use nats_account_server::testkit;
 use nkeys::{KeyPair, KeyPairType};
 use serde_json::{Value, json};
 
@@ -13,19 +13,19 @@ fn pair(kind: KeyPairType, byte: u8) -> KeyPair {
 fn operator_token(byte: u8) -> String {
     let own = pair(KeyPairType::Operator, byte);
     let claims = json!({"iat": 1, "sub": own.public_key(), "name": "op", "nats": {"type": "operator", "version": 2}});
-    encode::sign(&claims, &own).unwrap()
+    testkit::sign(&claims, &own)
 }
 
 fn account_token(change: impl FnOnce(&mut Value)) -> String {
     let mut claims = json!({"iat": 1_700_000_000, "name": "acme", "sub": pair(KeyPairType::Account, 2).public_key(),
         "nats": {"type": "account", "version": 2}});
     change(&mut claims);
-    encode::sign(&claims, &pair(KeyPairType::Operator, 1)).unwrap()
+    testkit::sign(&claims, &pair(KeyPairType::Operator, 1))
 }
 
 fn check(args: CheckArgs, input: &str) -> (u8, String) {
     let mut output = Vec::new();
-    let status = run(&args, &mut input.as_bytes(), &mut output);
+    let status = run(&args, &mut input.as_bytes(), &mut output).map_or_else(|exit| exit.code, |()| 0);
     (status, String::from_utf8(output).unwrap())
 }
 
@@ -107,7 +107,7 @@ fn programs_get_a_line_for_each_file() {
 fn a_deletion_request_is_known() {
     let own = pair(KeyPairType::Operator, 1);
     let claims = json!({"iat": 1, "sub": own.public_key(), "nats": {"accounts": ["A"], "version": 2}});
-    let (status, output) = check(stdin(), &encode::sign(&claims, &own).unwrap());
+    let (status, output) = check(stdin(), &testkit::sign(&claims, &own));
     assert_eq!(status, 0, "{output}");
     assert!(output.contains("delete request JWT"), "{output}");
 }

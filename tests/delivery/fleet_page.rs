@@ -1,6 +1,6 @@
 //! `/api/v1/servers`, and the metrics that say the same.
 
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ async fn a_nats_server_that_rejects_a_jwt_is_behind() {
     let account = cluster.open().await;
     let old = cluster.complete(&account).await;
     let session = login(cluster.nats[0].address(), &account.user()).await.unwrap();
-    let jwt = sign(&account.claims(cluster.next_iat()), &key).unwrap();
+    let jwt = sign(&account.claims(cluster.next_iat()), &key);
     cluster.primary.http.post(&account.path(), jwt).await.expect(200);
     until("it is behind", || async { cluster.standing("n1").await["state"] == "behind" }).await;
     let page = cluster.page(&account).await;

@@ -1,7 +1,7 @@
 //! Activations: pushed by the account that exports, fetched by whoever imports, and served while the account vouches.
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Reply, Server, feed, now, until};
 use nats_account_server::jwt::activation_hash_id;
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ async fn what_no_account_vouches_for_is_refused_with_the_old_words_and_the_reaso
             "push its JWT first",
             "unknown_account",
         ),
-        ("by a key that is not listed", sign(&named, &signer).unwrap(), issuer, "does not vouch", "untrusted"),
+        ("by a key that is not listed", sign(&named, &signer), issuer, "does not vouch", "untrusted"),
         (
             "for everybody",
             exporter.sign(&claims(&|claims| claims["sub"] = json!("public"))),
@@ -256,7 +256,7 @@ async fn an_activation_is_served_while_its_account_vouches_on_primary_and_replic
     let export = |revocations: Value| json!([{ "name": "o", "subject": "orders.>", "type": "stream", "token_req": true, "revocations": revocations }]);
     let mut claims = exporter.activation_claims(&importer, "orders.new", now() - 500);
     claims["nats"]["issuer_account"] = json!(exporter.key());
-    let by_key = sign(&claims, &signer).unwrap();
+    let by_key = sign(&claims, &signer);
     let path = path_of(&signer.public_key(), &importer, "orders.new");
     let reply = primary.http.post(ROUTE, by_key.clone()).await.expect(400);
     assert!(reply.body.contains("does not vouch"), "{}", reply.body);

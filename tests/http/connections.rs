@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::feed::Events;
 use crate::support::{Account, Authority, Connection, Launch, Operator, Server, now, until, within};
-use nats_account_server::jwt::encode;
+use nats_account_server::testkit;
 use nkeys::KeyPair;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,7 +53,7 @@ async fn a_thousand_idle_connections_take_nothing_from_the_server_and_its_other_
     let server = Launch::default().flag("-c", &conf).open_files(600).start().await;
     assert!(server.log().contains("at most 344 connections of clients"), "{}", server.log());
     let by_the_key = Account::new();
-    let signed = encode::sign(&by_the_key.claims(now() - 10), &key).unwrap();
+    let signed = testkit::sign(&by_the_key.claims(now() - 10), &key);
     server.http.post(&by_the_key.path(), signed).await.expect(200);
 
     let held = hold(&server, 1000).await;

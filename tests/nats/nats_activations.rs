@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectOptions, HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use nats_account_server::jwt::activation_hash_id;
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use serde_json::json;
 
@@ -190,7 +190,7 @@ async fn what_is_pushed_is_announced(version: &str) {
     stage.primary.http.post(&stage.exporter.path(), listing).await.expect(200);
     let mut claims = stage.exporter.activation_claims(&stage.importer, "orders.>", now() - 100);
     claims["nats"]["issuer_account"] = json!(stage.exporter.key());
-    let token = sign(&claims, &signer).unwrap();
+    let token = sign(&claims, &signer);
     let by_key = Told::signed(token, &signer.public_key(), &stage.importer, "orders.>");
     stage.push(&by_key).await;
     by_key.is_next(&mut heard).await;
@@ -254,7 +254,7 @@ async fn what_a_primary_should_not_take_in_it_does_not() {
     let newer = stage.activation("orders", 50);
     let mut claims = stage.exporter.activation_claims(importer, "orders", now() - 50);
     claims["nats"]["issuer_account"] = json!(key);
-    let unlisted = sign(&claims, &signer).unwrap();
+    let unlisted = sign(&claims, &signer);
     let unlisted = Told::signed(unlisted, &signer.public_key(), importer, "orders");
     let elsewhere = stage.activation("elsewhere", 50);
     let hash = held.path.rsplit('/').next().unwrap();
@@ -480,7 +480,7 @@ async fn what_changed_while_nats_was_away_is_announced_when_it_is_back_and_only_
     stage.push(&stage.activation("replaced", 100)).await;
     let mut claims = stage.exporter.activation_claims(&stage.importer, "withdrawn", now() - 100);
     claims["nats"]["issuer_account"] = json!(stage.exporter.key());
-    let withdrawn = Told::signed(sign(&claims, &signer).unwrap(), &signer.public_key(), &stage.importer, "withdrawn");
+    let withdrawn = Told::signed(sign(&claims, &signer), &signer.public_key(), &stage.importer, "withdrawn");
     stage.push(&withdrawn).await;
     let (newest, last) = (stage.activation("replaced", 50), stage.activation("last", 50));
     stage.push(&newest).await;

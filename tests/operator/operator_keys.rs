@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use crate::support::{Account, Launch, Operator, Proxy, Server, feed, now, until};
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ impl World {
 }
 
 fn sign_by(key: &KeyPair, account: &Account, age: i64) -> String {
-    sign(&account.claims(now() - age), key).unwrap()
+    sign(&account.claims(now() - age), key)
 }
 
 async fn replica(operator_jwt: &str, primary: &str) -> Server {
@@ -139,7 +139,7 @@ async fn a_thief_who_signs_ahead_blocks_nobody() {
         "sub": world.second.public_key(), "iat": now() + 3_000,
         "nats": { "accounts": [deleted.key()], "type": "generic", "version": 2 }
     });
-    primary.http.delete(&deleted.path(), sign(&claims, &world.second).unwrap()).await.expect(200);
+    primary.http.delete(&deleted.path(), sign(&claims, &world.second)).await.expect(200);
     serves(&replica, &taken, &stolen).await;
     primary.http.post(&taken.path(), sign_by(&world.first, &taken, 0)).await.expect(409);
 
@@ -244,7 +244,7 @@ async fn what_a_signing_key_signs_reaches_replicas_and_is_loud_on_each_server() 
     let old = std::fs::read_to_string(world.file()).unwrap();
     let replica = replica(&old, &primary.url).await;
     let third = KeyPair::new_operator();
-    let by_signing_key = sign(&world.operator.claims(&[&world.first, &third], now() - 100), &world.first).unwrap();
+    let by_signing_key = sign(&world.operator.claims(&[&world.first, &third], now() - 100), &world.first);
     world.configure(&by_signing_key);
     primary.signal("HUP");
     let signer = format!("the signing key {} signed the new one", world.first.public_key());

@@ -400,7 +400,7 @@ async fn only_the_account_itself_can_ask() {
     let mut service = world.service().await;
     let (account, signing_key) = (Account::new(), KeyPair::new_account());
     let claims = account.with_signing_key(now(), &signing_key);
-    let by_signing_key = nats_account_server::jwt::encode::sign(&claims, &signing_key).unwrap();
+    let by_signing_key = nats_account_server::testkit::sign(&claims, &signing_key);
     let refused = async |token: &str, first: &str| {
         let reply = world.post(&account, token).await.expect(400);
         assert!(reply.body.starts_with(first), "{}", reply.body);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nats_account_server::feed::wire::{DigestAnswer, Item, Page, Report};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
-use nats_account_server::jwt::encode;
+use nats_account_server::testkit;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -239,7 +239,7 @@ async fn a_change_to_an_operator_that_cannot_be_connected_is_not_confirmed() {
     let replica = Launch::replica(&operator, &primary.url).dir(folder.path()).start().await;
     confirms(&primary, &script, 5).await;
     let unlisted = nkeys::KeyPair::new_operator();
-    let jwt = encode::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted).unwrap();
+    let jwt = testkit::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted);
     let change = script.change(&Account::new(), &jwt);
     let item = Item { kind: "operator".into(), key: Some(operator.key()), ..change };
     script.differs.lock().push(item.clone());

@@ -46,7 +46,7 @@ async fn a_signing_key_that_the_operator_adds_counts_after_a_reload() {
     let (bench, account) = (Bench::new(), Account::new());
     let server = bench.launch().start().await;
     let key = KeyPair::new_operator();
-    let jwt = nats_account_server::jwt::encode::sign(&account.claims(now() - 10), &key).unwrap();
+    let jwt = nats_account_server::testkit::sign(&account.claims(now() - 10), &key);
     server.http.post(&account.path(), jwt.clone()).await.expect(400);
     std::fs::write(bench.file("operator.jwt"), bench.operator.jwt_with_signing_key(&key)).unwrap();
     reload(&server, 1).await;

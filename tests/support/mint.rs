@@ -1,6 +1,6 @@
 //! Operators, accounts, users, and what they sign.
 
-use nats_account_server::jwt::encode::{sign, sign_payload};
+use nats_account_server::testkit::{self, HEADER, sign, sign_raw, with};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -27,40 +27,20 @@ impl Operator {
 
     fn of(strict: bool) -> Self {
         let (identity, signing, system) = (KeyPair::new_operator(), KeyPair::new_operator(), Account::named("SYS"));
-        let claims = json!({
-            "sub": identity.public_key(), "name": "Tests", "iat": now() - 100_000,
-            "nats": {
-                "type": "operator", "version": 2,
-                "signing_keys": [signing.public_key()],
-                "strict_signing_key_usage": strict,
-                "system_account": system.key(),
-            }
-        });
-        let jwt = sign(&claims, &identity).unwrap();
-        Self { identity, signing, system, strict, jwt }
+        let mut operator = Self { identity, signing, system, strict, jwt: String::new() };
+        operator.jwt = operator.listing(&[&operator.signing], 100_000);
+        operator
     }
 
     /// The operator JWT, with another signing key beside the one it has.
     pub(crate) fn jwt_with_signing_key(&self, key: &KeyPair) -> String {
-        self.newer_jwt(&[&self.signing, key], &self.system)
+        self.listing(&[&self.signing, key], 0)
     }
 
     /// The operator JWT, with another system account.
     pub(crate) fn jwt_with_system_account(&self, system: &Account) -> String {
-        self.newer_jwt(&[&self.signing], system)
-    }
-
-    fn newer_jwt(&self, signing: &[&KeyPair], system: &Account) -> String {
-        let claims = json!({
-            "sub": self.key(), "name": "Tests", "iat": now(),
-            "nats": {
-                "type": "operator", "version": 2,
-                "signing_keys": signing.iter().map(|key| key.public_key()).collect::<Vec<_>>(),
-                "strict_signing_key_usage": self.strict,
-                "system_account": system.key(),
-            }
-        });
-        sign(&claims, &self.identity).unwrap()
+        let nats = json!({ "system_account": system.key() });
+        sign(&with(self.claims(&[&self.signing], now()), json!({ "nats": nats })), &self.identity)
     }
 
     /// The operator JWT.
@@ -74,7 +54,7 @@ impl Operator {
 
     /// The seeds of the identity key and of the signing key.
     pub(crate) fn seeds(&self) -> [String; 2] {
-        [&self.identity, &self.signing].map(|pair| pair.seed().unwrap())
+        [&self.identity, &self.signing].map(testkit::seed)
     }
 
     pub(crate) fn system(&self) -> &Account {
@@ -83,7 +63,7 @@ impl Operator {
 
     /// The private key that accounts are signed with unless a test says otherwise, as text.
     pub(crate) fn seed(&self) -> String {
-        self.signer().seed().unwrap()
+        testkit::seed(self.signer())
     }
 
     /// The key that accounts are signed with unless a test says otherwise.
@@ -93,34 +73,28 @@ impl Operator {
 
     /// The operator's JWT anew: with these signing keys, issued `age` seconds ago.
     pub(crate) fn listing(&self, keys: &[&KeyPair], age: i64) -> String {
-        sign(&self.claims(keys, now() - age), &self.identity).unwrap()
+        sign(&self.claims(keys, now() - age), &self.identity)
     }
 
     /// The operator's claims with these signing keys.
     pub(crate) fn claims(&self, keys: &[&KeyPair], iat: i64) -> Value {
-        let keys: Vec<String> = keys.iter().map(|key| key.public_key()).collect();
-        json!({
-            "sub": self.identity.public_key(), "name": "Tests", "iat": iat,
-            "nats": {
-                "type": "operator", "version": 2, "signing_keys": keys,
-                "strict_signing_key_usage": self.strict, "system_account": self.system.key(),
-            }
-        })
+        let nats = json!({ "strict_signing_key_usage": self.strict, "system_account": self.system.key() });
+        with(testkit::operator(&self.identity, iat, keys), json!({ "name": "Tests", "nats": nats }))
     }
 
     /// Signs an account's claims as they stand.
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        sign(claims, self.signer()).unwrap()
+        sign(claims, self.signer())
     }
 
     /// Signs with the signing key.
     pub(crate) fn sign_by_signing_key(&self, claims: &Value) -> String {
-        sign(claims, &self.signing).unwrap()
+        sign(claims, &self.signing)
     }
 
     /// Signs with the identity key, also where that is not allowed.
     pub(crate) fn sign_by_identity_key(&self, claims: &Value) -> String {
-        sign(claims, &self.identity).unwrap()
+        sign(claims, &self.identity)
     }
 
     /// A pack of so many versions of an account, the older ones first, made in a hurry.
@@ -131,7 +105,7 @@ impl Operator {
         let nats = format!(r#"{{"limits":{limits},"default_permissions":{{}},"type":"account","version":2}}"#);
         let lines = (first..first + versions).map(|iat| {
             let claims = format!(r#"{{"iat":{iat},"iss":"{issuer}","name":"A","sub":"{key}","nats":{nats}}}"#);
-            format!("{key}|{}\n", sign_payload(&claims, self.signer()).unwrap())
+            format!("{key}|{}\n", sign_raw(HEADER, &claims, self.signer(), false))
         });
         lines.collect()
     }
@@ -149,7 +123,7 @@ impl Operator {
     /// The same, issued at `iat`.
     pub(crate) fn delete_request_at(&self, accounts: &[&Account], iat: i64) -> String {
         let keys: Vec<String> = accounts.iter().map(|account| account.key()).collect();
-        self.sign_as_its_own(json!({ "iat": iat, "nats": { "accounts": keys, "type": "generic", "version": 2 } }))
+        self.sign(&testkit::delete_request(self.signer(), &keys, iat))
     }
 
     /// Signs claims about the signing key itself, as a delete request is.
@@ -192,17 +166,7 @@ impl Account {
 
     /// Claims without limits, issued at `iat`.
     pub(crate) fn claims(&self, iat: i64) -> Value {
-        json!({
-            "sub": self.key(), "name": self.name, "iat": iat,
-            "nats": {
-                "type": "account", "version": 2,
-                "limits": {
-                    "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
-                    "conn": -1, "leaf": -1
-                },
-                "default_permissions": { "pub": {}, "sub": {} }
-            }
-        })
+        with(testkit::account(&self.pair, iat), json!({ "name": self.name }))
     }
 
     /// Claims that allow so many connections.
@@ -242,10 +206,7 @@ impl Account {
 
     /// Claims of an activation: leave for `importer` to import the stream `subject`, issued at `iat`.
     pub(crate) fn activation_claims(&self, importer: &Self, subject: &str, iat: i64) -> Value {
-        json!({
-            "sub": importer.key(), "name": "leave", "iat": iat,
-            "nats": { "type": "activation", "version": 2, "subject": subject, "kind": "stream" }
-        })
+        with(testkit::activation(&importer.key(), subject, iat), json!({ "name": "leave" }))
     }
 
     /// Such an activation, signed with the account's own key, issued `age` seconds ago.
@@ -255,7 +216,7 @@ impl Account {
 
     /// Signs claims with the account's own key.
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        sign(claims, &self.pair).unwrap()
+        sign(claims, &self.pair)
     }
 
     /// A new user of this account.
@@ -265,37 +226,23 @@ impl Account {
 
     /// A new user of this account, signed with one of its signing keys.
     pub(crate) fn user_of(&self, signing: &KeyPair) -> User {
-        let pair = KeyPair::new_user();
-        let claims = json!({
-            "sub": pair.public_key(), "name": "user", "iat": now() - 60,
-            "nats": {
-                "type": "user", "version": 2, "issuer_account": self.key(), "pub": {}, "sub": {}, "subs": -1, "data": -1,
-                "payload": -1
-            }
-        });
-        User { jwt: sign(&claims, signing).unwrap(), pair }
+        self.signed_user(now() - 60, json!({ "nats": { "issuer_account": self.key() } }), signing)
     }
 
     /// A new user of this account, issued at `iat`, whose JWT expires at `exp`.
     pub(crate) fn user_until(&self, iat: i64, exp: i64) -> User {
-        let pair = KeyPair::new_user();
-        let claims = json!({
-            "sub": pair.public_key(), "name": "user", "iat": iat, "exp": exp,
-            "nats": { "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 }
-        });
-        User { jwt: self.sign(&claims), pair }
+        self.signed_user(iat, json!({ "exp": exp }), &self.pair)
     }
 
     /// A new user of this account with permissions to publish and to subscribe.
     pub(crate) fn user_with(&self, publish: Value, subscribe: Value) -> User {
+        self.signed_user(now() - 60, json!({ "nats": { "pub": publish, "sub": subscribe } }), &self.pair)
+    }
+
+    fn signed_user(&self, iat: i64, more: Value, signer: &KeyPair) -> User {
         let pair = KeyPair::new_user();
-        let claims = json!({
-            "sub": pair.public_key(), "name": "user", "iat": now() - 60,
-            "nats": {
-                "type": "user", "version": 2, "pub": publish, "sub": subscribe, "subs": -1, "data": -1, "payload": -1
-            }
-        });
-        User { jwt: self.sign(&claims), pair }
+        let claims = with(with(testkit::user(&pair, iat), json!({ "name": "user" })), more);
+        User { jwt: sign(&claims, signer), pair }
     }
 }
 
@@ -317,11 +264,6 @@ impl User {
 
     /// The content of a `.creds` file.
     pub(crate) fn creds(&self) -> String {
-        format!(
-            "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n\
-             -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
-            self.jwt,
-            self.pair.seed().unwrap()
-        )
+        testkit::creds(&self.jwt, &self.pair, "")
     }
 }

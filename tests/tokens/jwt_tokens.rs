@@ -1,7 +1,9 @@
 //! What the vectors do not say about tokens: making them, showing them, and what holds of every decoded one.
+use nats_account_server::calendar::utc_date;
 use nats_account_server::jwt::{
-    AccountJwt, ActivationJwt, DecodeError, GenericJwt, OperatorJwt, encode, is_revoked, readable, utc_date,
+    AccountJwt, ActivationJwt, DecodeError, GenericJwt, OperatorJwt, encode, is_revoked, readable,
 };
+use nats_account_server::testkit::{HEADER_V1, sign_raw};
 use nkeys::{KeyPair, KeyPairType};
 use serde_json::{Value, json};
 
@@ -74,7 +76,7 @@ fn the_signing_input_is_what_the_effective_version_signs() {
     assert_eq!(jwt.version, 2);
 
     let old = json!({"iss": operator().public_key(), "type": "account", "nats": {}}).to_string();
-    let token = encode::sign_payload_v1(&old, &operator()).unwrap();
+    let token = sign_raw(HEADER_V1, &old, &operator(), true);
     let jwt = AccountJwt::decode(&token).unwrap();
     assert_eq!(jwt.signing_input(&token), token.split('.').nth(1).unwrap());
     assert_eq!(jwt.version, 1);

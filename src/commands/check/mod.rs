@@ -9,22 +9,16 @@ mod verdict;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
 
+use super::Exit;
+use crate::clock;
 use crate::config::TokenSource;
 use crate::gate::Refusal;
 use crate::jwt::{OperatorJwt, given};
 use crate::key::seed;
 use report::Report;
-
-/// Every token would be accepted, or every question was answered.
-const DONE: u8 = 0;
-/// A token would be refused, or something could not be read.
-const REFUSED: u8 = 1;
-/// The arguments do not fit together.
-const USAGE: u8 = 2;
 
 /// Longest file that is looked at, in bytes: a token and all that may stand around it.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -57,51 +51,49 @@ impl CheckArgs {
     }
 }
 
-/// Runs the command and gives the exit status: 0 if all is well, 1 if a token would be refused or something cannot be
-/// read, 2 if the arguments do not fit together. Complaints about files and arguments go to the standard error.
-pub fn run(args: &CheckArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> u8 {
-    let now = now();
-    let status = match args.files.as_slice() {
+/// Runs the command. The error's status is 1 if a token would be refused or something cannot be read, and 2 if the arguments
+/// do not fit together. Complaints about files go to the standard error.
+pub fn run(args: &CheckArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) -> Result<(), Exit> {
+    let now = clock::unix_seconds();
+    let done = match args.files.as_slice() {
         [file] if args.vectors && args.json => vectors(file, stdin, stdout, now),
-        _ if args.vectors => return usage("--vectors needs --json and exactly one FILE"),
-        [] => return usage("name a FILE with a token, or - for the standard input"),
+        _ if args.vectors => return Err(usage("--vectors needs --json and exactly one FILE")),
+        [] => return Err(usage("name a FILE with a token, or - for the standard input")),
         files if files.iter().filter(|file| *file == "-").count() > 1 => {
-            return usage("the standard input (-) can be read only once");
+            return Err(usage("the standard input (-) can be read only once"));
         }
         files => tokens(files, args, stdin, stdout, now),
     };
-    match status {
-        Ok(status) => status,
+    match done {
+        Ok(all_accepted) => Exit::unless(all_accepted),
         // Whoever reads the output has gone; there is nobody to tell.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => REFUSED,
-        Err(error) => {
-            complain(&error.to_string());
-            REFUSED
-        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::told()),
+        Err(error) => Err(complaint(1, &error.to_string())),
     }
 }
 
+/// Whether every token would be accepted.
 fn tokens(
     files: &[String],
     args: &CheckArgs,
     stdin: &mut dyn BufRead,
     stdout: &mut dyn Write,
     now: i64,
-) -> io::Result<u8> {
+) -> io::Result<bool> {
     let operator = match args.operator.as_deref().map(read_operator).transpose() {
         Ok(operator) => operator,
-        Err(complaint) => {
-            complain(&complaint);
-            return Ok(REFUSED);
+        Err(why) => {
+            complain(&why);
+            return Ok(false);
         }
     };
-    let mut status = DONE;
+    let mut all_accepted = true;
     for file in files {
         let bytes = match if file == "-" { read_bytes(&mut *stdin) } else { File::open(file).and_then(read_bytes) } {
             Ok(bytes) => bytes,
             Err(error) => {
                 complain(&format!("cannot read {file}: {error}"));
-                status = REFUSED;
+                all_accepted = false;
                 continue;
             }
         };
@@ -114,16 +106,14 @@ fn tokens(
         } else {
             report.write(stdout)?;
         }
-        if report.refusal.is_some() {
-            status = REFUSED;
-        }
+        all_accepted &= report.refusal.is_none();
     }
     stdout.flush()?;
-    Ok(status)
+    Ok(all_accepted)
 }
 
-/// Answers each line, at once: whoever asks may wait for the answer before the next question.
-fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64) -> io::Result<u8> {
+/// Answers each line, at once: whoever asks may wait for the answer before the next question. Whether all were questions.
+fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64) -> io::Result<bool> {
     let mut opened;
     let questions: &mut dyn BufRead = if file == "-" {
         stdin
@@ -131,13 +121,13 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
         opened = BufReader::new(File::open(file).map_err(|error| named(file, &error))?);
         &mut opened
     };
-    let mut status = DONE;
+    let mut all_questions = true;
     let mut line = Vec::new();
     while questions.read_until(b'\n', &mut line).map_err(|error| named(file, &error))? > 0 {
         if !line.trim_ascii().is_empty() {
             let verdict = serde_json::from_slice(&line).map_or_else(
                 |error| {
-                    status = REFUSED;
+                    all_questions = false;
                     Verdict { decode: format!("not a question: {error}"), ..Verdict::default() }
                 },
                 |question| judge(&question, now),
@@ -148,7 +138,7 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
         }
         line.clear();
     }
-    Ok(status)
+    Ok(all_questions)
 }
 
 /// An operator JWT given as such or as the name of a file with one, and its text.
@@ -176,17 +166,15 @@ fn named(file: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot read {file}: {error}"))
 }
 
-fn usage(complaint: &str) -> u8 {
-    complain(complaint);
-    USAGE
+fn usage(why: &str) -> Exit {
+    complaint(2, why)
 }
 
-fn complain(complaint: &str) {
-    // If even this cannot be written, the exit status still tells.
-    let _ = writeln!(io::stderr(), "error: {}", seed::redact(complaint));
+fn complaint(code: u8, why: &str) -> Exit {
+    Exit::error(code, format_args!("error: {why}"))
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+/// Complains about one of several things.
+fn complain(why: &str) {
+    complaint(1, why).print();
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::verdict::{Question, Verdict, judge};
-use crate::jwt::{GenericJwt, NotAJwt, OperatorJwt, belongs, utc_date};
+use crate::calendar::utc_date;
+use crate::jwt::{GenericJwt, NotAJwt, OperatorJwt, belongs};
 use crate::key::{Kind, PublicKey, seed};
 
 /// How far ahead `iat` may be, in seconds: a clock that is off by more is taken for a mistake.

@@ -10,13 +10,12 @@ mod source;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 use tokio::sync::mpsc;
 
 use super::findings::Findings;
-use super::{gate_of, runtime};
+use super::{Exit, gate_of, runtime};
 use crate::config::Settings;
 use crate::folder::Layout;
 use crate::gate::{Entry, Refusal};
@@ -124,7 +123,7 @@ struct Report {
 }
 
 /// Exports. 0: everything is there.
-pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<(), Exit> {
     let is_stdout = args.target.as_os_str() == "-";
     let format = args.format.unwrap_or_else(|| match &args.target {
         _ if is_stdout => Format::Pack,
@@ -133,7 +132,7 @@ pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<ExitCode, St
         _ => Format::Folder,
     });
     if is_stdout && format != Format::Pack {
-        return Err("only a pack can be written to the standard output".to_owned());
+        return Err("only a pack can be written to the standard output".into());
     }
     let source = source::Source::of(args.from.as_deref(), settings, gate_of(settings)?)?;
     let mode = settings.store.file_mode.bits();
@@ -157,7 +156,7 @@ pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<ExitCode, St
         let out: &mut dyn Write = if is_stdout { &mut io::stderr() } else { &mut io::stdout() };
         // Nobody to tell, if it is closed.
         let _ = report.write(args.dry_run, out);
-        Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Exit::unless(report.refused.is_empty())
     })
 }
 

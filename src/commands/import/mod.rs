@@ -9,14 +9,13 @@ mod report;
 mod source;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::runtime;
+use super::{Exit, runtime};
 use crate::config::Settings;
 use crate::gate::Refusal;
 use crate::jwt::{self, AccountJwt};
@@ -149,7 +148,7 @@ impl Target {
 }
 
 /// Imports. 0: all was read, and nothing refused.
-pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<(), Exit> {
     let text = args.from.as_ref().or(args.source.as_ref()).map_or("-", |text| text);
     let source = Source::parse(text, settings, args.creds.clone())?;
     runtime()?.block_on(async {
@@ -171,7 +170,7 @@ pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<ExitCode, St
         }
         // Nobody to tell, if standard output is closed.
         let _ = report.write(args.dry_run, &mut std::io::stdout());
-        Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Exit::unless(report.is_fine())
     })
 }
 

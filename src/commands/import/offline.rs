@@ -20,7 +20,6 @@ use crate::gate::{Gate, SentFor, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::primary::{self, Primary, Tending};
-use crate::server;
 use crate::store::journal::{self, CommitError};
 
 /// How often it is looked whether the primary's own folder is taken in.
@@ -49,7 +48,7 @@ impl Offline {
         {
             return Err("this is the primary's own folder: what is in it is taken in when the server starts".to_owned());
         }
-        let mut setup = server::primary_setup(settings);
+        let mut setup = primary::Setup::of(settings);
         let copy = if dry_run { Some(Copy::make(settings, &mut setup)?) } else { None };
         let gate = Arc::new(gate_of(settings).map_err(|error| failed(&error))?);
         let primary = Arc::new(Primary::open(&setup, gate.clone()).map_err(|error| failed(&error))?);

@@ -15,10 +15,7 @@ use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
 use crate::replica::Access;
-use crate::server::{
-    self,
-    packs::{self, Lines},
-};
+use crate::server::packs::{self, Lines};
 
 /// A source that can be read.
 #[derive(Debug)]
@@ -47,10 +44,10 @@ impl Source {
             return Ok(Self::Url { url: packs::url(text)?, access: Access::of(&settings.replica) });
         }
         if text.contains("://") {
-            let mut settings = settings.clone();
-            settings.nats.servers = text.split(',').map(str::to_owned).collect();
-            settings.nats.creds = creds.or(settings.nats.creds);
-            return server::join::setup(&settings)
+            let mut nats = settings.nats.clone();
+            nats.servers = text.split(',').map(str::to_owned).collect();
+            nats.creds = creds.or(nats.creds);
+            return nats::Setup::of(&nats)
                 .map(|setup| Self::Nats(Box::new(setup)))
                 .ok_or_else(|| format!("{text} names no nats-server"));
         }

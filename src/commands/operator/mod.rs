@@ -4,11 +4,11 @@ mod carry;
 mod trust;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 pub(super) use carry::carry;
 
+use super::Exit;
 use crate::config::Settings;
 use crate::gate::{Gate, OperatorChain, OperatorChange, Standing};
 use crate::store::StoreError;
@@ -52,7 +52,7 @@ struct TrustArgs {
 }
 
 /// Decides. 0: done; 1: nothing was changed.
-pub(super) fn run(settings: &Settings, args: &OperatorArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &OperatorArgs) -> Result<(), Exit> {
     match &args.command {
         OperatorCommand::Trust(args) => trust::run(settings, &args.file),
     }

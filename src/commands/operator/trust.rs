@@ -1,22 +1,22 @@
 //! `operator trust FILE`: the anchor of the operator's chain, set by hand.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::super::{runtime, say};
+use super::super::{Exit, runtime, say};
 use super::set;
 use crate::config::Settings;
 use crate::folder::FolderLock;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
+use crate::primary;
 use crate::server;
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
 use crate::store::{StoreError, journal};
 
-pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("cannot trust {}: {error}", file.display());
+pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot trust {}: {error}", file.display()));
     let trust = server::trust::read_operator(file).map_err(|error| failed(&error))?;
-    let setup = server::primary_setup(settings);
+    let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or_else(|| failed(&"give the folder of the server, as in -dir FOLDER"))?;
     let folder = journal.parent().unwrap_or(&journal);
     let is_replica = folder.join(snapshot::FILE).exists() && (settings.is_replica() || !journal.exists());
@@ -34,7 +34,7 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<ExitCode, String> 
     say(
         "Next: start the server, and look at /readyz?verbose. Replicas that cannot connect this JWT with theirs say so.",
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The chain that begins with the JWT, if there is one of the same operator.

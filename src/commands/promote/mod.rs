@@ -8,12 +8,11 @@ mod gather;
 mod trust;
 
 use std::path::Path;
-use std::process::ExitCode;
 
-use super::say;
+use super::{Exit, say};
 use crate::config::Settings;
 use crate::logging::Bar;
-use crate::server;
+use crate::primary;
 use crate::store::journal;
 use crate::store::snapshot::{self, Found, Snapshot};
 use gather::{Gathered, gather};
@@ -44,15 +43,15 @@ pub struct PromoteArgs {
 }
 
 /// Promotes. 0: done; 1: nothing was changed.
-pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<ExitCode, String> {
-    let setup = server::primary_setup(settings);
+pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
+    let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or("there is no folder to promote: give that of the mirror, as in -dir FOLDER")?;
     let folder = journal.parent().unwrap_or(&journal);
     if !folder.join(snapshot::FILE).exists() {
         let is_primary = if journal.exists() { "; it is a primary's already" } else { "" };
-        return Err(format!("there is no snapshot of a replica in {}{is_primary}", folder.display()));
+        return Err(format!("there is no snapshot of a replica in {}{is_primary}", folder.display()).into());
     }
-    let failed = |error: &dyn std::fmt::Display| format!("cannot promote: {error}");
+    let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot promote: {error}"));
     let _locks = setup.lock().map_err(|error| failed(&error))?;
     if journal.exists() {
         return Err(failed(&format!(
@@ -77,7 +76,7 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<ExitCode, S
     }
     if args.dry_run {
         say(&format!("would promote {}: {described}", folder.display()));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let head = *loaded.head();
     loaded.keep().map_err(|error| failed(&error))?;
@@ -94,7 +93,7 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<ExitCode, S
         "  2. Point the replicas at it: `primary` in their settings. They compare what they hold, and fetch what differs.",
     );
     say("  3. See to it that the old primary does not come back as one. As a replica of this one it may.");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Opens the snapshot as it is.

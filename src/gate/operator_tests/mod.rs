@@ -9,7 +9,7 @@ use nkeys::KeyPair;
 use serde_json::json;
 
 use super::{OperatorChain, Trust};
-use crate::jwt::encode;
+use crate::testkit;
 
 /// The time at which tests happen, unix seconds.
 const NOW: i64 = 1_800_000_000;
@@ -37,18 +37,14 @@ impl Cast {
 
     /// The operator's JWT with these signing keys. `name` tells apart what is signed in the same second.
     fn jwt(&self, listed: &[usize], iat: i64, by: By, name: &str) -> Arc<Trust> {
-        let listed: Vec<_> = listed.iter().map(|key| self.keys[*key].public_key()).collect();
-        let claims = json!({
-            "sub": self.identity.public_key(), "name": name, "iat": iat,
-            "nats": {
-                "signing_keys": listed, "strict_signing_key_usage": true, "type": "operator", "version": 2
-            }
-        });
+        let listed: Vec<_> = listed.iter().map(|key| &self.keys[*key]).collect();
+        let claims = testkit::operator(&self.identity, iat, &listed);
+        let claims = testkit::with(claims, json!({ "name": name, "nats": { "strict_signing_key_usage": true } }));
         let signer = match by {
             By::Identity => &self.identity,
             By::Key(key) => &self.keys[key],
         };
-        let jwt = encode::sign(&claims, signer).expect("signed");
+        let jwt = testkit::sign(&claims, signer);
         Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))
     }
 }

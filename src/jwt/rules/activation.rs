@@ -47,25 +47,22 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::jwt::encode::sign;
+    use crate::testkit::{self, sign};
 
     const IAT: i64 = 1_800_000_000;
 
     #[test]
     fn an_export_that_covers_the_subject_revokes_up_to_its_time() {
         let (operator, account, importer) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
-        let claims = json!({
-            "sub": importer.public_key(), "iat": IAT,
-            "nats": { "subject": "orders.new", "kind": "stream", "type": "activation", "version": 2 }
-        });
-        let activation = ActivationJwt::decode(&sign(&claims, &account).expect("signed")).expect("an activation");
+        let claims = testkit::activation(&importer.public_key(), "orders.new", IAT);
+        let activation = ActivationJwt::decode(&sign(&claims, &account)).expect("an activation");
         let revokes = |subject: &str, kind: &str, who: &str, until: i64| {
             let exports: Value =
                 json!([null, { "subject": subject, "type": kind, "token_req": true, "revocations": { who: until } }]);
             let claims = json!({
                 "sub": account.public_key(), "iat": IAT, "nats": { "exports": exports, "type": "account", "version": 2 }
             });
-            AccountJwt::decode(&sign(&claims, &operator).expect("signed")).expect("an account").revokes(&activation)
+            AccountJwt::decode(&sign(&claims, &operator)).expect("an account").revokes(&activation)
         };
         let (him, other) = (importer.public_key(), account.public_key());
         for (subject, kind, who, until, expected) in [

@@ -7,12 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::Shared;
 use super::answer::Connection;
 use super::ask::AskError;
+use crate::calendar::parse_rfc3339;
 use crate::jwt::{Account, AccountJwt, AnyJwt, is_revoked};
 use crate::key::AccountKey;
 use crate::node::{Claim, Compared, Loaded, Replaced, Server, Withdrawn, not_live};
@@ -179,8 +178,7 @@ fn felt(replaced: Replaced) -> Option<Felt> {
 
 /// Whether one moment is before another; both as RFC 3339. What cannot be read is.
 fn is_before(one: &str, other: &str) -> bool {
-    let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
-    match (parse(one), parse(other)) {
+    match (parse_rfc3339(one), parse_rfc3339(other)) {
         (Some(one), Some(other)) => one < other,
         _ => true,
     }

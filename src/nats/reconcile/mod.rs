@@ -42,8 +42,8 @@ use worker::Worker;
 
 use super::connect::Connected;
 use super::resolver::peers::Peers;
+use crate::calendar::utc_time;
 use crate::clock;
-use crate::jwt::utc_time;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compare, Compared, Match, NatsServer, NatsServerChange, Node, Outcome, Receipts, Server};

@@ -9,6 +9,7 @@ use tokio::time::{sleep, sleep_until};
 use super::ask::AskError;
 use super::schedule::Job;
 use super::worker::Worker;
+use crate::backoff::drawn;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{FETCH_TIMEOUT, OperatorThere};
@@ -132,7 +133,7 @@ impl Worker {
                 }
             }
             // Spread, so that nats-servers are not all asked in the same moment.
-            let pause = BETWEEN.mul_f64(rand::random_range(0.9..=1.1));
+            let pause = drawn(BETWEEN, 0.9..=1.1);
             sleep_until((began + pause).into()).await;
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::Connected;
 use super::peers::Peers;
+use crate::backoff::drawn;
 use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
 use crate::node::{self, Connection as _, Receipts};
@@ -189,7 +190,7 @@ impl Manners {
                 _ => EVERY,
             };
             tokio::select! {
-                () = sleep(pause.mul_f64(rand::random_range(0.9..=1.1))) => {}
+                () = sleep(drawn(pause, 0.9..=1.1)) => {}
                 () = reconnected(&connected, asked_on) => {}
                 // Not at every hint at once: whoever sends one may send many.
                 () = async { self.hint.notified().await; sleep(Duration::from_secs(1)).await } => {}

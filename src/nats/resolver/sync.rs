@@ -16,6 +16,7 @@ use super::super::intake::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
+use crate::backoff::drawn;
 use crate::jwt::pack;
 use crate::key::AccountKey;
 use crate::node::{Connection as _, Verdict};
@@ -123,7 +124,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
             // Whoever is there now may hold something else than whoever was.
             pace = Pace::new(base);
             // Soon, but not with everybody else who was cut off.
-            sleep(Duration::from_secs(1).mul_f64(rand::random_range(0.2..=1.5))).await;
+            sleep(drawn(Duration::from_secs(1), 0.2..=1.5)).await;
         }
         let pack = ask(&resolver, &packs, hash, after).await;
         report(&resolver, &pack);
@@ -134,7 +135,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
         after = pack.sightings.keys().max_by_key(|key| *key.raw()).copied().filter(|_| pack.is_more);
         let pause = pace.after(pack.ending, pack.taken > 0 || pack.is_more);
         heal::all(&resolver, pack.sightings, pack.ending == Ending::Whole).await;
-        let until = Instant::now() + pause.mul_f64(rand::random_range(0.9..=1.1));
+        let until = Instant::now() + drawn(pause, 0.9..=1.1);
         while Instant::now() < until && connection == Some(packs.generation()) {
             sleep(Duration::from_millis(500).min(until.saturating_duration_since(Instant::now()))).await;
         }

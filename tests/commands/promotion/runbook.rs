@@ -1,6 +1,6 @@
 //! The primary is lost: a mirror takes its place.
 
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 
 use super::{ahead, compared, fetches, mirror, on, push, root, serves, state, stop};
@@ -44,7 +44,7 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
     let request = operator.delete_request(&[again, deleted], 700);
     primary.http.delete(&deleted.path(), request.clone()).await.expect(200);
     push(&primary, again, &operator.account(again, 600)).await;
-    let theirs = sign(&withheld.claims(now() - 500), &second).unwrap();
+    let theirs = sign(&withheld.claims(now() - 500), &second);
     push(&primary, withheld, &theirs).await;
     let activation = accounts[7].activation(&accounts[8], "a.b", 10);
     primary.http.post("/jwt/v1/activations", activation.clone()).await.expect(200);

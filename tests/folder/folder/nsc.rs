@@ -102,7 +102,7 @@ async fn an_operator_that_nsc_edits_counts_at_once_if_it_came_from_there() {
     // A new signing key, and an account that it signs, as quickly as a script does it.
     let key = KeyPair::new_operator();
     let newer = operator.jwt_with_signing_key(&key);
-    let jwt = nats_account_server::jwt::encode::sign(&account.claims(now() - 10), &key).unwrap();
+    let jwt = nats_account_server::testkit::sign(&account.claims(now() - 10), &key);
     fs::write(&file, &newer).unwrap();
     fs::write(place(dir.path(), "a"), &jwt).unwrap();
     serves(&server, &account, &jwt).await;
@@ -184,7 +184,7 @@ async fn another_folder_in_its_place_counts_at_once() {
 /// An operator JWT with one more signing key, and an account that this key signed so many seconds ago.
 fn with_another_key(operator: &Operator, account: &Account, ago: i64) -> (String, String) {
     let key = KeyPair::new_operator();
-    let jwt = nats_account_server::jwt::encode::sign(&account.claims(now() - ago), &key).unwrap();
+    let jwt = nats_account_server::testkit::sign(&account.claims(now() - ago), &key);
     (operator.jwt_with_signing_key(&key), jwt)
 }
 

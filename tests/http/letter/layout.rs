@@ -38,7 +38,7 @@ fn dated(line: &str) -> String {
     let time = line.trim_start().strip_prefix("\"iat\": ").or(line.trim_start().strip_prefix("\"exp\": "));
     match time.and_then(|time| time.strip_suffix(',')) {
         Some(time) => {
-            let date = nats_account_server::jwt::utc_date(time.parse().unwrap());
+            let date = nats_account_server::calendar::utc_date(time.parse().unwrap());
             format!("{} ({date}),", line.trim_end_matches(','))
         }
         None => line.to_owned(),

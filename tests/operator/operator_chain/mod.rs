@@ -10,7 +10,7 @@ mod travel;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Account, Launch, Operator, Server, now, until};
-use nats_account_server::jwt::encode::sign;
+use nats_account_server::testkit::sign;
 use nkeys::KeyPair;
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ impl World {
 
     /// The same, signed by one of the keys.
     fn by_key(&self, signer: usize, listed: &[usize], age: i64) -> String {
-        sign(&self.claims(listed, age), &self.keys[signer]).unwrap()
+        sign(&self.claims(listed, age), &self.keys[signer])
     }
 
     fn claims(&self, listed: &[usize], age: i64) -> serde_json::Value {
@@ -71,7 +71,7 @@ impl World {
 
     /// An account's JWT, signed by one of the keys.
     fn account(&self, account: &Account, signer: usize, age: i64) -> String {
-        sign(&account.claims(now() - age), &self.keys[signer]).unwrap()
+        sign(&account.claims(now() - age), &self.keys[signer])
     }
 
     async fn put(&self, primary: &Server, signer: usize) -> Account {

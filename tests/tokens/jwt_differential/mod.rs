@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use claims::Keys;
 use nats_account_server::commands::check::{Question, judge};
+use nats_account_server::testkit;
 use nkeys::{KeyPair, KeyPairType};
 use random::Random;
 use serde_json::{Value, json};
@@ -73,9 +74,8 @@ fn questions() -> Vec<Value> {
         user: pair(KeyPairType::User, 4),
         server: pair(KeyPairType::Server, 5),
     };
-    let sound = |claims: &Value, signer: &KeyPair| {
-        nats_account_server::jwt::encode::sign_payload(&claims.to_string(), signer).unwrap()
-    };
+    let sound =
+        |claims: &Value, signer: &KeyPair| testkit::sign_raw(testkit::HEADER, &claims.to_string(), signer, false);
     let activation = sound(&claims::activation(&keys), &keys.other);
     let operator = sound(&claims::operator(&keys), &keys.operator);
     let account = claims::account(&keys, &activation);

@@ -1,6 +1,6 @@
 //! Tokens around claims: other headers, signatures and spellings.
 
-use data_encoding::BASE64URL_NOPAD;
+use nats_account_server::testkit::{HEADER, HEADER_V1, sign_raw};
 use nkeys::KeyPair;
 
 use super::random::Random;
@@ -9,14 +9,11 @@ use super::random::Random;
 pub fn sign(payload: &str, signer: &KeyPair, old: bool, random: &mut Random) -> String {
     let header = match (random.below(20), old) {
         (0, _) => random.pick(HEADERS),
-        (_, true) => r#"{"typ":"jwt","alg":"ed25519"}"#,
-        (_, false) => r#"{"typ":"JWT","alg":"ed25519-nkey"}"#,
+        (_, true) => HEADER_V1,
+        (_, false) => HEADER,
     };
-    let (header, payload) = (BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(payload.as_bytes()));
-    let both = format!("{header}.{payload}");
     let bare = old != random.once_in(25);
-    let signature = signer.sign(if bare { payload.as_bytes() } else { both.as_bytes() }).unwrap();
-    let token = format!("{both}.{}", BASE64URL_NOPAD.encode(&signature));
+    let token = sign_raw(header, payload, signer, bare);
     if random.once_in(12) { respell(token, random) } else { token }
 }
 

@@ -28,10 +28,10 @@ impl Stage {
             .map_err(|error| DemoError::new(format!("cannot find this program's own file: {error}")))?;
         let stage = Self { folder, ports, cast: Cast::new(now), http: Http::new()?, program };
         let account_server = format!("{}/jwt/v1", ports.primary_url());
-        let operator = stage.cast.operator_jwt(&account_server, &ports.nats_url())?;
+        let operator = stage.cast.operator_jwt(&account_server, &ports.nats_url());
         stage.folder.write("operator.jwt", &operator)?;
         for (user, account) in stage.cast.users() {
-            stage.folder.write(&format!("{}.creds", user.name), &stage.cast.creds(user, account)?)?;
+            stage.folder.write(&format!("{}.creds", user.name), &stage.cast.creds(user, account))?;
         }
         stage.folder.write("nats.conf", &stage.nats_conf())?;
         super::nsc::write(&stage.folder, &stage.cast, &operator)?;
@@ -40,7 +40,7 @@ impl Stage {
 
     /// Signs a version of an account's JWT and keeps it in the folder, for curl and for nsc.
     pub(super) fn version(&self, file: &str, account: &Named, version: Version<'_>) -> Result<String, DemoError> {
-        let token = self.cast.account_jwt(account, version)?;
+        let token = self.cast.account_jwt(account, version);
         self.folder.write(&format!("jwt/{file}.jwt"), &token)?;
         Ok(token)
     }

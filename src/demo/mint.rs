@@ -3,8 +3,7 @@
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use super::error::DemoError;
-use crate::jwt::encode;
+use crate::testkit::{self, with};
 
 /// How old the first JWTs claim to be, in seconds.
 ///
@@ -24,11 +23,6 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn id(&self) -> String {
         self.keys.public_key()
-    }
-
-    /// The private key, as text.
-    pub(super) fn seed(&self) -> Result<String, DemoError> {
-        self.keys.seed().map_err(|error| DemoError::new(format!("cannot write a seed: {error}")))
     }
 }
 
@@ -90,71 +84,49 @@ impl Cast {
     }
 
     /// The operator's own JWT. `account_server` is where nsc pushes to.
-    pub(super) fn operator_jwt(&self, account_server: &str, nats_url: &str) -> Result<String, DemoError> {
-        let nats = json!({
-            "signing_keys": [self.signing.id()],
+    pub(super) fn operator_jwt(&self, account_server: &str, nats_url: &str) -> String {
+        let claims = testkit::operator(&self.operator.keys, self.start, &[&self.signing.keys]);
+        let more = json!({
             "account_server_url": account_server,
             "operator_service_urls": [nats_url],
             "system_account": self.system.id(),
-            "type": "operator",
-            "version": 2,
         });
-        self.sign(&self.operator, self.start, nats, &self.operator)
+        sign(&self.operator, claims, more, &self.operator)
     }
 
     /// The JWT of an account, signed with the operator's signing key.
-    pub(super) fn account_jwt(&self, account: &Named, version: Version<'_>) -> Result<String, DemoError> {
+    pub(super) fn account_jwt(&self, account: &Named, version: Version<'_>) -> String {
         self.account_signed_by(&self.signing, account, version)
     }
 
     /// The JWT of an account, signed by any operator.
-    pub(super) fn account_signed_by(
-        &self,
-        signer: &Named,
-        account: &Named,
-        version: Version<'_>,
-    ) -> Result<String, DemoError> {
+    pub(super) fn account_signed_by(&self, signer: &Named, account: &Named, version: Version<'_>) -> String {
         let issued = self.start + version.number * APART;
-        let mut nats = json!({
-            "limits": {
-                "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
-                "conn": version.connections.unwrap_or(-1), "leaf": -1,
-            },
-            "default_permissions": { "pub": {}, "sub": {} },
-            "type": "account",
-            "version": 2,
-        });
+        let mut more = json!({ "limits": { "conn": version.connections.unwrap_or(-1) } });
         if let Some(user) = version.revoked {
             // Every JWT of this user that was issued up to then.
-            nats["revocations"] = json!({ user.id(): issued });
+            more["revocations"] = json!({ user.id(): issued });
         }
-        self.sign(account, issued, nats, signer)
+        sign(account, testkit::account(&account.keys, issued), more, signer)
     }
 
     /// The JWT of a user, signed with its account's key.
-    pub(super) fn user_jwt(&self, user: &Named, account: &Named) -> Result<String, DemoError> {
-        let nats = json!({
-            "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2,
-        });
-        self.sign(user, self.start, nats, account)
+    pub(super) fn user_jwt(&self, user: &Named, account: &Named) -> String {
+        sign(user, testkit::user(&user.keys, self.start), json!({}), account)
     }
 
-    /// A credentials file: the user's JWT and seed, in the form that every NATS client reads.
-    pub(super) fn creds(&self, user: &Named, account: &Named) -> Result<String, DemoError> {
-        let (token, seed) = (self.user_jwt(user, account)?, user.seed()?);
-        Ok(format!(
-            "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
-             ************************* IMPORTANT *************************\n\
-             This NKEY Seed was made by `nats-account-server demo`. Use it for nothing but the demo.\n\n\
-             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n\n\
-             *************************************************************\n"
-        ))
+    /// A credentials file: the user's JWT and seed.
+    pub(super) fn creds(&self, user: &Named, account: &Named) -> String {
+        let note = "************************* IMPORTANT *************************\n\
+                    This NKEY Seed was made by `nats-account-server demo`. Use it for nothing but the demo.\n\n";
+        let creds = testkit::creds(&self.user_jwt(user, account), &user.keys, note);
+        format!("{creds}\n*************************************************************\n")
     }
+}
 
-    fn sign(&self, subject: &Named, issued: i64, nats: Value, signer: &Named) -> Result<String, DemoError> {
-        let claims = json!({ "iat": issued, "name": subject.name, "sub": subject.id(), "nats": nats });
-        encode::sign(&claims, &signer.keys).map_err(|error| DemoError::new(format!("cannot sign a JWT: {error}")))
-    }
+/// Signs claims about somebody, with `more` in their body.
+fn sign(subject: &Named, claims: Value, more: Value, signer: &Named) -> String {
+    testkit::sign(&with(claims, json!({ "name": subject.name, "nats": more })), &signer.keys)
 }
 
 #[cfg(test)]
@@ -167,14 +139,14 @@ mod tests {
     #[test]
     fn the_operator_vouches_for_its_accounts_and_a_stranger_does_not() {
         let cast = Cast::new(NOW);
-        let operator = cast.operator_jwt("http://127.0.0.1:1/jwt/v1", "nats://127.0.0.1:2").expect("a JWT");
+        let operator = cast.operator_jwt("http://127.0.0.1:1/jwt/v1", "nats://127.0.0.1:2");
         let operator = OperatorJwt::decode(&operator).expect("an operator");
         assert!(operator.validate(NOW).iter().next().is_none());
-        let token = cast.account_jwt(&cast.app, Version::default()).expect("a JWT");
+        let token = cast.account_jwt(&cast.app, Version::default());
         let account = AccountJwt::decode(&token).expect("an account");
         assert!(account.validate(NOW).iter().next().is_none());
         assert!(operator.did_sign(&account.claims.iss, &account.claims.sub));
-        let token = cast.account_signed_by(&cast.stranger, &cast.app, Version::default()).expect("a JWT");
+        let token = cast.account_signed_by(&cast.stranger, &cast.app, Version::default());
         let account = AccountJwt::decode(&token).expect("an account");
         assert!(!operator.did_sign(&account.claims.iss, &account.claims.sub));
     }
@@ -183,9 +155,9 @@ mod tests {
     fn a_later_version_is_newer_and_revokes_whom_it_names() {
         let cast = Cast::new(NOW);
         let version = Version { number: 2, connections: Some(1), revoked: Some(&cast.alice) };
-        let token = cast.account_jwt(&cast.app, version).expect("a JWT");
+        let token = cast.account_jwt(&cast.app, version);
         let account = AccountJwt::decode(&token).expect("an account");
-        let first = cast.account_jwt(&cast.app, Version::default()).expect("a JWT");
+        let first = cast.account_jwt(&cast.app, Version::default());
         let first = AccountJwt::decode(&first).expect("an account");
         assert!(first.claims.iat < account.claims.iat && account.claims.iat <= NOW);
         assert_eq!(account.body.limits.conn, 1);

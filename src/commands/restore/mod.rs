@@ -2,25 +2,26 @@
 //!
 //! A restored journal is the beginning of a new session, so whoever followed the old one compares all that he holds
 //! instead of going on as if nothing had happened. What replicas hold newer than a backup had, they hand back
-//! ([`super::hand_back`]).
+//! ([`hand_back`]).
+
+mod hand_back;
+mod no_backup;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
-use super::hand_back::{self, HandBackArgs};
-use super::no_backup;
 use super::operator;
-use super::{journal_of, runtime, say};
+use super::{Exit, journal_of, runtime, say};
 use crate::backup;
 use crate::clock;
 use crate::config::Settings;
 use crate::folder::private;
-use crate::server;
+use crate::primary;
 use crate::store::StoreError;
+use hand_back::HandBackArgs;
 
 const AFTER_HELP: &str = "\
 The server has to be stopped. What was there is kept under another name. When
@@ -51,21 +52,21 @@ pub struct RestoreArgs {
 }
 
 /// Restores. 0: done; 1: nothing was changed.
-pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<ExitCode, String> {
+pub(super) fn run(settings: &Settings, args: &RestoreArgs) -> Result<(), Exit> {
     match (&args.back.from, &args.file) {
         (Some(from), _) => runtime()?.block_on(hand_back::run(settings, from, &args.back)),
         (None, Some(file)) => restore(settings, file, args.replace),
-        (None, None) => Err("give FILE, which `backup` wrote, or --from with the URL of a replica".to_owned()),
+        (None, None) => Err("give FILE, which `backup` wrote, or --from with the URL of a replica".into()),
     }
 }
 
-fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, String> {
+fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<(), Exit> {
     let (journal, failed) = (journal_of(settings)?, |error: StoreError| format!("cannot restore: {error}"));
     if let Some(what) = no_backup::what_it_is(file) {
-        return Err(format!("cannot restore: {what}"));
+        return Err(format!("cannot restore: {what}").into());
     }
     let verified = verify(file).map_err(failed)?;
-    let _locks = server::primary_setup(settings).lock().map_err(failed)?;
+    let _locks = primary::Setup::of(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
     copy(file, &made.0).map_err(failed)?;
     if journal.exists() {
@@ -84,7 +85,7 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<ExitCode, 
     if let Some(dir) = &settings.store.dir {
         say(&format!("start the server: JWTs in {} that are newer than the backup are taken in then", dir.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Copies the bytes alone: who owns a backup, and who may write to it, is its own affair.

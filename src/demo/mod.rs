@@ -21,72 +21,54 @@ mod stage;
 mod story;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use ports::Ports;
+
 use crate::clock;
 use error::DemoError;
 use folder::Folder;
-use ports::Ports;
 use process::Processes;
 use report::Report;
 use stage::Stage;
 
 /// What can be chosen about a demo.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DemoArgs {
-    /// Folder for keys, JWTs and logs; made if missing, and used again only if a demo made it
-    #[arg(long, value_name = "DIR", default_value = "demo")]
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Folder for keys, JWTs and logs; made if missing, and used again only if a demo made it.
     pub dir: PathBuf,
-    /// The nats-server to use [default: $NATS_SERVER, else .tools/nats-server*/nats-server, else the one on the PATH]
-    #[arg(long, value_name = "PATH")]
+    /// The nats-server to use. `None`: the one that is found.
     pub nats_server: Option<PathBuf>,
-    /// End after the steps instead of staying up
-    #[arg(long, visible_alias = "exit")]
+    /// Whether the demo ends after the steps instead of staying up.
     pub once: bool,
-    /// Port of the primary; 0 is any free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub primary_port: u16,
-    /// Port of the replica; 0 is any free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub replica_port: u16,
-    /// Port of the nats-server; 0 is any free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub nats_port: u16,
-    /// Port of the nats-server's monitoring; 0 is any free one
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub monitor_port: u16,
+    /// The ports; 0 is any free one.
+    pub ports: Ports,
 }
 
-/// Runs the demo. Success: every step came out as it should, and nobody but the user ended it.
+/// Runs the demo. An error: a step did not come out as it should, or somebody else than the user ended it. It is a text to
+/// print as it is, with the end of the log that may say why.
 ///
 /// Child processes are tied to the thread that polls this, which must live as long as the process: `block_on` on the
 /// main thread.
-pub async fn run(args: &DemoArgs) -> ExitCode {
+pub async fn run(plan: &Plan) -> Result<(), String> {
     let mut processes = Processes::default();
     let result = tokio::select! {
         // The signals are handled before anything is started.
         biased;
         stopped = told_to_stop() => stopped,
-        result = perform(args, &mut processes) => result,
+        result = perform(plan, &mut processes) => result,
     };
     processes.stop().await;
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    result.map_err(|error| complaint(&error))
 }
 
-async fn perform(args: &DemoArgs, processes: &mut Processes) -> Result<(), DemoError> {
+async fn perform(plan: &Plan, processes: &mut Processes) -> Result<(), DemoError> {
     let mut report = Report::new();
-    let server = find::nats_server(args.nats_server.as_deref())?;
-    let ports = Ports::choose(args)?;
-    let folder = Folder::prepare(&args.dir)?;
+    let server = find::nats_server(plan.nats_server.as_deref())?;
+    let ports = plan.ports.choose()?;
+    let folder = Folder::prepare(&plan.dir)?;
     greet(&report, &folder);
     let started = Instant::now();
     let stage = Stage::set(folder, ports, clock::unix_seconds())?;
@@ -97,7 +79,7 @@ async fn perform(args: &DemoArgs, processes: &mut Processes) -> Result<(), DemoE
     if server.is_none() {
         say_where_nats_is(&report);
     }
-    if args.once {
+    if plan.once {
         report.text("\nDone: every step came out as it should.");
         return Ok(());
     }
@@ -139,12 +121,10 @@ async fn told_to_stop() -> Result<(), DemoError> {
     Ok(())
 }
 
-fn complain(error: &DemoError) {
-    use std::io::Write as _;
-    let mut text = format!("\nThe demo failed: {error}\n");
-    if let Some(log) = error.log() {
-        text.push_str(&format!("The end of {}:\n{}\n", log.display(), process::tail(log)));
+fn complaint(error: &DemoError) -> String {
+    let why = format!("\nThe demo failed: {error}");
+    match error.log() {
+        Some(log) => format!("{why}\nThe end of {}:\n{}", log.display(), process::tail(log)),
+        None => why,
     }
-    // If standard error is gone, the exit code still tells.
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -79,7 +79,7 @@ async fn changes(stage: &Stage, report: &mut Report) -> Result<(), DemoError> {
 async fn refusals(stage: &Stage, report: &mut Report, older: &str) -> Result<(), DemoError> {
     let cast = &stage.cast;
     refused(stage, report, "pushed the first JWT of app again, which is older", older, 409).await?;
-    let foreign = cast.account_signed_by(&cast.stranger, &cast.app, Version { number: 3, ..Version::default() })?;
+    let foreign = cast.account_signed_by(&cast.stranger, &cast.app, Version { number: 3, ..Version::default() });
     stage.folder.write("jwt/app-foreign.jwt", &foreign)?;
     refused(stage, report, "pushed a JWT of app that another operator signed", &foreign, 400).await
 }

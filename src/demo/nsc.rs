@@ -6,6 +6,7 @@ use serde_json::json;
 use super::error::DemoError;
 use super::folder::Folder;
 use super::mint::{Cast, Named};
+use crate::testkit;
 
 /// The folder's name. nsc keeps everything below one folder when it is run with `-H`.
 pub(super) const DIR: &str = "nsc";
@@ -21,7 +22,7 @@ pub(super) fn write(folder: &Folder, cast: &Cast, operator_jwt: &str) -> Result<
     folder.write(&format!("{DIR}/{operator}/{operator}.jwt"), operator_jwt)?;
     for (user, account) in cast.users() {
         let path = format!("{DIR}/{operator}/accounts/{}/users/{}.jwt", account.name, user.name);
-        folder.write(&path, &cast.user_jwt(user, account)?)?;
+        folder.write(&path, &cast.user_jwt(user, account))?;
         key(folder, user)?;
     }
     for named in [&cast.operator, &cast.signing, &cast.system, &cast.app, &cast.billing] {
@@ -39,5 +40,5 @@ pub(super) fn account(folder: &Folder, cast: &Cast, account: &Named, token: &str
 /// nsc looks for the seed of `OABC…` in `keys/O/AB/OABC….nk`.
 fn key(folder: &Folder, named: &Named) -> Result<(), DemoError> {
     let id = named.id();
-    folder.write(&format!("{DIR}/keys/{}/{}/{id}.nk", &id[..1], &id[1..3]), &named.seed()?).map(drop)
+    folder.write(&format!("{DIR}/keys/{}/{}/{id}.nk", &id[..1], &id[1..3]), &testkit::seed(&named.keys)).map(drop)
 }

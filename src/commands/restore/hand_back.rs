@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
 
-use super::findings::Findings;
-use super::remote::{Remote, text, words};
-use super::say;
+use super::super::findings::Findings;
+use super::super::remote::{Remote, text, words};
+use super::super::{Exit, say};
 use crate::config::{Secret, Settings};
 use crate::feed::wire::{Ahead, AheadPage};
 use crate::key::AccountKey;
@@ -24,7 +23,7 @@ const PAGE: usize = 4 << 20;
 
 /// What `restore --from` takes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct HandBackArgs {
+pub(super) struct HandBackArgs {
     /// A replica that runs: what it holds newer than its primary is handed back
     #[arg(long, value_name = "URL")]
     pub(super) from: Option<String>,
@@ -55,7 +54,7 @@ enum Fate {
 }
 
 /// Hands back. 0: all of it is at the primary; 1: something was refused, or is not at hand.
-pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) -> Result<ExitCode, String> {
+pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) -> Result<(), Exit> {
     let mut access = Access::of(&settings.replica);
     if let Some(file) = &args.token_file {
         let token = std::fs::read_to_string(file)
@@ -77,7 +76,8 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
                             "name the primary with --to: the token and the certificate of these settings are not shown to {}, \
                              which only the replica names",
                             shown(&page.primary)
-                        ));
+                        )
+                        .into());
                     }
                     None => &page.primary,
                 };
@@ -89,9 +89,11 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
         }
         match page.next {
             // They come in the order of their keys, so there is an end.
-            Some(next) if key_of(&next)? <= last => return Err(format!("the pages of {} do not end", replica.shown())),
+            Some(next) if key_of(&next)? <= last => {
+                return Err(format!("the pages of {} do not end", replica.shown()).into());
+            }
             Some(next) => (last, after) = (key_of(&next)?, next),
-            None => return Ok(back.end(&replica)),
+            None => return back.end(&replica),
         }
     }
 }
@@ -195,7 +197,7 @@ impl HandBack {
         }
     }
 
-    fn end(&self, replica: &Remote) -> ExitCode {
+    fn end(&self, replica: &Remote) -> Result<(), Exit> {
         let Report { back, same, refused, missing } = &self.report;
         let verb = if self.dry_run { "would be handed back" } else { "handed back" };
         say(&format!("from {} to {}:", replica.shown(), self.primary.shown()));
@@ -207,6 +209,6 @@ impl HandBack {
                 let _ = findings.write(&mut std::io::stdout());
             }
         }
-        if refused.is_empty() && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Exit::unless(refused.is_empty() && missing.is_empty())
     }
 }

@@ -2,21 +2,24 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use super::DemoArgs;
 use super::error::DemoError;
 
 /// The ports of one demo.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ports {
-    pub(super) primary: u16,
-    pub(super) replica: u16,
-    pub(super) nats: u16,
-    pub(super) monitor: u16,
+pub struct Ports {
+    /// Of the primary.
+    pub primary: u16,
+    /// Of the replica.
+    pub replica: u16,
+    /// Of the nats-server.
+    pub nats: u16,
+    /// Of the nats-server's monitoring.
+    pub monitor: u16,
 }
 
 impl Ports {
-    /// The ports that were asked for, and free ones for the rest.
-    pub(super) fn choose(args: &DemoArgs) -> Result<Self, DemoError> {
+    /// The same, with free ones in the place of 0.
+    pub(super) fn choose(self) -> Result<Self, DemoError> {
         // All are held until all are chosen, so that no two are the same.
         let mut held = Vec::new();
         let mut choose = |name: &str, asked: u16| {
@@ -30,10 +33,10 @@ impl Ports {
             Ok(port)
         };
         Ok(Self {
-            primary: choose("primary", args.primary_port)?,
-            replica: choose("replica", args.replica_port)?,
-            nats: choose("nats-server", args.nats_port)?,
-            monitor: choose("nats-server's monitoring", args.monitor_port)?,
+            primary: choose("primary", self.primary)?,
+            replica: choose("replica", self.replica)?,
+            nats: choose("nats-server", self.nats)?,
+            monitor: choose("nats-server's monitoring", self.monitor)?,
         })
     }
 
