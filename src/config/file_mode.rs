@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// What a setting of this kind takes, for people.
-pub(super) const EXPECTED: &str = "a file mode such as \"0640\" in quotes: octal, 0600 or more, without rights to execute \
-                                   and without the right of all users to write,";
+pub(super) const EXPECTED: &str = "a file mode such as \"0640\" in quotes: octal, at least 0600, not executable, not \
+     writable by all users,";
 
 /// A mode of files: their owner can read and write them, nobody can execute them, and not everybody can write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

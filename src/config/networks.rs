@@ -11,7 +11,7 @@ pub(super) fn network(text: &str) -> Result<String, String> {
         return Ok(IpNet::from(address.to_canonical()).to_string());
     }
     let Ok(given) = text.parse::<IpNet>() else {
-        return Err(format!("{text} is neither an address nor a network; names and ports have no place here"));
+        return Err(format!("{text} is neither an address nor a network; names and ports are not allowed here"));
     };
     if given.addr() != given.network() {
         return Err(format!(

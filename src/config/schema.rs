@@ -165,7 +165,7 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("admin", "is reserved and has no effect in this version"),
 ];
 
-const FOR_EVER: &str = "has no effect: the connection to NATS is tried again for ever";
+const FOR_EVER: &str = "has no effect: the server reconnects to NATS without limit";
 const NO_CLEANUP: &str = "has no effect in this version: expired tokens are not deleted";
 
 /// What a path, in lower case, stands for.

@@ -21,7 +21,7 @@ pub(super) fn primary(text: &str) -> Result<String, String> {
         return Err(format!("{}:// is neither http:// nor https://", url.scheme()));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no place in it".to_owned());
+        return Err("a query or fragment is not allowed".to_owned());
     }
     let mut base = text.trim_end_matches('/');
     for path in ["/jwt/v1/accounts", "/jwt/v1"] {
@@ -41,7 +41,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         return Err(format!("{}:// has no origin", url.scheme()));
     }
     if url.host_str().is_some_and(|host| host.contains('*')) {
-        return Err("a star stands alone, for every origin".to_owned());
+        return Err("a host cannot contain *; write * alone to allow every origin".to_owned());
     }
     if Login::of(&url).is_some() || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err("an origin is scheme, host and port, and nothing else".to_owned());

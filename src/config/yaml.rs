@@ -46,7 +46,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
             return Err(format!("line {}: nested more than {MAX_DEPTH} levels deep", mark.line()));
         }
         if total > MAX_BYTES {
-            return Err(format!("line {}: the aliases come to more than {MAX_BYTES} bytes", mark.line()));
+            return Err(format!("line {}: the aliases expand to more than {MAX_BYTES} bytes", mark.line()));
         }
     }
     Ok(())
@@ -63,7 +63,7 @@ mod tests {
         for i in 1..40 {
             laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}]\n", i - 1);
         }
-        for (text, wanted) in [(deep, "levels deep"), (laughs, "the aliases come to")] {
+        for (text, wanted) in [(deep, "levels deep"), (laughs, "the aliases expand to")] {
             let problem = check(&text).unwrap_err();
             assert!(problem.contains(wanted), "{problem}");
         }

@@ -59,7 +59,7 @@ impl<'a> SentFor<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivationRefusal {
     /// Larger than any activation need be.
-    #[error("the activation has {0} bytes, more than the {MAX_BYTES} that are taken")]
+    #[error("the activation has {0} bytes; the limit is {MAX_BYTES}")]
     TooLarge(usize),
     /// An operator key signed it.
     #[error("the issuer {0} is not an account key")]

@@ -31,8 +31,8 @@ pub enum OperatorRefusal {
     },
     /// The identity key signed it, but long before the one in force.
     #[error(
-        "it was issued {}, the operator JWT in force {}, which is {} and so more than store.max_iat_ahead later; sign it \
-         again with the identity key",
+        "it was issued {}, but the operator JWT in force {}. That is {} later, more than store.max_iat_ahead; sign \
+         it again with the identity key",
         utc_time(*.offered), utc_time(*.held), period(*.held, *.offered)
     )]
     FarOlder {
@@ -43,8 +43,8 @@ pub enum OperatorRefusal {
     },
     /// It was in force and was replaced.
     #[error(
-        "this operator JWT was replaced by a later one and does not come back; to go back to its content, sign it again \
-         (nsc edit operator … -K {identity})"
+        "this operator JWT was replaced by a later one; to roll back, re-sign its claims (nsc edit operator … -K \
+         {identity})"
     )]
     Replaced {
         /// The operator's identity key.

@@ -74,9 +74,7 @@ pub enum Refusal {
         offered: i64,
     },
     /// This very version was held before and has been replaced.
-    #[error(
-        "this JWT was replaced by a later one and does not come back. To roll back, re-sign its claims and push again"
-    )]
+    #[error("this JWT was replaced by a later one. To roll back, re-sign its claims and push again")]
     Replaced,
     /// Another version with the same `iat` is held, and this path may not choose between them.
     #[error("another JWT issued in the same second ({}) is stored", utc_time(*.0))]
@@ -90,8 +88,8 @@ pub enum Refusal {
     SecondFull(i64),
     /// The account was deleted at or after the time the token was issued.
     #[error(
-        "the account was deleted (request of {}), and this JWT was issued {}, {} earlier; to bring the account back, edit \
-         it (for instance with nsc), so that it is signed again, and push it",
+        "the account was deleted (request of {}), and this JWT was issued {}, {} earlier; to bring the account back, \
+         re-sign its JWT (an edit with nsc does) and push it",
         utc_time(*.deleted), utc_time(*.offered), period(*.deleted, *.offered)
     )]
     Deleted {

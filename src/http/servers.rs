@@ -8,7 +8,7 @@ use crate::node::Role;
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     if let Role::Replica(replica) = shared.node.role() {
-        let message = format!("nats-servers are compared by the primary\nthe primary is {}", replica.primary());
+        let message = format!("only the primary compares nats-servers\nthe primary is {}", replica.primary());
         return reply::error(request, StatusCode::NOT_FOUND, &message);
     }
     let node = shared.node.clone();

@@ -148,7 +148,7 @@ impl Task {
                     self.receipts.kept().passed(at);
                     return Progress::from(at);
                 }
-                Ok(Err(error)) => tracing::error!("cannot tell which changes were announced already: {error}"),
+                Ok(Err(error)) => tracing::error!("cannot read which changes were announced: {error}"),
                 Err(_) => {}
             }
             sleep(CURSOR_EVERY).await;

@@ -50,8 +50,8 @@ pub enum Problem {
     Mismatch(PathBuf),
     /// The key belongs to a certificate further down in the file.
     #[error(
-        "the key matches certificate {number} in {}, which is not the first; put it first, and those that signed it \
-         behind it", certificates.display()
+        "the key matches certificate {number} in {}, which is not the first; put that certificate first, and its \
+         issuers after it", certificates.display()
     )]
     Order {
         /// The file with the certificates.

@@ -10,7 +10,7 @@ pub fn connection(text: &str, section: &str) -> Option<String> {
             "CertificateRequired" => {
                 format!("it wants a client certificate: name one in {section}.cert, and its key in {section}.key")
             }
-            alert => format!("it refuses the TLS connection with {alert}; does it accept our certificate?"),
+            alert => format!("it rejects the TLS connection with {alert}; does it accept our certificate?"),
         });
     }
     let (_, problem) = text.split_once("invalid peer certificate: ")?;
@@ -31,7 +31,7 @@ pub fn connection(text: &str, section: &str) -> Option<String> {
         Kind::Authority => {
             "its certificate is that of an authority (CA:TRUE): issue one for the server with that authority".to_owned()
         }
-        Kind::Other => format!("its certificate is refused: {problem}"),
+        Kind::Other => format!("its certificate is rejected: {problem}"),
     })
 }
 
@@ -112,7 +112,7 @@ mod tests {
             (CertificateError::NotValidForName.into(), "is for another name ("),
             (other("UnsupportedCertVersion").into(), "issue it again as version 3"),
             (CertificateError::InvalidPurpose.into(), "is not for servers"),
-            (CertificateError::BadSignature.into(), "its certificate is refused: BadSignature"),
+            (CertificateError::BadSignature.into(), "its certificate is rejected: BadSignature"),
             (
                 Error::AlertReceived(AlertDescription::CertificateRequired),
                 "name one in x.tls.cert, and its key in x.tls.key",

@@ -97,7 +97,7 @@ impl Files {
         match self.user.apply(snapshot) {
             Ok(not_after) => self.applied(state, seen, not_after.as_ref()),
             Err(error) => {
-                tracing::warn!("cannot load changed TLS files: {error}. What was loaded before stays in use");
+                tracing::warn!("cannot load changed TLS files: {error}. The files loaded before stay in use");
                 self.metrics.reloaded(self.section, false);
                 (state.settled, state.suspect) = (seen, None);
             }
@@ -109,7 +109,7 @@ impl Files {
         if state.paths != Tls::default() {
             self.metrics.reloaded(self.section, true);
         }
-        tell(self.section, &state.paths, &self.metrics, "loaded anew", not_after);
+        tell(self.section, &state.paths, &self.metrics, "reloaded", not_after);
     }
 }
 
@@ -122,7 +122,7 @@ fn tell(section: &str, paths: &Tls, metrics: &Metrics, what: &str, not_after: Op
             metrics.certificate_expires(section, *unix);
             if *unix <= clock::unix_seconds() {
                 tracing::warn!(
-                    "{section}: {what}, but the certificate expired on {day}: the other side will refuse it"
+                    "{section}: {what}, but the certificate expired on {day}: the other side will reject it"
                 );
             } else {
                 tracing::info!("{section}: {what}; the certificate is valid until {day}");

@@ -114,7 +114,7 @@ impl State {
 
     /// Who judges certificates. A client may come with one that it was asked for just before nobody was any more.
     fn clients(&self) -> Result<&dyn ClientCertVerifier, rustls::Error> {
-        let nobody = || rustls::Error::General("client certificates are not asked for any more".to_owned());
+        let nobody = || rustls::Error::General("the server no longer asks for client certificates".to_owned());
         self.clients.as_deref().ok_or_else(nobody)
     }
 }
@@ -174,7 +174,7 @@ impl ClientCertVerifier for Current {
         let result = self.state.load().clients()?.verify_client_cert(end_entity, intermediates, now);
         if let Err(error) = &result {
             // Anybody can cause this line as often as he likes.
-            tracing::debug!("a client's certificate is refused: {error}");
+            tracing::debug!("a client's certificate is rejected: {error}");
         }
         result
     }

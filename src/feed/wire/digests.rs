@@ -36,7 +36,7 @@ pub struct DigestPage {
 
 /// A question for what differs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with have, and perhaps prefix and after, is expected")]
+#[serde(deny_unknown_fields, expecting = "an object with have is expected; prefix and after are optional")]
 pub struct DigestAsk {
     /// Keys, each with the first 8 bytes of the leaf that the follower has.
     pub have: Vec<(String, String)>,
@@ -70,7 +70,7 @@ pub struct DigestAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// Too many keys.
-    #[error("{0} keys are named, more than the {MAX_HAVE} that one request may")]
+    #[error("{0} keys are named; the limit is {MAX_HAVE} for each request")]
     TooMany(usize),
     /// A text that is no key.
     #[error("{:?} is not an account key, an operator's identity key or an activation's hash", excerpt(.0))]
@@ -85,7 +85,7 @@ pub enum AskError {
     #[error("{} is not under the prefix", excerpt(.0))]
     Elsewhere(String),
     /// Not what an answer said.
-    #[error("after is not what an answer had as next")]
+    #[error("after must be the next of an earlier answer")]
     After,
 }
 
