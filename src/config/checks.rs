@@ -1,4 +1,4 @@
-//! What can only be judged when all settings are together.
+//! Checks that need all settings together.
 
 use super::error::ConfigError;
 use super::settings::{ClientAuth, Http, HttpTls, PackResponder, Settings, Tls};
@@ -81,7 +81,7 @@ pub(super) fn tls_sections(settings: &Settings, sections: &[(String, String)]) -
     Ok(())
 }
 
-/// Who demands client certificates must not get a server that asks for none.
+/// A server that must require client certificates must not run without them.
 fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
     let word = match tls.client_auth {
         Some(ClientAuth::Optional) => "optional",
@@ -98,7 +98,7 @@ fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
     Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
 }
 
-/// A network of everybody is rarely meant.
+/// A network of all addresses is rarely meant.
 fn trusted_proxies(http: &Http, warnings: &mut Vec<String>) {
     for network in http.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
         warnings.push(format!(
@@ -107,7 +107,7 @@ fn trusted_proxies(http: &Http, warnings: &mut Vec<String>) {
     }
 }
 
-/// How a replica shows who it is.
+/// How a replica authenticates itself.
 fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let primaries = &settings.primary;
     if settings.replica.token.is_some() && primaries.iter().any(|primary| urls::has_login(primary)) {
@@ -150,7 +150,7 @@ fn one_nats_login(servers: &[String]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether the pack of another server can be taken in.
+/// Whether the pack of another server can be imported.
 fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
     let store = &settings.store;
     let reason = if settings.is_replica() {
@@ -167,7 +167,7 @@ fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
     }
 }
 
-/// Whether what is said about the signing service can have an effect.
+/// Whether the settings of the signing service have an effect.
 fn signing(settings: &Settings, warnings: &mut Vec<String>) {
     let (nats, store) = (&settings.nats, &settings.store);
     if nats.sign_request_subject.is_none() {

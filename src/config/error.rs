@@ -25,7 +25,7 @@ pub enum ConfigError {
     Format {
         /// The file as it was named.
         path: PathBuf,
-        /// What its parser says.
+        /// The parser's message.
         problem: String,
     },
     /// A value does not suit its key.
@@ -37,7 +37,7 @@ pub enum ConfigError {
         value: String,
         /// `file:line`, the environment variable or the flag.
         origin: String,
-        /// What would be right.
+        /// The expected value.
         expected: String,
     },
     /// There are warnings, and `strict` makes errors of them.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Brings an address or a network into the form of a network. IPv4 in the form of IPv6 becomes IPv4, as the addresses do
-/// that are compared with it. The error says what is wrong.
+/// Reads an address or a network as a network. IPv4-mapped IPv6 becomes IPv4, like the addresses that are compared with
+/// it. The error says what is wrong.
 pub(super) fn network(text: &str) -> Result<String, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()).to_string());

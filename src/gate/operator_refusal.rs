@@ -4,7 +4,7 @@ use super::{MOST_IN_ONE_SECOND, TrustError};
 use crate::jwt::{period, utc_time};
 use crate::key::PublicKey;
 
-/// The reason. The text is for whoever has the JWT.
+/// The reason, for the holder of the JWT.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorRefusal {
     /// Another operator's.
@@ -24,7 +24,7 @@ pub enum OperatorRefusal {
         utc_time(*.held), utc_time(*.offered), period(*.held, *.offered)
     )]
     Older {
-        /// `iat` of what it would have to be newer than, unix seconds.
+        /// `iat` that it must exceed, unix seconds.
         held: i64,
         /// `iat` of what was offered, unix seconds.
         offered: i64,
@@ -119,7 +119,7 @@ impl OperatorRefusal {
         }
     }
 
-    /// Whether the JWT is sound, but what is in force is to stay.
+    /// Whether the JWT is valid, but the one in force stays.
     pub const fn is_conflict(&self) -> bool {
         matches!(
             self,

@@ -20,8 +20,7 @@ pub fn utc_time(seconds: i64) -> String {
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", utc_date(seconds))
 }
 
-/// The time between two Unix times in seconds, in the largest unit of which it has at least one, as `8 minutes`. What is
-/// left is dropped.
+/// The time between two Unix times in seconds, in the largest unit that fits, as `8 minutes`, rounded down.
 pub fn period(one: i64, other: i64) -> String {
     let seconds = one.abs_diff(other);
     let (count, unit) = match seconds {

@@ -36,12 +36,12 @@ pub fn sign(claims: &Value, signer: &nkeys::KeyPair) -> Result<String, SignError
     sign_payload(&go_json(&Value::Object(ordered)), signer)
 }
 
-/// Signs a payload as it stands, in a version 2 token. Nothing in it is looked at.
+/// Signs a raw payload, in a version 2 token. The payload is not checked.
 pub fn sign_payload(payload: &str, signer: &nkeys::KeyPair) -> Result<String, SignError> {
     sign_parts(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#, payload, signer, false)
 }
 
-/// Signs a payload as it stands, in a version 1 token: the header is not covered.
+/// Signs a raw payload, in a version 1 token. The signature does not cover the header.
 pub fn sign_payload_v1(payload: &str, signer: &nkeys::KeyPair) -> Result<String, SignError> {
     sign_parts(r#"{"typ":"jwt","alg":"ed25519"}"#, payload, signer, true)
 }

@@ -54,7 +54,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let role = role(&settings, &gate, &metrics)?;
     match problem {
         Some(problem) if gate.trust().is_none() => return Err(problem),
-        Some(problem) => tracing::error!("ignored the configured operator JWT; the one in force stays: {problem}"),
+        Some(problem) => tracing::error!("the configured operator JWT is not used; the one in force stays: {problem}"),
         None => {}
     }
     let node = Arc::new(Node::new(role.clone(), gate, metrics, settings.nats.replica_forget));

@@ -1,9 +1,9 @@
-//! What the TLS library finds wrong, in words that say what to do.
+//! Translates errors of the TLS library to texts that say what to do.
 //!
-//! Some callers have the library's error, and others only its text, so the text is what is read.
+//! Some callers have the library's error, others only its text, so this module reads the text.
 
-/// What was wrong with a connection, or `None` if it was nothing about TLS. `text`: what the library says. `section`: the settings of
-/// this side, such as `replica.tls`.
+/// The TLS problem of a connection, or `None` if it was something else. `text`: the library's message. `section`: the
+/// settings of this side, such as `replica.tls`.
 pub fn connection(text: &str, section: &str) -> Option<String> {
     if let Some((_, alert)) = text.split_once("received fatal alert: ") {
         return Some(match alert.split([' ', ':', ';']).next().unwrap_or(alert) {
@@ -35,7 +35,7 @@ pub fn connection(text: &str, section: &str) -> Option<String> {
     })
 }
 
-/// What is wrong with a certificate in a file. `text`: what the library says.
+/// The problem of a certificate in a file. `text`: the library's message.
 pub fn certificate(text: &str) -> String {
     match Kind::of(text) {
         Kind::Version => format!("it {VERSION}"),

@@ -30,7 +30,7 @@ pub(super) fn trusted(settings: &Settings, snapshot: &Snapshot) -> Result<Truste
     };
     match given.problem {
         Some(problem) if kept.is_none() => return Err(problem.to_string()),
-        Some(problem) => tracing::warn!("ignored the configured operator JWT: {problem}"),
+        Some(problem) => tracing::warn!("the configured operator JWT is not used: {problem}"),
         None => {}
     }
     let gate = given.gate;
@@ -46,7 +46,7 @@ pub(super) fn trusted(settings: &Settings, snapshot: &Snapshot) -> Result<Truste
     let standing = match begun {
         Begun::Kept => before,
         Begun::Refused(refusal) => {
-            tracing::warn!("ignored the configured operator JWT: {refusal}");
+            tracing::warn!("the configured operator JWT is not used: {refusal}");
             before
         }
         Begun::First(chain) | Begun::Next(chain) | Begun::Changed(chain) => before.after(Arc::new(chain)),

@@ -45,7 +45,7 @@ async fn what_the_identity_key_signed_can_be_pushed_and_what_it_withholds_is_ask
     assert_eq!(std::fs::read_to_string(world.file()).unwrap(), first);
     let primary = primary.stop_and_start().await;
     in_force(&primary, &withdrawal).await;
-    primary.logs("ignored the configured operator JWT").await;
+    primary.logs("the configured operator JWT is not used").await;
 }
 
 #[tokio::test]
