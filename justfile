@@ -1,4 +1,4 @@
-# What is done often. `just` lists it.
+# Frequent tasks. `just` lists them.
 
 default:
     @just --list
@@ -6,7 +6,7 @@ default:
 # Format, lints, spelling and documentation, without tests
 check: lint doc
 
-# Everything that a change must pass, as in CI
+# All checks and tests, as in CI
 test *args:
     tests/run.sh {{args}}
 
@@ -16,7 +16,7 @@ lint:
     cargo clippy --locked --all-targets -- -D warnings
     tests/typos.sh
 
-# The dependency tree: licences, sources, banned and doubled crates
+# Dependencies: licences, sources, banned and duplicate crates
 deny:
     cargo deny check bans licenses sources
 
@@ -28,6 +28,6 @@ doc:
 bench name='':
     cargo bench --locked {{ if name == '' { '' } else { '--bench ' + name } }}
 
-# See what it does, with throwaway keys
+# A demo with throwaway keys
 demo *args:
     deploy/demo.sh {{args}}

@@ -1,20 +1,20 @@
 #!/bin/sh
-# One command: gets what is missing, builds the program, and runs its demo. Arguments go to the demo (see --help).
+# Gets what is missing, builds the program, and runs its demo. Arguments go to the demo (see --help).
 #
-# Everything stays inside the project (.tools/, target/) and in the demo's folder (./demo, or --dir DIR); what would not
-# is announced first. See setup.sh.
+# Everything stays in the project (.tools/, target/) and in the demo's folder (./demo, or --dir DIR). If something must be
+# installed elsewhere, the script says so first. See setup.sh.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 . "$root/deploy/setup.sh"
 
-# The nats-server that the demo runs unless another one is named.
+# The nats-server of the demo, unless NATS_SERVER names another one.
 nats_server=2.12.8
 
 need_cc
 need_rust
 if [ -z "${NATS_SERVER:-}" ]; then
-    # Without one, the demo does what HTTP shows.
+    # Without a nats-server, the demo shows only the HTTP steps.
     if "$root/tests/get-nats-server.sh" "$nats_server" >&2; then
         NATS_SERVER=$tools/nats-server-$nats_server/nats-server
         export NATS_SERVER

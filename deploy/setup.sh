@@ -1,7 +1,7 @@
 # Sourced by deploy/demo.sh and tests/run.sh, which set `root` to the project's folder.
 #
-# What is missing is put into .tools/ inside the project: deleting that folder undoes it. Only packages of the system
-# (a C compiler, curl, python3) go elsewhere: they are installed with apt-get, as root only, and announced first.
+# Missing tools go into .tools/ in the project; delete that folder to undo it. Only system packages (a C compiler, curl,
+# python3) go elsewhere: the script installs them with apt-get, only as root, and says so first.
 # shellcheck shell=sh
 
 tools=$root/.tools
@@ -28,7 +28,7 @@ need_package() {
     fi
 }
 
-# The SQLite and TLS libraries are C. Nothing but a compiler is needed for them.
+# The SQLite and TLS libraries are C and need only a compiler.
 need_cc() {
     command -v cc >/dev/null || need_package "a C compiler is needed and missing" gcc libc6-dev
 }
@@ -36,7 +36,7 @@ need_cc() {
 # need_rust [COMPONENT...]: puts a recent enough cargo on the PATH, with rustfmt or clippy if they are named.
 need_rust() {
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
-    # HOME may be empty or another's, as in cron jobs and containers: then the user's own is looked at, too.
+    # HOME may be empty or wrong, as in cron jobs and containers. Then look at the user's own home, too.
     home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)
     usable_rust "$@" && return
     for place in "${HOME:-/nonexistent}" "${home:-/nonexistent}"; do
@@ -44,7 +44,7 @@ need_rust() {
     done
     try_rust /usr/local/cargo /usr/local/rustup "$@" && return
     try_rust "$tools/cargo" "$tools/rustup" "$@" && return
-    say "no Rust $wanted or newer${*:+ with $*} is here: installing one with rustup into $tools; nothing outside is touched"
+    say "no Rust $wanted or newer${*:+ with $*} was found: installing one with rustup into $tools, and nothing elsewhere"
     command -v curl >/dev/null || need_package "curl is needed to get rustup" curl ca-certificates
     mkdir -p "$tools"
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$tools/rustup-init.sh" ||
@@ -55,7 +55,7 @@ need_rust() {
     try_rust "$tools/cargo" "$tools/rustup" "$@" || fail "the Rust that rustup installed does not run"
 }
 
-# try_rust CARGO_HOME RUSTUP_HOME [COMPONENT...]: uses the Rust that lies there.
+# try_rust CARGO_HOME RUSTUP_HOME [COMPONENT...]: uses the Rust in these folders.
 try_rust() {
     [ -x "$1/bin/cargo" ] || return 1
     old_path=$PATH

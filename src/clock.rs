@@ -1,4 +1,4 @@
-//! The time of day, in the unit that tokens use, and a clock that nobody sets.
+//! The time of day, in the unit that tokens use, and a clock that cannot be set.
 
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,8 +15,8 @@ pub fn unix_millis() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// How many milliseconds ago something was that an earlier process noted at `at`, in unix milliseconds. `None`: that is
-/// still to come, because the clock was set back since. Then nobody knows how long ago it was, and it must not look fresh.
+/// Milliseconds since `at` (unix milliseconds), which an earlier process noted. `None`: `at` is in the future, because
+/// the clock was set back. Then the age is unknown, and must not look fresh.
 pub fn millis_since(at: i64) -> Option<i64> {
     age_at(unix_millis(), at)
 }

@@ -4,11 +4,11 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept for what is no client's connection: the journal and its readers, files of the folder, operator
-/// and TLS files, NATS, and the threads.
+/// Descriptors that are reserved for everything except client connections: the journal and its readers, files of the
+/// folder, operator and TLS files, NATS, and the threads.
 const OWN: u64 = 256;
 
-/// Raises the limit as far as the system lets this process. Returns the limit in force; `u64::MAX`: there is none.
+/// Raises the limit to what the system allows this process. Returns the limit in force; `u64::MAX`: there is none.
 pub(crate) fn raise() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -22,7 +22,7 @@ pub(crate) fn in_force() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Connections of clients that `limit` leaves room for. `further`: descriptors that are needed besides the usual ones. Where
+/// Client connections that fit into `limit`. `further`: descriptors that are needed in addition to the usual ones. If
 /// the limit is very low, half of it is for clients.
 pub(crate) fn for_clients(limit: u64, further: u64) -> usize {
     let own = (OWN + further).min(limit / 2);

@@ -1,8 +1,8 @@
-//! Noticing that something happened to a key while one was looking elsewhere.
+//! Noticing that a key changed during a slow read.
 //!
-//! Who reads a value from a slow place and then wants to cache it must know whether the value changed meanwhile. A
-//! counter per key would cost memory for every key; a fixed table of counters, shared by keys that fall on the same
-//! place, costs now and then a value that is not cached although it could have been.
+//! Code that reads a value from a slow place and then caches it must know whether the value changed in between. A
+//! counter for each key would cost memory. In a fixed table, several keys share a counter; so now and then a value is
+//! not cached although it could be.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ const PLACES: usize = 4096;
 #[derive(Debug)]
 pub struct Epochs(Box<[AtomicU64]>);
 
-/// What a counter said at some time.
+/// The value of a counter at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(u64);
 
@@ -25,8 +25,8 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    /// Says that something is about to happen to `key`, or has happened: say both, before and after. Then who looked
-    /// at any time in between finds the counter moved.
+    /// Marks a change of `key`. Call it before and after the change. Then a reader that began at any time in between
+    /// finds that the counter moved.
     pub fn bump(&self, key: &AccountKey) {
         self.place(key).fetch_add(1, Ordering::SeqCst);
     }
@@ -38,7 +38,7 @@ impl Epochs {
         }
     }
 
-    /// Where `key` stands now; compare it with a later value.
+    /// The counter of `key`, to be compared with a later value.
     pub fn of(&self, key: &AccountKey) -> Epoch {
         Epoch(self.place(key).load(Ordering::SeqCst))
     }

@@ -1,4 +1,4 @@
-//! What somebody sent, as far as it is repeated: in an answer, an error or a line of the log.
+//! The part of received text that answers, errors and log lines repeat.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct Excerpt<'t> {
     most: usize,
 }
 
-/// The first [`MAX_EXCERPT`] bytes of a text that came from outside.
+/// The first [`MAX_EXCERPT`] bytes of received text.
 pub const fn excerpt(text: &str) -> Excerpt<'_> {
     excerpt_of(text, MAX_EXCERPT)
 }

@@ -1,8 +1,8 @@
-//! Public nkeys: who signed a token, and whom it is about.
+//! Public nkeys: the signers and the subjects of tokens.
 //!
 //! A public nkey is a prefix byte (its [`Kind`]), a 32-byte Ed25519 key and a checksum, written as 56 characters of
-//! base32. This program knows only that one spelling. The Go library is laxer (line breaks, dangling characters and
-//! short keys pass in places); a laxer text would be a second name for the same account, so it is no key here.
+//! base32. This program accepts only that one spelling. The Go library also accepts line breaks, trailing characters
+//! and short keys in places. Such a text would be a second name for the same account.
 //!
 //! ```
 //! use nats_account_server::key::{AccountKey, Kind, PublicKey};
@@ -22,7 +22,7 @@ use std::hash::{Hash, Hasher};
 /// Length of every public nkey, in characters.
 pub const TEXT_LEN: usize = 56;
 
-/// What a key stands for. The letter is the first character of its text.
+/// The kind of a key's owner. The letter is the first character of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `A`: an account.
@@ -129,12 +129,12 @@ impl PublicKey {
         Self { kind, raw }
     }
 
-    /// What the key stands for.
+    /// The kind of the key's owner.
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The 32 bytes behind prefix and checksum.
+    /// The 32 bytes without prefix and checksum.
     pub const fn raw(&self) -> &[u8; 32] {
         &self.raw
     }
@@ -191,7 +191,7 @@ impl AccountKey {
         Self(raw)
     }
 
-    /// The 32 bytes behind prefix and checksum.
+    /// The 32 bytes without prefix and checksum.
     pub const fn raw(&self) -> &[u8; 32] {
         &self.0
     }
@@ -234,7 +234,7 @@ fn crc16_xmodem(bytes: &[u8]) -> u16 {
     rest.iter().fold(crc, |crc, &byte| (crc << 8) ^ CRC[0][usize::from((crc >> 8) as u8 ^ byte)])
 }
 
-/// The checksum of each byte, polynomial 0x1021, when so many zero bytes follow it.
+/// The checksum of each byte, polynomial 0x1021, followed by this number of zero bytes.
 const CRC: [[u16; 256]; 8] = {
     let mut tables = [[0u16; 256]; 8];
     let mut byte = 0;

@@ -1,27 +1,25 @@
-//! `nats-account-server` hosts **account JWTs** for nats-servers in operator mode: over HTTP, where nats-server's URL
-//! resolver and `nsc` find them, and over NATS, where changes are announced.
+//! `nats-account-server` stores **account JWTs** and serves them to nats-servers in operator mode. nats-server's URL
+//! resolver and `nsc` use HTTP; the server announces changes over NATS.
 //!
 //! # A guided tour
 //!
-//! The house has floors, and a room knows only those below it. From the ground up:
+//! The house has floors, and a room uses only rooms below it. From the ground up:
 //!
-//! * **Ground.** [`key`] is the name of everything: public nkeys in their one spelling. [`config`] turns flags, the
-//!   environment and files into [`config::Settings`]. [`metrics`] holds the handles that Prometheus scrapes;
-//!   [`tls`] reads certificates and keys, and reads them again when they change; [`logging`], [`calendar`], [`clock`] and
-//!   [`epoch`] are what they say.
+//! * **Ground.** [`key`] has public nkeys in their one spelling. [`config`] turns flags, the environment and files into
+//!   [`config::Settings`]. [`metrics`] has the metrics for Prometheus. [`tls`] reads certificates and keys, again when
+//!   they change. [`logging`], [`calendar`], [`clock`] and [`epoch`] are small tools.
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
 //!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files.
 //! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`upstream`] reads
 //!   what other account servers answer.
-//! * **4: [`store`]** holds the journal and the snapshot, in SQLite.
-//! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
-//!   [`backup`] copies, verifies and restores the file of a journal.
-//! * **6: [`node`]** is what can be asked of either.
-//! * **7: [`http`]** and **[`nats`]** are the two edges.
-//! * **Top.** [`server`] builds the rooms, changes what can change while they run, and takes them down; [`commands`]
-//!   is the command line.
+//! * **4: [`store`]** has the journal of a primary and the snapshot of a replica, in SQLite.
+//! * **5: [`node`]** is the port: what the edges can ask, and what the roles implement.
+//! * **6: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers while the primary is
+//!   away. [`backup`] copies, verifies and restores the file of a journal.
+//!   **[`http`]** and **[`nats`]**, on the same floor, are the two edges. They meet the roles only through the node.
+//! * **Top.** [`server`] builds the rooms, reloads settings, and stops them; [`commands`] is the command line.
 //!
 //! Two walks to begin with: *a push* goes `http::push` → [`node::Node::submit`] → [`gate::Gate::admit`] →
 //! [`store::Journal::commit`] → 200, and from the journal on to followers and nats-servers. *A miss* goes

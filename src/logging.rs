@@ -1,14 +1,14 @@
 //! Log lines on standard error.
 //!
-//! Lines for people look as those of nats-server do, so that the same eyes and the same tools read both:
+//! Lines for people look like those of nats-server, so that people and tools can read both:
 //!
 //! ```text
 //! 2026/11/23 23:50:56.236792 [INF] http listening on port 9090 port=9090
 //! ```
 //!
-//! Keys and addresses in a line come from clients. Control characters are therefore escaped, or one request could write
-//! lines that look like ours. Private keys are never shown. Messages and fields have a greatest length, and libraries a greatest number of lines, unless
-//! `RUST_LOG` asks for them.
+//! Keys and addresses in a line come from clients. So control characters are escaped, or a request could forge log
+//! lines. Private keys are never shown. The length of messages and fields is limited. So is the number of lines of
+//! libraries, unless `RUST_LOG` asks for them.
 
 use std::io::IsTerminal;
 
@@ -36,8 +36,8 @@ const MAX_MESSAGE: usize = 2048;
 /// The longest value of a field, in bytes.
 const MAX_FIELD: usize = 256;
 
-/// Libraries whose failures this program reports itself, once, with what to do. A watched folder that is gone is no news to
-/// us either (`notify`), and no fault. A name is also the beginning of others: `rustls` is `rustls_platform_verifier`, too.
+/// Libraries whose failures this program reports itself, once, with what to do. `notify` reports a watched folder that
+/// is gone, which is no fault. A name is also a prefix: `rustls` includes `rustls_platform_verifier`.
 const SILENT: &str = "actix_http=off,async_nats=off,hyper=off,reqwest=off,rustls=off,tokio_websockets=off";
 
 /// Logging of this process, once started.
@@ -78,10 +78,10 @@ impl Logging {
     }
 }
 
-/// The filter, and what is wrong with `RUST_LOG` if anything is.
+/// The filter, and the fault of `RUST_LOG` if it has one.
 ///
-/// The level is about this program. Its libraries keep to warnings, or `-D` would drown requests in their inner life;
-/// with `trace` they say a little more, and `RUST_LOG` opens them one by one.
+/// The level is for this program. Libraries log warnings only, or `-D` would hide requests among their lines. With
+/// `trace` they log a little more, and `RUST_LOG` sets each of them.
 fn filter(level: LogLevel, rust_log: Option<String>) -> (EnvFilter, Option<String>) {
     let complaint = match rust_log.as_deref().map(str::trim) {
         None | Some("") => None,

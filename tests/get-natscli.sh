@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds `nats`, the command line of NATS, for the tests that let it push and query accounts: .tools/natscli/nats.
-# That needs Go; where Go is not, it says so and those tests are skipped. Nothing outside .tools/ is touched.
+# Builds `nats`, the command line of NATS, for the tests that push and query accounts with it: .tools/natscli/nats. That needs
+# Go. Without Go it says so, and those tests are skipped. It changes nothing outside .tools/.
 #
 # usage: tests/get-natscli.sh
 set -eu
@@ -9,7 +9,7 @@ version=0.5.1
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 target=$root/.tools/natscli
 
-# Only a build with Go's own name of the version in it is taken for ours.
+# A build of ours contains Go's name of the version.
 if [ -x "$target/nats" ] && [ "$("$target/nats" --version 2>&1)" = "v$version" ]; then
     echo "$target/nats is there"
     exit
@@ -30,6 +30,6 @@ if ! GOBIN=$work GOPATH=$work/go GOCACHE=$work/go/cache GOFLAGS=-modcacherw CGO_
     exit
 fi
 mkdir -p "$target"
-# Into place in one step, so that two runs at once do no harm.
+# Into place in one step, so that two competing runs do no harm.
 mv -f "$work/nats" "$target/nats"
 echo "$target/nats is built"

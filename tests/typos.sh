@@ -1,6 +1,6 @@
 #!/bin/sh
-# Looks for slips of the pen in code and pages, with `typos` from the PATH or from PyPI (into .tools/). _typos.toml says what is none.
-# Where it cannot be had, it says so and ends well.
+# Checks the spelling of code and pages, with `typos` from the PATH or from PyPI (into .tools/). _typos.toml has the exceptions.
+# If `typos` is not available, it says so and succeeds.
 set -eu
 
 version=1.52.0
@@ -16,7 +16,7 @@ if ! [ -x "$typos" ]; then
                 "typos==$version" >/dev/null 2>&1 && break
         done
         if ! [ -x "$typos" ]; then
-            echo "typos.sh: typos $version cannot be had here; spelling is not looked at" >&2
+            echo "typos.sh: typos $version is not available here; spelling is not checked" >&2
             exit
         fi
     fi

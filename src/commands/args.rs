@@ -1,8 +1,8 @@
 //! The command line.
 //!
-//! The first servers were written in Go, whose flags take one dash or two, whose values follow as the next argument or
-//! after `=`, and whose booleans take `=false`. Command lines of that time are in unit files and charts, so they keep
-//! working: `go_style` rewrites them to what clap reads.
+//! The first servers were written in Go. There a flag takes one dash or two, a value is the next argument or follows `=`,
+//! and a boolean takes `=false`. Unit files and charts contain such command lines, so they keep working: `go_style`
+//! rewrites them for clap.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,31 +43,31 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run the server, as without a command
+    /// Run the server; the same as no command
     Serve,
     /// Judge JWTs as the server would, without a server
     Check(CheckArgs),
     /// Sign a request to delete accounts, offline
     DeleteRequest(DeleteRequestArgs),
-    /// Wait until all that was acknowledged is in the token folder, on disk
+    /// Wait until every acknowledged change is in the token folder, on disk
     Flush(FlushArgs),
-    /// Take in the accounts of a folder, an nsc store, a pack or a full resolver
+    /// Import the accounts of a folder, an nsc store, a pack or a full resolver
     Import(ImportArgs),
     /// Write the accounts to a folder, an nsc store or a pack
     Export(ExportArgs),
-    /// Copy the whole state to a file, also while the server runs
+    /// Copy the whole state to a file, even while the server runs
     Backup(BackupArgs),
-    /// Put the state of a backup in the place of that of a stopped server, or hand back what a replica holds newer
+    /// Restore a backup on a stopped server, or push to a primary what a replica has newer
     Restore(RestoreArgs),
-    /// Make the folder of a stopped mirror that of a primary
+    /// Turn the folder of a stopped mirror into the folder of a primary
     Promote(PromoteArgs),
-    /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a folder of their own
+    /// Try it out: throw-away keys, a primary, a replica and a real nats-server in a new folder
     Demo(DemoArgs),
-    /// Decide by hand about the operator's JWT, with the server stopped
+    /// Set the operator's JWT by hand, with the server stopped
     Operator(OperatorArgs),
-    /// Print the settings in effect as JSON, which is a configuration file; nothing starts
+    /// Print the effective configuration as a JSON configuration file
     Config(ConfigArgs),
-    /// Print a script with which a shell completes flags and commands
+    /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
@@ -76,7 +76,7 @@ pub enum Command {
 /// Reads a command line, the name of the program first.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli, Exit> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
-    // Before anything could repeat it: errors about arguments show them.
+    // First of all, because errors about arguments repeat the arguments.
     if let Some(place) = private::found(&args) {
         return Err(place.into());
     }
@@ -91,7 +91,7 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Cli,
     flags.into_cli(home())
 }
 
-/// All flags and commands, for what describes them.
+/// All flags and commands, for completions and manual pages.
 pub(crate) fn definition() -> clap::Command {
     Flags::command()
 }
@@ -105,18 +105,18 @@ impl AsRef<Overrides> for Cli {
 const ABOUT: &str = "Hosts NATS account JWTs for nats-servers in operator mode";
 
 const AFTER_HELP: &str = "\
-Flags take one dash or two, and may stand before or behind a command. A value
-follows after a blank or a `=`. An on-off flag takes `=false`.
-A flag beats the environment, which beats the file. Every key of the file is
-also an environment variable: http.port is NAS_HTTP__PORT.
-Exit status: 0 after help and a stop by a signal, 1 if the server cannot start,
-2 if the command line is not understood.
+Flags take one dash or two, before or after a command. A value follows a blank
+or a `=`. `=false` switches an on-off flag off.
+A flag overrides the environment, and the environment overrides the file. Every
+key of the file is also an environment variable: http.port is NAS_HTTP__PORT.
+Exit status: 0 after help and after a stop by a signal, 1 if the server cannot
+start, 2 if the command line is wrong.
 
 Examples:
   See what it does:
     nats-account-server demo
 
-  Serve a folder, trusting one operator:
+  Serve a folder of JWTs that one operator signed:
     nats-account-server -dir /var/lib/nas -operator operator.jwt \\
         -hp 0.0.0.0:9090
 
@@ -145,7 +145,7 @@ Examples:
     max_term_width = 80
 )]
 struct Flags {
-    /// Configuration file; .toml, .yaml and .json by their extension, any other is the NATS configuration language
+    /// Configuration file: .toml, .yaml, .json, or else the NATS configuration language
     #[arg(short = 'c', long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<String>,
     /// Folder of tokens; without one everything is in memory
@@ -154,7 +154,7 @@ struct Flags {
     /// The operator: a file with its JWT, or the JWT itself
     #[arg(long, value_name = "FILE|JWT", value_hint = ValueHint::FilePath)]
     operator: Option<String>,
-    /// Identity key of another operator that may take the place of the one that the store has
+    /// Identity key of another operator, which replaces the operator of the store
     #[arg(long, value_name = "KEY")]
     change_operator: Option<String>,
     /// NATS servers, separated by commas
@@ -169,10 +169,10 @@ struct Flags {
     /// Address to listen on; without a host, every interface
     #[arg(long = "hp", value_name = "HOST:PORT")]
     host_port: Option<String>,
-    /// Only read the folder
+    /// Read the folder, and never write to it
     #[arg(long = "ro")]
     read_only: bool,
-    /// Serve the operator folder of nsc
+    /// Serve an operator's folder of nsc, read-only
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     nsc: Option<String>,
     /// Log requests
@@ -184,7 +184,7 @@ struct Flags {
     /// The same as -D and -V together
     #[arg(long = "DV")]
     debug_and_trace: bool,
-    /// Log the settings in effect at start
+    /// Log the effective configuration at start
     #[arg(long)]
     dump: bool,
     /// Print the version

@@ -27,7 +27,7 @@ Example:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct BackupArgs {
-    /// Replace the file if it is there
+    /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
     /// File to write
@@ -49,7 +49,7 @@ pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
 
 fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {
     if !overwrite && file.symlink_metadata().is_ok() {
-        return Err(format!("{} exists: choose another name, or say --overwrite", file.display()));
+        return Err(format!("{} exists: choose another name, or give --overwrite", file.display()));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 /// What `completions` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CompletionsArgs {
-    /// The shell that is to complete
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -16,7 +16,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// None yet. `what` describes them, as in "refused".
+    /// None yet. `what` describes them, as in "rejected".
     pub(super) const fn of(what: &'static str) -> Self {
         Self { what, count: 0, listed: Vec::new() }
     }

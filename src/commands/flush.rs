@@ -22,7 +22,7 @@ Example:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct FlushArgs {
-    /// How long to wait at most, as in 90s or 2m; a bare number is in seconds
+    /// Longest wait, such as 90s or 2m; a bare number is in seconds
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     timeout: Duration,
 }
@@ -75,8 +75,8 @@ fn wait(journal: &Path, state: &Path, longest: Duration) -> Result<Progress, Str
         }
         if began.elapsed() >= longest {
             return Err(format!(
-                "the folder has {} of {wanted} changes after {} s; is the server running? Its log and /readyz?verbose say \
-                 what is in the way",
+                "the folder has {} of {wanted} changes after {} s; is the server running? Its log and \
+                 /readyz?verbose say why it is behind",
                 progress.mirrored,
                 longest.as_secs()
             ));

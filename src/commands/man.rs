@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 /// What `man` takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ManArgs {
-    /// The command to describe; without one it is the program
+    /// The command to describe; the program if there is none
     command: Option<String>,
 }
 
@@ -51,24 +51,28 @@ fn more(out: &mut dyn Write) -> std::io::Result<()> {
         (
             "ENVIRONMENT",
             &[
-                ("NAS_SECTION__KEY", "A setting, as NAS_HTTP__PORT for http.port; an empty one counts as not set."),
-                ("RUST_LOG", "What is logged, before log.level."),
+                ("NAS_SECTION__KEY", "A setting: NAS_HTTP__PORT is http.port. An empty one counts as not set."),
+                ("RUST_LOG", "What is logged; it overrides log.level."),
                 ("NO_COLOR", "If not empty, log lines have no colour."),
             ],
         ),
         (
             "SIGNALS",
             &[
-                ("SIGTERM, SIGINT", "Stop: requests under way get their time (http.shutdown_grace)."),
-                ("SIGHUP", "Load the settings anew. What is broken changes nothing; what needs a restart is named."),
+                ("SIGTERM, SIGINT", "Stop. Requests in flight have http.shutdown_grace to end."),
+                (
+                    "SIGHUP",
+                    "Reload the settings. A broken setting changes nothing; the log names what needs a \
+                     restart.",
+                ),
             ],
         ),
         (
             "EXIT STATUS",
             &[
-                ("0", "It was told to stop, or help or the version was asked for."),
-                ("1", "It could not start; standard error says why, and where the fault is."),
-                ("2", "The command line was not understood."),
+                ("0", "It was asked to stop, or to print help or the version."),
+                ("1", "It could not start. Standard error says why, and where the fault is."),
+                ("2", "The command line is wrong."),
             ],
         ),
     ];

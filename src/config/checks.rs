@@ -1,4 +1,4 @@
-//! What can only be judged when all settings are together.
+//! Checks that need all settings together.
 
 use super::error::ConfigError;
 use super::settings::{ClientAuth, Http, HttpTls, PackResponder, Settings, Tls};
@@ -26,7 +26,7 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
         warnings.push("nats.tls has no effect, because nats.servers is empty: NATS is not used".to_owned());
     }
     if settings.is_replica() && settings.nats.pack_responder == PackResponder::On {
-        warnings.push("nats.pack_responder has no effect on a replica: it does not hold every account".to_owned());
+        warnings.push("nats.pack_responder has no effect on a replica: a replica may lack accounts".to_owned());
     }
     signing(settings, warnings);
     import_from(settings, warnings);
@@ -81,7 +81,7 @@ pub(super) fn tls_sections(settings: &Settings, sections: &[(String, String)]) -
     Ok(())
 }
 
-/// Who demands client certificates must not get a server that asks for none.
+/// A server that must require client certificates must not run without them.
 fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
     let word = match tls.client_auth {
         Some(ClientAuth::Optional) => "optional",
@@ -98,21 +98,21 @@ fn client_auth(tls: &HttpTls) -> Result<(), ConfigError> {
     Err(ConfigError::Conflict(format!("http.tls.client_auth is {word}, but {missing}")))
 }
 
-/// A network of everybody is rarely meant.
+/// A network of all addresses is rarely meant.
 fn trusted_proxies(http: &Http, warnings: &mut Vec<String>) {
     for network in http.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
         warnings.push(format!(
-            "http.trusted_proxies contains {network}: every client can claim any address; name the proxies alone"
+            "http.trusted_proxies contains {network}: every client can claim any address; list only the proxies"
         ));
     }
 }
 
-/// How a replica shows who it is.
+/// How a replica authenticates itself.
 fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let primaries = &settings.primary;
     if settings.replica.token.is_some() && primaries.iter().any(|primary| urls::has_login(primary)) {
         return Err(ConfigError::Conflict(
-            "replica.token and a user name in the primary's URL do not go together: a request carries one of them"
+            "replica.token and a user name in the primary's URL exclude each other: a request carries only one of them"
                 .to_owned(),
         ));
     }
@@ -125,8 +125,8 @@ fn towards_primary(settings: &Settings, warnings: &mut Vec<String>) -> Result<()
     let https = primaries.iter().filter(is_https).count();
     if https > 0 && https < primaries.len() {
         warnings.push(
-            "primary mixes https and http: when the servers with https fail, what is asked, and any password or token, \
-             goes over the network in the clear"
+            "primary mixes https and http: if the https servers fail, requests, passwords and tokens go over the \
+             network unencrypted"
                 .to_owned(),
         );
     }
@@ -142,23 +142,23 @@ fn one_nats_login(servers: &[String]) -> Result<(), ConfigError> {
     let first = logins.next();
     if logins.any(|login| Some(login) != first) {
         return Err(ConfigError::Conflict(
-            "the addresses in nats.servers name different users or tokens; one is used for all servers, so give the \
-             same everywhere, or give it once"
+            "the addresses in nats.servers name different users or tokens, but one is used for all servers; give the \
+             same one everywhere, or give it once"
                 .to_owned(),
         ));
     }
     Ok(())
 }
 
-/// Whether the pack of another server can be taken in.
+/// Whether the pack of another server can be imported.
 fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
     let store = &settings.store;
     let reason = if settings.is_replica() {
-        "this server is a replica: it takes everything from its primary"
+        "this server is a replica: it gets everything from its primary"
     } else if store.nsc.is_some() {
-        "store.nsc is set: that folder is only read"
+        "store.nsc is set: that folder is read-only"
     } else if store.readonly && store.dir.is_some() {
-        "store.readonly is set: that folder is only read"
+        "store.readonly is set: that folder is read-only"
     } else {
         return;
     };
@@ -167,7 +167,7 @@ fn import_from(settings: &Settings, warnings: &mut Vec<String>) {
     }
 }
 
-/// Whether what is said about the signing service can have an effect.
+/// Whether the settings of the signing service have an effect.
 fn signing(settings: &Settings, warnings: &mut Vec<String>) {
     let (nats, store) = (&settings.nats, &settings.store);
     if nats.sign_request_subject.is_none() {
@@ -181,9 +181,9 @@ fn signing(settings: &Settings, warnings: &mut Vec<String>) {
     let reason = if settings.is_replica() {
         "this server is a replica: accounts are pushed to its primary, which asks the signing service"
     } else if store.nsc.is_some() {
-        "store.nsc is set: nothing can be pushed to a folder that is only read"
+        "store.nsc is set: nothing can be pushed to a read-only folder"
     } else if store.readonly && store.dir.is_some() {
-        "store.readonly is set: nothing can be pushed to a folder that is only read"
+        "store.readonly is set: nothing can be pushed to a read-only folder"
     } else if nats.servers.is_empty() {
         "nats.servers is empty: NATS is not used"
     } else if settings.operator.is_none() {

@@ -2,7 +2,7 @@
 
 use super::given::Given;
 
-/// What all variables of this program start with.
+/// The prefix of all variables of this program.
 const PREFIX: &str = "NAS_";
 
 /// How the origin of such a setting starts; the variable's name follows.
@@ -13,8 +13,8 @@ pub(super) fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
 }
 
-/// Picks the settings out of an environment. An empty variable is as good as none: compose files and charts pass on
-/// variables that nobody set.
+/// Reads the settings from an environment. An empty variable counts as not set, because compose files and charts pass
+/// on unset variables.
 pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Given> {
     let mut found: Vec<Given> = variables
         .into_iter()

@@ -25,7 +25,7 @@ pub enum ConfigError {
     Format {
         /// The file as it was named.
         path: PathBuf,
-        /// What its parser says.
+        /// The parser's message.
         problem: String,
     },
     /// A value does not suit its key.
@@ -37,7 +37,7 @@ pub enum ConfigError {
         value: String,
         /// `file:line`, the environment variable or the flag.
         origin: String,
-        /// What would be right.
+        /// The expected value.
         expected: String,
     },
     /// There are warnings, and `strict` makes errors of them.
@@ -52,7 +52,8 @@ pub enum ConfigError {
         origin: String,
     },
     /// A file that cannot be read as a configuration, with a private key in it.
-    #[error("error reading configuration file: {} is no configuration, and has a private key in it: {DISCLOSED}", path.display())]
+    #[error("error reading configuration file: {} is not a configuration file, and has a private key in it: \
+         {DISCLOSED}", path.display())]
     PrivateFile {
         /// The file as it was named.
         path: PathBuf,
@@ -61,7 +62,7 @@ pub enum ConfigError {
     #[error("{0}")]
     Conflict(String),
     /// Checked values did not fit the settings, which is a fault of this program.
-    #[error("cannot put the settings together: {0}")]
+    #[error("cannot merge the settings: {0}")]
     Merge(#[from] config::ConfigError),
 }
 

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a setting of this kind takes, for people.
-pub(super) const EXPECTED: &str = "a file mode such as \"0640\" in quotes: octal, 0600 or more, without rights to execute \
-                                   and without the right of all users to write,";
+/// The expected value, for people.
+pub(super) const EXPECTED: &str = "a file mode such as \"0640\" in quotes: octal, at least 0600, not executable, not \
+     writable by all users,";
 
-/// A mode of files: their owner can read and write them, nobody can execute them, and not everybody can write them.
+/// A file mode: the owner can read and write, no user can execute, and not all users can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FileMode(u32);

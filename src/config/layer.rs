@@ -28,8 +28,8 @@ struct Accepted {
 }
 
 impl Layer {
-    /// Checks everything that one source gives. What is understood and wrong is an error; what is not understood becomes a
-    /// warning, but for what [`unknown`] names.
+    /// Checks everything that one source gives. A wrong value is an error. An unknown key is a warning, except the keys
+    /// that [`unknown`] names.
     pub(super) fn new(given: Vec<Given>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let mut layer = Self::default();
         for given in given {

@@ -18,7 +18,7 @@ use super::unknown;
 use super::yaml;
 use crate::key::seed;
 
-/// What the command line says about settings.
+/// The settings of the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// The configuration file.
@@ -49,7 +49,7 @@ impl Settings {
     ///
     /// Also gives the warnings: they come before logging is set up, which these settings decide about.
     pub fn load(overrides: impl AsRef<Overrides>) -> Result<(Self, Vec<String>), ConfigError> {
-        // Variables that are not UTF-8 are none of ours.
+        // Variables that are not UTF-8 belong to others.
         let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         Self::load_with(overrides, environment)
     }
@@ -110,7 +110,7 @@ fn one_store(layers: &mut [Layer; 3], warnings: &mut Vec<String>) {
 fn read_file(path: &Path, warnings: &mut Vec<String>) -> Result<Map<String, Value>, ConfigError> {
     let text = text_file::read(path, MAX_TEXT).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(path, &text, warnings).map_err(|error| {
-        // What is wrong with it would show it.
+        // An error text would show it.
         if seed::is_in(&text) {
             ConfigError::PrivateFile { path: path.to_owned() }
         } else if seed::is_in(&error.to_string()) {

@@ -1,12 +1,11 @@
-//! Settings, and the languages in which they are written.
+//! Settings, and the languages of configuration files.
 //!
 //! A setting can come from a flag, an environment variable, a file, or be left at its default, in this order of
 //! precedence. [`Settings::load`] walks this way:
 //!
 //! 1. A file is read, by its extension, as TOML, YAML, JSON, or the NATS configuration language (`nats_conf`).
-//! 2. Each source becomes a layer: every key is looked up in `schema`, in any letter case and under its old
-//!    names too, and its value is brought into one form. Whatever is wrong with a value is found here, where it is
-//!    still known who gave it.
+//! 2. Each source becomes a layer: every key is looked up in `schema`, in any letter case and under its old names too,
+//!    and its value is brought into one form. Errors about a value are found here, while its origin is known.
 //! 3. The `config` crate lays the layers over each other and fills [`Settings`].
 //! 4. `checks` judges what can only be judged as a whole.
 //!

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Brings an address or a network into the form of a network. IPv4 in the form of IPv6 becomes IPv4, as the addresses do
-/// that are compared with it. The error says what is wrong.
+/// Reads an address or a network as a network. IPv4-mapped IPv6 becomes IPv4, like the addresses that are compared with
+/// it. The error says what is wrong.
 pub(super) fn network(text: &str) -> Result<String, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address.to_canonical()).to_string());
     }
     let Ok(given) = text.parse::<IpNet>() else {
-        return Err(format!("{text} is neither an address nor a network; names and ports have no place here"));
+        return Err(format!("{text} is neither an address nor a network; names and ports are not allowed here"));
     };
     if given.addr() != given.network() {
         return Err(format!(

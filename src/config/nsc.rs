@@ -1,4 +1,4 @@
-//! What an operator's folder of nsc says about its operator.
+//! The operator of an operator's folder of nsc.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ struct Description {
     name: Option<String>,
 }
 
-/// The file with the operator's JWT in the folder `root`: `<name>.jwt`, after the operator's name in `.nsc`, or else after
-/// the folder's own, as with the first Go server. `None`: there is no such file.
+/// The file with the operator's JWT in the folder `root`: `<name>.jwt`, with the operator's name in `.nsc`, or else the
+/// folder's name, as in the first Go server. `None`: there is no such file.
 pub(super) fn operator(root: &Path) -> Option<PathBuf> {
     let described = || serde_json::from_slice::<Description>(&fs::read(root.join(".nsc")).ok()?).ok()?.name;
     let own = || Some(root.canonicalize().ok()?.file_name()?.to_str()?.to_owned());

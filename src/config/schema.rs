@@ -8,14 +8,14 @@ use Kind::{
 };
 use Reading::{Level, Millis, Pack, Same, Verify};
 
-/// What a key takes.
+/// The type of a key's value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Any text; an empty one is the same as none.
     Text,
     /// A short text on one line, for people; an empty one is the same as none.
     Name,
-    /// A text that nobody may read, as an HTTP header can carry it; an empty one is the same as none.
+    /// A secret text that fits into an HTTP header. An empty one counts as not set.
     Secret,
     /// A name or address to listen on; an empty one is every IPv4 interface.
     Host,
@@ -25,7 +25,7 @@ pub(super) enum Kind {
         min: u64,
         max: u64,
     },
-    /// A time of at least so many milliseconds.
+    /// A time of at least this many milliseconds.
     Duration {
         min: u64,
     },
@@ -165,10 +165,10 @@ pub(super) const IGNORED: &[(&str, &str)] = &[
     ("admin", "is reserved and has no effect in this version"),
 ];
 
-const FOR_EVER: &str = "has no effect: the connection to NATS is tried again for ever";
+const FOR_EVER: &str = "has no effect: the server reconnects to NATS without limit";
 const NO_CLEANUP: &str = "has no effect in this version: expired tokens are not deleted";
 
-/// What a path, in lower case, stands for.
+/// The meaning of a path in lower case.
 #[derive(Debug)]
 pub(super) enum Meaning {
     /// A setting, and how its value is read.

@@ -1,4 +1,4 @@
-//! Settings that nobody may read.
+//! Secret settings.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Secret(String);
 
 impl Secret {
-    /// What stands in a secret's place where settings are shown.
+    /// The replacement of a secret where settings are shown.
     pub(super) fn covered() -> Self {
         Self("***".to_owned())
     }
 
-    /// The secret itself, for whoever it is meant for.
+    /// The secret itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What the server is built from: every choice made, every value checked, nothing left to parse.
+//! The settings of the server: every value is chosen, checked and parsed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::key::{Kind, PublicKey};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The operator whose accounts are hosted: its JWT, or a file that holds it. Default: the operator's file in
+    /// The operator whose accounts the server stores: its JWT, or a file with it. Default: the operator's file in
     /// `store.nsc`; else none, so nothing can be pushed.
     pub operator: Option<TokenSource>,
     /// The identity key of another operator: at a start, its configured JWT may take the place of the operator that the store
     /// has. Default: none.
     pub change_operator: Option<String>,
-    /// The system account: its key, its JWT, or a file that holds its JWT. Default: none.
+    /// The system account: its key, its JWT, or a file with its JWT. Default: none.
     pub system_account: Option<SystemAccount>,
     /// Base URLs of the primary, tried in order, without a trailing slash and without `/jwt/v1`. Not empty: this server
     /// is a replica. Default: empty, a primary.
@@ -37,12 +37,12 @@ pub struct Settings {
     pub nats: Nats,
     /// How a replica behaves. Without effect on a primary.
     pub replica: Replica,
-    /// What is logged, and how.
+    /// Log settings.
     pub log: Log,
 }
 
 impl Settings {
-    /// The identity key of another operator that may take the place of the one that the store has.
+    /// The identity key of another operator, which may replace the operator of the store.
     pub fn change_operator(&self) -> Option<PublicKey> {
         self.change_operator.as_deref().and_then(|key| PublicKey::parse_kind(key, Kind::Operator).ok())
     }
@@ -61,15 +61,17 @@ pub struct Http {
     pub host: String,
     /// TCP port; 0 lets the system choose. Default 9090.
     pub port: u16,
-    /// Time a client has to send its request; zero is no limit. Default 5 s.
+    /// Time for a client to send its request; zero is no limit. Default 5 s.
     #[serde(with = "millis")]
     pub read_timeout: Duration,
-    /// Time in which a client that is being answered takes nothing, before it is cut off; zero is no limit. Default 5 s.
+    /// Time in which a client may read nothing of its answer before the connection is closed; zero is no limit. Default
+    /// 5 s.
     #[serde(with = "millis")]
     pub write_timeout: Duration,
     /// Worker threads. Default: one per core.
     pub workers: usize,
-    /// Time after SIGTERM in which requests are still taken, so that who sends them can turn elsewhere. Default: none.
+    /// Time after SIGTERM in which requests are still accepted, so that clients can switch to another server. Default:
+    /// none.
     #[serde(with = "millis")]
     pub drain_delay: Duration,
     /// Time that requests under way get to end after that. Default 10 s.
@@ -83,7 +85,7 @@ pub struct Http {
     /// Origins of web pages whose scripts may read and push, as in `https://console.example.com`; `*` is all of them.
     /// Default: none, no CORS header is sent.
     pub cors_origins: Vec<String>,
-    /// What one client may cost.
+    /// Limits for one client.
     pub limits: HttpLimits,
     /// Serving HTTPS.
     pub tls: HttpTls,
@@ -108,7 +110,7 @@ impl Default for Http {
     }
 }
 
-/// Requests that one client may send, for each second; 20 times as many at once. Zero is no limit.
+/// Requests of one client per second; 20 times as many at once. Zero is no limit.
 ///
 /// Reads of what is stored or cached are never limited, nor are changes that are accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,7 +130,7 @@ impl Default for HttpLimits {
     }
 }
 
-/// What HTTPS is served with. The files are PEM.
+/// HTTPS settings. The files are PEM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpTls {
@@ -150,8 +152,7 @@ impl HttpTls {
 
     /// Whether clients are asked for a certificate, as configured or by default.
     ///
-    /// The servers of old read `root` and did nothing with it, so it must not keep clients out that have no
-    /// certificate.
+    /// The Go servers ignored `root`, so it must not exclude clients without a certificate.
     pub fn client_auth(&self) -> ClientAuth {
         let default = if self.root.is_some() { ClientAuth::Optional } else { ClientAuth::Off };
         self.client_auth.unwrap_or(default)
@@ -169,7 +170,7 @@ impl HttpTls {
 pub enum ClientAuth {
     /// They are not.
     Off,
-    /// They are asked. One that shows none is served; one that shows a wrong one is not.
+    /// They are asked. A client without a certificate is served, one with a wrong certificate is rejected.
     Optional,
     /// Only clients with a certificate of the configured authorities are served.
     Required,
@@ -200,7 +201,7 @@ impl Tls {
 pub struct Store {
     /// Folder of tokens on a primary, of the snapshot on a replica. Default: none, everything is in memory.
     pub dir: Option<PathBuf>,
-    /// Whether files lie in sub-folders named after the last two characters of the key. Default: no.
+    /// Whether files are in sub-folders named after the last two characters of the key. Default: no.
     pub shard: bool,
     /// Folder of the journal. Default: none, which is `<dir>/.nats-account-server`.
     pub state_dir: Option<PathBuf>,
@@ -208,17 +209,17 @@ pub struct Store {
     pub require_existing: bool,
     /// Versions kept per key, the current one included. Default 5.
     pub history: usize,
-    /// How long versions besides the current one are kept; zero is no limit. Default: no limit.
+    /// How long former versions are kept; zero is no limit. Default: no limit.
     #[serde(with = "millis")]
     pub history_age: Duration,
     /// Who may read the files of tokens, whatever the umask. Default 0640.
     pub file_mode: FileMode,
-    /// How often the folder is looked through for changes that the system did not report. Default 60 s.
+    /// Interval of folder scans for changes that the system did not report. Default 60 s.
     #[serde(with = "millis")]
     pub look_interval: Duration,
     /// Memory for token bodies on a primary, in bytes. Default 64 MiB.
     pub cache_bytes: u64,
-    /// How far ahead of the clock an `iat` may be before a token is refused. Default 1 h.
+    /// How far an `iat` may be ahead of the clock. Default 1 h.
     #[serde(with = "millis")]
     pub max_iat_ahead: Duration,
     /// Activations that one account may have. Default 10 000.
@@ -230,7 +231,7 @@ pub struct Store {
     pub readonly: bool,
     /// Operator folder of nsc to serve from. Default: none.
     pub nsc: Option<PathBuf>,
-    /// Base URL of an account server whose pack a primary takes in at start. Default: none.
+    /// Base URL of an account server whose pack a primary imports at start. Default: none.
     pub import_from: Option<String>,
 }
 
@@ -278,16 +279,15 @@ pub struct Nats {
     pub sync_interval: Duration,
     /// Whether requests of the account-resolver protocol are answered. Default `auto`.
     pub resolver: ResolverMode,
-    /// Whether packs are given to those who ask for them. Default `auto`.
+    /// Whether PACK requests are answered. Default `auto`.
     pub pack_responder: PackResponder,
     /// Whether a primary compares what the nats-servers run with what it stores, and repairs what differs. Default true.
     pub reconcile: bool,
     /// Loaded accounts of each nats-server that a sweep compares in a second. Default 20.
     pub reconcile_rate: usize,
-    /// Whether connections are closed that go on with what a change took from them. Default false.
+    /// Whether to close connections that still use what a change withdrew. Default false.
     pub kick: bool,
-    /// Where a signing service is asked to sign account JWTs that their accounts signed themselves: a literal subject.
-    /// Default: none, such JWTs are refused.
+    /// Subject of a signing service for self-signed account JWTs, literal. Default: none, such JWTs are rejected.
     pub sign_request_subject: Option<String>,
     /// Longest wait for the answer of the signing service. Default 1 s.
     #[serde(with = "millis")]
@@ -331,7 +331,7 @@ pub enum ResolverMode {
     Auto,
     /// Answers.
     Participant,
-    /// Takes in changes without a word. LOOKUP is answered all the same, if there is something to answer.
+    /// Applies changes without an answer. LOOKUP is answered.
     Silent,
     /// Neither listens nor asks.
     Off,
@@ -353,9 +353,9 @@ pub enum PackResponder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Replica {
-    /// What people call this replica. Default: the host's name and the port.
+    /// The name of this replica. Default: the host's name and the port.
     pub name: Option<String>,
-    /// How much of the primary is held here. Default `cache`.
+    /// How much of the primary this replica holds. Default `cache`.
     pub mode: ReplicaMode,
     /// Age at which an entry is checked against the primary while its change feed is away. Default 5 s.
     #[serde(with = "millis")]
@@ -368,7 +368,7 @@ pub struct Replica {
     /// How long a key that the primary does not know is remembered as such. Default 2 s.
     #[serde(with = "millis")]
     pub negative_ttl: Duration,
-    /// What a change meets here that a client sends. Default `refuse`.
+    /// How this replica answers changes of clients. Default `refuse`.
     pub writes: ReplicaWrites,
     /// Bearer token that is shown to the primary. Default: none.
     pub token: Option<Secret>,
@@ -396,13 +396,13 @@ impl Default for Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaMode {
-    /// What has been asked for, within a bound.
+    /// What clients asked for, within a bound.
     Cache,
     /// Everything.
     Mirror,
 }
 
-/// What a replica does with a change that a client sends to it.
+/// How a replica answers changes of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaWrites {
@@ -444,7 +444,7 @@ pub enum LogLevel {
     Error,
     /// Something needs attention.
     Warn,
-    /// What an operator of this server wants to read.
+    /// Log level.
     Info,
     /// Every request.
     Debug,

@@ -1,4 +1,4 @@
-//! Reading a text file of which nothing is known yet.
+//! Reading a text file of unknown content.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _};

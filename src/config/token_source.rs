@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::AccountKey;
 
-/// A JWT, or the file that holds it. The content is not looked at here.
+/// A JWT, or the file that contains it. The content is not checked here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum TokenSource {
@@ -17,8 +17,7 @@ pub enum TokenSource {
     Path(PathBuf),
 }
 
-/// Bare JWTs of this family start with the base64 of `{"`, decorated ones have lines, and no name of a file that people
-/// give has either.
+/// A bare JWT starts with the base64 of `{"`, and a decorated one has several lines. No usual file name does either.
 fn is_token(text: &str) -> bool {
     let bare = text.trim_start_matches(['\u{feff}', '"', '\'']);
     bare.starts_with("eyJ") || text.contains("-----BEGIN") || text.contains('\n')
@@ -54,7 +53,7 @@ impl fmt::Debug for TokenSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum SystemAccount {
-    /// Its public key; the JWT comes from the store.
+    /// Its public key; the JWT is in the store.
     Key(AccountKey),
     /// Its JWT, or a file with it.
     Token(TokenSource),

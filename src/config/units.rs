@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The factor of a size suffix, in any letter case.
 ///
-/// The NATS configuration language fixes it for bare numbers (`k` is 1000, `kb` and `kib` are 1024), and a quoted
-/// number must not mean something else, so this is the rule everywhere.
+/// The NATS configuration language defines it for bare numbers (`k` is 1000, `kb` and `kib` are 1024). A quoted number
+/// must mean the same, so this rule holds everywhere.
 pub(super) fn size_factor(suffix: &str) -> Option<u64> {
     let suffix = suffix.to_ascii_lowercase();
     let mut letters = suffix.chars();
@@ -64,8 +64,8 @@ pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
     }
 }
 
-/// Durations come into [`super::Settings`] as whole milliseconds, the form of checked values, and leave them as text, so
-/// that what is dumped can be read as a file.
+/// Durations enter [`super::Settings`] as whole milliseconds, the form of checked values. They leave as text, so that a
+/// dump is a valid file.
 pub(super) mod millis {
     use std::time::Duration;
 

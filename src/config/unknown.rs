@@ -1,7 +1,7 @@
-//! Keys that no setting has: a warning, unless the slip may leave a server open or alone.
+//! Unknown keys: a warning, unless the slip would change what the server is.
 //!
-//! Files of the old servers must keep working, so most of what is not understood is passed over. A misspelt `operator`,
-//! `system_account`, `primary` or `tls` is not: without it the server would run, and be another one than was meant.
+//! Files of the Go servers must keep working, so most unknown keys are ignored. A misspelt `operator`,
+//! `system_account`, `primary` or `tls` is an error: without it the server would run, but not as intended.
 
 use config::{Map, Value, ValueKind};
 use strsim::damerau_levenshtein;
@@ -24,7 +24,7 @@ pub(super) fn judge(given: &Given) -> Result<String, ConfigError> {
 fn unknown(given: &Given) -> String {
     let suggestion = suggest(&given.path);
     if let Some(variable) = given.origin().strip_prefix(environment::ORIGIN) {
-        // A section is no variable.
+        // A section has no variable.
         let suggestion = suggestion.filter(|name| !matches!(schema::meaning(name), Meaning::Section));
         let hint = suggestion.map(|name| format!("; did you mean {}?", environment::variable(name)));
         return format!("unknown environment variable {variable}{}", hint.unwrap_or_default());
@@ -35,7 +35,7 @@ fn unknown(given: &Given) -> String {
     format!("{}: unknown {what} {}{hint}", given.origin(), given.name)
 }
 
-/// What can stand in a section about TLS, or which sections there are.
+/// The keys of a TLS section, or the sections.
 fn tls_hint(path: &str) -> Option<String> {
     let Some((section, _)) = path.rsplit_once('.').filter(|(section, _)| section.ends_with("tls")) else {
         let is_tls = near(path.rsplit('.').next().unwrap_or(path), "tls");

@@ -21,7 +21,7 @@ pub(super) fn primary(text: &str) -> Result<String, String> {
         return Err(format!("{}:// is neither http:// nor https://", url.scheme()));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no place in it".to_owned());
+        return Err("a query or fragment is not allowed".to_owned());
     }
     let mut base = text.trim_end_matches('/');
     for path in ["/jwt/v1/accounts", "/jwt/v1"] {
@@ -41,7 +41,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         return Err(format!("{}:// has no origin", url.scheme()));
     }
     if url.host_str().is_some_and(|host| host.contains('*')) {
-        return Err("a star stands alone, for every origin".to_owned());
+        return Err("a host cannot contain *; write * alone to allow every origin".to_owned());
     }
     if Login::of(&url).is_some() || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err("an origin is scheme, host and port, and nothing else".to_owned());
@@ -60,12 +60,12 @@ fn parse(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Who a URL says that we are.
+/// The login in a URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Login {
     /// A user name and a password.
     User(String, String),
-    /// What stands before the `@` without a colon: a token.
+    /// The text before the `@`, without a colon: a token.
     Token(String),
 }
 
@@ -108,7 +108,7 @@ pub(super) fn has_login(text: &str) -> bool {
     parse(text).is_ok_and(|url| Login::of(&url).is_some())
 }
 
-/// A nats-server's address, which may be without scheme, with what stands before the `@` covered.
+/// A nats-server's address, with or without scheme; the text before the `@` is hidden.
 pub(super) fn nats_without_password(text: &str) -> String {
     if text.contains("://") {
         return without_password(text);
@@ -120,7 +120,7 @@ fn with_scheme(text: &str) -> String {
     if text.contains("://") { text.to_owned() } else { format!("nats://{text}") }
 }
 
-/// The text with what stands between `://` and `@` covered.
+/// The text; what is between `://` and `@` is hidden.
 pub(crate) fn without_password(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -22,8 +22,8 @@ pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_NAME && !text.contains(char::is_control)
 }
 
-/// Brings `value` into the form that [`super::Settings`] is made from: durations in milliseconds, sizes in bytes, lists
-/// as lists. `None` is a value that says "not set". The error says what is expected.
+/// Converts `value` to the form of [`super::Settings`]: durations in milliseconds, sizes in bytes, lists as lists.
+/// `None`: the value means "not set". The error says what is expected.
 pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
     let given = &value.kind;
     if matches!(given, ValueKind::Nil) {
@@ -93,7 +93,7 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
         Kind::Choice(words) => {
             let word = match given {
-                // What the languages make of `on` and `off` without quotes.
+                // The languages read `on` and `off` without quotes as booleans.
                 ValueKind::Boolean(true) => "on".to_owned(),
                 ValueKind::Boolean(false) => "off".to_owned(),
                 other => text(other, "a word").unwrap_or_default().trim().to_ascii_lowercase(),
@@ -148,7 +148,7 @@ fn listen_host(text: &str) -> Option<&str> {
     (ipv6 || !host.contains(odd)).then_some(host)
 }
 
-/// Whether one can publish to a subject. A star or an arrow is a wildcard where it stands alone between dots.
+/// Whether one can publish to a subject. A star or an arrow alone between dots is a wildcard.
 fn is_literal_subject(subject: &str) -> bool {
     let odd = |c: char| c.is_whitespace() || c.is_control();
     subject.len() <= MAX_SUBJECT

@@ -1,7 +1,7 @@
-//! YAML that would cost more to read than a configuration may.
+//! YAML that would cost too much to read.
 //!
-//! The reader behind the `config` crate copies what an alias stands for and calls itself at each level, so that a short text
-//! can take all memory, or end the process. What comes is counted here first, event by event.
+//! The YAML reader of the `config` crate copies the target of each alias and recurses at each level. So a short text
+//! could use all memory, or end the process. This module counts first, event by event.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use yaml_rust2::parser::{Event, Parser};
 /// How deep maps and lists may be nested.
 const MAX_DEPTH: usize = 100;
 
-/// Bytes that a text may come to, its aliases spelt out.
+/// Maximum number of bytes of a text with its aliases expanded.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a value takes besides its text, in bytes, roughly.
+/// Approximate memory of a value besides its text, in bytes.
 const VALUE: usize = 100;
 
-/// Refuses a text that is nested too deep or grows too big. One that is no YAML is left to the reader.
+/// Rejects a text that is nested too deep or expands too far. The reader reports a text that is no YAML.
 pub(super) fn check(text: &str) -> Result<(), String> {
     let mut parser = Parser::new_from_str(text);
     let mut total: usize = 0;
@@ -46,7 +46,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
             return Err(format!("line {}: nested more than {MAX_DEPTH} levels deep", mark.line()));
         }
         if total > MAX_BYTES {
-            return Err(format!("line {}: the aliases come to more than {MAX_BYTES} bytes", mark.line()));
+            return Err(format!("line {}: the aliases expand to more than {MAX_BYTES} bytes", mark.line()));
         }
     }
     Ok(())
@@ -63,7 +63,7 @@ mod tests {
         for i in 1..40 {
             laughs += &format!("a{i}: &a{i} [*a{0}, *a{0}]\n", i - 1);
         }
-        for (text, wanted) in [(deep, "levels deep"), (laughs, "the aliases come to")] {
+        for (text, wanted) in [(deep, "levels deep"), (laughs, "the aliases expand to")] {
             let problem = check(&text).unwrap_err();
             assert!(problem.contains(wanted), "{problem}");
         }

@@ -12,7 +12,7 @@ const MARK: &str = "THROWAWAY-DEMO-FOLDER.txt";
 const MARK_TEXT: &str = "\
 This folder was made by `nats-account-server demo`.
 
-The keys in it are throwaway keys: they were made for one demo, they lie here unprotected, and the next demo replaces
+The keys in it are throwaway keys: they were made for one demo, they are unprotected, and the next demo replaces
 them with others. Use none of them for anything real. The whole folder can be deleted when no demo runs in it.
 ";
 
@@ -34,7 +34,7 @@ impl Folder {
         let mark = root.join(MARK);
         if !mark.is_file() && has_content(&root).map_err(failed("read", &root))? {
             return Err(DemoError::new(format!(
-                "{} exists, and no demo made it: it is left alone. Name another folder with --dir",
+                "{} exists, but no demo made it, so the demo does not use it. Name another folder with --dir",
                 root.display()
             )));
         }

@@ -26,7 +26,7 @@ pub(super) fn print(stage: &Stage, report: &Report, with_nats: bool) -> Result<(
     };
     report.command(purpose, &format!("curl --data-binary @{cut_off} {app}"));
     let foreign = path(stage, "jwt/app-foreign.jwt");
-    report.command("a JWT of another operator is refused", &format!("curl --data-binary @{foreign} {app}"));
+    report.command("a JWT of another operator is rejected", &format!("curl --data-binary @{foreign} {app}"));
     nsc_commands(stage, report);
     let (primary, replica) = (stage.ports.primary_url(), stage.ports.replica_url());
     report.command("how the replica is doing", &format!("curl '{replica}/readyz?verbose'"));

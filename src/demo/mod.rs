@@ -91,7 +91,7 @@ async fn perform(plan: &Plan, processes: &mut Processes) -> Result<(), DemoError
 fn greet(report: &Report, folder: &Folder) {
     report.heading("nats-account-server demo");
     report.text(&format!(
-        "Everything lies in {}.\n\
+        "Everything is in {}.\n\
          The keys in it are THROWAWAY keys: made just now, unprotected, for this demo only.\n",
         folder.root().display()
     ));

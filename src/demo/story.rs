@@ -36,7 +36,7 @@ async fn start(stage: &Stage, processes: &mut Processes, report: &mut Report) ->
     let started = Instant::now();
     stage.start_replica(processes).await?;
     report.step(&format!("started a replica on {}", stage.ports.replica_url()), started.elapsed());
-    report.detail("it pulls what it is asked for from the primary, and follows the primary's changes");
+    report.detail("it pulls requested JWTs from the primary, and follows its changes");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ async fn refused(stage: &Stage, report: &mut Report, what: &str, token: &str, st
     if reply.status != status {
         return Err(unexpected(&format!("{what}, and status {status} was expected"), &reply));
     }
-    report.step(&format!("{what}: refused, {status}"), started.elapsed());
+    report.step(&format!("{what}: rejected, {status}"), started.elapsed());
     report.detail(reply.body.trim_end());
     Ok(())
 }

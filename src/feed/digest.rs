@@ -1,12 +1,12 @@
-//! The digest tree: by it two servers find out where they differ, without sending what they agree on.
+//! The digest tree shows two servers where they differ, without a transfer of what they share.
 //!
-//! Everything that stands has a [`Leaf`], a digest of its key and of what stands: a JWT, a deletion, or that it left a
-//! read-only folder. The leaves are spread over 65 536 buckets by the first two bytes of their keys, and each sum is the
-//! XOR of what is below it: of the buckets, of the 256 nodes above them, and of the root, which is the state of all.
-//! XOR depends on no order, so a change costs three sums, and who applied the same changes has the same root.
+//! Every key with a current state has a [`Leaf`], a digest of the key and its state: a JWT, a deletion, or that it left
+//! a read-only folder. The first two bytes of the key choose one of 65 536 buckets. A bucket's sum is the XOR of its
+//! leaves, each of the 256 nodes above is the XOR of its buckets, and the root is the XOR of all. XOR is commutative,
+//! so a change costs three sums, and two servers with the same changes have the same root.
 //!
-//! Specified in `docs/replication.md`. Nothing here knows where things are kept: what a comparison looks at, and finds, are
-//! [`Ask`] and [`Comparison`], in whatever store.
+//! Specified in `docs/replication.md`. This module is independent of the store: [`Ask`] is the question of a
+//! comparison, and [`Comparison`] its answer.
 
 mod key;
 mod prefix;
@@ -26,15 +26,15 @@ use crate::key::AccountKey;
 const BUCKETS: usize = 1 << 16;
 /// Nodes above the buckets, one for each value of a key's first byte.
 const NODES: usize = 1 << 8;
-/// Bytes of a toggle: the bucket, big endian, and what is to be toggled in it.
+/// Bytes of a toggle: the bucket, big endian, and the digest to toggle in it.
 const TOGGLE: usize = 2 + 32;
 
-/// XOR of some digests, 32 zero bytes if there is none.
+/// XOR of digests; 32 zero bytes if there are none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum(pub [u8; 32]);
 
 impl Sum {
-    /// Takes in a digest, or takes out one that is in it, which is the same.
+    /// Adds a digest, or removes one that is included; both are the same operation.
     pub fn toggle(&mut self, digest: &[u8; 32]) {
         for (byte, other) in self.0.iter_mut().zip(digest) {
             *byte ^= other;
@@ -70,10 +70,10 @@ impl fmt::Display for Short {
     }
 }
 
-/// What stands for a key.
+/// The current state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It has this version of its JWT, be it withheld or expired.
+    /// It has this version of its JWT, even if withheld or expired.
     Held(Identity),
     /// It is deleted.
     Deleted(Deletion),
@@ -81,14 +81,14 @@ pub enum State {
     Left(Identity),
 }
 
-/// The digest of one key and of what stands for it.
+/// The digest of one key and its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaf(pub [u8; 32]);
 
 impl Leaf {
-    /// SHA-256 of the byte of the kind, the 32 bytes of the key, and of what stands: `p` and the identity of a version; `d`,
-    /// the `iat` of the deletion (8 bytes, big endian) and the 32 bytes of the key that signed it; or `r` and the identity
-    /// of the version that left.
+    /// SHA-256 of the byte of the kind, the 32 bytes of the key, and the state: `p` and the identity of a version; `d`,
+    /// the `iat` of the deletion (8 bytes, big endian) and the 32 bytes of the key that signed it; or `r` and the
+    /// identity of the version that left.
     pub fn of(key: &Key, state: &State) -> Self {
         let mut hash = Sha256::new();
         hash.update([key.kind.byte()]);
@@ -111,11 +111,11 @@ impl Leaf {
         Self(hash.finalize().into())
     }
 
-    /// The leaf of what stands for a key by what is remembered of it. `removed`: it left.
+    /// The leaf of a key by its head. `removed`: it left a read-only folder.
     pub fn standing(key: &Key, held: &Held, removed: bool) -> Option<Self> {
         let state = match (held.deleted(), held.identity()) {
             (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
-            // What has expired is forgotten: there is nothing to tell of it.
+            // An expired activation is forgotten, so it has no leaf.
             (_, Some(_)) if removed && key.kind == Kind::Activation => return None,
             (_, Some(identity)) if removed => State::Left(*identity),
             (_, Some(identity)) => State::Held(*identity),
@@ -130,7 +130,7 @@ impl Leaf {
     }
 }
 
-/// What a change does to one bucket: its leaves that go and that come, in one sum.
+/// The effect of a change on one bucket: removed and added leaves in one sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Toggle {
     bucket: u16,
@@ -138,7 +138,7 @@ pub struct Toggle {
 }
 
 impl Toggle {
-    /// A key had one leaf, and now has another; `None`: there is none.
+    /// A key had one leaf, and now has another; `None`: no leaf.
     pub fn between(key: &Key, before: Option<Leaf>, after: Option<Leaf>) -> Self {
         let mut sum = Sum::default();
         before.iter().chain(&after).for_each(|leaf| sum.toggle(&leaf.0));
@@ -207,7 +207,7 @@ impl Tree {
         (0..=u8::MAX).zip(sums).filter(|(_, sum)| !sum.is_empty()).map(|(byte, sum)| (byte, *sum)).collect()
     }
 
-    /// What makes this tree from an empty one: a toggle for each bucket with something in it.
+    /// The toggles that make this tree from an empty one: one for each bucket that is not empty.
     pub fn toggles(&self) -> Vec<Toggle> {
         let buckets = (0..=u16::MAX).zip(&self.buckets).filter(|(_, sum)| !sum.is_empty());
         buckets.map(|(bucket, sum)| Toggle { bucket, sum: *sum }).collect()
@@ -221,11 +221,11 @@ pub struct View {
     pub head: Head,
     /// The sum of the place.
     pub sum: Sum,
-    /// What the sum is made of.
+    /// The parts of the sum.
     pub below: Below,
 }
 
-/// What is below a place of a tree.
+/// The children of a place in a tree.
 #[derive(Debug, Clone)]
 pub enum Below {
     /// Other sums, each by the byte that leads to it. Empty ones are left out.
@@ -234,12 +234,13 @@ pub enum Below {
     Leaves(Vec<(Key, Leaf)>),
 }
 
-/// What somebody holds, to be compared with what a server does.
+/// What a client has, to be compared with the server.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
-    /// What he holds, as far as he says.
+    /// The keys and leaves that the client names.
     pub have: BTreeMap<Key, Short>,
-    /// Compare everything under this prefix, where he holds no more than he says. `None`: only the keys that he names.
+    /// Compare everything under this prefix; the client names all that it has there. `None`: compare only the named
+    /// keys.
     pub prefix: Option<Prefix>,
     /// Go on after this key.
     pub after: Option<Key>,
@@ -248,22 +249,22 @@ pub struct Ask {
 /// A piece of what a comparison found.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The position as of which it holds.
+    /// The position for which it holds.
     pub head: Head,
-    /// What differs, in the order of kinds and keys.
+    /// The differences, ordered by kind and key.
     pub differences: Vec<Difference>,
     /// The key after which the next piece begins; `None`: this was the last one.
     pub next: Option<Key>,
 }
 
-/// A key for which something else stands than who asks holds.
+/// A key whose state differs from the client's.
 #[derive(Debug, Clone)]
 pub enum Difference {
-    /// The change that made what stands.
+    /// The change that made the current state.
     Change(Change),
-    /// The delete request that stands for these accounts, and is told once for all of them.
+    /// The current delete request of these accounts, once for all of them.
     Deletion(Change, Vec<AccountKey>),
-    /// Nothing stands.
+    /// The key has no state.
     Nothing(Key),
 }
 

@@ -1,13 +1,12 @@
-//! The order of changes: what one primary committed, in which order, and how a follower names where it stands.
+//! The order of changes: what a primary committed, in which order, and how a follower names its position.
 //!
 //! A journal has a **session** (made when the journal is made, or restored) and gives each change the next **serial**.
-//! Changes are **hash-chained**: each carries the SHA-256 of its predecessor's chain value and its own content. A
-//! follower that names session, serial and chain value therefore proves that it stands on this very history; a primary
-//! that was restored from a backup and written to since is noticed by its chain, not by luck.
+//! Changes are **hash-chained**: each carries the SHA-256 of its predecessor's chain value and its own content. So
+//! session, serial and chain value prove that a follower has this history. If a primary was restored from a backup and
+//! got new changes, the chain shows it.
 //!
-//! This room knows neither where changes are kept nor how they are sent. [`wire`] is their JSON form, and [`digest`] the
-//! tree by which two servers find out where they differ; both are specified in `docs/replication.md`. `examples/follow.rs` is a
-//! whole follower.
+//! This room neither stores nor sends changes. [`wire`] is their JSON form, and [`digest`] the tree that shows two
+//! servers where they differ; both are specified in `docs/replication.md`. `examples/follow.rs` is a complete follower.
 //!
 //! ```
 //! use nats_account_server::feed::{Chain, Operation};
@@ -74,7 +73,8 @@ impl Chain {
     }
 
     /// The chain value after one more change: SHA-256 of this value, the serial (8 bytes, big endian), one byte for the
-    /// operation (`p`, `d` or `r`) and the SHA-256 of the change's body (the JWT, the delete request, or the JWT that left).
+    /// operation (`p`, `d` or `r`) and the SHA-256 of the change's body (the JWT, the delete request, or the removed
+    /// JWT).
     pub fn next(&self, serial: u64, operation: Operation, body: &Digest) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
@@ -101,7 +101,7 @@ fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-/// What a change does.
+/// The operation of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// An account or the operator gets a JWT, or an activation is set.
@@ -122,13 +122,13 @@ impl Operation {
         }
     }
 
-    /// The operation behind an [`Operation::tag`].
+    /// The operation of an [`Operation::tag`].
     pub fn from_tag(tag: u8) -> Option<Self> {
         [Self::Put, Self::Delete, Self::Remove].into_iter().find(|operation| operation.tag() == tag)
     }
 }
 
-/// Where a journal, or a follower of it, stands.
+/// The position of a journal, or of a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The journal.
@@ -166,7 +166,7 @@ pub struct Change {
     pub content: Content,
 }
 
-/// What a change does, with its proof.
+/// A change's operation, with its proof.
 #[derive(Debug, Clone)]
 pub enum Content {
     /// An account gets this JWT.
@@ -177,7 +177,7 @@ pub enum Content {
     Operator(Arc<OperatorChain>),
     /// An activation.
     Activation(Arc<Activation>),
-    /// An activation whose text is no longer kept, because it was replaced or has expired since.
+    /// An activation whose text is no longer stored, because it was replaced or has expired.
     PastActivation {
         /// Which.
         id: HashId,
@@ -191,15 +191,15 @@ pub enum Content {
         /// SHA-256 of its text.
         digest: Digest,
     },
-    /// A JWT whose text is no longer kept, because a later change replaced it. Its digest keeps the chain checkable.
+    /// A JWT whose text is no longer stored, because a later change replaced it. Its digest keeps the chain checkable.
     Superseded {
         /// The account.
         key: AccountKey,
         /// SHA-256 of the text.
         digest: Digest,
     },
-    /// The account left a read-only folder, whose owner is its editor. No proof comes with that, so a follower forgets
-    /// its copy and nothing else: what it has seen of the account still bars older versions.
+    /// The account left a read-only folder. There is no proof of that, so a follower forgets only its copy. It still
+    /// rejects older versions than those it has seen.
     Removed {
         /// The account.
         key: AccountKey,

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chain, Change, Head};
 
-/// How many bytes of token text the ring keeps. A follower further behind reads the journal.
+/// Bytes of token text in the ring. A follower that is further behind reads the journal.
 const MAX_BYTES: usize = 8 << 20;
 /// How many changes the ring keeps.
 const MAX_CHANGES: usize = 4096;
@@ -42,38 +42,38 @@ struct Recent<T> {
     floor: (u64, Chain),
 }
 
-/// What the ring can say about the changes after a serial.
+/// The ring's answer for the changes after a serial.
 #[derive(Debug)]
 pub enum Catchup<T = Change> {
-    /// All of them, up to the limit asked for; none if there are none yet.
+    /// All of them, up to the requested limit; empty if there are none yet.
     Changes(Vec<Arc<T>>),
     /// They begin before what the ring keeps.
     TooOld,
 }
 
 impl<T: Link> Ring<T> {
-    /// An empty ring of a history that stands at `head`.
+    /// An empty ring of a history at `head`.
     pub fn new(head: Head) -> Self {
         let recent = Recent { changes: VecDeque::new(), bytes: 0, floor: (head.serial, head.chain) };
         Self { recent: Mutex::new(recent), head: watch::Sender::new(head), ended: CancellationToken::new() }
     }
 
-    /// Where the history stands.
+    /// The position of the history.
     pub fn head(&self) -> Head {
         *self.head.borrow()
     }
 
-    /// The lowest serial from which the ring can go on.
+    /// The lowest serial from which the ring can continue.
     pub fn floor(&self) -> u64 {
         self.recent.lock().floor.0
     }
 
-    /// A handle that is told whenever the history moves on.
+    /// A handle that is notified of each new change.
     pub fn watch(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
     }
 
-    /// Wakes who waits although nothing has changed.
+    /// Wakes all waiting tasks although nothing has changed.
     pub fn wake(&self) {
         self.head.send_modify(|_| {});
     }
@@ -88,7 +88,7 @@ impl<T: Link> Ring<T> {
         &self.ended
     }
 
-    /// Adds changes, in order and without a gap, and wakes who waits.
+    /// Adds changes, in order and without a gap, and wakes all waiting tasks.
     pub fn extend(&self, changes: impl IntoIterator<Item = Arc<T>>) {
         let mut last = None;
         {

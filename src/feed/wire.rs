@@ -19,7 +19,7 @@ pub use server_name::{LONGEST_NAME, MAX_HOPS, NAME_PREFIX, SERVER_HEADER, UPSTRE
 use super::{Chain, Change, Content, Head, Operation, Session};
 use crate::gate::Position;
 
-/// The header by which a follower asks for a JWT's place in the order (with any value), and by which it is told.
+/// The header that requests a JWT's position (with any value), and that answers with it.
 pub const POSITION_HEADER: &str = "nas-position";
 
 /// The header by which a replica says how many seconds ago its primary was last heard.
@@ -48,18 +48,18 @@ pub fn parse_position(text: &str) -> Option<Position> {
     Some(Position { session: Session::parse(session)?.0, serial: serial.parse().ok()? })
 }
 
-/// A long-poll answer, or the first event of a stream: where the journal stands, and changes in order.
+/// A long-poll answer, or the first event of a stream: the journal's position, and changes in order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Page {
     /// The journal's session, 32 hexadecimal digits.
     pub session: String,
-    /// The serial of the last change in this answer, or of the position asked for if there is none.
+    /// The serial of the last change in this answer; without changes, of the requested position.
     pub serial: u64,
     /// The chain value after that change, 64 hexadecimal digits.
     pub chain: String,
-    /// Where the journal itself stood when it answered.
+    /// The journal's position at the time of the answer.
     pub head: u64,
-    /// The lowest serial from which a follower can go on.
+    /// The lowest serial from which a follower can continue.
     pub floor: u64,
     /// Milliseconds since the primary was last known to stand at `head`; 0: this is the primary.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -81,7 +81,7 @@ pub struct Item {
     pub chain: String,
     /// When it was committed, unix milliseconds.
     pub at: i64,
-    /// What kind of thing changed: `account`, `operator` or `activation`.
+    /// The kind of the key: `account`, `operator` or `activation`.
     pub kind: String,
     /// `put`, `delete` or `remove`; in the answer of a comparison also `none`.
     pub op: String,
@@ -190,14 +190,14 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 impl Page {
-    /// A primary's answer to who stands `at`, with the changes after that.
+    /// A primary's answer to a follower at `at`, with the later changes.
     pub fn new(at: Head, head: u64, changes: Vec<Item>) -> Self {
         let last = changes.last().map(|last| (last.serial, last.chain.clone()));
         let (serial, chain) = last.unwrap_or_else(|| (at.serial, at.chain.to_string()));
         Self { session: at.session.to_string(), serial, chain, head, floor: 0, age: 0, via: Vec::new(), changes }
     }
 
-    /// Where a follower stands after this answer. `None`: not of this format.
+    /// The follower's position after this answer. `None`: not of this format.
     pub fn position(&self) -> Option<Head> {
         Some(Head { session: Session::parse(&self.session)?, serial: self.serial, chain: Chain::parse(&self.chain)? })
     }

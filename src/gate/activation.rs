@@ -1,9 +1,9 @@
-//! Activations: an account's leave for another to import something.
+//! Activations: an account's permission for another one to import something.
 //!
 //! The operator does not sign them. Their proof is a chain: the activation, the JWT of the account that issued it (or
 //! that lists the signing key which did), the operator. So admission takes two steps: [`Gate::read_activation`] finds
-//! which account has to vouch, and [`Unproven::prove`] is given that account's JWT. What was admitted once is served only
-//! while the account vouches for it, so it is judged again when the account's JWT is another one: [`Judged`].
+//! the account that must vouch, and [`Unproven::prove`] checks its JWT. An admitted activation is served only while the
+//! account vouches for it, so it is judged again when the account's JWT changes: [`Judged`].
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Activation {
 #[derive(Debug)]
 pub struct Unproven(Activation);
 
-/// What an activation was sent for, as far as the path on which it came says so.
+/// What an activation was sent for, if its path says so.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SentFor<'a> {
     /// The activation.
@@ -46,20 +46,20 @@ pub struct SentFor<'a> {
 }
 
 impl<'a> SentFor<'a> {
-    /// Whatever it is.
+    /// Any activation.
     pub const ANY: Self = Self { id: None, issuer: None };
 
-    /// One activation, whoever signed it.
+    /// One activation, by any signer.
     pub const fn id(id: &'a HashId) -> Self {
         Self { id: Some(id), issuer: None }
     }
 }
 
-/// Why an activation is refused, as far as that does not hold for every token.
+/// Why an activation is rejected, apart from the reasons of all tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActivationRefusal {
     /// Larger than any activation need be.
-    #[error("the activation has {0} bytes, more than the {MAX_BYTES} that are taken")]
+    #[error("the activation has {0} bytes; the limit is {MAX_BYTES}")]
     TooLarge(usize),
     /// An operator key signed it.
     #[error("the issuer {0} is not an account key")]
@@ -75,7 +75,7 @@ pub enum ActivationRefusal {
     OtherHash {
         /// The activation's own.
         found: HashId,
-        /// The one that was asked for.
+        /// The requested one.
         expected: HashId,
     },
     /// It was sent as another key's.
@@ -86,16 +86,16 @@ pub enum ActivationRefusal {
         /// The key that the path names.
         expected: AccountKey,
     },
-    /// What it came by names no account key and hash.
+    /// The subject it came on names no account key and hash.
     #[error("it was sent on a subject that does not name the account key that issued it, and its hash")]
     Unaddressed,
     /// Past its expiry.
     #[error("claim is expired")]
     Expired,
-    /// The account that has to vouch is not held.
+    /// The account that must vouch is not stored.
     #[error("the account {0} that issued the activation is not known here; push its JWT first")]
     UnknownAccount(AccountKey),
-    /// The account that has to vouch is withheld itself.
+    /// The account that must vouch is withheld.
     #[error(
         "the JWT of the account {account} that issued the activation is withheld: the operator's JWT does not list the \
          key {issuer} that signed it"
@@ -144,9 +144,9 @@ impl ActivationRefusal {
 }
 
 impl Gate {
-    /// Reads an activation, checks it as far as it goes without the account, and says which account that is.
+    /// Reads an activation, makes all checks that need no account, and names the account that must vouch.
     ///
-    /// `now` is in unix seconds. An expired one is refused on every path, because none is served.
+    /// `now` is in unix seconds. An expired one is rejected on every path, because it would never be served.
     pub fn read_activation(
         &self,
         token: &[u8],
@@ -178,7 +178,7 @@ impl Gate {
 }
 
 impl Unproven {
-    /// The account that has to vouch.
+    /// The account that must vouch.
     pub const fn account(&self) -> &AccountKey {
         &self.0.account
     }
@@ -188,12 +188,12 @@ impl Unproven {
         &self.0.id
     }
 
-    /// What its order depends on.
+    /// The facts that order it.
     pub const fn version(&self) -> Version {
         self.0.version()
     }
 
-    /// Admits it, if the account's JWT vouches for it. That JWT has to be the one that may be served now.
+    /// Admits it if the account's JWT vouches for it. That JWT must be the one that is served now.
     pub fn prove(self, account: &Entry) -> Result<Activation, Refusal> {
         self.0.judge(account)?;
         Ok(self.0)
@@ -213,7 +213,7 @@ impl Activation {
         let id = HashId::of(&claims.iss, &claims.sub, &decoded.body.subject)
             .map_err(|error| ActivationRefusal::Hash(error.to_string()))?;
         let named = &decoded.body.issuer_account;
-        // A name that is no account is found by the rules for the claims.
+        // The rules for the claims find a name that is no account.
         let account = AccountKey::parse(named).unwrap_or(AccountKey::from_raw(*issuer.raw()));
         let token = Bytes::copy_from_slice(text.as_bytes());
         let (digest, identity) = (sha256(&token), sha256(decoded.signing_input(text).as_bytes()));
@@ -267,7 +267,7 @@ impl Activation {
         &self.digest
     }
 
-    /// What its order depends on.
+    /// The facts that order it.
     pub const fn version(&self) -> Version {
         Version { iat: self.iat(), identity: self.identity, issuer: self.issuer }
     }
@@ -308,11 +308,11 @@ impl Activation {
     }
 }
 
-/// A held activation, and what was last found about it.
+/// A stored activation, and its last verdict.
 #[derive(Debug)]
 pub struct Judged {
     activation: Arc<Activation>,
-    /// The account JWT by which it was judged last, and what is wrong with it by that one.
+    /// The account JWT of its last verdict, and the fault that this JWT showed.
     last: Mutex<Option<(Identity, Option<String>)>>,
 }
 

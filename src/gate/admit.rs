@@ -16,7 +16,7 @@ use crate::key::{AccountKey, Kind, PublicKey};
 #[derive(Debug)]
 pub struct Gate {
     standing: ArcSwap<Standing>,
-    /// The one that was configured; else the trusted operator names it.
+    /// The configured one; else the trusted operator names it.
     system_account: Option<AccountKey>,
     max_iat_ahead: i64,
 }
@@ -24,8 +24,8 @@ pub struct Gate {
 impl Gate {
     /// A gate that trusts one operator, or none.
     ///
-    /// Without an operator nothing can be changed by anybody; what a folder or an older primary holds is served after
-    /// checks of its own consistency only. `max_iat_ahead`: seconds by which `iat` may be ahead of the clock.
+    /// Without an operator nobody can change anything. Tokens of a folder or an older primary are then served after
+    /// checks of their own consistency. `max_iat_ahead`: seconds by which `iat` may be ahead of the clock.
     pub fn new(trust: Option<Trust>, system_account: Option<AccountKey>, max_iat_ahead: i64) -> Self {
         let chain = trust.map(|trust| Arc::new(OperatorChain::begin(Arc::new(trust))));
         let standing = ArcSwap::from_pointee(Standing::restore(chain, HashMap::new()));
@@ -47,7 +47,7 @@ impl Gate {
         self.standing.load().vouches(issuer)
     }
 
-    /// Other keys count from now on. What was admitted before is not looked at again: whoever holds it has to ask
+    /// Other keys count from now on. Admitted tokens are not checked again here: their holder must ask
     /// [`Gate::vouches`].
     pub fn set_standing(&self, standing: Standing) {
         self.standing.store(Arc::new(standing));
@@ -124,7 +124,7 @@ impl Gate {
     fn check_issuer(&self, issuer: &str, via: Via) -> Result<(), Refusal> {
         let standing = self.standing.load();
         let Some(trust) = standing.trust() else {
-            // A folder or an older primary is all there is to go by.
+            // Without an operator, a folder or an older primary is the only authority.
             return match via {
                 Via::FirstScan
                 | Via::Import

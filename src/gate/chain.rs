@@ -1,8 +1,8 @@
 //! The operator JWTs in force form a chain, from the anchor to the newest.
 //!
-//! The anchor is the newest JWT that the identity key signed. At a first start it is the configured file, whoever signed
-//! it. Each later link is signed by a signing key that the link before it lists. The last link is *in force*: its keys
-//! count. What decides about another link is [`super::operator::admit`].
+//! The anchor is the newest JWT that the identity key signed. At a first start it is the configured file, whatever its
+//! signer. Each later link is signed by a signing key that the previous link lists. The last link is *in force*: its
+//! keys count. [`super::operator::admit`] decides about each further link.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ pub const MANY_LINKS: usize = 24;
 /// have more.
 pub const MOST_BYTES: usize = 1 << 20;
 
-/// Replaced JWTs that are remembered at most, so that a chain stays as small as it has to be.
+/// Maximum number of replaced JWTs that a chain remembers.
 const MOST_REPLACED: usize = 256;
 
-/// How the anchor of a chain came to be trusted.
+/// Why the anchor of a chain is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The identity key signed it.
@@ -32,7 +32,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// That of an anchor that nobody made one by hand.
+    /// The origin of an anchor that was not set by hand.
     pub fn of(anchor: &Trust) -> Self {
         if anchor.is_self_signed() { Self::Identity } else { Self::Configured }
     }
@@ -46,7 +46,7 @@ impl Origin {
         }
     }
 
-    /// The origin behind an [`Origin::label`].
+    /// The origin of an [`Origin::label`].
     pub fn from_label(label: &str) -> Option<Self> {
         [Self::Identity, Self::Configured, Self::Trusted].into_iter().find(|origin| origin.label() == label)
     }
@@ -67,31 +67,31 @@ pub struct OperatorChain {
     origin: Origin,
     anchor: Arc<Trust>,
     later: Vec<Arc<Trust>>,
-    /// Those that the anchor replaced, as far as their `iat` alone does not bar them.
+    /// The JWTs that the anchor replaced and that their `iat` alone does not reject.
     replaced: Vec<Replaced>,
 }
 
 impl OperatorChain {
-    /// A chain that begins with this JWT, whoever signed it.
+    /// A chain that begins with this JWT, whatever its signer.
     pub fn begin(anchor: Arc<Trust>) -> Self {
         Self { origin: Origin::of(&anchor), anchor, later: Vec::new(), replaced: Vec::new() }
     }
 
-    /// A chain as it was kept: its links, oldest first. `None`: there is no link.
+    /// A stored chain: its links, oldest first. `None`: there is no link.
     pub fn restore(origin: Origin, links: Vec<Arc<Trust>>, replaced: Vec<Replaced>) -> Option<Self> {
         let mut links = links.into_iter();
         let anchor = links.next()?;
         Some(Self { origin, anchor, later: links.collect(), replaced })
     }
 
-    /// The chain after this JWT was made its anchor by hand. What was in force before does not come back by itself.
+    /// The chain after this JWT was set as its anchor by hand. The former links do not come back on their own.
     pub fn trusting(&self, anchor: Arc<Trust>) -> Self {
         let links = self.links().map(|link| Replaced { iat: link.iat(), identity: *link.version() });
         let replaced = self.replaced_by(&anchor, links);
         Self { origin: Origin::Trusted, replaced, ..Self::begin(anchor) }
     }
 
-    /// What does not come back after an anchor: what was replaced before, and these.
+    /// The JWTs that do not come back after an anchor: those replaced before, and these.
     fn replaced_by(&self, anchor: &Trust, links: impl Iterator<Item = Replaced>) -> Vec<Replaced> {
         let mut replaced: Vec<_> = self.replaced.iter().copied().chain(links).collect();
         replaced.retain(|old| old.iat >= anchor.iat() && old.identity != *anchor.version());
@@ -129,7 +129,7 @@ impl OperatorChain {
         Self { later, ..chain }
     }
 
-    /// How the anchor came to be trusted.
+    /// Why the anchor is trusted.
     pub const fn origin(&self) -> Origin {
         self.origin
     }
@@ -165,7 +165,7 @@ impl OperatorChain {
         self.links().map(|link| link.token().len()).sum()
     }
 
-    /// Those that were replaced and that their `iat` alone does not bar.
+    /// Replaced JWTs that their `iat` alone does not reject.
     pub fn replaced(&self) -> &[Replaced] {
         &self.replaced
     }
@@ -185,8 +185,8 @@ impl OperatorChain {
         self.has(version) || self.replaced.iter().any(|old| old.identity == *version)
     }
 
-    /// Writes into the log what is odd about a chain that is the first one here: nobody can check a signing key's signature
-    /// then. The JWT counts all the same, as nats-servers trust theirs.
+    /// Logs what is odd about the first chain here. A signing key's signature cannot be checked then; the JWT counts
+    /// nevertheless, as on nats-servers.
     pub fn log_first(&self) {
         if !self.anchor.is_self_signed() {
             tracing::warn!(

@@ -1,10 +1,10 @@
-//! What the gate decides, counted.
+//! Counters of the gate's decisions.
 
 use super::{Refusal, Via};
 use crate::metrics::Metrics;
 
 impl Metrics {
-    /// Counts something that passed the gate and changed what is stored.
+    /// Counts an accepted token.
     pub fn accepted(&self, via: Via) {
         self.accepted.with_label_values(&[via.label()]).inc();
     }

@@ -43,7 +43,7 @@ impl Tombstone {
         &self.issuer
     }
 
-    /// What its order depends on.
+    /// The facts that order it.
     pub const fn deletion(&self) -> Deletion {
         Deletion { iat: self.iat, issuer: self.issuer }
     }
@@ -69,8 +69,8 @@ impl Tombstone {
 impl Gate {
     /// Admits a delete request. `now` is in unix seconds.
     ///
-    /// The checks and their order are those of nats-server, plus one: a request from the future is refused where a
-    /// token would be. Its `exp` is ignored, as there.
+    /// The checks and their order are those of nats-server, plus one: a request from the future is rejected like a
+    /// token. As in nats-server, `exp` is ignored.
     pub fn admit_delete(&self, request: &[u8], via: Via, now: i64) -> Result<Tombstone, Refusal> {
         let text = &*via.bare(request)?;
         if text.len() > jwt::MAX_TOKEN_BYTES {

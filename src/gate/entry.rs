@@ -1,4 +1,4 @@
-//! What the gate gives out: a verified account JWT with everything a response needs.
+//! The gate's product: a verified account JWT with everything that a response needs.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -11,10 +11,10 @@ use crate::key::{AccountKey, PublicKey};
 /// SHA-256 of a token's exact bytes.
 pub type Digest = [u8; 32];
 
-/// SHA-256 of a token's signing input: what makes one version different from another.
+/// SHA-256 of a token's signing input. It identifies a version.
 ///
-/// Not the digest of the text: the same signed content can be spelt in several ways (another signature, the unsigned
-/// header of a version-1 token), and a new spelling is no new version.
+/// It is not the digest of the text: the same signed content has several spellings (another signature, the unsigned
+/// header of a version-1 token). A new spelling is not a new version.
 pub type Identity = [u8; 32];
 
 /// A verified account JWT.
@@ -33,7 +33,7 @@ pub struct Entry {
     exp: i64,
 }
 
-/// The facts of an admitted token, as a store keeps them beside its bytes.
+/// The facts of an admitted token, which a store keeps with its bytes.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// The account.
@@ -122,7 +122,7 @@ impl Entry {
         &self.issuer
     }
 
-    /// What its order depends on.
+    /// The facts that order it.
     pub const fn version(&self) -> Version {
         Version { iat: self.iat, identity: self.identity, issuer: self.issuer }
     }
@@ -137,7 +137,7 @@ impl Entry {
         self.exp
     }
 
-    /// Whether the token is past its expiry. At the very second of `exp` it still holds, as in the Go library.
+    /// Whether the token has expired. It is still valid in the second of `exp`, as in the Go library.
     pub const fn is_expired(&self, now: i64) -> bool {
         self.exp > 0 && now > self.exp
     }

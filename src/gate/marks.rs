@@ -1,20 +1,21 @@
-//! What an account's earlier signers reached.
+//! The latest versions of an account's earlier signers.
 //!
-//! The head alone says how far an account has come as long as its signer is vouched for. When that signer is withdrawn,
-//! what others had signed before must still not come back; so of every other key that ever signed something for the
-//! account one mark is kept. Nearly every account has none: it was always signed by the same key.
+//! While the operator lists the head's signer, the head alone rejects older versions. When that signer is withdrawn,
+//! replaced versions of other signers must still not come back. So every other key that ever signed for the account has
+//! one mark. Nearly every account has none, because one key signed all its versions.
 
 use super::Standing;
 use crate::key::PublicKey;
 
-/// How far one key has come with an account.
+/// The latest version of one key for an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The key.
     pub issuer: PublicKey,
-    /// The latest `iat` of what it signed and was replaced. It does not get back behind that itself.
+    /// The latest `iat` of its replaced versions. The key itself cannot go back before it.
     pub iat: i64,
-    /// How far that stands in the way of other keys; earlier than `iat` if the key had been withdrawn by then.
+    /// Up to which `iat` the mark rejects versions of other keys; earlier than `iat` if the key had been withdrawn by
+    /// then.
     pub reach: i64,
 }
 
@@ -40,8 +41,8 @@ impl Marks {
         }
     }
 
-    /// Makes lasting what holds now: a key that is listed again later does not stand in the way of what was signed while
-    /// it was not.
+    /// Makes the present limits permanent: a key that is listed again later does not reject what was signed while it
+    /// was withdrawn.
     pub(super) fn settle(&mut self, standing: &Standing) {
         for mark in &mut self.0 {
             mark.reach = standing.reach(&mark.issuer, mark.reach);

@@ -1,17 +1,16 @@
 //! The gate: the one way in.
 //!
-//! Whatever arrives, over whichever path ([`Via`]), enters through [`Gate::admit`] or [`Gate::admit_delete`]. They
-//! decode, check the signature, the issuer, the claims and the time rules, and give out an [`Entry`] or a
-//! [`Tombstone`]. Both can be made nowhere else, so what a store keeps, a cache holds or a response carries has
-//! passed here. Nothing is verified again on a read. An activation is vouched for by the account that issued it, not by the
-//! operator: see [`Gate::read_activation`].
+//! Every token, on every path ([`Via`]), enters through [`Gate::admit`] or [`Gate::admit_delete`]. They decode it,
+//! check signature, issuer, claims and times, and return an [`Entry`] or a [`Tombstone`]. Nothing else can make these,
+//! so everything that is stored, cached or served has passed here. Nothing is verified again on a read. An account
+//! vouches for its activations: see [`Gate::read_activation`].
 //!
-//! Whether an admitted token may take the place of what is held is the second half of the gate, [`order`]: pure
-//! rules over a [`Held`] head, applied by whoever owns the head (the journal's writer on a primary, the memory of
-//! what was seen on a replica), under its lock. Which keys count meanwhile is the [`Standing`]: what a withdrawn key
-//! signed is withheld.
+//! The second half of the gate, [`order`], decides whether an admitted token may replace the stored one. It has pure
+//! rules over a [`Held`] head. The owner of the head applies them under its lock: the journal's writer on a primary,
+//! the record of seen versions on a replica. [`Standing`] says which keys count; what a withdrawn key signed is
+//! withheld.
 //!
-//! Nothing in this room reads a clock, a file or a socket. Time is an argument, in unix seconds.
+//! This room reads no clock, file or socket. Time is an argument, in unix seconds.
 //!
 //! ```
 //! use nats_account_server::gate::{Gate, Refusal, Trust, Via};

@@ -1,8 +1,8 @@
-//! Which operator JWT may take the place of the one in force: one rule for every way in.
+//! Which operator JWT may replace the one in force: one rule for every path.
 //!
-//! Trust is pinned to the operator's identity key. A JWT that this key signed cuts off the links that keys signed which it
-//! does not list, so nothing that a stolen key signs bars its withdrawal. A JWT that a signing key signed counts only if the
-//! JWT in force lists that key, so no old JWT brings a withdrawn key back.
+//! Trust is pinned to the operator's identity key. A JWT of this key cuts off links whose signers it does not list, so
+//! a stolen key cannot block its own withdrawal. A JWT of a signing key counts only if the JWT in force lists that key,
+//! so an old JWT cannot bring back a withdrawn key.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::chain::{MOST_BYTES, MOST_LINKS, OperatorChain, Origin};
 use super::{OperatorRefusal, Trust};
 use crate::key::PublicKey;
 
-/// The way on which an operator JWT came.
+/// The path of an operator JWT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A file on this machine, on a primary: at start, at a reload, in an nsc folder, at a restore or promotion.
@@ -23,7 +23,7 @@ pub enum Way {
     Upstream,
 }
 
-/// How an operator JWT came, and when.
+/// The path and time of an operator JWT.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     /// The way.
@@ -54,8 +54,8 @@ pub fn admit(
     if candidate.version() == in_force.version() {
         return Ok(None);
     }
-    // What was cut off here may be in force upstream, which heard of it in another order. Its signer has to be listed all the
-    // same, and could sign another one. What was taken off by hand stays off.
+    // A link that was cut off here may be in force upstream, which received it in another order. Its signer must be
+    // listed. A link that was removed by hand never comes back.
     let by_hand = chain.origin() == Origin::Trusted;
     let may_return = arrival.way == Way::Upstream && !candidate.is_self_signed() && !by_hand;
     if chain.has(candidate.version()) || (chain.knows(candidate.version()) && !may_return) {
@@ -128,12 +128,12 @@ fn by_signing_key(
     Ok(chain.with(candidate.clone()))
 }
 
-/// What the operator is at start.
+/// The operator at start.
 #[derive(Debug)]
 pub enum Begun {
-    /// What was kept, or nothing.
+    /// The stored chain, or nothing.
     Kept,
-    /// What was kept, because the configured JWT may not take its place.
+    /// The stored chain, because the configured JWT may not replace it.
     Refused(OperatorRefusal),
     /// The configured JWT is the next of the same operator.
     Next(OperatorChain),
@@ -143,9 +143,9 @@ pub enum Begun {
     Changed(OperatorChain),
 }
 
-/// Decides at start between the chain that was kept and the configured JWT. The error is one that ends the start.
+/// Decides at start between the stored chain and the configured JWT. An error ends the start.
 ///
-/// `change_to`: the identity of another operator whose JWT may take the place of what was kept.
+/// `change_to`: the identity key of another operator, whose JWT may replace the stored chain.
 pub fn begin(
     kept: Option<&OperatorChain>,
     configured: Option<&Arc<Trust>>,
@@ -167,7 +167,7 @@ pub fn begin(
     }
 }
 
-/// What upstream's chain comes to here.
+/// The effect of upstream's chain here.
 #[derive(Debug)]
 pub struct Replayed {
     /// The chain after each link that was accepted, in order.
@@ -179,18 +179,17 @@ pub struct Replayed {
 /// Where upstream's chain leads.
 #[derive(Debug)]
 pub enum End {
-    /// To what is in force here.
+    /// It ends at what is in force here.
     InSync,
-    /// To what is older than what is in force here.
+    /// It ends at something older than what is in force here.
     Ahead,
     /// To a link that is not taken before the clock says so: in this many seconds.
     NotYet(i64),
-    /// To what cannot be connected with what is in force here.
+    /// It cannot be linked to what is in force here.
     Unconnected(OperatorRefusal),
 }
 
-/// Replays upstream's chain, oldest link first, on the one that is in force here. Links that are known here already change
-/// nothing.
+/// Applies the links of upstream's chain, oldest first, to the chain in force here. Known links change nothing.
 pub fn replay(chain: &OperatorChain, links: &[Arc<Trust>], arrival: &Arrival) -> Replayed {
     let (mut steps, mut refused): (Vec<OperatorChain>, _) = (Vec::new(), None);
     for link in links {

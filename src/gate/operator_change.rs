@@ -1,4 +1,4 @@
-//! What another operator JWT in force changes, for people.
+//! The effect of another operator JWT in force, for people.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::chain::{MANY_LINKS, MOST_LINKS, OperatorChain};
 use super::{Standing, Trust};
 use crate::key::PublicKey;
 
-/// What another operator JWT in force changes.
+/// The effect of another operator JWT in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorChange {
     /// The operator's identity key.
@@ -28,13 +28,13 @@ pub struct OperatorChange {
 }
 
 impl OperatorChange {
-    /// What changes when `chain` comes into force, accounts not counted.
+    /// The effect of `chain`, without the number of accounts.
     pub fn to(before: &Standing, chain: &OperatorChain) -> Self {
         let changed = before.trust().is_none_or(|current| current.version() != chain.in_force().version());
         Self { changed, links: chain.len(), ..Self::none(before, chain.in_force()) }
     }
 
-    /// What changes when `trust` is in force already.
+    /// The text if `trust` is in force already.
     pub fn none(before: &Standing, trust: &Trust) -> Self {
         let old = before.trust().map_or(&[][..], |trust| trust.keys());
         let missing =

@@ -4,7 +4,7 @@ use super::{MOST_IN_ONE_SECOND, TrustError};
 use crate::calendar::{period, utc_time};
 use crate::key::PublicKey;
 
-/// The reason. The text is for whoever has the JWT.
+/// The reason, for the holder of the JWT.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorRefusal {
     /// Another operator's.
@@ -24,15 +24,15 @@ pub enum OperatorRefusal {
         utc_time(*.held), utc_time(*.offered), period(*.held, *.offered)
     )]
     Older {
-        /// `iat` of what it would have to be newer than, unix seconds.
+        /// `iat` that it must exceed, unix seconds.
         held: i64,
         /// `iat` of what was offered, unix seconds.
         offered: i64,
     },
     /// The identity key signed it, but long before the one in force.
     #[error(
-        "it was issued {}, the operator JWT in force {}, which is {} and so more than store.max_iat_ahead later; sign it \
-         again with the identity key",
+        "it was issued {}, but the operator JWT in force {}. That is {} later, more than store.max_iat_ahead; sign \
+         it again with the identity key",
         utc_time(*.offered), utc_time(*.held), period(*.held, *.offered)
     )]
     FarOlder {
@@ -43,8 +43,8 @@ pub enum OperatorRefusal {
     },
     /// It was in force and was replaced.
     #[error(
-        "this operator JWT was replaced by a later one and does not come back; to go back to its content, sign it again \
-         (nsc edit operator … -K {identity})"
+        "this operator JWT was replaced by a later one; to roll back, re-sign its claims (nsc edit operator … -K \
+         {identity})"
     )]
     Replaced {
         /// The operator's identity key.
@@ -119,7 +119,7 @@ impl OperatorRefusal {
         }
     }
 
-    /// Whether the JWT is sound, but what is in force is to stay.
+    /// Whether the JWT is valid, but the one in force stays.
     pub const fn is_conflict(&self) -> bool {
         matches!(
             self,

@@ -1,14 +1,14 @@
-//! Newer never yields to older: whether an admitted version may take the place of what is held.
+//! The order of versions: whether an admitted version may replace the stored one. Newer never yields to older.
 //!
-//! Versions of one account are ordered by `iat`, then by the primary's commit order. Two versions signed in the same
-//! second happen (an edit and its correction), so the second rule matters: at the primary a direct write with an `iat`
-//! equal to the head's wins if that very version was never seen; on a follower the primary's serials decide. What was
-//! replaced never comes back, so the identities seen at the head's `iat` are remembered for as long as it is the head.
+//! Versions of one account are ordered by `iat`, then by the primary's commit order. Two versions of the same second
+//! occur (an edit and its correction). At the primary, a direct write with the head's `iat` wins if that version was
+//! never seen; on a follower the primary's serials decide. A replaced version never comes back, so the identities of
+//! the head's `iat` are remembered while it is the head.
 //!
-//! That list is bounded, or a client that signs quickly would grow it without end. A second that holds
-//! [`MOST_IN_ONE_SECOND`] versions is full: it takes no more, unless the primary's own order says what is later. So an
-//! identity that falls out of a full list cannot come back either. The list is in the journal and in the snapshot, so a
-//! restart and a follower find the same second full.
+//! That list is bounded, or a client that signs quickly could grow it without end. A second with [`MOST_IN_ONE_SECOND`]
+//! versions is full: it accepts no more, unless the primary's order says which is later. So a version that no longer
+//! fits into the list cannot come back either. The list is in the journal and in the snapshot, so it survives restarts,
+//! and followers have the same one.
 
 use super::entry::Identity;
 use super::marks::Marks;
@@ -18,7 +18,7 @@ use crate::key::{AccountKey, PublicKey};
 /// Versions with one `iat` that are accepted for one key, the newest included.
 pub const MOST_IN_ONE_SECOND: usize = 64;
 
-/// A version that was held at the same `iat` as the head and was replaced, or was found to be behind it.
+/// A version with the head's `iat` that was replaced, or found to be older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tie {
     /// Which version.
@@ -27,10 +27,10 @@ pub struct Tie {
     pub at: Option<Position>,
 }
 
-/// What is remembered of one account: its newest version and its newest deletion.
+/// The record of one account: its newest version and its newest deletion.
 ///
-/// Outlives the bytes: a replica that evicted a JWT, or holds a deleted account, still knows what it must not go back
-/// behind. What the operator says of the keys that signed is an argument, a [`Standing`].
+/// It outlives the bytes: after an eviction or a deletion, a replica still rejects older versions. Which keys count is
+/// an argument, a [`Standing`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     head: Option<Placed>,
@@ -45,18 +45,18 @@ struct Placed {
     at: Option<Position>,
 }
 
-/// What to do with an offered version.
+/// The verdict about an offered version.
 #[derive(Debug)]
 pub enum Ordering {
-    /// It takes the place of what is held.
+    /// It replaces the stored version.
     Newer,
-    /// It is what is held.
+    /// It is the stored version.
     Same,
-    /// Its primary itself has replaced it already: nothing to do, and nobody's fault.
+    /// Its primary has already replaced it. There is nothing to do, and no fault.
     Behind,
     /// Only the primary can tell which of the two is current: ask it.
     Refetch,
-    /// It may not replace what is held.
+    /// It may not replace the stored version.
     Refused(Refusal),
 }
 
@@ -113,7 +113,7 @@ impl Held {
         &self.ties
     }
 
-    /// What other keys than the newest version's reached.
+    /// The marks of other keys than the newest version's.
     pub fn marks(&self) -> &[Mark] {
         self.marks.as_slice()
     }
@@ -134,7 +134,7 @@ impl Held {
         self.head.and_then(|head| head.at)
     }
 
-    /// Decides about an offered version without changing anything. Its issuer is one that the operator vouches for.
+    /// Decides about an offered version, and changes nothing. The operator vouches for its issuer.
     pub fn order(&self, offered: &Version, via: Via, at: Option<Position>, standing: &Standing) -> Ordering {
         if let Some(deleted) = &self.deleted
             && offered.iat <= standing.reach(&deleted.issuer, deleted.iat)
@@ -144,8 +144,8 @@ impl Held {
         let held_at = self.position();
         let newer = || match self.marks.bar(&offered.issuer, standing).filter(|bar| offered.iat <= *bar) {
             None => Ordering::Newer,
-            // Who follows a primary may have heard of a later version before an earlier one; the primary has looked at
-            // its own marks. The feed brings each change once, but an answer may have been on its way for a while.
+            // A follower may receive a later version before an earlier one; the primary has checked its own marks. The
+            // feed brings each change once, but an answer may arrive late.
             Some(_) if via == Via::Feed => Ordering::Newer,
             Some(_) if via == Via::Upstream && (held_at.is_none() || is_later(at, held_at)) => Ordering::Newer,
             Some(_) if via == Via::Upstream => Ordering::Behind,
@@ -160,8 +160,8 @@ impl Held {
             return newer();
         }
         if held == offered || offered.iat > reach {
-            // What is in its way was found void: a deletion that covered it, or a version from the future. Where it
-            // stands among those, its primary tells.
+            // The obstacle was void: a deletion that covered it, or a version from the future. The primary decides the
+            // order among those.
             return match via {
                 Via::Hint => Ordering::Refetch,
                 Via::Feed if !is_later(held_at, at) => Ordering::Newer,
@@ -186,7 +186,7 @@ impl Held {
             Via::Hint => Ordering::Refetch,
             Via::Pack | Via::FirstScan | Via::Import | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
             Via::Feed | Via::Upstream => match follow(held_at, tie, via, at) {
-                // Nothing says that it is later, and it may be one that fell out of the list.
+                // Nothing proves that it is later, and it may have dropped out of the list.
                 Ordering::Newer if self.is_second_full() && !is_later(at, held_at) => {
                     Ordering::Refused(Refusal::SecondFull(offered.iat))
                 }
@@ -195,14 +195,14 @@ impl Held {
         }
     }
 
-    /// Whether nothing in a version itself tells if it is later than what is held: it is of the same second, and was
+    /// Whether a version alone cannot show if it is later than the stored one: it has the same second, and was
     /// committed elsewhere.
     pub fn is_open(&self, offered: &Version, at: Option<Position>) -> bool {
         let is_comparable = matches!((self.position(), at), (Some(held), Some(at)) if held.session == at.session);
         self.version().is_some_and(|held| held.iat == offered.iat && held != offered) && !is_comparable
     }
 
-    /// Takes over a version that [`Held::order`] found newer, the same or behind.
+    /// Stores a version that [`Held::order`] found newer, equal or behind.
     pub fn put(&mut self, version: Version, at: Option<Position>, standing: &Standing) {
         self.make_room(&version, standing);
         match &mut self.head {
@@ -231,8 +231,8 @@ impl Held {
         }
     }
 
-    /// Makes lasting what stood no longer in the way of a version that its primary committed, also if it is not taken
-    /// here: a key that is listed again later does not bring it back.
+    /// Makes permanent that an obstacle no longer counts for a version that its primary committed, even if the version
+    /// is not stored here. A key that is listed again later does not bring the obstacle back.
     pub fn make_room(&mut self, version: &Version, standing: &Standing) {
         self.marks.settle(standing);
         let Some(deleted) = self.deleted else { return };
@@ -243,8 +243,8 @@ impl Held {
         }
     }
 
-    /// Remembers a version that its primary committed and that is not taken here, because a later one was heard of first:
-    /// it was held there, so it bars others here as it does there.
+    /// Remembers a version that its primary committed and that is not stored here, because a later one came first. It
+    /// rejects others here as it does there.
     pub fn pass_over(&mut self, version: &Version, standing: &Standing) {
         if self.version().is_none_or(|held| held.issuer != version.issuer || held.iat < version.iat) {
             self.marks.note(version.issuer, version.iat, standing);
@@ -271,11 +271,12 @@ impl Held {
         }
     }
 
-    /// Whether a JWT may be signed anew for what the account itself, `issuer`, signed at `iat`. The new JWT is later than
-    /// everything, so only this keeps an old request from taking the account back, or from undoing its deletion.
+    /// Whether the signing service may sign what the account itself, `issuer`, signed at `iat`. The new JWT would be
+    /// later than everything. So only this check prevents that an old request rolls the account back, or undoes its
+    /// deletion.
     ///
-    /// `ahead`: seconds by which what is held may be later than the request, because the clock of who signed it was ahead
-    /// of the account's.
+    /// `ahead`: seconds by which the stored JWT may be later than the request, because its signer's clock was ahead of
+    /// the account's.
     pub fn order_request(&self, issuer: &PublicKey, iat: i64, ahead: i64, standing: &Standing) -> Result<(), Refusal> {
         if let Some(deleted) = &self.deleted
             && iat <= standing.reach(&deleted.issuer, deleted.iat)
@@ -304,7 +305,7 @@ impl Held {
         if let Some(Placed { version, .. }) = &mut self.head {
             let reach = standing.reach(&version.issuer, version.iat);
             if version.iat > request.iat && reach <= request.iat {
-                // A withheld version from the future: it is no later than what it reaches, and so deleted.
+                // A withheld version from the future counts only up to its reach, so it is deleted.
                 self.marks.note(version.issuer, version.iat, standing);
                 version.iat = reach;
                 self.ties.clear();
@@ -335,7 +336,7 @@ fn follow(held: Option<Position>, tie: Option<&Tie>, via: Via, offered: Option<P
             }
         }
         _ if tie.is_some() => Ordering::Refused(Refusal::Replaced),
-        // Where what is held was committed is not known, and this may be what it replaced.
+        // The position of the stored version is unknown, and this may be a version that it replaced.
         (None, Some(_)) if via == Via::Feed => Ordering::Refetch,
         _ => Ordering::Newer,
     }

@@ -6,10 +6,10 @@ use crate::excerpt::excerpt;
 use crate::jwt::{self, Called, DecodeError, Issues, NotAJwt};
 use crate::key::AccountKey;
 
-/// The reason for which a token was not admitted, or may not replace what is held.
+/// Why a token was not admitted, or may not replace the stored one.
 ///
-/// The text is a fragment that fits after "refused: ". What an edge of the server shows to a client may be worded
-/// differently, for compatibility.
+/// The text is a fragment that fits after "refused: ". For compatibility, an edge of the server may use another text
+/// for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// Not a token, or its signature is wrong.
@@ -48,10 +48,10 @@ pub enum Refusal {
     /// An operator JWT that may not take the place of the one in force.
     #[error(transparent)]
     Operator(#[from] OperatorRefusal),
-    /// An activation that is refused for a reason of its own.
+    /// A reason that only activations have.
     #[error(transparent)]
     Activation(#[from] ActivationRefusal),
-    /// No operator is configured, so nobody can vouch for a change.
+    /// No operator is configured, so no key can vouch for a change.
     #[error("no operator is configured, so no JWT can be accepted")]
     NoOperator,
     /// The claims violate a blocking rule, or are not valid now. All findings are listed.
@@ -63,23 +63,21 @@ pub enum Refusal {
         /// Seconds between our clock and `iat`.
         ahead: i64,
     },
-    /// A newer version is held.
+    /// A newer version is stored.
     #[error(
         "stale JWT: issued {}, {} older than the stored one of {}. To roll back, re-sign the old claims and push again",
         utc_time(*.offered), period(*.held, *.offered), utc_time(*.held)
     )]
     Older {
-        /// `iat` of what is held, unix seconds.
+        /// `iat` of the stored version, unix seconds.
         held: i64,
         /// `iat` of what was offered, unix seconds.
         offered: i64,
     },
-    /// This very version was held before and has been replaced.
-    #[error(
-        "this JWT was replaced by a later one and does not come back. To roll back, re-sign its claims and push again"
-    )]
+    /// This version was stored before and has been replaced.
+    #[error("this JWT was replaced by a later one. To roll back, re-sign its claims and push again")]
     Replaced,
-    /// Another version with the same `iat` is held, and this path may not choose between them.
+    /// Another version with the same `iat` is stored, and this path may not choose between them.
     #[error("another JWT issued in the same second ({}) is stored", utc_time(*.0))]
     Tie(i64),
     /// As many versions with this `iat` were accepted as there may be.
@@ -91,8 +89,8 @@ pub enum Refusal {
     SecondFull(i64),
     /// The account was deleted at or after the time the token was issued.
     #[error(
-        "the account was deleted (request of {}), and this JWT was issued {}, {} earlier; to bring the account back, edit \
-         it (for instance with nsc), so that it is signed again, and push it",
+        "the account was deleted (request of {}), and this JWT was issued {}, {} earlier; to bring the account back, \
+         re-sign its JWT (an edit with nsc does) and push it",
         utc_time(*.deleted), utc_time(*.offered), period(*.deleted, *.offered)
     )]
     Deleted {
@@ -159,7 +157,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the token is no JWT that the operator signed for the account, whatever its claims are.
+    /// Whether the token is not a JWT that the operator signed for the account, regardless of its claims.
     pub const fn is_foreign(&self) -> bool {
         matches!(
             self,
@@ -173,7 +171,7 @@ impl Refusal {
         )
     }
 
-    /// Whether the token is sound, but what is held is to stay.
+    /// Whether the token is valid, but the stored one stays.
     pub const fn is_conflict(&self) -> bool {
         match self {
             Self::Older { .. }

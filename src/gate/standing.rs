@@ -1,8 +1,8 @@
-//! Which keys the operator vouches for now, and since when it no longer vouches for others.
+//! Which keys the operator lists now, and since when it no longer lists others.
 //!
-//! What a key signed that is not vouched for is *withheld*: kept, and not served. Nor may it stand in the way of what is
-//! signed after the key was withdrawn, whatever `iat` it claims; otherwise the thief of a signing key could block an
-//! account for ever with one JWT from the future.
+//! A JWT whose signer is not listed is *withheld*: stored, but not served. It must not reject what is signed after the
+//! withdrawal, whatever `iat` it claims. Otherwise a thief with a signing key could block an account forever with one
+//! JWT from the future.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What holds under this chain of operator JWTs, when these keys were withdrawn before: each with the `iat` of the
-    /// operator JWT that left it out.
+    /// The standing under this chain of operator JWTs. These keys were withdrawn before, each with the `iat` of the
+    /// operator JWT that omitted it.
     pub fn restore(chain: Option<Arc<OperatorChain>>, withdrawn: HashMap<PublicKey, i64>) -> Self {
         let keys = chain.as_ref().map(|chain| chain.in_force().keys().to_vec());
         let iat = chain.as_ref().map_or(0, |chain| chain.in_force().iat());
         Self { chain, keys, iat, withdrawn }
     }
 
-    /// What holds when another chain takes the place of this one.
+    /// The standing after another chain replaces this one.
     pub fn after(&self, chain: Arc<OperatorChain>) -> Self {
         let (keys, iat) = (chain.in_force().keys().to_vec(), chain.in_force().iat());
         Self { chain: Some(chain), ..self.with_keys(keys, iat) }
     }
 
-    /// What holds when an operator JWT of this `iat` lists these keys.
+    /// The standing after an operator JWT of this `iat` lists these keys.
     pub(super) fn with_keys(&self, mut keys: Vec<PublicKey>, iat: i64) -> Self {
         keys.sort_unstable();
         let mut withdrawn = self.withdrawn.clone();
@@ -63,10 +63,10 @@ impl Standing {
         self.keys.as_ref().is_none_or(|keys| keys.binary_search(issuer).is_ok())
     }
 
-    /// Up to which `iat`, that one included, something stands in the way of others that `issuer` signed with this `iat`.
+    /// The last `iat` of other versions that a version of `issuer` with this `iat` rejects.
     ///
-    /// Up to its own `iat`, if the key is vouched for. Of a withdrawn key only what it claims to have signed before the
-    /// operator JWT that withdrew it; and if it is not known which one that was, before the one in force.
+    /// For a listed key, this is its own `iat`. For a withdrawn key, it is at most the `iat` of the operator JWT that
+    /// withdrew it, or of the one in force if that is unknown.
     pub fn reach(&self, issuer: &PublicKey, iat: i64) -> i64 {
         if self.vouches(issuer) {
             return iat;

@@ -96,7 +96,7 @@ impl Trust {
         self.jwt.claims.iat
     }
 
-    /// When it expires, unix seconds; 0 is never. An expired one goes on counting: see [`Trust::from_operator_jwt`].
+    /// When it expires, unix seconds; 0 is never. An expired one still counts: see [`Trust::from_operator_jwt`].
     pub const fn exp(&self) -> i64 {
         self.jwt.claims.exp
     }
@@ -126,7 +126,7 @@ impl Trust {
         self.system_account.as_ref()
     }
 
-    /// What is odd about the operator JWT, but does not keep it from being used.
+    /// What is odd about the operator JWT without making it unusable.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

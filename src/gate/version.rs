@@ -1,4 +1,4 @@
-//! What the order of things depends on.
+//! The facts that order versions and deletions.
 
 use super::Identity;
 use crate::key::PublicKey;
@@ -12,22 +12,22 @@ pub struct Position {
     pub serial: u64,
 }
 
-/// What the order of a version depends on.
+/// The facts that order a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     /// When it was issued, unix seconds.
     pub iat: i64,
     /// Which version it is.
     pub identity: Identity,
-    /// Who signed it.
+    /// Its signer.
     pub issuer: PublicKey,
 }
 
-/// What the order of a deletion depends on.
+/// The facts that order a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deletion {
     /// When the request was issued, unix seconds.
     pub iat: i64,
-    /// Who signed it.
+    /// Its signer.
     pub issuer: PublicKey,
 }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use crate::jwt::{NotAJwt, given};
 use crate::key::seed;
 
-/// How a token came to the gate.
+/// The path of a token to the gate.
 ///
-/// The path decides two things: whether a token that is expired (or dated in the future) is refused or kept, and who
-/// wins between two versions with the same `iat`.
+/// The path decides two things: whether a token that has expired (or is dated in the future) is rejected, and which of
+/// two versions with the same `iat` wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {
     /// A `POST` over HTTP at the primary.
@@ -21,7 +21,7 @@ pub enum Via {
     Pack,
     /// The token folder as found at start.
     FirstScan,
-    /// What the command `import` brings from elsewhere to the folder of a stopped primary, or `store.import_from` at start.
+    /// The command `import` on the folder of a stopped primary, or `store.import_from` at start.
     Import,
     /// A token that the configuration names, such as the system account's.
     Configured,
@@ -31,7 +31,7 @@ pub enum Via {
     Upstream,
     /// A claims update over NATS, heard by a replica: a hint that carries its own proof.
     Hint,
-    /// What a replica kept on disk.
+    /// A replica's snapshot on disk.
     Snapshot,
 }
 
@@ -68,7 +68,7 @@ impl Via {
         }
     }
 
-    /// The path behind a [`Via::label`], as the journal keeps it.
+    /// The path of a [`Via::label`], as stored in the journal.
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|via| via.label() == label)
     }
@@ -78,7 +78,7 @@ impl Via {
         matches!(self, Self::Post | Self::EditedFile | Self::FirstScan)
     }
 
-    /// The bare JWT in what came this way, without white space at its end.
+    /// The bare JWT in the text of this path, without white space at its end.
     pub(super) fn bare(self, bytes: &[u8]) -> Result<Cow<'_, str>, NotAJwt> {
         if self.is_given() {
             return given(bytes);
@@ -92,10 +92,10 @@ impl Via {
         Ok(Cow::Borrowed(text))
     }
 
-    /// Whether somebody is asking for this very change now.
+    /// Whether a client requests this change now.
     ///
-    /// Such a token must be valid now. One that is merely carried (a scan, the feed) was accepted earlier and is kept
-    /// whatever the clock says meanwhile, as the earlier servers did.
+    /// Such a token must be valid now. A token of a scan or the feed was accepted earlier, and is stored whatever the
+    /// clock says, as on the Go servers.
     pub const fn demands_valid_time(self) -> bool {
         match self {
             Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,

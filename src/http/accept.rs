@@ -122,7 +122,7 @@ enum Failed {
     Handshake(std::io::Error),
     #[error("the TLS handshake took longer than {0:?}")]
     TooLong(Duration),
-    #[error("it gave way to another one before its TLS handshake")]
+    #[error("it was closed before its TLS handshake to make room for another one")]
     GaveWay,
 }
 
@@ -148,7 +148,7 @@ fn report(shared: &Shared, peer: SocketAddr, error: &DispatchError) {
         }
         DispatchError::Parse(error) => {
             let problem = format!(
-                "what it sent is no HTTP request: {error} (HTTPS and PROXY headers on a port of plain HTTP look like this)"
+                "it sent no HTTP request: {error} (HTTPS or a PROXY header on a plain-HTTP port looks like this)"
             );
             shared.rejections.connection(peer.ip(), "malformed", &problem);
         }

@@ -29,7 +29,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Ok(Some((page, primary))) => outgoing::json(request, shared, client, &shown(&page, primary)).await,
         Ok(None) => reply::error(request, StatusCode::NOT_FOUND, "this server is a primary\nask a replica of it"),
         Err(error) => {
-            tracing::error!("cannot list what is newer here: {error}");
+            tracing::error!("cannot list the accounts that are newer here: {error}");
             let message = format!("cannot look\n{}", error.for_clients());
             reply::error(request, StatusCode::INTERNAL_SERVER_ERROR, &message)
         }

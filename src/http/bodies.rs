@@ -19,7 +19,7 @@ use super::peer::counted;
 use super::{Shared, reply};
 use crate::metrics::Metrics;
 
-const NO_ROOM: &str = "too many bodies are on their way\nnothing was changed; send it again";
+const NO_ROOM: &str = "too many request bodies are in transit\nnothing was changed; send it again";
 /// In seconds.
 const RETRY_AFTER: &str = "1";
 

@@ -49,7 +49,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     let (from, is_proven) = match asked.start(&feed).await {
         Ok(Start::From(from)) => (from, asked.is_proof()),
         Ok(Start::Elsewhere) => return gone(&feed),
-        Ok(Start::Ahead) => return not_yet(request, "this replica is not as far yet, and does not hear its primary"),
+        Ok(Start::Ahead) => return not_yet(request, "this replica is behind that position, and its primary is away"),
         Err(error) => return failed(request, &error),
     };
     let client = Client { is_proven, ..Client::of(request, shared) };

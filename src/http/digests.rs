@@ -101,7 +101,7 @@ async fn relay(request: &HttpRequest, shared: &Shared, client: Client, body: Opt
             reply::error(request, StatusCode::LOOP_DETECTED, &message)
         }
         Err(error) => {
-            let message = format!("this server has no digests, and its primary cannot be asked\n{error}");
+            let message = format!("this server has no digests, and its primary cannot be reached\n{error}");
             reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", &message)
         }
     }
@@ -131,7 +131,7 @@ async fn json(
 }
 
 fn incomplete(request: &HttpRequest) -> HttpResponse {
-    let message = "the digests are not complete yet\nthis server is taking in its folder";
+    let message = "the digests are not complete yet\nthis server is still importing its folder";
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message)
 }
 

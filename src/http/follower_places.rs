@@ -89,7 +89,7 @@ impl Why {
     /// For people.
     pub(super) const fn text(self) -> &'static str {
         match self {
-            Self::Stranger => "it had not said where in this history it is",
+            Self::Stranger => "it named no position in this history",
             Self::Share => "its address had more places",
             Self::Slow => "it read nothing",
         }

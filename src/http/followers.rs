@@ -51,7 +51,7 @@ fn turned(request: &HttpRequest, shared: &Shared, refused: &ReportRefused, name:
             };
             shared.node.metrics().replicas_refused.with_label_values(&[label]).inc();
             if let Some(held_back) = shared.turned.turn(std::time::Instant::now()) {
-                tracing::warn!("the report of the replica {name} at {address} is turned away: {reason}{held_back}");
+                tracing::warn!("rejected the report of the replica {name} at {address}: {reason}{held_back}");
             }
             match reason {
                 Turned::Full => reply::try_later(request, status, "60", &reason.to_string()),

@@ -1,4 +1,4 @@
-//! `GET /jwt/v1/help`: what can be asked, with examples that work as they are shown.
+//! `GET /jwt/v1/help`: the routes, with examples that work as shown.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::{Shared, address, reply};
 use crate::node::Writes;
 
-/// Where this server is said to be, if the request does not say it in plain letters.
+/// The address in the examples if the request has no usable `Host`.
 const SOMEWHERE: &str = "localhost:9090";
-/// The longest name of a host that is repeated, in bytes.
+/// The longest host name that the examples repeat, in bytes.
 const LONGEST_HOST: usize = 255;
 
 const START: &str = "
@@ -18,7 +18,7 @@ In these examples ACCOUNT is the public key of an account, A..., and HASH the ha
 
 ## For nats-server
 
-The configuration of a nats-server that asks this server for accounts:
+Configure a nats-server to ask this server for accounts:
 
     <resolver>
 
@@ -27,14 +27,14 @@ The configuration of a nats-server that asks this server for accounts:
 const CHANGES: &str = "\
 ## Pushing
 
-An account JWT that the operator signed, and an activation JWT that an account signed. With 200 it
-is on disk; any other answer says why it is not.
+Push an account JWT that the operator signed, or an activation JWT that an account signed. 200 means
+that it is on disk. Any other answer says why it is not.
 
     curl -X POST --data-binary @account.jwt <base>/jwt/v1/accounts/$ACCOUNT
     curl -X POST --data-binary @activation.jwt <base>/jwt/v1/activations
 
-With ?wait=2s the answer waits until the nats-servers have the account, and its header
-Nas-Receipts says which.
+With ?wait=2s the answer waits until the nats-servers have the account. Its header Nas-Receipts says
+which of them have it.
 
     curl -i -X POST --data-binary @account.jwt \"<base>/jwt/v1/accounts/$ACCOUNT?wait=2s\"
 
@@ -43,16 +43,16 @@ Nas-Receipts says which.
 const READS: &str = "\
 ## Reading
 
-The JWTs of an account and of the operator, byte for byte; an activation, by its hash:
+Read the JWT of an account, of the operator, or of an activation, byte for byte:
 
     curl <base>/jwt/v1/accounts/$ACCOUNT
     curl <base>/jwt/v1/operator
     curl <base>/jwt/v1/activations/$HASH
 
-Parameters, which count if their value is true; the first of them decides:
+A parameter counts if its value is true. The first one in this list decides:
 
   text=true     the JWT as text
-  decode=true   header and claims, to be read by people
+  decode=true   header and claims for people
   check=true    404 if the JWT of an account has expired
   notify=true   announce the JWT to the nats-servers again; each at most once in 10 seconds
 
@@ -61,7 +61,7 @@ Parameters, which count if their value is true; the first of them decides:
     curl \"<base>/jwt/v1/accounts/$ACCOUNT?check=true\"
     curl \"<base>/jwt/v1/activations/$HASH?decode=true\"
 
-HEAD answers as GET does, without the body. Who accepts JSON gets errors as problem documents.
+HEAD answers like GET, without the body. A client that accepts JSON gets errors as problem documents.
 
     curl -I <base>/jwt/v1/accounts/$ACCOUNT
     curl -H \"Accept: application/json\" <base>/jwt/v1/accounts/$ACCOUNT
@@ -69,10 +69,10 @@ HEAD answers as GET does, without the body. Who accepts JSON gets errors as prob
 ";
 
 const OF_A_PRIMARY: &str = "\
-## All accounts, and the past of one
+## All accounts, and the history of one
 
-Every JWT that is served, as a line KEY|JWT, and no more of them than max says; the versions that
-an account had; which nats-servers have its newest one; and all changes, in order:
+Read all served JWTs, one KEY|JWT in each line, at most max; the versions of an account; which
+nats-servers have its newest version; and all changes in order:
 
     curl \"<base>/jwt/v1/pack?max=100\"
     curl <base>/jwt/v1/accounts/$ACCOUNT/history
@@ -84,7 +84,7 @@ an account had; which nats-servers have its newest one; and all changes, in orde
 const DELETIONS: &str = "\
 ## Deleting
 
-A request that the operator signs, with the seed of its key in a file, and that names the accounts:
+Sign a delete request with the operator's seed, and send it:
 
     nats-account-server delete-request --seed-file operator.nk $ACCOUNT > request.jwt
     curl -X DELETE --data-binary @request.jwt <base>/jwt/v1/accounts/$ACCOUNT

@@ -41,8 +41,8 @@ pub(super) fn circle(request: &HttpRequest, shared: &Shared) -> Option<HttpRespo
         return None;
     }
     // 503 and not 508: a load balancer tries another server, which may be a primary. On this connection it would be this one.
-    let message = "error loading JWT\nthe request would come back to the replica that sent it: one of the replicas on the way \
-                   has to have a primary that is no replica";
+    let message = "error loading JWT\nthe request would come back to the replica that sent it; on one of these \
+         replicas, set primary to a server that is no replica";
     let mut response = HttpResponse::ServiceUnavailable();
     let response = response.insert_header((header::RETRY_AFTER, "1")).force_close();
     Some(reply::error_with(request, response, StatusCode::SERVICE_UNAVAILABLE, message))

@@ -32,11 +32,7 @@ fn to(request: &HttpRequest, path: &str) -> HttpResponse {
         None => path.to_owned(),
     };
     if target.len() > MAX_EXCERPT {
-        return reply::error(
-            request,
-            StatusCode::URI_TOO_LONG,
-            "the path is not quite one of this server, and too long to be corrected",
-        );
+        return reply::error(request, StatusCode::URI_TOO_LONG, "the path is malformed, and too long to be corrected");
     }
     let Ok(location) = HeaderValue::from_bytes(target.as_bytes()) else { return reply::not_found(request) };
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);

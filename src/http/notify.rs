@@ -89,7 +89,7 @@ pub(super) fn announce(
         return failed(&error.to_string());
     }
     let Some(announcer) = shared.node.announcer() else {
-        return failed("this server joins NATS now; try again in a second");
+        return failed("this server is connecting to NATS; try again in a second");
     };
     if !shared.notify_limit.allow(what, Instant::now()) {
         return Err(reply::try_later(

@@ -47,7 +47,7 @@ impl MessageBody for Outgoing {
         Poll::Ready(match self.turn.chunk() {
             Chunk::Next(bytes) => Some(Ok(bytes)),
             Chunk::End => None,
-            Chunk::Lost => Some(Err(std::io::Error::other("the client took too long while others waited"))),
+            Chunk::Lost => Some(Err(std::io::Error::other("the client read too slowly while others waited"))),
         })
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
     if let Some(upstream) = shared.node.upstream() {
-        let message = format!("a replica does not hold every account\nask its primary, at {}", upstream.primary());
+        let message = format!("a replica may lack accounts\nask its primary, at {}", upstream.primary());
         return reply::error(request, StatusCode::NOT_FOUND, &message);
     }
     let mut response = HttpResponse::Ok();
@@ -53,7 +53,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     let first = match shared.node.served(None, PIECE.min(max)).await {
         Ok(Some(piece)) => piece,
         Ok(None) => {
-            let message = "the folder is still being taken in\na pack would leave out what has not had its turn";
+            let message = "the folder is still being imported\na pack would lack accounts";
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message);
         }
         Err(error) => {
@@ -107,7 +107,7 @@ impl Packing {
             self.turn.renew();
             if !goes_on {
                 return tracing::debug!(
-                    "a pack was not sent to its end: the client is gone or slow, or we are stopping"
+                    "a pack was not sent completely: the client is gone or slow, or the server is stopping"
                 );
             }
             let Some(after) = piece.next.filter(|_| self.left > 0) else {
@@ -117,7 +117,7 @@ impl Packing {
             piece = match self.node.served(Some(after), PIECE.min(self.left)).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return,
-                Err(error) => return tracing::error!("a pack was not sent to its end: {error}"),
+                Err(error) => return tracing::error!("a pack was not sent completely: {error}"),
             };
         }
     }

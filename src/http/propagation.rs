@@ -26,7 +26,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
     let not_found = |message: &str| reply::error(request, StatusCode::NOT_FOUND, message);
     if let Some(upstream) = shared.node.upstream() {
         let primary = upstream.primary();
-        return not_found(&format!("receipts are kept where changes are announced\nthe primary is {primary}"));
+        return not_found(&format!("only the primary has receipts\nthe primary is {primary}"));
     }
     let key = match AccountKey::parse(key) {
         Ok(key) => key,
@@ -134,10 +134,10 @@ async fn not_in_force(request: &HttpRequest, shared: &Shared, key: AccountKey, s
     let shown = found.as_ref().map_or_else(|| "unknown".into(), line);
     let problem = serde_json::json!({
         "type": "about:blank",
-        "title": "the change is durable, and not in force everywhere",
+        "title": "the change is durable, but not proven to be in force everywhere",
         "status": StatusCode::GATEWAY_TIMEOUT.as_u16(),
         "detail": format!(
-            "it is stored and announced, and will not be lost; what is known: {shown}. Ask {}/propagation later",
+            "it is stored and will be delivered. Known so far: {shown}. Ask {}/propagation later",
             request.path()
         ),
         "propagation": found,

@@ -7,7 +7,7 @@ use super::{Shared, reply};
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     if let Some(upstream) = shared.node.upstream() {
-        let message = format!("nats-servers are compared by the primary\nthe primary is {}", upstream.primary());
+        let message = format!("only the primary compares nats-servers\nthe primary is {}", upstream.primary());
         return reply::error(request, StatusCode::NOT_FOUND, &message);
     }
     let node = shared.node.clone();

@@ -30,14 +30,18 @@ pub(super) fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, e
             (StatusCode::BAD_REQUEST, format!("bad JWT issuer is not trusted\n{error}"))
         }
         SignError::Busy => {
-            let message = format!("too many JWTs are to be signed at once\n{error}; nothing was changed, try again");
+            let message = format!(
+                "too many JWTs wait for the signing service\n{error}; nothing was changed, try \
+                 again"
+            );
             return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", &message);
         }
         SignError::NoAnswer(why) => (StatusCode::INTERNAL_SERVER_ERROR, unanswered(why)),
         SignError::Unreadable(_) | SignError::Wrong(_) => (
             StatusCode::BAD_GATEWAY,
             format!(
-                "the signing service gave no usable answer\n{error}\nnothing was changed; it is to be set right there"
+                "the signing service gave no usable answer\n{error}\nnothing was changed; the fault is in the \
+                 signing service"
             ),
         ),
     };

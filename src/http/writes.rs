@@ -84,11 +84,7 @@ pub(super) fn are_taken(shared: &Shared) -> bool {
 fn redirect(request: &HttpRequest, primary: &str) -> HttpResponse {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
     if path.len() > MAX_EXCERPT {
-        return reply::error(
-            request,
-            StatusCode::URI_TOO_LONG,
-            "the path and its query are longer than those of any change",
-        );
+        return reply::error(request, StatusCode::URI_TOO_LONG, "the path and its query are too long");
     }
     let target = format!("{primary}{path}");
     let message = format!("this server is a read-only replica\nsend it to its primary, at {target}");
@@ -168,7 +164,7 @@ fn failed(request: &HttpRequest, error: &ForwardError) -> HttpResponse {
         ForwardError::Loop { .. } => {
             let message = format!(
                 "the way to the primary leads through too many replicas, or in a circle\n{error}\n{UNCHANGED}; the \
-                 setting primary has to lead to a server that is no replica"
+                 setting primary must lead to a server that is no replica"
             );
             return reply::error(request, StatusCode::LOOP_DETECTED, &message);
         }

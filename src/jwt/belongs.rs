@@ -1,6 +1,6 @@
 //! Where a JWT of each kind goes.
 
-/// What a sound JWT of this kind is, and where it goes: for people who gave it elsewhere. `kind` is as claims state it.
+/// The kind of a valid JWT, and where it belongs, for people who gave it elsewhere. `kind` is as claims state it.
 pub fn belongs(kind: &str) -> &'static str {
     match kind {
         "account" => {

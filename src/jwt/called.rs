@@ -5,9 +5,9 @@ use std::fmt;
 use crate::excerpt::excerpt_of;
 use crate::key::{AccountKey, TEXT_LEN};
 
-/// An account as people know it: `app (ADCC…NVV4)`, or its whole key if it has no name.
+/// An account for people: `app (ADCC…NVV4)`, or its whole key if it has no name.
 ///
-/// The whole key goes into a field of the log line, or is in the document, beside it.
+/// The whole key is in a field of the log line, or in the same document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
     key: AccountKey,

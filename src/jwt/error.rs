@@ -5,8 +5,8 @@ use crate::excerpt::excerpt;
 /// Largest token that [`decode`](super::AccountJwt::decode) looks at, in bytes. The Go library's limit since v2.8.1.
 pub const MAX_TOKEN_BYTES: usize = 1024 * 1024;
 
-/// Why a token was refused while decoding. The texts are those of `nats-io/jwt` v2.8.2 (`Decode`), because operators
-/// look for them; where Go's own JSON and base64 packages speak there, only the beginning is the same.
+/// Why a token was rejected while decoding. The texts are those of `nats-io/jwt` v2.8.2 (`Decode`), because operators
+/// search for them. For errors of Go's JSON and base64 packages, only the beginning is the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Longer than [`MAX_TOKEN_BYTES`].
@@ -24,14 +24,14 @@ pub enum DecodeError {
     /// A member has a value of another type than the claim knows.
     #[error("json: cannot unmarshal {} into {} of type {wanted}", excerpt(found), excerpt(place))]
     Mismatch {
-        /// What stands there, as `string` or `number 1.5`.
+        /// The value found, as `string` or `number 1.5`.
         found: String,
-        /// The member's name with those that it lies in, joined by dots.
+        /// The member's path, joined by dots.
         place: String,
-        /// What the claim knows.
+        /// The expected type.
         wanted: &'static str,
     },
-    /// A list that the claim knows occurs twice. Go merges the two in a way that nobody can have meant.
+    /// A known list occurs twice. Go merges the two in a way that cannot be intended.
     #[error("json: list {:?} occurs twice", excerpt(.0))]
     Repeated(String),
     /// The header's `typ` is not `JWT`; the text is quoted as Go does.
@@ -58,7 +58,7 @@ pub enum DecodeError {
     /// A signing key's scope states its kind twice, and one of them is not `user_scope`. The library prints the other.
     #[error("unknown scope type \"user_scope\"")]
     ScopeKind,
-    /// Not signed by its issuer, or the issuer is no public nkey. The version says what the signature had to cover.
+    /// Not signed by its issuer, or the issuer is not a public nkey. The version decides what the signature must cover.
     #[error("claim failed V{0} signature verification")]
     Signature(u8),
     /// The issuer is a key of a kind that cannot issue such claims; the kinds that can.

@@ -1,8 +1,8 @@
 //! A JWT that a person gives: in a file, in the body of a push, in a setting.
 //!
-//! Editors and shells add a byte order mark, write UTF-16, wrap the JWT in quotes, and surround it with white space. nsc
-//! writes it between two lines of dashes. None of that is part of a JWT. People also give what is no JWT; then they are
-//! told what it is. What machines send each other is bare, and not read here.
+//! Editors and shells add a byte order mark, write UTF-16, wrap the JWT in quotes, and surround it with white space.
+//! nsc writes it between two lines of dashes. None of that is part of a JWT. If the text is no JWT, the error says what
+//! it is. Machines exchange bare JWTs, which this module does not read.
 
 mod block;
 mod not_a_jwt;
@@ -14,12 +14,12 @@ pub use not_a_jwt::NotAJwt;
 use crate::key::PublicKey;
 use crate::key::seed;
 
-/// Finds the bare JWT in what a person gave. Whether it is genuine is not looked at.
+/// Finds the bare JWT in what a person gave. It does not verify the JWT.
 ///
 /// The text is the JWT alone, or has exactly one block `-----BEGIN NATS … JWT-----`. A private key anywhere in it rejects
 /// the whole.
 pub fn given(bytes: &[u8]) -> Result<Cow<'_, str>, NotAJwt> {
-    // What tools push: nothing but a JWT and a line end.
+    // Tools push only a JWT and a line end.
     if let Ok(text) = std::str::from_utf8(bytes.trim_ascii_end())
         && text.starts_with("ey")
         && is_token(text)
@@ -54,7 +54,7 @@ fn find(text: &str) -> Result<&str, NotAJwt> {
     }
 }
 
-/// What a text without a JWT block is.
+/// The kind of a text without a JWT block.
 fn other(whole: &str) -> NotAJwt {
     if let Ok(key) = PublicKey::parse(whole) {
         return NotAJwt::PublicKey(key.kind());

@@ -1,5 +1,4 @@
-//! What a JWT says of itself, without regard to whether that is true: to name an account in a log line or in the reason for
-//! a rejection.
+//! The unverified claims of a JWT, to name an account in a log line or in the reason for a rejection.
 
 use data_encoding::BASE64URL_NOPAD;
 
@@ -9,8 +8,8 @@ use super::error::MAX_TOKEN_BYTES;
 use super::{json, read};
 use crate::key::AccountKey;
 
-/// Reads the standard claims of a JWT, bare or with other text around it. Neither its signature nor its body is looked at.
-/// `None`: there is no JWT that can be read, or it is longer than any JWT.
+/// Reads the standard claims of a JWT, bare or with other text around it. It checks neither signature nor body. `None`:
+/// there is no readable JWT, or the text is longer than any JWT.
 pub fn glance(token: &[u8]) -> Option<Registered> {
     let text = std::str::from_utf8(token).ok().filter(|text| text.len() <= MAX_TOKEN_BYTES)?;
     let token = text.split_ascii_whitespace().find(|word| word.starts_with("eyJ") && word.contains('.'))?;

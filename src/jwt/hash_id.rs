@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[error("not enough data in the activaion claims to create a hash")]
 pub struct NoHashId;
 
-/// What follows the digits of a hash id.
+/// The padding of a hash id.
 const PADDING: &str = "====";
 
 /// The hash id of an activation: which one it is, in URLs, files and the feed.
@@ -20,8 +20,8 @@ pub struct HashId([u8; 32]);
 impl HashId {
     /// The hash id of an activation with these claims.
     ///
-    /// `iss` is the key that signed, also if it is a signing key; `sub` the importing account; `subject` what is
-    /// imported. Subjects that agree up to their first wildcard have the same id.
+    /// `iss` is the key that signed, even if it is a signing key; `sub` is the importing account; `subject` is the
+    /// imported subject. Subjects that are equal up to their first wildcard have the same id.
     pub fn of(iss: &str, sub: &str, subject: &str) -> Result<Self, NoHashId> {
         if iss.is_empty() || sub.is_empty() || subject.is_empty() {
             return Err(NoHashId);

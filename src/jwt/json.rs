@@ -1,7 +1,7 @@
-//! JSON as Go's `encoding/json` accepts it, into a tree that keeps every member in its place.
+//! JSON as Go's `encoding/json` accepts it, as a tree that keeps every member in order.
 //!
-//! An issuer's tokens are read by nats-server with that package, so what it reads (lone surrogates, stray bytes, both
-//! as U+FFFD) is read here, and what it refuses is refused. Numbers stay text: their range depends on the member.
+//! nats-server reads tokens with that package. So this module accepts what it accepts (lone surrogates and stray bytes,
+//! both as U+FFFD), and rejects what it rejects. Numbers stay text: their range depends on the member.
 
 use std::borrow::Cow;
 
@@ -208,7 +208,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The text behind a string literal whose escapes were checked.
+/// The text of a string literal whose escapes were checked.
 fn unescape(raw: &[u8]) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;

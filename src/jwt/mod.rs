@@ -1,10 +1,10 @@
 //! NATS JWTs: wire format, claims and validation rules.
 //!
 //! Everything here is pure: no I/O, and time is an argument (Unix seconds). Verdicts and texts are those of
-//! `nats-io/jwt` v2.8.2, because nats-server judges with it and a token that it refuses must never be stored. Where
-//! this module is stricter, it is so on purpose: see [`DecodeError`] and the list in `tests/tokens/jwt_vectors.rs`.
+//! `nats-io/jwt` v2.8.2, because nats-server uses it, and a token that nats-server rejects must never be stored. Where
+//! this module is stricter, that is intended: see [`DecodeError`] and the list in `tests/tokens/jwt_vectors.rs`.
 //!
-//! * [`AccountJwt::decode`] and its siblings take a bare token; [`given()`] finds one in what a person gives.
+//! * [`AccountJwt::decode`] and its siblings decode a bare token; [`given()`] finds one in what a person gives.
 //! * [`AccountJwt::validate`] and its siblings give [`Issues`].
 //! * [`HashId`] names an activation in a URL; [`readable()`] shows a token to people.
 //! * [`encode`] makes tokens for demonstrations and tests.
@@ -120,9 +120,8 @@ impl ActivationJwt {
 }
 
 impl GenericJwt {
-    /// Decodes a bare token without regard to its kind and checks its signature by its own issuer, as the library's
-    /// `DecodeGeneric` does: the header decides about the version, any key may be the issuer, and there is no limit of
-    /// size.
+    /// Decodes a bare token of any kind and checks its signature by its own issuer, like the library's `DecodeGeneric`.
+    /// The header decides the version, any key may be the issuer, and there is no size limit.
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
         wire::decode_generic(token)
     }

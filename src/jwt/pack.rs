@@ -1,10 +1,10 @@
-//! A line of a pack, the form in which account servers and nats-servers hand over all that they hold: `<key>|<JWT>`.
+//! A line of a pack, `<key>|<JWT>`. In packs, account servers and nats-servers send everything that they have.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::key::AccountKey;
 
-/// A line, read: an account and its JWT, or the number of a line that is none.
+/// A line: an account and its JWT, or the number of an invalid line.
 pub type Line = Result<Found, u64>;
 
 /// An account of a pack.
@@ -18,15 +18,15 @@ pub struct Found {
     pub number: u64,
 }
 
-/// A line that is longer than this is none, in bytes: the largest token, its key, and some white space.
+/// The longest valid line in bytes: the largest token, its key, and some white space.
 const LONGEST: usize = (1 << 20) + 8192;
 
-/// What is read is no pack.
+/// The text is not a pack.
 #[derive(Debug, thiserror::Error)]
 #[error("line {0} is longer than any line of a pack")]
 pub struct TooLong(u64);
 
-/// Cuts bytes that come in pieces into lines, and tells what is in them. Empty lines are passed over.
+/// Splits bytes that arrive in pieces into lines, and parses them. Empty lines are skipped.
 #[derive(Debug, Default)]
 pub struct Lines {
     rest: BytesMut,
@@ -61,7 +61,7 @@ impl Lines {
     }
 }
 
-/// The account of a line, and its JWT without white space behind it. `None`: it is no line of a pack.
+/// The account of a line, and its JWT without trailing white space. `None`: it is not a line of a pack.
 pub fn line(line: &[u8]) -> Option<(AccountKey, &[u8])> {
     let (key, token) = std::str::from_utf8(line).ok()?.split_once('|')?;
     let (key, token) = (AccountKey::parse(key).ok()?, token.trim_ascii_end());

@@ -1,12 +1,11 @@
 //! Reading claims from a JSON tree by the rules of Go's `encoding/json`.
 //!
-//! Names match whatever their case, unknown members and `null` are passed over, and a value of a wrong type is
-//! remembered while reading goes on: the first *fatal* fault in the text (a type that the library itself refuses)
-//! outweighs it, and only the texts' order tells which fault is reported.
+//! Names match in any case; unknown members and `null` are skipped. A value of a wrong type is remembered while reading
+//! continues. The first *fatal* fault (a type that the library rejects) takes precedence; otherwise the first fault in
+//! the text is reported.
 //!
 //! A member that occurs twice is read twice into the same place, as in Go: a later `null` empties lists and maps and
-//! leaves the rest, objects merge, maps add up. Only a list that follows another one is refused: Go then merges what it
-//! finds in memory.
+//! leaves the rest, objects merge, maps add up. Only a second list is rejected: Go then merges what it finds in memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,7 +29,7 @@ impl Faults {
         }
     }
 
-    /// What [`Self::mismatch`] would note.
+    /// The mismatch that [`Self::mismatch`] would note.
     pub(super) fn describe(&self, found: &Value<'_>, wanted: &'static str) -> DecodeError {
         let found = match found {
             Value::Null => "null".to_owned(),
@@ -76,18 +75,18 @@ pub(super) fn read<T: FromJson + Default>(value: &Value<'_>) -> Result<T, Decode
     faults.into_result().map(|()| target)
 }
 
-/// What can be read from a JSON value, into a target that may hold an earlier one.
+/// A type that can be read from a JSON value, over an earlier value.
 pub(super) trait FromJson {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults);
 }
 
-/// What is read from an object with known members.
+/// A type that is read from an object with known members.
 pub(super) trait Members {
     /// Reads one member by its name in lower case, and says whether it is known.
     fn member(&mut self, name: &str, value: &Value<'_>, faults: &mut Faults) -> bool;
 }
 
-/// Implements [`Members`] from a list of JSON names and the fields behind them.
+/// Implements [`Members`] from a list of JSON names and their fields.
 macro_rules! members {
     ($type:ty { $($name:literal => $($field:ident).+),* $(,)? }) => {
         impl $crate::jwt::read::Members for $type {
@@ -154,7 +153,7 @@ impl FromJson for bool {
     }
 }
 
-/// Integers are plain literals in range: `1.0` and `1e3` are none, and `-0` is one only where there is a sign.
+/// Integers are plain literals in range: `1.0` and `1e3` are not integers, and `-0` is one only for signed types.
 macro_rules! integer {
     ($type:ty, $wanted:literal) => {
         impl FromJson for $type {

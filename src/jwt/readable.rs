@@ -1,6 +1,6 @@
 //! A token for people: what `decode=true` shows, in the layout of version 1 of this server.
 //!
-//! The text is not JSON: dates stand behind times, and activation tokens are opened in place.
+//! The text is not JSON: dates follow times, and activation tokens are decoded in place.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ pub fn readable(token: &str) -> Result<String, ReadableError> {
     Ok(format!("{header}\n\r\n{claims}\n\r\n{}", chunks.signature))
 }
 
-/// Replaces activation tokens by what they claim. As ever, only a token with a comma behind it is found.
+/// Replaces activation tokens by their claims. As in version 1, only a token before a comma is found.
 fn open_tokens(claims: &str) -> String {
     each_member(claims, "token", |rest| {
         let (value, after) = rest.strip_prefix('"')?.split_once("\",")?;
@@ -47,7 +47,7 @@ fn open_tokens(claims: &str) -> String {
     })
 }
 
-/// Adds the date to times, again only to those with a comma behind them.
+/// Adds the date to times, again only before a comma.
 fn add_dates(claims: &str) -> String {
     let dated = |rest: &str| {
         let (value, after) = rest.split_once(',')?;
@@ -57,7 +57,7 @@ fn add_dates(claims: &str) -> String {
     each_member(&each_member(claims, "iat", dated), "exp", dated)
 }
 
-/// Rewrites the values of the members with this name, whatever they lie in, where `rewrite` gives another text.
+/// Rewrites the values of all members with this name, at any depth, if `rewrite` returns another text.
 fn each_member(claims: &str, name: &str, rewrite: impl Fn(&str) -> Option<String>) -> String {
     let start = format!("\"{name}\": ");
     let rewritten = claims.split('\n').map(|line| {
@@ -128,7 +128,7 @@ fn sorted<'a>(value: &Value<'a>) -> Value<'a> {
     }
 }
 
-/// A float as Go prints it in JSON: with an exponent where it is very large or very small.
+/// A float as Go prints it in JSON: with an exponent if it is very large or very small.
 fn float(number: f64) -> String {
     let size = number.abs();
     if size == 0.0 || (1e-6..1e21).contains(&size) {
@@ -138,7 +138,7 @@ fn float(number: f64) -> String {
     if text.contains("e-") { text } else { text.replace('e', "e+") }
 }
 
-/// Writes JSON with an indentation of four behind a prefix that every line but the first has.
+/// Writes JSON with an indentation of four. Every line except the first has a prefix.
 struct Printer<'p> {
     prefix: &'p str,
     out: String,

@@ -21,14 +21,14 @@ use crate::key::{Kind, PublicKey};
 
 /// A token's claims, decoded, with its issuer's signature checked.
 ///
-/// That the issuer is to be trusted, that times are right, and that the claims are valid is not said by this.
+/// It does not say that the issuer is trusted, that times are right, or that the claims are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwt<B> {
     /// The standard members.
     pub claims: Registered,
     /// The version of the claims: 1 or 2, whatever the header says.
     pub version: i64,
-    /// What the token is about.
+    /// The subject of the token.
     pub body: B,
     signed: Range<usize>,
 }
@@ -132,7 +132,7 @@ impl<'t> Chunks<'t> {
     }
 }
 
-/// The bytes behind a part in its one spelling.
+/// The bytes of a part in its one spelling.
 pub(super) fn unbase64(chunk: &str) -> Result<Vec<u8>, DecodeError> {
     BASE64URL_NOPAD.decode(chunk.as_bytes()).map_err(|error| DecodeError::Base64(error.position))
 }
@@ -177,7 +177,7 @@ fn load(tree: &Value<'_>) -> Result<(i64, Registered, Body), DecodeError> {
         ("operator", 2) => new(tree, Body::Operator)?,
         ("account", 1) => old(tree, |body: AccountV1, mut moved| Body::Account(body.migrate(moved.common()).into()))?,
         ("account", 2) => new(tree, |mut body: Account| {
-            // Tiers replace what is not tiered, as when the library decodes.
+            // Tiers replace the untiered limits, as in the library.
             if !body.limits.tiered.is_empty() {
                 body.limits.jetstream = Default::default();
             }
@@ -250,7 +250,7 @@ impl Body {
     }
 }
 
-/// What `DecodeGeneric` looks at: the body's last members count at the top.
+/// The members that `DecodeGeneric` reads: the body's last ones count at the top level.
 #[derive(Default)]
 struct LooseDocument {
     document: Document<Generic>,

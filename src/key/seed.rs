@@ -1,8 +1,8 @@
-//! Private nkeys: recognised wherever they turn up, so that they are never shown and never used by mistake.
+//! Recognises private nkeys everywhere, so that they are never shown and never used by mistake.
 //!
 //! A seed is two prefix bytes, a 32-byte key and a checksum, written as 58 characters of base32: `S`, a letter for the
-//! kind, `A`, and a letter from `A` to `P`. A person who pastes one may have lost a character or changed its case, and the rest
-//! still gives the key away. So more is recognised than nkeys itself would read.
+//! kind, `A`, and a letter from `A` to `P`. A pasted seed may lack a character or have another case, and the rest still
+//! reveals the key. So this module recognises more than nkeys itself would read.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use data_encoding::BASE32_NOPAD;
 
 use super::crc16_xmodem;
 
-/// What is shown in the place of a private key.
+/// The replacement of a private key.
 pub const HIDDEN: &str = "S…(private key, not shown)";
 
-/// What to do about a private key that was given by mistake.
+/// The advice about a private key that was given by mistake.
 pub const DISCLOSED: &str = "it was not used; treat that key as disclosed, and replace it";
 
 /// Characters of a whole seed.
 const LEN: usize = 58;
-/// Of so many characters and more, the rest of a seed can be guessed.
+/// From this number of characters on, the rest of a seed can be guessed.
 const GUESSABLE: usize = 53;
 /// A piece with fewer characters gives nothing away: more than half of the key is missing.
 const LEAST: usize = 32;
-/// Digests, such as the `jti` of a JWT and the hash of an activation, have so many characters, any of them first.
+/// Digests, such as the `jti` of a JWT and the hash of an activation, have this length, and any first character.
 const DIGEST: usize = 52;
 /// Characters that base32 does not have, but that people type: 0, 1, 8 and 9.
 const MISTYPED: usize = 3;

@@ -1,19 +1,19 @@
-//! A progress bar on a terminal, and log lines that do not run into it.
+//! A progress bar on a terminal, with log lines above it.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::OnceLock;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// What is drawn on the terminal. Log lines are written above it.
+/// The bars on the terminal. Log lines are written above them.
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
 
-/// A bar, shown while this value lives. Where standard error is no terminal, it shows nothing.
+/// A bar, shown while this value lives. If standard error is not a terminal, nothing is shown.
 #[derive(Debug)]
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    /// A bar for so many things to do.
+    /// A bar for `total` steps.
     pub fn new(what: &'static str, total: u64) -> Self {
         if !io::stderr().is_terminal() {
             return Self(None);
@@ -27,7 +27,7 @@ impl Bar {
         Self(Some(bar))
     }
 
-    /// So many of so many are done: for work whose end comes to light on the way.
+    /// Sets the number of finished steps and the total, for work whose size is not known at the beginning.
     pub fn show(&self, done: u64, total: u64) {
         if let Some(bar) = &self.0 {
             bar.set_length(total);

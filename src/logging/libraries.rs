@@ -1,4 +1,4 @@
-//! Lines of libraries, a few of each kind in a while: some can be caused by anybody on the network.
+//! Limits the lines of libraries, because others on the network can cause some of them.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -12,11 +12,11 @@ use tracing_subscriber::layer::Context;
 
 use crate::rarely::HeldBack;
 
-/// What the targets of this program begin with.
+/// The prefix of this program's targets.
 const OWN: &str = "nats_account_server";
 /// So many lines from one place in a library …
 const LINES: u32 = 5;
-/// … in so much time.
+/// … in this time.
 const WHILE: Duration = Duration::from_secs(60);
 
 thread_local! {
@@ -51,7 +51,7 @@ impl<S: Subscriber> Layer<S> for Libraries {
 }
 
 impl Libraries {
-    /// How many lines from this place were held back since the last one. `None`: this one is, too.
+    /// How many lines from this place were suppressed since the last one. `None`: suppress this one as well.
     fn turn(&self, place: Identifier, now: Instant) -> Option<u64> {
         let mut places = self.0.lock();
         let lines = places.entry(place).or_insert(Lines { since: now, written: 0, held_back: 0 });
@@ -67,7 +67,7 @@ impl Libraries {
     }
 }
 
-/// How many lines the line that is being written stands for, besides itself.
+/// How many suppressed lines the present line represents.
 pub(super) fn held_back() -> HeldBack {
     HeldBack(HELD_BACK.take())
 }

@@ -1,4 +1,4 @@
-//! No private key gets into a line, be it from this program, its libraries, or a client.
+//! Keeps private keys out of log lines, whether they come from this program, its libraries, or a client.
 
 use std::fmt;
 

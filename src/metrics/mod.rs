@@ -161,12 +161,12 @@ impl Metrics {
             )?,
             http_requests,
             http_duration,
-            accepted: make.counters("accepted_total", "Changes taken in, by the path on which they came", &["path"])?,
-            refused: make.counters("refused_total", "Tokens refused, by path and reason", &["path", "reason"])?,
+            accepted: make.counters("accepted_total", "Changes accepted, by the path on which they came", &["path"])?,
+            refused: make.counters("refused_total", "Tokens rejected, by path and reason", &["path", "reason"])?,
             accounts: make.gauge("accounts", "Accounts with a JWT that is not deleted, on a primary")?,
             withheld_accounts: make.gauge(
                 "withheld_accounts",
-                "Accounts that are held but not served, because the operator does not vouch for who signed them, on a primary",
+                "Accounts that a primary withholds, because the operator's JWT does not list the key that signed them",
             )?,
             operator_expiry: make.gauge(
                 "operator_expiry_timestamp_seconds",
@@ -182,7 +182,7 @@ impl Metrics {
             )?,
             replica_operator_unconnected: make.gauge(
                 "replica_operator_unconnected",
-                "1 while the operator JWT of a replica's primary cannot be connected with the one in force here",
+                "1 while a replica cannot link its primary's operator JWT to the one in force here",
             )?,
             serial: make.gauge("serial", "Serial of the last change: committed on a primary, followed on a replica")?,
             commit_failures: make.counter("commit_failures_total", "Writes that the journal could not commit")?,
@@ -192,7 +192,7 @@ impl Metrics {
                 .counter("folder_failures_total", "Files of the token folder that could not be written or read")?,
             folder_put_aside: make.counter(
                 "folder_put_aside_total",
-                "Files that others wrote to the token folder, and that were moved to its refused ones",
+                "Files that others wrote to the token folder and that were moved to its folder of rejected files",
             )?,
             feed_followers: make.gauge("feed_followers", "Followers connected to the change feed")?,
             followers_displaced: make.counters(
@@ -217,7 +217,7 @@ impl Metrics {
             ))?,
             replicas_refused: make.counters(
                 "replicas_refused_total",
-                "Reports of replicas that were turned away, by reason: full, or same_id if two share an id",
+                "Reports of replicas that were rejected, by reason: full, or same_id if two share an id",
                 &["reason"],
             )?,
             nats_connected: make.gauge("nats_connected", "1 while connected to NATS")?,
@@ -233,25 +233,25 @@ impl Metrics {
                 .namespace(PREFIX),
                 &[],
             ))?,
-            nats_servers: make.gauge("nats_servers", "nats-servers that are there and answer, on a primary")?,
+            nats_servers: make.gauge("nats_servers", "nats-servers that answer the roll call, on a primary")?,
             nats_slow_consumers: make.counter(
                 "nats_slow_consumer_messages_total",
-                "Messages from NATS that were dropped because they came faster than they were read",
+                "Messages from NATS that were dropped because they arrived faster than they were read",
             )?,
             nats_requests: make.counters(
                 "nats_requests_total",
-                "Requests of the account-resolver protocol that were heard, by operation and by what became of them",
+                "Requests of the account-resolver protocol that were heard, by operation and outcome",
                 &["operation", "outcome"],
             )?,
             packs: make.counters(
                 "packs_asked_total",
-                "Packs that were asked for, by result: equal, merged, unchanged, incomplete, silent or nobody",
+                "Packs that this server requested, by result: equal, merged, unchanged, incomplete, silent or nobody",
                 &["result"],
             )?,
             healed: make.counters(
                 "healed_total",
-                "Accounts, and delete requests, that were sent to nats-servers because a pack showed that one of them has \
-                 something else, by what that was: older, foreign, tie, spelling or deleted",
+                "Accounts and delete requests that were sent to repair what a pack showed, by what a nats-server \
+                 had: older, foreign, tie, spelling or deleted",
                 &["reason"],
             )?,
             announced: make.counter("announced_total", "Changes of accounts announced over NATS")?,
@@ -276,8 +276,8 @@ impl Metrics {
             ))?,
             comparisons: make.counters(
                 "comparisons_total",
-                "Accounts of which a nats-server was asked what it runs, by what it was: current, not_loaded, incomplete, \
-                 behind, cannot_unload, rejected, foreign; failed: it gave no usable answer",
+                "Comparisons of an account on a nats-server with the store, by result: current, not_loaded, \
+                 incomplete, behind, cannot_unload, rejected, foreign; failed: no usable answer",
                 &["result"],
             )?,
             repairs: make.counters(
@@ -288,13 +288,13 @@ impl Metrics {
             )?,
             kicked: make.counter(
                 "connections_kicked_total",
-                "Connections of clients that were closed because they went on with what a change took from them",
+                "Client connections that were closed because they still used what a change withdrew",
             )?,
             servers_by_state: make.add(IntGaugeVec::new(
                 Opts::new(
                     "nats_servers_by_state",
-                    "nats-servers by what comparisons with the store found: in_sync, behind or unknown; silent: gone \
-                     without a word",
+                    "nats-servers by what comparisons with the store found: in_sync, behind or unknown; silent: it \
+                     stopped answering",
                 )
                 .namespace(PREFIX),
                 &["state"],
@@ -309,12 +309,12 @@ impl Metrics {
             ))?,
             oldest_sweep: make.gauge(
                 "reconcile_oldest_sweep_timestamp_seconds",
-                "When the sweep ended that is longest ago among the latest sweeps of all nats-servers, unix time; 0: one \
-                 of them was never swept",
+                "When the oldest of the latest sweeps of all nats-servers ended, unix time; 0: one of them was never \
+                 swept",
             )?,
             sign_requests: make.counters(
                 "sign_requests_total",
-                "JWTs pushed that their accounts signed themselves, by what came of asking the signing service",
+                "Self-signed account JWTs that were pushed, by the outcome at the signing service",
                 &["outcome"],
             )?,
             sign_requests_in_flight: make
@@ -332,7 +332,8 @@ impl Metrics {
             )?,
             replica_hints: make.counters(
                 "replica_hints_total",
-                "JWTs and activations that a replica heard over NATS, by what became of them: applied, asked, settled, joined, dropped or ignored",
+                "JWTs and activations that a replica heard over NATS, by outcome: applied, asked, settled, joined, \
+                 dropped or ignored",
                 &["outcome"],
             )?,
             replica_stale: make
@@ -344,15 +345,15 @@ impl Metrics {
             ))?,
             replica_failovers: make.counter(
                 "replica_failovers_total",
-                "Times that a replica went over to another server of its list, back to a preferred one included",
+                "Times that a replica switched to another server of its list, including back to a preferred one",
             )?,
             replica_foreign_upstreams: make.counter(
                 "replica_foreign_upstreams_total",
-                "Times that a replica put a server aside because that one hosts another operator's accounts",
+                "Times that a replica set a server aside because it hosts another operator's accounts",
             )?,
             replica_writes: make.counters(
                 "replica_writes_total",
-                "Changes that clients sent to a replica, by what it does with them and by what became of them",
+                "Changes that clients sent to a replica, by mode and outcome",
                 &["mode", "outcome"],
             )?,
             replica_cache_entries: make.gauge("replica_cache_entries", "JWTs in a replica's cache")?,
@@ -368,14 +369,14 @@ impl Metrics {
             replica_clock_difference: make.add(GaugeVec::new(
                 Opts::new(
                     "replica_clock_difference_seconds",
-                    "How much later it is on a replica than at the server that it asks; missing until that is known",
+                    "Seconds by which a replica's clock is ahead of its upstream's; absent until known",
                 )
                 .namespace(PREFIX),
                 &[],
             ))?,
             reloads: make.counters(
                 "reloads_total",
-                "What was loaded anew while running, by what it was and by result: ok or failed",
+                "Reloads without a restart, by what was reloaded and by result: ok or failed",
                 &["what", "result"],
             )?,
             certificate_expiry: make.add(IntGaugeVec::new(

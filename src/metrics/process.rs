@@ -1,4 +1,4 @@
-//! What the process uses, by the names that Prometheus' client libraries have for it. CPU time is exact, not in whole seconds.
+//! The resources of the process, by the names of Prometheus' client libraries. CPU time is exact, not in whole seconds.
 //!
 //! Linux only: elsewhere there are no such metrics.
 
@@ -53,7 +53,7 @@ impl Process {
         ]
     }
 
-    /// What cannot be read keeps its last value.
+    /// An unreadable value stays as it was.
     fn read(&self) {
         let used = clock_gettime(ClockId::ProcessCPUTime);
         let used = Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0));
@@ -102,7 +102,7 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The name of the program may have blanks and brackets in it; the third field comes behind its last bracket.
+        // The program's name may contain blanks and brackets; the third field follows its last bracket.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse().ok();
         Some(Self { threads: field(20)?, started: field(22)?, virtual_bytes: field(23)?, resident_pages: field(24)? })

@@ -37,7 +37,7 @@ pub async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
     let dropped = Rarely::every(LINES_EVERY);
     let mut messages = queue_up(messages, QUEUED, move |_| {
         if let Some(held_back) = dropped.turn(Instant::now()) {
-            tracing::warn!("an activation heard over NATS is dropped: they come too fast{held_back}");
+            tracing::warn!("dropped an activation heard over NATS: they arrive too fast{held_back}");
         }
     });
     let hearing = Arc::new(Hearing::new(node));
@@ -90,16 +90,16 @@ impl Hearing {
             Ok(()) => {}
             // What comes late or twice is no attack.
             Err(WriteError::Refused(refusal)) if refusal.is_conflict() => {
-                tracing::debug!("an activation heard over NATS is not taken: {refusal}");
+                tracing::debug!("ignored an activation heard over NATS: {refusal}");
             }
             Err(WriteError::Refused(refusal)) => {
                 if let Some(held_back) = self.refused.turn(now) {
-                    tracing::warn!("an activation heard over NATS is refused: {refusal}{held_back}");
+                    tracing::warn!("rejected an activation heard over NATS: {refusal}{held_back}");
                 }
             }
             Err(error) => {
                 if let Some(held_back) = self.failed.turn(now) {
-                    tracing::error!("an activation heard over NATS could not be taken in: {error}{held_back}");
+                    tracing::error!("cannot store an activation heard over NATS: {error}{held_back}");
                 }
             }
         }

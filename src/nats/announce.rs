@@ -139,7 +139,7 @@ impl Task {
                     self.receipts.kept().passed(at);
                     return Progress::from(at);
                 }
-                Err(error) => tracing::error!("cannot tell which changes were announced already: {error}"),
+                Err(error) => tracing::error!("cannot read which changes were announced: {error}"),
             }
             sleep(CURSOR_EVERY).await;
         }

@@ -286,7 +286,8 @@ fn report(event: &Event, purpose: Purpose, was_connected: &AtomicBool, link: &Ar
             static LINE: Rarely = Rarely::every(Duration::from_secs(10));
             if let Some(held_back) = LINE.turn(Instant::now()) {
                 tracing::warn!(
-                    "a message of NATS subscription {subscription} was dropped: they come faster than they are read{held_back}"
+                    "dropped a message of NATS subscription {subscription}: messages arrive faster than they are \
+                     read{held_back}"
                 );
             }
         }

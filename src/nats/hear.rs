@@ -30,7 +30,7 @@ pub async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
                 let dropped = Rarely::every(SELDOM);
                 let queue = queue_up(messages, WAITING, move |_| {
                     if let Some(held_back) = dropped.turn(Instant::now()) {
-                        tracing::warn!("an update heard over NATS is dropped: they come too fast{held_back}");
+                        tracing::warn!("dropped an update heard over NATS: they arrive too fast{held_back}");
                     }
                 });
                 queues.push(Box::pin(stream::unfold(queue, |mut queue| async { Some((queue.next().await?, queue)) })));
@@ -53,8 +53,8 @@ fn report(refused: &Rarely, account: &Called, refusal: &Refusal) {
     let key = account.key();
     if refusal.is_conflict() {
         // What comes late or twice is no attack.
-        tracing::debug!(account = %key, "an update of {account} heard over NATS is not taken: {refusal}");
+        tracing::debug!(account = %key, "ignored an update of {account} heard over NATS: {refusal}");
     } else if let Some(held_back) = refused.turn(Instant::now()) {
-        tracing::warn!(account = %key, "an update of {account} heard over NATS is refused: {refusal}{held_back}");
+        tracing::warn!(account = %key, "rejected an update of {account} heard over NATS: {refusal}{held_back}");
     }
 }

@@ -38,7 +38,7 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
     let began = Instant::now();
     while !connected.is_connected() {
         if began.elapsed() > CONNECT {
-            let why = connected.failure().unwrap_or_else(|| "are the address and the credentials right?".to_owned());
+            let why = connected.failure().unwrap_or_else(|| "check the address and the credentials".to_owned());
             return Pulled::Broken(format!("the nats-server cannot be connected to; {why}"));
         }
         sleep(Duration::from_millis(20)).await;
@@ -63,9 +63,14 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
             Err(_) if !connected.denied().is_empty() => {
                 break Pulled::Broken(format!("the user is not permitted to {}", connected.denied().join(", to ")));
             }
-            Err(_) if !seen => break broken("nobody answered; are the credentials those of a system-account user?"),
+            Err(_) if !seen => {
+                break broken(
+                    "no nats-server answered; check that the credentials are those of a \
+                 system-account user",
+                );
+            }
             Err(_) => break broken("the pack broke off; try again"),
-            Ok(None) => break broken("the pack came faster than it could be taken in; import the resolver's folder"),
+            Ok(None) => break broken("the pack arrived faster than it could be read; import the resolver's folder"),
             Ok(Some((Message { status: Some(_), .. }, _))) if !seen => {
                 break broken("there is no nats-server with a full resolver");
             }

@@ -125,7 +125,7 @@ impl Receipts {
         if let Some(error) = error {
             tracing::warn!(
                 account = %open.account.key(), server = name.escape_debug().to_string(),
-                "nats-server {} refused the JWT of {}: {}", name.escape_debug(), open.account, error.escape_debug()
+                "nats-server {} rejected the JWT of {}: {}", name.escape_debug(), open.account, error.escape_debug()
             );
         }
         self.metrics.announce_duration.observe(took.as_secs_f64());

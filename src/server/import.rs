@@ -30,17 +30,19 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
     let (access, node) = (Access::of(&settings.replica), node.clone());
     tokio::spawn(async move {
         let shown = without_password(&from);
-        tracing::info!("the pack of {shown} is taken in");
+        tracing::info!("importing the pack of {shown}");
         let mut tally = Tally::default();
         let ended = tokio::select! {
             ended = take_in(&from, access, &node, &mut tally) => ended,
             () = node.draining().cancelled() => return,
         };
         if let Some(first) = &tally.first_refused {
-            tracing::warn!("{} lines of the pack of {shown} are refused; the first: {first}", tally.refused);
+            tracing::warn!("{} lines of the pack of {shown} were rejected; the first: {first}", tally.refused);
         }
         let Tally { taken, same, older, .. } = tally;
-        let told = format!("{taken} of its JWTs were taken in, {same} were held, {older} are older than what is held");
+        let told = format!(
+            "{taken} of its JWTs were imported, {same} were stored already, {older} are older than the stored ones"
+        );
         match ended {
             Ok(()) => tracing::info!("the pack of {shown} was read: {told}"),
             Err(why) => tracing::error!("unable to initialize from primary, {shown}: {why}; {told}"),
@@ -75,7 +77,7 @@ async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally
             Err(number) => tally.refuse(format!("line {number} {}", packs::NO_LINE)),
         }
         if tally.in_vain() > IN_VAIN {
-            return Err(format!("{IN_VAIN} of its lines changed nothing here, and there is no end to them"));
+            return Err(format!("{IN_VAIN} of its lines changed nothing here; importing it ends here"));
         }
         while under_way.len() >= AT_ONCE || bytes > BYTES {
             let Some(ended) = under_way.join_next().await else { break };

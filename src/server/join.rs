@@ -33,7 +33,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(),
     };
     if node.is_writable() {
         if let Some(subject) = settings.nats.sign_request_subject.clone() {
-            tracing::info!("JWTs that accounts signed themselves are sent to the signing service on {subject}");
+            tracing::info!("sending self-signed account JWTs to the signing service on {subject}");
             node.set_signer(Arc::new(Signer::new(connected.clone(), subject, settings.nats.sign_request_timeout)));
         }
         tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));

@@ -53,9 +53,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     let role = role(&settings, &gate, &metrics)?;
     match problem {
         Some(problem) if gate.trust().is_none() => return Err(problem),
-        Some(problem) => tracing::error!(
-            "the configured operator JWT is not used; the one in force before this start goes on: {problem}"
-        ),
+        Some(problem) => tracing::error!("the configured operator JWT is not used; the one in force stays: {problem}"),
         None => {}
     }
     let node = Arc::new(role.node(gate, metrics, settings.nats.replica_forget));
@@ -177,7 +175,9 @@ fn role(settings: &Settings, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> Result
     tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
     if let Some(journal) = state_dir.map(|state| state.join(journal::FILE)).filter(|journal| journal.exists()) {
         tracing::warn!(
-            "{} is the journal of a primary, which this replica does not use: what only that journal holds is not served.              Without primary in its settings, this server would be a primary again, with that journal; move it away if              that is not meant",
+            "{} is the journal of a primary, which this replica does not use: it does not serve what only that \
+             journal holds.              Without primary in its settings, this server would be a primary again, with \
+             that journal; move it away if              that is not meant",
             journal.display()
         );
     }

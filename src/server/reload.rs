@@ -58,7 +58,7 @@ impl Reload {
             // Files may lie on a disk that is slow.
             let done = tokio::task::spawn_blocking(move || {
                 if is_hangup {
-                    tracing::info!("received sig-hup, loading the settings anew");
+                    tracing::info!("received sig-hup, reloading the settings");
                     reload.reload(&mut live);
                 } else {
                     live.operator(&live.settings.clone());
@@ -68,7 +68,7 @@ impl Reload {
             live = match done.await {
                 Ok(live) => live,
                 Err(error) => {
-                    tracing::error!("loading the settings anew failed: {error}. Restart this server to apply changes");
+                    tracing::error!("reloading the settings failed: {error}. Restart this server to apply changes");
                     return;
                 }
             };
@@ -101,7 +101,7 @@ impl Reload {
         for key in differences(&live.settings, &new) {
             tracing::warn!("{key} has changed; it takes effect at the next start");
         }
-        tracing::info!("the settings are loaded anew");
+        tracing::info!("reloaded the settings");
     }
 
     fn log_level(&self, live: &mut Live, new: &Settings) {
@@ -173,9 +173,7 @@ impl Live {
         match result {
             Ok((before, after)) => tell(before.as_deref(), &after, &self.node),
             Err(error) => {
-                tracing::error!(
-                    "cannot use the new operator JWT: {error}. The one that was loaded before stays in use"
-                );
+                tracing::error!("cannot use the new operator JWT: {error}. The previous one stays in use");
             }
         }
         // Also if it is broken: that was said, and a restart would not help.

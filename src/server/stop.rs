@@ -19,7 +19,7 @@ pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, delay: Durat
     let again = again();
     tokio::pin!(again);
     if !delay.is_zero() {
-        tracing::info!("not ready any more; requests are answered for {delay:?}");
+        tracing::info!("not ready any more; still answering requests for {delay:?}");
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = &mut again => {
@@ -45,7 +45,7 @@ async fn again() {
         Ok(mut signals) => signals.wait().await,
         Err(_) => std::future::pending().await,
     }
-    tracing::warn!("told to stop a second time: stopping at once");
+    tracing::warn!("second stop signal: exiting now");
 }
 
 /// The signals that end the process.

@@ -1,4 +1,4 @@
-//! What can be wrong with a TLS file.
+//! Errors of TLS files.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ pub struct TlsError {
     pub setting: String,
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with a TLS file. Each text says what to do. None repeats what is in the file: it may be a key.
+/// A problem of a TLS file. Each text says what to do. None repeats the content of the file, which may be a key.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// It cannot be read.
@@ -33,7 +33,7 @@ pub enum Problem {
     Certificate {
         /// Which one, from 1.
         number: usize,
-        /// What the TLS library says.
+        /// The TLS library's message.
         reason: String,
     },
     /// No private key is in it.
@@ -50,8 +50,8 @@ pub enum Problem {
     Mismatch(PathBuf),
     /// The key belongs to a certificate further down in the file.
     #[error(
-        "the key matches certificate {number} in {}, which is not the first; put it first, and those that signed it \
-         behind it", certificates.display()
+        "the key matches certificate {number} in {}, which is not the first; put that certificate first, and its \
+         issuers after it", certificates.display()
     )]
     Order {
         /// The file with the certificates.
@@ -59,7 +59,7 @@ pub enum Problem {
         /// Which one the key matches, from 1.
         number: usize,
     },
-    /// The TLS library refuses it for another reason.
+    /// The TLS library rejects it for another reason.
     #[error("it cannot be used: {0}")]
     Refused(String),
 }

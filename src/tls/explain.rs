@@ -1,16 +1,16 @@
-//! What the TLS library finds wrong, in words that say what to do.
+//! Translates errors of the TLS library to texts that say what to do.
 //!
-//! Some callers have the library's error, and others only its text, so the text is what is read.
+//! Some callers have the library's error, others only its text, so this module reads the text.
 
-/// What was wrong with a connection, or `None` if it was nothing about TLS. `text`: what the library says. `section`: the settings of
-/// this side, such as `replica.tls`.
+/// The TLS problem of a connection, or `None` if it was something else. `text`: the library's message. `section`: the
+/// settings of this side, such as `replica.tls`.
 pub fn connection(text: &str, section: &str) -> Option<String> {
     if let Some((_, alert)) = text.split_once("received fatal alert: ") {
         return Some(match alert.split([' ', ':', ';']).next().unwrap_or(alert) {
             "CertificateRequired" => {
                 format!("it wants a client certificate: name one in {section}.cert, and its key in {section}.key")
             }
-            alert => format!("it refuses the TLS connection with {alert}; does it accept our certificate?"),
+            alert => format!("it rejects the TLS connection with {alert}; does it accept our certificate?"),
         });
     }
     let (_, problem) = text.split_once("invalid peer certificate: ")?;
@@ -31,11 +31,11 @@ pub fn connection(text: &str, section: &str) -> Option<String> {
         Kind::Authority => {
             "its certificate is that of an authority (CA:TRUE): issue one for the server with that authority".to_owned()
         }
-        Kind::Other => format!("its certificate is refused: {problem}"),
+        Kind::Other => format!("its certificate is rejected: {problem}"),
     })
 }
 
-/// What is wrong with a certificate in a file. `text`: what the library says.
+/// The problem of a certificate in a file. `text`: the library's message.
 pub fn certificate(text: &str) -> String {
     match Kind::of(text) {
         Kind::Version => format!("it {VERSION}"),
@@ -112,7 +112,7 @@ mod tests {
             (CertificateError::NotValidForName.into(), "is for another name ("),
             (other("UnsupportedCertVersion").into(), "issue it again as version 3"),
             (CertificateError::InvalidPurpose.into(), "is not for servers"),
-            (CertificateError::BadSignature.into(), "its certificate is refused: BadSignature"),
+            (CertificateError::BadSignature.into(), "its certificate is rejected: BadSignature"),
             (
                 Error::AlertReceived(AlertDescription::CertificateRequired),
                 "name one in x.tls.cert, and its key in x.tls.key",

@@ -11,19 +11,19 @@ use crate::clock;
 use crate::config::Tls;
 use crate::metrics::Metrics;
 
-/// How often the files are looked at.
+/// Interval of the checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is made of a section's files.
+/// A product of a section's files.
 pub trait User: fmt::Debug + Send + Sync {
     /// Makes everything of these files, or changes nothing. Gives the end of the certificate, if there is one.
     fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError>;
 }
 
-/// The files of one `tls` section, and what is made of them.
+/// The files of one `tls` section, and their product.
 ///
-/// Contents are compared, not times: that also finds a file that was exchanged by way of a symbolic link, as Kubernetes
-/// does it, and two changes within one tick of the file system's clock.
+/// It compares contents, not times. So it notices a file that was replaced through a symbolic link, as in Kubernetes,
+/// and two changes within one tick of the file system's clock.
 #[derive(Debug)]
 pub struct Files {
     section: &'static str,
@@ -35,14 +35,14 @@ pub struct Files {
 #[derive(Debug)]
 struct State {
     paths: Tls,
-    /// What was seen last and needs nothing done: it is in use, or was reported as broken.
+    /// The last content that needs no action: it is in use, or was reported as broken.
     settled: [u8; 32],
-    /// What was broken when it was seen for the first time. The other file of a pair may be about to be written.
+    /// The content that was broken at the first check. The other file of a pair may be about to be written.
     suspect: Option<[u8; 32]>,
 }
 
 impl Files {
-    /// Files of which `user` was just made, by `snapshot`.
+    /// The files that `snapshot` just made `user` from.
     pub fn new(
         section: &'static str,
         paths: Tls,
@@ -97,7 +97,7 @@ impl Files {
         match self.user.apply(snapshot) {
             Ok(not_after) => self.applied(state, seen, not_after.as_ref()),
             Err(error) => {
-                tracing::warn!("cannot load changed TLS files: {error}. What was loaded before stays in use");
+                tracing::warn!("cannot load changed TLS files: {error}. The files loaded before stay in use");
                 self.metrics.reloaded(self.section, false);
                 (state.settled, state.suspect) = (seen, None);
             }
@@ -109,7 +109,7 @@ impl Files {
         if state.paths != Tls::default() {
             self.metrics.reloaded(self.section, true);
         }
-        tell(self.section, &state.paths, &self.metrics, "loaded anew", not_after);
+        tell(self.section, &state.paths, &self.metrics, "reloaded", not_after);
     }
 }
 
@@ -122,7 +122,7 @@ fn tell(section: &str, paths: &Tls, metrics: &Metrics, what: &str, not_after: Op
             metrics.certificate_expires(section, *unix);
             if *unix <= clock::unix_seconds() {
                 tracing::warn!(
-                    "{section}: {what}, but the certificate expired on {day}: the other side will refuse it"
+                    "{section}: {what}, but the certificate expired on {day}: the other side will reject it"
                 );
             } else {
                 tracing::info!("{section}: {what}; the certificate is valid until {day}");
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what it is given, and refuses what has no certificate.
+    /// Counts its inputs, and rejects those without a certificate.
     #[derive(Debug, Default)]
     struct Counting {
         good: AtomicUsize,

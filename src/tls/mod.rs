@@ -1,10 +1,10 @@
 //! TLS files: read, checked, used, and read again when they change.
 //!
-//! A certificate lives for weeks, a connection for days and this process for months. So the files of a `tls` section
-//! are looked at once a second ([`Files`]), and what is made of them is exchanged under the running server: connections
-//! that are open stay, new ones get the new certificate. A file that cannot be used changes nothing.
+//! A certificate is valid for weeks, but this process runs for months. So [`Files`] checks the files of a `tls` section
+//! once a second and replaces their product in the running server. Open connections stay, new ones get the new
+//! certificate. An unusable file changes nothing.
 //!
-//! Errors name the setting, the file, what is wrong with it, and what to do.
+//! Errors name the setting, the file, the problem, and what to do.
 
 mod error;
 pub mod explain;

@@ -1,7 +1,7 @@
 //! When a certificate expires.
 //!
-//! That is one field at a fixed place near the beginning of a certificate (RFC 5280, section 4.1), so the few lines
-//! that walk there are here instead of a library for all of X.509.
+//! This is one field near the beginning of a certificate (RFC 5280, section 4.1). So a few lines here replace a library
+//! for all of X.509.
 
 use crate::calendar::day_begins;
 

@@ -1,4 +1,4 @@
-//! What HTTPS is served with, exchangeable under the running server.
+//! The HTTPS configuration, which can be replaced in the running server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl ServerTls {
         Ok(Self { current, files })
     }
 
-    /// The configuration that connections are accepted with. What can change is behind it.
+    /// The configuration for accepting connections. It refers to the parts that can change.
     pub fn config(&self) -> Result<ServerConfig, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -66,23 +66,23 @@ impl ServerTls {
     }
 }
 
-/// What is used for the next handshake.
+/// The parts for the next handshake.
 #[derive(Debug)]
 struct Current {
     client_auth: Mutex<ClientAuth>,
     state: ArcSwap<State>,
 }
 
-/// What was made of the files together. A handshake in the middle of an exchange may see both: it then fails, or is one
-/// that would have been right just before or just after.
+/// The product of the files. A handshake during a replacement may see both the old and the new one: then it fails, or
+/// is valid under one of them.
 struct State {
     certificate: Arc<CertifiedKey>,
     /// `None`: clients are not asked for certificates.
     clients: Option<Arc<dyn ClientCertVerifier>>,
     /// The names of the client authorities.
     hints: &'static [DistinguishedName],
-    /// New ones with every exchange: a ticket says that its client has shown a good certificate, and whoever issued
-    /// that may not be trusted any more.
+    /// New tickets with every replacement. A ticket proves that its client had a good certificate, whose issuer may no
+    /// longer be trusted.
     tickets: Arc<dyn ProducesTickets>,
 }
 
@@ -112,9 +112,10 @@ impl State {
         Ok((state, identity.not_after))
     }
 
-    /// Who judges certificates. A client may come with one that it was asked for just before nobody was any more.
+    /// The verifier of client certificates. A client may present one that was requested just before the setting
+    /// changed.
     fn clients(&self) -> Result<&dyn ClientCertVerifier, rustls::Error> {
-        let nobody = || rustls::Error::General("client certificates are not asked for any more".to_owned());
+        let nobody = || rustls::Error::General("the server no longer asks for client certificates".to_owned());
         self.clients.as_deref().ok_or_else(nobody)
     }
 }
@@ -174,7 +175,7 @@ impl ClientCertVerifier for Current {
         let result = self.state.load().clients()?.verify_client_cert(end_entity, intermediates, now);
         if let Err(error) = &result {
             // Anybody can cause this line as often as he likes.
-            tracing::debug!("a client's certificate is refused: {error}");
+            tracing::debug!("a client's certificate is rejected: {error}");
         }
         result
     }
@@ -198,7 +199,7 @@ impl ClientCertVerifier for Current {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        // Those of the provider, whoever the clients are.
+        // The provider's schemes, for all clients.
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
@@ -209,10 +210,10 @@ impl fmt::Debug for State {
     }
 }
 
-/// Keeps names for as long as the process lives, each list once.
+/// Keeps names while the process lives, each list once.
 ///
-/// The TLS library borrows the list from what it was given at start, for as long as it likes, so an exchanged one can
-/// never be let go. Authorities change once in years, and by the hand of whoever runs this server.
+/// The TLS library borrows the list without a bound in time, so a replaced one can never be freed. Authorities change
+/// once in years, and only the operator of this server changes them.
 fn for_ever(names: &[DistinguishedName]) -> &'static [DistinguishedName] {
     static KEPT: Mutex<Vec<&'static [DistinguishedName]>> = Mutex::new(Vec::new());
     let mut kept = KEPT.lock();

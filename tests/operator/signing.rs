@@ -387,7 +387,7 @@ async fn so_many_requests_wait_at_a_time_and_not_one_more() {
     until("64 requests wait", || async { world.in_flight().await == 64.0 }).await;
     let account = Account::new();
     let reply = world.post(&account, request(&account, 0)).await.expect(503);
-    assert!(reply.body.starts_with("too many JWTs are to be signed at once\n"), "{}", reply.body);
+    assert!(reply.body.starts_with("too many JWTs wait for the signing service\n"), "{}", reply.body);
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(world.outcomes("busy").await, 1.0);
     // What the operator signed needs no place.

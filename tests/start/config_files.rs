@@ -226,7 +226,7 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
         ("jetstream: x", "nas.conf:1: unknown key jetstream"),
         (
             "nats { maxreconnects: 5 }",
-            "nas.conf:1: nats.maxreconnects has no effect: the connection to NATS is tried again for ever",
+            "nas.conf:1: nats.maxreconnects has no effect: the server reconnects to NATS without limit",
         ),
         (
             "signrequestsubject: x",
@@ -243,21 +243,21 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
         ),
         (
             "signrequestsubject: x, nats { servers: n }, operator: o, store { dir: d, readonly: true }",
-            "nats.sign_request_subject has no effect, because store.readonly is set: nothing can be pushed to a folder that is \
-             only read",
+            "nats.sign_request_subject has no effect, because store.readonly is set: nothing can be pushed to a \
+             read-only folder",
         ),
         (
             "signrequestsubject: x, nats { servers: n }, operator: o, store { nsc: d }",
-            "nats.sign_request_subject has no effect, because store.nsc is set: nothing can be pushed to a folder that is only \
-             read",
+            "nats.sign_request_subject has no effect, because store.nsc is set: nothing can be pushed to a read-only \
+             folder",
         ),
         (
             "primary: \"http://p\", store { import_from: \"http://q\" }",
-            "store.import_from has no effect, because this server is a replica: it takes everything from its primary",
+            "store.import_from has no effect, because this server is a replica: it gets everything from its primary",
         ),
         (
             "store { dir: d, readonly: true, import_from: \"http://q\" }",
-            "store.import_from has no effect, because store.readonly is set: that folder is only read",
+            "store.import_from has no effect, because store.readonly is set: that folder is read-only",
         ),
         (
             "signrequesttimeout: 500",
@@ -271,7 +271,7 @@ fn what_is_not_understood_or_has_no_effect_is_a_warning() {
         ),
         (
             "http { trusted_proxies: [10.0.0.1, '::/0'] }",
-            "http.trusted_proxies contains ::/0: every client can claim any address; name the proxies alone",
+            "http.trusted_proxies contains ::/0: every client can claim any address; list only the proxies",
         ),
         (
             "HTTP { port: 1 }\nhttp { port: 2 }",
@@ -332,7 +332,7 @@ fn a_value_that_does_not_suit_its_key_is_said_with_its_place() {
         ),
         (
             "http { trusted_proxies: [10.0.0.0/8, lb.example.com] }",
-            r#"nas.conf:1: http.trusted_proxies is ["10.0.0.0/8", "lb.example.com"], but an address or a network such as 10.0.0.0/8, or a list of them, (lb.example.com is neither an address nor a network; names and ports have no place here) is expected"#,
+            r#"nas.conf:1: http.trusted_proxies is ["10.0.0.0/8", "lb.example.com"], but an address or a network such as 10.0.0.0/8, or a list of them, (lb.example.com is neither an address nor a network; names and ports are not allowed here) is expected"#,
         ),
         (
             "http { trusted_proxies: 10.0.0.1/8 }",
@@ -399,7 +399,7 @@ fn settings_that_contradict_each_other_do_not_start() {
         ("http { tls { client_auth: required } }", "http.tls.cert is not set"),
         ("http { tls { cert: a, key: b, client_auth: required } }", "http.tls.root is not set"),
         ("http { tls { cert: a, key: b, client_auth: optional } }", "http.tls.root is not set"),
-        (replica, "do not go together"),
+        (replica, "exclude each other"),
         ("nats { servers: ['nats://u:p@h', 'nats://t@i'] }", "different users or tokens"),
     ];
     for (text, said) in table {

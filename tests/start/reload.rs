@@ -5,7 +5,7 @@ use crate::support::{Account, Answer, Authority, Connection, FakePrimary, Launch
 use nkeys::KeyPair;
 use rustls::version::TLS13;
 
-const DONE: &str = "the settings are loaded anew";
+const DONE: &str = "reloaded the settings";
 
 /// A server with a configuration file and an operator in a file.
 struct Bench {

@@ -225,7 +225,7 @@ async fn no_hangup_ends_it_and_it_stops_gently_afterwards() {
     let mut server = Server::primary(&operator).await;
     for times in 1..=3 {
         server.signal("HUP");
-        server.logs_times("the settings are loaded anew", times).await;
+        server.logs_times("reloaded the settings", times).await;
         server.http.get("/readyz").await.expect(200);
     }
     server.signal("INT");

@@ -215,7 +215,7 @@ async fn changed_files_are_loaded_while_connections_live_on() {
     third.write(&site.cert, &site.key);
     site.shows(&server, &third).await;
     assert_eq!((failed().await, loaded().await), (3.0, 2.0));
-    assert_eq!(server.log().matches("stays in use").count(), 3, "{}", server.log());
+    assert_eq!(server.log().matches("stay in use").count(), 3, "{}", server.log());
     assert!(living.get("/livez").unwrap().starts_with("HTTP/1.1 200"));
 }
 
@@ -244,7 +244,7 @@ async fn a_folder_that_is_exchanged_by_a_symbolic_link_is_noticed() {
     point("..2");
     std::fs::remove_dir_all(site.file("..1")).unwrap();
     site.shows(&server, &second).await;
-    assert!(!server.log().contains("stays in use"), "{}", server.log());
+    assert!(!server.log().contains("in use"), "{}", server.log());
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn what_is_wrong_with_a_file_is_said_at_start() {
         (&site.cert, &nowhere, &["http.tls.key", "nowhere.pem", "cannot be read"]),
         (&site.cert, &site.cert, &["http.tls.key", "server.pem", "no private key in it"]),
         (&site.cert, &other_key, &["http.tls.key", "other.key", "does not match the certificate in", "server.pem"]),
-        (&both, &site.key, &["http.tls.key", "matches certificate 2 in", "both.pem", "put it first"]),
+        (&both, &site.key, &["http.tls.key", "matches certificate 2 in", "both.pem", "put that certificate first"]),
         (&site.cert, &encrypted, &["http.tls.key", "encrypted.key", "is encrypted", "openssl pkey"]),
         (&site.cert, &old_encrypted, &["http.tls.key", "old-encrypted.key", "is encrypted"]),
     ];

@@ -106,7 +106,7 @@ async fn a_replica_follows_a_primary_over_mutual_tls() {
     })
     .await;
     keys.pair("replica", &other.client());
-    replica.logs("replica.tls: loaded anew").await;
+    replica.logs("replica.tls: reloaded").await;
     link.lead_to(primary.host());
     until("it is let in again", || async { replica.http.get(&Account::new().path()).await.status == 404 }).await;
     replica.follows().await;
@@ -168,7 +168,7 @@ async fn a_token_for_the_primary_is_never_shown() {
     assert!(code == Some(1) && text.contains("replica.token is a secret") && !text.contains(SECRET), "{text}");
     let url = primary.url.replace("http://", "http://u:p@");
     let (code, text) = Launch::replica(&operator, &url).env("NAS_REPLICA__TOKEN", SECRET).fail().await;
-    assert!(code == Some(1) && text.contains("do not go together") && !text.contains(SECRET), "{text}");
+    assert!(code == Some(1) && text.contains("exclude each other") && !text.contains(SECRET), "{text}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Command;
 
-/// Flags with a value: what may be written, and clap's name.
+/// Flags with a value: each spelling, and clap's name.
 const WITH_VALUE: &[(&str, &str)] = &[
     ("c", "config"),
     ("config", "config"),
@@ -34,8 +34,8 @@ const SWITCHES: &[(&str, &str)] = &[
     ("help", "help"),
 ];
 
-/// Brings the server's flags, which may stand before or behind a command, to the form and the place that clap knows. The
-/// arguments of a command keep their place, and only lose the dash that is one too few.
+/// Moves the server's flags, from before or after a command, to where clap expects them, in clap's form. The arguments of
+/// a command keep their place and get a second dash where they need it.
 ///
 /// An error is a text for standard error.
 pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command) -> Result<Vec<OsString>, String> {
@@ -44,11 +44,11 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command
     let mut flags = Flags::default();
     while let Some(arg) = args.next_if(is_flag) {
         if let Some(arg) = flags.take(arg, &mut args)? {
-            // Clap's words about unknown flags are better than any here.
+            // Clap explains unknown flags well.
             out.push(double_dash(arg));
         }
     }
-    // Go would take this as the end of all flags, and not say so.
+    // Go would silently take this as the end of all flags.
     if let (Some((name, None)), Some(word)) = (flags.0.last(), args.peek().and_then(|arg| arg.to_str()))
         && boolean(word).is_some()
     {
@@ -79,12 +79,12 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command
     Ok(out)
 }
 
-/// Flags of the server by clap's name, with their values. As in Go, a flag given twice counts the last time.
+/// Flags of the server by clap's name, with their values. As in Go, the last of two equal flags counts.
 #[derive(Default)]
 struct Flags(Vec<(&'static str, Option<OsString>)>);
 
 impl Flags {
-    /// Takes a flag, and its value from the arguments behind it. An argument that is none of the server's is given back.
+    /// Takes a flag, and its value from the arguments after it. Returns an argument that is not one of the server's flags.
     fn take(&mut self, arg: OsString, behind: &mut impl Iterator<Item = OsString>) -> Result<Option<OsString>, String> {
         let text = arg.into_string().map_err(|arg| format!("the argument {arg:?} is not UTF-8 text"))?;
         let body = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or(&text);
@@ -122,7 +122,7 @@ fn name_of(arg: &OsString) -> Option<&str> {
     arg.to_str().map(|text| text.trim_start_matches('-').split('=').next().unwrap_or(text))
 }
 
-/// Whether a command, or one below it, has a flag of this name itself. Each has its own help.
+/// Whether a command or one of its subcommands has a flag of this name. Each has its own help.
 fn has(command: &Command, name: &str) -> bool {
     let is_own = |arg: &clap::Arg| {
         arg.get_long_and_visible_aliases().is_some_and(|longs| longs.contains(&name))
@@ -152,7 +152,7 @@ fn is_flag(arg: &OsString) -> bool {
     bytes.starts_with(b"-") && bytes != b"-" && bytes != b"--"
 }
 
-/// Help as it is documented: flags that the Go servers had by a long name have one dash. `help` is what clap made of it.
+/// Help as it is documented: long flags of the Go servers have one dash. `help` is clap's text.
 pub(super) fn one_dash(help: &str) -> String {
     let names = || ["operator", "dir", "nats", "creds", "primary", "hp", "ro", "nsc", "DV", "dump"];
     let line = |line: &str| {

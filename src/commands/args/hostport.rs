@@ -1,6 +1,6 @@
 //! `HOST:PORT`, as Go splits it.
 
-/// Splits an address. The host may be empty, and an IPv6 address stands in brackets.
+/// Splits an address. The host may be empty, and an IPv6 address has brackets.
 pub(super) fn split(text: &str) -> Result<(&str, &str), String> {
     let fault = |what: &str| Err(format!("address {text}: {what}"));
     let (host, port) = match text.strip_prefix('[') {

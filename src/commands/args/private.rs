@@ -1,11 +1,11 @@
-//! Private keys on the command line: no flag and no command takes one, and others can read it there.
+//! Private keys on the command line. No flag and no command takes one, and other users can read it there.
 
 use std::ffi::OsString;
 
 use crate::key::seed;
 use crate::key::seed::DISCLOSED;
 
-/// What there is to say if an argument has a private key in it. The first of `args` is the name of the program.
+/// The error text if an argument has a private key in it. The first of `args` is the name of the program.
 pub(super) fn found(args: &[OsString]) -> Option<String> {
     let is_private = |arg: &OsString| seed::is_in(&arg.to_string_lossy());
     let at = 1 + args.iter().skip(1).position(is_private)?;

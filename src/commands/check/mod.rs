@@ -38,8 +38,8 @@ pub struct CheckArgs {
     #[arg(long, requires = "json")]
     pub vectors: bool,
 
-    /// An operator JWT, or a file with one, unless the environment or a configuration file name one:
-    /// also check that this operator signed the tokens
+    /// An operator JWT, or a file with one: also check that this operator signed the tokens.
+    /// Default: the operator of the environment or the configuration file
     #[arg(long, value_name = "FILE|JWT")]
     pub operator: Option<String>,
 }

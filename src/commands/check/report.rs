@@ -95,7 +95,7 @@ impl Report {
                 writeln!(out, "  would be accepted if the operator signed it: no operator was given (-operator)")
             }
             None => writeln!(out, "  would be accepted"),
-            Some(reason) => writeln!(out, "  would be refused because {}", printable(reason)),
+            Some(reason) => writeln!(out, "  would be rejected because {}", printable(reason)),
         }
     }
 

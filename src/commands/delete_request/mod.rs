@@ -23,8 +23,8 @@ const MAX_ACCOUNTS: usize = 10_000;
 
 const AFTER_HELP: &str = "\
 The program reads the operator's seed, signs once, and forgets it. It sends
-nothing. No server of this program ever has a seed. If the operator demands that
-its signing keys are used, give the seed of a signing key.
+nothing. The server never has a seed. If the operator requires signing keys, give
+the seed of a signing key.
 
 Example:
   nats-account-server delete-request --seed-file operator.nk \\

@@ -25,11 +25,11 @@ use crate::logging::Bar;
 
 const AFTER_HELP: &str = "\
 TARGET is a folder, an operator's folder of nsc if it holds .nsc, or - for a
-pack on the standard output; --format says otherwise.
+pack on the standard output. --format overrides this.
 
 Without --from, the accounts come from the journal of the folder that -dir or a
-configuration file names, whether or not a server runs on it. Accounts that
-were deleted there are marked as deleted in a target folder, too.
+configuration file names. A server may run on it. Accounts that were deleted
+there are marked as deleted in a target folder, too.
 
 Examples:
   nats-account-server export -dir /var/lib/nas /new/folder
@@ -40,19 +40,19 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ExportArgs {
-    /// A primary that runs, whose pack is read instead
+    /// Read the pack of this running primary instead
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// How the accounts are written
+    /// Format of the target
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// In a folder without tokens, put files into sub-folders named after the last two characters of the key
     #[arg(long)]
     shard: bool,
-    /// Replace a file with a pack that is there
+    /// Replace an existing pack file
     #[arg(long)]
     overwrite: bool,
-    /// Say what would happen, and change nothing
+    /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Where to write
@@ -195,7 +195,7 @@ fn write(target: &mut dyn Target, mut items: mpsc::Receiver<Item>) -> Result<Rep
 impl Report {
     fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if dry_run {
-            writeln!(out, "nothing was changed; this is what would become of it:")?;
+            writeln!(out, "nothing was changed; the result would be:")?;
         }
         writeln!(out, "{:>9}  written", self.written)?;
         for (count, what) in [

@@ -24,7 +24,7 @@ impl Target {
         let mut target = Self { out: None, file: None, is_first: true };
         let is_stdout = path.as_os_str() == "-";
         if !is_stdout && !overwrite && path.symlink_metadata().is_ok() {
-            return Err(format!("{} exists: choose another name, or say --overwrite", path.display()));
+            return Err(format!("{} exists: choose another name, or give --overwrite", path.display()));
         }
         if dry_run {
             return Ok(target);

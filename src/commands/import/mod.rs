@@ -36,9 +36,9 @@ SOURCE is one of
   http://SERVER or https://SERVER, an account server, whose pack is read
   nats://SERVER or tls://SERVER, nats-servers with a full resolver
 
-The server's flags, or a configuration file, say which primary. It has to be
-stopped, unless --to names one that runs. A running one rejects JWTs that have
-expired; a stopped one keeps them, as it keeps what it finds in its folder.
+The server's flags, or a configuration file, name the primary. It must be
+stopped, unless --to names one that runs. A running primary rejects expired
+JWTs; a stopped one stores them, as it does with JWTs in its folder.
 Exit status 1: something was rejected, or something could not be read.
 
 Examples:
@@ -52,13 +52,13 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ImportArgs {
-    /// A primary that runs, to which everything is sent instead
+    /// Push everything to this running primary instead
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Credentials of a system-account user, for a source on NATS
     #[arg(long, value_name = "FILE")]
     creds: Option<PathBuf>,
-    /// Say what would happen, and change nothing
+    /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// The same as SOURCE

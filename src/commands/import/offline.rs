@@ -40,13 +40,13 @@ impl Offline {
         let failed = |error: &dyn std::fmt::Display| format!("cannot open the primary: {error}");
         journal_of(settings)?;
         if settings.store.readonly || settings.store.nsc.is_some() {
-            return Err("the primary's folder is only read: put the JWTs there instead".to_owned());
+            return Err("the primary's folder is read-only: put the JWTs there instead".to_owned());
         }
         let real = |path: &Path| path.canonicalize().ok();
         if let (Some(from), Some(dir)) = (source.folder(), &settings.store.dir)
             && real(from).is_some_and(|from| Some(from) == real(dir))
         {
-            return Err("this is the primary's own folder: what is in it is taken in when the server starts".to_owned());
+            return Err("this is the primary's own folder: the server imports it when it starts".to_owned());
         }
         let mut setup = primary::Setup::of(settings);
         let copy = if dry_run { Some(Copy::make(settings, &mut setup)?) } else { None };

@@ -48,11 +48,11 @@ impl Online {
             let held = AccountJwt::decode(held.trim_ascii_end()).map_or(i64::MIN, |held| held.claims.iat);
             // At one of the same second a push would win; an import is not to choose.
             if held >= offered.iat {
-                return Ok(Fate::Older(format!("held is a JWT issued at {held}, this one at {}", offered.iat)));
+                return Ok(Fate::Older(format!("the stored JWT was issued at {held}, this one at {}", offered.iat)));
             }
         }
         if offered.exp > 0 && clock::unix_seconds() > offered.exp {
-            return Ok(Fate::Refused("it has expired; a primary that is stopped would keep it".to_owned()));
+            return Ok(Fate::Refused("it has expired; a stopped primary would store it".to_owned()));
         }
         if let Some(gate) = &self.gate
             && let Err(refusal) = gate.admit(token, Some(&key), Via::Post, clock::unix_seconds())

@@ -30,13 +30,11 @@ impl Report {
             ahead: 0,
             same: 0,
             other: 0,
-            older: Findings::of("older: what is held is newer, or of the same second"),
+            older: Findings::of("older than what is stored, or of the same second"),
             deleted: Findings::of("deleted here after they were issued"),
-            refused: Findings::of("refused"),
+            refused: Findings::of("rejected"),
             gone: 0,
-            lives: Findings::of(
-                "deleted there, but live here: only a request that the operator signed deletes an account",
-            ),
+            lives: Findings::of("deleted there, but present here: only an operator-signed request deletes an account"),
             incomplete: None,
         }
     }
@@ -82,14 +80,14 @@ impl Report {
 
     pub(super) fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if dry_run {
-            writeln!(out, "nothing was changed; this is what would become of it:")?;
+            writeln!(out, "nothing was changed; the result would be:")?;
         }
-        writeln!(out, "{:>9}  taken in", self.taken)?;
+        writeln!(out, "{:>9}  imported", self.taken)?;
         for (count, what) in [
-            (self.expired, "of these have expired; they are kept, as what is found in a folder"),
+            (self.expired, "of these have expired; they are stored nevertheless"),
             (self.ahead, "of these are dated in the future; check the clocks, or sign them again"),
-            (self.same, "held already"),
-            (self.gone, "deleted there, and not live here"),
+            (self.same, "stored already"),
+            (self.gone, "deleted there, and absent here"),
             (self.other, "files of other names, left out"),
         ] {
             if count > 0 {

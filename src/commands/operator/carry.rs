@@ -21,6 +21,6 @@ pub(in crate::commands) fn carry(held: &Path, made: &Path) -> Result<(), String>
     let Some(chain) = replay(&there, &links, &arrival).steps.pop() else { return Ok(()) };
     let change =
         runtime()?.block_on(set(made, Some(Arc::new(there)), Arc::new(chain))).map_err(|error| failed(&error))?;
-    say(&format!("of what was there, the operator's JWT goes on: {change}"));
+    say(&format!("the operator JWT of the former state stays in force: {change}"));
     Ok(())
 }

@@ -29,14 +29,12 @@ enum OperatorCommand {
 }
 
 const AFTER_HELP: &str = "\
-The server has to be stopped. FILE has to be a JWT of the operator that the
-server belongs to. It takes the place of the operator JWT in force, even if it
-is older, or if a key that is not listed signed it. Only you can know that it
-is right. Each replica decides for itself: one that cannot connect this JWT
-with its own keeps its own and says so.
+The server must be stopped. FILE must be a JWT of the operator that the server
+belongs to. It replaces the operator JWT in force, even if it is older, or if an
+unlisted key signed it. Only you can know that it is right. Each replica decides
+for itself: if it cannot link this JWT to its own, it keeps its own and says so.
 
-The server's flags, or a configuration file, are those that the server runs
-with.
+Give the flags or the configuration file of the server.
 
 Examples:
   nats-account-server operator trust -c primary.conf operator.jwt

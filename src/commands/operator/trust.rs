@@ -31,9 +31,7 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
     let change = change.map_err(|error| failed(&error))?;
     say(&format!("trusted {} in {}", file.display(), folder.display()));
     say(&change.to_string());
-    say(
-        "Next: start the server, and look at /readyz?verbose. Replicas that cannot connect this JWT with theirs say so.",
-    );
+    say("Next: start the server, and look at /readyz?verbose. A replica that cannot link this JWT to its own says so.");
     Ok(())
 }
 

@@ -42,7 +42,7 @@ impl Gathered {
             deletions: 0,
             activations: 0,
             missing: Findings::of(
-                "accounts have no JWT here: what is older stays barred, and who has theirs can push it",
+                "accounts have no JWT here: older versions stay rejected; push theirs if you have it",
             ),
             unproven: Findings::of("accounts are deleted, but the request is not here: replicas will not learn of it"),
             other: Findings::of("other things are in the way"),
@@ -57,12 +57,12 @@ impl Gathered {
             self.other.add("the snapshot is damaged".to_owned());
         }
         match snapshot.stand() {
-            None => self.other.add("it does not say where it stands".to_owned()),
+            None => self.other.add("it has no position".to_owned()),
             Some(stand) if !stand.is_mirror => {
                 self.other.add("it is a cache's, which holds only what was asked for".to_owned());
             }
             Some(stand) if stand.position.is_none() => {
-                self.other.add("the mirror had not yet taken in all that its primary held".to_owned());
+                self.other.add("the mirror had not yet received everything that its primary held".to_owned());
             }
             Some(_) => {}
         }
@@ -108,7 +108,7 @@ pub(super) fn gather(
     }
     load.withdrawn(&trusted.withdrawn)?;
     let Some(walk) = snapshot.walk() else {
-        gathered.other.add("nothing was taken in yet".to_owned());
+        gathered.other.add("it has received nothing yet".to_owned());
         return Ok(gathered);
     };
     let mut gather = Gather {

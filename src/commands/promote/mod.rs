@@ -18,13 +18,12 @@ use crate::store::snapshot::{self, Found, Snapshot};
 use gather::{Gathered, gather};
 
 const AFTER_HELP: &str = "\
-The server's flags, or a configuration file, are those that the mirror ran with;
-a `primary` in them has no effect. The mirror has to be stopped, and has to hold
-all that its primary held. What is missing is listed. With --incomplete the rest
-becomes the primary.
+Give the flags or the configuration file of the mirror; a `primary` in them has
+no effect. The mirror must be stopped, and must hold everything that its primary
+held. The command lists what is missing. --incomplete promotes it nevertheless.
 
-Afterwards, start it without `primary`, and point the replicas at it. The old
-primary must not come back as one.
+Afterwards, start it without `primary`, and point the replicas at it. Never
+start the old primary as a primary again.
 
 Examples:
   nats-account-server promote -c mirror.conf --dry-run
@@ -34,10 +33,10 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct PromoteArgs {
-    /// Promote also what is not whole: a mirror that lacks something, or a cache
+    /// Promote an incomplete replica: a mirror that lacks something, or a cache
     #[arg(long)]
     incomplete: bool,
-    /// Say what would happen, and change nothing
+    /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -70,8 +69,8 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     let described = describe(loaded.accounts(), &gathered);
     if !gathered.is_whole() && !args.incomplete {
         return Err(failed(&format!(
-            "it is not whole, as listed: {described} would be there. If the primary is lost, and no other mirror has more, \
-             say --incomplete"
+            "it is incomplete, as listed: it has {described}. If the primary is lost, and no other mirror has more, \
+             give --incomplete"
         )));
     }
     if args.dry_run {
@@ -85,14 +84,14 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     say(&format!("promoted {}: {described}", folder.display()));
     say(&format!("it begins session {} with {} changes", head.session, head.serial));
     if let Some(kept) = kept {
-        say(&format!("what it was made from is kept as {}", kept.display()));
+        say(&format!("the former snapshot is kept as {}", kept.display()));
     }
     say("Next:");
     say("  1. Start this server without `primary`.");
     say(
         "  2. Point the replicas at it: `primary` in their settings. They compare what they hold, and fetch what differs.",
     );
-    say("  3. See to it that the old primary does not come back as one. As a replica of this one it may.");
+    say("  3. Never start the old primary as a primary again. It may become a replica of this one.");
     Ok(())
 }
 

@@ -73,8 +73,8 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
                     Some(to) => to,
                     None if access.shows_something() && !is_configured(&page.primary, settings) => {
                         return Err(format!(
-                            "name the primary with --to: the token and the certificate of these settings are not shown to {}, \
-                             which only the replica names",
+                            "name the primary with --to: the token and the certificate of these settings are not \
+                             sent to {}, which only the replica names",
                             shown(&page.primary)
                         )
                         .into());
@@ -139,7 +139,7 @@ impl HandBack {
         let report = Report {
             back: 0,
             same: 0,
-            refused: Findings::of("refused"),
+            refused: Findings::of("rejected"),
             missing: Findings::of("not at hand at the replica, though it has seen them: ask another one"),
         };
         Ok(Self { primary: Remote::new(url, "--to", access)?, dry_run, sent: HashSet::new(), report })

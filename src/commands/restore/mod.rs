@@ -24,13 +24,13 @@ use crate::store::StoreError;
 use hand_back::HandBackArgs;
 
 const AFTER_HELP: &str = "\
-The server has to be stopped. What was there is kept under another name. When
-the server starts, it imports JWTs in the folder of tokens that are newer than
-the backup. Deletions that are newer are not in the folder: send them again.
+The server must be stopped. The present state is kept under another name. When
+the server starts, it imports JWTs in the token folder that are newer than the
+backup. Newer deletions are not in the folder: send them again.
 
-With --from, the primary runs. What a replica holds newer (accounts, and the
-delete requests that a mirror keeps) is sent to it, through its gate, as if it
-were pushed. Exit status 1: something was rejected, or is missing there.
+With --from, the primary must run. The command pushes to it what a replica has
+newer: accounts, and the delete requests that a mirror stores.
+Exit status 1: the primary rejected something, or lacks something.
 
 Examples:
   nats-account-server restore -dir /var/lib/nas /backup/accounts.backup
@@ -41,7 +41,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct RestoreArgs {
-    /// Restore also if what is there is newer in part, or cannot be read; what is lost is listed
+    /// Restore even if the present state is newer in part, or unreadable; list what is lost
     #[arg(long, conflicts_with = "from")]
     replace: bool,
     #[command(flatten)]
@@ -78,12 +78,12 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<(), Exit> 
     }
     let kept = backup::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
     say(&format!("restored {} to {}: {}", file.display(), journal.display(), describe(&verified)));
-    say(&format!("it goes on as session {session}: replicas will compare all that they hold"));
+    say(&format!("it begins session {session}: replicas will compare everything that they hold"));
     if let Some(kept) = kept {
-        say(&format!("what was there is kept as {}", kept.display()));
+        say(&format!("the former state is kept as {}", kept.display()));
     }
     if let Some(dir) = &settings.store.dir {
-        say(&format!("start the server: JWTs in {} that are newer than the backup are taken in then", dir.display()));
+        say(&format!("start the server: it imports the JWTs in {} that are newer than the backup", dir.display()));
     }
     Ok(())
 }
@@ -100,13 +100,13 @@ fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
     let newer = match backup::newer(held, copy) {
         Ok(newer) => newer,
         Err(error) if replace => {
-            say(&format!("what is there cannot be compared with the backup: {error}"));
+            say(&format!("cannot compare the present state with the backup: {error}"));
             return Ok(());
         }
         Err(error) => {
             return Err(format!(
-                "cannot restore: what is there cannot be compared with the backup, and may be newer: {error}. To restore \
-                 all the same, say --replace"
+                "cannot restore: the present state cannot be compared with the backup, and may be newer: {error}. To \
+                 restore nevertheless, give --replace"
             ));
         }
     };
@@ -124,5 +124,7 @@ fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
     newer.into_iter().for_each(|line| findings.add(line));
     // Nobody to tell, if standard output is closed.
     let _ = findings.write(&mut io::stdout());
-    Err("cannot restore: what is there is newer in part, as listed. To restore all the same, say --replace".to_owned())
+    Err("cannot restore: the present state is newer in part, as listed. To restore nevertheless, give \
+         --replace"
+        .to_owned())
 }

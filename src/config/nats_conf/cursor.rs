@@ -10,8 +10,8 @@ pub(super) struct Cursor<'a> {
     file: &'a str,
     text: &'a str,
     at: usize,
-    /// A place that was asked for, and its line: the next one is most likely behind it, and a long file need not be counted
-    /// through for each of its values.
+    /// The last position and its line. The next position is usually later, so counting continues from here and a long
+    /// file is counted once.
     counted: Cell<(usize, usize)>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn is_blank(c: char) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        // A byte order mark is no part of the first line.
+        // A byte order mark is not part of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Self { file, text, at: 0, counted: Cell::new((0, 1)) }
     }
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         Mark(self.at)
     }
 
-    /// What lies between a mark and here.
+    /// The text between a mark and the present position.
     pub(super) fn since(&self, mark: Mark) -> &'a str {
         self.text.get(mark.0..self.at).unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
         line
     }
 
-    /// Where a value came from, as it is put into messages.
+    /// The origin of a value, for messages.
     pub(super) fn origin(&self, mark: Mark) -> String {
         format!("{}:{}", self.file, self.line_of(mark))
     }

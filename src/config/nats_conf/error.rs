@@ -1,4 +1,4 @@
-//! What is wrong with a configuration text, and where.
+//! Errors in a configuration text, with their place.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct SyntaxError {
     pub column: usize,
     /// The text of that line.
     pub text: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
     /// What to do about it; may be empty.
     pub hint: String,

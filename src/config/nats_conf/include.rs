@@ -15,7 +15,7 @@ const MAX_INCLUDES: usize = 1000;
 const MAX_DEPTH: usize = 20;
 
 impl Parser<'_> {
-    /// Handles an `include`, if one stands here; otherwise leaves the cursor where it was.
+    /// Handles an `include` at the cursor. If there is none, the cursor stays.
     pub(super) fn include(&mut self, cursor: &mut Cursor<'_>, base: &Path) -> Result<bool, SyntaxError> {
         let start = cursor.mark();
         cursor.skip_while(char::is_alphabetic);
@@ -72,7 +72,7 @@ impl Parser<'_> {
     }
 }
 
-/// What can go wrong with an included file: itself, or what it says.
+/// Errors of an included file, or in it.
 enum Fault {
     File(String),
     Syntax(Box<SyntaxError>),

@@ -4,9 +4,9 @@
 //! with `#` or `//`, numbers carry size suffixes, `$name` refers to an earlier key or to the environment, and `include`
 //! pulls in another file.
 //!
-//! A file becomes a [`config::Map`], in which every value carries `file:line` as its origin, so that a later complaint
-//! about a value can say where it stands. Text that cannot be read gives a [`SyntaxError`] with file, line, column, the
-//! line itself and a hint.
+//! A file becomes a [`config::Map`], in which every value carries `file:line` as its origin, so that a later error
+//! about a value can name its place. Text that cannot be read gives a [`SyntaxError`] with file, line, column, the line
+//! itself and a hint.
 //!
 //! The parts: [`cursor`] walks characters and knows the place; [`text`] reads quoted, block and bare strings; [`word`]
 //! decides what a bare word means; [`parser`] knows maps, arrays and keys; [`refs`] resolves `$name` and [`mod@include`]
@@ -39,8 +39,8 @@ pub use error::SyntaxError;
 pub struct NatsConf;
 
 impl NatsConf {
-    /// Reads `text`; `name` is the file that it came from, for messages and as the place that includes are relative to.
-    /// Also gives warnings, about what is odd and was let pass.
+    /// Reads `text`; `name` is its file, for messages and for relative includes. Also returns warnings about what is
+    /// odd and was accepted.
     pub fn read(name: &Path, text: &str) -> Result<(Map<String, Value>, Vec<String>), SyntaxError> {
         parser::parse(name, text, &|name| std::env::var(name).ok())
     }

@@ -1,4 +1,4 @@
-//! Maps, arrays, keys, and what stands between them.
+//! Maps, arrays, keys and their separators.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::word::{Word, classify};
 
 /// How deep maps and arrays may be nested; a parser that calls itself must stop before its stack does.
 pub(super) const MAX_DEPTH: usize = 100;
-/// Bytes that references may copy in one reading: each line can double what the one before it holds.
+/// Maximum number of bytes that references may copy in one file. Without it, each line could double the previous one.
 const MAX_COPIES: usize = 64 * 1024 * 1024;
 
 /// Looks up an environment variable.
@@ -32,7 +32,7 @@ pub(super) struct Parser<'a> {
     pub(super) text_left: u64,
     /// Bytes that references may still copy.
     pub(super) copies_left: usize,
-    /// What is odd and was let pass.
+    /// Warnings about what is odd and was accepted.
     warnings: Vec<String>,
     /// Brackets open around the current place.
     pub(super) depth: usize,
@@ -88,7 +88,7 @@ impl Parser<'_> {
                     cursor.next();
                     self.warnings.push(format!("{}: this }} closes nothing: remove it", cursor.origin(at)));
                 }
-                // A whole file may stand in braces, as JSON does.
+                // A whole file may be in braces, as in JSON.
                 (Some('{'), End::File) => {
                     cursor.next();
                     self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, End::Brace(at)))?;
@@ -155,7 +155,7 @@ impl Parser<'_> {
         cursor.skip_white_space();
         if cursor.eat('=') || cursor.eat(':') {
             cursor.skip_blanks();
-            // At the top level Go refuses this, and rightly: the next line is most likely another key.
+            // At the top level Go rejects this, because the next line is most likely another key.
             if end == End::File && cursor.peek().is_some_and(is_newline) {
                 let hint = "write the value on the same line, \"\" for an empty text";
                 return Err(cursor.error(cursor.mark(), "Expected value but found new line", hint));
@@ -219,7 +219,7 @@ impl Parser<'_> {
     }
 }
 
-/// What may follow a value: the end of its line, a comma or semicolon, a comment, or the end of the map.
+/// After a value: the end of its line, a comma or semicolon, a comment, or the end of the map.
 fn end_of_value(cursor: &mut Cursor<'_>) -> Result<(), SyntaxError> {
     cursor.skip_blanks();
     let at = cursor.mark();

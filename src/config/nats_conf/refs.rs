@@ -11,11 +11,11 @@ use super::parser::{MAX_DEPTH as MAX_NESTING, Parser};
 /// How deep references through environment variables may go; `A=$A` would otherwise never end.
 const MAX_DEPTH: usize = 16;
 
-/// What a value takes besides its text, in bytes, roughly.
+/// Approximate memory of a value besides its text, in bytes.
 const VALUE: usize = 100;
 
 impl Parser<'_> {
-    /// The value that `$name` stands for, looked up from the innermost map outward and then in the environment.
+    /// The value of `$name`, looked up from the innermost map outward and then in the environment.
     pub(super) fn resolve(&mut self, cursor: &Cursor<'_>, at: Mark, name: &str) -> Result<Value, SyntaxError> {
         if let Some(value) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
             let size = Size::of(&value.kind);

@@ -53,11 +53,11 @@ pub(super) fn block(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
     }
 }
 
-/// What a bare word is made of.
+/// The parts of a bare word.
 pub(super) struct Bare {
     /// The word with its escapes resolved.
     pub(super) text: String,
-    /// Whether it held any, which makes it a string whatever it looks like.
+    /// Whether it had any; then it is a string, whatever it looks like.
     pub(super) escaped: bool,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn bare(cursor: &mut Cursor<'_>) -> Result<Bare, SyntaxError> {
     Ok(Bare { text: utf8(cursor, start, bytes)?, escaped })
 }
 
-/// One escape, the cursor standing behind the backslash.
+/// One escape; the cursor is after the backslash.
 fn escape(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
     let at = cursor.mark();
     let byte = match cursor.next() {
@@ -120,7 +120,7 @@ fn escape(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), SyntaxError>
     Ok(())
 }
 
-/// Only `\xHH` can bring in what is not UTF-8.
+/// Only `\xHH` can make the text invalid UTF-8.
 fn utf8(cursor: &Cursor<'_>, start: super::cursor::Mark, bytes: Vec<u8>) -> Result<String, SyntaxError> {
     String::from_utf8(bytes).map_err(|_| {
         cursor.error(start, "the \\x escapes in this string do not give UTF-8 text", "write the character itself")

@@ -1,4 +1,4 @@
-//! What a bare word means: a number, a boolean, a reference, or itself.
+//! The meaning of a bare word: a number, a boolean, a reference, or a text.
 
 use config::ValueKind;
 

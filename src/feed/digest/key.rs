@@ -1,4 +1,4 @@
-//! What a leaf is about.
+//! The subject of a leaf.
 
 use crate::feed::wire;
 use crate::jwt::HashId;

@@ -12,7 +12,7 @@ pub enum Prefix {
     Bucket(u16),
 }
 
-/// The text is no prefix.
+/// The text is not a prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a prefix is the first two or four hexadecimal digits of raw keys, not {:?}", excerpt(.0))]
 pub struct PrefixError(String);
@@ -23,7 +23,7 @@ impl Prefix {
         match data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).as_deref() {
             Ok([node]) => Ok(Self::Node(*node)),
             Ok([high, low]) => Ok(Self::Bucket(u16::from_be_bytes([*high, *low]))),
-            // What is long is not repeated.
+            // A long text is not repeated.
             _ => Err(PrefixError(text.chars().take(20).collect())),
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON form of what a replica holds newer than its primary.
+//! The JSON form of what a replica has newer than its primary.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub struct AheadPage {
     pub primary: String,
     /// In the order of their raw keys.
     pub accounts: Vec<Ahead>,
-    /// What to ask for as `after` next; there is none behind the last piece.
+    /// The next `after`; absent in the last piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -18,11 +18,11 @@ const MAX_HAVE: usize = 1000;
 pub struct DigestPage {
     /// The journal's session, 32 hexadecimal digits.
     pub session: String,
-    /// The serial of the position as of which this holds.
+    /// The serial of the position for which this holds.
     pub serial: u64,
     /// The chain value of that position, 64 hexadecimal digits.
     pub chain: String,
-    /// The lowest serial from which a follower can go on.
+    /// The lowest serial from which a follower can continue.
     pub floor: u64,
     /// The sum of the place: its first 8 bytes, 16 hexadecimal digits.
     pub sum: String,
@@ -36,11 +36,11 @@ pub struct DigestPage {
 
 /// A question for what differs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with have, and perhaps prefix and after, is expected")]
+#[serde(deny_unknown_fields, expecting = "an object with have is expected; prefix and after are optional")]
 pub struct DigestAsk {
     /// Keys, each with the first 8 bytes of the leaf that the follower has.
     pub have: Vec<(String, String)>,
-    /// Everything under this prefix is compared, not only what is named.
+    /// The server compares everything under this prefix, not only the named keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// `next` of the answer before.
@@ -48,20 +48,20 @@ pub struct DigestAsk {
     pub after: Option<String>,
 }
 
-/// What differs.
+/// The differences.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DigestAnswer {
     /// The journal's session, 32 hexadecimal digits.
     pub session: String,
-    /// The serial of the position as of which this holds.
+    /// The serial of the position for which this holds.
     pub serial: u64,
     /// The chain value of that position, 64 hexadecimal digits.
     pub chain: String,
-    /// The lowest serial from which a follower can go on.
+    /// The lowest serial from which a follower can continue.
     pub floor: u64,
-    /// The changes that made what stands, and `none` for keys for which nothing does, in the order of kinds and raw keys.
+    /// The changes that made the current state, and `none` for keys without one, ordered by kind and raw key.
     pub items: Vec<Item>,
-    /// There is more: the same question with this as `after` goes on.
+    /// There is more: repeat the question with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -70,9 +70,9 @@ pub struct DigestAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// Too many keys.
-    #[error("{0} keys are named, more than the {MAX_HAVE} that one request may")]
+    #[error("{0} keys are named; the limit is {MAX_HAVE} for each request")]
     TooMany(usize),
-    /// A text that is no key.
+    /// The text is not a key.
     #[error("{:?} is not an account key, an operator's identity key or an activation's hash", excerpt(.0))]
     Key(String),
     /// A digest of another form.
@@ -85,12 +85,12 @@ pub enum AskError {
     #[error("{} is not under the prefix", excerpt(.0))]
     Elsewhere(String),
     /// Not what an answer said.
-    #[error("after is not what an answer had as next")]
+    #[error("after must be the next of an earlier answer")]
     After,
 }
 
 impl DigestPage {
-    /// What a tree shows.
+    /// The answer about a place in the tree.
     pub fn new(view: &View, floor: u64) -> Self {
         let mut page = Self {
             session: view.head.session.to_string(),
@@ -125,7 +125,7 @@ impl DigestAsk {
         let prefix = self.prefix.as_deref().map(Prefix::parse).transpose()?;
         let mut have = BTreeMap::new();
         for (text, digest) in &self.have {
-            // What is long is not repeated.
+            // A long text is not repeated.
             let key = Key::parse(text).ok_or_else(|| AskError::Key(text.chars().take(80).collect()))?;
             if prefix.is_some_and(|prefix| !prefix.contains(&key)) {
                 return Err(AskError::Elsewhere(key.text()));
@@ -138,7 +138,7 @@ impl DigestAsk {
 }
 
 impl DigestAnswer {
-    /// What a comparison found.
+    /// The answer of a comparison.
     pub fn new(comparison: &Comparison, floor: u64) -> Self {
         let head = &comparison.head;
         Self {
@@ -151,7 +151,7 @@ impl DigestAnswer {
         }
     }
 
-    /// The position as of which it holds. `None`: not of this format.
+    /// The position for which it holds. `None`: not of this format.
     pub fn position(&self) -> Option<Head> {
         Some(Head { session: Session::parse(&self.session)?, serial: self.serial, chain: Chain::parse(&self.chain)? })
     }
@@ -160,7 +160,7 @@ impl DigestAnswer {
 fn item(difference: &Difference, head: &Head) -> Item {
     match difference {
         Difference::Change(change) => Item::from(change),
-        // Of others that it names, something later stands.
+        // Other accounts that it names have something later.
         Difference::Deletion(change, stands) => {
             Item { keys: stands.iter().map(AccountKey::text).collect(), ..Item::from(change) }
         }

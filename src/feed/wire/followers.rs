@@ -12,7 +12,7 @@ pub const MAX_NAMED: usize = 16;
 /// Serials are at most this, because SQLite counts with signed numbers.
 const MAX_SERIAL: u64 = i64::MAX as u64;
 
-/// What a follower reports to its upstream, as it is sent.
+/// A follower's report to its upstream, as sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Its id, 32 hexadecimal digits.
@@ -21,9 +21,9 @@ pub struct Report {
     pub run: String,
     /// The number of this report among those of the process.
     pub seq: u64,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// How much it holds: `cache` or `mirror`.
+    /// Its mode: `cache` or `mirror`.
     pub mode: String,
     /// The version of its program.
     pub version: String,
@@ -42,12 +42,12 @@ pub struct Report {
     /// The chain value there, 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<String>,
-    /// The replicas behind it, if there are any.
+    /// Its own followers, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowest: Option<Lowest>,
 }
 
-/// What a follower reports about the replicas behind it.
+/// A follower's report about its own followers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lowest {
     /// The lowest position among them, in the session of the report.
@@ -56,7 +56,7 @@ pub struct Lowest {
     pub chain: String,
     /// How many they are.
     pub known: u64,
-    /// Some of those that are behind the follower itself.
+    /// Some that lag the follower itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<Named>,
     /// How many more of those there are.
@@ -72,7 +72,7 @@ pub struct Lowest {
 pub struct Named {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
 }
 
@@ -85,9 +85,9 @@ pub struct Confirmation {
     pub run: [u8; 8],
     /// The number of the report among those of the process.
     pub seq: u64,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// How much it holds: `cache` or `mirror`.
+    /// Its mode: `cache` or `mirror`.
     pub mode: String,
     /// The version of its program.
     pub version: String,
@@ -97,18 +97,18 @@ pub struct Confirmation {
     pub is_leaving: bool,
     /// Up to where everything that it serves without asking is current.
     pub position: Option<Head>,
-    /// The replicas behind it.
+    /// Its own followers.
     pub below: Option<Below>,
 }
 
-/// The replicas behind a follower.
+/// The followers of a follower.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Below {
     /// The lowest position among them; `None`: it follows no session yet.
     pub lowest: Option<Head>,
     /// How many they are.
     pub known: u64,
-    /// Some of those that are behind the follower itself.
+    /// Some that lag the follower itself.
     pub behind: Vec<Named>,
     /// How many more of those there are.
     pub more: u64,
@@ -245,29 +245,29 @@ pub struct FollowersPage {
 pub struct Follower {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// How much it holds: `cache` or `mirror`.
+    /// Its mode: `cache` or `mirror`.
     pub mode: String,
     /// The version of its program.
     pub version: String,
-    /// The IP address that its last report came from.
+    /// The IP address of its last report.
     pub address: String,
     /// `in_sync`, `behind`, `silent` or `left`.
     pub state: String,
     /// Whether it is on the history of this server.
     pub session_ok: bool,
-    /// Up to where it and those behind it are current; 0 if it is on another history.
+    /// The position of it and its followers; 0 if it has another history.
     pub serial: u64,
-    /// How many changes that is behind this server.
+    /// The number of changes that it lags.
     pub behind_by: u64,
     /// When it was last heard, unix milliseconds.
     pub heard_at: i64,
     /// Whether it said goodbye.
     pub leaving: bool,
-    /// How many replicas are behind it.
+    /// The number of its followers.
     pub below: u64,
-    /// Some of those that are behind.
+    /// Some followers that lag.
     pub behind: Vec<Named>,
     /// How many more of those there are.
     pub more: u64,

@@ -14,14 +14,14 @@ pub struct OperatorPage {
     pub format: u32,
     /// The operator's identity key.
     pub key: String,
-    /// How the first link came to be trusted: `identity`, `configured` or `trusted`. A follower makes nothing of it.
+    /// Why the first link is trusted: `identity`, `configured` or `trusted`. A follower ignores it.
     pub origin: String,
     /// The operator JWTs, oldest first; the last one is in force.
     pub links: Vec<String>,
 }
 
 impl OperatorPage {
-    /// What is said of a chain.
+    /// The JSON form of a chain.
     pub fn of(chain: &OperatorChain) -> Self {
         Self {
             format: FORMAT,

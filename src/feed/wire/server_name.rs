@@ -1,11 +1,10 @@
 //! The names by which servers of this kind know themselves and each other.
 
-/// The header of every answer of a server of this kind: the name of its process. An answer without it comes from another kind
-/// of server.
+/// The header of every answer of this program: the id of its process. An answer without it is from another program.
 pub const SERVER_HEADER: &str = "nas-server";
 
-/// The header by which a replica names the servers that it asks: the one that answered it last, then those that this one named,
-/// separated by commas.
+/// The header in which a replica names its upstream servers: the one that answered last, then those that this one
+/// named, separated by commas.
 pub const UPSTREAM_HEADER: &str = "nas-upstream";
 
 /// How the name of a process begins.

@@ -14,23 +14,23 @@ pub struct Account {
     pub imports: Vec<Option<Import>>,
     /// Exports; one that was written `null` is `None`.
     pub exports: Vec<Option<Export>>,
-    /// What the operator grants.
+    /// The operator's limits.
     pub limits: OperatorLimits,
-    /// Keys that may issue users and activations beside the account's own.
+    /// Keys that may issue users and activations, in addition to the account's own.
     pub signing_keys: SigningKeys,
     /// Revoked users.
     pub revocations: Revocations,
-    /// What users may do unless their own JWT says otherwise.
+    /// Permissions of users whose own JWT has none.
     pub default_permissions: Permissions,
     /// Where messages published to a subject go instead.
     pub mappings: BTreeMap<String, Vec<WeightedMapping>>,
-    /// Who decides about users instead of the account.
+    /// The authorization service that decides about users instead of the account.
     pub authorization: ExternalAuthorization,
     /// Message tracing.
     pub trace: Option<Trace>,
-    /// Who pays for traffic in the cluster: empty, `system` or `owner`.
+    /// The account of cluster traffic: empty, `system` or `owner`.
     pub cluster_traffic: String,
-    /// What the account is, for people.
+    /// A description of the account, for people.
     pub info: Info,
     /// Tags, kind and version.
     pub common: Common,
@@ -94,7 +94,7 @@ members!(Trace { "dest" => destination, "sampling" => sampling });
 /// Description and address, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// What it is.
+    /// Its description.
     pub description: String,
     /// Where to read more.
     pub info_url: String,

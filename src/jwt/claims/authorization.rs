@@ -1,5 +1,5 @@
-//! Claims that a nats-server and an authorization service exchange. None is ever hosted here; they are read so that a
-//! sound one and a broken one are refused with the library's words.
+//! Claims that a nats-server and an authorization service exchange. The server never stores one. They are read so that
+//! a valid one and a broken one are rejected with the library's words.
 
 use super::super::read::members;
 

@@ -1,4 +1,4 @@
-//! What an account offers to others.
+//! An account's offers to others.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,7 +34,7 @@ impl fmt::Display for StreamKind {
 impl FromJson for StreamKind {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         let text = match value {
-            // Unlike elsewhere, null is no absence here.
+            // Unlike elsewhere, null does not mean absent here.
             Value::Null => "",
             Value::String(text) => text,
             other => {
@@ -75,7 +75,7 @@ pub struct Export {
     pub advertise: bool,
     /// Whether messages may be traced into the account.
     pub allow_trace: bool,
-    /// What it is, for people.
+    /// A description, for people.
     pub info: Info,
 }
 
@@ -114,7 +114,7 @@ impl FromJson for Sampling {
     fn read(&mut self, value: &Value<'_>, faults: &mut Faults) {
         let number = match value {
             Value::Null => Some(0),
-            // The library compares the text as it stands, so an escape in it makes it another.
+            // The library compares the raw text, so an escape makes it a different one.
             Value::String(Cow::Borrowed(text)) if text.eq_ignore_ascii_case("headers") => Some(0),
             Value::Number(text) => text.parse().ok(),
             _ => None,

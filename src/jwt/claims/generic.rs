@@ -9,19 +9,19 @@ use super::super::read::{Faults, FromJson};
 /// The body of a generic token: any JSON object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Generic {
-    /// The members as they stand; none if the body was absent or `null`.
+    /// The raw members; none if the body was absent or `null`.
     pub data: Option<Map<String, Json>>,
 }
 
 impl Generic {
-    /// The accounts that a deletion request names: the texts of the list `accounts`. None if there is no such list or
-    /// if something else than texts stands in it.
+    /// The accounts that a deletion request names: the texts of the list `accounts`. None if there is no such list, or
+    /// if it contains anything but texts.
     pub fn accounts(&self) -> Option<Vec<&str>> {
         self.data.as_ref()?.get("accounts")?.as_array()?.iter().map(Json::as_str).collect()
     }
 
-    /// Takes over what version 1 has beside the body. Without a body there is no place for it: the library dies of such
-    /// a token, so it is refused here.
+    /// Adds what version 1 has outside the body. The library crashes at such a token without a body, so it is rejected
+    /// here.
     pub(in super::super) fn adopt(&mut self, kind: String, tags: Vec<String>) -> Result<(), DecodeError> {
         if kind.is_empty() && tags.is_empty() {
             return Ok(());
@@ -36,7 +36,7 @@ impl Generic {
         Ok(())
     }
 
-    /// The member `version`, if it is a number; one that is too large is the least of all, as in Go on most machines.
+    /// The member `version`, if it is a number; one that is too large becomes the minimum, as in Go on most machines.
     pub fn version(&self) -> i64 {
         let version = self.data.as_ref().and_then(|data| data.get("version")?.as_f64()).unwrap_or_default();
         // Both bounds are exact as floats; within them, `as` cuts off the fraction and nothing else.

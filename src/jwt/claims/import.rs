@@ -1,4 +1,4 @@
-//! What an account takes from others.
+//! An account's imports from others.
 
 use super::super::read::members;
 use super::StreamKind;
@@ -20,7 +20,7 @@ pub struct Import {
     pub local_subject: String,
     /// Stream or service. The JSON member is `type`.
     pub kind: StreamKind,
-    /// Whether the exporter learns who asks.
+    /// Whether the exporter learns the requester's identity.
     pub share: bool,
     /// Whether messages may be traced across.
     pub allow_trace: bool,

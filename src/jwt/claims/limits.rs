@@ -1,4 +1,4 @@
-//! What the operator grants an account. -1 is unlimited, 0 (also when absent) nothing.
+//! The operator's limits for an account. -1 is unlimited, 0 (also when absent) nothing.
 
 use std::collections::BTreeMap;
 
@@ -91,7 +91,7 @@ members!(JetStreamLimits {
     "max_bytes_required" => max_bytes_required,
 });
 
-/// What version 1 knew: no JetStream.
+/// The limits of version 1: no JetStream.
 #[derive(Debug, Default)]
 pub(super) struct LimitsV1 {
     limits: OperatorLimits,

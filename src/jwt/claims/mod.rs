@@ -1,4 +1,4 @@
-//! What tokens claim, kind by kind. Member names and meanings are those of `nats-io/jwt` v2.
+//! The claims of tokens, by kind. Member names and meanings are those of `nats-io/jwt` v2.
 
 mod account;
 mod activation;

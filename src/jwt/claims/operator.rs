@@ -6,7 +6,7 @@ use super::registered::Common;
 /// The body of an operator JWT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Operator {
-    /// Keys that may issue accounts beside the operator's own.
+    /// Keys that may issue accounts, in addition to the operator's own.
     pub signing_keys: Vec<String>,
     /// Where account JWTs are hosted.
     pub account_server_url: String,

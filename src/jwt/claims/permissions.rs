@@ -7,7 +7,7 @@ use super::super::read::members;
 pub struct Permissions {
     /// To publish.
     pub publish: Permission,
-    /// To subscribe; an entry may name a queue behind a blank.
+    /// To subscribe; an entry may name a queue after a blank.
     pub subscribe: Permission,
     /// To answer requests.
     pub response: Option<ResponsePermission>,

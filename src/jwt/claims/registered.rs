@@ -48,7 +48,7 @@ pub struct Common {
 
 members!(Common { "tags" => tags, "type" => kind, "version" => version });
 
-/// What decides how the rest is read.
+/// The members that decide how the rest is read.
 #[derive(Debug, Default)]
 pub(in super::super) struct Identifier {
     kind: String,

@@ -29,14 +29,14 @@ impl SigningKeys {
     }
 }
 
-/// What users issued by a scoped signing key may do.
+/// Permissions of users that a scoped signing key issues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserScope {
     /// The signing key.
     pub key: String,
     /// A name for people.
     pub role: String,
-    /// What it is, for people.
+    /// A description, for people.
     pub description: String,
     /// The permissions and limits of the users.
     pub template: UserTemplate,
@@ -117,7 +117,7 @@ fn read_scope(item: &Value<'_>, members: &[(Cow<'_, str>, Value<'_>)]) -> Result
     let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     match member("kind") {
         Some(Value::String(kind)) if kind == "user_scope" => super::super::read::read(item),
-        // It prints another member than the one that it does not know.
+        // It prints a different member from the unknown one.
         _ => Err(DecodeError::Scope(print(member("type")))),
     }
 }
@@ -140,9 +140,9 @@ fn print(value: Option<&Value<'_>>) -> String {
     }
 }
 
-/// The value as the library sees it when it reads a scope: of members with one name only the last is left, in the order
-/// of names, and numbers went through a 64-bit float, so that `1e3` becomes an integer, and some large integers become
-/// others. None if a number is too large for one.
+/// The value as the library sees it in a scope. Of equal names only the last member remains, members are ordered by
+/// name, and numbers pass through a 64-bit float: `1e3` becomes an integer, and some large integers change. None if a
+/// number is too large for a float.
 fn through_float<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     Some(match value {
         Value::Number(text) => {

@@ -6,7 +6,7 @@ use super::super::read::{Faults, FromJson, members};
 use super::Permissions;
 use super::registered::Common;
 
-/// What a user may do.
+/// A user's permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserTemplate {
     /// Subjects.
@@ -34,7 +34,7 @@ pub struct UserTemplate {
 /// The body of a user JWT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
-    /// What the user may do.
+    /// The user's permissions.
     pub template: UserTemplate,
     /// The account, if a signing key of it issued the JWT.
     pub issuer_account: String,

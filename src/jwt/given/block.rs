@@ -15,7 +15,7 @@ pub(super) struct Blocks<'t> {
     pub(super) has_private_key: bool,
 }
 
-/// Finds the blocks: a line that ends in three dashes and has three others before, the JWT on a line of its own, a line
+/// Finds the blocks: a line that ends in three dashes and has three more before, the JWT on its own line, and a line
 /// that begins and ends in three dashes. The Go library's regular expression finds the same, except for blank lines.
 pub(super) fn find(text: &str) -> Blocks<'_> {
     let lines: Vec<&str> = text.lines().map(stripped).filter(|line| !line.is_empty()).collect();
@@ -54,7 +54,7 @@ fn is_private(label: &str) -> bool {
     label.contains("PRIVATE KEY") || label.contains("SEED")
 }
 
-/// What a line says that a block begins with.
+/// The label in the first line of a block.
 fn label(line: &str) -> Option<&str> {
     let inner = line.trim_matches('-');
     let is_dashed = line.starts_with("---") && line.ends_with("---");

@@ -1,10 +1,11 @@
-//! What people give in the place of a JWT.
+//! What people give instead of a JWT.
 
 use crate::excerpt::excerpt;
 use crate::key::Kind;
 use crate::key::seed::DISCLOSED;
 
-/// What a text is that is no JWT, and what to do. The text fits after the name of a file, and never shows the content.
+/// The kind of a text that is not a JWT, and what to do. The message fits after a file name, and never shows the
+/// content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAJwt {
     /// Nothing, or white space.

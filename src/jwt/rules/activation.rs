@@ -6,7 +6,8 @@ use super::{Issues, is_key, subject, times};
 use crate::key::Kind;
 
 impl ActivationJwt {
-    /// What the library's `Validate` finds at `now`, in Unix seconds. Trust, and what `sub` is, are not its business.
+    /// The findings of the library's `Validate` at `now`, in Unix seconds. It checks neither trust nor the kind of
+    /// `sub`.
     pub fn validate(&self, now: i64) -> Issues {
         let mut issues = Issues::default();
         times(&self.claims, now, &mut issues);

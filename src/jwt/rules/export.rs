@@ -64,7 +64,7 @@ fn check_latency(latency: &ServiceLatency, issues: &mut Issues) {
     }
 }
 
-/// The importer's key can only stand where the subject has a `*`.
+/// The importer's key must be at a `*` of the subject.
 fn check_token_position(export: &Export, issues: &mut Issues) {
     let (position, subject) = (export.account_token_position, &export.subject);
     if position == 0 {
@@ -83,8 +83,8 @@ fn check_token_position(export: &Export, issues: &mut Issues) {
     }
 }
 
-/// Finds exports that lie within another of their kind. Each containing subject is reported once, with the first that
-/// it contains.
+/// Finds exports that another one of the same kind contains. Each containing subject is reported once, with the first
+/// contained one.
 fn overlaps(kind: StreamKind, exports: &[&Export], issues: &mut Issues) {
     let mut copies: HashMap<&str, usize> = HashMap::new();
     for export in exports {

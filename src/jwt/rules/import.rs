@@ -95,7 +95,7 @@ fn check(import: &Import, sub: &str, issues: &mut Issues) {
     }
 }
 
-/// The token must be for this account and this import. Its times are not looked at: nats-server does so as time passes.
+/// The token must be for this account and this import. Its times are not checked: nats-server checks them continuously.
 fn check_token(import: &Import, token: &ActivationJwt, sub: &str, issues: &mut Issues) {
     let quoted = quote(&import.subject);
     if token.claims.iss != import.account && token.body.issuer_account != import.account {

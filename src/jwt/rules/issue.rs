@@ -1,4 +1,4 @@
-//! What validation finds.
+//! The findings of a validation.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ const TOLD: usize = 10;
 /// One finding about claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {
-    /// What is wrong, in the Go library's words.
+    /// The finding, in the Go library's words.
     pub text: String,
-    /// Whether the claims must be refused for it.
+    /// Whether it makes the claims invalid.
     pub blocking: bool,
-    /// Whether it is about time, and so blocks only whoever asks for that. Without either it is a warning.
+    /// Whether it is about time, and counts only if the caller includes times. If neither is true, it is a warning.
     pub time_check: bool,
 }
 
@@ -38,7 +38,7 @@ impl Issues {
         self.0.push(Issue { text: excerpt(&text.into()).to_string(), blocking: false, time_check: false });
     }
 
-    /// Whether the claims must be refused, and with `include_time` also if they are expired or not yet valid.
+    /// Whether the claims are invalid; with `include_time`, also if they have expired or are not yet valid.
     pub fn is_blocking(&self, include_time: bool) -> bool {
         self.0.iter().any(|issue| issue.blocking || include_time && issue.time_check)
     }

@@ -19,8 +19,8 @@ use super::{AnyJwt, Body, GenericJwt};
 use crate::key::{Kind, PublicKey};
 
 impl AnyJwt {
-    /// What validation finds at `now`, in Unix seconds, by the rules of the token's kind; where it is no account,
-    /// operator or activation, by those of time alone.
+    /// The findings at `now`, in Unix seconds, by the rules of the token's kind. For kinds other than account, operator
+    /// and activation, only times are checked.
     pub fn validate(&self, now: i64) -> Issues {
         let mut issues = Issues::default();
         times(&self.claims, now, &mut issues);
@@ -35,7 +35,7 @@ impl AnyJwt {
 }
 
 impl GenericJwt {
-    /// What the library's `Validate` finds at `now`, in Unix seconds: nothing but times.
+    /// The findings of the library's `Validate` at `now`, in Unix seconds: only times.
     pub fn validate(&self, now: i64) -> Issues {
         let mut issues = Issues::default();
         times(&self.claims, now, &mut issues);

@@ -6,7 +6,8 @@ use super::{Issues, is_key, renaming, times, url};
 use crate::key::Kind;
 
 impl OperatorJwt {
-    /// What the library's `Validate` finds at `now`, in Unix seconds. Trust, and what `sub` is, are not its business.
+    /// The findings of the library's `Validate` at `now`, in Unix seconds. It checks neither trust nor the kind of
+    /// `sub`.
     pub fn validate(&self, now: i64) -> Issues {
         let mut issues = Issues::default();
         times(&self.claims, now, &mut issues);
@@ -16,7 +17,7 @@ impl OperatorJwt {
 }
 
 impl OperatorJwt {
-    /// What of that keeps nats-servers from using the JWT. They tolerate odd addresses, and that it has expired.
+    /// The findings that prevent nats-servers from using the JWT. They tolerate odd addresses, and an expired JWT.
     pub fn unusable(&self) -> Issues {
         let mut issues = Issues::default();
         check_keys(&self.body, &mut issues);

@@ -43,7 +43,7 @@ pub(super) fn pattern(local: &str) -> String {
     tokens.collect::<Vec<_>>().join(".")
 }
 
-/// The number behind a `$`. A sign is allowed: so Go reads integers.
+/// The number after a `$`. A sign is allowed, as in Go's integers.
 fn reference(token: &str) -> Option<i64> {
     token.strip_prefix('$').and_then(integer)
 }

@@ -19,7 +19,7 @@ pub(super) fn check(subject: &str, issues: &mut Issues) {
     }
 }
 
-/// Whether a wildcard stands in it. A `>` counts only at the end.
+/// Whether it has a wildcard. A `>` counts only at the end.
 pub(super) fn has_wildcards(subject: &str) -> bool {
     matches!(subject, "*" | ">")
         || subject.starts_with("*.")
@@ -33,7 +33,7 @@ pub(super) fn may_contain_others(subject: &str) -> bool {
     subject.contains(['*', '>'])
 }
 
-/// Whether everything that `subject` can stand for, `other` can stand for as well, token by token.
+/// Whether `other` matches everything that `subject` matches, token by token.
 pub(super) fn is_contained_in(subject: &str, other: &str) -> bool {
     // Most pairs end here.
     if !may_contain_others(other) {

@@ -1,6 +1,6 @@
-//! As much of Go's `net/url` as the rules need: what parses, into which parts, and what is said of the rest.
+//! The part of Go's `net/url` that the rules need: which texts parse, into which parts, and the errors.
 //!
-//! WHATWG parsing, as of the usual crate, accepts and refuses other texts. This is the behaviour of Go 1.26.
+//! The `url` crate follows WHATWG, which accepts and rejects other texts. This is the behaviour of Go 1.26.
 
 use super::super::quote::quote;
 
@@ -10,9 +10,9 @@ pub(super) struct Url {
     /// In lower case; may be empty.
     pub(super) scheme: String,
     pub(super) has_user: bool,
-    /// With escapes resolved as far as it matters whether something is there.
+    /// With escapes resolved enough to know whether it is empty.
     host: String,
-    /// As written. Empty if there is none or if what follows the scheme is opaque.
+    /// As written. Empty if there is none, or if the URL is opaque.
     pub(super) path: String,
 }
 
@@ -123,7 +123,7 @@ fn parse_host(scheme: &str, host: &str) -> Result<String, String> {
     Ok(host.to_owned())
 }
 
-/// An IPv6 address, perhaps with a zone behind `%25`.
+/// An IPv6 address, perhaps with a zone after `%25`.
 fn parse_literal(literal: &str) -> Result<String, String> {
     let (address, zone) = match literal.find("%25") {
         Some(at) => (&literal[..at], Some(&literal[at + 3..])),
@@ -158,7 +158,7 @@ fn check_host(text: &str) -> Result<(), String> {
     scan(text, |byte| byte >= 0x80 || byte == b'%', in_host)
 }
 
-/// In a zone only what may also stand there as it is, or a blank.
+/// In a zone, only characters that are allowed unescaped, or a blank.
 fn check_zone(text: &str) -> Result<(), String> {
     scan(text, |byte| matches!(byte, b'%' | b' ') || in_host(byte), in_host)
 }

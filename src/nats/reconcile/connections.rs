@@ -147,7 +147,7 @@ impl Shared {
         tracing::info!(
             account = %key,
             server = %name,
-            "closed {count} connections of {} on nats-server {name}, which went on with what was taken from them",
+            "closed {count} connections of {} on nats-server {name}: they still used what a change withdrew",
             self.node.called(&key)
         );
         Ok(())

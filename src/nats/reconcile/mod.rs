@@ -362,7 +362,7 @@ fn describe(compared: &Compared) -> String {
         Match::Behind { runs: None } => "it runs one that cannot be read".into(),
         Match::Rejected { error, .. } => format!("it runs a newer one, which is rejected here: {error}"),
         _ if compared.connections_left.unwrap_or(0) > 0 => {
-            format!("{} connections go on as before", compared.connections_left.unwrap_or(0))
+            format!("{} connections still use what a change withdrew", compared.connections_left.unwrap_or(0))
         }
         _ if !compared.lagging.is_empty() => {
             format!("its release does not apply {} to connected clients", compared.lagging.join(", "))

@@ -73,7 +73,7 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
         }
     };
     if timeout(LONGEST, dealing).await.is_err() {
-        tracing::info!("there is more to put right in the nats-servers than time: it goes on after the next pack");
+        tracing::info!("repair ran out of time; it continues after the next pack");
     }
 }
 
@@ -85,14 +85,14 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
             tracing::info!(
                 account = %key,
                 reason = reason.label(),
-                "a nats-server has another JWT of {} than is current ({}): announcing it again",
+                "a nats-server has another JWT of {} than the current one ({}): announcing it again",
                 resolver.node.called(&key),
                 reason.label()
             );
         }
         Stored::Unsettled => resolver.unsettled(format_args!(
-            "a nats-server has another JWT of {} than is current, and another nats-server has none: it is not sent to \
-             them, because it may have been deleted there; push the account, or delete it, to settle that",
+            "a nats-server has another JWT of {} than the current one, and another nats-server has none. It is not \
+             repaired, because the account may have been deleted there; push the account, or delete it",
             resolver.node.called(&key)
         )),
         Stored::Equal | Stored::Unknown => {}
@@ -127,14 +127,14 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
             Ok(true) => true,
             Ok(false) => {
                 resolver.unsettled(format_args!(
-                    "a nats-server has accounts that are deleted here ({}), but the request that deleted them names others \
-                     that live again: it is not sent again; delete these accounts anew",
+                    "a nats-server has accounts that are deleted here ({}). Their delete request also names accounts \
+                     that exist again, so it is not sent; delete these accounts again",
                     listed(seen)
                 ));
                 false
             }
             Err(error) => {
-                tracing::error!("cannot tell which accounts are deleted: {error}");
+                tracing::error!("cannot read which accounts are deleted: {error}");
                 false
             }
         }

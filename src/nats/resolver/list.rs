@@ -34,7 +34,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
                 (resolver.envelope.failure(None, &why), "too_long")
             }
             Ok(List::Early) => {
-                let why = "list failed - the folder is being taken in, ask again";
+                let why = "list failed - the folder is being imported, ask again";
                 (resolver.envelope.failure(None, why), "early")
             }
             Err(error) => {

@@ -212,15 +212,15 @@ impl node::Manners for Manners {
         let answered = match (stance.replies, stance.packs) {
             (true, true) => "LOOKUP, UPDATE, LIST, DELETE and PACK are answered",
             (true, false) => "LOOKUP, UPDATE, LIST and DELETE are answered, PACK is not",
-            (false, true) => "LOOKUP and PACK are answered; UPDATE and DELETE are taken in without a word",
-            (false, false) => "only LOOKUP is answered; UPDATE and DELETE are taken in without a word",
+            (false, true) => "LOOKUP and PACK are answered; UPDATE and DELETE are applied without an answer",
+            (false, false) => "only LOOKUP is answered; UPDATE and DELETE are applied without an answer",
         };
         let seen = match fleet {
             Fleet::Unknown => "which resolvers are there is not known yet",
             Fleet::Full => "a nats-server with a full resolver is there",
             Fleet::Old => "a full resolver before 2.9.17 has asked for a pack: set nats.resolver to silent to be sure",
             Fleet::Without => "no full resolver answered",
-            Fleet::Hidden => "which resolvers are there cannot be told: the NATS user may not ask",
+            Fleet::Hidden => "which resolvers are there is unknown: the NATS user may not ask",
         };
         let mode = match self.mode {
             ResolverMode::Auto => "auto",

@@ -174,7 +174,7 @@ impl Resolver {
     /// More came than there is room for.
     fn overrun(&self, operation: &'static str) {
         if let Some(held_back) = self.lines.turn("overrun", operation) {
-            tracing::warn!("NATS {operation} is dropped: they come faster than they can be dealt with{held_back}");
+            tracing::warn!("dropped NATS {operation}: requests arrive faster than they can be answered{held_back}");
         }
     }
 
@@ -189,7 +189,7 @@ impl Resolver {
     fn refused(&self, operation: &'static str, what: fmt::Arguments<'_>) {
         self.count(operation, "refused");
         if let Some(held_back) = self.lines.turn("refused", operation) {
-            tracing::warn!("NATS {operation} is refused: {what}{held_back}");
+            tracing::warn!("NATS {operation} is rejected: {what}{held_back}");
         }
     }
 }

@@ -32,7 +32,7 @@ enum Broken {
     Connection,
     #[error("{0} accounts are left out, because their JWTs are damaged or too large for a message")]
     LeftOut(usize),
-    #[error("the folder is being taken in")]
+    #[error("the folder is being imported")]
     Early,
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -115,7 +115,7 @@ async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
         // Without its end, the asker knows that it is not whole.
         Err(error) => {
             resolver.count("pack", "incomplete");
-            tracing::warn!("a pack was not sent to its end: {error}");
+            tracing::warn!("a pack was not sent completely: {error}");
         }
     }
 }

@@ -226,7 +226,7 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
     let verdicts = match resolver.node.merge(offers).await {
         Ok(verdicts) => verdicts,
         Err(error) => {
-            tracing::error!("cannot take in a pack: {error}");
+            tracing::error!("cannot merge a pack: {error}");
             return false;
         }
     };
@@ -280,7 +280,7 @@ fn report(resolver: &Resolver, pack: &Pack) {
     if *taken > 0 {
         tracing::info!(taken, "a pack of another resolver brought {taken} of its {seen} JWTs");
     } else {
-        tracing::debug!("a pack was asked for: {result}, {seen} JWTs");
+        tracing::debug!("requested a pack: {result}, {seen} JWTs");
     }
     if let Some(reason) = &pack.reason {
         resolver.refused("pack", format_args!("{} of its {seen} JWTs; the last, {reason}", pack.refused));

@@ -29,16 +29,16 @@ async fn the_pack_of_another_server_is_taken_in_at_start_where_it_is_newer() {
     .await;
     let launch = Launch::primary(&operator).dir(folder.path()).env("NAS_STORE__IMPORT_FROM", &source.url);
     let server = launch.start().await;
-    server.logs("2 of its JWTs were taken in, 0 were held, 1 are older than what is held").await;
+    server.logs("2 of its JWTs were imported, 0 were stored already, 1 are older than the stored ones").await;
     server
-        .logs(&format!("2 lines of the pack of {} are refused; the first: line 1 is no line of a pack", source.url))
+        .logs(&format!("2 lines of the pack of {} were rejected; the first: line 1 is no line of a pack", source.url))
         .await;
     for (account, wanted) in [(&news, first), (&newer, second), (&older, held)] {
         assert_eq!(server.http.get(&account.path()).await.expect(200).body, wanted);
     }
     server.http.get(&foreign.path()).await.expect(404);
     let again = server.stop_and_start().await;
-    again.logs("0 of its JWTs were taken in, 2 were held, 1 are older than what is held").await;
+    again.logs("0 of its JWTs were imported, 2 were stored already, 1 are older than the stored ones").await;
     assert_eq!(source.heads("/jwt/v1/pack").len(), 2, "once at each start");
 }
 

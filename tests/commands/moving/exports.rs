@@ -155,7 +155,7 @@ async fn a_pack_is_that_of_the_server() {
     let (jwt, other) = (operator.jwt(), tempfile::tempdir().unwrap());
     assert_eq!(run(on(dir.path(), &jwt, &["export", "-"])).await.expect(0).stdout, pack);
     let ran = run(on(other.path(), &jwt, &["import", path.to_str().unwrap()])).await.expect(0);
-    assert_eq!(ran.count("taken in"), 4, "{}", ran.stdout);
+    assert_eq!(ran.count("imported"), 4, "{}", ran.stdout);
     let nowhere = run(on(Path::new("/no/such/place"), &jwt, &["export", "-"])).await.expect(1);
     assert!(nowhere.stderr.contains("there is no journal at"), "{}", nowhere.stderr);
 }

@@ -85,14 +85,14 @@ impl World {
     fn check(&self, ran: &Ran, kind: Kind) {
         let has = |what: &str| u64::from(kind.holds(what));
         for (text, wanted) in [
-            ("taken in", has("new") + has("newer there") + has("expired") + has("ahead") + kind.beside()),
+            ("imported", has("new") + has("newer there") + has("expired") + has("ahead") + kind.beside()),
             ("of these have expired", has("expired")),
             ("of these are dated", has("ahead")),
-            ("held already", has("same")),
-            ("older:", has("older there") + has("same second")),
+            ("stored already", has("same")),
+            ("older than", has("older there") + has("same second")),
             ("deleted here", has("deleted here")),
-            ("deleted there, but live here", u64::from(kind.has_graves())),
-            ("refused", has("foreign")),
+            ("deleted there, but present here", u64::from(kind.has_graves())),
+            ("rejected", has("foreign")),
         ] {
             assert_eq!(ran.count(text), wanted, "{text} from {kind:?}:\n{}{}", ran.stdout, ran.stderr);
         }
@@ -129,7 +129,7 @@ async fn imports_from(world: &World, kind: Kind) {
         assert_eq!(fs::read_to_string(super::file(dir.path(), &case.account)).unwrap(), case.offered);
     }
     let again = run(command(&[])).await;
-    assert_eq!(again.count("taken in"), 0, "{}", again.stdout);
+    assert_eq!(again.count("imported"), 0, "{}", again.stdout);
     let server = Server::primary_in(&world.operator, dir.path()).await;
     for case in &world.cases {
         let wanted = if kind.holds(case.what) { &case.served } else { &case.held };
@@ -161,14 +161,14 @@ async fn a_primary_that_runs_is_sent_everything() {
         let source = source.args();
         let args = ["import", "--to", &server.url, &source[0]];
         let ran = run(args.into_iter().chain(dry.then_some("--dry-run"))).await.expect(status);
-        assert_eq!(ran.count("held already"), 1, "{}", ran.stdout);
-        assert_eq!(ran.count("older:"), 2, "{}", ran.stdout);
+        assert_eq!(ran.count("stored already"), 1, "{}", ran.stdout);
+        assert_eq!(ran.count("older than"), 2, "{}", ran.stdout);
         if dry {
             assert_eq!(serial().await, before);
         } else {
             // A push is refused if it has expired or is dated in the future.
             assert_eq!(
-                (ran.count("taken in"), ran.count("refused"), ran.count("deleted here")),
+                (ran.count("imported"), ran.count("rejected"), ran.count("deleted here")),
                 (2, 3, 1),
                 "{}",
                 ran.stdout
@@ -197,7 +197,7 @@ async fn activations_come_behind_the_accounts_that_vouch_for_them() {
     fs::write(old.path().join("operator.jwt"), operator.jwt()).unwrap();
     let jwt = operator.jwt();
     let ran = run(on(dir.path(), &jwt, &["import", old.path().to_str().unwrap()])).await.expect(0);
-    assert_eq!((ran.count("taken in"), ran.count("files of other names")), (2, 1), "{}", ran.stdout);
+    assert_eq!((ran.count("imported"), ran.count("files of other names")), (2, 1), "{}", ran.stdout);
     let server = Server::primary_in(&operator, dir.path()).await;
     assert_eq!(server.http.get(&format!("/jwt/v1/activations/{hash}")).await.expect(200).body, activation);
 }
@@ -218,11 +218,11 @@ async fn what_nsc_writes_is_imported_and_a_private_key_is_not_shown() {
     fs::write(&file, decorated(&jwts[1])).unwrap();
     let jwt = operator.jwt();
     let ran = run(on(&target, &jwt, &["import", source.to_str().unwrap()])).await.expect(1);
-    assert_eq!((ran.count("taken in"), ran.count("refused")), (1, 1), "{}", ran.stdout);
+    assert_eq!((ran.count("imported"), ran.count("rejected")), (1, 1), "{}", ran.stdout);
     assert!(ran.stdout.contains("treat that key as disclosed"), "{}", ran.stdout);
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(&seed[..12]), "{ran:?}");
     let ran = run(on(&target, &jwt, &["import", file.to_str().unwrap()])).await.expect(0);
-    assert_eq!(ran.count("taken in"), 1, "{}", ran.stdout);
+    assert_eq!(ran.count("imported"), 1, "{}", ran.stdout);
     for (account, jwt) in [&placed, &single].into_iter().zip(&jwts) {
         assert_eq!(&fs::read_to_string(target.join(format!("{}.jwt", account.key()))).unwrap(), jwt);
     }
@@ -265,5 +265,5 @@ async fn another_level_of_a_store_of_nsc_is_refused_and_the_right_one_named() {
         assert!(!target.exists(), "nothing is made");
     }
     let ran = run(on(&target, &jwt, &["import", right.to_str().unwrap()])).await.expect(0);
-    assert_eq!(ran.count("taken in"), 1, "{}", ran.stdout);
+    assert_eq!(ran.count("imported"), 1, "{}", ran.stdout);
 }

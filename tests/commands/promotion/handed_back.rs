@@ -54,7 +54,7 @@ async fn a_primary_that_was_set_back_gets_back_what_its_replicas_hold() {
 
     let other = Server::primary(&Operator::new()).await;
     let refused = run(["restore", "--from", &replica.url, "--to", &other.url]).await.expect(1);
-    assert_eq!(refused.count("refused"), 4, "{}", refused.stdout);
+    assert_eq!(refused.count("rejected"), 4, "{}", refused.stdout);
     let dry = run(["restore", "--from", &replica.url, "--dry-run"]).await.expect(0);
     assert_eq!(dry.count("would be handed back"), 4, "{}", dry.stdout);
     // By the port alone one server of a machine is told from another.

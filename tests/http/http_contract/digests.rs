@@ -179,7 +179,7 @@ async fn a_cache_asks_its_primary_for_digests() {
     assert_eq!(replica.http.send("HEAD", "/jwt/v1/digests", &[]).await.expect(200).body, "");
     drop(server);
     let reply = replica.http.get("/jwt/v1/digests").await.expect(503);
-    assert!(reply.body.contains("its primary cannot be asked"), "{}", reply.body);
+    assert!(reply.body.contains("its primary cannot be reached"), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn of_two_jwts_of_one_second_the_later_push_stands_and_the_first_never_ret
     server.http.post(&account.path(), first.clone()).await.expect(200);
     server.http.post(&account.path(), second.clone()).await.expect(200);
     let reply = server.http.post(&account.path(), first).await.expect(409);
-    assert!(reply.body.contains("does not come back"), "{}", reply.body);
+    assert!(reply.body.contains("was replaced by a later one"), "{}", reply.body);
     assert_eq!(server.http.get(&account.path()).await.body, second);
 }
 

@@ -97,7 +97,7 @@ async fn a_restored_backup_brings_no_withdrawn_key_back() {
     primary.signal("TERM");
     assert!(primary.exit().await.success());
     let restored = run(on(&folder, &["restore", backup.to_str().unwrap()])).await.expect(0);
-    assert!(restored.stdout.contains("of what was there, the operator's JWT goes on"), "{}", restored.stdout);
+    assert!(restored.stdout.contains("the operator JWT of the former state stays in force"), "{}", restored.stdout);
     world.configure(world.by_identity(&[0], 5_000));
     let primary = world.launch("primary").start_unready().await;
     in_force(&primary, &newest[1]).await;

@@ -53,7 +53,7 @@ async fn a_request_that_names_an_account_which_lives_again_is_not_sent_again() {
     until("it lives again", || async { pair.held(&again).await == anew }).await;
     pair.start_peer(0).await;
     pair.converge("lives again", &again, &anew).await;
-    let line = format!("accounts that are deleted here ({}), but the request", gone.key());
+    let line = format!("accounts that are deleted here ({}). Their delete request", gone.key());
     pair.until("it is reported", || async { pair.primary().log().contains(&line) }).await;
     let packs = pair.packs("").await;
     until("another pack came", || async { pair.packs("").await > packs }).await;
@@ -101,6 +101,6 @@ async fn what_is_dated_in_the_future_is_refused_and_packs_in_vain_become_rare() 
     }
     assert!(at[2] - at[1] > (at[1] - at[0]).mul_f64(1.4), "{at:?}");
     assert_eq!((pair.held(&ahead).await, pair.held(&new).await), (current, String::new()));
-    assert!(pair.primary().log().contains("NATS pack is refused: 2 of its 3 JWTs"), "it is not reported");
+    assert!(pair.primary().log().contains("NATS pack is rejected: 2 of its 3 JWTs"), "it is not reported");
     assert_eq!(pair.primary().http.metric("healed_total", "").await, 0.0);
 }

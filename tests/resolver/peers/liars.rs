@@ -99,7 +99,7 @@ async fn junk_changes_nothing_and_makes_us_send_nothing() {
     assert_eq!(fleet.primary.http.metric("serial", "").await, serial);
     assert_eq!((fleet.held(&account).await, fleet.held(&new).await), (jwt, String::new()));
     let log = fleet.primary.log();
-    assert!(log.contains("NATS pack is refused: ") && log.contains("are no line of a pack"), "{log}");
+    assert!(log.contains("NATS pack is rejected: ") && log.contains("are no line of a pack"), "{log}");
 
     // Nor does more junk than anybody would send by mistake.
     let mut messages = vec![Bytes::from_static(b"junk"); 2000];

@@ -152,7 +152,8 @@ async fn who_may_not_ask_which_resolvers_are_there_keeps_silent() {
         "it would be one answer too many beside a full resolver"
     );
     until("the update is taken in", || async { fleet.held(&account).await == jwt }).await;
-    until("it says why", || async { fleet.resolver_line().await.contains("cannot be told") }).await;
+    until("it says why", || async { fleet.resolver_line().await.contains("is unknown: the NATS user may not ask") })
+        .await;
 }
 
 #[tokio::test]
