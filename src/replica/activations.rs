@@ -101,8 +101,6 @@ impl Cached {
     }
 }
 
-impl Lane {}
-
 impl Replica {
     /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
     /// not know it.
@@ -143,8 +141,7 @@ impl Replica {
         let Some(cached) = self.activations.cache.get(id) else {
             return self.activations.unknown.contains(id).then_some(None);
         };
-        let live = self.feed.live.load(Ordering::Acquire);
-        let current = live != 0 && cached.stretch.load(Ordering::Acquire) == live;
+        let current = self.freshness.confirms(cached.stretch.load(Ordering::Acquire));
         let checked = cached.checked.load(Ordering::Acquire);
         let age = u128::try_from(clock::uptime_millis() - checked);
         let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.setup.ttl.as_millis()));
@@ -152,12 +149,12 @@ impl Replica {
     }
 
     async fn fetch_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
-        let (stretch, heard) = (self.feed.live.load(Ordering::Acquire), self.activations.heard.load(Ordering::SeqCst));
+        let (stretch, heard) = (self.freshness.live(), self.activations.heard.load(Ordering::SeqCst));
         let held = self.activations.cache.get(id);
         // A mirror has it, and the feed says what becomes of it.
         if held.is_none()
-            && (stretch != 0 || self.upstream.is_resting())
-            && let Some(judged) = self.activation_from_shelf(id, stretch, heard).await
+            && (stretch.is_some() || self.upstream.is_resting())
+            && let Some(judged) = self.activation_from_shelf(id, stretch.unwrap_or(0), heard).await
         {
             return Ok(Some(judged));
         }
@@ -167,11 +164,9 @@ impl Replica {
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
-        let undisturbed = || {
-            self.feed.live.load(Ordering::Acquire) == stretch && self.activations.heard.load(Ordering::SeqCst) == heard
-        };
+        let undisturbed = || self.freshness.live() == stretch && self.activations.heard.load(Ordering::SeqCst) == heard;
         let confirm = |cached: &Cached| {
-            cached.stretch.store(if is_followed && undisturbed() { stretch } else { 0 }, Ordering::Release);
+            cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
         };
         // What is at hand stays, whatever the primary lacks: its account and its expiry decide.

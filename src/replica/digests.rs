@@ -64,7 +64,7 @@ impl Replica {
     /// Where this mirror stands, if it holds everything that stands there.
     fn knows_all(&self) -> Option<Head> {
         let sure = self.is_mirror() && self.is_following() && !self.is_full() && self.keeping.is_warm();
-        self.keeping.stand().position.filter(|_| sure)
+        self.positions.stand().position.filter(|_| sure)
     }
 
     pub(super) fn leaf_of(&self, key: &Key) -> Option<Leaf> {

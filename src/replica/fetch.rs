@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
@@ -159,10 +158,10 @@ impl Replica {
     pub(super) fn asked(&self, key: &AccountKey) -> Asked {
         Asked {
             forgotten: self.forgotten.of(key),
-            stretch: self.live(),
+            stretch: self.freshness.live(),
             heard: self.epochs.of(key),
             held: self.cache.get(key),
-            position: self.keeping.stand().position,
+            position: self.positions.stand().position,
         }
     }
 
@@ -170,8 +169,8 @@ impl Replica {
         let etag = asked.named().map(|slot| slot.entry().etag());
         let class = if self.may_exist(key) { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
-        if answer.is_ok() && !self.is_following() {
-            self.feed.reached.notify_waiters();
+        if answer.is_ok() {
+            self.freshness.server_answered();
         }
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let is_of_followed = answer.as_ref().is_ok_and(|answer| answer.is_of_followed);
@@ -212,9 +211,9 @@ impl Replica {
         // Only an answer that nothing happened during, by who sends the feed, is current by the feed; any other one is
         // asked about again.
         let is_undisturbed = is_followed && self.epochs.of(key) == asked.heard;
-        let stretch = asked.stretch.filter(|_| is_undisturbed && self.live() == asked.stretch);
+        let stretch = asked.stretch.filter(|_| is_undisturbed && self.freshness.live() == asked.stretch);
         // The answer of a feed's server that was live throughout, or of a primary in the same session, is not from before.
-        let was_live = is_followed && asked.stretch.is_some() && self.live() == asked.stretch;
+        let was_live = is_followed && asked.stretch.is_some() && self.freshness.live() == asked.stretch;
         let asked_at = |at: Option<Position>| {
             let is_later =
                 |position: &Head| was_live || (is_of_primary && at.is_some_and(|at| at.session == position.session.0));
@@ -258,19 +257,15 @@ impl Replica {
                     return Ok(Some(slot));
                 }
                 // While the feed is live, another server may be further behind.
-                self.unknown
-                    .remember(key, || self.epochs.of(key) == asked.heard && (is_of_followed || self.live().is_none()));
+                self.unknown.remember(key, || {
+                    self.epochs.of(key) == asked.heard && (is_of_followed || self.freshness.live().is_none())
+                });
                 Ok(None)
             }
             // What deleted it is known, and that the primary cannot be asked changes nothing about it.
             Said::Nothing(_) if self.is_deleted(key) => Ok(None),
             Said::Nothing(error) => Err(self.unavailable(&error.to_string())),
         }
-    }
-
-    /// The stretch of feed that is live, if one is.
-    fn live(&self) -> Option<u64> {
-        Some(self.feed.live.load(Ordering::Acquire)).filter(|live| *live != 0)
     }
 
     pub(super) fn is_deleted(&self, key: &AccountKey) -> bool {

@@ -5,7 +5,6 @@
 //! begins a new one, and what was cached before is asked about again when it is next wanted.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -16,6 +15,7 @@ use super::relay::Loop;
 use super::sse::{Event, Reader};
 use super::upstream::UpstreamError;
 use super::{Offer, Replica};
+use crate::backoff::drawn;
 use crate::clock;
 use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR, Page};
 use crate::feed::{Chain, Head};
@@ -99,7 +99,7 @@ impl Replica {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
             // It does not end by itself.
-            self.feed.has_caught_up(0, true);
+            self.freshness.has_caught_up(0, true);
             if let Err(error) = following {
                 tracing::error!("following the primary failed, and begins again: {error}");
             }
@@ -108,9 +108,9 @@ impl Replica {
     }
 
     async fn follow_on(self: Arc<Self>) {
-        let stand = self.keeping.stand();
+        let stand = self.positions.stand();
         let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
-        if let Some(position) = stand.position.filter(|_| !self.keeping.has_joined()) {
+        if let Some(position) = stand.position.filter(|_| !self.positions.has_joined()) {
             // An earlier process was comparing what it held, and did not come to the end.
             self.begin_resync(position, stand.stretch);
         }
@@ -119,7 +119,7 @@ impl Replica {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
-            self.feed.has_caught_up(0, true);
+            self.freshness.has_caught_up(0, true);
             self.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
@@ -136,7 +136,7 @@ impl Replica {
             | Broken::Ended => {
                 // Its feed alone may be broken: that is not asked for at every request.
                 tokio::time::sleep(NOT_SOONER).await;
-                self.feed.reached.notified().await;
+                self.freshness.reached().await;
             }
             _ => std::future::pending().await,
         }
@@ -169,7 +169,7 @@ impl Replica {
                 // It is there: only who is told so again and again waits longer.
                 let pause = Duration::from_millis(10 << (2 * follower.restarts));
                 follower.restarts = (follower.restarts + 1).min(4);
-                return jitter(pause);
+                return drawn(pause, 0.5..=1.0);
             }
             Broken::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                 if !std::mem::replace(&mut follower.told, true) {
@@ -185,7 +185,7 @@ impl Replica {
                 if self.is_mirror() && !std::mem::replace(&mut follower.packed, true) {
                     self.begin_with_pack();
                 }
-                return jitter(NO_FEED);
+                return drawn(NO_FEED, 0.5..=1.0);
             }
             Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
                 tracing::error!("the change feed of {} is not followed: {broken}", self.primary());
@@ -201,7 +201,7 @@ impl Replica {
             _ => {}
         }
         follower.failures = (follower.failures + 1).min(6);
-        jitter(Duration::from_millis(50 << follower.failures))
+        drawn(Duration::from_millis(50 << follower.failures), 0.5..=1.0)
     }
 
     async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
@@ -258,8 +258,8 @@ impl Replica {
     /// A server that had no digests may have them by now.
     fn compare_again(self: &Arc<Self>, follower: &Follower) {
         if let Some(position) = follower.position
-            && self.limits.get(Limit::Comparison).is_some()
-            && !self.feed.is_comparing()
+            && self.positions.get(Limit::Comparison).is_some()
+            && !self.comparisons.is_under_way()
         {
             self.begin_resync(position, follower.stretch);
         }
@@ -276,17 +276,17 @@ impl Replica {
             _ => {
                 let confirmed = self.position().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.limits.set(Limit::Comparison, confirmed);
+                self.positions.set(Limit::Comparison, confirmed);
                 // The feed does not say whether it has changed before this.
-                self.limits.set(Limit::Operator, confirmed);
+                self.positions.set(Limit::Operator, confirmed);
                 // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
                 if !self.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
                 }
                 follower.position = Some(said);
-                self.feed.is_unsynced();
+                self.freshness.is_unsynced();
                 if !self.is_mirror() {
-                    self.feed.stretch.store(follower.stretch, Ordering::Release);
+                    self.freshness.begin_stretch(follower.stretch);
                 }
                 self.forget_unknown();
                 self.keys.begin();
@@ -315,30 +315,28 @@ impl Replica {
     }
 
     fn go_live(&self, follower: &mut Follower, serial: u64) {
-        self.feed.serial.store(serial, Ordering::Release);
-        self.feed.heard.store(follower.heard, Ordering::Release);
+        self.freshness.hear(serial, follower.heard);
         let was_live = follower.live_since.is_some();
         if !was_live {
             follower.live_since = Some(Instant::now());
             follower.told = false;
         }
-        if self.feed.has_caught_up(follower.stretch, self.is_mirror()) {
+        if self.freshness.has_caught_up(follower.stretch, self.is_mirror()) {
             self.metrics.replica_feed_connected.set(1);
             tracing::info!("following the change feed of {} from serial {serial}", self.primary());
         }
         if !was_live {
             // A server that is further behind may have said of an account that it does not know it.
             self.unknown.forget_all();
-            self.limits.moved.notify_one();
-            self.limits.work.notify_one();
+            self.positions.look_again();
+            self.positions.has_work();
         }
     }
 
     /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
     fn applied(&self, position: Head, stretch: u64) {
-        if !self.is_mirror() || self.feed.was_synced(stretch) {
-            self.keeping.applied(position, stretch);
-            self.limits.moved.notify_one();
+        if !self.is_mirror() || self.freshness.was_synced(stretch) {
+            self.positions.applied(position, stretch);
         }
     }
 
@@ -380,7 +378,7 @@ impl Replica {
                 self.doubt(named(item));
             }
         }
-        self.feed.touch(named(item));
+        self.comparisons.touch(named(item));
         self.applied(reached, follower.stretch);
         self.relay.pass(item, reached);
         if item.serial >= follower.target {
@@ -439,9 +437,4 @@ fn seconds_since(at: i64) -> f64 {
 /// The accounts that a change names.
 fn named(item: &Item) -> impl Iterator<Item = AccountKey> {
     item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok())
-}
-
-/// Between the half and the whole of a pause, so that a fleet does not march in step.
-fn jitter(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..=1.0))
 }

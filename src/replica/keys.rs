@@ -13,6 +13,7 @@ use reqwest::StatusCode;
 
 use super::Replica;
 use super::upstream::UpstreamError;
+use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Kind};
 use crate::feed::wire::Item;
 use crate::feed::{Fingerprint, Head};
@@ -114,7 +115,7 @@ impl Replica {
     /// All keys that exist, for those who follow this replica. `None`: it does not know them.
     pub fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
         // Before the keys: what comes between is in the list as well.
-        let (serial, position) = (self.serial(), self.keeping.stand().position?);
+        let (serial, position) = (self.serial(), self.positions.stand().position?);
         let keys = self.knows_all_keys().then(|| self.keys.all())?;
         Some((Position { session: position.session.0, serial }, keys))
     }
@@ -148,7 +149,7 @@ impl Replica {
     }
 
     async fn ask_for_keys(&self, history: u64, from: Head) {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while self.keys.history() == history {
             match self.upstream.keys().await {
                 Ok((position, keys)) if position.session == from.session.0 && position.serial >= from.serial => {
@@ -162,8 +163,7 @@ impl Replica {
                 }
                 Err(error) => tracing::debug!("the list of keys cannot be read from {}: {error}", self.primary()),
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.wait().await;
         }
     }
 }

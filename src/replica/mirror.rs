@@ -80,9 +80,9 @@ impl Replica {
     pub(super) fn lost_something(self: &Arc<Self>) {
         if self.is_mirror() {
             self.sums.break_off();
-            if let Some(position) = self.keeping.stand().position {
-                let stretch = self.keeping.stand().stretch;
-                self.begin_resync(position, stretch);
+            let stand = self.positions.stand();
+            if let Some(position) = stand.position {
+                self.begin_resync(position, stand.stretch);
             }
         }
     }

@@ -12,10 +12,10 @@ mod activations;
 mod ahead;
 mod clients;
 mod digests;
-mod feed;
 mod fetch;
 mod follow;
 mod forward;
+mod freshness;
 mod hint;
 mod keeping;
 mod keys;
@@ -40,7 +40,7 @@ mod unknown;
 mod upstream;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -50,6 +50,7 @@ pub use ahead::{Ahead, AheadPage};
 pub use clients::{MOST_REQUESTS, client};
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
+pub use freshness::Ages;
 pub use keeping::Place;
 pub use miss::Miss;
 pub use relay::{Onward, Passed, Question};
@@ -59,6 +60,7 @@ pub use slot::Slot;
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::epoch::{Epoch, Epochs};
+use crate::feed::Head;
 use crate::feed::wire::new_name;
 use crate::gate::Gate;
 use crate::key::{AccountKey, PublicKey};
@@ -68,16 +70,17 @@ use crate::store::StoreError;
 use crate::tls::Files;
 use activations::Activations;
 use clients::Clients;
-use feed::Feed;
 use fetch::Flight;
 use forward::Forwarding;
+use freshness::Freshness;
 use hint::Waiting;
 use keeping::Keeping;
 use keys::Keys;
 use memory::Memory;
-use position::Limits;
+use position::Positions;
 use relay::Relay;
 use report::Reporting;
+use resync::Turns;
 use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
@@ -145,8 +148,6 @@ impl Access {
     }
 }
 
-/// A primary that was heard so many milliseconds ago may have changed since.
-const CURRENT: i64 = 5_000;
 /// How long an answer waits for the primary when a copy is at hand.
 const STALE_WAIT: Duration = Duration::from_millis(700);
 /// How long it waits for one that has not answered yet since this process began.
@@ -182,24 +183,15 @@ pub struct Replica {
     waiting: Waiting,
     /// How the operator JWTs here stand to the primary's. Held while the operator changes.
     operator_turn: Mutex<operator::Turn>,
-    feed: Feed,
-    /// What keeps the position down that is confirmed upstream.
-    limits: Limits,
+    freshness: Freshness,
+    positions: Positions,
+    comparisons: Turns,
     forwarding: Forwarding,
     relay: Relay,
     reporting: Reporting,
     /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
     refusals: Rarely,
     runtime: tokio::runtime::Handle,
-}
-
-/// How old an answer is, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ages {
-    /// Since the primary last confirmed the entry, or since that was heard over NATS.
-    pub entry: u64,
-    /// Since the primary itself was last known to stand where this replica does; `None`: never.
-    pub primary: Option<u64>,
 }
 
 impl Replica {
@@ -210,7 +202,8 @@ impl Replica {
         metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, BeginError> {
-        let keeping = Arc::new(Keeping::open(&setup.place, setup.mode == ReplicaMode::Mirror)?);
+        let (keeping, stand) = Keeping::open(&setup.place, setup.mode == ReplicaMode::Mirror)?;
+        let keeping = Arc::new(keeping);
         let sums = Arc::new(Sums::new(setup.mode == ReplicaMode::Mirror));
         let cache = moka::sync::Cache::builder()
             .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
@@ -243,9 +236,10 @@ impl Replica {
             flights: Mutex::default(),
             waiting: Waiting::default(),
             operator_turn: Mutex::default(),
-            feed: Feed::after(&keeping.stand()),
-            limits: Limits::after(&keeping.stand(), keeping.has_joined(), keeping.is_warm()),
-            relay: Relay::new(keeping.stand().position),
+            freshness: Freshness::after(&stand),
+            positions: Positions::after(stand, keeping.is_warm()),
+            comparisons: Turns::default(),
+            relay: Relay::new(stand.position),
             keeping,
             forwarding: Forwarding::new(name),
             reporting: Reporting::new(setup.primaries.len()),
@@ -316,7 +310,7 @@ impl Replica {
 
     /// A JWT that is at hand and that the feed, which is live, confirms; not if the primary itself was not heard lately.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.at_hand(key).filter(|slot| self.feed.confirms(slot.stretch()) && self.is_current())
+        self.at_hand(key).filter(|slot| self.freshness.confirms(slot.stretch()) && self.is_current())
     }
 
     /// The copy of an account: in the cache, or left by an earlier process.
@@ -358,29 +352,18 @@ impl Replica {
 
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
-        self.feed.confirms(slot.stretch())
+        self.freshness.confirms(slot.stretch())
             || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
     /// How old an entry is, and what this replica knows of its primary.
     pub fn ages(&self, slot: &Slot) -> Ages {
-        let (now, heard) = (clock::uptime_millis(), self.feed.heard.load(Ordering::Acquire));
-        let live = self.feed.live.load(Ordering::Acquire);
-        let confirmed = match slot.stretch() {
-            0 => slot.confirmed(),
-            stretch if stretch == live => heard,
-            // It was confirmed as long as the feed was live, and may have been asked about since.
-            stretch if stretch == self.feed.stretch.load(Ordering::Acquire) => slot.confirmed().max(heard),
-            _ => slot.confirmed(),
-        };
-        let seconds = |since: i64| u64::try_from((now - since) / 1000).unwrap_or(0);
-        Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
+        self.freshness.ages(slot)
     }
 
     /// Whether the feed, up to where this replica stands, confirms an entry.
     pub fn is_confirmed(&self, slot: &Slot) -> bool {
-        let stretch = self.feed.stretch.load(Ordering::Acquire);
-        stretch != 0 && slot.stretch() == stretch
+        self.freshness.is_confirmed(slot)
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
@@ -402,6 +385,11 @@ impl Replica {
         served.then_some(slot)
     }
 
+    /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
+    pub fn position(&self) -> Option<Head> {
+        self.positions.confirmed()
+    }
+
     /// Entries and bytes in the cache.
     pub fn size(&self) -> (u64, u64) {
         // What was put in and evicted is counted now and then.
@@ -411,7 +399,7 @@ impl Replica {
 
     /// Whether the feed is connected and caught up.
     pub fn is_following(&self) -> bool {
-        self.feed.live.load(Ordering::Acquire) != 0
+        self.freshness.is_following()
     }
 
     /// Whether the primary has ever answered, on the feed or to a request.
@@ -421,13 +409,12 @@ impl Replica {
 
     /// Milliseconds since the primary was last heard on the feed; `None`: never.
     pub fn silence(&self) -> Option<i64> {
-        let heard = self.feed.heard.load(Ordering::Acquire);
-        (heard != 0).then(|| clock::uptime_millis() - heard)
+        self.freshness.silence()
     }
 
     /// Whether the primary itself was heard lately, whatever is between.
     pub fn is_current(&self) -> bool {
-        self.silence().is_some_and(|silence| silence < CURRENT)
+        self.freshness.is_current()
     }
 
     /// For people: how the snapshot does. `None`: there is none.
@@ -437,6 +424,6 @@ impl Replica {
 
     /// The serial up to which the feed was followed.
     pub fn serial(&self) -> u64 {
-        self.feed.serial.load(Ordering::Acquire)
+        self.freshness.serial()
     }
 }

@@ -69,8 +69,8 @@ impl Replica {
         if item.links.is_empty() && self.operator_unconnected().is_some() {
             self.ask_operator();
         }
-        if !is_in_sync && self.limits.get(Limit::Operator).is_none() {
-            self.limits.set(Limit::Operator, self.position().unwrap_or_else(|| self.beginning()));
+        if !is_in_sync && self.positions.get(Limit::Operator).is_none() {
+            self.positions.set(Limit::Operator, self.positions.confirmed_or_beginning());
         }
         is_in_sync
     }

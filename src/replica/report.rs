@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Replica;
 use super::upstream::UpstreamError;
+use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
 use crate::feed::wire::{Below, Confirmation, Report};
 
@@ -103,7 +104,7 @@ struct Progress {
     changed: Option<Instant>,
     /// No report before this time, unless a feed was opened since: how often one was then.
     waits: Option<(Instant, u64)>,
-    failures: u32,
+    backoff: Backoff,
     /// A factor for pauses, so that a fleet does not march in step.
     jitter: f64,
 }
@@ -112,7 +113,7 @@ impl Progress {
     fn new() -> Self {
         // As if the last one was long ago.
         let sent = Instant::now().checked_sub(BEAT).unwrap_or_else(Instant::now);
-        Self { heard: None, sent, changed: None, waits: None, failures: 0, jitter: 1.0 }
+        Self { heard: None, sent, changed: None, waits: None, backoff: Backoff::new(RETRY, BEAT), jitter: 1.0 }
     }
 
     /// When the next report is due, if it says this.
@@ -135,10 +136,11 @@ impl Progress {
             _ => paced,
         }
     }
+}
 
-    fn waits(&mut self, pause: Duration, opened: u64) {
-        self.waits = Some((Instant::now() + pause.mul_f64(self.jitter), opened));
-    }
+/// When a report is sent again that the server does not want now.
+fn rarely() -> Instant {
+    Instant::now() + drawn(RARELY, 0.8..=1.2)
 }
 
 impl Reporting {
@@ -189,7 +191,7 @@ impl Replica {
                 () = sleep_until(due), if self.reporting.leads_on.load(Ordering::Acquire) => {
                     self.send(&mut progress, said, opened).await;
                 }
-                () = self.limits.moved.notified() => {}
+                () = self.positions.moved() => {}
                 Ok(()) = moved.changed() => {}
                 Ok(()) = current.changed() => {}
             }
@@ -211,7 +213,7 @@ impl Replica {
         let server = self.upstream.shown_at(place);
         match answer {
             Ok(status) if status.is_success() => {
-                progress.failures = 0;
+                progress.backoff.reset();
                 if let Some((_, behind)) = self.reporting.about.get() {
                     behind.heard();
                 }
@@ -228,14 +230,13 @@ impl Replica {
                 self.keeping.renew_identity();
             }
             // An older server: it goes on without.
-            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits(RARELY, opened),
+            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
             Ok(status) if status.is_client_error() => {
                 tracing::warn!("{server} does not accept the report of this replica: it answered with status {status}");
-                progress.waits(RARELY, opened);
+                progress.waits = Some((rarely(), opened));
             }
             Ok(_) | Err(_) => {
-                progress.waits((RETRY * (1 << progress.failures)).min(BEAT), opened);
-                progress.failures = (progress.failures + 1).min(4);
+                progress.waits = Some((Instant::now() + progress.backoff.pause(), opened));
                 let error = answer.map_or_else(|error| error, UpstreamError::Status);
                 tracing::debug!("the report of this replica does not reach {server}: {error}");
             }
@@ -275,7 +276,7 @@ impl Replica {
             if self.say_goodbye(place).await {
                 return;
             }
-            sleep(FAREWELL.mul_f64(rand::random_range(0.5..=1.0))).await;
+            sleep(drawn(FAREWELL, 0.5..=1.0)).await;
         }
     }
 
@@ -292,7 +293,7 @@ impl Replica {
     /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
     pub async fn farewell(&self) {
         self.reporting.leaving.store(true, Ordering::Release);
-        self.limits.moved.notify_one();
+        self.positions.look_again();
         let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
@@ -307,7 +308,7 @@ impl Replica {
     /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
         self.reporting.leads_on.store(leads_on, Ordering::Release);
-        self.limits.moved.notify_one();
+        self.positions.look_again();
     }
 }
 

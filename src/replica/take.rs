@@ -1,7 +1,6 @@
 //! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Replica, Slot};
 use crate::clock;
@@ -48,7 +47,7 @@ impl Replica {
         for key in keys {
             if self.check_soon(&key) {
                 // The position is still before what was refused.
-                self.is_unconfirmed(&key, self.position().unwrap_or_else(|| self.beginning()));
+                self.is_unconfirmed(&key, self.positions.confirmed_or_beginning());
             }
             self.epochs.bump(&key);
         }
@@ -151,13 +150,13 @@ impl Replica {
         self.cache.insert(*key, slot.clone());
         self.keeping.note_copy(key);
         if self.is_current_stretch(slot.stretch()) {
-            self.limits.confirm(key);
+            self.positions.confirm(key);
         } else {
             match from {
-                From::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.beginning())),
-                From::Told => self.is_unconfirmed(key, self.beginning()),
+                From::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.positions.beginning())),
+                From::Told => self.is_unconfirmed(key, self.positions.beginning()),
                 From::Hint if self.was_current(key, was_cached) => {}
-                From::Hint => self.is_unconfirmed(key, self.beginning()),
+                From::Hint => self.is_unconfirmed(key, self.positions.beginning()),
             }
         }
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
@@ -172,7 +171,7 @@ impl Replica {
     /// older, so then the hint is current as well.
     fn was_current(&self, key: &AccountKey, is_cached: bool) -> bool {
         if is_cached {
-            !self.limits.is_listed(key)
+            !self.positions.is_listed(key)
         } else {
             self.is_mirror() || (self.is_following() && self.unknown.contains(key))
         }
@@ -185,14 +184,14 @@ impl Replica {
             self.keeping.note_copy(key);
         }
         if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
-            self.limits.confirm(key);
+            self.positions.confirm(key);
         }
     }
 
     /// Whether a copy that was confirmed in a stretch of feed is current at the position of the feed. A mirror has one stretch, and is
     /// compared as a whole.
     fn is_current_stretch(&self, stretch: u64) -> bool {
-        stretch != 0 && (self.is_mirror() || stretch == self.feed.stretch.load(Ordering::Acquire))
+        stretch != 0 && (self.is_mirror() || stretch == self.freshness.stretch())
     }
 
     /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
@@ -240,11 +239,16 @@ impl Replica {
         was_known
     }
 
+    /// The copy of an account is current up to `to`, and may be no further.
+    pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head) {
+        self.positions.is_unconfirmed(key, to, |key| self.cache.contains_key(key));
+    }
+
     /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.
     pub(super) fn drop_copy(&self, key: &AccountKey) {
         self.keeping.note_copy(key);
         self.cache.invalidate(key);
-        self.limits.confirm(key);
+        self.positions.confirm(key);
     }
 
     /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.

@@ -167,7 +167,7 @@ impl Replica {
     /// one, or after a time-to-live if the feed spoke for that one.
     fn in_place_of(&self, copy: &Slot, entry: &Arc<Entry>) -> Slot {
         let now = clock::uptime_millis();
-        let checked = if self.feed.confirms(copy.stretch()) { now } else { copy.checked() };
+        let checked = if self.freshness.confirms(copy.stretch()) { now } else { copy.checked() };
         Slot::heard(entry.clone(), checked, now)
     }
 }

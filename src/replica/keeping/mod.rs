@@ -16,7 +16,6 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Replica, Slot, position};
 use crate::clock;
-use crate::feed::Head;
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
 use crate::store::{FolderLock, Follower, FollowerChange, FollowerId, StoreError, private};
@@ -45,7 +44,6 @@ pub(super) struct Keeping {
     snapshot: Arc<Snapshot>,
     found: Found,
     tokens: Option<PathBuf>,
-    stand: Mutex<Stand>,
     /// Accounts whose copy came, changed or went.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
     /// What left a mirror's cache because its signer was withdrawn, until it is on disk.
@@ -65,8 +63,8 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    /// Opens the snapshot, which must not be in use by another process.
-    pub(super) fn open(place: &Place, is_mirror: bool) -> Result<Self, StoreError> {
+    /// Opens the snapshot, which must not be in use by another process. Says also where an earlier process stood.
+    pub(super) fn open(place: &Place, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
@@ -89,13 +87,12 @@ impl Keeping {
             Some(identity) => identity,
             None => new_identity(&snapshot),
         };
-        Ok(Self {
+        let keeping = Self {
             identity: Mutex::new(identity),
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
             tokens: place.tokens.clone().filter(|_| found == Found::Nothing),
             found,
-            stand: Mutex::new(stand),
             copies: Arc::default(),
             withheld: Mutex::default(),
             operator: AtomicBool::new(false),
@@ -106,7 +103,8 @@ impl Keeping {
             full: Arc::default(),
             written: Mutex::default(),
             _lock: lock,
-        })
+        };
+        Ok((keeping, stand))
     }
 
     pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
@@ -162,20 +160,6 @@ impl Keeping {
         self.operator.store(true, Ordering::Release);
     }
 
-    /// Where the follower of the feed stands, and up to where everything has been taken in.
-    pub(super) fn stand(&self) -> Stand {
-        *self.stand.lock()
-    }
-
-    /// Everything was taken in up to a position, in this stretch.
-    pub(super) fn applied(&self, position: Head, stretch: u64) {
-        let mut stand = self.stand.lock();
-        if stand.stretch != stretch {
-            (stand.stretch, stand.joined) = (stretch, stretch);
-        }
-        stand.position = Some(position);
-    }
-
     /// For people: how it does. `None`: nothing is kept.
     pub(super) fn describe(&self) -> Option<String> {
         if !self.snapshot.is_lasting() {
@@ -198,22 +182,6 @@ impl Keeping {
             Found::Whole | Found::Nothing => {}
         }
         Some(text)
-    }
-
-    /// All that is held was compared with the primary in this stretch.
-    pub(super) fn join(&self, stretch: u64) {
-        let mut stand = self.stand.lock();
-        if stand.stretch == stretch {
-            // Whatever was not confirmed is in no stretch at all.
-            stand.joined = 1;
-        }
-    }
-
-    /// Whether a cache has compared all that it held before the stretch that it is in. A mirror keeps no position before it
-    /// has.
-    pub(super) fn has_joined(&self) -> bool {
-        let stand = self.stand.lock();
-        stand.is_mirror || stand.joined <= 1
     }
 
     /// Whether something had to leave the cache for want of room.
@@ -278,9 +246,9 @@ impl Replica {
         let keeping = &self.keeping;
         // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
         self.cache.run_pending_tasks();
-        let mut stand = keeping.stand();
-        let confirmed = self.position();
-        stand.heard = self.heard_at();
+        let mut stand = self.positions.stand();
+        let confirmed = self.positions.confirmed();
+        stand.heard = self.freshness.heard_at();
         let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
         let copies: Vec<_> = std::mem::take(&mut *keeping.copies.lock()).into_iter().collect();
         let seen = self.memory.take_unwritten();
@@ -288,7 +256,8 @@ impl Replica {
         let mended = keeping.snapshot.mended();
         let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
         // What came in while the copies were gathered may be among them.
-        stand.confirmed = confirmed.zip(self.position()).map(|(before, after)| position::lower(before, &after));
+        stand.confirmed =
+            confirmed.zip(self.positions.confirmed()).map(|(before, after)| position::lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = keeping.written.lock().as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
@@ -334,11 +303,6 @@ impl Replica {
             }
             None => Some((*key, None)),
         }
-    }
-
-    /// When the primary was last heard, unix milliseconds; 0: never.
-    fn heard_at(&self) -> i64 {
-        self.silence().map_or(0, |silence| clock::unix_millis() - silence)
     }
 
     /// The operator as it is trusted now.

@@ -86,7 +86,7 @@ impl Replica {
     }
 
     fn take_copy(&self, copy: Copy) -> Option<Arc<Slot>> {
-        let stand = self.keeping.stand();
+        let stand = self.positions.stand();
         let key = copy.key;
         let entry = match self.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
             Ok(entry) => Arc::new(entry),
@@ -126,7 +126,10 @@ impl Replica {
             }
             self.cache.insert(key, slot.clone());
             if !is_current {
-                self.is_unconfirmed(&key, self.limits.get(Limit::WarmUp).unwrap_or_else(|| self.beginning()));
+                self.is_unconfirmed(
+                    &key,
+                    self.positions.get(Limit::WarmUp).unwrap_or_else(|| self.positions.beginning()),
+                );
             }
             if !self.gate.vouches(slot.entry().issuer()) {
                 self.cache.invalidate(&key);
@@ -154,8 +157,8 @@ impl Replica {
             count += self.take_tokens(tokens);
         }
         self.keeping.warm.store(true, Ordering::Release);
-        self.limits.lift(Limit::WarmUp);
-        self.limits.work.notify_one();
+        self.positions.lift(Limit::WarmUp);
+        self.positions.has_work();
         self.fill_soon();
         if count > 0 || self.keeping.found != Found::Nothing {
             tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());

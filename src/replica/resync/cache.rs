@@ -95,7 +95,7 @@ impl Resync {
             self.replica.confirm(slot, None, Some(self.stretch), now);
         } else {
             slot.confirm(None, Some(self.stretch), now);
-            self.replica.limits.confirm(slot.entry().key());
+            self.replica.positions.confirm(slot.entry().key());
         }
     }
 
@@ -105,7 +105,7 @@ impl Resync {
         let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
         let is_ahead = || replica.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
         if replica.cache.get(key).is_some_and(is_other) && !is_ahead() {
-            replica.is_unconfirmed(key, replica.position().unwrap_or_else(|| replica.beginning()));
+            replica.is_unconfirmed(key, replica.positions.confirmed_or_beginning());
         }
     }
 }

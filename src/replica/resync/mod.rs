@@ -10,17 +10,20 @@ mod cache;
 mod mirror;
 mod settle;
 mod take;
+mod turns;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub(super) use turns::Turns;
+
 use super::Replica;
 use super::position::Limit;
 use super::upstream::UpstreamError;
+use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
@@ -31,7 +34,8 @@ use crate::key::AccountKey;
 const IN_VAIN: u32 = 64;
 /// Activations that are asked for again when all accounts are known.
 const ORPHANS: usize = 10_000;
-/// The longest pause between two attempts.
+/// The first and the longest pause between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// One resynchronisation.
@@ -74,8 +78,7 @@ enum Failed {
 impl Replica {
     /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
     pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
-        let number = self.feed.resyncs.fetch_add(1, Ordering::AcqRel) + 1;
-        self.feed.compares(true);
+        let number = self.comparisons.begin();
         self.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
     }
 
@@ -111,7 +114,7 @@ impl Resync {
     }
 
     async fn run(self) {
-        let mut pause = Duration::from_millis(100);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let result = if self.replica.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
@@ -128,8 +131,7 @@ impl Resync {
                     tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
                 }
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.wait().await;
         }
     }
 
@@ -138,15 +140,15 @@ impl Resync {
         if self.is_current().is_err() {
             return;
         }
-        replica.feed.compares(false);
+        replica.comparisons.end();
         if replica.is_mirror() {
-            replica.feed.is_synced(self.stretch);
+            replica.freshness.is_synced(self.stretch);
             replica.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
         } else {
-            replica.keeping.join(self.stretch);
+            replica.positions.join(self.stretch);
         }
-        replica.limits.lift(Limit::Comparison);
-        replica.limits.work.notify_one();
+        replica.positions.lift(Limit::Comparison);
+        replica.positions.has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
             replica.primary(),
@@ -172,13 +174,13 @@ impl Resync {
             let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
             self.replica.doubt(held);
         }
-        self.replica.feed.compares(false);
-        self.replica.feed.is_synced(self.stretch);
+        self.replica.comparisons.end();
+        self.replica.freshness.is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.
     fn is_current(&self) -> Result<(), Failed> {
-        if self.replica.feed.resyncs.load(Ordering::Acquire) == self.number { Ok(()) } else { Err(Failed::Outdated) }
+        if self.replica.comparisons.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
     }
 
     /// Asks for a piece of what differs.

@@ -2,10 +2,10 @@
 //! the operator's JWT where the feed did not go on. Until then they keep down the position that this replica confirms.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::cache::{PAUSE, PIECE};
 use super::{Failed, LONGEST_PAUSE, Resync, have};
+use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
 use crate::gate::Via;
@@ -16,51 +16,48 @@ use crate::replica::{Replica, memory};
 impl Replica {
     /// Settles what the feed does not confirm, for as long as the process lives.
     pub async fn settle(self: Arc<Self>) {
-        let mut pause = PAUSE;
+        let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
             if !self.has_to_settle() {
-                self.limits.work.notified().await;
+                self.positions.work().await;
                 continue;
             }
-            pause = match self.settle_some().await {
-                Ok(true) => PAUSE,
-                Ok(false) => (pause * 2).min(LONGEST_PAUSE),
-                Err(error) => {
-                    tracing::debug!("what the feed does not confirm is compared again later: {error}");
-                    (pause * 2).min(LONGEST_PAUSE)
-                }
-            };
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            match self.settle_some().await {
+                Ok(true) => backoff.reset(),
+                Ok(false) => {}
+                Err(error) => tracing::debug!("what the feed does not confirm is compared again later: {error}"),
+            }
+            backoff.wait().await;
         }
     }
 
     fn has_to_settle(&self) -> bool {
-        self.is_following() && (self.limits.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+        self.is_following() && (self.positions.get(Limit::Operator).is_some() || self.has_copies_to_settle())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
     fn has_copies_to_settle(&self) -> bool {
-        self.limits.get(Limit::Copies).is_some() && self.limits.get(Limit::Comparison).is_none()
+        self.positions.get(Limit::Copies).is_some() && self.positions.get(Limit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether that changed anything.
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
-        let stand = self.keeping.stand();
+        let stand = self.positions.stand();
         let Some(from) = stand.position else { return Ok(false) };
-        let number = self.feed.resyncs.load(Ordering::Acquire);
+        let number = self.comparisons.latest();
         let resync = Resync::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
-        if self.limits.get(Limit::Operator).is_some() && resync.operator().await? {
-            self.limits.lift(Limit::Operator);
+        if self.positions.get(Limit::Operator).is_some() && resync.operator().await? {
+            self.positions.lift(Limit::Operator);
             has_settled = true;
         }
-        let keys = if self.has_copies_to_settle() { self.limits.unconfirmed(PIECE) } else { Vec::new() };
+        let keys = if self.has_copies_to_settle() { self.positions.unconfirmed(PIECE) } else { Vec::new() };
         let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.is_comparable(key));
         gone.iter().for_each(|key| self.confirm_if_gone(key));
         if !held.is_empty() {
             resync.compare(&held).await?;
         }
-        Ok(has_settled || keys.iter().any(|key| !self.limits.is_listed(key)))
+        Ok(has_settled || keys.iter().any(|key| !self.positions.is_listed(key)))
     }
 
     /// Whether there is a copy of an account, and it is remembered which version it is.

@@ -82,7 +82,7 @@ impl Resync {
                     replica.metrics.accepted(Via::Upstream);
                     return Ok(true);
                 }
-                Ok(Offer::Kept) if replica.feed.has_touched(&key) => {}
+                Ok(Offer::Kept) if replica.comparisons.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
                 Ok(Offer::Kept) => replica.is_ahead(&key),
                 Ok(Offer::Refetch) => {
@@ -90,7 +90,7 @@ impl Resync {
                     replica.refetch(key);
                 }
                 Err(refusal) if refusal.is_conflict() => {
-                    if !replica.feed.has_touched(&key) {
+                    if !replica.comparisons.has_touched(&key) {
                         replica.is_ahead(&key);
                     }
                 }
@@ -99,12 +99,12 @@ impl Resync {
         } else if let Some(request) = &item.request {
             let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             let is_new = replica.bury(&tombstone, Some(at));
-            replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.feed.has_touched(key)));
+            replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.comparisons.has_touched(key)));
             return Ok(is_new);
         } else if item.op == "remove" {
             return Ok(replica.forget(keys.iter().copied()));
         } else if item.op == "none" {
-            keys.iter().filter(|key| !replica.feed.has_touched(key)).for_each(|key| replica.is_ahead(key));
+            keys.iter().filter(|key| !replica.comparisons.has_touched(key)).for_each(|key| replica.is_ahead(key));
         } else {
             replica.doubt(keys.iter().copied());
         }
@@ -143,7 +143,7 @@ impl Replica {
         });
         if is_ahead {
             // What is later than the primary's is not behind it.
-            self.limits.confirm(key);
+            self.positions.confirm(key);
         }
         is_ahead
     }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::Upstream;
 use super::health::Verdict;
+use crate::backoff::drawn;
 use crate::replica::Replica;
 
 /// How often they are looked at, at most; at least half as often again.
@@ -29,7 +30,7 @@ impl Upstream {
         let mut good = vec![0; self.servers.len()];
         loop {
             // A fleet is not to march in step.
-            tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..=1.0))).await;
+            tokio::time::sleep(drawn(PAUSE, 0.5..=1.0)).await;
             let current = self.place();
             let (operator, all) = (self.operator_wanted(), self.servers.iter().enumerate());
             let looks = all.filter(|(place, server)| *place < current || server.health.is_foreign());
