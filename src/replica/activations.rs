@@ -144,7 +144,7 @@ impl Replica {
         let current = self.freshness.confirms(cached.stretch.load(Ordering::Acquire));
         let checked = cached.checked.load(Ordering::Acquire);
         let age = u128::try_from(clock::uptime_millis() - checked);
-        let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.setup.ttl.as_millis()));
+        let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.env.setup.ttl.as_millis()));
         (fresh || self.upstream.is_resting()).then(|| Some(cached.judged.clone()))
     }
 
@@ -194,7 +194,7 @@ impl Replica {
                     Ok(Some(judged))
                 }
                 Err(refusal) => {
-                    self.metrics.refused(Via::Upstream, &refusal);
+                    self.env.metrics.refused(Via::Upstream, &refusal);
                     tracing::warn!("the primary's activation {id} is refused: {refusal}");
                     at_hand().map(Some).ok_or_else(|| self.unavailable(&refusal.to_string()))
                 }
@@ -239,7 +239,7 @@ impl Replica {
         token: &Bytes,
         id: &HashId,
     ) -> Result<Result<Activation, Refusal>, Unavailable> {
-        match self.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
+        match self.env.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
             Ok(unproven) => self.prove(unproven).await,
             Err(refusal) => Ok(Err(refusal)),
         }

@@ -111,7 +111,7 @@ impl Piece<'_> {
                 (Content::Delete(tombstone), _) if !self.told.insert(*tombstone.identity()) => return Some(()),
                 found => found,
             },
-            Kind::Operator => (Content::Operator(self.replica.gate.standing().chain()?.clone()), None),
+            Kind::Operator => (Content::Operator(self.replica.env.gate.standing().chain()?.clone()), None),
             Kind::Activation => {
                 let proof = self.replica.shelf.get(&(ProofKind::Activation, key.raw))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));

@@ -106,7 +106,7 @@ impl Replica {
     /// Asks the primary about an account, by a request that begins after this was called, and does not wait for it.
     pub(super) fn refetch(self: &Arc<Self>, key: AccountKey) {
         let (replica, before) = (self.clone(), self.under_way(&key));
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             // The request applies its own answer.
             let _ = replica.flight_after(before, key).await;
         });
@@ -131,7 +131,7 @@ impl Replica {
         }
         let (done, result) = oneshot::channel();
         let landing = Landing { replica: self.clone(), key };
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             let outcome = landing.replica.fetch(&key).await;
             drop(landing);
             // Nobody may be waiting any more.
@@ -178,14 +178,14 @@ impl Replica {
         let age = answer.as_ref().map_or(0, |answer| answer.age);
         let (result, said) = match answer.map(|answer| answer.fetched) {
             Ok(Fetched::Token(token, at)) => {
-                let admitted = self.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
+                let admitted = self.env.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
                 ("found", admitted.map_or_else(Said::Refused, |entry| Said::Version(Arc::new(entry), at)))
             }
             Ok(Fetched::NotModified) => ("unchanged", Said::Unchanged),
             Ok(Fetched::Absent) => ("absent", Said::Absent),
             Err(error) => ("failed", Said::Nothing(error)),
         };
-        self.metrics.replica_fetches.with_label_values(&[result]).inc();
+        self.env.metrics.replica_fetches.with_label_values(&[result]).inc();
         Answered { said, is_followed, is_of_followed, is_of_primary, age }
     }
 
@@ -277,7 +277,7 @@ impl Replica {
         if let Refusal::Deleted { .. } = refusal {
             return Ok(None);
         }
-        self.metrics.refused(Via::Upstream, refusal);
+        self.env.metrics.refused(Via::Upstream, refusal);
         if refusal.is_conflict() {
             tracing::debug!(account = %key, "the primary's JWT for {key} is not taken: {refusal}");
         } else {

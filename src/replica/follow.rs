@@ -120,7 +120,7 @@ impl Replica {
                 Err(broken) => broken,
             };
             self.freshness.has_caught_up(0, true);
-            self.metrics.replica_feed_connected.set(0);
+            self.env.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
             // Whichever comes first.
@@ -176,7 +176,7 @@ impl Replica {
                     tracing::info!(
                         "the primary {} has no change feed; entries are checked again after {:?}",
                         self.primary(),
-                        self.setup.ttl
+                        self.env.setup.ttl
                     );
                 }
                 self.relay.stop();
@@ -268,7 +268,7 @@ impl Replica {
     /// The primary says where it stands: at the beginning, and with every heartbeat.
     fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
         let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
-        self.relay.comes_by(&page.via, self.forwarding.name())?;
+        self.relay.comes_by(&page.via, &self.env.name)?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             // A server that turns to another history ends its streams. What follows costs too much for every event.
@@ -322,7 +322,7 @@ impl Replica {
             follower.told = false;
         }
         if self.freshness.has_caught_up(follower.stretch, self.is_mirror()) {
-            self.metrics.replica_feed_connected.set(1);
+            self.env.metrics.replica_feed_connected.set(1);
             tracing::info!("following the change feed of {} from serial {serial}", self.primary());
         }
         if !was_live {
@@ -363,13 +363,13 @@ impl Replica {
         match self.take(item, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {
-                self.metrics.refused(Via::Feed, &refusal);
+                self.env.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!("change {} of the primary {} is not taken: {refusal}", item.serial, self.primary());
                 // Unless a later change brings what is here, the primary went back and was then written to.
                 named(item).for_each(|key| self.is_ahead(&key));
             }
             Err(refusal) => {
-                self.metrics.refused(Via::Feed, &refusal);
+                self.env.metrics.refused(Via::Feed, &refusal);
                 if let Some(held_back) = self.refusals.turn(std::time::Instant::now()) {
                     let (serial, primary) = (item.serial, self.primary());
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
@@ -384,7 +384,7 @@ impl Replica {
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
         }
-        self.metrics.replica_feed_lag.observe(seconds_since(item.at));
+        self.env.metrics.replica_feed_lag.observe(seconds_since(item.at));
         Ok(())
     }
 
@@ -404,10 +404,10 @@ impl Replica {
         let now = clock::unix_seconds();
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(self.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
+            let entry = Arc::new(self.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
             let key = *entry.key();
             match self.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                Offer::Taken(_) => self.metrics.accepted(Via::Feed),
+                Offer::Taken(_) => self.env.metrics.accepted(Via::Feed),
                 Offer::Kept => {}
                 Offer::Refetch => {
                     self.doubt([key]);
@@ -415,10 +415,10 @@ impl Replica {
                 }
             }
         } else if let Some(request) = &item.request {
-            let tombstone = self.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            let tombstone = self.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             self.bury(&tombstone, Some(at));
             self.is_ahead_of(&tombstone, tombstone.keys());
-            self.metrics.accepted(Via::Feed);
+            self.env.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
             self.forget(named(item));
         } else {

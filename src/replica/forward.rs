@@ -192,7 +192,7 @@ pub(super) struct Forwarding {
     places: Semaphore,
     questions: Semaphore,
     /// By what this replica knows itself in `Via`.
-    name: String,
+    name: Arc<str>,
 }
 
 impl Replica {
@@ -207,7 +207,7 @@ impl Replica {
             },
             Err(error) => error.label(),
         };
-        self.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
+        self.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
         // 202 is a promise of the signing service's: nothing has changed yet.
         if result.as_ref().is_ok_and(|answer| answer.status == 200) {
             self.catch_up(write).await;
@@ -274,16 +274,16 @@ impl Replica {
             Target::Push(key) => {
                 // What is under way may be answered with what was true before the change.
                 if let Some(before) = self.under_way(&key) {
-                    let _ = tokio::time::timeout(self.setup.timeout, before).await;
+                    let _ = tokio::time::timeout(self.env.setup.timeout, before).await;
                 }
-                let admitted = self.gate.admit(bare, Some(&key), Via::Hint, now);
+                let admitted = self.env.gate.admit(bare, Some(&key), Via::Hint, now);
                 match admitted.and_then(|entry| self.judge(&Arc::new(entry), true)) {
                     Ok(Ruling::Apply | Ruling::Nothing) => {}
                     // Only the primary knows which of two of one second is later, or what its signing service signed.
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
-            Target::Delete(key) => match self.gate.admit_delete(bare, Via::Hint, now) {
+            Target::Delete(key) => match self.env.gate.admit_delete(bare, Via::Hint, now) {
                 Ok(tombstone) => _ = self.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
@@ -291,7 +291,7 @@ impl Replica {
             },
             // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
             Target::Activation => {
-                if let Ok(unproven) = self.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
+                if let Ok(unproven) = self.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
                     self.activations.forget(unproven.id());
                 }
             }
@@ -307,7 +307,7 @@ impl Replica {
         self.doubt([*key]);
         self.unknown.forget(key);
         let asked = self.flight_after(self.under_way(key), *key);
-        if !matches!(tokio::time::timeout(self.setup.timeout * 2, asked).await, Ok(Ok(_))) {
+        if !matches!(tokio::time::timeout(self.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
             self.doubt([*key]);
         }
     }
@@ -315,13 +315,8 @@ impl Replica {
 
 impl Forwarding {
     /// `name`: of this process.
-    pub(super) fn new(name: String) -> Self {
+    pub(super) fn new(name: Arc<str>) -> Self {
         Self { places: Semaphore::new(PLACES), questions: Semaphore::new(QUESTIONS), name }
-    }
-
-    /// By what this replica knows itself.
-    pub(super) fn name(&self) -> &str {
-        &self.name
     }
 
     /// Who has passed a change on, this replica included. The error is the number of replicas among them, if there are
@@ -380,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_change_passes_a_few_replicas_and_each_of_them_once() {
-        let forwarding = Forwarding::new(new_name());
+        let forwarding = Forwarding::new(new_name().into());
         let name = &forwarding.name;
         assert_eq!(forwarding.via(&write(&[])).expect("the first"), format!("1.1 {name}"));
         let four = (0..4).map(|hop| format!("1.1 {NAME_PREFIX}{hop}")).collect::<Vec<_>>().join(",");

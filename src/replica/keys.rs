@@ -141,7 +141,7 @@ impl Replica {
             return;
         }
         let replica = self.clone();
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             let history = replica.keys.history();
             replica.ask_for_keys(history, from).await;
             replica.keys.is_asked.store(false, Ordering::Release);

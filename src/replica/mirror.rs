@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use super::Replica;
 use crate::clock;
-use crate::config::ReplicaMode;
 use crate::feed::digest::{Key, Toggle, Tree};
 use crate::feed::wire::Item;
 use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Tombstone, Via};
@@ -34,7 +33,7 @@ const FILLING: usize = 16;
 impl Replica {
     /// Whether everything is to be kept.
     pub fn is_mirror(&self) -> bool {
-        self.setup.mode == ReplicaMode::Mirror
+        self.env.is_mirror()
     }
 
     /// Whether something had to be let go of for want of room.
@@ -111,9 +110,10 @@ impl Replica {
             }
             return Kept::Not;
         };
-        let read = |body: &[u8]| self.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
+        let read =
+            |body: &[u8]| self.env.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
         let refused = |refusal: &Refusal| {
-            self.metrics.refused(Via::Feed, refusal);
+            self.env.metrics.refused(Via::Feed, refusal);
             if let Some(held_back) = self.refusals.turn(std::time::Instant::now()) {
                 tracing::warn!("the primary's activation {id} is rejected: {refusal}{held_back}");
             }
@@ -144,7 +144,7 @@ impl Replica {
     pub(super) fn fill_soon(self: &Arc<Self>) {
         if self.is_mirror() {
             let replica = self.clone();
-            self.runtime.spawn(async move { replica.fill().await });
+            self.env.runtime.spawn(async move { replica.fill().await });
         }
     }
 
@@ -167,7 +167,7 @@ impl Replica {
         if self.is_full() || !self.keeping.is_warm() {
             return missing;
         }
-        let standing = self.gate.standing();
+        let standing = self.env.gate.standing();
         let Some(walk) = self.keeping.snapshot().walk() else { return missing };
         let walked = walk.seen(|key, seen| {
             let is_served = seen.is_served() && !seen.ahead;

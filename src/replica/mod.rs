@@ -10,7 +10,6 @@
 
 mod activations;
 mod ahead;
-mod clients;
 mod digests;
 mod fetch;
 mod follow;
@@ -29,6 +28,7 @@ mod position;
 mod relay;
 mod report;
 mod resync;
+mod setup;
 mod shelf;
 mod slot;
 mod spread;
@@ -47,7 +47,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use ahead::{Ahead, AheadPage};
-pub use clients::{MOST_REQUESTS, client};
 pub use fetch::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use freshness::Ages;
@@ -55,21 +54,21 @@ pub use keeping::Place;
 pub use miss::Miss;
 pub use relay::{Onward, Passed, Question};
 pub use report::BehindUs;
+pub use setup::{Access, BeginError, Setup};
 pub use slot::Slot;
+pub use upstream::{MOST_REQUESTS, client};
 
 use crate::clock;
-use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
+use crate::config::{ReplicaMode, ReplicaWrites};
 use crate::epoch::{Epoch, Epochs};
 use crate::feed::Head;
 use crate::feed::wire::new_name;
 use crate::gate::Gate;
-use crate::key::{AccountKey, PublicKey};
+use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::rarely::Rarely;
-use crate::store::StoreError;
 use crate::tls::Files;
 use activations::Activations;
-use clients::Clients;
 use fetch::Flight;
 use forward::Forwarding;
 use freshness::Freshness;
@@ -81,72 +80,13 @@ use position::Positions;
 use relay::Relay;
 use report::Reporting;
 use resync::Turns;
+use setup::Env;
 use shelf::Shelf;
 use spread::Spread;
 use sums::Sums;
 use take::Offer;
 use unknown::Unknown;
 use upstream::Upstream;
-
-/// How a replica is set up.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
-    pub primaries: Vec<String>,
-    /// Whether everything is kept here, or what was asked for.
-    pub mode: ReplicaMode,
-    /// Bound of the cache, in bytes.
-    pub cache_bytes: u64,
-    /// How long an entry is served without asking again, where there is no feed.
-    pub ttl: Duration,
-    /// How long one request to the primary may take.
-    pub timeout: Duration,
-    /// How long an unknown account is remembered as unknown.
-    pub negative_ttl: Duration,
-    /// What becomes of changes that clients send here.
-    pub writes: ReplicaWrites,
-    /// How the replica shows the primary who it is, and tells whether the primary is the right one.
-    pub access: Access,
-    /// Where it keeps what it has seen.
-    pub place: Place,
-    /// The identity of another operator whose JWT may take the place of the one in the snapshot.
-    pub change_operator: Option<PublicKey>,
-}
-
-/// Why a replica cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// Its snapshot cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The primary cannot be asked the way it is configured.
-    #[error("{0}")]
-    Primary(String),
-    /// The configured operator JWT cannot be used with the snapshot.
-    #[error("cannot start with the configured operator JWT: {0}")]
-    Operator(crate::gate::OperatorRefusal),
-}
-
-/// How a replica and its primary come to trust each other.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    /// A bearer token for the primary.
-    pub token: Option<Secret>,
-    /// Authorities besides the system's, client certificate and its key.
-    pub tls: Tls,
-}
-
-impl Access {
-    /// Whether it says who we are.
-    pub const fn shows_something(&self) -> bool {
-        self.token.is_some() || self.tls.cert.is_some()
-    }
-
-    /// As the settings say.
-    pub fn of(settings: &crate::config::Replica) -> Self {
-        Self { token: settings.token.clone(), tls: settings.tls.clone() }
-    }
-}
 
 /// How long an answer waits for the primary when a copy is at hand.
 const STALE_WAIT: Duration = Duration::from_millis(700);
@@ -156,12 +96,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(150);
 /// The cache and what keeps it true.
 #[derive(Debug)]
 pub struct Replica {
-    gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
-    setup: Setup,
-    upstream: Upstream,
-    clients: Arc<Clients>,
-    tls_files: Arc<Files>,
+    env: Env,
+    upstream: Arc<Upstream>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: Unknown<AccountKey>,
     keys: Keys,
@@ -191,7 +127,6 @@ pub struct Replica {
     reporting: Reporting,
     /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
     refusals: Rarely,
-    runtime: tokio::runtime::Handle,
 }
 
 impl Replica {
@@ -211,20 +146,15 @@ impl Replica {
             .eviction_listener(keeping.on_leave())
             .build();
         let unknown = Unknown::new(setup.negative_ttl);
-        let name = new_name();
-        let (clients, tls_files) = Clients::load(&setup.access, setup.timeout, name.clone(), metrics.clone())
-            .map_err(|error| BeginError::Primary(error.to_string()))?;
-        let upstream = Upstream::new(&setup, &clients, gate.clone(), metrics.clone()).map_err(BeginError::Primary)?;
+        let env = Env { setup: Arc::new(setup), name: new_name().into(), gate, metrics, runtime };
+        let setup = &env.setup;
+        let upstream = Arc::new(Upstream::new(&env).map_err(BeginError::Primary)?);
         let replica = Arc::new(Self {
-            gate,
-            metrics,
             upstream,
-            clients,
-            tls_files,
             cache,
             unknown,
             keys: Keys::default(),
-            activations: Activations::new(&setup),
+            activations: Activations::new(setup),
             memory: Memory::new(keeping.snapshot().clone(), sums.clone()),
             shelf: Shelf::new(keeping.snapshot().clone(), sums.clone()),
             counting: AtomicBool::new(false),
@@ -241,11 +171,10 @@ impl Replica {
             comparisons: Turns::default(),
             relay: Relay::new(stand.position),
             keeping,
-            forwarding: Forwarding::new(name),
+            forwarding: Forwarding::new(env.name.clone()),
             reporting: Reporting::new(setup.primaries.len()),
             refusals: Rarely::every(Duration::from_secs(1)),
-            runtime,
-            setup,
+            env,
         });
         replica.recall_operator().map_err(BeginError::Operator)?;
         replica.count().map_err(BeginError::Store)?;
@@ -259,7 +188,7 @@ impl Replica {
 
     /// By what this process knows itself.
     pub fn name(&self) -> &str {
-        self.forwarding.name()
+        &self.env.name
     }
 
     /// The servers on the way upstream, the nearest first, as far as they say so.
@@ -287,20 +216,24 @@ impl Replica {
         self.upstream.public()
     }
 
+    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    pub async fn look_after_upstream(self: Arc<Self>) {
+        self.upstream.look_after().await;
+    }
+
     /// What becomes of changes that clients send here.
-    pub const fn writes(&self) -> ReplicaWrites {
-        self.setup.writes
+    pub fn writes(&self) -> ReplicaWrites {
+        self.env.setup.writes
     }
 
     /// The TLS files towards the primary, to be watched.
-    pub const fn tls_files(&self) -> &Arc<Files> {
-        &self.tls_files
+    pub fn tls_files(&self) -> &Arc<Files> {
+        self.upstream.tls_files()
     }
 
     /// Meets the primary in another way from the next request on. What is broken is logged and changes nothing. Blocks.
     pub fn set_access(&self, access: &Access) {
-        self.clients.set_token(access.token.clone());
-        self.tls_files.reload(access.tls.clone());
+        self.upstream.set_access(access);
     }
 
     /// A JWT that is at hand and fresh.
@@ -353,7 +286,7 @@ impl Replica {
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
         self.freshness.confirms(slot.stretch())
-            || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
+            || slot.checked_within(self.spread.of(self.env.setup.ttl, slot.entry().key()), clock::uptime_millis())
     }
 
     /// How old an entry is, and what this replica knows of its primary.
@@ -374,14 +307,14 @@ impl Replica {
             return Some(fresh);
         }
         // Unknown there, unreachable, or slow: absence is no deletion, and a stale answer now beats a late one.
-        self.metrics.replica_stale.inc();
+        self.env.metrics.replica_stale.inc();
         self.cache.get(key).or_else(|| self.unless_deleted(key, slot))
     }
 
     /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion or a
     /// removal, or because its signer was withdrawn.
     fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
-        let served = self.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.is_served());
+        let served = self.env.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.is_served());
         served.then_some(slot)
     }
 

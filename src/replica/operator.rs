@@ -40,9 +40,9 @@ impl Replica {
     /// Brings another operator JWT into force, as a file has it. Says what it changes.
     pub fn configure_operator(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
         let _turn = self.operator_turn();
-        let before = Arc::clone(&self.gate.standing());
-        let arrival = self.gate.arrival(Way::FollowerFile, clock::unix_seconds());
-        let Some(chain) = self.gate.admit_operator(trust, &arrival)? else {
+        let before = Arc::clone(&self.env.gate.standing());
+        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let Some(chain) = self.env.gate.admit_operator(trust, &arrival)? else {
             return Ok(OperatorChange::none(&before, trust));
         };
         let mut change = OperatorChange::to(&before, &chain);
@@ -56,7 +56,7 @@ impl Replica {
     /// Returns whether the one in force here is at least as new as the primary's now.
     pub(super) fn take_operator(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
         self.try_operator(links, via).unwrap_or_else(|refusal| {
-            self.metrics.refused(via, &refusal);
+            self.env.metrics.refused(via, &refusal);
             tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.primary());
             false
         })
@@ -83,10 +83,10 @@ impl Replica {
         let links =
             links[surplus..].iter().map(read).collect::<Result<Vec<_>, _>>().map_err(OperatorRefusal::Invalid)?;
         let mut turn = self.operator_turn();
-        let mut standing = Standing::clone(&self.gate.standing());
+        let mut standing = Standing::clone(&self.env.gate.standing());
         // Without an operator, the one to begin with is pinned: see `pin_operator`.
         let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(true) };
-        let replayed = replay(&chain, &links, &self.gate.arrival(Way::Upstream, now));
+        let replayed = replay(&chain, &links, &self.env.gate.arrival(Way::Upstream, now));
         let mut changes = Vec::new();
         for step in replayed.steps {
             changes.push(OperatorChange::to(&standing, &step));
@@ -96,7 +96,7 @@ impl Replica {
             change.withheld = self.stand_by(standing);
         }
         for change in changes.into_iter().filter(|change| change.changed) {
-            self.metrics.accepted(via);
+            self.env.metrics.accepted(via);
             self.count_operator(&change);
             tracing::info!("the primary {} has another operator JWT", self.primary());
             change.log();
@@ -122,23 +122,23 @@ impl Replica {
                     );
                 }
                 turn.unconnected = Some((*last.version(), refusal.to_string()));
-                self.metrics.refused(via, &refusal.into());
+                self.env.metrics.refused(via, &refusal.into());
             }
         }
-        self.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
+        self.env.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
         Ok(is_in_sync)
     }
 
     /// Counts a change that a signing key signed.
     pub(super) fn count_operator(&self, change: &OperatorChange) {
         if change.by_signing_key.is_some() {
-            self.metrics.operator_links.inc();
+            self.env.metrics.operator_links.inc();
         }
     }
 
     /// Lets other keys count. Says how much was in the cache that may no longer be served.
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
-        self.gate.set_standing(standing);
+        self.env.gate.set_standing(standing);
         self.keeping.note_operator();
         let withheld = self.enforce();
         self.fill_soon();
@@ -155,7 +155,7 @@ impl Replica {
     pub(super) fn enforce(&self) -> u64 {
         let mut withheld = 0;
         for (key, slot) in &self.cache {
-            if !self.gate.vouches(slot.entry().issuer()) {
+            if !self.env.gate.vouches(slot.entry().issuer()) {
                 if self.is_mirror() {
                     self.keeping.note_withheld(&key, slot);
                 }
@@ -173,7 +173,7 @@ impl Replica {
     /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
     pub(super) fn ask_operator(self: &Arc<Self>) {
         let replica = self.clone();
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             for _ in 0..TRIES {
                 match replica.upstream.operator_chain().await {
                     Ok(Some(links)) => {
@@ -196,7 +196,7 @@ impl Replica {
         }
         let wait = u64::try_from(seconds.clamp(1, LONGEST_WAIT)).unwrap_or(1);
         let replica = Arc::downgrade(self);
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             tokio::time::sleep(Duration::from_secs(wait)).await;
             if let Some(replica) = replica.upgrade() {
                 replica.operator_turn().waits = false;
@@ -216,6 +216,6 @@ impl Replica {
     pub fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
         let issuer =
             self.memory.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
-        (!self.gate.vouches(&issuer)).then_some(issuer)
+        (!self.env.gate.vouches(&issuer)).then_some(issuer)
     }
 }

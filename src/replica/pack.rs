@@ -33,7 +33,7 @@ impl Replica {
     /// Takes in the pack of the primary, in the background.
     pub(super) fn begin_with_pack(self: &Arc<Self>) {
         let replica = self.clone();
-        self.runtime.spawn(async move {
+        self.env.runtime.spawn(async move {
             let mut tally = Tally::default();
             if let Err(broken) = replica.take_pack(&mut tally).await {
                 tracing::warn!("unable to initialize from primary, {}: {broken}", replica.primary());
@@ -52,7 +52,7 @@ impl Replica {
             self.take_lines(lines.push(&piece)?, asked, tally).await;
             // The cache notices that something does not fit when it is looked after.
             self.size();
-            if self.is_full() || bytes > self.setup.cache_bytes {
+            if self.is_full() || bytes > self.env.setup.cache_bytes {
                 return Err(Broken::Full);
             }
         }
@@ -72,7 +72,7 @@ impl Replica {
                     Err(refusal) if refusal.is_conflict() => {}
                     Err(refusal) => {
                         tally.refused += 1;
-                        replica.metrics.refused(Via::Upstream, &refusal);
+                        replica.env.metrics.refused(Via::Upstream, &refusal);
                         tracing::debug!("line {} of the primary's pack is refused: {refusal}", found.number);
                     }
                 }
@@ -86,11 +86,11 @@ impl Replica {
     }
 
     fn take_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
-        let entry = self.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
+        let entry = self.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
         // An account may have been pulled since, so at the same `iat` what is held stays.
         if let Offer::Taken(Some(slot)) = self.offer(Arc::new(entry), Via::Pack, None, None, None)? {
             slot.set_back(clock::uptime_millis() - asked);
-            self.metrics.accepted(Via::Upstream);
+            self.env.metrics.accepted(Via::Upstream);
         }
         Ok(())
     }

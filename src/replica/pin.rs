@@ -17,7 +17,7 @@ impl Replica {
     /// so such a replica cannot tell a lying primary from an honest one.
     pub async fn pin_operator(self: Arc<Self>) {
         // One may be configured while this one is asked for.
-        while self.gate.trust().is_none() {
+        while self.env.gate.trust().is_none() {
             match self.upstream.operator_chain().await {
                 Ok(Some(links)) => match self.pin(&links) {
                     Ok(()) => return,
@@ -38,7 +38,7 @@ impl Replica {
         let first = Arc::new(Trust::from_operator_jwt(first, clock::unix_seconds())?);
         {
             let _turn = self.operator_turn();
-            let standing = Arc::clone(&self.gate.standing());
+            let standing = Arc::clone(&self.env.gate.standing());
             if standing.chain().is_some() {
                 return Ok(());
             }

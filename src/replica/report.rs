@@ -266,7 +266,7 @@ impl Replica {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
             if self.reporting.counts(place) == Counts::Yes {
                 self.reporting.set_counts(place, Counts::NoLonger);
-                self.runtime.spawn(self.clone().part_with(place));
+                self.env.runtime.spawn(self.clone().part_with(place));
             }
         }
     }

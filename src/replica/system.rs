@@ -12,7 +12,7 @@ use crate::key::AccountKey;
 impl Replica {
     /// Takes the configured JWT of the system account. The first one stays.
     pub fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
-        let entry = self.gate.admit(token, None, Via::Configured, clock::unix_seconds())?;
+        let entry = self.env.gate.admit(token, None, Via::Configured, clock::unix_seconds())?;
         let slot = Slot::new(Arc::new(entry), None, None, clock::uptime_millis());
         // The primary is asked every time.
         slot.doubt();
@@ -29,7 +29,7 @@ impl Replica {
     /// The configured JWT, if it is this account's, and nothing was seen that it must not go back behind.
     pub(super) fn configured(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let slot = self.system.get().filter(|slot| slot.entry().key() == key)?;
-        let (version, standing) = (slot.entry().version(), self.gate.standing());
+        let (version, standing) = (slot.entry().version(), self.env.gate.standing());
         let is_newest = self.memory.peek(key, |seen| {
             matches!(seen.order(&version, Via::Configured, &standing), Ordering::Newer | Ordering::Same)
         });

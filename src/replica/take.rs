@@ -74,7 +74,7 @@ impl Replica {
         asked: Option<AskedAt>,
     ) -> Result<Offer, Refusal> {
         let key = *entry.key();
-        let standing = self.gate.standing();
+        let standing = self.env.gate.standing();
         // It was admitted a moment ago; the operator JWT may be another one by now.
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
@@ -160,7 +160,7 @@ impl Replica {
             }
         }
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
-        if !self.gate.vouches(slot.entry().issuer()) {
+        if !self.env.gate.vouches(slot.entry().issuer()) {
             self.cache.invalidate(key);
             return None;
         }
@@ -197,7 +197,7 @@ impl Replica {
     /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
     pub(super) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
         let mut is_new = false;
-        let standing = self.gate.standing();
+        let standing = self.env.gate.standing();
         self.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);

@@ -43,7 +43,7 @@ impl Replica {
     /// One that is newer than a copy takes its place, if the account vouches for it, and the primary is asked about it no
     /// later than it would have been about the copy.
     pub fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
-        let unproven = self.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
+        let unproven = self.env.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
         let outcome =
             if self.activations.is_wanted(unproven.id()) { self.judge_activation(unproven)? } else { Outcome::Ignored };
         self.count_hint(outcome);

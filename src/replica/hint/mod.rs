@@ -89,7 +89,7 @@ pub(super) fn rule(order: Order, known: Known) -> Result<Ruling, Refusal> {
 impl Replica {
     /// Hears a claims update over NATS, whose subject named `expected`.
     pub fn hint(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
-        let entry = Arc::new(self.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
+        let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.hear(&entry)? {
             Ruling::Apply => self.count_hint(Outcome::Applied),
             Ruling::Nothing => self.count_hint(Outcome::Ignored),
@@ -105,13 +105,13 @@ impl Replica {
     }
 
     pub(super) fn count_hint(&self, outcome: Outcome) {
-        self.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
+        self.env.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Applies [`rule`] to an admitted JWT of an account. `is_accepted`: upstream has accepted it from a client of ours.
     pub(super) fn judge(&self, entry: &Arc<Entry>, is_accepted: bool) -> Result<Ruling, Refusal> {
         let (key, version) = (*entry.key(), entry.version());
-        let standing = self.gate.standing();
+        let standing = self.env.gate.standing();
         // It was admitted a moment ago; the operator JWT may be another one by now.
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
@@ -149,7 +149,7 @@ impl Replica {
         let (key, version) = (*entry.key(), entry.version());
         self.epochs.bump(&key);
         let found = self.memory.with(&key, |seen| {
-            match seen.order(&version, Via::FirstScan, &self.gate.standing()) {
+            match seen.order(&version, Via::FirstScan, &self.env.gate.standing()) {
                 Order::Newer => seen.heard = Some(version),
                 Order::Same => {}
                 Order::Refused(refusal) => return Err(refusal),

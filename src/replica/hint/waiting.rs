@@ -106,7 +106,7 @@ impl Replica {
         }
         if needs_lane {
             let replica = self.clone();
-            self.runtime.spawn(async move {
+            self.env.runtime.spawn(async move {
                 loop {
                     // Not locked while something is waited for.
                     let turn = replica.waiting.queue.lock().pop();

@@ -285,7 +285,7 @@ impl Replica {
                 self.memory.is_unwritten(&batch.seen);
                 keeping.copies.lock().extend(batch.copies.iter().map(|(key, _)| *key));
                 keeping.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
-                self.metrics.replica_snapshot_failures.inc();
+                self.env.metrics.replica_snapshot_failures.inc();
                 if !keeping.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!("the snapshot cannot be written, and is tried again: {error}");
                 }
@@ -307,7 +307,7 @@ impl Replica {
 
     /// The operator as it is trusted now.
     fn operator_now(&self) -> Option<Operator> {
-        let standing = self.gate.standing();
+        let standing = self.env.gate.standing();
         let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
         Some(Operator { chain: standing.chain()?.clone(), withdrawn })
     }

@@ -26,11 +26,11 @@ impl Replica {
     /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
     pub(in crate::replica) fn recall_operator(self: &Arc<Self>) -> Result<(), OperatorRefusal> {
         let stored = self.keeping.snapshot.operator();
-        let configured = self.gate.trust();
+        let configured = self.env.gate.trust();
         let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
         let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
-        let arrival = self.gate.arrival(Way::FollowerFile, clock::unix_seconds());
-        let change_to = self.setup.change_operator.as_ref();
+        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let change_to = self.env.setup.change_operator.as_ref();
         let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
             Begun::Kept => None,
             Begun::Refused(refusal) => {
@@ -50,7 +50,7 @@ impl Replica {
         };
         self.keeping.note_operator();
         let Some(chain) = chain else {
-            self.gate.set_standing(before);
+            self.env.gate.set_standing(before);
             return Ok(());
         };
         if kept.is_some() {
@@ -60,7 +60,7 @@ impl Replica {
         } else {
             chain.log_first();
         }
-        self.gate.set_standing(before.after(Arc::new(chain)));
+        self.env.gate.set_standing(before.after(Arc::new(chain)));
         Ok(())
     }
 
@@ -88,10 +88,10 @@ impl Replica {
     fn take_copy(&self, copy: Copy) -> Option<Arc<Slot>> {
         let stand = self.positions.stand();
         let key = copy.key;
-        let entry = match self.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
+        let entry = match self.env.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
             Ok(entry) => Arc::new(entry),
             Err(refusal) => {
-                self.metrics.refused(Via::Snapshot, &refusal);
+                self.env.metrics.refused(Via::Snapshot, &refusal);
                 if !matches!(refusal, Refusal::Untrusted(_)) {
                     tracing::warn!("the copy of {key} in the snapshot is refused: {refusal}");
                 }
@@ -111,11 +111,11 @@ impl Replica {
             if seen.newest().is_none() && seen.held.deleted().is_none() {
                 // What was seen of it is lost: it begins with what is at hand. Only upstream gives places.
                 match copy.at {
-                    Some(_) => seen.held.put(entry.version(), copy.at, &self.gate.standing()),
+                    Some(_) => seen.held.put(entry.version(), copy.at, &self.env.gate.standing()),
                     None => seen.heard = Some(entry.version()),
                 }
             }
-            if !is_of(seen, &entry) || !self.gate.vouches(entry.issuer()) {
+            if !is_of(seen, &entry) || !self.env.gate.vouches(entry.issuer()) {
                 self.keeping.note_copy(&key);
                 return None;
             }
@@ -131,7 +131,7 @@ impl Replica {
                     self.positions.get(Limit::WarmUp).unwrap_or_else(|| self.positions.beginning()),
                 );
             }
-            if !self.gate.vouches(slot.entry().issuer()) {
+            if !self.env.gate.vouches(slot.entry().issuer()) {
                 self.cache.invalidate(&key);
                 return None;
             }
@@ -200,7 +200,7 @@ impl Replica {
 
     fn take_token(self: &Arc<Self>, path: &Path, key: &AccountKey) -> Result<(), String> {
         let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
-        let admitted = self.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
+        let admitted = self.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
         let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);
         self.find(&entry).map_err(|refusal| refusal.to_string())
     }

@@ -158,7 +158,7 @@ impl Replica {
     /// The replicas between the primary and those behind this one, which is the last.
     pub fn path(&self) -> Vec<String> {
         let mut path = self.relay.0.lock().via.clone();
-        path.push(self.forwarding.name().to_owned());
+        path.push(self.env.name.to_string());
         path
     }
 

@@ -79,7 +79,7 @@ impl Replica {
     /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
     pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
         let number = self.comparisons.begin();
-        self.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
+        self.env.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
     }
 
     /// The leaves of everything under a prefix.
@@ -97,7 +97,7 @@ impl Replica {
 
     /// The operator's place in the tree.
     pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
-        let trust = self.gate.trust()?;
+        let trust = self.env.gate.trust()?;
         let key = Key::operator(trust.identity());
         Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
     }
@@ -143,7 +143,7 @@ impl Resync {
         replica.comparisons.end();
         if replica.is_mirror() {
             replica.freshness.is_synced(self.stretch);
-            replica.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
+            replica.env.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
         } else {
             replica.positions.join(self.stretch);
         }

@@ -82,7 +82,7 @@ impl Resync {
     async fn operator(&self) -> Result<bool, Failed> {
         let replica = &self.replica;
         // Without an operator, the one to begin with is pinned.
-        let Some(trust) = replica.gate.trust() else { return Ok(true) };
+        let Some(trust) = replica.env.gate.trust() else { return Ok(true) };
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;

@@ -44,7 +44,7 @@ impl Resync {
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
             KIND_ACCOUNT => self.take_account(item, keys, at).unwrap_or_else(|refusal| {
-                replica.metrics.refused(Via::Upstream, &refusal);
+                replica.env.metrics.refused(Via::Upstream, &refusal);
                 if let Some(held_back) = replica.refusals.turn(Instant::now()) {
                     tracing::warn!("what {} holds is rejected: {refusal}{held_back}", replica.primary());
                 }
@@ -75,11 +75,11 @@ impl Resync {
         let (replica, now) = (&self.replica, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(replica.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
+            let entry = Arc::new(replica.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
             let key = *entry.key();
             match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
                 Ok(Offer::Taken(_)) => {
-                    replica.metrics.accepted(Via::Upstream);
+                    replica.env.metrics.accepted(Via::Upstream);
                     return Ok(true);
                 }
                 Ok(Offer::Kept) if replica.comparisons.has_touched(&key) => {}
@@ -97,7 +97,7 @@ impl Resync {
                 Err(refusal) => return Err(refusal),
             }
         } else if let Some(request) = &item.request {
-            let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            let tombstone = replica.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             let is_new = replica.bury(&tombstone, Some(at));
             replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.comparisons.has_touched(key)));
             return Ok(is_new);
@@ -152,7 +152,7 @@ impl Replica {
     pub(in crate::replica) fn is_level(&self, key: &AccountKey) {
         self.memory.with(key, |seen| {
             seen.ahead = false;
-            seen.give_heard(&self.gate.standing());
+            seen.give_heard(&self.env.gate.standing());
         });
     }
 

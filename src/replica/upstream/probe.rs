@@ -1,6 +1,5 @@
 //! Looking after servers that are not asked now, to go back to an earlier one when it is well again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -8,22 +7,15 @@ use futures_util::future::join_all;
 use super::Upstream;
 use super::health::Verdict;
 use crate::backoff::drawn;
-use crate::replica::Replica;
 
 /// How often they are looked at, at most; at least half as often again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Good looks in a row that it takes to go back.
 const LOOKS: u32 = 2;
 
-impl Replica {
-    /// Goes back to a preferred server when that is well again, for as long as the process lives.
-    pub async fn look_after_upstream(self: Arc<Self>) {
-        self.upstream.look_after().await;
-    }
-}
-
 impl Upstream {
-    async fn look_after(&self) {
+    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    pub(in crate::replica) async fn look_after(&self) {
         if !self.has_others() {
             return;
         }

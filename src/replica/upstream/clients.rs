@@ -7,9 +7,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 
-use super::Access;
 use crate::config::Secret;
-use crate::metrics::Metrics;
+use crate::replica::setup::{Access, Env, Setup};
 use crate::tls::{Files, NotAfter, Snapshot, TlsError, User, explain};
 
 const SECTION: &str = "replica.tls";
@@ -36,7 +35,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Clients {
     timeout: Duration,
-    name: String,
+    name: Arc<str>,
     token: Mutex<Option<Secret>>,
     current: ArcSwap<Pair>,
 }
@@ -51,19 +50,22 @@ struct Pair {
 }
 
 impl Clients {
-    /// Clients for this access, and the files to be watched. Requests take at most `timeout` and carry the name of this
-    /// process.
-    pub(super) fn load(
-        access: &Access,
-        timeout: Duration,
-        name: String,
-        metrics: Arc<Metrics>,
-    ) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
+    /// The clients of a replica, and the files to be watched. Requests carry the name of this process.
+    pub(super) fn load(env: &Env) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
+        let Setup { access, timeout, .. } = &*env.setup;
+        let (name, timeout) = (env.name.clone(), *timeout);
         let snapshot = Snapshot::read(SECTION, &access.tls);
         let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref(), Some(&name))?;
         let token = Mutex::new(access.token.clone());
         let clients = Arc::new(Self { timeout, name, token, current: ArcSwap::from_pointee(pair) });
-        let files = Files::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
+        let files = Files::new(
+            SECTION,
+            access.tls.clone(),
+            &snapshot,
+            not_after.as_ref(),
+            clients.clone(),
+            env.metrics.clone(),
+        );
         Ok((clients, files))
     }
 
