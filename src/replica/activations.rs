@@ -133,7 +133,7 @@ impl Replica {
     /// may take a query.
     pub(super) fn has_activation(&self, id: &HashId, looks_deep: bool) -> bool {
         self.activations.cache.contains_key(id)
-            || (looks_deep && self.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
+            || (looks_deep && self.held.known().shelf().get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
     /// What can be answered without asking.
@@ -141,7 +141,7 @@ impl Replica {
         let Some(cached) = self.activations.cache.get(id) else {
             return self.activations.unknown.contains(id).then_some(None);
         };
-        let current = self.freshness.confirms(cached.stretch.load(Ordering::Acquire));
+        let current = self.held.freshness().confirms(cached.stretch.load(Ordering::Acquire));
         let checked = cached.checked.load(Ordering::Acquire);
         let age = u128::try_from(clock::uptime_millis() - checked);
         let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.env.setup.ttl.as_millis()));
@@ -149,7 +149,7 @@ impl Replica {
     }
 
     async fn fetch_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
-        let (stretch, heard) = (self.freshness.live(), self.activations.heard.load(Ordering::SeqCst));
+        let (stretch, heard) = (self.held.freshness().live(), self.activations.heard.load(Ordering::SeqCst));
         let held = self.activations.cache.get(id);
         // A mirror has it, and the feed says what becomes of it.
         if held.is_none()
@@ -164,7 +164,8 @@ impl Replica {
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
-        let undisturbed = || self.freshness.live() == stretch && self.activations.heard.load(Ordering::SeqCst) == heard;
+        let undisturbed =
+            || self.held.freshness().live() == stretch && self.activations.heard.load(Ordering::SeqCst) == heard;
         let confirm = |cached: &Cached| {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
@@ -224,7 +225,7 @@ impl Replica {
 
     /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
     async fn activation_from_shelf(self: &Arc<Self>, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
-        let kept = self.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+        let kept = self.held.known().shelf().get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
         let cached =

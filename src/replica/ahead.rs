@@ -36,7 +36,9 @@ impl Replica {
     pub fn ahead_page(&self, after: Option<&AccountKey>) -> AheadPage {
         let mut page = AheadPage { accounts: Vec::new(), next: None };
         let mut text = 0;
-        for key in self.memory.all_ahead().into_iter().filter(|key| after.is_none_or(|after| key > after)) {
+        for key in
+            self.held.known().memory().all_ahead().into_iter().filter(|key| after.is_none_or(|after| key > after))
+        {
             if page.accounts.len() == ACCOUNTS || text >= TEXT {
                 page.next = page.accounts.last().map(|last| *last.key());
                 break;
@@ -49,12 +51,13 @@ impl Replica {
     }
 
     fn ahead_of(&self, key: AccountKey) -> Ahead {
-        let Some(seen) = self.memory.peek(&key, Clone::clone) else { return Ahead::Missing(key) };
+        let Some(seen) = self.held.known().memory().peek(&key, Clone::clone) else { return Ahead::Missing(key) };
         if seen.is_live() {
-            let slot = self.at_hand(&key).filter(|slot| seen.newest() == Some(&slot.entry().version()));
+            let slot = self.held.at_hand(&key).filter(|slot| seen.newest() == Some(&slot.entry().version()));
             return slot.map_or(Ahead::Missing(key), |slot| Ahead::Held(key, slot.entry().token().clone()));
         }
-        let request = seen.deleted_by.and_then(|identity| self.shelf.get(&(ProofKind::Delete, identity)));
+        let request =
+            seen.deleted_by.and_then(|identity| self.held.known().shelf().get(&(ProofKind::Delete, identity)));
         request.map_or(Ahead::Missing(key), |request| Ahead::Deleted(key, request.body))
     }
 }

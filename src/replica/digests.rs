@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Replica, memory};
+use super::Replica;
 use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Leaf, Prefix, Sum, View};
 use crate::feed::{Change, Content, Head, Link as _};
 use crate::gate::{Activation, Position, Tombstone, Via};
@@ -24,12 +24,12 @@ impl Replica {
     pub fn digests(&self, prefix: Option<Prefix>) -> Option<View> {
         let head = self.knows_all()?;
         if let Some(prefix @ Prefix::Bucket(_)) = prefix {
-            let leaves = self.leaves(prefix);
+            let leaves = self.held.known().leaves(prefix);
             let mut sum = Sum::default();
             leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
             return Some(View { head, sum, below: Below::Leaves(leaves) });
         }
-        let (sum, below) = self.sums.look(prefix, &self.operator_toggles())?;
+        let (sum, below) = self.held.known().look(prefix, &self.held.known().operator_toggles())?;
         Some(View { head, sum, below: Below::Sums(below) })
     }
 
@@ -41,9 +41,11 @@ impl Replica {
         let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
         match ask.prefix {
-            None => theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, self.leaf_of(key)))),
+            None => theirs.extend(
+                ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, self.held.known().leaf_of(key))),
+            ),
             Some(prefix) => {
-                let held = self.leaves(prefix);
+                let held = self.held.known().leaves(prefix);
                 let known: HashSet<Key> = held.iter().map(|(key, _)| *key).collect();
                 theirs.extend(held.into_iter().map(|(key, leaf)| (key, Some(leaf))));
                 theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
@@ -63,23 +65,8 @@ impl Replica {
 
     /// Where this mirror stands, if it holds everything that stands there.
     fn knows_all(&self) -> Option<Head> {
-        let sure = self.is_mirror() && self.is_following() && !self.is_full() && self.keeping.is_warm();
-        self.positions.stand().position.filter(|_| sure)
-    }
-
-    pub(super) fn leaf_of(&self, key: &Key) -> Option<Leaf> {
-        match key.kind {
-            Kind::Account => {
-                let account = AccountKey::from_raw(key.raw);
-                self.memory.peek(&account, |seen| memory::leaf(&account, seen))?
-            }
-            Kind::Operator => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
-            Kind::Activation => {
-                let id = (ProofKind::Activation, key.raw);
-                let (_, leaf) = super::shelf::leaf_of(&id)?;
-                self.shelf.get(&id).map(|proof| leaf(&proof))
-            }
-        }
+        let sure = self.is_mirror() && self.is_following() && !self.is_full() && self.held.disk().is_warm();
+        self.held.positions().stand().position.filter(|_| sure)
     }
 }
 
@@ -113,7 +100,7 @@ impl Piece<'_> {
             },
             Kind::Operator => (Content::Operator(self.replica.env.gate.standing().chain()?.clone()), None),
             Kind::Activation => {
-                let proof = self.replica.shelf.get(&(ProofKind::Activation, key.raw))?;
+                let proof = self.replica.held.known().shelf().get(&(ProofKind::Activation, key.raw))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
@@ -137,21 +124,21 @@ impl Piece<'_> {
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
         let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
-        keys.filter(|key| self.replica.memory.peek(key, stands).unwrap_or(false)).copied().collect()
+        keys.filter(|key| self.replica.held.known().memory().peek(key, stands).unwrap_or(false)).copied().collect()
     }
 
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
         let replica = self.replica;
         let (is_live, removed, deleted_by) =
-            replica.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
+            replica.held.known().memory().peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }
         if is_live {
-            let slot = replica.at_hand(key)?;
+            let slot = replica.held.at_hand(key)?;
             return Some((Content::Put(slot.entry().clone()), slot.position()));
         }
-        let proof = replica.shelf.get(&(ProofKind::Delete, deleted_by?))?;
+        let proof = replica.held.known().shelf().get(&(ProofKind::Delete, deleted_by?))?;
         Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
     }
 }

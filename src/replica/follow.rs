@@ -99,7 +99,7 @@ impl Replica {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
             // It does not end by itself.
-            self.freshness.has_caught_up(0, true);
+            self.held.freshness().has_caught_up(0, true);
             if let Err(error) = following {
                 tracing::error!("following the primary failed, and begins again: {error}");
             }
@@ -108,9 +108,9 @@ impl Replica {
     }
 
     async fn follow_on(self: Arc<Self>) {
-        let stand = self.positions.stand();
+        let stand = self.held.positions().stand();
         let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
-        if let Some(position) = stand.position.filter(|_| !self.positions.has_joined()) {
+        if let Some(position) = stand.position.filter(|_| !self.held.positions().has_joined()) {
             // An earlier process was comparing what it held, and did not come to the end.
             self.begin_resync(position, stand.stretch);
         }
@@ -119,7 +119,7 @@ impl Replica {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
-            self.freshness.has_caught_up(0, true);
+            self.held.freshness().has_caught_up(0, true);
             self.env.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
@@ -136,7 +136,7 @@ impl Replica {
             | Broken::Ended => {
                 // Its feed alone may be broken: that is not asked for at every request.
                 tokio::time::sleep(NOT_SOONER).await;
-                self.freshness.reached().await;
+                self.held.freshness().reached().await;
             }
             _ => std::future::pending().await,
         }
@@ -258,7 +258,7 @@ impl Replica {
     /// A server that had no digests may have them by now.
     fn compare_again(self: &Arc<Self>, follower: &Follower) {
         if let Some(position) = follower.position
-            && self.positions.get(Limit::Comparison).is_some()
+            && self.held.positions().get(Limit::Comparison).is_some()
             && !self.comparisons.is_under_way()
         {
             self.begin_resync(position, follower.stretch);
@@ -276,19 +276,19 @@ impl Replica {
             _ => {
                 let confirmed = self.position().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.positions.set(Limit::Comparison, confirmed);
+                self.held.positions().set(Limit::Comparison, confirmed);
                 // The feed does not say whether it has changed before this.
-                self.positions.set(Limit::Operator, confirmed);
+                self.held.positions().set(Limit::Operator, confirmed);
                 // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
                 if !self.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
                 }
                 follower.position = Some(said);
-                self.freshness.is_unsynced();
+                self.held.freshness().is_unsynced();
                 if !self.is_mirror() {
-                    self.freshness.begin_stretch(follower.stretch);
+                    self.held.freshness().begin_stretch(follower.stretch);
                 }
-                self.forget_unknown();
+                self.held.forget_unknown();
                 self.keys.begin();
                 self.relay.begin(said);
                 self.begin_resync(said, follower.stretch);
@@ -315,36 +315,29 @@ impl Replica {
     }
 
     fn go_live(&self, follower: &mut Follower, serial: u64) {
-        self.freshness.hear(serial, follower.heard);
+        self.held.freshness().hear(serial, follower.heard);
         let was_live = follower.live_since.is_some();
         if !was_live {
             follower.live_since = Some(Instant::now());
             follower.told = false;
         }
-        if self.freshness.has_caught_up(follower.stretch, self.is_mirror()) {
+        if self.held.freshness().has_caught_up(follower.stretch, self.is_mirror()) {
             self.env.metrics.replica_feed_connected.set(1);
             tracing::info!("following the change feed of {} from serial {serial}", self.primary());
         }
         if !was_live {
             // A server that is further behind may have said of an account that it does not know it.
-            self.unknown.forget_all();
-            self.positions.look_again();
-            self.positions.has_work();
+            self.held.all_may_be_known();
+            self.held.positions().look_again();
+            self.held.positions().has_work();
         }
     }
 
     /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
     fn applied(&self, position: Head, stretch: u64) {
-        if !self.is_mirror() || self.freshness.was_synced(stretch) {
-            self.positions.applied(position, stretch);
+        if !self.is_mirror() || self.held.freshness().was_synced(stretch) {
+            self.held.positions().applied(position, stretch);
         }
-    }
-
-    /// Believes no longer of any account that it is unknown, also if the primary is about to say so of the time before.
-    fn forget_unknown(&self) {
-        self.epochs.bump_all();
-        self.unknown.forget_all();
-        self.epochs.bump_all();
     }
 
     fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
@@ -366,7 +359,7 @@ impl Replica {
                 self.env.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!("change {} of the primary {} is not taken: {refusal}", item.serial, self.primary());
                 // Unless a later change brings what is here, the primary went back and was then written to.
-                named(item).for_each(|key| self.is_ahead(&key));
+                named(item).for_each(|key| self.held.is_ahead(&key));
             }
             Err(refusal) => {
                 self.env.metrics.refused(Via::Feed, &refusal);
@@ -375,7 +368,7 @@ impl Replica {
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
-                self.doubt(named(item));
+                self.held.doubt(named(item));
             }
         }
         self.comparisons.touch(named(item));
@@ -406,24 +399,24 @@ impl Replica {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
             let entry = Arc::new(self.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
             let key = *entry.key();
-            match self.offer(entry, Via::Feed, Some(at), stretch, None)? {
+            match self.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
                 Offer::Taken(_) => self.env.metrics.accepted(Via::Feed),
                 Offer::Kept => {}
                 Offer::Refetch => {
-                    self.doubt([key]);
+                    self.held.doubt([key]);
                     self.refetch(key);
                 }
             }
         } else if let Some(request) = &item.request {
             let tombstone = self.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            self.bury(&tombstone, Some(at));
-            self.is_ahead_of(&tombstone, tombstone.keys());
+            self.held.bury(&tombstone, Some(at));
+            self.held.is_ahead_of(&tombstone, tombstone.keys());
             self.env.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
-            self.forget(named(item));
+            self.held.forget(named(item));
         } else {
             // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
-            self.doubt(named(item));
+            self.held.doubt(named(item));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::Replica;
-use super::hint::Ruling;
+use super::rule::Ruling;
 use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
 use crate::feed::wire::{MAX_HOPS, NAME_PREFIX};
@@ -277,14 +277,14 @@ impl Replica {
                     let _ = tokio::time::timeout(self.env.setup.timeout, before).await;
                 }
                 let admitted = self.env.gate.admit(bare, Some(&key), Via::Hint, now);
-                match admitted.and_then(|entry| self.judge(&Arc::new(entry), true)) {
+                match admitted.and_then(|entry| self.held.judge(&Arc::new(entry), true)) {
                     Ok(Ruling::Apply | Ruling::Nothing) => {}
                     // Only the primary knows which of two of one second is later, or what its signing service signed.
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
             Target::Delete(key) => match self.env.gate.admit_delete(bare, Via::Hint, now) {
-                Ok(tombstone) => _ = self.bury(&tombstone, None),
+                Ok(tombstone) => _ = self.held.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }
@@ -304,11 +304,11 @@ impl Replica {
     /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
     /// next one who wants the account asks.
     async fn ask_anew(self: &Arc<Self>, key: &AccountKey) {
-        self.doubt([*key]);
-        self.unknown.forget(key);
+        self.held.doubt([*key]);
+        self.held.may_be_known(key);
         let asked = self.flight_after(self.under_way(key), *key);
         if !matches!(tokio::time::timeout(self.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
-            self.doubt([*key]);
+            self.held.doubt([*key]);
         }
     }
 }

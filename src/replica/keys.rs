@@ -107,15 +107,14 @@ impl Replica {
 
     /// Whether an account is known to exist, or to have existed.
     pub fn may_exist(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key)
-            || self.keys.contains(&Key::account(key))
-            || self.memory.peek(key, |seen| seen.newest().is_some() || seen.held.deleted().is_some()).unwrap_or(false)
+        // The last one may take a query.
+        self.keys.contains(&Key::account(key)) || self.held.was_seen(key)
     }
 
     /// All keys that exist, for those who follow this replica. `None`: it does not know them.
     pub fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
         // Before the keys: what comes between is in the list as well.
-        let (serial, position) = (self.serial(), self.positions.stand().position?);
+        let (serial, position) = (self.serial(), self.held.positions().stand().position?);
         let keys = self.knows_all_keys().then(|| self.keys.all())?;
         Some((Position { session: position.session.0, serial }, keys))
     }

@@ -4,17 +4,14 @@
 //! go of as in any cache, which is said, and fetched when it is asked for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Replica;
 use crate::clock;
-use crate::feed::digest::{Key, Toggle, Tree};
 use crate::feed::wire::Item;
-use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Tombstone, Via};
+use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
-use crate::store::snapshot::{Proof, ProofKind, Seen, Walk};
+use crate::store::snapshot::{Proof, ProofKind, Seen};
 
 /// What became of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,59 +35,22 @@ impl Replica {
 
     /// Whether something had to be let go of for want of room.
     pub fn is_full(&self) -> bool {
-        self.keeping.is_full()
+        self.held.disk().is_full()
     }
 
     /// Accounts that are newer here than at the primary.
     pub fn ahead(&self) -> i64 {
-        self.memory.ahead()
-    }
-
-    /// Whether what was seen before the start is still being counted.
-    pub(super) fn is_counting(&self) -> bool {
-        self.counting.load(Ordering::Acquire)
-    }
-
-    /// Begins to count what was seen before the start.
-    pub(super) fn count(self: &Arc<Self>) -> Result<(), StoreError> {
-        if !self.is_mirror() {
-            return Ok(());
-        }
-        // The view is of now: what changes from now on is counted as it changes.
-        let Some(walk) = self.keeping.snapshot().walk() else {
-            self.sums.begin_with(&Tree::default());
-            return Ok(());
-        };
-        self.counting.store(true, Ordering::Release);
-        let replica = self.clone();
-        let counting = move || {
-            match tree_of(&walk) {
-                Ok(tree) if !replica.keeping.snapshot().is_damaged() => replica.sums.begin_with(&tree),
-                Ok(_) => {}
-                Err(error) => tracing::warn!("what was seen cannot be counted, and is compared one by one: {error}"),
-            }
-            replica.counting.store(false, Ordering::Release);
-        };
-        let failed = |source| StoreError::Io { action: "start a thread for", path: "digests".into(), source };
-        std::thread::Builder::new().name("digests".into()).spawn(counting).map(drop).map_err(failed)
+        self.held.known().memory().ahead()
     }
 
     /// Something of what was seen is lost.
     pub(super) fn lost_something(self: &Arc<Self>) {
         if self.is_mirror() {
-            self.sums.break_off();
-            let stand = self.positions.stand();
+            self.held.known().break_off();
+            let stand = self.held.positions().stand();
             if let Some(position) = stand.position {
                 self.begin_resync(position, stand.stretch);
             }
-        }
-    }
-
-    /// Keeps a delete request, which proves what it deleted.
-    pub(super) fn keep_request(&self, tombstone: &Tombstone, at: Option<Position>) {
-        let id = (ProofKind::Delete, *tombstone.identity());
-        if self.is_mirror() && self.shelf.get(&id).is_none() {
-            self.shelf.put(id, Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at });
         }
     }
 
@@ -106,7 +66,7 @@ impl Replica {
         let Some(jwt) = &item.jwt else {
             // Replaced ones are told without their text; their successor follows.
             if item.op == "remove" {
-                self.shelf.remove(place);
+                self.held.known().shelf().remove(place);
             }
             return Kept::Not;
         };
@@ -119,18 +79,19 @@ impl Replica {
             }
         };
         match read(jwt.as_bytes()) {
-            Ok(unproven) if !self.memory.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
+            Ok(unproven) if !self.held.known().memory().peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
                 refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
                 Kept::Orphan(id)
             }
             Ok(unproven) => {
                 let version = unproven.version();
-                let held = self.shelf.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
+                let held =
+                    self.held.known().shelf().get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
                 if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
                     return Kept::Not;
                 }
                 let body = jwt.clone().into_bytes().into();
-                self.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
+                self.held.known().shelf().put(place, Proof { identity: version.identity, body, at: Some(at) });
                 Kept::Here
             }
             Err(refusal) => {
@@ -164,17 +125,17 @@ impl Replica {
 
     fn missing(&self) -> Vec<AccountKey> {
         let mut missing = Vec::new();
-        if self.is_full() || !self.keeping.is_warm() {
+        if self.is_full() || !self.held.disk().is_warm() {
             return missing;
         }
         let standing = self.env.gate.standing();
-        let Some(walk) = self.keeping.snapshot().walk() else { return missing };
+        let Some(walk) = self.held.disk().snapshot().walk() else { return missing };
         let walked = walk.seen(|key, seen| {
             let is_served = seen.is_served() && !seen.ahead;
             // Where what was heard is withheld, what upstream gave may be served.
             let is_vouched =
                 seen.heard.iter().chain(seen.held.version()).any(|version| standing.vouches(&version.issuer));
-            if is_served && is_vouched && !self.cache.contains_key(&key) {
+            if is_served && is_vouched && !self.held.has_copy(&key) {
                 missing.push(key);
             }
         });
@@ -183,17 +144,4 @@ impl Replica {
         }
         missing
     }
-}
-
-fn tree_of(walk: &Walk) -> rusqlite::Result<Tree> {
-    let mut tree = Tree::default();
-    walk.seen(|key, seen| {
-        tree.toggle(&Toggle::between(&Key::account(&key), None, super::memory::leaf(&key, &seen)));
-    })?;
-    walk.proofs(ProofKind::Activation, |id, proof| {
-        if let Some((key, leaf)) = super::shelf::leaf_of(&id) {
-            tree.toggle(&Toggle::between(&key, None, Some(leaf(&proof))));
-        }
-    })?;
-    Ok(tree)
 }

@@ -31,19 +31,19 @@ impl Replica {
     /// What there is to do about an account of which nothing is at hand that could be served without asking.
     pub fn miss(&self, key: &AccountKey) -> Miss {
         // What earlier processes left, and what is configured, is served whatever upstream says.
-        if self.cache.contains_key(key) || !self.keeping.is_warm() || self.is_configured(key) {
+        if self.held.has_copy(key) || !self.held.disk().is_warm() || self.held.is_configured(key) {
             return Miss::Ask;
         }
-        if self.unknown.contains(key) {
+        if self.held.is_unknown(key) {
             return Miss::Absent;
         }
-        if self.is_asked(key) {
+        if self.flights.contains(key) {
             return Miss::Ask;
         }
         let is_certain = self.knows_all_keys();
         let exists = if is_certain {
             // The list is of what was ever there since it was made.
-            self.keys.contains(&Key::account(key)) && !self.is_deleted(key)
+            self.keys.contains(&Key::account(key)) && !self.held.known().is_deleted(key)
         } else {
             self.may_exist(key)
         };
@@ -80,10 +80,5 @@ impl Replica {
     /// Upstream cannot answer in time.
     pub(super) fn crowded(&self) -> Unavailable {
         self.unavailable("too many requests to it are under way")
-    }
-
-    /// Whether the primary is being asked about an account.
-    pub(super) fn is_asked(&self, key: &AccountKey) -> bool {
-        self.flights.lock().contains_key(key)
     }
 }

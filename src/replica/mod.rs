@@ -11,46 +11,47 @@
 mod activations;
 mod ahead;
 mod digests;
+mod disk;
 mod fetch;
+mod flights;
 mod follow;
 mod forward;
 mod freshness;
+mod held;
 mod hint;
-mod keeping;
+#[cfg(test)]
+mod interleavings;
 mod keys;
-mod memory;
+mod known;
 mod mirror;
 mod miss;
 mod operator;
+mod overlay;
 mod pack;
+mod persist;
 mod pin;
 mod position;
 mod relay;
 mod report;
 mod resync;
+mod rule;
 mod setup;
-mod shelf;
 mod slot;
 mod spread;
 mod sse;
-mod sums;
-mod system;
-mod take;
 mod unknown;
 mod upstream;
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 pub use ahead::{Ahead, AheadPage};
-pub use fetch::Unavailable;
+pub use disk::Place;
+pub use flights::Unavailable;
 pub use forward::{ForwardError, Relayed, Target, Write};
 pub use freshness::Ages;
-pub use keeping::Place;
 pub use miss::Miss;
 pub use relay::{Onward, Passed, Question};
 pub use report::BehindUs;
@@ -58,33 +59,28 @@ pub use setup::{Access, BeginError, Setup};
 pub use slot::Slot;
 pub use upstream::{MOST_REQUESTS, client};
 
-use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites};
-use crate::epoch::{Epoch, Epochs};
+use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::feed::wire::new_name;
-use crate::gate::Gate;
-use crate::key::AccountKey;
+use crate::gate::{Gate, Refusal};
+use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
 use crate::rarely::Rarely;
+use crate::store::{Follower, FollowerChange, StoreError};
 use crate::tls::Files;
 use activations::Activations;
-use fetch::Flight;
+use disk::Disk;
+use flights::Flights;
 use forward::Forwarding;
-use freshness::Freshness;
+use held::{Held, Offer};
 use hint::Waiting;
-use keeping::Keeping;
 use keys::Keys;
-use memory::Memory;
-use position::Positions;
+use persist::Writing;
 use relay::Relay;
 use report::Reporting;
 use resync::Turns;
 use setup::Env;
-use shelf::Shelf;
-use spread::Spread;
-use sums::Sums;
-use take::Offer;
 use unknown::Unknown;
 use upstream::Upstream;
 
@@ -98,29 +94,14 @@ const FIRST_WAIT: Duration = Duration::from_millis(150);
 pub struct Replica {
     env: Env,
     upstream: Arc<Upstream>,
-    cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
-    unknown: Unknown<AccountKey>,
+    flights: Arc<Flights>,
+    held: Arc<Held>,
     keys: Keys,
     activations: Activations,
-    memory: Memory,
-    keeping: Arc<Keeping>,
-    shelf: Shelf,
-    sums: Arc<Sums>,
-    /// Whether what was seen before the start is still being counted.
-    counting: AtomicBool,
-    /// The system account's JWT, if it is configured.
-    system: OnceLock<Arc<Slot>>,
-    spread: Spread,
-    /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
-    epochs: Epochs,
-    /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
-    forgotten: Epochs,
-    flights: Mutex<HashMap<AccountKey, Flight>>,
+    writing: Writing,
     waiting: Waiting,
     /// How the operator JWTs here stand to the primary's. Held while the operator changes.
     operator_turn: Mutex<operator::Turn>,
-    freshness: Freshness,
-    positions: Positions,
     comparisons: Turns,
     forwarding: Forwarding,
     relay: Relay,
@@ -137,47 +118,28 @@ impl Replica {
         metrics: Arc<Metrics>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>, BeginError> {
-        let (keeping, stand) = Keeping::open(&setup.place, setup.mode == ReplicaMode::Mirror)?;
-        let keeping = Arc::new(keeping);
-        let sums = Arc::new(Sums::new(setup.mode == ReplicaMode::Mirror));
-        let cache = moka::sync::Cache::builder()
-            .max_capacity(setup.cache_bytes - Activations::share(setup.cache_bytes))
-            .weigher(|_, slot: &Arc<Slot>| slot.weight())
-            .eviction_listener(keeping.on_leave())
-            .build();
-        let unknown = Unknown::new(setup.negative_ttl);
+        let (disk, stand) = Disk::open(&setup.place, setup.mode == ReplicaMode::Mirror)?;
         let env = Env { setup: Arc::new(setup), name: new_name().into(), gate, metrics, runtime };
-        let setup = &env.setup;
-        let upstream = Arc::new(Upstream::new(&env).map_err(BeginError::Primary)?);
+        let (setup, flights) = (&env.setup, Arc::new(Flights::default()));
+        let cache_bytes = setup.cache_bytes - Activations::share(setup.cache_bytes);
         let replica = Arc::new(Self {
-            upstream,
-            cache,
-            unknown,
+            upstream: Arc::new(Upstream::new(&env).map_err(BeginError::Primary)?),
+            held: Arc::new(Held::new(&env, cache_bytes, Arc::new(disk), stand, flights.clone())),
+            flights,
             keys: Keys::default(),
             activations: Activations::new(setup),
-            memory: Memory::new(keeping.snapshot().clone(), sums.clone()),
-            shelf: Shelf::new(keeping.snapshot().clone(), sums.clone()),
-            counting: AtomicBool::new(false),
-            sums,
-            spread: Spread::default(),
-            system: OnceLock::new(),
-            epochs: Epochs::default(),
-            forgotten: Epochs::default(),
-            flights: Mutex::default(),
+            writing: Writing::default(),
             waiting: Waiting::default(),
             operator_turn: Mutex::default(),
-            freshness: Freshness::after(&stand),
-            positions: Positions::after(stand, keeping.is_warm()),
             comparisons: Turns::default(),
             relay: Relay::new(stand.position),
-            keeping,
             forwarding: Forwarding::new(env.name.clone()),
             reporting: Reporting::new(setup.primaries.len()),
             refusals: Rarely::every(Duration::from_secs(1)),
             env,
         });
         replica.recall_operator().map_err(BeginError::Operator)?;
-        replica.count().map_err(BeginError::Store)?;
+        replica.held.known().count().map_err(BeginError::Store)?;
         Ok(replica)
     }
 
@@ -238,23 +200,18 @@ impl Replica {
 
     /// A JWT that is at hand and fresh.
     pub fn cached(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.cache.get(key).filter(|slot| self.is_fresh(slot))
+        self.held.fresh(key)
     }
 
     /// A JWT that is at hand and that the feed, which is live, confirms; not if the primary itself was not heard lately.
     pub fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.at_hand(key).filter(|slot| self.freshness.confirms(slot.stretch()) && self.is_current())
-    }
-
-    /// The copy of an account: in the cache, or left by an earlier process.
-    fn at_hand(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.cache.get(key).or_else(|| self.recall(key))
+        self.held.confirmed(key)
     }
 
     /// Whether asking the primary for an account may bring what the feed confirms: the feed is live, the primary was heard
     /// lately, and the account is not known to be unknown.
     pub fn may_find(&self, key: &AccountKey) -> bool {
-        self.is_following() && self.is_current() && !self.unknown.contains(key)
+        self.is_following() && self.is_current() && !self.held.is_unknown(key)
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
@@ -262,7 +219,7 @@ impl Replica {
     /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a
     /// copy is.
     pub async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
-        let held = self.at_hand(key);
+        let held = self.held.at_hand(key);
         let found = match held {
             Some(slot) if self.is_fresh(&slot) => Ok(Some(slot)),
             Some(slot) => Ok(self.revalidated(key, slot).await),
@@ -274,29 +231,28 @@ impl Replica {
         };
         match found {
             Ok(Some(slot)) => Ok(Some(slot)),
-            nothing => self.configured(key).map_or(nothing, |slot| Ok(Some(slot))),
+            nothing => self.held.configured(key).map_or(nothing, |slot| Ok(Some(slot))),
         }
     }
 
     /// Moves whenever something is heard of an account.
     pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.epochs.of(key)
+        self.held.epoch(key)
     }
 
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
-        self.freshness.confirms(slot.stretch())
-            || slot.checked_within(self.spread.of(self.env.setup.ttl, slot.entry().key()), clock::uptime_millis())
+        self.held.is_fresh(slot)
     }
 
     /// How old an entry is, and what this replica knows of its primary.
     pub fn ages(&self, slot: &Slot) -> Ages {
-        self.freshness.ages(slot)
+        self.held.freshness().ages(slot)
     }
 
     /// Whether the feed, up to where this replica stands, confirms an entry.
     pub fn is_confirmed(&self, slot: &Slot) -> bool {
-        self.freshness.is_confirmed(slot)
+        self.held.freshness().is_confirmed(slot)
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
@@ -308,31 +264,22 @@ impl Replica {
         }
         // Unknown there, unreachable, or slow: absence is no deletion, and a stale answer now beats a late one.
         self.env.metrics.replica_stale.inc();
-        self.cache.get(key).or_else(|| self.unless_deleted(key, slot))
-    }
-
-    /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion or a
-    /// removal, or because its signer was withdrawn.
-    fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
-        let served = self.env.gate.vouches(slot.entry().issuer()) && self.memory.with(key, |seen| seen.is_served());
-        served.then_some(slot)
+        self.held.copy(key).or_else(|| self.held.unless_deleted(key, slot))
     }
 
     /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
     pub fn position(&self) -> Option<Head> {
-        self.positions.confirmed()
+        self.held.positions().confirmed()
     }
 
     /// Entries and bytes in the cache.
     pub fn size(&self) -> (u64, u64) {
-        // What was put in and evicted is counted now and then.
-        self.cache.run_pending_tasks();
-        (self.cache.entry_count(), self.cache.weighted_size())
+        self.held.size()
     }
 
     /// Whether the feed is connected and caught up.
     pub fn is_following(&self) -> bool {
-        self.freshness.is_following()
+        self.held.freshness().is_following()
     }
 
     /// Whether the primary has ever answered, on the feed or to a request.
@@ -342,21 +289,41 @@ impl Replica {
 
     /// Milliseconds since the primary was last heard on the feed; `None`: never.
     pub fn silence(&self) -> Option<i64> {
-        self.freshness.silence()
+        self.held.freshness().silence()
     }
 
     /// Whether the primary itself was heard lately, whatever is between.
     pub fn is_current(&self) -> bool {
-        self.freshness.is_current()
+        self.held.freshness().is_current()
     }
 
     /// For people: how the snapshot does. `None`: there is none.
     pub fn snapshot_state(&self) -> Option<String> {
-        self.keeping.describe()
+        self.held.disk().describe()
+    }
+
+    /// Takes the configured JWT of the system account. The first one stays.
+    pub fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
+        self.held.set_system_jwt(token)
+    }
+
+    /// The key that signed an account's JWT, if it is known here to be withheld.
+    pub fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
+        self.held.known().withheld_by(key)
+    }
+
+    /// The replicas behind this one that an earlier process knew. Blocks for a query.
+    pub fn followers(&self) -> Vec<Follower> {
+        self.held.disk().snapshot().followers()
+    }
+
+    /// Remembers and forgets replicas behind this one. Blocks for writing.
+    pub fn note_followers(&self, changes: &[FollowerChange]) -> Result<(), StoreError> {
+        self.held.disk().snapshot().set_followers(changes)
     }
 
     /// The serial up to which the feed was followed.
     pub fn serial(&self) -> u64 {
-        self.freshness.serial()
+        self.held.freshness().serial()
     }
 }

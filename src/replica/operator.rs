@@ -14,9 +14,9 @@ use super::upstream::UpstreamError;
 use crate::clock;
 use crate::feed::digest::Key;
 use crate::feed::wire::Item;
-use crate::gate::operator::{End, Way, replay};
+use crate::gate::operator::{self, Begun, End, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
-use crate::key::{AccountKey, PublicKey};
+use crate::key::AccountKey;
 
 /// How often a primary that has just begun to answer is asked for its operator again if that fails.
 const TRIES: u32 = 5;
@@ -35,6 +35,47 @@ pub(super) struct Turn {
 impl Replica {
     pub(super) fn operator_turn(&self) -> MutexGuard<'_, Turn> {
         self.operator_turn.lock()
+    }
+
+    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
+    pub(super) fn recall_operator(self: &Arc<Self>) -> Result<(), OperatorRefusal> {
+        let stored = self.held.disk().snapshot().operator();
+        let configured = self.env.gate.trust();
+        let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
+        let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
+        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let change_to = self.env.setup.change_operator.as_ref();
+        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
+            Begun::Kept => None,
+            Begun::Refused(refusal) => {
+                tracing::warn!(
+                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
+                );
+                None
+            }
+            Begun::First(chain) | Begun::Next(chain) => Some(chain),
+            Begun::Changed(chain) => {
+                tracing::warn!(
+                    "the operator changes to {}: nothing that the former one signed will be served",
+                    chain.anchor().identity()
+                );
+                Some(chain)
+            }
+        };
+        self.held.disk().note_operator();
+        let Some(chain) = chain else {
+            self.env.gate.set_standing(before);
+            return Ok(());
+        };
+        if kept.is_some() {
+            let change = OperatorChange::to(&before, &chain);
+            change.log();
+            self.count_operator(&change);
+        } else {
+            chain.log_first();
+        }
+        self.env.gate.set_standing(before.after(Arc::new(chain)));
+        Ok(())
     }
 
     /// Brings another operator JWT into force, as a file has it. Says what it changes.
@@ -69,8 +110,8 @@ impl Replica {
         if item.links.is_empty() && self.operator_unconnected().is_some() {
             self.ask_operator();
         }
-        if !is_in_sync && self.positions.get(Limit::Operator).is_none() {
-            self.positions.set(Limit::Operator, self.positions.confirmed_or_beginning());
+        if !is_in_sync && self.held.positions().get(Limit::Operator).is_none() {
+            self.held.positions().set(Limit::Operator, self.held.positions().confirmed_or_beginning());
         }
         is_in_sync
     }
@@ -139,8 +180,8 @@ impl Replica {
     /// Lets other keys count. Says how much was in the cache that may no longer be served.
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
         self.env.gate.set_standing(standing);
-        self.keeping.note_operator();
-        let withheld = self.enforce();
+        self.held.disk().note_operator();
+        let withheld = self.held.enforce();
         self.fill_soon();
         withheld
     }
@@ -148,26 +189,6 @@ impl Replica {
     /// Why the operator JWT of the primary cannot be connected with the one in force here, if that is so.
     pub fn operator_unconnected(&self) -> Option<String> {
         self.operator_turn().unconnected.as_ref().map(|(_, why)| why.clone())
-    }
-
-    /// Takes out of the cache what may no longer be served, and says how much that was. The gate's trust has changed
-    /// before; who is about to put something in meanwhile looks again afterwards.
-    pub(super) fn enforce(&self) -> u64 {
-        let mut withheld = 0;
-        for (key, slot) in &self.cache {
-            if !self.env.gate.vouches(slot.entry().issuer()) {
-                if self.is_mirror() {
-                    self.keeping.note_withheld(&key, slot);
-                }
-                self.cache.invalidate(&*key);
-                withheld += 1;
-            }
-        }
-        // What was unknown may have been withheld by the primary.
-        self.epochs.bump_all();
-        self.unknown.forget_all();
-        self.epochs.bump_all();
-        withheld
     }
 
     /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
@@ -209,13 +230,6 @@ impl Replica {
     pub fn is_withheld(&self, key: &AccountKey) -> bool {
         // To look into the snapshot costs a query, which keys that do not exist are not worth.
         let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
-        may_exist && !self.cache.contains_key(key) && self.withheld_by(key).is_some()
-    }
-
-    /// The key that signed an account's JWT, if it is known here to be withheld.
-    pub fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
-        let issuer =
-            self.memory.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
-        (!self.env.gate.vouches(&issuer)).then_some(issuer)
+        may_exist && !self.held.has_copy(key) && self.withheld_by(key).is_some()
     }
 }

@@ -88,7 +88,7 @@ impl Replica {
     fn take_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
         let entry = self.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
         // An account may have been pulled since, so at the same `iat` what is held stays.
-        if let Offer::Taken(Some(slot)) = self.offer(Arc::new(entry), Via::Pack, None, None, None)? {
+        if let Offer::Taken(Some(slot)) = self.held.offer(Arc::new(entry), Via::Pack, None, None, None)? {
             slot.set_back(clock::uptime_millis() - asked);
             self.env.metrics.accepted(Via::Upstream);
         }

@@ -191,7 +191,7 @@ impl Replica {
                 () = sleep_until(due), if self.reporting.leads_on.load(Ordering::Acquire) => {
                     self.send(&mut progress, said, opened).await;
                 }
-                () = self.positions.moved() => {}
+                () = self.held.positions().moved() => {}
                 Ok(()) = moved.changed() => {}
                 Ok(()) = current.changed() => {}
             }
@@ -227,7 +227,7 @@ impl Replica {
                     "another replica reports to {server} with the id of this one: was its folder copied? This one takes \
                      another id"
                 );
-                self.keeping.renew_identity();
+                self.held.disk().renew_identity();
             }
             // An older server: it goes on without.
             Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
@@ -247,13 +247,13 @@ impl Replica {
     fn worded(&self, said: &Said, is_leaving: bool) -> Report {
         let name = self.reporting.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
-            id: self.keeping.identity(),
+            id: self.held.disk().identity(),
             run: self.reporting.run,
             seq: self.reporting.seq.fetch_add(1, Ordering::AcqRel),
             name,
             mode: if self.is_mirror() { "mirror" } else { "cache" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_lasting: self.keeping.snapshot().is_lasting(),
+            is_lasting: self.held.disk().snapshot().is_lasting(),
             is_leaving,
             position: said.position,
             below: said.below.clone(),
@@ -293,7 +293,7 @@ impl Replica {
     /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
     pub async fn farewell(&self) {
         self.reporting.leaving.store(true, Ordering::Release);
-        self.positions.look_again();
+        self.held.positions().look_again();
         let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
@@ -308,7 +308,7 @@ impl Replica {
     /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
         self.reporting.leads_on.store(leads_on, Ordering::Release);
-        self.positions.look_again();
+        self.held.positions().look_again();
     }
 }
 

@@ -11,7 +11,8 @@ use crate::clock;
 use crate::gate::{Judged, Ordering as Order, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::replica::Replica;
-use crate::replica::hint::{Known, Outcome, Ruling, rule};
+use crate::replica::hint::Outcome;
+use crate::replica::rule::{Known, Ruling, rule};
 
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
@@ -61,7 +62,7 @@ impl Replica {
         match (rule(order(copy.as_deref(), &unproven), known)?, copy, under_way) {
             (Ruling::Nothing, ..) => Ok(Outcome::Ignored),
             (Ruling::Apply, Some(copy), _) => {
-                let Some(account) = self.at_hand(unproven.account()) else {
+                let Some(account) = self.held.at_hand(unproven.account()) else {
                     // Its account has left the cache, and is not asked for because of this.
                     return Ok(self.doubt_activation(&id, Some(&copy)));
                 };

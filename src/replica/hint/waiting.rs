@@ -126,7 +126,7 @@ impl Replica {
             let _ = flight.await;
         }
         if !turn.is_tied {
-            match self.judge(&turn.entry, false) {
+            match self.held.judge(&turn.entry, false) {
                 Ok(Ruling::Ask) => {}
                 Ok(Ruling::Apply) => return Outcome::Applied,
                 Ok(Ruling::Nothing) | Err(_) => return Outcome::Settled,

@@ -10,7 +10,8 @@ use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
-use crate::replica::{Slot, memory};
+use crate::replica::Slot;
+use crate::replica::known::leaf;
 
 /// Keys that one question names.
 pub(super) const PIECE: usize = 1000;
@@ -30,11 +31,11 @@ struct Held {
 
 impl Resync {
     pub(super) async fn cache(&self) -> Result<(), Failed> {
-        while !self.replica.keeping.is_warm() {
+        while !self.replica.held.disk().is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
         }
-        let held: Vec<AccountKey> = self.replica.cache.iter().map(|(key, _)| *key).collect();
+        let held: Vec<AccountKey> = self.replica.held.accounts();
         for keys in held.chunks(PIECE) {
             self.compare(keys).await?;
             tokio::time::sleep(PAUSE).await;
@@ -47,10 +48,10 @@ impl Resync {
         let replica = &self.replica;
         let mut held: Vec<Held> = Vec::new();
         for key in keys {
-            let heard = replica.epochs.of(key);
-            let known = replica.memory.peek(key, |seen| {
+            let heard = replica.held.epoch(key);
+            let known = replica.held.known().memory().peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
-                memory::leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
+                leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
             });
             held.extend(known.flatten());
         }
@@ -72,14 +73,14 @@ impl Resync {
         let now = clock::uptime_millis();
         for Held { key, heard, is_noted, .. } in held {
             // What was heard of it meanwhile is later.
-            if differing.contains(&key) || replica.epochs.of(&key) != heard {
+            if differing.contains(&key) || replica.held.epoch(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
             if !is_noted || replica.ahead() > 0 {
-                replica.is_level(&key);
+                replica.held.is_level(&key);
             }
-            if let Some(slot) = replica.cache.get(&key) {
+            if let Some(slot) = replica.held.copy(&key) {
                 self.confirm(&slot, now);
             }
         }
@@ -92,10 +93,10 @@ impl Resync {
     fn confirm(&self, slot: &Slot, now: i64) {
         // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
         if slot.stretch() == 0 {
-            self.replica.confirm(slot, None, Some(self.stretch), now);
+            self.replica.held.confirm(slot, None, Some(self.stretch), now);
         } else {
             slot.confirm(None, Some(self.stretch), now);
-            self.replica.positions.confirm(slot.entry().key());
+            self.replica.held.positions().confirm(slot.entry().key());
         }
     }
 
@@ -103,9 +104,9 @@ impl Resync {
     fn note_unless_confirmed(&self, key: &AccountKey) {
         let replica = &self.replica;
         let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || replica.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
-        if replica.cache.get(key).is_some_and(is_other) && !is_ahead() {
-            replica.is_unconfirmed(key, replica.positions.confirmed_or_beginning());
+        let is_ahead = || replica.held.known().memory().peek(key, |seen| seen.ahead).unwrap_or(false);
+        if replica.held.copy(key).is_some_and(is_other) && !is_ahead() {
+            replica.held.is_unconfirmed(key, replica.held.positions().confirmed_or_beginning());
         }
     }
 }

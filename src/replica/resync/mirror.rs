@@ -20,18 +20,19 @@ const COUNTING: Duration = Duration::from_millis(20);
 impl Resync {
     pub(super) async fn mirror(&self) -> Result<(), Failed> {
         let replica = &self.replica;
-        while replica.is_counting() {
+        while replica.held.known().is_counting() {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
-        let leaf = |key: &AccountKey| replica.leaf_of(&Key::account(key));
-        let ahead: Vec<_> = replica.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
+        let leaf = |key: &AccountKey| replica.held.known().leaf_of(&Key::account(key));
+        let ahead: Vec<_> =
+            replica.held.known().memory().all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
         let differing = with_ahead.all().await?;
         with_ahead.orphans().await?;
         for (key, compared) in ahead {
             if !differing.contains(&key) && leaf(&key) == compared {
-                replica.is_level(&key);
+                replica.held.is_level(&key);
             }
         }
         replica.fill().await;
@@ -71,14 +72,14 @@ impl Resync {
 
     /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
     async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, Failed> {
-        let besides = self.replica.operator_toggles();
-        if !self.replica.sums.is_whole() {
+        let besides = self.replica.held.known().operator_toggles();
+        if !self.replica.held.known().is_whole() {
             return Ok(None);
         }
         let page = self.replica.upstream.digests(prefix).await?;
         self.is_current()?;
         self.stands(&position(&page).ok_or(Failed::Format("its position"))?)?;
-        let Some((sum, mine)) = self.replica.sums.look(prefix, &besides) else { return Ok(None) };
+        let Some((sum, mine)) = self.replica.held.known().look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
         }
@@ -100,7 +101,7 @@ impl Resync {
 
     async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
         let replica = self.replica.clone();
-        let count = tokio::task::spawn_blocking(move || replica.leaves(Prefix::Node(node)).len()).await;
+        let count = tokio::task::spawn_blocking(move || replica.held.known().leaves(Prefix::Node(node)).len()).await;
         if count.is_ok_and(|count| count <= MOST) {
             self.prefix(Prefix::Node(node)).await
         } else {
@@ -119,7 +120,7 @@ impl Resync {
     /// Takes over everything under a prefix that differs.
     async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, Failed> {
         let replica = self.replica.clone();
-        let leaves = tokio::task::spawn_blocking(move || replica.leaves(prefix)).await;
+        let leaves = tokio::task::spawn_blocking(move || replica.held.known().leaves(prefix)).await;
         let leaves = leaves.map_err(|_| Failed::Outdated)?;
         let ask = DigestAsk {
             // What is not named comes although it is here, and changes nothing.

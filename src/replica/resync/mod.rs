@@ -25,7 +25,7 @@ use super::position::Limit;
 use super::upstream::UpstreamError;
 use crate::backoff::Backoff;
 use crate::feed::Head;
-use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
+use crate::feed::digest::{Key, Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -81,31 +81,6 @@ impl Replica {
         let number = self.comparisons.begin();
         self.env.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
     }
-
-    /// The leaves of everything under a prefix.
-    pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Key, Leaf)> {
-        let mut leaves = std::collections::BTreeMap::new();
-        for (key, seen) in self.memory.under(prefix) {
-            if let Some(leaf) = super::memory::leaf(&key, &seen) {
-                leaves.insert(Key::account(&key), leaf);
-            }
-        }
-        self.shelf.leaves(prefix, &mut leaves);
-        leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
-        leaves.into_iter().collect()
-    }
-
-    /// The operator's place in the tree.
-    pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
-        let trust = self.env.gate.trust()?;
-        let key = Key::operator(trust.identity());
-        Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
-    }
-
-    /// What the operator adds to the sums.
-    pub(super) fn operator_toggles(&self) -> Vec<Toggle> {
-        self.operator_leaf().iter().map(|(key, leaf)| Toggle::between(key, None, Some(*leaf))).collect()
-    }
 }
 
 impl Resync {
@@ -142,19 +117,19 @@ impl Resync {
         }
         replica.comparisons.end();
         if replica.is_mirror() {
-            replica.freshness.is_synced(self.stretch);
+            replica.held.freshness().is_synced(self.stretch);
             replica.env.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
         } else {
-            replica.positions.join(self.stretch);
+            replica.held.positions().join(self.stretch);
         }
-        replica.positions.lift(Limit::Comparison);
-        replica.positions.has_work();
+        replica.held.positions().lift(Limit::Comparison);
+        replica.held.positions().has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
             replica.primary(),
             self.from.serial
         );
-        replica.report_ahead();
+        replica.held.report_ahead(replica.primary());
     }
 
     /// The server has no digests: what is held is asked about when it is wanted.
@@ -171,11 +146,11 @@ impl Resync {
         }
         if self.replica.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
-            let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
-            self.replica.doubt(held);
+            let held: Vec<_> = self.replica.held.accounts();
+            self.replica.held.doubt(held);
         }
         self.replica.comparisons.end();
-        self.replica.freshness.is_synced(self.stretch);
+        self.replica.held.freshness().is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.

@@ -9,9 +9,8 @@ use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
 use crate::gate::Via;
-use crate::key::AccountKey;
+use crate::replica::Replica;
 use crate::replica::position::Limit;
-use crate::replica::{Replica, memory};
 
 impl Replica {
     /// Settles what the feed does not confirm, for as long as the process lives.
@@ -19,7 +18,7 @@ impl Replica {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
             if !self.has_to_settle() {
-                self.positions.work().await;
+                self.held.positions().work().await;
                 continue;
             }
             match self.settle_some().await {
@@ -32,47 +31,32 @@ impl Replica {
     }
 
     fn has_to_settle(&self) -> bool {
-        self.is_following() && (self.positions.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+        self.is_following() && (self.held.positions().get(Limit::Operator).is_some() || self.has_copies_to_settle())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
     fn has_copies_to_settle(&self) -> bool {
-        self.positions.get(Limit::Copies).is_some() && self.positions.get(Limit::Comparison).is_none()
+        self.held.positions().get(Limit::Copies).is_some() && self.held.positions().get(Limit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether that changed anything.
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
-        let stand = self.positions.stand();
+        let stand = self.held.positions().stand();
         let Some(from) = stand.position else { return Ok(false) };
         let number = self.comparisons.latest();
         let resync = Resync::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
-        if self.positions.get(Limit::Operator).is_some() && resync.operator().await? {
-            self.positions.lift(Limit::Operator);
+        if self.held.positions().get(Limit::Operator).is_some() && resync.operator().await? {
+            self.held.positions().lift(Limit::Operator);
             has_settled = true;
         }
-        let keys = if self.has_copies_to_settle() { self.positions.unconfirmed(PIECE) } else { Vec::new() };
-        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.is_comparable(key));
-        gone.iter().for_each(|key| self.confirm_if_gone(key));
+        let keys = if self.has_copies_to_settle() { self.held.positions().unconfirmed(PIECE) } else { Vec::new() };
+        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.held.is_comparable(key));
+        gone.iter().for_each(|key| self.held.confirm_if_gone(key));
         if !held.is_empty() {
             resync.compare(&held).await?;
         }
-        Ok(has_settled || keys.iter().any(|key| !self.positions.is_listed(key)))
-    }
-
-    /// Whether there is a copy of an account, and it is remembered which version it is.
-    fn is_comparable(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key) && self.memory.peek(key, |seen| memory::leaf(key, seen)).flatten().is_some()
-    }
-
-    /// What is not here is not served. So a copy that cannot be compared is let go of.
-    fn confirm_if_gone(&self, key: &AccountKey) {
-        // A copy comes with this held.
-        self.memory.with(key, |seen| {
-            if memory::leaf(key, seen).is_none() || !self.cache.contains_key(key) {
-                self.drop_copy(key);
-            }
-        });
+        Ok(has_settled || keys.iter().any(|key| !self.held.positions().is_listed(key)))
     }
 }
 

@@ -1,31 +1,23 @@
-//! What a replica keeps on disk, and when it is written.
+//! What a replica keeps on disk, and what is noted to be written there.
 //!
-//! A thread of its own writes what has changed every half second. It notes first how far the feed was taken in, and then
-//! gathers what changed, so that what is on disk is never behind the position beside it.
-
-mod recall;
+//! The parts of a replica note here what has changed. [`super::persist`] gathers it and writes it. Nothing else knows how the
+//! disk is organised.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Replica, Slot, position};
-use crate::clock;
+use super::Slot;
 use crate::key::AccountKey;
-use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
-use crate::store::{FolderLock, Follower, FollowerChange, FollowerId, StoreError, private};
+use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
+use crate::store::{FolderLock, FollowerId, StoreError, private};
 
-/// How often what changed is written.
-const EVERY: Duration = Duration::from_millis(500);
-/// So much that changed is written at once.
+/// This many accounts that changed are written at once.
 const MANY: usize = 2000;
-/// How often it is written that nothing but time has passed.
-const IDLE: i64 = 10_000;
 
 /// Where a replica keeps things.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +32,7 @@ pub struct Place {
 
 /// The snapshot, and what is not written there yet.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub(super) struct Disk {
     snapshot: Arc<Snapshot>,
     found: Found,
     tokens: Option<PathBuf>,
@@ -55,14 +47,12 @@ pub(super) struct Keeping {
     warm: AtomicBool,
     closing: Mutex<bool>,
     wake: Condvar,
-    writer: Mutex<Option<JoinHandle<()>>>,
     failing: AtomicBool,
     full: Arc<AtomicBool>,
-    written: Mutex<Option<Stand>>,
     _lock: Option<FolderLock>,
 }
 
-impl Keeping {
+impl Disk {
     /// Opens the snapshot, which must not be in use by another process. Says also where an earlier process stood.
     pub(super) fn open(place: &Place, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
@@ -87,7 +77,7 @@ impl Keeping {
             Some(identity) => identity,
             None => new_identity(&snapshot),
         };
-        let keeping = Self {
+        let disk = Self {
             identity: Mutex::new(identity),
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
@@ -98,13 +88,11 @@ impl Keeping {
             operator: AtomicBool::new(false),
             closing: Mutex::new(false),
             wake: Condvar::new(),
-            writer: Mutex::default(),
             failing: AtomicBool::new(false),
             full: Arc::default(),
-            written: Mutex::default(),
             _lock: lock,
         };
-        Ok((keeping, stand))
+        Ok((disk, stand))
     }
 
     pub(super) const fn snapshot(&self) -> &Arc<Snapshot> {
@@ -196,145 +184,89 @@ impl Keeping {
         self.warm.store(false, Ordering::Release);
     }
 
-    /// Whether there may be copies on disk that are not in the cache.
-    pub(super) fn is_warm(&self) -> bool {
-        self.warm.load(Ordering::Acquire)
-    }
-}
-
-impl Replica {
-    /// Begins to write to the snapshot, and to bring back what it holds.
-    pub fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
-        let replica = Arc::downgrade(self);
-        let keeping = self.keeping.clone();
-        let writer = std::thread::Builder::new()
-            .name("snapshot".into())
-            .spawn(move || keeping.write_on(&replica))
-            .map_err(failed)?;
-        *self.keeping.writer.lock() = Some(writer);
-        if !self.keeping.is_warm() {
-            let replica = self.clone();
-            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
-        }
-        Ok(())
+    /// The copy that an earlier process left of an account, unless something has happened to it since. Blocks for a query.
+    pub(super) fn stored(&self, key: &AccountKey) -> Option<Copy> {
+        if self.is_noted(key) { None } else { self.snapshot.copy(key) }
     }
 
-    /// The replicas behind this one that an earlier process knew. Blocks for a query.
-    pub fn followers(&self) -> Vec<Follower> {
-        self.keeping.snapshot.followers()
+    /// Whether something has happened to a copy that is not written yet.
+    pub(super) fn is_noted(&self, key: &AccountKey) -> bool {
+        self.copies.lock().contains(key)
     }
 
-    /// Remembers and forgets replicas behind this one. Blocks for writing.
-    pub fn note_followers(&self, changes: &[FollowerChange]) -> Result<(), StoreError> {
-        self.keeping.snapshot.set_followers(changes)
+    /// Takes what is noted: accounts whose copies changed, and whether the operator did.
+    pub(super) fn take_noted(&self) -> (Vec<AccountKey>, bool) {
+        let operator = self.operator.swap(false, Ordering::AcqRel);
+        (std::mem::take(&mut *self.copies.lock()).into_iter().collect(), operator)
     }
 
-    /// Writes what is not written yet, and ends the writing.
-    pub fn close(self: &Arc<Self>) {
-        *self.keeping.closing.lock() = true;
-        self.keeping.wake.notify_all();
-        if let Some(writer) = self.keeping.writer.lock().take() {
-            // A writer that panicked has said so already.
-            let _ = writer.join();
-        }
-        self.write_down();
+    /// A mirror's copy that left the cache because its signer was withdrawn, until it is written.
+    pub(super) fn withheld(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        self.withheld.lock().get(key).cloned()
     }
 
-    /// Writes what changed. A failure is logged, and what could not be written is tried again.
-    fn write_down(self: &Arc<Self>) {
-        let keeping = &self.keeping;
-        // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
-        self.cache.run_pending_tasks();
-        let mut stand = self.positions.stand();
-        let confirmed = self.positions.confirmed();
-        stand.heard = self.freshness.heard_at();
-        let operator = keeping.operator.swap(false, Ordering::AcqRel).then(|| self.operator_now()).flatten();
-        let copies: Vec<_> = std::mem::take(&mut *keeping.copies.lock()).into_iter().collect();
-        let seen = self.memory.take_unwritten();
-        let proofs = self.shelf.unwritten_now();
-        let mended = keeping.snapshot.mended();
-        let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
-        // What came in while the copies were gathered may be among them.
-        stand.confirmed =
-            confirmed.zip(self.positions.confirmed()).map(|(before, after)| position::lower(before, &after));
-        let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
-        let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
-        let is_idle = keeping.written.lock().as_ref().is_some_and(is_idle) && !keeping.snapshot.is_damaged();
-        if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
-            self.memory.shrink();
-            return;
-        }
-        let batch = Batch { stand, operator, copies, seen, proofs };
+    /// Writes what was gathered. A failure is logged, and what could not be written is noted again. Returns whether it is
+    /// written.
+    pub(super) fn write(&self, batch: &Batch) -> bool {
         let written: HashSet<_> = batch.copies.iter().map(|(key, _)| *key).collect();
-        match keeping.snapshot.write(&batch) {
+        match self.snapshot.write(batch) {
             Ok(()) => {
-                self.memory.shrink();
-                self.shelf.is_written(&batch.proofs);
                 // What was noted since has another slot, and is in the next batch.
-                keeping.withheld.lock().retain(|key, _| !written.contains(key));
-                if keeping.snapshot.mended() != mended {
-                    self.lost_something();
-                }
-                *keeping.written.lock() = Some(stand);
-                if keeping.failing.swap(false, Ordering::AcqRel) {
+                self.withheld.lock().retain(|key, _| !written.contains(key));
+                if self.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!("the snapshot is written again");
                 }
+                true
             }
             Err(error) => {
-                self.memory.is_unwritten(&batch.seen);
-                keeping.copies.lock().extend(batch.copies.iter().map(|(key, _)| *key));
-                keeping.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
-                self.env.metrics.replica_snapshot_failures.inc();
-                if !keeping.failing.swap(true, Ordering::AcqRel) {
+                self.copies.lock().extend(written);
+                self.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
+                if !self.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!("the snapshot cannot be written, and is tried again: {error}");
                 }
+                false
             }
         }
     }
 
-    /// What is to be kept of an account; `None`: what is kept already.
-    fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
-        match self.cache.get(key) {
-            Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
-            // What signed it may be listed again, and the mirror be the primary by then.
-            None if self.is_mirror() && self.withheld_by(key).is_some() => {
-                self.keeping.withheld.lock().get(key).map(|slot| (*key, Some(copy_of(key, slot))))
-            }
-            None => Some((*key, None)),
-        }
+    /// Whether the last attempt to write has failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
     }
 
-    /// The operator as it is trusted now.
-    fn operator_now(&self) -> Option<Operator> {
-        let standing = self.env.gate.standing();
-        let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
-        Some(Operator { chain: standing.chain()?.clone(), withdrawn })
-    }
-}
-
-impl Keeping {
-    fn write_on(&self, replica: &Weak<Replica>) {
+    /// Waits until something is to be written, but no longer than `pause`. Returns whether the writing is to end.
+    pub(super) fn wait(&self, pause: Duration) -> bool {
         let mut closing = self.closing.lock();
-        while !*closing {
-            self.wake.wait_for(&mut closing, EVERY);
-            drop(closing);
-            match replica.upgrade() {
-                Some(replica) => replica.write_down(),
-                None => return,
-            }
-            closing = self.closing.lock();
+        if !*closing {
+            self.wake.wait_for(&mut closing, pause);
         }
+        *closing
     }
-}
 
-fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
-    Copy {
-        key: *key,
-        jwt: slot.entry().token().clone(),
-        at: slot.position(),
-        stretch: slot.stretch(),
-        confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
+    /// The writing is to end.
+    pub(super) fn close(&self) {
+        *self.closing.lock() = true;
+        self.wake.notify_all();
+    }
+
+    /// A folder of tokens from before whose JWTs are still to be read.
+    pub(super) fn tokens(&self) -> Option<&Path> {
+        self.tokens.as_deref()
+    }
+
+    /// Whether an earlier process left something.
+    pub(super) fn was_found(&self) -> bool {
+        self.found != Found::Nothing
+    }
+
+    /// All that an earlier process kept is in the cache, if it has room for it.
+    pub(super) fn set_warm(&self) {
+        self.warm.store(true, Ordering::Release);
+    }
+
+    /// Whether no copies are on disk only.
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Acquire)
     }
 }
 

@@ -10,23 +10,23 @@ use crate::feed::digest::{Key, Leaf, Prefix, Sum, Toggle, Tree};
 
 /// The tree of what a replica has seen; none on a cache.
 #[derive(Debug, Default)]
-pub(super) struct Sums {
+pub(in crate::replica) struct Sums {
     tree: Option<Mutex<Tree>>,
     is_whole: AtomicBool,
 }
 
 impl Sums {
-    pub(super) fn new(is_mirror: bool) -> Self {
+    pub(in crate::replica) fn new(is_mirror: bool) -> Self {
         Self { tree: is_mirror.then(Mutex::default), is_whole: AtomicBool::new(false) }
     }
 
     /// Whether sums are kept.
-    pub(super) const fn are_kept(&self) -> bool {
+    pub(in crate::replica) const fn are_kept(&self) -> bool {
         self.tree.is_some()
     }
 
     /// What stands for a key changed.
-    pub(super) fn change(&self, key: &Key, before: Option<Leaf>, after: Option<Leaf>) {
+    pub(in crate::replica) fn change(&self, key: &Key, before: Option<Leaf>, after: Option<Leaf>) {
         if let Some(tree) = &self.tree
             && before != after
         {
@@ -35,7 +35,7 @@ impl Sums {
     }
 
     /// Adds what was there before the first change, which makes the tree whole.
-    pub(super) fn begin_with(&self, earlier: &Tree) {
+    pub(in crate::replica) fn begin_with(&self, earlier: &Tree) {
         if let Some(tree) = &self.tree {
             let mut tree = tree.lock();
             earlier.toggles().iter().for_each(|toggle| tree.toggle(toggle));
@@ -44,17 +44,17 @@ impl Sums {
     }
 
     /// Whether all that was seen is in the tree.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::replica) fn is_whole(&self) -> bool {
         self.is_whole.load(Ordering::Acquire)
     }
 
     /// Something of what is in the tree is lost: it says nothing any more.
-    pub(super) fn break_off(&self) {
+    pub(in crate::replica) fn break_off(&self) {
         self.is_whole.store(false, Ordering::Release);
     }
 
     /// The sum of a place, and the sums below it, as if what `besides` says stood as well. `None`: nothing is known.
-    pub(super) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
+    pub(in crate::replica) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
         if !self.is_whole() {
             return None;
         }

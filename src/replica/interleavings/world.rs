@@ -99,9 +99,9 @@ impl World {
     /// Nothing was ever heard of the account.
     pub(super) fn forget(&self) {
         let (replica, key) = (&self.replica, &self.account.key);
-        replica.memory.with(key, |seen| *seen = Default::default());
-        replica.drop_copy(key);
-        replica.unknown.forget(key);
-        replica.flights.lock().clear();
+        replica.held.known().memory().with(key, |seen| *seen = Default::default());
+        replica.held.drop_copy(key);
+        replica.held.may_be_known(key);
+        replica.flights.remove(key);
     }
 }

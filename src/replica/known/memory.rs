@@ -21,7 +21,7 @@ const RECENT: usize = 64;
 
 /// The newest version and deletion seen of every account.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(in crate::replica) struct Memory {
     shards: [Mutex<Shard>; SHARDS],
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
@@ -39,7 +39,7 @@ struct Cell {
 }
 
 impl Memory {
-    pub(super) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
+    pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         let ahead = AtomicI64::new(i64::try_from(snapshot.ahead().len()).unwrap_or(i64::MAX));
         let shards = std::array::from_fn(|_| Mutex::default());
         Self { shards, snapshot, sums, unwritten: AtomicUsize::new(0), ahead }
@@ -49,7 +49,7 @@ impl Memory {
     /// was not looked at lately.
     ///
     /// Nothing is remembered of an account that was never seen, unless that changes.
-    pub(super) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Seen) -> T) -> T {
+    pub(in crate::replica) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Seen) -> T) -> T {
         let mut shard = self.shard(key);
         let cell = match shard.entry(*key) {
             Entry::Occupied(cell) => cell.into_mut(),
@@ -74,19 +74,19 @@ impl Memory {
     }
 
     /// Accounts of which the primary was found to hold something older, or nothing.
-    pub(super) fn ahead(&self) -> i64 {
+    pub(in crate::replica) fn ahead(&self) -> i64 {
         self.ahead.load(Ordering::Relaxed)
     }
 
     /// Those accounts.
-    pub(super) fn all_ahead(&self) -> Vec<AccountKey> {
+    pub(in crate::replica) fn all_ahead(&self) -> Vec<AccountKey> {
         let mut keys: BTreeMap<AccountKey, bool> = self.snapshot.ahead().into_iter().map(|key| (key, true)).collect();
         self.each_recent(|key, seen| _ = keys.insert(*key, seen.ahead));
         keys.into_iter().filter(|(_, ahead)| *ahead).map(|(key, _)| key).collect()
     }
 
     /// What is remembered of the accounts under a prefix. Blocks for a query.
-    pub(super) fn under(&self, prefix: Prefix) -> BTreeMap<AccountKey, Seen> {
+    pub(in crate::replica) fn under(&self, prefix: Prefix) -> BTreeMap<AccountKey, Seen> {
         // Written first: what is written between the two looks is in both.
         let mut found: BTreeMap<_, _> = self.snapshot.seen_under(prefix).into_iter().collect();
         self.each_recent(|key, seen| {
@@ -105,7 +105,7 @@ impl Memory {
     }
 
     /// Looks at what is known of one account, and remembers nothing for having been asked.
-    pub(super) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Seen) -> T) -> Option<T> {
+    pub(in crate::replica) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Seen) -> T) -> Option<T> {
         if let Some(cell) = self.shard(key).get(key) {
             return Some(look(&cell.seen));
         }
@@ -113,12 +113,12 @@ impl Memory {
     }
 
     /// Accounts whose memory is to be written, about.
-    pub(super) fn unwritten(&self) -> usize {
+    pub(in crate::replica) fn unwritten(&self) -> usize {
         self.unwritten.load(Ordering::Relaxed)
     }
 
     /// What is to be written. It counts as written from now on; who fails to write it says so.
-    pub(super) fn take_unwritten(&self) -> Vec<(AccountKey, Seen)> {
+    pub(in crate::replica) fn take_unwritten(&self) -> Vec<(AccountKey, Seen)> {
         let mut taken = Vec::with_capacity(self.unwritten());
         for shard in &self.shards {
             for (key, cell) in shard.lock().iter_mut() {
@@ -132,7 +132,7 @@ impl Memory {
     }
 
     /// What was taken could not be written.
-    pub(super) fn is_unwritten(&self, taken: &[(AccountKey, Seen)]) {
+    pub(in crate::replica) fn is_unwritten(&self, taken: &[(AccountKey, Seen)]) {
         for (key, _) in taken {
             // Nothing leaves memory between taking and this.
             if let Some(cell) = self.shard(key).get_mut(key)
@@ -144,7 +144,7 @@ impl Memory {
     }
 
     /// Lets go of most of what is written.
-    pub(super) fn shrink(&self) {
+    pub(in crate::replica) fn shrink(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let mut spare = shard.len().saturating_sub(RECENT);
@@ -159,7 +159,7 @@ impl Memory {
 
     /// Goes back to what is written, as after a restart.
     #[cfg(test)]
-    pub(super) fn restart(&self) {
+    pub(in crate::replica) fn restart(&self) {
         self.shards.iter().for_each(|shard| shard.lock().clear());
         self.unwritten.store(0, Ordering::Relaxed);
     }
@@ -170,7 +170,7 @@ impl Memory {
 }
 
 /// The leaf of what is remembered of an account.
-pub(super) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
+pub(in crate::replica) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
     let key = Key::account(key);
     match seen.heard {
         Some(heard) => Some(Leaf::of(&key, &State::Held(heard.identity))),

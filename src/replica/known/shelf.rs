@@ -12,30 +12,30 @@ use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
 /// Delete requests and activations, in the snapshot, and what of them is not written there yet.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(in crate::replica) struct Shelf {
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
     unwritten: Mutex<HashMap<ProofId, Option<Proof>>>,
 }
 
 impl Shelf {
-    pub(super) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
+    pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         Self { snapshot, sums, unwritten: Mutex::default() }
     }
 
     /// What is kept.
-    pub(super) fn get(&self, id: &ProofId) -> Option<Proof> {
+    pub(in crate::replica) fn get(&self, id: &ProofId) -> Option<Proof> {
         let unwritten = self.unwritten.lock().get(id).cloned();
         unwritten.unwrap_or_else(|| self.snapshot.proof(id))
     }
 
     /// Puts something on the shelf, on a mirror.
-    pub(super) fn put(&self, id: ProofId, proof: Proof) {
+    pub(in crate::replica) fn put(&self, id: ProofId, proof: Proof) {
         self.set(id, Some(proof));
     }
 
     /// Takes something off.
-    pub(super) fn remove(&self, id: ProofId) {
+    pub(in crate::replica) fn remove(&self, id: ProofId) {
         self.set(id, None);
     }
 
@@ -56,7 +56,7 @@ impl Shelf {
     }
 
     /// The leaves of the activations under a prefix.
-    pub(super) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Key, Leaf>) {
+    pub(in crate::replica) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Key, Leaf>) {
         // Written first: what is written between the two looks is in both.
         for (id, proof) in self.snapshot.proofs_under(ProofKind::Activation, prefix) {
             if let Some((key, leaf)) = leaf_of(&id) {
@@ -73,12 +73,12 @@ impl Shelf {
     }
 
     /// What is to be written. It stays here until [`Shelf::is_written`] says that it is.
-    pub(super) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
+    pub(in crate::replica) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
         self.unwritten.lock().iter().map(|(id, proof)| (*id, proof.clone())).collect()
     }
 
     /// What was written, unless it has changed since.
-    pub(super) fn is_written(&self, written: &[(ProofId, Option<Proof>)]) {
+    pub(in crate::replica) fn is_written(&self, written: &[(ProofId, Option<Proof>)]) {
         let mut unwritten = self.unwritten.lock();
         for (id, proof) in written {
             if unwritten.get(id) == Some(proof) {
@@ -89,7 +89,7 @@ impl Shelf {
 }
 
 /// The place of an activation in the tree, and how its leaf is made. Requests have none: what they delete has.
-pub(super) fn leaf_of(id: &ProofId) -> Option<(Key, impl Fn(&Proof) -> Leaf + use<>)> {
+pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Key, impl Fn(&Proof) -> Leaf + use<>)> {
     let (ProofKind::Activation, raw) = id else { return None };
     let key = Key::activation(&HashId::from_raw(*raw));
     Some((key, move |proof: &Proof| Leaf::of(&key, &State::Held(proof.identity))))

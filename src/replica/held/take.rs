@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Replica, Slot};
+use super::Held;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
+use crate::replica::Slot;
 use crate::store::snapshot::Seen;
 
 /// What became of a token that was offered.
 #[derive(Debug)]
-pub(super) enum Offer {
+pub(in crate::replica) enum Offer {
     /// It is held now, and in the cache if somebody wants it.
     Taken(Option<Arc<Slot>>),
     /// What was held stays.
@@ -23,16 +24,16 @@ pub(super) enum Offer {
 
 /// When a JWT was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AskedAt {
-    /// Where [`Replica::forgotten`] was.
-    pub(super) forgotten: Epoch,
+pub(in crate::replica) struct AskedAt {
+    /// Where the epoch of what the primary lets go of was.
+    pub(in crate::replica) forgotten: Epoch,
     /// Where this replica was on the feed of the server that answered; `None`: it does not follow that server's feed.
-    pub(super) at: Option<Head>,
+    pub(in crate::replica) at: Option<Head>,
 }
 
 /// Where a copy came from.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum From {
+pub(in crate::replica) enum From {
     /// Upstream was asked for it, when this replica was there on its feed (`None`: unknown).
     Asked(Option<Head>),
     /// Upstream told of it.
@@ -41,31 +42,12 @@ pub(super) enum From {
     Hint,
 }
 
-impl Replica {
-    /// Something newer than what is cached could not be taken in.
-    pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
-        for key in keys {
-            if self.check_soon(&key) {
-                // The position is still before what was refused.
-                self.is_unconfirmed(&key, self.positions.confirmed_or_beginning());
-            }
-            self.epochs.bump(&key);
-        }
-    }
-
-    /// The primary is asked when an account is next wanted. Returns whether there is a copy of it.
-    pub(super) fn check_soon(&self, key: &AccountKey) -> bool {
-        let Some(slot) = self.at_hand(key) else { return false };
-        slot.doubt();
-        self.keeping.note_copy(key);
-        true
-    }
-
+impl Held {
     /// Compares an admitted JWT that upstream gave with what was seen, and caches it if it is served from there. For a JWT
-    /// that upstream did not give see [`Replica::judge`].
+    /// that upstream did not give see [`Held::judge`].
     ///
     /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
-    pub(super) fn offer(
+    pub(in crate::replica) fn offer(
         &self,
         entry: Arc<Entry>,
         via: Via,
@@ -80,7 +62,7 @@ impl Replica {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
         self.epochs.bump(&key);
-        let offer = self.memory.with(&key, |seen| {
+        let offer = self.known.memory().with(&key, |seen| {
             if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
                 // The primary has let go of it since, and nothing will be heard of it again.
                 return Ok(Offer::Kept);
@@ -123,7 +105,7 @@ impl Replica {
 
     /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
     /// account's memory held.
-    pub(super) fn keep(
+    pub(in crate::replica) fn keep(
         &self,
         key: &AccountKey,
         entry: &Arc<Entry>,
@@ -145,10 +127,10 @@ impl Replica {
     }
 
     /// Puts a copy into the cache. Called with the account's memory held.
-    pub(super) fn put(&self, key: &AccountKey, slot: Slot, from: From) -> Option<Arc<Slot>> {
+    pub(in crate::replica) fn put(&self, key: &AccountKey, slot: Slot, from: From) -> Option<Arc<Slot>> {
         let (slot, was_cached) = (Arc::new(slot), self.cache.contains_key(key));
         self.cache.insert(*key, slot.clone());
-        self.keeping.note_copy(key);
+        self.disk.note_copy(key);
         if self.is_current_stretch(slot.stretch()) {
             self.positions.confirm(key);
         } else {
@@ -173,15 +155,15 @@ impl Replica {
         if is_cached {
             !self.positions.is_listed(key)
         } else {
-            self.is_mirror() || (self.is_following() && self.unknown.contains(key))
+            self.env.is_mirror() || (self.freshness.is_following() && self.unknown.contains(key))
         }
     }
 
     /// The primary said that a copy is current.
-    pub(super) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
+    pub(in crate::replica) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
         let key = slot.entry().key();
         if slot.confirm(at, stretch, now) {
-            self.keeping.note_copy(key);
+            self.disk.note_copy(key);
         }
         if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
             self.positions.confirm(key);
@@ -191,17 +173,17 @@ impl Replica {
     /// Whether a copy that was confirmed in a stretch of feed is current at the position of the feed. A mirror has one stretch, and is
     /// compared as a whole.
     fn is_current_stretch(&self, stretch: u64) -> bool {
-        stretch != 0 && (self.is_mirror() || stretch == self.freshness.stretch())
+        stretch != 0 && (self.env.is_mirror() || stretch == self.freshness.stretch())
     }
 
     /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
-    pub(super) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
+    pub(in crate::replica) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
         let mut is_new = false;
         let standing = self.env.gate.standing();
-        self.keep_request(tombstone, at);
+        self.known.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
-            self.memory.with(key, |seen| {
+            self.known.memory().with(key, |seen| {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     is_new = true;
                     seen.deleted_by = Some(*tombstone.identity());
@@ -220,15 +202,15 @@ impl Replica {
     /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
     /// is older. Of an account that was never seen, nothing is remembered: no proof comes with a removal. Returns whether
     /// there was something to forget.
-    pub(super) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
+    pub(in crate::replica) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
         let mut was_known = false;
         for key in keys {
             self.epochs.bump(&key);
             // Noted first: an answer that is under way then finds that it is outdated.
             self.forgotten.bump(&key);
-            if self.memory.peek(&key, Seen::is_known).unwrap_or(false) {
+            if self.known.memory().peek(&key, Seen::is_known).unwrap_or(false) {
                 was_known = true;
-                self.memory.with(&key, |seen| {
+                self.known.memory().with(&key, |seen| {
                     (seen.removed, seen.ahead, seen.heard) = (true, false, None);
                     self.forgotten.bump(&key);
                     self.drop_copy(&key);
@@ -237,26 +219,5 @@ impl Replica {
             self.epochs.bump(&key);
         }
         was_known
-    }
-
-    /// The copy of an account is current up to `to`, and may be no further.
-    pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head) {
-        self.positions.is_unconfirmed(key, to, |key| self.cache.contains_key(key));
-    }
-
-    /// Lets go of a copy, in the cache and on disk. Called with the account's memory held.
-    pub(super) fn drop_copy(&self, key: &AccountKey) {
-        self.keeping.note_copy(key);
-        self.cache.invalidate(key);
-        self.positions.confirm(key);
-    }
-
-    /// Whether somebody has asked for an account lately: it is at hand, known to be unknown, or being fetched.
-    pub(super) fn is_wanted(&self, key: &AccountKey) -> bool {
-        self.is_mirror()
-            || self.cache.contains_key(key)
-            || self.is_stored(key)
-            || self.unknown.contains(key)
-            || self.is_asked(key)
     }
 }
