@@ -13,8 +13,9 @@ use reqwest::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Replica;
-use super::upstream::UpstreamError;
+use super::held::Held;
+use super::setup::Env;
+use super::upstream::{Upstream, UpstreamError};
 use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
 use crate::feed::wire::{Below, Confirmation, Report};
@@ -49,6 +50,9 @@ pub trait BehindUs: std::fmt::Debug + Send + Sync {
 /// What it takes to report.
 #[derive(Debug)]
 pub(super) struct Reporting {
+    env: Env,
+    held: Arc<Held>,
+    upstream: Arc<Upstream>,
     run: [u8; 8],
     seq: AtomicU64,
     about: OnceLock<(String, Arc<dyn BehindUs>)>,
@@ -144,15 +148,18 @@ fn rarely() -> Instant {
 }
 
 impl Reporting {
-    pub(super) fn new(servers: usize) -> Self {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>) -> Self {
         Self {
+            env: env.clone(),
+            held: held.clone(),
+            upstream: upstream.clone(),
             run: rand::random(),
             seq: AtomicU64::new(0),
             about: OnceLock::new(),
             leads_on: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
-            counts: Mutex::new(vec![Counts::No; servers]),
+            counts: Mutex::new(vec![Counts::No; upstream.count()]),
         }
     }
 
@@ -172,23 +179,23 @@ impl Reporting {
     }
 }
 
-impl Replica {
+impl Reporting {
     /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
-    pub async fn report(self: Arc<Self>, name: String, behind: Arc<dyn BehindUs>) {
+    pub(super) async fn report(self: Arc<Self>, name: String, behind: Arc<dyn BehindUs>) {
         let mut moved = behind.watch();
         let mut current = self.upstream.watch();
         // Called once, at start.
-        let _ = self.reporting.about.set((name, behind));
+        let _ = self.about.set((name, behind));
         let mut progress = Progress::new();
-        while !self.reporting.is_leaving() {
+        while !self.is_leaving() {
             moved.borrow_and_update();
             let place = *current.borrow_and_update();
             let said = self.said(place);
-            let opened = self.reporting.opened.load(Ordering::Acquire);
+            let opened = self.opened.load(Ordering::Acquire);
             let due = progress.due(&said, opened, Instant::now());
             tokio::select! {
                 biased;
-                () = sleep_until(due), if self.reporting.leads_on.load(Ordering::Acquire) => {
+                () = sleep_until(due), if self.leads_on.load(Ordering::Acquire) => {
                     self.send(&mut progress, said, opened).await;
                 }
                 () = self.held.positions().moved() => {}
@@ -199,8 +206,8 @@ impl Replica {
     }
 
     fn said(&self, place: usize) -> Said {
-        let position = self.position();
-        let below = self.reporting.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
+        let position = self.held.positions().confirmed();
+        let below = self.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
         Said { place, position, below }
     }
 
@@ -214,11 +221,11 @@ impl Replica {
         match answer {
             Ok(status) if status.is_success() => {
                 progress.backoff.reset();
-                if let Some((_, behind)) = self.reporting.about.get() {
+                if let Some((_, behind)) = self.about.get() {
                     behind.heard();
                 }
                 progress.heard = Some(said);
-                self.reporting.set_counts(place, Counts::Yes);
+                self.set_counts(place, Counts::Yes);
                 self.part_with_others(place);
                 return;
             }
@@ -245,13 +252,13 @@ impl Replica {
     }
 
     fn worded(&self, said: &Said, is_leaving: bool) -> Report {
-        let name = self.reporting.about.get().map_or_else(String::new, |(name, _)| name.clone());
+        let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
             id: self.held.disk().identity(),
-            run: self.reporting.run,
-            seq: self.reporting.seq.fetch_add(1, Ordering::AcqRel),
+            run: self.run,
+            seq: self.seq.fetch_add(1, Ordering::AcqRel),
             name,
-            mode: if self.is_mirror() { "mirror" } else { "cache" }.to_owned(),
+            mode: if self.env.is_mirror() { "mirror" } else { "cache" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             is_lasting: self.held.disk().snapshot().is_lasting(),
             is_leaving,
@@ -264,15 +271,15 @@ impl Replica {
     /// Tells the servers that count this replica that it reports elsewhere now.
     fn part_with_others(self: &Arc<Self>, current: usize) {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
-            if self.reporting.counts(place) == Counts::Yes {
-                self.reporting.set_counts(place, Counts::NoLonger);
+            if self.counts(place) == Counts::Yes {
+                self.set_counts(place, Counts::NoLonger);
                 self.env.runtime.spawn(self.clone().part_with(place));
             }
         }
     }
 
     async fn part_with(self: Arc<Self>, place: usize) {
-        while self.reporting.counts(place) == Counts::NoLonger && !self.reporting.is_leaving() {
+        while self.counts(place) == Counts::NoLonger && !self.is_leaving() {
             if self.say_goodbye(place).await {
                 return;
             }
@@ -284,30 +291,30 @@ impl Replica {
     async fn say_goodbye(&self, place: usize) -> bool {
         let answer = self.upstream.report(place, &self.worded(&self.said(place), true)).await;
         let is_heard = answer.is_ok_and(|status| !status.is_server_error());
-        if is_heard && self.reporting.counts(place) == Counts::NoLonger {
-            self.reporting.set_counts(place, Counts::No);
+        if is_heard && self.counts(place) == Counts::NoLonger {
+            self.set_counts(place, Counts::No);
         }
         is_heard
     }
 
     /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
-    pub async fn farewell(&self) {
-        self.reporting.leaving.store(true, Ordering::Release);
+    pub(super) async fn farewell(&self) {
+        self.leaving.store(true, Ordering::Release);
         self.held.positions().look_again();
-        let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
+        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != Counts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
     }
 
     /// The server that is asked has opened its feed.
     pub(super) fn feed_opened(&self) {
-        self.reporting.opened.fetch_add(1, Ordering::AcqRel);
+        self.opened.fetch_add(1, Ordering::AcqRel);
         self.feed_leads_on(true);
     }
 
     /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
-        self.reporting.leads_on.store(leads_on, Ordering::Release);
+        self.leads_on.store(leads_on, Ordering::Release);
         self.held.positions().look_again();
     }
 }

@@ -10,6 +10,7 @@ use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
+use crate::rarely::Rarely;
 use crate::store::StoreError;
 
 /// How a replica is set up.
@@ -72,7 +73,7 @@ impl Access {
     }
 }
 
-/// What every part of a replica may use, and none of them changes.
+/// What every part of a replica may use, and none of them owns.
 #[derive(Debug, Clone)]
 pub(super) struct Env {
     pub(super) setup: Arc<Setup>,
@@ -80,6 +81,8 @@ pub(super) struct Env {
     pub(super) name: Arc<str>,
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
+    /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
+    pub(super) refusals: Arc<Rarely>,
     /// Background work runs on it.
     pub(super) runtime: Handle,
 }

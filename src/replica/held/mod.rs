@@ -151,6 +151,13 @@ impl Held {
         self.cache.contains_key(key) || self.known.memory().peek(key, is_seen).unwrap_or(false)
     }
 
+    /// Where this mirror stands, if it holds everything that is there.
+    pub(super) fn knows_all(&self) -> Option<Head> {
+        let is_sure =
+            self.env.is_mirror() && self.freshness.is_following() && !self.disk.is_full() && self.disk.is_warm();
+        self.positions.stand().position.filter(|_| is_sure)
+    }
+
     /// Moves whenever something is heard of an account.
     pub(super) fn epoch(&self, key: &AccountKey) -> Epoch {
         self.epochs.of(key)
@@ -251,6 +258,12 @@ impl Held {
         self.unknown.forget_all();
         self.epochs.bump_all();
         withheld
+    }
+
+    /// The requests that this looks at.
+    #[cfg(test)]
+    pub(super) const fn flights(&self) -> &Arc<Flights> {
+        &self.flights
     }
 
     /// As if there had been no room for the copy of an account.

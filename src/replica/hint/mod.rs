@@ -8,13 +8,15 @@ mod waiting;
 
 use std::sync::Arc;
 
-pub(super) use waiting::Waiting;
-
-use super::Replica;
+use super::held::Held;
+use super::pull::Pull;
 use super::rule::Ruling;
+use super::setup::Env;
+use super::upstream::Upstream;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
+use waiting::Waiting;
 
 /// What became of a hint, as the metric `replica_hints_total` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +48,39 @@ impl Outcome {
     }
 }
 
-impl Replica {
+/// Hints, and what they may cause.
+#[derive(Debug)]
+pub(super) struct Hints {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    waiting: Waiting,
+}
+
+impl Hints {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
+        let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
+        Self { env: env.clone(), held, pull, upstream, waiting: Waiting::default() }
+    }
+
+    /// Whether a hint may cause a request now. `true` counts as that request.
+    pub(super) fn may_ask(&self) -> bool {
+        self.waiting.may_ask()
+    }
+
     /// Hears a claims update over NATS, whose subject named `expected`.
-    pub fn hint(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
+    pub(in crate::replica) fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.held.hear(&entry)? {
-            Ruling::Apply => self.count_hint(Outcome::Applied),
-            Ruling::Nothing => self.count_hint(Outcome::Ignored),
+            Ruling::Apply => self.count(Outcome::Applied),
+            Ruling::Nothing => self.count(Outcome::Ignored),
             Ruling::Ask => self.wait_with(entry),
         }
         Ok(())
     }
 
-    pub(super) fn count_hint(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: Outcome) {
         self.env.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
     }
 }

@@ -51,7 +51,7 @@ impl<'w> Play<'w> {
         if self.asked.is_some() {
             return false;
         }
-        replica.flights.join(key, || pending().boxed().shared());
+        replica.held.flights().join(key, || pending().boxed().shared());
         self.asked = Some((replica.held.asked(&key), self.primary.log.len()));
         (self.model.is_asked, self.model.is_disturbed) = (true, false);
         true
@@ -79,7 +79,7 @@ impl<'w> Play<'w> {
         }
         // An answer without a JWT is no failure here.
         let _ = replica.held.answered(&account.key, &asked, answer);
-        replica.flights.remove(&account.key);
+        replica.held.flights().remove(&account.key);
         match served {
             Some(Some((version, by))) if !is_unchanged => _ = self.model.give(version, by, By::Answer, true),
             Some(None) if !self.model.is_held && !self.model.is_disturbed => self.model.is_unknown = true,
@@ -152,7 +152,7 @@ impl<'w> Play<'w> {
         replica.held.known().memory().restart();
         replica.held.evict(key);
         replica.held.may_be_known(key);
-        replica.flights.remove(key);
+        replica.held.flights().remove(key);
         replica.held.disk().restart();
         self.asked = None;
         (self.model.is_asked, self.model.is_unknown) = (false, false);

@@ -102,6 +102,6 @@ impl World {
         replica.held.known().memory().with(key, |seen| *seen = Default::default());
         replica.held.drop_copy(key);
         replica.held.may_be_known(key);
-        replica.flights.remove(key);
+        replica.held.flights().remove(key);
     }
 }

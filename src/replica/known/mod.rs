@@ -13,7 +13,7 @@ pub(super) use shelf::Shelf;
 
 use super::setup::Env;
 use crate::feed::digest::{Key, Kind, Leaf, Prefix, State, Sum, Toggle, Tree};
-use crate::gate::{Position, Tombstone};
+use crate::gate::{OperatorChain, Position, Tombstone};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
 use crate::store::snapshot::{Proof, ProofKind, Snapshot, Walk};
@@ -129,6 +129,11 @@ impl Known {
         self.shelf.leaves(prefix, &mut leaves);
         leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
         leaves.into_iter().collect()
+    }
+
+    /// The operator JWTs in force.
+    pub(super) fn operator_chain(&self) -> Option<Arc<OperatorChain>> {
+        self.env.gate.standing().chain().cloned()
     }
 
     /// The operator's place in the tree.

@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Replica, Slot, position};
+use super::held::Held;
+use super::pull::Pull;
+use super::resync::Resync;
+use super::setup::Env;
+use super::{Slot, position};
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -23,36 +27,45 @@ const EVERY: Duration = Duration::from_millis(500);
 const IDLE: i64 = 10_000;
 
 /// The thread that writes, and what it wrote last.
-#[derive(Debug, Default)]
-pub(super) struct Writing {
+#[derive(Debug)]
+pub(super) struct Persist {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    resync: Arc<Resync>,
     writer: Mutex<Option<JoinHandle<()>>>,
     written: Mutex<Option<Stand>>,
 }
 
-impl Replica {
+impl Persist {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, resync: &Arc<Resync>) -> Self {
+        let (held, pull, resync) = (held.clone(), pull.clone(), resync.clone());
+        Self { env: env.clone(), held, pull, resync, writer: Mutex::default(), written: Mutex::default() }
+    }
+
     /// Begins to write to the snapshot, and to bring back what it holds.
-    pub fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(super) fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
         let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
-        let (replica, disk) = (Arc::downgrade(self), self.held.disk().clone());
+        let (persist, disk) = (Arc::downgrade(self), self.held.disk().clone());
         let write_on = move || {
             while !disk.wait(EVERY) {
-                let Some(replica) = replica.upgrade() else { return };
-                replica.write_down();
+                let Some(persist) = persist.upgrade() else { return };
+                persist.write_down();
             }
         };
         let writer = std::thread::Builder::new().name("snapshot".into()).spawn(write_on).map_err(failed)?;
-        *self.writing.writer.lock() = Some(writer);
+        *self.writer.lock() = Some(writer);
         if !self.held.disk().is_warm() {
-            let replica = self.clone();
-            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
+            let persist = self.clone();
+            std::thread::Builder::new().name("warm-up".into()).spawn(move || persist.warm_up()).map_err(failed)?;
         }
         Ok(())
     }
 
     /// Writes what is not written yet, and ends the writing.
-    pub fn close(self: &Arc<Self>) {
+    pub(super) fn close(&self) {
         self.held.disk().close();
-        if let Some(writer) = self.writing.writer.lock().take() {
+        if let Some(writer) = self.writer.lock().take() {
             // A writer that panicked has said so already.
             let _ = writer.join();
         }
@@ -60,7 +73,7 @@ impl Replica {
     }
 
     /// Writes what changed. A failure is logged, and what could not be written is tried again.
-    fn write_down(self: &Arc<Self>) {
+    fn write_down(&self) {
         let (disk, known) = (self.held.disk(), self.held.known());
         let (memory, shelf, positions) = (known.memory(), known.shelf(), self.held.positions());
         // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
@@ -78,7 +91,7 @@ impl Replica {
         stand.confirmed = confirmed.zip(positions.confirmed()).map(|(before, after)| position::lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
-        let is_idle = self.writing.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();
+        let is_idle = self.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();
         if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
             memory.shrink();
             return;
@@ -88,9 +101,9 @@ impl Replica {
             memory.shrink();
             shelf.is_written(&batch.proofs);
             if disk.snapshot().mended() != mended {
-                self.lost_something();
+                self.resync.lost_something();
             }
-            *self.writing.written.lock() = Some(stand);
+            *self.written.lock() = Some(stand);
         } else {
             memory.is_unwritten(&batch.seen);
             self.env.metrics.replica_snapshot_failures.inc();

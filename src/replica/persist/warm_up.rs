@@ -4,19 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::Replica;
-use super::super::position::Limit;
+use super::Persist;
 use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
+use crate::replica::position::Limit;
 use crate::store::folder::{self, Layout};
 
 /// How often is looked whether a damaged snapshot is mended.
 const MENDING: Duration = Duration::from_millis(20);
 
-impl Replica {
+impl Persist {
     /// Brings back all that an earlier process kept.
-    pub(super) fn warm_up(self: &Arc<Self>) {
+    pub(super) fn warm_up(&self) {
         let (start, disk) = (Instant::now(), self.held.disk());
         let snapshot = disk.snapshot();
         let mut count = loop {
@@ -36,14 +36,14 @@ impl Replica {
         disk.set_warm();
         self.held.positions().lift(Limit::WarmUp);
         self.held.positions().has_work();
-        self.fill_soon();
+        self.pull.fill_soon();
         if count > 0 || disk.was_found() {
             tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());
         }
     }
 
     /// Takes in what an earlier kind of server left in a folder of tokens. The folder is only read.
-    fn take_tokens(self: &Arc<Self>, root: &Path) -> u64 {
+    fn take_tokens(&self, root: &Path) -> u64 {
         let listing = match folder::list(root, Layout::Flat) {
             Ok(listing) => listing,
             Err(error) => {
@@ -63,7 +63,7 @@ impl Replica {
         count
     }
 
-    fn take_token(self: &Arc<Self>, path: &Path, key: &AccountKey) -> Result<(), String> {
+    fn take_token(&self, path: &Path, key: &AccountKey) -> Result<(), String> {
         let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
         let admitted = self.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
         let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);

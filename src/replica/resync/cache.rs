@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, Resync, have};
+use super::{Failed, Run, have};
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
@@ -29,13 +29,13 @@ struct Held {
     is_noted: bool,
 }
 
-impl Resync {
+impl Run {
     pub(super) async fn cache(&self) -> Result<(), Failed> {
-        while !self.replica.held.disk().is_warm() {
+        while !self.parts.held.disk().is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
         }
-        let held: Vec<AccountKey> = self.replica.held.accounts();
+        let held: Vec<AccountKey> = self.parts.held.accounts();
         for keys in held.chunks(PIECE) {
             self.compare(keys).await?;
             tokio::time::sleep(PAUSE).await;
@@ -45,11 +45,11 @@ impl Resync {
 
     /// Compares copies, and takes over what differs.
     pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
-        let replica = &self.replica;
+        let parts = &self.parts;
         let mut held: Vec<Held> = Vec::new();
         for key in keys {
-            let heard = replica.held.epoch(key);
-            let known = replica.held.known().memory().peek(key, |seen| {
+            let heard = parts.held.epoch(key);
+            let known = parts.held.known().memory().peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
                 leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
             });
@@ -73,18 +73,18 @@ impl Resync {
         let now = clock::uptime_millis();
         for Held { key, heard, is_noted, .. } in held {
             // What was heard of it meanwhile is later.
-            if differing.contains(&key) || replica.held.epoch(&key) != heard {
+            if differing.contains(&key) || parts.held.epoch(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
-            if !is_noted || replica.ahead() > 0 {
-                replica.held.is_level(&key);
+            if !is_noted || parts.held.known().memory().ahead() > 0 {
+                parts.held.is_level(&key);
             }
-            if let Some(slot) = replica.held.copy(&key) {
+            if let Some(slot) = parts.held.copy(&key) {
                 self.confirm(&slot, now);
             }
         }
-        if !replica.is_mirror() {
+        if !parts.env.is_mirror() {
             keys.iter().for_each(|key| self.note_unless_confirmed(key));
         }
         Ok(())
@@ -93,20 +93,20 @@ impl Resync {
     fn confirm(&self, slot: &Slot, now: i64) {
         // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
         if slot.stretch() == 0 {
-            self.replica.held.confirm(slot, None, Some(self.stretch), now);
+            self.parts.held.confirm(slot, None, Some(self.stretch), now);
         } else {
             slot.confirm(None, Some(self.stretch), now);
-            self.replica.held.positions().confirm(slot.entry().key());
+            self.parts.held.positions().confirm(slot.entry().key());
         }
     }
 
     /// Something may have come in between, of this account or of another one that shares its place among the epochs.
     fn note_unless_confirmed(&self, key: &AccountKey) {
-        let replica = &self.replica;
+        let parts = &self.parts;
         let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || replica.held.known().memory().peek(key, |seen| seen.ahead).unwrap_or(false);
-        if replica.held.copy(key).is_some_and(is_other) && !is_ahead() {
-            replica.held.is_unconfirmed(key, replica.held.positions().confirmed_or_beginning());
+        let is_ahead = || parts.held.known().memory().peek(key, |seen| seen.ahead).unwrap_or(false);
+        if parts.held.copy(key).is_some_and(is_other) && !is_ahead() {
+            parts.held.is_unconfirmed(key, parts.held.positions().confirmed_or_beginning());
         }
     }
 }

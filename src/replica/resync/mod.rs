@@ -18,17 +18,20 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub(super) use turns::Turns;
-
-use super::Replica;
+use super::activations::Activations;
+use super::held::Held;
+use super::operator::Operators;
 use super::position::Limit;
-use super::upstream::UpstreamError;
+use super::pull::Pull;
+use super::setup::Env;
+use super::upstream::{Upstream, UpstreamError};
 use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+use turns::Turns;
 
 /// So many answers that lead on and change nothing are the end of a comparison.
 const IN_VAIN: u32 = 64;
@@ -38,10 +41,22 @@ const ORPHANS: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// One resynchronisation.
+/// Comparisons with the primary.
+#[derive(Debug)]
+pub(super) struct Resync {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    activations: Arc<Activations>,
+    operators: Arc<Operators>,
+    turns: Turns,
+}
+
+/// One of them.
 #[derive(Debug, Clone)]
-struct Resync {
-    replica: Arc<Replica>,
+struct Run {
+    parts: Arc<Resync>,
     /// Where the feed goes on from.
     from: Head,
     stretch: u64,
@@ -75,23 +90,58 @@ enum Failed {
     Outdated,
 }
 
-impl Replica {
+impl Resync {
+    pub(super) fn new(
+        env: &Env,
+        held: &Arc<Held>,
+        pull: &Arc<Pull>,
+        upstream: &Arc<Upstream>,
+        activations: &Arc<Activations>,
+        operators: &Arc<Operators>,
+    ) -> Self {
+        Self {
+            env: env.clone(),
+            held: held.clone(),
+            pull: pull.clone(),
+            upstream: upstream.clone(),
+            activations: activations.clone(),
+            operators: operators.clone(),
+            turns: Turns::default(),
+        }
+    }
+
+    /// Which comparison is the latest.
+    pub(super) const fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
-    pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
-        let number = self.comparisons.begin();
-        self.env.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
+    pub(super) fn begin(self: &Arc<Self>, from: Head, stretch: u64) {
+        let number = self.turns.begin();
+        self.env.runtime.spawn(Run::new(self.clone(), from, stretch, number).run());
+    }
+
+    /// Something of what was seen is lost.
+    pub(super) fn lost_something(self: &Arc<Self>) {
+        if self.env.is_mirror() {
+            self.held.known().break_off();
+            let stand = self.held.positions().stand();
+            if let Some(position) = stand.position {
+                self.begin(position, stand.stretch);
+            }
+        }
     }
 }
 
-impl Resync {
-    fn new(replica: Arc<Replica>, from: Head, stretch: u64, number: u64) -> Self {
-        Self { replica, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
+impl Run {
+    fn new(parts: Arc<Resync>, from: Head, stretch: u64, number: u64) -> Self {
+        Self { parts, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
     }
 
     async fn run(self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            let result = if self.replica.is_mirror() { self.mirror().await } else { self.cache().await };
+            let result = if self.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
                 Ok(()) => return self.done(),
                 Err(Failed::Outdated) => return,
@@ -103,7 +153,7 @@ impl Resync {
                 ))) => return self.without_digests(status),
                 Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
-                    tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
+                    tracing::debug!("comparing with {} is tried again: {error}", self.parts.upstream.shown());
                 }
             }
             backoff.wait().await;
@@ -111,31 +161,33 @@ impl Resync {
     }
 
     fn done(&self) {
-        let replica = &self.replica;
+        let parts = &self.parts;
         if self.is_current().is_err() {
             return;
         }
-        replica.comparisons.end();
-        if replica.is_mirror() {
-            replica.held.freshness().is_synced(self.stretch);
-            replica.env.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
+        parts.turns.end();
+        if parts.env.is_mirror() {
+            parts.held.freshness().is_synced(self.stretch);
+            parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness().is_following()));
         } else {
-            replica.held.positions().join(self.stretch);
+            parts.held.positions().join(self.stretch);
         }
-        replica.held.positions().lift(Limit::Comparison);
-        replica.held.positions().has_work();
+        parts.held.positions().lift(Limit::Comparison);
+        parts.held.positions().has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
-            replica.primary(),
+            parts.upstream.shown(),
             self.from.serial
         );
-        replica.held.report_ahead(replica.primary());
+        parts.held.report_ahead(parts.upstream.shown());
     }
 
     /// The server has no digests: what is held is asked about when it is wanted.
     fn without_digests(&self, status: reqwest::StatusCode) {
-        let (primary, fetched) =
-            (self.replica.primary(), if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" });
+        let (primary, fetched) = (
+            self.parts.upstream.shown(),
+            if self.parts.env.is_mirror() { ", and what is not held fetched then" } else { "" },
+        );
         if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
             tracing::warn!(
                 "{primary} does not give its digests to this replica (status {status}); what is held is checked as it is asked \
@@ -144,24 +196,24 @@ impl Resync {
         } else {
             tracing::info!("{primary} has no digests; what is held is checked as it is asked for{fetched}");
         }
-        if self.replica.is_mirror() {
+        if self.parts.env.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
-            let held: Vec<_> = self.replica.held.accounts();
-            self.replica.held.doubt(held);
+            let held: Vec<_> = self.parts.held.accounts();
+            self.parts.held.doubt(held);
         }
-        self.replica.comparisons.end();
-        self.replica.held.freshness().is_synced(self.stretch);
+        self.parts.turns.end();
+        self.parts.held.freshness().is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.
     fn is_current(&self) -> Result<(), Failed> {
-        if self.replica.comparisons.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
+        if self.parts.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
     }
 
     /// Asks for a piece of what differs.
     async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
         self.is_current()?;
-        let answer = self.replica.upstream.compare(ask).await?;
+        let answer = self.parts.upstream.compare(ask).await?;
         self.is_current()?;
         let position = answer.position().ok_or(Failed::Format("its position"))?;
         self.stands(&position)?;

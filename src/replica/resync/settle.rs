@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use super::cache::{PAUSE, PIECE};
-use super::{Failed, LONGEST_PAUSE, Resync, have};
+use super::{Failed, LONGEST_PAUSE, Resync, Run, have};
 use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
 use crate::gate::Via;
-use crate::replica::Replica;
 use crate::replica::position::Limit;
 
-impl Replica {
+impl Resync {
     /// Settles what the feed does not confirm, for as long as the process lives.
-    pub async fn settle(self: Arc<Self>) {
+    pub(in crate::replica) async fn settle(self: Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
             if !self.has_to_settle() {
@@ -31,7 +30,8 @@ impl Replica {
     }
 
     fn has_to_settle(&self) -> bool {
-        self.is_following() && (self.held.positions().get(Limit::Operator).is_some() || self.has_copies_to_settle())
+        self.held.freshness().is_following()
+            && (self.held.positions().get(Limit::Operator).is_some() || self.has_copies_to_settle())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
@@ -43,10 +43,10 @@ impl Replica {
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
         let stand = self.held.positions().stand();
         let Some(from) = stand.position else { return Ok(false) };
-        let number = self.comparisons.latest();
-        let resync = Resync::new(self.clone(), from, stand.stretch, number);
+        let number = self.turns.latest();
+        let run = Run::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
-        if self.held.positions().get(Limit::Operator).is_some() && resync.operator().await? {
+        if self.held.positions().get(Limit::Operator).is_some() && run.operator().await? {
             self.held.positions().lift(Limit::Operator);
             has_settled = true;
         }
@@ -54,25 +54,25 @@ impl Replica {
         let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.held.is_comparable(key));
         gone.iter().for_each(|key| self.held.confirm_if_gone(key));
         if !held.is_empty() {
-            resync.compare(&held).await?;
+            run.compare(&held).await?;
         }
         Ok(has_settled || keys.iter().any(|key| !self.held.positions().is_listed(key)))
     }
 }
 
-impl Resync {
+impl Run {
     /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
     /// primary's now.
     async fn operator(&self) -> Result<bool, Failed> {
-        let replica = &self.replica;
+        let parts = &self.parts;
         // Without an operator, the one to begin with is pinned.
-        let Some(trust) = replica.env.gate.trust() else { return Ok(true) };
+        let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {
-            is_in_sync &= replica.take_operator_item(item, Via::Upstream);
+            is_in_sync &= parts.operators.take_item(item, Via::Upstream);
         }
         Ok(is_in_sync)
     }

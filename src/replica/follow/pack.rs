@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::upstream::UpstreamError;
-use super::{Offer, Replica};
+use super::Follow;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::jwt::pack::{Found, Line, Lines, TooLong};
+use crate::replica::held::Offer;
+use crate::replica::upstream::UpstreamError;
 
 /// Why a pack was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +30,20 @@ struct Tally {
     refused: u64,
 }
 
-impl Replica {
+impl Follow {
     /// Takes in the pack of the primary, in the background.
     pub(super) fn begin_with_pack(self: &Arc<Self>) {
-        let replica = self.clone();
+        let follow = self.clone();
         self.env.runtime.spawn(async move {
             let mut tally = Tally::default();
-            if let Err(broken) = replica.take_pack(&mut tally).await {
-                tracing::warn!("unable to initialize from primary, {}: {broken}", replica.primary());
+            if let Err(broken) = follow.take_pack(&mut tally).await {
+                tracing::warn!("unable to initialize from primary, {}: {broken}", follow.upstream.shown());
             }
             let Tally { taken, refused } = tally;
-            tracing::info!("{taken} JWTs of the pack of {} are at hand, {refused} are refused", replica.primary());
+            tracing::info!(
+                "{taken} JWTs of the pack of {} are at hand, {refused} are refused",
+                follow.upstream.shown()
+            );
         });
     }
 
@@ -51,8 +55,8 @@ impl Replica {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.take_lines(lines.push(&piece)?, asked, tally).await;
             // The cache notices that something does not fit when it is looked after.
-            self.size();
-            if self.is_full() || bytes > self.env.setup.cache_bytes {
+            self.held.size();
+            if self.held.disk().is_full() || bytes > self.env.setup.cache_bytes {
                 return Err(Broken::Full);
             }
         }
@@ -62,17 +66,17 @@ impl Replica {
 
     /// Signatures are checked where others do not wait for it.
     async fn take_lines(self: &Arc<Self>, lines: Vec<Line>, asked: i64, tally: &mut Tally) {
-        let replica = self.clone();
+        let follow = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
             let mut tally = Tally::default();
             // Any other line is of an activation.
             for found in lines.into_iter().flatten() {
-                match replica.take_found(&found, asked) {
+                match follow.take_found(&found, asked) {
                     Ok(()) => tally.taken += 1,
                     Err(refusal) if refusal.is_conflict() => {}
                     Err(refusal) => {
                         tally.refused += 1;
-                        replica.env.metrics.refused(Via::Upstream, &refusal);
+                        follow.env.metrics.refused(Via::Upstream, &refusal);
                         tracing::debug!("line {} of the primary's pack is refused: {refusal}", found.number);
                     }
                 }

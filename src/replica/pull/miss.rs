@@ -4,11 +4,11 @@
 //! is known to exist comes first, what is known not to exist is answered here while upstream is busy, and what upstream
 //! cannot answer in time is not asked for.
 
-use super::upstream::Class;
-use super::{Replica, Unavailable};
+use super::Pull;
 use crate::feed::digest::Key;
-use crate::jwt::HashId;
 use crate::key::AccountKey;
+use crate::replica::Unavailable;
+use crate::replica::upstream::Class;
 
 /// What there is to do about a key of which nothing is at hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,9 @@ pub enum Miss {
     Crowded,
 }
 
-impl Replica {
+impl Pull {
     /// What there is to do about an account of which nothing is at hand that could be served without asking.
-    pub fn miss(&self, key: &AccountKey) -> Miss {
+    pub(in crate::replica) fn miss(&self, key: &AccountKey) -> Miss {
         // What earlier processes left, and what is configured, is served whatever upstream says.
         if self.held.has_copy(key) || !self.held.disk().is_warm() || self.held.is_configured(key) {
             return Miss::Ask;
@@ -50,23 +50,12 @@ impl Replica {
         self.weigh(exists, is_certain)
     }
 
-    /// The same of an activation.
-    pub fn miss_activation(&self, id: &HashId) -> Miss {
-        if let Some(found) = self.activation_at_hand(id) {
-            return if found.is_some() { Miss::Ask } else { Miss::Absent };
-        }
-        let is_certain = self.knows_all_keys();
-        if self.has_activation(id, !is_certain) {
-            return Miss::Ask;
-        }
-        self.weigh(self.keys.contains(&Key::activation(id)), is_certain)
-    }
-
-    fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
+    /// The same of a key that exists or not, as far as is known. `is_certain`: all keys are known.
+    pub(in crate::replica) fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
         if exists {
             return if self.upstream.accepts(Class::Known) { Miss::Ask } else { Miss::Crowded };
         }
-        if is_certain && (self.is_mirror() || !self.upstream.has_place(Class::Unknown)) {
+        if is_certain && (self.env.is_mirror() || !self.upstream.has_place(Class::Unknown)) {
             // A client is better served by what is known than by a wait for upstream.
             return Miss::Absent;
         }
@@ -78,7 +67,7 @@ impl Replica {
     }
 
     /// Upstream cannot answer in time.
-    pub(super) fn crowded(&self) -> Unavailable {
+    pub(in crate::replica) fn crowded(&self) -> Unavailable {
         self.unavailable("too many requests to it are under way")
     }
 }

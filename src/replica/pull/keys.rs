@@ -11,14 +11,14 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use reqwest::StatusCode;
 
-use super::Replica;
-use super::upstream::UpstreamError;
+use super::Pull;
 use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Kind};
 use crate::feed::wire::Item;
 use crate::feed::{Fingerprint, Head};
 use crate::gate::Position;
 use crate::key::AccountKey;
+use crate::replica::upstream::UpstreamError;
 
 /// Keys that the feed brings after a list at most. If there are more, the list is asked for again.
 const MOST_ADDED: usize = 1 << 19;
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The keys that exist, as far as they are known.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(in crate::replica) struct Keys {
     known: RwLock<Known>,
     /// The history of upstream that is followed: it moves when another one begins.
     history: AtomicU64,
@@ -49,25 +49,25 @@ struct Known {
 
 impl Keys {
     /// Another history begins, whose keys are not known yet. Those of the one before are likely to exist there.
-    pub(super) fn begin(&self) {
+    pub(in crate::replica) fn begin(&self) {
         self.history.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a key exists, as far as is known.
-    pub(super) fn contains(&self, key: &Key) -> bool {
+    pub(in crate::replica) fn contains(&self, key: &Key) -> bool {
         let key = Fingerprint::of(key);
         let known = self.known.read();
         known.listed.binary_search(&key).is_ok() || known.added.contains(&key)
     }
 
     /// Whether a key that is not contained does not exist, up to where the feed was followed.
-    pub(super) fn are_complete(&self) -> bool {
+    pub(in crate::replica) fn are_complete(&self) -> bool {
         let complete = self.known.read().complete;
         complete == Some(self.history())
     }
 
     /// A key exists from now on.
-    pub(super) fn add(&self, key: &Key) {
+    pub(in crate::replica) fn add(&self, key: &Key) {
         if self.contains(key) {
             return;
         }
@@ -99,28 +99,28 @@ impl Keys {
     }
 }
 
-impl Replica {
-    /// Whether an account that [`Replica::may_exist`] denies does not exist, as far as upstream's feed has come.
-    pub fn knows_all_keys(&self) -> bool {
-        self.is_following() && self.is_current() && self.keys.are_complete()
+impl Pull {
+    /// Whether an account that [`Pull::may_exist`] denies does not exist, as far as upstream's feed has come.
+    pub(in crate::replica) fn knows_all_keys(&self) -> bool {
+        self.held.freshness().is_following() && self.held.freshness().is_current() && self.keys.are_complete()
     }
 
     /// Whether an account is known to exist, or to have existed.
-    pub fn may_exist(&self, key: &AccountKey) -> bool {
+    pub(in crate::replica) fn may_exist(&self, key: &AccountKey) -> bool {
         // The last one may take a query.
         self.keys.contains(&Key::account(key)) || self.held.was_seen(key)
     }
 
-    /// All keys that exist, for those who follow this replica. `None`: it does not know them.
-    pub fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
+    /// All keys that exist, for those who follow this pull. `None`: it does not know them.
+    pub(in crate::replica) fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
         // Before the keys: what comes between is in the list as well.
-        let (serial, position) = (self.serial(), self.held.positions().stand().position?);
+        let (serial, position) = (self.held.freshness().serial(), self.held.positions().stand().position?);
         let keys = self.knows_all_keys().then(|| self.keys.all())?;
         Some((Position { session: position.session.0, serial }, keys))
     }
 
     /// The feed has brought a change. Whether it was accepted here or not: the key may exist upstream.
-    pub(super) fn note_key(&self, item: &Item) {
+    pub(in crate::replica) fn note_key(&self, item: &Item) {
         let key = item.key.as_deref().filter(|_| item.op == "put").and_then(Key::parse);
         if let Some(key) = key.filter(|key| key.kind != Kind::Operator) {
             self.keys.add(&key);
@@ -129,7 +129,7 @@ impl Replica {
 
     /// Asks for the list of keys, unless it is there, or was asked for, or upstream has none. `from`: where this replica is
     /// on the feed. `is_opened`: the feed was opened just now, so upstream may be another version than before.
-    pub(super) fn list_keys(self: &Arc<Self>, from: Head, is_opened: bool) {
+    pub(in crate::replica) fn list_keys(self: &Arc<Self>, from: Head, is_opened: bool) {
         if is_opened {
             self.keys.is_lacking.store(false, Ordering::Release);
         }
@@ -139,11 +139,11 @@ impl Replica {
         {
             return;
         }
-        let replica = self.clone();
+        let pull = self.clone();
         self.env.runtime.spawn(async move {
-            let history = replica.keys.history();
-            replica.ask_for_keys(history, from).await;
-            replica.keys.is_asked.store(false, Ordering::Release);
+            let history = pull.keys.history();
+            pull.ask_for_keys(history, from).await;
+            pull.keys.is_asked.store(false, Ordering::Release);
         });
     }
 
@@ -152,7 +152,12 @@ impl Replica {
         while self.keys.history() == history {
             match self.upstream.keys().await {
                 Ok((position, keys)) if position.session == from.session.0 && position.serial >= from.serial => {
-                    tracing::debug!("{} keys exist at {} as of serial {}", keys.len(), self.primary(), position.serial);
+                    tracing::debug!(
+                        "{} keys exist at {} as of serial {}",
+                        keys.len(),
+                        self.upstream.shown(),
+                        position.serial
+                    );
                     return self.keys.complete(history, keys);
                 }
                 // Another server behind the same address, or one that made its list before.
@@ -160,7 +165,9 @@ impl Replica {
                 Err(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                     return self.keys.is_lacking.store(true, Ordering::Release);
                 }
-                Err(error) => tracing::debug!("the list of keys cannot be read from {}: {error}", self.primary()),
+                Err(error) => {
+                    tracing::debug!("the list of keys cannot be read from {}: {error}", self.upstream.shown());
+                }
             }
             backoff.wait().await;
         }

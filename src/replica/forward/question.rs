@@ -1,8 +1,10 @@
 //! Digests, which only a server that holds everything has: a cache asks its primary in the name of who asks here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use crate::replica::{ForwardError, Relayed, Replica, Target, Write};
+use super::{ForwardError, Forwarding, Relayed, Target, Write};
 
 /// A question about digests, as a client sent it.
 #[derive(Debug)]
@@ -15,12 +17,12 @@ pub struct Question {
     pub body: Option<Bytes>,
 }
 
-impl Replica {
+impl Forwarding {
     /// Asks the primary, and gives its answer as it is.
-    pub async fn relay_digests(&self, question: Question) -> Result<Relayed, ForwardError> {
+    pub(in crate::replica) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
         let target = if question.body.is_some() { Target::Comparison } else { Target::Digests };
         let Question { query, headers, body } = question;
         let body = body.unwrap_or_default();
-        self.relay(&Write { target, query, headers, body, wait: std::time::Duration::ZERO }).await
+        self.relay(&Write { target, query, headers, body, wait: Duration::ZERO }).await
     }
 }

@@ -5,6 +5,9 @@
 //! a few lanes.
 
 mod hint;
+mod take;
+
+pub(super) use take::Kept;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,8 +17,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::upstream::{Class, Fetched};
-use super::{Miss, Replica, Setup, Unavailable, Unknown};
+use super::held::Held;
+use super::hint::Hints;
+use super::pull::Pull;
+use super::setup::Env;
+use super::unknown::Unknown;
+use super::upstream::{Class, Fetched, Upstream};
+use super::{Miss, Unavailable};
 use crate::clock;
 use crate::feed::digest::Key;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
@@ -32,6 +40,11 @@ const SHARE: u64 = 16;
 /// What a replica holds of activations.
 #[derive(Debug)]
 pub(super) struct Activations {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    hints: Arc<Hints>,
     cache: moka::sync::Cache<HashId, Arc<Cached>>,
     unknown: Unknown<HashId>,
     /// Moves when something is heard of any, so that an answer that was under way is not kept.
@@ -69,16 +82,32 @@ impl Activations {
         bytes / SHARE
     }
 
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(super) fn new(
+        env: &Env,
+        held: &Arc<Held>,
+        pull: &Arc<Pull>,
+        upstream: &Arc<Upstream>,
+        hints: &Arc<Hints>,
+    ) -> Self {
         let cache = moka::sync::Cache::builder()
-            .max_capacity(Self::share(setup.cache_bytes))
+            .max_capacity(Self::share(env.setup.cache_bytes))
             .weigher(|_, cached: &Arc<Cached>| {
                 // The token, twice for its decoded claims, and what surrounds it.
                 u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
             })
             .build();
-        let unknown = Unknown::new(setup.negative_ttl);
-        Self { cache, unknown, heard: AtomicU64::new(0), lanes: std::array::from_fn(|_| Lane::default()) }
+        let unknown = Unknown::new(env.setup.negative_ttl);
+        Self {
+            env: env.clone(),
+            held: held.clone(),
+            pull: pull.clone(),
+            upstream: upstream.clone(),
+            hints: hints.clone(),
+            cache,
+            unknown,
+            heard: AtomicU64::new(0),
+            lanes: std::array::from_fn(|_| Lane::default()),
+        }
     }
 
     /// Something changed at the primary.
@@ -101,45 +130,57 @@ impl Cached {
     }
 }
 
-impl Replica {
+impl Activations {
     /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
     /// not know it.
-    pub async fn activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
-        if let Some(answer) = self.activation_at_hand(id) {
+    pub(super) async fn get(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        if let Some(answer) = self.at_hand(id) {
             return Ok(answer);
         }
-        match self.miss_activation(id) {
+        match self.miss(id) {
             Miss::Absent => return Ok(None),
             Miss::Ask | Miss::AskUnknown { .. } => {}
-            Miss::Crowded => return Err(self.crowded()),
+            Miss::Crowded => return Err(self.pull.crowded()),
         }
-        let lane = self.activations.lane(id);
-        let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.crowded()) };
+        let lane = self.lane(id);
+        let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.pull.crowded()) };
         // Who was before us may have brought it.
-        if let Some(answer) = self.activation_at_hand(id) {
+        if let Some(answer) = self.at_hand(id) {
             return Ok(answer);
         }
         *lane.asked.lock() = Some(Asked { id: *id, is_doubtful: false });
-        let answer = self.fetch_activation(id).await;
+        let answer = self.fetch(id).await;
         if lane.asked.lock().take().is_some_and(|asked| asked.is_doubtful)
-            && let Some(cached) = self.activations.cache.get(id)
+            && let Some(cached) = self.cache.get(id)
         {
             cached.doubt();
         }
         answer
     }
 
+    /// What there is to do about an activation of which nothing is at hand that could be served without asking.
+    pub(super) fn miss(&self, id: &HashId) -> Miss {
+        if let Some(found) = self.at_hand(id) {
+            return if found.is_some() { Miss::Ask } else { Miss::Absent };
+        }
+        let is_certain = self.pull.knows_all_keys();
+        if self.has(id, !is_certain) {
+            return Miss::Ask;
+        }
+        self.pull.weigh(self.pull.exists(&Key::activation(id)), is_certain)
+    }
+
     /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
     /// may take a query.
-    pub(super) fn has_activation(&self, id: &HashId, looks_deep: bool) -> bool {
-        self.activations.cache.contains_key(id)
+    pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
+        self.cache.contains_key(id)
             || (looks_deep && self.held.known().shelf().get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
     /// What can be answered without asking.
-    pub(super) fn activation_at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
-        let Some(cached) = self.activations.cache.get(id) else {
-            return self.activations.unknown.contains(id).then_some(None);
+    pub(super) fn at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
+        let Some(cached) = self.cache.get(id) else {
+            return self.unknown.contains(id).then_some(None);
         };
         let current = self.held.freshness().confirms(cached.stretch.load(Ordering::Acquire));
         let checked = cached.checked.load(Ordering::Acquire);
@@ -148,24 +189,23 @@ impl Replica {
         (fresh || self.upstream.is_resting()).then(|| Some(cached.judged.clone()))
     }
 
-    async fn fetch_activation(self: &Arc<Self>, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
-        let (stretch, heard) = (self.held.freshness().live(), self.activations.heard.load(Ordering::SeqCst));
-        let held = self.activations.cache.get(id);
+    async fn fetch(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        let (stretch, heard) = (self.held.freshness().live(), self.heard.load(Ordering::SeqCst));
+        let held = self.cache.get(id);
         // A mirror has it, and the feed says what becomes of it.
         if held.is_none()
             && (stretch.is_some() || self.upstream.is_resting())
-            && let Some(judged) = self.activation_from_shelf(id, stretch.unwrap_or(0), heard).await
+            && let Some(judged) = self.recall(id, stretch.unwrap_or(0), heard).await
         {
             return Ok(Some(judged));
         }
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
-        let exists = held.is_some() || self.keys.contains(&Key::activation(id));
+        let exists = held.is_some() || self.pull.exists(&Key::activation(id));
         let class = if exists { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
-        let undisturbed =
-            || self.held.freshness().live() == stretch && self.activations.heard.load(Ordering::SeqCst) == heard;
+        let undisturbed = || self.held.freshness().live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
         let confirm = |cached: &Cached| {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
@@ -191,13 +231,13 @@ impl Replica {
                         checked: AtomicI64::new(0),
                     });
                     confirm(&cached);
-                    self.keep_activation(id, cached, heard);
+                    self.keep(id, cached, heard);
                     Ok(Some(judged))
                 }
                 Err(refusal) => {
                     self.env.metrics.refused(Via::Upstream, &refusal);
                     tracing::warn!("the primary's activation {id} is refused: {refusal}");
-                    at_hand().map(Some).ok_or_else(|| self.unavailable(&refusal.to_string()))
+                    at_hand().map(Some).ok_or_else(|| self.pull.unavailable(&refusal.to_string()))
                 }
             },
             Ok(Fetched::NotModified) => {
@@ -209,37 +249,33 @@ impl Replica {
             Ok(Fetched::Absent) => {
                 let answer = at_hand();
                 if answer.is_none() {
-                    self.activations.unknown.remember(id, undisturbed);
+                    self.unknown.remember(id, undisturbed);
                 }
                 Ok(answer)
             }
             Err(error) => match at_hand() {
                 Some(judged) => Ok(Some(judged)),
-                None => match self.activation_from_shelf(id, 0, heard).await {
+                None => match self.recall(id, 0, heard).await {
                     Some(judged) => Ok(Some(judged)),
-                    None => Err(self.unavailable(&error.to_string())),
+                    None => Err(self.pull.unavailable(&error.to_string())),
                 },
             },
         }
     }
 
     /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
-    async fn activation_from_shelf(self: &Arc<Self>, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
+    async fn recall(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
         let kept = self.held.known().shelf().get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
         let cached =
             Arc::new(Cached { judged: judged.clone(), stretch: AtomicU64::new(stretch), checked: AtomicI64::new(0) });
-        self.keep_activation(id, cached, heard);
+        self.keep(id, cached, heard);
         Some(judged)
     }
 
     /// Passes an activation of the primary through the gate.
-    async fn read_and_prove(
-        self: &Arc<Self>,
-        token: &Bytes,
-        id: &HashId,
-    ) -> Result<Result<Activation, Refusal>, Unavailable> {
+    async fn read_and_prove(&self, token: &Bytes, id: &HashId) -> Result<Result<Activation, Refusal>, Unavailable> {
         match self.env.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
             Ok(unproven) => self.prove(unproven).await,
             Err(refusal) => Ok(Err(refusal)),
@@ -247,22 +283,22 @@ impl Replica {
     }
 
     /// Admits an activation if its account vouches for it, which is fetched like any other.
-    async fn prove(self: &Arc<Self>, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
+    async fn prove(&self, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
         let account = *unproven.account();
-        Ok(match self.get(&account).await? {
+        Ok(match self.pull.get(&account).await? {
             Some(slot) => unproven.prove(slot.entry()),
             None => Err(crate::gate::ActivationRefusal::UnknownAccount(account).into()),
         })
     }
 
-    fn keep_activation(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
-        let moved = || self.activations.heard.load(Ordering::SeqCst) != heard;
+    fn keep(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
+        let moved = || self.heard.load(Ordering::SeqCst) != heard;
         if moved() {
             return;
         }
-        self.activations.cache.insert(*id, cached);
+        self.cache.insert(*id, cached);
         if moved() {
-            self.activations.cache.invalidate(id);
+            self.cache.invalidate(id);
         }
     }
 }

@@ -3,20 +3,23 @@
 //! The primary is a mere carrier here, as everywhere: it sends the operator JWTs in force as a chain, and each link counts
 //! because of who signed it. So a lying primary can keep a withdrawal from us, but neither list a key nor bring one back.
 
+mod begin;
+mod pin;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
+use parking_lot::Mutex;
 
-use super::Replica;
+use super::held::Held;
 use super::position::Limit;
-use super::upstream::UpstreamError;
+use super::pull::Pull;
+use super::setup::Env;
+use super::upstream::{Upstream, UpstreamError};
 use crate::clock;
-use crate::feed::digest::Key;
 use crate::feed::wire::Item;
-use crate::gate::operator::{self, Begun, End, Way, replay};
+use crate::gate::operator::{End, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
-use crate::key::AccountKey;
 
 /// How often a primary that has just begun to answer is asked for its operator again if that fails.
 const TRIES: u32 = 5;
@@ -25,62 +28,32 @@ const LONGEST_WAIT: i64 = 60;
 
 /// How the operator JWTs here stand to upstream's. Its lock is held while the operator changes.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+struct Turn {
     /// The version that upstream has in force and that cannot be connected with what is in force here, and why.
     unconnected: Option<(Identity, String)>,
     /// Whether upstream is about to be asked again, because the clock did not allow one of its links.
     waits: bool,
 }
 
-impl Replica {
-    pub(super) fn operator_turn(&self) -> MutexGuard<'_, Turn> {
-        self.operator_turn.lock()
-    }
+/// The operator's JWT in force, and how it follows the primary's.
+#[derive(Debug)]
+pub(super) struct Operators {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    turn: Mutex<Turn>,
+}
 
-    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
-    pub(super) fn recall_operator(self: &Arc<Self>) -> Result<(), OperatorRefusal> {
-        let stored = self.held.disk().snapshot().operator();
-        let configured = self.env.gate.trust();
-        let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
-        let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
-        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
-        let change_to = self.env.setup.change_operator.as_ref();
-        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
-            Begun::Kept => None,
-            Begun::Refused(refusal) => {
-                tracing::warn!(
-                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
-                );
-                None
-            }
-            Begun::First(chain) | Begun::Next(chain) => Some(chain),
-            Begun::Changed(chain) => {
-                tracing::warn!(
-                    "the operator changes to {}: nothing that the former one signed will be served",
-                    chain.anchor().identity()
-                );
-                Some(chain)
-            }
-        };
-        self.held.disk().note_operator();
-        let Some(chain) = chain else {
-            self.env.gate.set_standing(before);
-            return Ok(());
-        };
-        if kept.is_some() {
-            let change = OperatorChange::to(&before, &chain);
-            change.log();
-            self.count_operator(&change);
-        } else {
-            chain.log_first();
-        }
-        self.env.gate.set_standing(before.after(Arc::new(chain)));
-        Ok(())
+impl Operators {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
+        let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
+        Self { env: env.clone(), held, pull, upstream, turn: Mutex::default() }
     }
 
     /// Brings another operator JWT into force, as a file has it. Says what it changes.
-    pub fn configure_operator(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
-        let _turn = self.operator_turn();
+    pub(super) fn configure(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
+        let _turn = self.turn.lock();
         let before = Arc::clone(&self.env.gate.standing());
         let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
         let Some(chain) = self.env.gate.admit_operator(trust, &arrival)? else {
@@ -95,20 +68,20 @@ impl Replica {
     /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
     ///
     /// Returns whether the one in force here is at least as new as the primary's now.
-    pub(super) fn take_operator(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
-        self.try_operator(links, via).unwrap_or_else(|refusal| {
+    pub(super) fn take(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
+        self.try_take(links, via).unwrap_or_else(|refusal| {
             self.env.metrics.refused(via, &refusal);
-            tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.primary());
+            tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.upstream.shown());
             false
         })
     }
 
     /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
     /// comes without its links was passed on by a server that knows none: then they are asked for.
-    pub(super) fn take_operator_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
-        let is_in_sync = self.take_operator(&item.operator_links(), via);
-        if item.links.is_empty() && self.operator_unconnected().is_some() {
-            self.ask_operator();
+    pub(super) fn take_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
+        let is_in_sync = self.take(&item.operator_links(), via);
+        if item.links.is_empty() && self.unconnected().is_some() {
+            self.ask();
         }
         if !is_in_sync && self.held.positions().get(Limit::Operator).is_none() {
             self.held.positions().set(Limit::Operator, self.held.positions().confirmed_or_beginning());
@@ -116,16 +89,16 @@ impl Replica {
         is_in_sync
     }
 
-    fn try_operator(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
+    fn try_take(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
         let now = clock::unix_seconds();
         let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
         // What is too many could not have been accepted there: the newest ones may do.
         let surplus = links.len().saturating_sub(MOST_LINKS);
         let links =
             links[surplus..].iter().map(read).collect::<Result<Vec<_>, _>>().map_err(OperatorRefusal::Invalid)?;
-        let mut turn = self.operator_turn();
+        let mut turn = self.turn.lock();
         let mut standing = Standing::clone(&self.env.gate.standing());
-        // Without an operator, the one to begin with is pinned: see `pin_operator`.
+        // Without an operator, the one to begin with is pinned: see `pin`.
         let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(true) };
         let replayed = replay(&chain, &links, &self.env.gate.arrival(Way::Upstream, now));
         let mut changes = Vec::new();
@@ -138,8 +111,8 @@ impl Replica {
         }
         for change in changes.into_iter().filter(|change| change.changed) {
             self.env.metrics.accepted(via);
-            self.count_operator(&change);
-            tracing::info!("the primary {} has another operator JWT", self.primary());
+            self.count(&change);
+            tracing::info!("the primary {} has another operator JWT", self.upstream.shown());
             change.log();
         }
         let is_in_sync = matches!(replayed.end, End::InSync | End::Ahead);
@@ -149,9 +122,9 @@ impl Replica {
                 tracing::warn!(
                     "the newest operator JWT of the primary {} is dated too far in the future; the one in force here stays \
                      until the clock allows it",
-                    self.primary()
+                    self.upstream.shown()
                 );
-                self.ask_operator_later(&mut turn, seconds);
+                self.ask_later(&mut turn, seconds);
             }
             End::Unconnected(refusal) => {
                 let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
@@ -159,7 +132,7 @@ impl Replica {
                     tracing::warn!(
                         "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
                          {refusal}",
-                        self.primary()
+                        self.upstream.shown()
                     );
                 }
                 turn.unconnected = Some((*last.version(), refusal.to_string()));
@@ -171,7 +144,7 @@ impl Replica {
     }
 
     /// Counts a change that a signing key signed.
-    pub(super) fn count_operator(&self, change: &OperatorChange) {
+    pub(super) fn count(&self, change: &OperatorChange) {
         if change.by_signing_key.is_some() {
             self.env.metrics.operator_links.inc();
         }
@@ -182,24 +155,24 @@ impl Replica {
         self.env.gate.set_standing(standing);
         self.held.disk().note_operator();
         let withheld = self.held.enforce();
-        self.fill_soon();
+        self.pull.fill_soon();
         withheld
     }
 
     /// Why the operator JWT of the primary cannot be connected with the one in force here, if that is so.
-    pub fn operator_unconnected(&self) -> Option<String> {
-        self.operator_turn().unconnected.as_ref().map(|(_, why)| why.clone())
+    pub(super) fn unconnected(&self) -> Option<String> {
+        self.turn.lock().unconnected.as_ref().map(|(_, why)| why.clone())
     }
 
     /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
-    pub(super) fn ask_operator(self: &Arc<Self>) {
-        let replica = self.clone();
+    pub(super) fn ask(self: &Arc<Self>) {
+        let operators = self.clone();
         self.env.runtime.spawn(async move {
             for _ in 0..TRIES {
-                match replica.upstream.operator_chain().await {
+                match operators.upstream.operator_chain().await {
                     Ok(Some(links)) => {
                         let links: Vec<_> = links.iter().map(String::as_str).collect();
-                        replica.take_operator(&links, Via::Upstream);
+                        operators.take(&links, Via::Upstream);
                         return;
                     }
                     Ok(None) | Err(UpstreamError::Status(_)) => return,
@@ -211,25 +184,18 @@ impl Replica {
     }
 
     /// Asks again when the clock may allow a link.
-    fn ask_operator_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
+    fn ask_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
         if std::mem::replace(&mut turn.waits, true) {
             return;
         }
         let wait = u64::try_from(seconds.clamp(1, LONGEST_WAIT)).unwrap_or(1);
-        let replica = Arc::downgrade(self);
+        let operators = Arc::downgrade(self);
         self.env.runtime.spawn(async move {
             tokio::time::sleep(Duration::from_secs(wait)).await;
-            if let Some(replica) = replica.upgrade() {
-                replica.operator_turn().waits = false;
-                replica.ask_operator();
+            if let Some(operators) = operators.upgrade() {
+                operators.turn.lock().waits = false;
+                operators.ask();
             }
         });
-    }
-
-    /// Whether there is nothing to serve of an account because its JWT is withheld.
-    pub fn is_withheld(&self, key: &AccountKey) -> bool {
-        // To look into the snapshot costs a query, which keys that do not exist are not worth.
-        let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
-        may_exist && !self.held.has_copy(key) && self.withheld_by(key).is_some()
     }
 }

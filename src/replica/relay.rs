@@ -3,16 +3,10 @@
 //! A ring holds one unbroken history. When the primary turns out to have another one, or changes were missed, that ring
 //! ends, with everybody who follows it, and a new one begins where this replica goes on.
 
-mod digests;
-
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub use digests::Question;
-
-use super::Replica;
-use crate::clock;
 use crate::feed::wire::{Item, LONGEST_NAME, MAX_HOPS};
 use crate::feed::{Chain, Head, Link, Ring};
 
@@ -131,7 +125,13 @@ impl Relay {
         Ok(())
     }
 
-    fn onward(&self) -> Onward {
+    /// The replicas between the primary and this one, the nearest one last.
+    pub(super) fn via(&self) -> Vec<String> {
+        self.0.lock().via.clone()
+    }
+
+    /// What replicas behind this one can follow.
+    pub(super) fn onward(&self) -> Onward {
         self.0.lock().onward.clone()
     }
 
@@ -140,31 +140,6 @@ impl Relay {
         if let Onward::Ring(ring) = before {
             ring.end();
         }
-    }
-}
-
-impl Replica {
-    /// What replicas behind this one can follow.
-    pub fn onward(&self) -> Onward {
-        self.relay.onward()
-    }
-
-    /// Milliseconds since the primary itself was last known to stand where this replica does, whatever is between them.
-    pub fn primary_age(&self) -> u64 {
-        let age = self.silence().unwrap_or_else(clock::unix_millis);
-        u64::try_from(age).unwrap_or(0)
-    }
-
-    /// The replicas between the primary and those behind this one, which is the last.
-    pub fn path(&self) -> Vec<String> {
-        let mut path = self.relay.0.lock().via.clone();
-        path.push(self.env.name.to_string());
-        path
-    }
-
-    /// How many replicas there are between the primary and this one.
-    pub fn tiers(&self) -> usize {
-        self.relay.0.lock().via.len()
     }
 }
 
