@@ -23,12 +23,12 @@ const AROUND: usize = 300;
 pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
     let head = held.knows_all()?;
     if let Some(prefix @ Prefix::Bucket(_)) = prefix {
-        let leaves = held.known().leaves(prefix);
+        let leaves = held.known.leaves(prefix);
         let mut sum = Sum::default();
         leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
         return Some(View { head, sum, below: Below::Leaves(leaves) });
     }
-    let (sum, below) = held.known().look(prefix, &held.known().operator_toggles())?;
+    let (sum, below) = held.known.look(prefix, &held.known.operator_toggles())?;
     Some(View { head, sum, below: Below::Sums(below) })
 }
 
@@ -41,10 +41,10 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
     let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
     match ask.prefix {
         None => {
-            theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, held.known().leaf_of(key))));
+            theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, held.known.leaf_of(key))));
         }
         Some(prefix) => {
-            let mine = held.known().leaves(prefix);
+            let mine = held.known.leaves(prefix);
             let known: HashSet<Key> = mine.iter().map(|(key, _)| *key).collect();
             theirs.extend(mine.into_iter().map(|(key, leaf)| (key, Some(leaf))));
             theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
@@ -90,9 +90,9 @@ impl Piece<'_> {
                 (Content::Delete(tombstone), _) if !self.told.insert(*tombstone.identity()) => return Some(()),
                 found => found,
             },
-            Kind::Operator => (Content::Operator(self.held.known().operator_chain()?), None),
+            Kind::Operator => (Content::Operator(self.held.known.operator_chain()?), None),
             Kind::Activation => {
-                let proof = self.held.known().shelf().get(&(ProofKind::Activation, key.raw))?;
+                let proof = self.held.known.shelf.get(&(ProofKind::Activation, key.raw))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
@@ -116,13 +116,13 @@ impl Piece<'_> {
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
         let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
-        keys.filter(|key| self.held.known().memory().peek(key, stands).unwrap_or(false)).copied().collect()
+        keys.filter(|key| self.held.known.memory.peek(key, stands).unwrap_or(false)).copied().collect()
     }
 
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
         let held = self.held;
         let (is_live, removed, deleted_by) =
-            held.known().memory().peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
+            held.known.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }
@@ -130,7 +130,7 @@ impl Piece<'_> {
             let slot = held.at_hand(key)?;
             return Some((Content::Put(slot.entry().clone()), slot.position()));
         }
-        let proof = held.known().shelf().get(&(ProofKind::Delete, deleted_by?))?;
+        let proof = held.known.shelf.get(&(ProofKind::Delete, deleted_by?))?;
         Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
     }
 }

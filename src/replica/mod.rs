@@ -80,9 +80,9 @@ use resync::Resync;
 use setup::Env;
 use upstream::Upstream;
 
-/// The parts of a replica.
-#[derive(Debug)]
-pub struct Replica {
+/// What is served and how it is asked for: what the work in the background is built on.
+#[derive(Debug, Clone)]
+struct Parts {
     env: Env,
     upstream: Arc<Upstream>,
     held: Arc<Held>,
@@ -90,6 +90,12 @@ pub struct Replica {
     hints: Arc<Hints>,
     activations: Arc<Activations>,
     operators: Arc<Operators>,
+}
+
+/// A replica: its parts.
+#[derive(Debug)]
+pub struct Replica {
+    parts: Parts,
     resync: Arc<Resync>,
     relay: Arc<Relay>,
     reporting: Arc<Reporting>,
@@ -113,39 +119,16 @@ impl Replica {
         let hints = Arc::new(Hints::new(&env, &held, &pull, &upstream));
         let activations = Arc::new(Activations::new(&env, &held, &pull, &upstream, &hints));
         let operators = Arc::new(Operators::new(&env, &held, &pull, &upstream));
-        let resync = Arc::new(Resync::new(&env, &held, &pull, &upstream, &activations, &operators));
+        let parts = Parts { env, upstream, held, pull, hints, activations, operators };
+        let resync = Arc::new(Resync::new(parts.clone()));
         let relay = Arc::new(Relay::new(stand.position));
-        let reporting = Arc::new(Reporting::new(&env, &held, &upstream));
-        let follow = Arc::new(Follow {
-            env: env.clone(),
-            upstream: upstream.clone(),
-            held: held.clone(),
-            pull: pull.clone(),
-            activations: activations.clone(),
-            operators: operators.clone(),
-            resync: resync.clone(),
-            relay: relay.clone(),
-            reporting: reporting.clone(),
-        });
-        let forwarding = Forwarding::new(&env, &held, &pull, &upstream, &activations, &operators);
-        let persist = Arc::new(Persist::new(&env, &held, &pull, &resync));
-        operators.begin().map_err(BeginError::Operator)?;
-        held.known().count().map_err(BeginError::Store)?;
-        Ok(Arc::new(Self {
-            env,
-            upstream,
-            held,
-            pull,
-            hints,
-            activations,
-            operators,
-            resync,
-            relay,
-            reporting,
-            forwarding,
-            follow,
-            persist,
-        }))
+        let reporting = Arc::new(Reporting::new(&parts.env, &parts.held, &parts.upstream));
+        let (forwarding, persist) =
+            (Forwarding::new(parts.clone()), Arc::new(Persist::new(parts.clone(), resync.clone())));
+        let follow = Arc::new(Follow::new(parts.clone(), resync.clone(), relay.clone(), reporting.clone()));
+        parts.operators.begin().map_err(BeginError::Operator)?;
+        parts.held.known.count().map_err(BeginError::Store)?;
+        Ok(Arc::new(Self { parts, resync, relay, reporting, forwarding, follow, persist }))
     }
 
     /// Begins to write to the snapshot, and to bring back what it holds.
@@ -165,7 +148,7 @@ impl Replica {
 
     /// Goes back to a preferred server when that is well again, for as long as the process lives.
     pub async fn look_after_upstream(self: Arc<Self>) {
-        self.upstream.look_after().await;
+        self.parts.upstream.look_after().await;
     }
 
     /// Asks the primary for its operator until it shows one, and trusts that one from then on.
@@ -173,7 +156,7 @@ impl Replica {
     /// It is what an old configuration without an operator gets, and better than nothing; but it is the primary's word,
     /// so such a replica cannot tell a lying primary from an honest one.
     pub async fn pin_operator(self: Arc<Self>) {
-        self.operators.clone().pin().await;
+        self.parts.operators.clone().pin().await;
     }
 
     /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.

@@ -198,7 +198,7 @@ impl Reporting {
                 () = sleep_until(due), if self.leads_on.load(Ordering::Acquire) => {
                     self.send(&mut progress, said, opened).await;
                 }
-                () = self.held.positions().moved() => {}
+                () = self.held.positions.moved() => {}
                 Ok(()) = moved.changed() => {}
                 Ok(()) = current.changed() => {}
             }
@@ -206,7 +206,7 @@ impl Reporting {
     }
 
     fn said(&self, place: usize) -> Said {
-        let position = self.held.positions().confirmed();
+        let position = self.held.positions.confirmed();
         let below = self.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
         Said { place, position, below }
     }
@@ -234,7 +234,7 @@ impl Reporting {
                     "another replica reports to {server} with the id of this one: was its folder copied? This one takes \
                      another id"
                 );
-                self.held.disk().renew_identity();
+                self.held.disk.renew_identity();
             }
             // An older server: it goes on without.
             Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
@@ -254,13 +254,13 @@ impl Reporting {
     fn worded(&self, said: &Said, is_leaving: bool) -> Report {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
-            id: self.held.disk().identity(),
+            id: self.held.disk.identity(),
             run: self.run,
             seq: self.seq.fetch_add(1, Ordering::AcqRel),
             name,
             mode: if self.env.is_mirror() { "mirror" } else { "cache" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_lasting: self.held.disk().snapshot().is_lasting(),
+            is_lasting: self.held.disk.snapshot().is_lasting(),
             is_leaving,
             position: said.position,
             below: said.below.clone(),
@@ -300,7 +300,7 @@ impl Reporting {
     /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
     pub(super) async fn farewell(&self) {
         self.leaving.store(true, Ordering::Release);
-        self.held.positions().look_again();
+        self.held.positions.look_again();
         let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != Counts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
@@ -315,7 +315,7 @@ impl Reporting {
     /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
         self.leads_on.store(leads_on, Ordering::Release);
-        self.held.positions().look_again();
+        self.held.positions.look_again();
     }
 }
 

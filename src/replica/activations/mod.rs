@@ -174,7 +174,7 @@ impl Activations {
     /// may take a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
         self.cache.contains_key(id)
-            || (looks_deep && self.held.known().shelf().get(&(ProofKind::Activation, *id.raw())).is_some())
+            || (looks_deep && self.held.known.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
     /// What can be answered without asking.
@@ -182,7 +182,7 @@ impl Activations {
         let Some(cached) = self.cache.get(id) else {
             return self.unknown.contains(id).then_some(None);
         };
-        let current = self.held.freshness().confirms(cached.stretch.load(Ordering::Acquire));
+        let current = self.held.freshness.confirms(cached.stretch.load(Ordering::Acquire));
         let checked = cached.checked.load(Ordering::Acquire);
         let age = u128::try_from(clock::uptime_millis() - checked);
         let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.env.setup.ttl.as_millis()));
@@ -190,7 +190,7 @@ impl Activations {
     }
 
     async fn fetch(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
-        let (stretch, heard) = (self.held.freshness().live(), self.heard.load(Ordering::SeqCst));
+        let (stretch, heard) = (self.held.freshness.live(), self.heard.load(Ordering::SeqCst));
         let held = self.cache.get(id);
         // A mirror has it, and the feed says what becomes of it.
         if held.is_none()
@@ -205,7 +205,7 @@ impl Activations {
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
-        let undisturbed = || self.held.freshness().live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
+        let undisturbed = || self.held.freshness.live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
         let confirm = |cached: &Cached| {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
@@ -265,7 +265,7 @@ impl Activations {
 
     /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
     async fn recall(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
-        let kept = self.held.known().shelf().get(&(ProofKind::Activation, *id.raw()))?;
+        let kept = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
         let cached =

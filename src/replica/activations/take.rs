@@ -33,7 +33,7 @@ impl Activations {
         let Some(jwt) = &item.jwt else {
             // Replaced ones are told without their text; their successor follows.
             if item.op == "remove" {
-                self.held.known().shelf().remove(place);
+                self.held.known.shelf.remove(place);
             }
             return Kept::Not;
         };
@@ -46,19 +46,18 @@ impl Activations {
             }
         };
         match read(jwt.as_bytes()) {
-            Ok(unproven) if !self.held.known().memory().peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
+            Ok(unproven) if !self.held.known.memory.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
                 refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
                 Kept::Orphan(id)
             }
             Ok(unproven) => {
                 let version = unproven.version();
-                let held =
-                    self.held.known().shelf().get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
+                let held = self.held.known.shelf.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
                 if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
                     return Kept::Not;
                 }
                 let body = jwt.clone().into_bytes().into();
-                self.held.known().shelf().put(place, Proof { identity: version.identity, body, at: Some(at) });
+                self.held.known.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
                 Kept::Here
             }
             Err(refusal) => {

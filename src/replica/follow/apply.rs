@@ -14,11 +14,11 @@ impl Follow {
         match (item.kind.as_str(), &item.jwt) {
             (KIND_ACCOUNT, _) => {}
             (KIND_ACTIVATION, _) => {
-                self.activations.take(item, at);
+                self.parts.activations.take(item, at);
                 return Ok(());
             }
             (KIND_OPERATOR, Some(_)) => {
-                self.operators.take_item(item, Via::Feed);
+                self.parts.operators.take_item(item, Via::Feed);
                 return Ok(());
             }
             _ => return Ok(()),
@@ -26,26 +26,26 @@ impl Follow {
         let now = clock::unix_seconds();
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(self.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
+            let entry = Arc::new(self.parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
             let key = *entry.key();
-            match self.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                Offer::Taken(_) => self.env.metrics.accepted(Via::Feed),
+            match self.parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
+                Offer::Taken(_) => self.parts.env.metrics.accepted(Via::Feed),
                 Offer::Kept => {}
                 Offer::Refetch => {
-                    self.held.doubt([key]);
-                    self.pull.refetch(key);
+                    self.parts.held.doubt([key]);
+                    self.parts.pull.refetch(key);
                 }
             }
         } else if let Some(request) = &item.request {
-            let tombstone = self.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            self.held.bury(&tombstone, Some(at));
-            self.held.is_ahead_of(&tombstone, tombstone.keys());
-            self.env.metrics.accepted(Via::Feed);
+            let tombstone = self.parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            self.parts.held.bury(&tombstone, Some(at));
+            self.parts.held.is_ahead_of(&tombstone, tombstone.keys());
+            self.parts.env.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
-            self.held.forget(named(item));
+            self.parts.held.forget(named(item));
         } else {
             // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
-            self.held.doubt(named(item));
+            self.parts.held.doubt(named(item));
         }
         Ok(())
     }

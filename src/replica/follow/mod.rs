@@ -16,15 +16,11 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use super::activations::Activations;
-use super::held::Held;
-use super::operator::Operators;
-use super::pull::Pull;
+use super::Parts;
 use super::relay::Relay;
 use super::report::Reporting;
 use super::resync::Resync;
-use super::setup::Env;
-use super::upstream::{Upstream, UpstreamError};
+use super::upstream::UpstreamError;
 use crate::backoff::drawn;
 use crate::feed::Head;
 use broken::Broken;
@@ -43,15 +39,10 @@ const STEADY: Duration = Duration::from_secs(10);
 /// What following the feed takes. Where the follower stands is only in its task.
 #[derive(Debug)]
 pub(super) struct Follow {
-    pub(super) env: Env,
-    pub(super) upstream: Arc<Upstream>,
-    pub(super) held: Arc<Held>,
-    pub(super) pull: Arc<Pull>,
-    pub(super) activations: Arc<Activations>,
-    pub(super) operators: Arc<Operators>,
-    pub(super) resync: Arc<Resync>,
-    pub(super) relay: Arc<Relay>,
-    pub(super) reporting: Arc<Reporting>,
+    parts: Parts,
+    resync: Arc<Resync>,
+    relay: Arc<Relay>,
+    reporting: Arc<Reporting>,
 }
 
 /// Where the follower stands.
@@ -77,12 +68,16 @@ struct Follower {
 }
 
 impl Follow {
+    pub(super) const fn new(parts: Parts, resync: Arc<Resync>, relay: Arc<Relay>, reporting: Arc<Reporting>) -> Self {
+        Self { parts, resync, relay, reporting }
+    }
+
     /// Follows the feed for as long as the process lives, whatever happens to the primary.
     pub(super) async fn follow(self: Arc<Self>) {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
             // It does not end by itself.
-            self.held.freshness().has_caught_up(0, true);
+            self.parts.held.freshness.has_caught_up(0, true);
             if let Err(error) = following {
                 tracing::error!("following the primary failed, and begins again: {error}");
             }
@@ -91,9 +86,9 @@ impl Follow {
     }
 
     async fn follow_on(self: Arc<Self>) {
-        let stand = self.held.positions().stand();
+        let stand = self.parts.held.positions.stand();
         let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
-        if let Some(position) = stand.position.filter(|_| !self.held.positions().has_joined()) {
+        if let Some(position) = stand.position.filter(|_| !self.parts.held.positions.has_joined()) {
             // An earlier process was comparing what it held, and did not come to the end.
             self.resync.begin(position, stand.stretch);
         }
@@ -102,8 +97,8 @@ impl Follow {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
-            self.held.freshness().has_caught_up(0, true);
-            self.env.metrics.replica_feed_connected.set(0);
+            self.parts.held.freshness.has_caught_up(0, true);
+            self.parts.env.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
             // Whichever comes first.
@@ -119,7 +114,7 @@ impl Follow {
             | Broken::Ended => {
                 // Its feed alone may be broken: that is not asked for at every request.
                 tokio::time::sleep(NOT_SOONER).await;
-                self.held.freshness().reached().await;
+                self.parts.held.freshness.reached().await;
             }
             _ => std::future::pending().await,
         }
@@ -133,10 +128,10 @@ impl Follow {
         self.reporting.feed_leads_on(!matches!(broken, Broken::Loop(_)));
         match broken {
             Broken::Moved => return Duration::ZERO,
-            Broken::Silent | Broken::Loop(_) => self.upstream.feed_failed(&broken.to_string()),
+            Broken::Silent | Broken::Loop(_) => self.parts.upstream.feed_failed(&broken.to_string()),
             // Once may be a matter of where we stood.
             Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
-                self.upstream.feed_failed(&broken.to_string());
+                self.parts.upstream.feed_failed(&broken.to_string());
             }
             _ => {}
         }
@@ -147,7 +142,7 @@ impl Follow {
             {
                 tracing::warn!(
                     "the primary {} has another history than the one followed ({broken}); what is held is compared with it",
-                    self.upstream.shown()
+                    self.parts.upstream.shown()
                 );
                 // It is there: only who is told so again and again waits longer.
                 let pause = Duration::from_millis(10 << (2 * follower.restarts));
@@ -158,27 +153,27 @@ impl Follow {
                 if !std::mem::replace(&mut follower.told, true) {
                     tracing::info!(
                         "the primary {} has no change feed; entries are checked again after {:?}",
-                        self.upstream.shown(),
-                        self.env.setup.ttl
+                        self.parts.upstream.shown(),
+                        self.parts.env.setup.ttl
                     );
                 }
                 self.relay.stop();
                 // Without a feed this is the only way to learn of a change.
-                self.operators.ask();
-                if self.env.is_mirror() && !std::mem::replace(&mut follower.packed, true) {
+                self.parts.operators.ask();
+                if self.parts.env.is_mirror() && !std::mem::replace(&mut follower.packed, true) {
                     self.begin_with_pack();
                 }
                 return drawn(NO_FEED, 0.5..=1.0);
             }
             Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
-                tracing::error!("the change feed of {} is not followed: {broken}", self.upstream.shown());
+                tracing::error!("the change feed of {} is not followed: {broken}", self.parts.upstream.shown());
             }
             // That is in the log already.
             Broken::Upstream(error) if error.is_told() => {}
             _ if follower.failures == 0 => {
                 tracing::warn!(
                     "the change feed of {} is not to be had: {broken}; what is cached is served meanwhile",
-                    self.upstream.shown()
+                    self.parts.upstream.shown()
                 );
             }
             _ => {}

@@ -34,29 +34,29 @@ impl Follow {
     /// Takes in the pack of the primary, in the background.
     pub(super) fn begin_with_pack(self: &Arc<Self>) {
         let follow = self.clone();
-        self.env.runtime.spawn(async move {
+        self.parts.env.runtime.spawn(async move {
             let mut tally = Tally::default();
             if let Err(broken) = follow.take_pack(&mut tally).await {
-                tracing::warn!("unable to initialize from primary, {}: {broken}", follow.upstream.shown());
+                tracing::warn!("unable to initialize from primary, {}: {broken}", follow.parts.upstream.shown());
             }
             let Tally { taken, refused } = tally;
             tracing::info!(
                 "{taken} JWTs of the pack of {} are at hand, {refused} are refused",
-                follow.upstream.shown()
+                follow.parts.upstream.shown()
             );
         });
     }
 
     async fn take_pack(self: &Arc<Self>, tally: &mut Tally) -> Result<(), Broken> {
         let asked = clock::uptime_millis();
-        let mut pack = self.upstream.pack().await?;
+        let mut pack = self.parts.upstream.pack().await?;
         let (mut lines, mut bytes) = (Lines::default(), 0);
         while let Some(piece) = pack.chunk().await? {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.take_lines(lines.push(&piece)?, asked, tally).await;
             // The cache notices that something does not fit when it is looked after.
-            self.held.size();
-            if self.held.disk().is_full() || bytes > self.env.setup.cache_bytes {
+            self.parts.held.size();
+            if self.parts.held.disk.is_full() || bytes > self.parts.env.setup.cache_bytes {
                 return Err(Broken::Full);
             }
         }
@@ -76,7 +76,7 @@ impl Follow {
                     Err(refusal) if refusal.is_conflict() => {}
                     Err(refusal) => {
                         tally.refused += 1;
-                        follow.env.metrics.refused(Via::Upstream, &refusal);
+                        follow.parts.env.metrics.refused(Via::Upstream, &refusal);
                         tracing::debug!("line {} of the primary's pack is refused: {refusal}", found.number);
                     }
                 }
@@ -90,11 +90,11 @@ impl Follow {
     }
 
     fn take_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
-        let entry = self.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
+        let entry = self.parts.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
         // An account may have been pulled since, so at the same `iat` what is held stays.
-        if let Offer::Taken(Some(slot)) = self.held.offer(Arc::new(entry), Via::Pack, None, None, None)? {
+        if let Offer::Taken(Some(slot)) = self.parts.held.offer(Arc::new(entry), Via::Pack, None, None, None)? {
             slot.set_back(clock::uptime_millis() - asked);
-            self.env.metrics.accepted(Via::Upstream);
+            self.parts.env.metrics.accepted(Via::Upstream);
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ enum Sign {
 
 impl Follow {
     pub(super) async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
-        let mut response = self.upstream.changes(follower.position.as_ref()).await?;
+        let mut response = self.parts.upstream.changes(follower.position.as_ref()).await?;
         let mut reader = Reader::default();
         (follower.greeted, follower.woken) = (false, None);
         let mut heard = Instant::now();
@@ -70,7 +70,7 @@ impl Follow {
                     self.compare_again(follower);
                 }
                 if let Some(position) = follower.position {
-                    self.pull.list_keys(position, is_opened);
+                    self.parts.pull.list_keys(position, is_opened);
                 }
             }
             "change" => {
@@ -86,7 +86,7 @@ impl Follow {
     /// A server that had no digests may have them by now.
     fn compare_again(self: &Arc<Self>, follower: &Follower) {
         if let Some(position) = follower.position
-            && self.held.positions().get(Limit::Comparison).is_some()
+            && self.parts.held.positions.get(Limit::Comparison).is_some()
             && !self.resync.turns().is_under_way()
         {
             self.resync.begin(position, follower.stretch);
@@ -96,32 +96,33 @@ impl Follow {
     /// The primary says where it stands: at the beginning, and with every heartbeat.
     fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
         let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
-        self.relay.comes_by(&page.via, &self.env.name)?;
+        self.relay.comes_by(&page.via, &self.parts.env.name)?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             // A server that turns to another history ends its streams. What follows costs too much for every event.
             _ if follower.greeted => return Err(Broken::Session),
             _ => {
-                let confirmed = self.held.positions().confirmed().filter(|confirmed| confirmed.session == said.session);
+                let confirmed =
+                    self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.held.positions().set(Limit::Comparison, confirmed);
+                self.parts.held.positions.set(Limit::Comparison, confirmed);
                 // The feed does not say whether it has changed before this.
-                self.held.positions().set(Limit::Operator, confirmed);
+                self.parts.held.positions.set(Limit::Operator, confirmed);
                 // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
-                if !self.env.is_mirror() || follower.stretch == 0 {
+                if !self.parts.env.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
                 }
                 follower.position = Some(said);
-                self.held.freshness().is_unsynced();
-                if !self.env.is_mirror() {
-                    self.held.freshness().begin_stretch(follower.stretch);
+                self.parts.held.freshness.is_unsynced();
+                if !self.parts.env.is_mirror() {
+                    self.parts.held.freshness.begin_stretch(follower.stretch);
                 }
-                self.held.forget_unknown();
-                self.pull.begin_history();
+                self.parts.held.forget_unknown();
+                self.parts.pull.begin_history();
                 self.relay.begin(said);
                 self.resync.begin(said, follower.stretch);
                 // The feed does not say what was changed before this.
-                self.operators.ask();
+                self.parts.operators.ask();
                 said
             }
         };
@@ -143,28 +144,28 @@ impl Follow {
     }
 
     fn go_live(&self, follower: &mut Follower, serial: u64) {
-        self.held.freshness().hear(serial, follower.heard);
+        self.parts.held.freshness.hear(serial, follower.heard);
         let was_live = follower.live_since.is_some();
         if !was_live {
             follower.live_since = Some(Instant::now());
             follower.told = false;
         }
-        if self.held.freshness().has_caught_up(follower.stretch, self.env.is_mirror()) {
-            self.env.metrics.replica_feed_connected.set(1);
-            tracing::info!("following the change feed of {} from serial {serial}", self.upstream.shown());
+        if self.parts.held.freshness.has_caught_up(follower.stretch, self.parts.env.is_mirror()) {
+            self.parts.env.metrics.replica_feed_connected.set(1);
+            tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
         }
         if !was_live {
             // A server that is further behind may have said of an account that it does not know it.
-            self.held.all_may_be_known();
-            self.held.positions().look_again();
-            self.held.positions().has_work();
+            self.parts.held.all_may_be_known();
+            self.parts.held.positions.look_again();
+            self.parts.held.positions.has_work();
         }
     }
 
     /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
     fn applied(&self, position: Head, stretch: u64) {
-        if !self.env.is_mirror() || self.held.freshness().was_synced(stretch) {
-            self.held.positions().applied(position, stretch);
+        if !self.parts.env.is_mirror() || self.parts.held.freshness.was_synced(stretch) {
+            self.parts.held.positions.applied(position, stretch);
         }
     }
 
@@ -180,27 +181,27 @@ impl Follow {
         let reached = *position;
         let at = reached.position(item.serial);
         let stretch = Some(follower.stretch);
-        self.pull.note_key(item);
+        self.parts.pull.note_key(item);
         match self.take(item, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {
-                self.env.metrics.refused(Via::Feed, &refusal);
+                self.parts.env.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!(
                     "change {} of the primary {} is not taken: {refusal}",
                     item.serial,
-                    self.upstream.shown()
+                    self.parts.upstream.shown()
                 );
                 // Unless a later change brings what is here, the primary went back and was then written to.
-                named(item).for_each(|key| self.held.is_ahead(&key));
+                named(item).for_each(|key| self.parts.held.is_ahead(&key));
             }
             Err(refusal) => {
-                self.env.metrics.refused(Via::Feed, &refusal);
-                if let Some(held_back) = self.env.refusals.turn(StdInstant::now()) {
-                    let (serial, primary) = (item.serial, self.upstream.shown());
+                self.parts.env.metrics.refused(Via::Feed, &refusal);
+                if let Some(held_back) = self.parts.env.refusals.turn(StdInstant::now()) {
+                    let (serial, primary) = (item.serial, self.parts.upstream.shown());
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
-                self.held.doubt(named(item));
+                self.parts.held.doubt(named(item));
             }
         }
         self.resync.turns().touch(named(item));
@@ -209,7 +210,7 @@ impl Follow {
         if item.serial >= follower.target {
             self.go_live(follower, item.serial);
         }
-        self.env.metrics.replica_feed_lag.observe(seconds_since(item.at));
+        self.parts.env.metrics.replica_feed_lag.observe(seconds_since(item.at));
         Ok(())
     }
 }

@@ -17,13 +17,9 @@ use tokio::sync::Semaphore;
 pub use question::Question;
 pub use write::{ForwardError, Relayed, Target, Write};
 
-use super::activations::Activations;
-use super::held::Held;
-use super::operator::Operators;
-use super::pull::Pull;
+use super::Parts;
 use super::rule::Ruling;
-use super::setup::Env;
-use super::upstream::{MAX_ANSWER, Server, Upstream};
+use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
@@ -51,35 +47,14 @@ const PASSED_BACK: [header::HeaderName; 5] = [
 /// What it takes to forward.
 #[derive(Debug)]
 pub(super) struct Forwarding {
-    env: Env,
-    held: Arc<Held>,
-    pull: Arc<Pull>,
-    upstream: Arc<Upstream>,
-    activations: Arc<Activations>,
-    operators: Arc<Operators>,
+    parts: Parts,
     places: Semaphore,
     questions: Semaphore,
 }
 
 impl Forwarding {
-    pub(super) fn new(
-        env: &Env,
-        held: &Arc<Held>,
-        pull: &Arc<Pull>,
-        upstream: &Arc<Upstream>,
-        activations: &Arc<Activations>,
-        operators: &Arc<Operators>,
-    ) -> Self {
-        Self {
-            env: env.clone(),
-            held: held.clone(),
-            pull: pull.clone(),
-            upstream: upstream.clone(),
-            activations: activations.clone(),
-            operators: operators.clone(),
-            places: Semaphore::new(PLACES),
-            questions: Semaphore::new(QUESTIONS),
-        }
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, places: Semaphore::new(PLACES), questions: Semaphore::new(QUESTIONS) }
     }
 
     /// Sends a change on to the primary. When this returns an answer, what the primary took in is taken in here.
@@ -93,7 +68,7 @@ impl Forwarding {
             },
             Err(error) => error.label(),
         };
-        self.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
+        self.parts.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
         // 202 is a promise of the signing service's: nothing has changed yet.
         if result.as_ref().is_ok_and(|answer| answer.status == 200) {
             self.catch_up(write).await;
@@ -103,9 +78,9 @@ impl Forwarding {
 
     async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
         // It does not change its mind on the way, whatever becomes of that server meanwhile.
-        let server = self.upstream.current();
+        let server = self.parts.upstream.current();
         let primary = || server.shown().to_owned();
-        let via = write.via(&self.env.name).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
+        let via = write.via(&self.parts.env.name).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
         let places = if write.target.is_question() { &self.questions } else { &self.places };
         let Ok(_place) = places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
         let limit = write.wait + MARGIN;
@@ -159,30 +134,30 @@ impl Forwarding {
         match write.target {
             Target::Push(key) => {
                 // What is under way may be answered with what was true before the change.
-                if let Some(before) = self.pull.under_way(&key) {
-                    let _ = tokio::time::timeout(self.env.setup.timeout, before).await;
+                if let Some(before) = self.parts.pull.under_way(&key) {
+                    let _ = tokio::time::timeout(self.parts.env.setup.timeout, before).await;
                 }
-                let admitted = self.env.gate.admit(bare, Some(&key), Via::Hint, now);
-                match admitted.and_then(|entry| self.held.judge(&Arc::new(entry), true)) {
+                let admitted = self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now);
+                match admitted.and_then(|entry| self.parts.held.judge(&Arc::new(entry), true)) {
                     Ok(Ruling::Apply | Ruling::Nothing) => {}
                     // Only the primary knows which of two of one second is later, or what its signing service signed.
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
-            Target::Delete(key) => match self.env.gate.admit_delete(bare, Via::Hint, now) {
-                Ok(tombstone) => _ = self.held.bury(&tombstone, None),
+            Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
+                Ok(tombstone) => _ = self.parts.held.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }
             },
             // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
             Target::Activation => {
-                if let Ok(unproven) = self.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
-                    self.activations.forget(unproven.id());
+                if let Ok(unproven) = self.parts.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
+                    self.parts.activations.forget(unproven.id());
                 }
             }
             Target::Operator if body.is_empty() => {}
-            Target::Operator => _ = self.operators.take(&[&*body], Via::Upstream),
+            Target::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
             Target::Digests | Target::Comparison => {}
         }
     }
@@ -190,11 +165,11 @@ impl Forwarding {
     /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
     /// next one who wants the account asks.
     async fn ask_anew(&self, key: &AccountKey) {
-        self.held.doubt([*key]);
-        self.held.may_be_known(key);
-        let asked = self.pull.flight_after(self.pull.under_way(key), *key);
-        if !matches!(tokio::time::timeout(self.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
-            self.held.doubt([*key]);
+        self.parts.held.doubt([*key]);
+        self.parts.held.may_be_known(key);
+        let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
+        if !matches!(tokio::time::timeout(self.parts.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
+            self.parts.held.doubt([*key]);
         }
     }
 }

@@ -82,7 +82,7 @@ impl Held {
         }
         match &answer.said {
             Said::Version(entry, at) if self.epochs.of(key) != asked.heard => {
-                self.known.memory().with(key, |seen| seen.held.is_open(&entry.version(), *at))
+                self.known.memory.with(key, |seen| seen.held.is_open(&entry.version(), *at))
             }
             _ => false,
         }

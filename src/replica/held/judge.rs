@@ -26,7 +26,7 @@ impl Held {
         }
         // A copy of an earlier process is at hand as well.
         let _ = self.at_hand(&key);
-        self.known.memory().with(&key, |seen| {
+        self.known.memory.with(&key, |seen| {
             let copy = self.cache.get(&key);
             let known = Known {
                 is_confirmed: copy.is_some() && seen.held.is_live() && !seen.removed,
@@ -56,7 +56,7 @@ impl Held {
     pub(in crate::replica) fn find(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
         let (key, version) = (*entry.key(), entry.version());
         self.epochs.bump(&key);
-        let found = self.known.memory().with(&key, |seen| {
+        let found = self.known.memory.with(&key, |seen| {
             match seen.order(&version, Via::FirstScan, &self.env.gate.standing()) {
                 Order::Newer => seen.heard = Some(version),
                 Order::Same => {}

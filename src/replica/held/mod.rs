@@ -34,10 +34,14 @@ use crate::store::snapshot::{Seen, Stand};
 #[derive(Debug)]
 pub(super) struct Held {
     env: Env,
-    disk: Arc<Disk>,
-    known: Arc<Known>,
-    freshness: Freshness,
-    positions: Positions,
+    /// What is kept on disk.
+    pub(super) disk: Arc<Disk>,
+    /// What was seen of every key.
+    pub(super) known: Arc<Known>,
+    /// How far the feed is.
+    pub(super) freshness: Freshness,
+    /// Up to where all of this is current.
+    pub(super) positions: Positions,
     flights: Arc<Flights>,
     cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
     unknown: Unknown<AccountKey>,
@@ -72,26 +76,6 @@ impl Held {
             forgotten: Epochs::default(),
             system: OnceLock::new(),
         }
-    }
-
-    /// What was seen of every key.
-    pub(super) const fn known(&self) -> &Arc<Known> {
-        &self.known
-    }
-
-    /// How far the feed is.
-    pub(super) const fn freshness(&self) -> &Freshness {
-        &self.freshness
-    }
-
-    /// Up to where all of this is current.
-    pub(super) const fn positions(&self) -> &Positions {
-        &self.positions
-    }
-
-    /// What is kept on disk.
-    pub(super) const fn disk(&self) -> &Arc<Disk> {
-        &self.disk
     }
 
     /// The copy of an account in the cache.
@@ -141,14 +125,14 @@ impl Held {
     /// removal, or because its signer was withdrawn.
     pub(super) fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
         let served =
-            self.env.gate.vouches(slot.entry().issuer()) && self.known.memory().with(key, |seen| seen.is_served());
+            self.env.gate.vouches(slot.entry().issuer()) && self.known.memory.with(key, |seen| seen.is_served());
         served.then_some(slot)
     }
 
     /// Whether an account is known to exist, or to have existed.
     pub(super) fn was_seen(&self, key: &AccountKey) -> bool {
         let is_seen = |seen: &Seen| seen.newest().is_some() || seen.held.deleted().is_some();
-        self.cache.contains_key(key) || self.known.memory().peek(key, is_seen).unwrap_or(false)
+        self.cache.contains_key(key) || self.known.memory.peek(key, is_seen).unwrap_or(false)
     }
 
     /// Where this mirror stands, if it holds everything that is there.
@@ -227,13 +211,13 @@ impl Held {
 
     /// Whether there is a copy of an account, and it is remembered which version it is.
     pub(super) fn is_comparable(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key) && self.known.memory().peek(key, |seen| leaf(key, seen)).flatten().is_some()
+        self.cache.contains_key(key) && self.known.memory.peek(key, |seen| leaf(key, seen)).flatten().is_some()
     }
 
     /// What is not here is not served. So a copy that cannot be compared is let go of.
     pub(super) fn confirm_if_gone(&self, key: &AccountKey) {
         // A copy comes with this held.
-        self.known.memory().with(key, |seen| {
+        self.known.memory.with(key, |seen| {
             if leaf(key, seen).is_none() || !self.cache.contains_key(key) {
                 self.drop_copy(key);
             }

@@ -49,7 +49,7 @@ impl Held {
         // If the clock was set back since, the copy is as old as anything can be.
         let age = clock::millis_since(confirmed).unwrap_or_else(clock::unix_millis);
         let confirmed = clock::uptime_millis() - age;
-        self.known.memory().with(&key, |seen| {
+        self.known.memory.with(&key, |seen| {
             if let Some(slot) = self.cache.get(&key) {
                 return Some(slot);
             }

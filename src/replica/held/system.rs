@@ -31,7 +31,7 @@ impl Held {
     pub(in crate::replica) fn configured(&self, key: &AccountKey) -> Option<Arc<Slot>> {
         let slot = self.system.get().filter(|slot| slot.entry().key() == key)?;
         let (version, standing) = (slot.entry().version(), self.env.gate.standing());
-        let is_newest = self.known.memory().peek(key, |seen| {
+        let is_newest = self.known.memory.peek(key, |seen| {
             matches!(seen.order(&version, Via::Configured, &standing), Ordering::Newer | Ordering::Same)
         });
         (standing.vouches(slot.entry().issuer()) && is_newest.unwrap_or(true)).then(|| slot.clone())

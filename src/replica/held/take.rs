@@ -62,7 +62,7 @@ impl Held {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
         self.epochs.bump(&key);
-        let offer = self.known.memory().with(&key, |seen| {
+        let offer = self.known.memory.with(&key, |seen| {
             if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
                 // The primary has let go of it since, and nothing will be heard of it again.
                 return Ok(Offer::Kept);
@@ -183,7 +183,7 @@ impl Held {
         self.known.keep_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
-            self.known.memory().with(key, |seen| {
+            self.known.memory.with(key, |seen| {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     is_new = true;
                     seen.deleted_by = Some(*tombstone.identity());
@@ -208,9 +208,9 @@ impl Held {
             self.epochs.bump(&key);
             // Noted first: an answer that is under way then finds that it is outdated.
             self.forgotten.bump(&key);
-            if self.known.memory().peek(&key, Seen::is_known).unwrap_or(false) {
+            if self.known.memory.peek(&key, Seen::is_known).unwrap_or(false) {
                 was_known = true;
-                self.known.memory().with(&key, |seen| {
+                self.known.memory.with(&key, |seen| {
                     (seen.removed, seen.ahead, seen.heard) = (true, false, None);
                     self.forgotten.bump(&key);
                     self.drop_copy(&key);

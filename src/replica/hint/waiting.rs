@@ -99,7 +99,7 @@ impl Waiting {
 impl Hints {
     /// Lets a hint wait for its turn.
     pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
-        let patience = if self.held.freshness().is_following() && self.held.freshness().is_current() {
+        let patience = if self.held.freshness.is_following() && self.held.freshness.is_current() {
             FEED_FIRST
         } else {
             Duration::ZERO

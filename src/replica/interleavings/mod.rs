@@ -51,8 +51,8 @@ impl<'w> Play<'w> {
         if self.asked.is_some() {
             return false;
         }
-        replica.held.flights().join(key, || pending().boxed().shared());
-        self.asked = Some((replica.held.asked(&key), self.primary.log.len()));
+        replica.parts.held.flights().join(key, || pending().boxed().shared());
+        self.asked = Some((replica.parts.held.asked(&key), self.primary.log.len()));
         (self.model.is_asked, self.model.is_disturbed) = (true, false);
         true
     }
@@ -71,15 +71,15 @@ impl<'w> Play<'w> {
         };
         let is_unchanged = matches!(said, Said::Unchanged);
         let answer = Answered { said, is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
-        if replica.held.is_outdated(&account.key, &asked, &answer) {
+        if replica.parts.held.is_outdated(&account.key, &asked, &answer) {
             // The replica asks again, and nothing comes between.
             self.model.is_disturbed = false;
-            self.asked = Some((replica.held.asked(&account.key), self.primary.log.len()));
+            self.asked = Some((replica.parts.held.asked(&account.key), self.primary.log.len()));
             return self.answer(Some(self.primary.log.len()));
         }
         // An answer without a JWT is no failure here.
-        let _ = replica.held.answered(&account.key, &asked, answer);
-        replica.held.flights().remove(&account.key);
+        let _ = replica.parts.held.answered(&account.key, &asked, answer);
+        replica.parts.held.flights().remove(&account.key);
         match served {
             Some(Some((version, by))) if !is_unchanged => _ = self.model.give(version, by, By::Answer, true),
             Some(None) if !self.model.is_held && !self.model.is_disturbed => self.model.is_unknown = true,
@@ -95,7 +95,7 @@ impl<'w> Play<'w> {
         let at = Some(Self::position(self.fed));
         match change {
             Change::Put(version) => {
-                let offer = replica.held.offer(account.entry(version), Via::Feed, at, None, None);
+                let offer = replica.parts.held.offer(account.entry(version), Via::Feed, at, None, None);
                 let is_open = self.model.give(version, self.fed, By::Feed, self.is_mirror());
                 assert_eq!(matches!(offer, Ok(Offer::Refetch)), is_open, "{offer:?}");
                 if is_open {
@@ -106,11 +106,11 @@ impl<'w> Play<'w> {
                 }
             }
             Change::Delete(second) => {
-                replica.held.bury(&account.requests[second], at);
+                replica.parts.held.bury(&account.requests[second], at);
                 self.model.delete(second);
             }
             Change::Remove => {
-                replica.held.forget([account.key]);
+                replica.parts.held.forget([account.key]);
                 self.model.remove();
             }
         }
@@ -125,7 +125,7 @@ impl<'w> Play<'w> {
         }
         let (change, is_mirror) = (self.primary.log.len() - 1, self.is_mirror());
         let Some((version, _)) = self.primary.at(change + 1) else { return false };
-        let ruling = self.world.replica.held.judge(&self.world.account.entry(version), true);
+        let ruling = self.world.replica.parts.held.judge(&self.world.account.entry(version), true);
         assert!(matches!(ruling, Ok(Ruling::Apply)), "{ruling:?}");
         self.model.give(version, change, By::Acceptance, is_mirror);
         true
@@ -134,7 +134,7 @@ impl<'w> Play<'w> {
     fn hint(&mut self, version: Option<Version>) -> bool {
         // The account has versions of so many seconds only.
         let Some(version) = version.filter(|(second, _)| *second <= SECONDS) else { return false };
-        let heard = self.world.replica.held.hear(&self.world.account.entry(version));
+        let heard = self.world.replica.parts.held.hear(&self.world.account.entry(version));
         let is_wanted = self.model.is_wanted(self.is_mirror());
         let is_applied = is_wanted && self.model.hint(version);
         assert_eq!(matches!(heard, Ok(Ruling::Apply)), is_applied, "{heard:?}");
@@ -142,18 +142,18 @@ impl<'w> Play<'w> {
     }
 
     fn evict(&mut self) -> bool {
-        self.world.replica.held.evict(&self.world.account.key);
+        self.world.replica.parts.held.evict(&self.world.account.key);
         std::mem::replace(&mut self.model.is_held, false)
     }
 
     fn restart(&mut self) -> bool {
         let (replica, key) = (&self.world.replica, &self.world.account.key);
         replica.close();
-        replica.held.known().memory().restart();
-        replica.held.evict(key);
-        replica.held.may_be_known(key);
-        replica.held.flights().remove(key);
-        replica.held.disk().restart();
+        replica.parts.held.known.memory.restart();
+        replica.parts.held.evict(key);
+        replica.parts.held.may_be_known(key);
+        replica.parts.held.flights().remove(key);
+        replica.parts.held.disk.restart();
         self.asked = None;
         (self.model.is_asked, self.model.is_unknown) = (false, false);
         true
@@ -163,7 +163,7 @@ impl<'w> Play<'w> {
     fn happens(&mut self, event: Event) -> bool {
         let newest = self.primary.head;
         // A cache may let go of what it remembers at any time.
-        self.model.is_unknown &= self.world.replica.held.is_unknown(&self.world.account.key);
+        self.model.is_unknown &= self.world.replica.parts.held.is_unknown(&self.world.account.key);
         let could = match event {
             Put | PutTie | PutBack | Delete | DeleteLater | Remove => self.primary.commit(event),
             Forward => self.forward(),
@@ -184,7 +184,7 @@ impl<'w> Play<'w> {
     }
 
     fn served(&self) -> Option<Version> {
-        let slot = self.world.replica.held.at_hand(&self.world.account.key)?;
+        let slot = self.world.replica.parts.held.at_hand(&self.world.account.key)?;
         let versions = self.world.account.versions.iter().enumerate();
         versions
             .flat_map(|(second, two)| two.iter().enumerate().map(move |(which, entry)| ((second, which), entry)))
@@ -210,7 +210,7 @@ impl<'w> Play<'w> {
         let is_ahead = here != there;
         assert!(!is_ahead || here > there, "{here:?} instead of {there:?}");
         assert!(!is_ahead || !matches!(self.primary.log.last(), Some(Change::Remove)), "{here:?} came back");
-        assert_eq!(self.world.replica.held.known().memory().peek(key, |seen| seen.ahead).unwrap_or(false), is_ahead);
+        assert_eq!(self.world.replica.parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false), is_ahead);
     }
 }
 
@@ -285,8 +285,8 @@ fn what_was_found_on_disk_is_served_and_confirms_nothing() {
     for mode in modes() {
         let world = World::new(mode);
         let mut play = Play::new(&world);
-        world.replica.held.find(&world.account.entry((3, 0))).expect("it is the first");
-        let heard = world.replica.held.hear(&world.account.entry((5, 0))).expect("newer");
+        world.replica.parts.held.find(&world.account.entry((3, 0))).expect("it is the first");
+        let heard = world.replica.parts.held.hear(&world.account.entry((5, 0))).expect("newer");
         assert_eq!((heard, play.served()), (Ruling::Ask, Some((3, 0))));
         play.model = Model { heard: Some((3, 0)), is_held: true, ..Model::default() };
         for event in [Restart, Put, Put, Put, Put, Put, HintNext, Hint, Ask, Fail, Hint, Ask, AnswerOfThen, HintNext] {

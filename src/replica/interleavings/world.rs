@@ -99,9 +99,9 @@ impl World {
     /// Nothing was ever heard of the account.
     pub(super) fn forget(&self) {
         let (replica, key) = (&self.replica, &self.account.key);
-        replica.held.known().memory().with(key, |seen| *seen = Default::default());
-        replica.held.drop_copy(key);
-        replica.held.may_be_known(key);
-        replica.held.flights().remove(key);
+        replica.parts.held.known.memory.with(key, |seen| *seen = Default::default());
+        replica.parts.held.drop_copy(key);
+        replica.parts.held.may_be_known(key);
+        replica.parts.held.flights().remove(key);
     }
 }

@@ -24,8 +24,10 @@ use sums::Sums;
 pub(super) struct Known {
     env: Env,
     snapshot: Arc<Snapshot>,
-    memory: Memory,
-    shelf: Shelf,
+    /// What was seen of each account.
+    pub(super) memory: Memory,
+    /// Delete requests and activations that a mirror keeps.
+    pub(super) shelf: Shelf,
     sums: Arc<Sums>,
     /// Whether what was seen before the start is still being counted.
     counting: AtomicBool,
@@ -42,16 +44,6 @@ impl Known {
             sums,
             counting: AtomicBool::new(false),
         }
-    }
-
-    /// What was seen of each account.
-    pub(super) const fn memory(&self) -> &Memory {
-        &self.memory
-    }
-
-    /// Delete requests and activations that a mirror keeps.
-    pub(super) const fn shelf(&self) -> &Shelf {
-        &self.shelf
     }
 
     /// Whether the tree has everything that was seen.

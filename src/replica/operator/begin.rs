@@ -10,7 +10,7 @@ use crate::gate::{OperatorChange, OperatorRefusal, Standing};
 impl Operators {
     /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
     pub(in crate::replica) fn begin(&self) -> Result<(), OperatorRefusal> {
-        let stored = self.held.disk().snapshot().operator();
+        let stored = self.held.disk.snapshot().operator();
         let configured = self.env.gate.trust();
         let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
         let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
@@ -33,7 +33,7 @@ impl Operators {
                 Some(chain)
             }
         };
-        self.held.disk().note_operator();
+        self.held.disk.note_operator();
         let Some(chain) = chain else {
             self.env.gate.set_standing(before);
             return Ok(());

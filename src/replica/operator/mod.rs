@@ -83,8 +83,8 @@ impl Operators {
         if item.links.is_empty() && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync && self.held.positions().get(Limit::Operator).is_none() {
-            self.held.positions().set(Limit::Operator, self.held.positions().confirmed_or_beginning());
+        if !is_in_sync && self.held.positions.get(Limit::Operator).is_none() {
+            self.held.positions.set(Limit::Operator, self.held.positions.confirmed_or_beginning());
         }
         is_in_sync
     }
@@ -153,7 +153,7 @@ impl Operators {
     /// Lets other keys count. Says how much was in the cache that may no longer be served.
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
         self.env.gate.set_standing(standing);
-        self.held.disk().note_operator();
+        self.held.disk.note_operator();
         let withheld = self.held.enforce();
         self.pull.fill_soon();
         withheld

@@ -11,11 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::held::Held;
-use super::pull::Pull;
 use super::resync::Resync;
-use super::setup::Env;
-use super::{Slot, position};
+use super::{Parts, Slot, position};
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -29,24 +26,21 @@ const IDLE: i64 = 10_000;
 /// The thread that writes, and what it wrote last.
 #[derive(Debug)]
 pub(super) struct Persist {
-    env: Env,
-    held: Arc<Held>,
-    pull: Arc<Pull>,
+    parts: Parts,
     resync: Arc<Resync>,
     writer: Mutex<Option<JoinHandle<()>>>,
     written: Mutex<Option<Stand>>,
 }
 
 impl Persist {
-    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, resync: &Arc<Resync>) -> Self {
-        let (held, pull, resync) = (held.clone(), pull.clone(), resync.clone());
-        Self { env: env.clone(), held, pull, resync, writer: Mutex::default(), written: Mutex::default() }
+    pub(super) fn new(parts: Parts, resync: Arc<Resync>) -> Self {
+        Self { parts, resync, writer: Mutex::default(), written: Mutex::default() }
     }
 
     /// Begins to write to the snapshot, and to bring back what it holds.
     pub(super) fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
         let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
-        let (persist, disk) = (Arc::downgrade(self), self.held.disk().clone());
+        let (persist, disk) = (Arc::downgrade(self), self.parts.held.disk.clone());
         let write_on = move || {
             while !disk.wait(EVERY) {
                 let Some(persist) = persist.upgrade() else { return };
@@ -55,7 +49,7 @@ impl Persist {
         };
         let writer = std::thread::Builder::new().name("snapshot".into()).spawn(write_on).map_err(failed)?;
         *self.writer.lock() = Some(writer);
-        if !self.held.disk().is_warm() {
+        if !self.parts.held.disk.is_warm() {
             let persist = self.clone();
             std::thread::Builder::new().name("warm-up".into()).spawn(move || persist.warm_up()).map_err(failed)?;
         }
@@ -64,7 +58,7 @@ impl Persist {
 
     /// Writes what is not written yet, and ends the writing.
     pub(super) fn close(&self) {
-        self.held.disk().close();
+        self.parts.held.disk.close();
         if let Some(writer) = self.writer.lock().take() {
             // A writer that panicked has said so already.
             let _ = writer.join();
@@ -74,13 +68,13 @@ impl Persist {
 
     /// Writes what changed. A failure is logged, and what could not be written is tried again.
     fn write_down(&self) {
-        let (disk, known) = (self.held.disk(), self.held.known());
-        let (memory, shelf, positions) = (known.memory(), known.shelf(), self.held.positions());
+        let (disk, known) = (&self.parts.held.disk, &self.parts.held.known);
+        let (memory, shelf, positions) = (&known.memory, &known.shelf, &self.parts.held.positions);
         // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
-        self.held.size();
+        self.parts.held.size();
         let mut stand = positions.stand();
         let confirmed = positions.confirmed();
-        stand.heard = self.held.freshness().heard_at();
+        stand.heard = self.parts.held.freshness.heard_at();
         let (copies, operator) = disk.take_noted();
         let operator = operator.then(|| self.operator_now()).flatten();
         let seen = memory.take_unwritten();
@@ -106,17 +100,17 @@ impl Persist {
             *self.written.lock() = Some(stand);
         } else {
             memory.is_unwritten(&batch.seen);
-            self.env.metrics.replica_snapshot_failures.inc();
+            self.parts.env.metrics.replica_snapshot_failures.inc();
         }
     }
 
     /// What is to be kept of an account; `None`: what is kept already.
     fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
-        match self.held.copy(key) {
+        match self.parts.held.copy(key) {
             Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
             // What signed it may be listed again, and the mirror be the primary by then.
-            None if self.env.is_mirror() && self.held.known().withheld_by(key).is_some() => {
-                self.held.disk().withheld(key).map(|slot| (*key, Some(copy_of(key, &slot))))
+            None if self.parts.env.is_mirror() && self.parts.held.known.withheld_by(key).is_some() => {
+                self.parts.held.disk.withheld(key).map(|slot| (*key, Some(copy_of(key, &slot))))
             }
             None => Some((*key, None)),
         }
@@ -124,7 +118,7 @@ impl Persist {
 
     /// The operator as it is trusted now.
     fn operator_now(&self) -> Option<Operator> {
-        let standing = self.env.gate.standing();
+        let standing = self.parts.env.gate.standing();
         let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
         Some(Operator { chain: standing.chain()?.clone(), withdrawn })
     }

@@ -17,11 +17,11 @@ const MENDING: Duration = Duration::from_millis(20);
 impl Persist {
     /// Brings back all that an earlier process kept.
     pub(super) fn warm_up(&self) {
-        let (start, disk) = (Instant::now(), self.held.disk());
+        let (start, disk) = (Instant::now(), &self.parts.held.disk);
         let snapshot = disk.snapshot();
         let mut count = loop {
             let mended = snapshot.mended();
-            let count = self.held.take_copies();
+            let count = self.parts.held.take_copies();
             // What could not be read may be readable when it is mended.
             while snapshot.is_damaged() && !disk.is_failing() {
                 std::thread::sleep(MENDING);
@@ -34,9 +34,9 @@ impl Persist {
             count += self.take_tokens(tokens);
         }
         disk.set_warm();
-        self.held.positions().lift(Limit::WarmUp);
-        self.held.positions().has_work();
-        self.pull.fill_soon();
+        self.parts.held.positions.lift(Limit::WarmUp);
+        self.parts.held.positions.has_work();
+        self.parts.pull.fill_soon();
         if count > 0 || disk.was_found() {
             tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());
         }
@@ -65,8 +65,8 @@ impl Persist {
 
     fn take_token(&self, path: &Path, key: &AccountKey) -> Result<(), String> {
         let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
-        let admitted = self.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
+        let admitted = self.parts.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
         let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);
-        self.held.find(&entry).map_err(|refusal| refusal.to_string())
+        self.parts.held.find(&entry).map_err(|refusal| refusal.to_string())
     }
 }

@@ -25,7 +25,7 @@ impl Pull {
         let pull = self.clone();
         let missing = tokio::task::spawn_blocking(move || pull.missing()).await.unwrap_or_default();
         for keys in missing.chunks(FILLING) {
-            if self.held.disk().is_full() {
+            if self.held.disk.is_full() {
                 return;
             }
             let flights: Vec<_> = keys.iter().map(|key| self.flight(*key)).collect();
@@ -36,11 +36,11 @@ impl Pull {
 
     fn missing(&self) -> Vec<AccountKey> {
         let mut missing = Vec::new();
-        if self.held.disk().is_full() || !self.held.disk().is_warm() {
+        if self.held.disk.is_full() || !self.held.disk.is_warm() {
             return missing;
         }
         let standing = self.env.gate.standing();
-        let Some(walk) = self.held.disk().snapshot().walk() else { return missing };
+        let Some(walk) = self.held.disk.snapshot().walk() else { return missing };
         let walked = walk.seen(|key, seen| {
             let is_served = seen.is_served() && !seen.ahead;
             // Where what was heard is withheld, what upstream gave may be served.

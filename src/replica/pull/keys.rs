@@ -102,7 +102,7 @@ impl Keys {
 impl Pull {
     /// Whether an account that [`Pull::may_exist`] denies does not exist, as far as upstream's feed has come.
     pub(in crate::replica) fn knows_all_keys(&self) -> bool {
-        self.held.freshness().is_following() && self.held.freshness().is_current() && self.keys.are_complete()
+        self.held.freshness.is_following() && self.held.freshness.is_current() && self.keys.are_complete()
     }
 
     /// Whether an account is known to exist, or to have existed.
@@ -114,7 +114,7 @@ impl Pull {
     /// All keys that exist, for those who follow this pull. `None`: it does not know them.
     pub(in crate::replica) fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
         // Before the keys: what comes between is in the list as well.
-        let (serial, position) = (self.held.freshness().serial(), self.held.positions().stand().position?);
+        let (serial, position) = (self.held.freshness.serial(), self.held.positions.stand().position?);
         let keys = self.knows_all_keys().then(|| self.keys.all())?;
         Some((Position { session: position.session.0, serial }, keys))
     }

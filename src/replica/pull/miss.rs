@@ -31,7 +31,7 @@ impl Pull {
     /// What there is to do about an account of which nothing is at hand that could be served without asking.
     pub(in crate::replica) fn miss(&self, key: &AccountKey) -> Miss {
         // What earlier processes left, and what is configured, is served whatever upstream says.
-        if self.held.has_copy(key) || !self.held.disk().is_warm() || self.held.is_configured(key) {
+        if self.held.has_copy(key) || !self.held.disk.is_warm() || self.held.is_configured(key) {
             return Miss::Ask;
         }
         if self.held.is_unknown(key) {
@@ -43,7 +43,7 @@ impl Pull {
         let is_certain = self.knows_all_keys();
         let exists = if is_certain {
             // The list is of what was ever there since it was made.
-            self.keys.contains(&Key::account(key)) && !self.held.known().is_deleted(key)
+            self.keys.contains(&Key::account(key)) && !self.held.known.is_deleted(key)
         } else {
             self.may_exist(key)
         };

@@ -103,7 +103,7 @@ impl Pull {
     pub(super) fn is_withheld(&self, key: &AccountKey) -> bool {
         // To look into the snapshot costs a query, which keys that do not exist are not worth.
         let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
-        may_exist && !self.held.has_copy(key) && self.held.known().withheld_by(key).is_some()
+        may_exist && !self.held.has_copy(key) && self.held.known.withheld_by(key).is_some()
     }
 
     /// The request for an account that is under way, if there is one.
@@ -162,7 +162,7 @@ impl Pull {
         let class = if self.may_exist(key) { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
         if answer.is_ok() {
-            self.held.freshness().server_answered();
+            self.held.freshness.server_answered();
         }
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
         let is_of_followed = answer.as_ref().is_ok_and(|answer| answer.is_of_followed);

@@ -31,11 +31,11 @@ struct Held {
 
 impl Run {
     pub(super) async fn cache(&self) -> Result<(), Failed> {
-        while !self.parts.held.disk().is_warm() {
+        while !self.resync.parts.held.disk.is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
         }
-        let held: Vec<AccountKey> = self.parts.held.accounts();
+        let held: Vec<AccountKey> = self.resync.parts.held.accounts();
         for keys in held.chunks(PIECE) {
             self.compare(keys).await?;
             tokio::time::sleep(PAUSE).await;
@@ -45,11 +45,11 @@ impl Run {
 
     /// Compares copies, and takes over what differs.
     pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
-        let parts = &self.parts;
+        let parts = &self.resync.parts;
         let mut held: Vec<Held> = Vec::new();
         for key in keys {
             let heard = parts.held.epoch(key);
-            let known = parts.held.known().memory().peek(key, |seen| {
+            let known = parts.held.known.memory.peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
                 leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
             });
@@ -77,7 +77,7 @@ impl Run {
                 continue;
             }
             // Nearly always it is noted, and there are many.
-            if !is_noted || parts.held.known().memory().ahead() > 0 {
+            if !is_noted || parts.held.known.memory.ahead() > 0 {
                 parts.held.is_level(&key);
             }
             if let Some(slot) = parts.held.copy(&key) {
@@ -93,20 +93,20 @@ impl Run {
     fn confirm(&self, slot: &Slot, now: i64) {
         // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
         if slot.stretch() == 0 {
-            self.parts.held.confirm(slot, None, Some(self.stretch), now);
+            self.resync.parts.held.confirm(slot, None, Some(self.stretch), now);
         } else {
             slot.confirm(None, Some(self.stretch), now);
-            self.parts.held.positions().confirm(slot.entry().key());
+            self.resync.parts.held.positions.confirm(slot.entry().key());
         }
     }
 
     /// Something may have come in between, of this account or of another one that shares its place among the epochs.
     fn note_unless_confirmed(&self, key: &AccountKey) {
-        let parts = &self.parts;
+        let parts = &self.resync.parts;
         let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || parts.held.known().memory().peek(key, |seen| seen.ahead).unwrap_or(false);
+        let is_ahead = || parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
         if parts.held.copy(key).is_some_and(is_other) && !is_ahead() {
-            parts.held.is_unconfirmed(key, parts.held.positions().confirmed_or_beginning());
+            parts.held.is_unconfirmed(key, parts.held.positions.confirmed_or_beginning());
         }
     }
 }

@@ -19,13 +19,13 @@ const COUNTING: Duration = Duration::from_millis(20);
 
 impl Run {
     pub(super) async fn mirror(&self) -> Result<(), Failed> {
-        let parts = &self.parts;
-        while parts.held.known().is_counting() {
+        let parts = &self.resync.parts;
+        while parts.held.known.is_counting() {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
-        let leaf = |key: &AccountKey| parts.held.known().leaf_of(&Key::account(key));
-        let ahead: Vec<_> = parts.held.known().memory().all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
+        let leaf = |key: &AccountKey| parts.held.known.leaf_of(&Key::account(key));
+        let ahead: Vec<_> = parts.held.known.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
         let differing = with_ahead.all().await?;
         with_ahead.orphans().await?;
@@ -71,14 +71,14 @@ impl Run {
 
     /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
     async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, Failed> {
-        let besides = self.parts.held.known().operator_toggles();
-        if !self.parts.held.known().is_whole() {
+        let besides = self.resync.parts.held.known.operator_toggles();
+        if !self.resync.parts.held.known.is_whole() {
             return Ok(None);
         }
-        let page = self.parts.upstream.digests(prefix).await?;
+        let page = self.resync.parts.upstream.digests(prefix).await?;
         self.is_current()?;
         self.stands(&position(&page).ok_or(Failed::Format("its position"))?)?;
-        let Some((sum, mine)) = self.parts.held.known().look(prefix, &besides) else { return Ok(None) };
+        let Some((sum, mine)) = self.resync.parts.held.known.look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
         }
@@ -99,8 +99,8 @@ impl Run {
     }
 
     async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
-        let parts = self.parts.clone();
-        let count = tokio::task::spawn_blocking(move || parts.held.known().leaves(Prefix::Node(node)).len()).await;
+        let parts = self.resync.parts.clone();
+        let count = tokio::task::spawn_blocking(move || parts.held.known.leaves(Prefix::Node(node)).len()).await;
         if count.is_ok_and(|count| count <= MOST) {
             self.prefix(Prefix::Node(node)).await
         } else {
@@ -118,8 +118,8 @@ impl Run {
 
     /// Takes over everything under a prefix that differs.
     async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, Failed> {
-        let parts = self.parts.clone();
-        let leaves = tokio::task::spawn_blocking(move || parts.held.known().leaves(prefix)).await;
+        let parts = self.resync.parts.clone();
+        let leaves = tokio::task::spawn_blocking(move || parts.held.known.leaves(prefix)).await;
         let leaves = leaves.map_err(|_| Failed::Outdated)?;
         let ask = DigestAsk {
             // What is not named comes although it is here, and changes nothing.

@@ -18,13 +18,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::activations::Activations;
-use super::held::Held;
-use super::operator::Operators;
+use super::Parts;
 use super::position::Limit;
-use super::pull::Pull;
-use super::setup::Env;
-use super::upstream::{Upstream, UpstreamError};
+use super::upstream::UpstreamError;
 use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Short};
@@ -44,19 +40,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Comparisons with the primary.
 #[derive(Debug)]
 pub(super) struct Resync {
-    env: Env,
-    held: Arc<Held>,
-    pull: Arc<Pull>,
-    upstream: Arc<Upstream>,
-    activations: Arc<Activations>,
-    operators: Arc<Operators>,
+    parts: Parts,
     turns: Turns,
 }
 
 /// One of them.
 #[derive(Debug, Clone)]
 struct Run {
-    parts: Arc<Resync>,
+    resync: Arc<Resync>,
     /// Where the feed goes on from.
     from: Head,
     stretch: u64,
@@ -91,23 +82,8 @@ enum Failed {
 }
 
 impl Resync {
-    pub(super) fn new(
-        env: &Env,
-        held: &Arc<Held>,
-        pull: &Arc<Pull>,
-        upstream: &Arc<Upstream>,
-        activations: &Arc<Activations>,
-        operators: &Arc<Operators>,
-    ) -> Self {
-        Self {
-            env: env.clone(),
-            held: held.clone(),
-            pull: pull.clone(),
-            upstream: upstream.clone(),
-            activations: activations.clone(),
-            operators: operators.clone(),
-            turns: Turns::default(),
-        }
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, turns: Turns::default() }
     }
 
     /// Which comparison is the latest.
@@ -118,14 +94,14 @@ impl Resync {
     /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
     pub(super) fn begin(self: &Arc<Self>, from: Head, stretch: u64) {
         let number = self.turns.begin();
-        self.env.runtime.spawn(Run::new(self.clone(), from, stretch, number).run());
+        self.parts.env.runtime.spawn(Run::new(self.clone(), from, stretch, number).run());
     }
 
     /// Something of what was seen is lost.
     pub(super) fn lost_something(self: &Arc<Self>) {
-        if self.env.is_mirror() {
-            self.held.known().break_off();
-            let stand = self.held.positions().stand();
+        if self.parts.env.is_mirror() {
+            self.parts.held.known.break_off();
+            let stand = self.parts.held.positions.stand();
             if let Some(position) = stand.position {
                 self.begin(position, stand.stretch);
             }
@@ -134,14 +110,14 @@ impl Resync {
 }
 
 impl Run {
-    fn new(parts: Arc<Resync>, from: Head, stretch: u64, number: u64) -> Self {
-        Self { parts, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
+    fn new(resync: Arc<Resync>, from: Head, stretch: u64, number: u64) -> Self {
+        Self { resync, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
     }
 
     async fn run(self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            let result = if self.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
+            let result = if self.resync.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
                 Ok(()) => return self.done(),
                 Err(Failed::Outdated) => return,
@@ -153,7 +129,7 @@ impl Run {
                 ))) => return self.without_digests(status),
                 Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
-                    tracing::debug!("comparing with {} is tried again: {error}", self.parts.upstream.shown());
+                    tracing::debug!("comparing with {} is tried again: {error}", self.resync.parts.upstream.shown());
                 }
             }
             backoff.wait().await;
@@ -161,19 +137,19 @@ impl Run {
     }
 
     fn done(&self) {
-        let parts = &self.parts;
+        let parts = &self.resync.parts;
         if self.is_current().is_err() {
             return;
         }
-        parts.turns.end();
+        self.resync.turns.end();
         if parts.env.is_mirror() {
-            parts.held.freshness().is_synced(self.stretch);
-            parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness().is_following()));
+            parts.held.freshness.is_synced(self.stretch);
+            parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
         } else {
-            parts.held.positions().join(self.stretch);
+            parts.held.positions.join(self.stretch);
         }
-        parts.held.positions().lift(Limit::Comparison);
-        parts.held.positions().has_work();
+        parts.held.positions.lift(Limit::Comparison);
+        parts.held.positions.has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
             parts.upstream.shown(),
@@ -185,8 +161,8 @@ impl Run {
     /// The server has no digests: what is held is asked about when it is wanted.
     fn without_digests(&self, status: reqwest::StatusCode) {
         let (primary, fetched) = (
-            self.parts.upstream.shown(),
-            if self.parts.env.is_mirror() { ", and what is not held fetched then" } else { "" },
+            self.resync.parts.upstream.shown(),
+            if self.resync.parts.env.is_mirror() { ", and what is not held fetched then" } else { "" },
         );
         if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
             tracing::warn!(
@@ -196,24 +172,24 @@ impl Run {
         } else {
             tracing::info!("{primary} has no digests; what is held is checked as it is asked for{fetched}");
         }
-        if self.parts.env.is_mirror() {
+        if self.resync.parts.env.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
-            let held: Vec<_> = self.parts.held.accounts();
-            self.parts.held.doubt(held);
+            let held: Vec<_> = self.resync.parts.held.accounts();
+            self.resync.parts.held.doubt(held);
         }
-        self.parts.turns.end();
-        self.parts.held.freshness().is_synced(self.stretch);
+        self.resync.turns.end();
+        self.resync.parts.held.freshness.is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.
     fn is_current(&self) -> Result<(), Failed> {
-        if self.parts.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
+        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
     }
 
     /// Asks for a piece of what differs.
     async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
         self.is_current()?;
-        let answer = self.parts.upstream.compare(ask).await?;
+        let answer = self.resync.parts.upstream.compare(ask).await?;
         self.is_current()?;
         let position = answer.position().ok_or(Failed::Format("its position"))?;
         self.stands(&position)?;

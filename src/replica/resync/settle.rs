@@ -17,7 +17,7 @@ impl Resync {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
             if !self.has_to_settle() {
-                self.held.positions().work().await;
+                self.parts.held.positions.work().await;
                 continue;
             }
             match self.settle_some().await {
@@ -30,33 +30,34 @@ impl Resync {
     }
 
     fn has_to_settle(&self) -> bool {
-        self.held.freshness().is_following()
-            && (self.held.positions().get(Limit::Operator).is_some() || self.has_copies_to_settle())
+        self.parts.held.freshness.is_following()
+            && (self.parts.held.positions.get(Limit::Operator).is_some() || self.has_copies_to_settle())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
     fn has_copies_to_settle(&self) -> bool {
-        self.held.positions().get(Limit::Copies).is_some() && self.held.positions().get(Limit::Comparison).is_none()
+        self.parts.held.positions.get(Limit::Copies).is_some()
+            && self.parts.held.positions.get(Limit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether that changed anything.
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
-        let stand = self.held.positions().stand();
+        let stand = self.parts.held.positions.stand();
         let Some(from) = stand.position else { return Ok(false) };
         let number = self.turns.latest();
         let run = Run::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
-        if self.held.positions().get(Limit::Operator).is_some() && run.operator().await? {
-            self.held.positions().lift(Limit::Operator);
+        if self.parts.held.positions.get(Limit::Operator).is_some() && run.operator().await? {
+            self.parts.held.positions.lift(Limit::Operator);
             has_settled = true;
         }
-        let keys = if self.has_copies_to_settle() { self.held.positions().unconfirmed(PIECE) } else { Vec::new() };
-        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.held.is_comparable(key));
-        gone.iter().for_each(|key| self.held.confirm_if_gone(key));
+        let keys = if self.has_copies_to_settle() { self.parts.held.positions.unconfirmed(PIECE) } else { Vec::new() };
+        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.parts.held.is_comparable(key));
+        gone.iter().for_each(|key| self.parts.held.confirm_if_gone(key));
         if !held.is_empty() {
             run.compare(&held).await?;
         }
-        Ok(has_settled || keys.iter().any(|key| !self.held.positions().is_listed(key)))
+        Ok(has_settled || keys.iter().any(|key| !self.parts.held.positions.is_listed(key)))
     }
 }
 
@@ -64,7 +65,7 @@ impl Run {
     /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
     /// primary's now.
     async fn operator(&self) -> Result<bool, Failed> {
-        let parts = &self.parts;
+        let parts = &self.resync.parts;
         // Without an operator, the one to begin with is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Key::operator(trust.identity());

@@ -39,7 +39,7 @@ impl Run {
 
     /// Returns whether that changed anything here.
     fn take_one(&self, item: &Item, keys: &[AccountKey]) -> bool {
-        let parts = &self.parts;
+        let parts = &self.resync.parts;
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
             KIND_ACCOUNT => self.take_account(item, keys, at).unwrap_or_else(|refusal| {
@@ -71,7 +71,7 @@ impl Run {
 
     /// Returns whether that changed anything here.
     fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<bool, Refusal> {
-        let (parts, now) = (&self.parts, clock::unix_seconds());
+        let (parts, now) = (&self.resync.parts, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
             let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
@@ -81,7 +81,7 @@ impl Run {
                     parts.env.metrics.accepted(Via::Upstream);
                     return Ok(true);
                 }
-                Ok(Offer::Kept) if parts.turns.has_touched(&key) => {}
+                Ok(Offer::Kept) if self.resync.turns.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
                 Ok(Offer::Kept) => parts.held.is_ahead(&key),
                 Ok(Offer::Refetch) => {
@@ -89,7 +89,7 @@ impl Run {
                     parts.pull.refetch(key);
                 }
                 Err(refusal) if refusal.is_conflict() => {
-                    if !parts.turns.has_touched(&key) {
+                    if !self.resync.turns.has_touched(&key) {
                         parts.held.is_ahead(&key);
                     }
                 }
@@ -98,12 +98,12 @@ impl Run {
         } else if let Some(request) = &item.request {
             let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
             let is_new = parts.held.bury(&tombstone, Some(at));
-            parts.held.is_ahead_of(&tombstone, keys.iter().filter(|key| !parts.turns.has_touched(key)));
+            parts.held.is_ahead_of(&tombstone, keys.iter().filter(|key| !self.resync.turns.has_touched(key)));
             return Ok(is_new);
         } else if item.op == "remove" {
             return Ok(parts.held.forget(keys.iter().copied()));
         } else if item.op == "none" {
-            keys.iter().filter(|key| !parts.turns.has_touched(key)).for_each(|key| parts.held.is_ahead(key));
+            keys.iter().filter(|key| !self.resync.turns.has_touched(key)).for_each(|key| parts.held.is_ahead(key));
         } else {
             parts.held.doubt(keys.iter().copied());
         }
