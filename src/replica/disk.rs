@@ -11,24 +11,14 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Slot;
+use super::setup::Place;
+use super::slot::Slot;
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
 use crate::store::{FolderLock, FollowerId, StoreError, private};
 
 /// This many accounts that changed are written at once.
 const MANY: usize = 2000;
-
-/// Where a replica keeps things.
-#[derive(Debug, Clone, Default)]
-pub struct Place {
-    /// The state folder; `None`: what is seen is remembered in a temporary file.
-    pub state_dir: Option<PathBuf>,
-    /// Whether a missing snapshot is an error.
-    pub require_existing: bool,
-    /// A folder of tokens from before, which are taken in if there is no snapshot yet.
-    pub tokens: Option<PathBuf>,
-}
 
 /// The snapshot, and what is not written there yet.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 
-use super::Slot;
+use super::slot::Slot;
 use crate::key::AccountKey;
 
 /// What a request brings. `Ok(None)`: the primary does not know the account.

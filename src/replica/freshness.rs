@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Slot;
+use super::slot::Slot;
 use crate::clock;
 use crate::store::snapshot::Stand;
 

@@ -29,6 +29,7 @@ mod interleavings;
 mod known;
 mod operator;
 mod overlay;
+mod parts;
 mod persist;
 mod position;
 mod pull;
@@ -48,14 +49,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use ahead::{Ahead, AheadPage};
-pub use disk::Place;
 pub use flights::Unavailable;
 pub use forward::{ForwardError, Question, Relayed, Target, Write};
 pub use freshness::Ages;
 pub use pull::Miss;
 pub use relay::{Onward, Passed};
 pub use report::BehindUs;
-pub use setup::{Access, BeginError, Setup};
+pub use setup::{Access, BeginError, Place, Setup};
 pub use slot::Slot;
 pub use upstream::{MOST_REQUESTS, client};
 
@@ -72,6 +72,7 @@ use forward::Forwarding;
 use held::Held;
 use hint::Hints;
 use operator::Operators;
+use parts::Parts;
 use persist::Persist;
 use pull::Pull;
 use relay::Relay;
@@ -79,18 +80,6 @@ use report::Reporting;
 use resync::Resync;
 use setup::Env;
 use upstream::Upstream;
-
-/// What is served and how it is asked for: what the work in the background is built on.
-#[derive(Debug, Clone)]
-struct Parts {
-    env: Env,
-    upstream: Arc<Upstream>,
-    held: Arc<Held>,
-    pull: Arc<Pull>,
-    hints: Arc<Hints>,
-    activations: Arc<Activations>,
-    operators: Arc<Operators>,
-}
 
 /// A replica: its parts.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! How a replica is set up, and what all its parts share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::Place;
 use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
 use crate::gate::Gate;
 use crate::key::PublicKey;
@@ -71,6 +71,17 @@ impl Access {
     pub fn of(settings: &crate::config::Replica) -> Self {
         Self { token: settings.token.clone(), tls: settings.tls.clone() }
     }
+}
+
+/// Where a replica keeps things.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The state folder; `None`: what is seen is remembered in a temporary file.
+    pub state_dir: Option<PathBuf>,
+    /// Whether a missing snapshot is an error.
+    pub require_existing: bool,
+    /// A folder of tokens from before, which are taken in if there is no snapshot yet.
+    pub tokens: Option<PathBuf>,
 }
 
 /// What every part of a replica may use, and none of them owns.

@@ -17,13 +17,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::flights::Unavailable;
 use super::held::Held;
 use super::hint::Hints;
-use super::pull::Pull;
+use super::pull::{Miss, Pull};
 use super::setup::Env;
 use super::unknown::Unknown;
 use super::upstream::{Class, Fetched, Upstream};
-use super::{Miss, Unavailable};
+
 use crate::clock;
 use crate::feed::digest::Key;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use super::Parts;
+use super::parts::Parts;
 use super::relay::Relay;
 use super::report::Reporting;
 use super::resync::Resync;
@@ -51,7 +51,7 @@ struct Follower {
     position: Option<Head>,
     /// Where the primary stood when it last said so.
     target: u64,
-    /// When the primary itself said so, in milliseconds of [`clock::uptime_millis`].
+    /// When the primary itself said so, in milliseconds of [`crate::clock::uptime_millis`].
     heard: i64,
     stretch: u64,
     failures: u32,

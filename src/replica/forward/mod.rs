@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 pub use question::Question;
 pub use write::{ForwardError, Relayed, Target, Write};
 
-use super::Parts;
+use super::parts::Parts;
 use super::rule::Ruling;
 use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;

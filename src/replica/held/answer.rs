@@ -9,7 +9,7 @@ use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Position, Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::Slot;
+use crate::replica::slot::Slot;
 
 /// How things were with an account when the primary was asked about it.
 #[derive(Debug)]

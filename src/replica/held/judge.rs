@@ -6,8 +6,8 @@ use super::Held;
 use super::take::From;
 use crate::clock;
 use crate::gate::{Entry, Ordering as Order, Refusal, Via};
-use crate::replica::Slot;
 use crate::replica::rule::{Known, Ruling, rule};
+use crate::replica::slot::Slot;
 
 impl Held {
     /// Decides about a hint that passed the gate, and applies it if that is what is decided.

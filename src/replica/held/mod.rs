@@ -15,13 +15,13 @@ use std::sync::{Arc, OnceLock};
 pub(super) use answer::{Answered, Asked, Said};
 pub(super) use take::Offer;
 
-use super::Slot;
 use super::disk::Disk;
 use super::flights::Flights;
 use super::freshness::Freshness;
 use super::known::{Known, leaf};
 use super::position::Positions;
 use super::setup::Env;
+use super::slot::Slot;
 use super::spread::Spread;
 use super::unknown::Unknown;
 use crate::clock;
@@ -238,9 +238,7 @@ impl Held {
             }
         }
         // What was unknown may have been withheld by the primary.
-        self.epochs.bump_all();
-        self.unknown.forget_all();
-        self.epochs.bump_all();
+        self.forget_unknown();
         withheld
     }
 

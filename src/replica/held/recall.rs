@@ -9,8 +9,8 @@ use super::Held;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::Slot;
 use crate::replica::position::Limit;
+use crate::replica::slot::Slot;
 use crate::store::snapshot::{Copy, Seen};
 
 /// Copies that are read at once.

@@ -8,7 +8,7 @@ use super::Held;
 use crate::clock;
 use crate::gate::{Ordering, Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::Slot;
+use crate::replica::slot::Slot;
 
 impl Held {
     /// Takes the configured JWT of the system account. The first one stays.

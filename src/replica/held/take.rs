@@ -8,7 +8,7 @@ use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
-use crate::replica::Slot;
+use crate::replica::slot::Slot;
 use crate::store::snapshot::Seen;
 
 /// What became of a token that was offered.

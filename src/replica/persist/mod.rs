@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::parts::Parts;
+use super::position::lower;
 use super::resync::Resync;
-use super::{Parts, Slot, position};
+use super::slot::Slot;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -82,7 +84,7 @@ impl Persist {
         let mended = disk.snapshot().mended();
         let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
         // What came in while the copies were gathered may be among them.
-        stand.confirmed = confirmed.zip(positions.confirmed()).map(|(before, after)| position::lower(before, &after));
+        stand.confirmed = confirmed.zip(positions.confirmed()).map(|(before, after)| lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = self.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();

@@ -7,7 +7,7 @@
 use super::Pull;
 use crate::feed::digest::Key;
 use crate::key::AccountKey;
-use crate::replica::Unavailable;
+use crate::replica::flights::Unavailable;
 use crate::replica::upstream::Class;
 
 /// What there is to do about a key of which nothing is at hand.

@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 
 pub use miss::Miss;
 
-use super::Slot;
 use super::flights::{Flight, Flights, Found, Unavailable};
 use super::held::{Answered, Asked, Held, Said};
 use super::setup::Env;
+use super::slot::Slot;
 use super::upstream::{Class, Fetched, Upstream};
 use crate::clock;
 use crate::feed::digest::Key;

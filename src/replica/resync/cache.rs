@@ -10,8 +10,8 @@ use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
-use crate::replica::Slot;
 use crate::replica::known::leaf;
+use crate::replica::slot::Slot;
 
 /// Keys that one question names.
 pub(super) const PIECE: usize = 1000;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Parts;
+use super::parts::Parts;
 use super::position::Limit;
 use super::upstream::UpstreamError;
 use crate::backoff::Backoff;
