@@ -1,6 +1,7 @@
 //! What there is to say about an account or an activation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -29,6 +30,13 @@ pub struct Stamp {
     pub confirmed: i64,
     /// When upstream was last asked and answered something, likewise; 0: the next request asks it.
     pub checked: i64,
+}
+
+impl Stamp {
+    /// Whether upstream was asked within a time-to-live before `now`.
+    pub fn is_checked_within(&self, ttl: Duration, now: i64) -> bool {
+        self.checked != 0 && u128::try_from(now - self.checked).is_ok_and(|age| age < ttl.as_millis())
+    }
 }
 
 impl Answer {
@@ -148,10 +156,15 @@ impl LookupError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the primary {primary} gave no usable answer: {reason}")]
 pub struct Unavailable {
-    /// Its URL without credentials.
-    pub primary: Arc<str>,
-    /// What is wrong.
-    pub reason: Arc<str>,
+    primary: Arc<str>,
+    reason: Arc<str>,
+}
+
+impl Unavailable {
+    /// `primary`: its URL without credentials. `reason`: what is wrong.
+    pub fn new(primary: &str, reason: &str) -> Self {
+        Self { primary: primary.into(), reason: reason.into() }
+    }
 }
 
 /// A JWT that is held, but was signed by a key for which the operator does not vouch.

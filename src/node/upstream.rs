@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 
 use super::{Backend, Node, Role, WriteError};
 use crate::config::ReplicaWrites;
+use crate::feed::wire::{MAX_HOPS, NAME_PREFIX};
 use crate::gate::{Refusal, SentFor};
 use crate::key::AccountKey;
 use crate::store::{StoreError, blocking};
@@ -120,6 +122,24 @@ impl Write {
             path.push_str(query);
         }
         (method, path)
+    }
+
+    /// The `Via` header with which this replica, whose name is `name`, passes it on. The error is the number of replicas that
+    /// it has passed, if these are too many or this one is among them.
+    pub fn via(&self, name: &str) -> Result<HeaderValue, usize> {
+        let mut via = self.values("via").collect::<Vec<_>>().join(&b", "[..]);
+        // Other proxies stand there as well, and do not count.
+        let words = || via.split(|byte| b" \t,".contains(byte)).filter(|word| word.starts_with(NAME_PREFIX.as_bytes()));
+        let hops = words().count();
+        if hops >= MAX_HOPS || words().any(|word| word == name.as_bytes()) {
+            return Err(hops);
+        }
+        if !via.is_empty() {
+            via.extend_from_slice(b", ");
+        }
+        via.extend_from_slice(format!("1.1 {name}").as_bytes());
+        // It is made of what came as header values.
+        HeaderValue::from_bytes(&via).map_err(|_| hops)
     }
 }
 
@@ -284,5 +304,39 @@ impl Node {
         let (asked, primary) = (replica.clone(), replica.public_url().to_owned());
         let page = blocking(move || Ok(asked.ahead(after.as_ref()))).await?;
         Ok(Some((page, primary)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::wire::new_name;
+
+    fn write(via: &[&str]) -> Write {
+        Write {
+            target: Target::Activation,
+            query: None,
+            headers: via.iter().map(|value| ("via", value.as_bytes().to_owned())).collect(),
+            body: Bytes::new(),
+            wait: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_change_passes_a_few_replicas_and_each_of_them_once() {
+        let name = &new_name();
+        assert_eq!(write(&[]).via(name).expect("the first"), format!("1.1 {name}"));
+        let four = (0..4).map(|hop| format!("1.1 {NAME_PREFIX}{hop}")).collect::<Vec<_>>().join(",");
+        let others = ["1.1 varnish (cache, old), 2 envoy", &*four];
+        assert_eq!(write(&others).via(name).expect("four before"), format!("{}, {}, 1.1 {name}", others[0], others[1]));
+        assert_eq!(write(&[others[1], others[1]]).via(name), Err(8));
+        assert_eq!(write(&["1.1 x", &format!("1.1 a,1.1\t{name}")]).via(name), Err(1));
+    }
+
+    #[test]
+    fn who_the_client_is_is_not_shown() {
+        let mut write = write(&[]);
+        write.headers.push(("authorization", b"Bearer hush".to_vec()));
+        assert_eq!(format!("{write:?}"), "Write { target: Activation, .. }");
     }
 }

@@ -1,4 +1,4 @@
-//! A replica as the port sees it.
+//! A replica as the port sees it. Each question goes to the part that knows.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
 use super::onward::RelayFeed;
-use super::{Onward, Replica, Slot};
+use super::relay::Onward;
+use super::slot::Slot;
+use super::{Replica, ahead, digests};
 use crate::clock;
 use crate::config::ReplicaWrites;
 use crate::epoch::Epoch;
@@ -23,40 +25,40 @@ use crate::node::{
 };
 use crate::store::{Follower, FollowerChange, StoreError, blocking};
 
-impl Backend for Arc<Replica> {
+impl Backend for Replica {
     fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
-        Replica::cached(self, key).map(|slot| slot.answer())
+        self.parts.held.fresh(key).map(|slot| slot.answer())
     }
 
     fn look(&self, key: &AccountKey) -> Now {
-        Now::Miss(match Replica::miss(self, key) {
+        Now::Miss(match self.parts.pull.miss(key) {
             // The long way says why.
-            Miss::Absent if self.is_withheld(key) => Miss::Ask,
+            Miss::Absent if self.parts.pull.is_withheld(key) => Miss::Ask,
             miss => miss,
         })
     }
 
     fn epoch(&self, key: &AccountKey) -> Epoch {
-        Replica::epoch(self, key)
+        self.parts.held.epoch(key)
     }
 
     fn is_fresh(&self, answer: &Answer) -> bool {
-        self.is_fresh_stamp(answer.entry().key(), answer.stamp())
+        self.parts.held.is_fresh(answer.entry().key(), answer.stamp())
     }
 
     fn ages(&self, answer: &Answer) -> Option<Ages> {
-        Some(Replica::ages(self, answer.stamp()))
+        Some(self.parts.held.freshness.ages(answer.stamp()))
     }
 
     fn is_confirmed(&self, answer: &Answer) -> bool {
-        Replica::is_confirmed(self, answer.stamp())
+        self.parts.held.freshness.is_confirmed(answer.stamp())
     }
 
     fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {
         async move {
-            match Replica::get(self, key).await? {
+            match self.parts.pull.get(key).await? {
                 Some(slot) => Ok(Some(slot.answer())),
-                None => match self.withheld_by(key) {
+                None => match self.parts.held.known.withheld_by(key) {
                     Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
                     None => Ok(None),
                 },
@@ -66,65 +68,72 @@ impl Backend for Arc<Replica> {
     }
 
     fn called(&self, key: &AccountKey) -> Called {
-        Replica::cached(self, key).map_or_else(|| (*key).into(), |slot| slot.entry().called())
+        self.parts.held.fresh(key).map_or_else(|| (*key).into(), |slot| slot.entry().called())
     }
 
     fn lookup_now(&self, key: &AccountKey) -> Found {
-        match self.confirmed(key) {
+        let held = &self.parts.held;
+        match held.confirmed(key) {
             Some(slot) => valid(slot.entry()).map_or(Found::Absent, Found::Served),
-            None if self.may_find(key) => Found::Unsure,
+            // Upstream may tell what the feed then confirms.
+            None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
+                Found::Unsure
+            }
             None => Found::Absent,
         }
     }
 
     fn lookup<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>> {
         async move {
-            Replica::get(self, key).await.ok()?;
-            valid(self.confirmed(key)?.entry())
+            self.parts.pull.get(key).await.ok()?;
+            valid(self.parts.held.confirmed(key)?.entry())
         }
         .boxed()
     }
 
     fn miss_activation(&self, id: &HashId) -> Miss {
-        Replica::miss_activation(self, id)
+        self.parts.activations.miss(id)
     }
 
     fn activation<'a>(&'a self, id: &'a HashId) -> BoxFuture<'a, Result<Option<Arc<Judged>>, LookupError>> {
-        async move { Ok(Replica::activation(self, id).await?) }.boxed()
+        async move { Ok(self.parts.activations.get(id).await?) }.boxed()
     }
 
     fn feed(&self) -> Feed {
-        match self.onward() {
-            Onward::Ring(ring) => Feed::Open(Changes::of(Arc::new(RelayFeed { replica: self.clone(), ring }))),
+        match self.relay.onward() {
+            Onward::Ring(ring) => {
+                let (held, relay, name) = (self.parts.held.clone(), self.relay.clone(), self.parts.env.name.clone());
+                Feed::Open(Changes::of(Arc::new(RelayFeed { held, relay, name, ring })))
+            }
             Onward::NotYet => Feed::NotYet,
             Onward::None => Feed::None,
         }
     }
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
-        let replica = self.clone();
-        of_mirror(move || Replica::digests(&replica, prefix)).boxed()
+        let held = self.parts.held.clone();
+        of_mirror(move || digests::view(&held, prefix)).boxed()
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
-        let replica = self.clone();
-        of_mirror(move || Replica::compare(&replica, &ask)).boxed()
+        let held = self.parts.held.clone();
+        of_mirror(move || digests::compare(&held, &ask)).boxed()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
-        let list = Replica::key_list(self).map(|(position, keys)| KeyList::of(position, keys.into_iter()));
+        let list = self.parts.pull.key_list().map(|(position, keys)| KeyList::of(position, keys.into_iter()));
         ready(list.ok_or(NoKeyList::NotYet)).boxed()
     }
 
     fn followers(&self) -> Result<Vec<Follower>, StoreError> {
-        Ok(Replica::followers(self))
+        Ok(self.parts.held.disk.snapshot().followers())
     }
 
     fn note_followers(&self, changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
-        let replica = self.clone();
+        let held = self.parts.held.clone();
         async move {
-            if let Err(error) = blocking(move || Replica::note_followers(&replica, &changes)).await {
-                tracing::warn!("cannot write down the replicas behind this one: {error}");
+            if let Err(error) = blocking(move || held.disk.snapshot().set_followers(&changes)).await {
+                tracing::warn!("cannot write down the replicas that follow this one: {error}");
             }
         }
         .boxed()
@@ -135,69 +144,70 @@ impl Backend for Arc<Replica> {
     }
 
     fn set_operator(&self, trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
-        ready(self.configure_operator(&trust).map_err(Into::into)).boxed()
+        ready(self.parts.operators.configure(&trust).map_err(Into::into)).boxed()
     }
 
     fn operator_note(&self) -> Option<String> {
-        let why = self.operator_unconnected()?;
-        Some(format!("the JWT of {} cannot be connected with it: {why}", Replica::primary(self)))
+        let why = self.parts.operators.unconnected()?;
+        Some(format!("the JWT of {} cannot be connected with it: {why}", self.parts.upstream.shown()))
     }
 
     fn checks(&self) -> Vec<Check> {
-        Replica::checks(self)
+        self.readiness()
     }
 
     fn measure(&self, metrics: &Metrics) {
-        let (entries, bytes) = self.size();
+        let held = &self.parts.held;
+        let (entries, bytes) = held.size();
         metrics.replica_cache_entries.set(gauge(entries));
         metrics.replica_cache_bytes.set(gauge(bytes));
-        metrics.serial.set(gauge(self.serial()));
-        metrics.replica_ahead.set(Replica::ahead(self));
-        metrics.clock_difference(self.clock_difference());
+        metrics.serial.set(gauge(held.freshness.serial()));
+        metrics.replica_ahead.set(held.known.memory.ahead());
+        metrics.clock_difference(self.parts.upstream.clock_difference());
         // Of the primary itself, whatever is between.
-        metrics.replica_heard.set(self.silence().map_or(0, |silence| (clock::unix_millis() - silence) / 1000));
+        metrics.replica_heard.set(held.freshness.heard_at() / 1000);
     }
 }
 
-impl Upstream for Arc<Replica> {
+impl Upstream for Replica {
     fn primary(&self) -> String {
-        Replica::primary(self).to_owned()
+        self.parts.upstream.shown().to_owned()
     }
 
     fn public_url(&self) -> &str {
-        Replica::public_url(self)
+        self.parts.upstream.public()
     }
 
     fn writes(&self) -> ReplicaWrites {
-        Replica::writes(self)
+        self.parts.env.setup.writes
     }
 
     fn route(&self) -> Vec<String> {
-        Replica::route(self)
+        self.parts.upstream.route()
     }
 
     fn primary_age(&self) -> Option<u64> {
-        self.silence().and_then(|silence| u64::try_from(silence / 1000).ok())
+        self.parts.held.freshness.silence().and_then(|silence| u64::try_from(silence / 1000).ok())
     }
 
     fn forward<'a>(&'a self, write: &'a Write) -> BoxFuture<'a, Result<Relayed, ForwardError>> {
-        Replica::forward(self, write).boxed()
+        self.forwarding.forward(write).boxed()
     }
 
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Relayed, ForwardError>> {
-        self.relay_digests(question).boxed()
+        self.forwarding.ask(question).boxed()
     }
 
     fn ahead(&self, after: Option<&AccountKey>) -> AheadPage {
-        self.ahead_page(after)
+        ahead::page(&self.parts.held, after)
     }
 
     fn hint(&self, token: &[u8], key: &AccountKey) -> Result<(), Refusal> {
-        Replica::hint(self, token, key)
+        self.parts.hints.hear(token, key)
     }
 
     fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
-        Replica::hint_activation(self, token, sent_for)
+        self.parts.activations.hear(token, sent_for)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Replica, memory};
+use super::held::Held;
 use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Leaf, Prefix, Sum, View};
 use crate::feed::{Change, Content, Head, Link as _};
 use crate::gate::{Activation, Position, Tombstone, Via};
@@ -19,72 +19,51 @@ const TEXT: usize = 1 << 20;
 /// What surrounds the text of a difference, in bytes, about.
 const AROUND: usize = 300;
 
-impl Replica {
-    /// A place of the digest tree. `None`: only the primary can tell. Blocks for queries.
-    pub fn digests(&self, prefix: Option<Prefix>) -> Option<View> {
-        let head = self.knows_all()?;
-        if let Some(prefix @ Prefix::Bucket(_)) = prefix {
-            let leaves = self.leaves(prefix);
-            let mut sum = Sum::default();
-            leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
-            return Some(View { head, sum, below: Below::Leaves(leaves) });
-        }
-        let (sum, below) = self.sums.look(prefix, &self.operator_toggles())?;
-        Some(View { head, sum, below: Below::Sums(below) })
+/// A place of the digest tree. `None`: only the primary can tell. Blocks for queries.
+pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
+    let head = held.knows_all()?;
+    if let Some(prefix @ Prefix::Bucket(_)) = prefix {
+        let leaves = held.known.leaves(prefix);
+        let mut sum = Sum::default();
+        leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
+        return Some(View { head, sum, below: Below::Leaves(leaves) });
     }
-
-    /// A piece of what stands here and differs from what is asked about. `None`: only the primary can tell. Blocks for
-    /// queries.
-    pub fn compare(&self, ask: &Ask) -> Option<Comparison> {
-        // What is found is as of this position, or later.
-        let head = self.knows_all()?;
-        let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
-        match ask.prefix {
-            None => theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, self.leaf_of(key)))),
-            Some(prefix) => {
-                let held = self.leaves(prefix);
-                let known: HashSet<Key> = held.iter().map(|(key, _)| *key).collect();
-                theirs.extend(held.into_iter().map(|(key, leaf)| (key, Some(leaf))));
-                theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
-                theirs.retain(|(key, _)| ask.after.is_none_or(|after| *key > after));
-                theirs.sort_unstable_by_key(|(key, _)| *key);
-            }
-        }
-        let mut piece = Piece { replica: self, head, found: Vec::new(), told: HashSet::new(), text: 0 };
-        for (key, mine) in theirs {
-            piece.compare(&key, mine, ask)?;
-            if piece.text >= TEXT {
-                return Some(Comparison { head, differences: piece.found, next: Some(key) });
-            }
-        }
-        Some(Comparison { head, differences: piece.found, next: None })
-    }
-
-    /// Where this mirror stands, if it holds everything that stands there.
-    fn knows_all(&self) -> Option<Head> {
-        let sure = self.is_mirror() && self.is_following() && !self.is_full() && self.keeping.is_warm();
-        self.keeping.stand().position.filter(|_| sure)
-    }
-
-    pub(super) fn leaf_of(&self, key: &Key) -> Option<Leaf> {
-        match key.kind {
-            Kind::Account => {
-                let account = AccountKey::from_raw(key.raw);
-                self.memory.peek(&account, |seen| memory::leaf(&account, seen))?
-            }
-            Kind::Operator => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
-            Kind::Activation => {
-                let id = (ProofKind::Activation, key.raw);
-                let (_, leaf) = super::shelf::leaf_of(&id)?;
-                self.shelf.get(&id).map(|proof| leaf(&proof))
-            }
-        }
-    }
+    let (sum, below) = held.known.look(prefix, &held.known.operator_toggles())?;
+    Some(View { head, sum, below: Below::Sums(below) })
 }
 
-struct Piece<'r> {
-    replica: &'r Replica,
+/// A piece of what stands here and differs from what is asked about. `None`: only the primary can tell. Blocks for
+/// queries.
+pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
+    // What is found is as of this position, or later.
+    let head = held.knows_all()?;
+    let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
+    match ask.prefix {
+        None => {
+            theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, held.known.leaf_of(key))));
+        }
+        Some(prefix) => {
+            let mine = held.known.leaves(prefix);
+            let known: HashSet<Key> = mine.iter().map(|(key, _)| *key).collect();
+            theirs.extend(mine.into_iter().map(|(key, leaf)| (key, Some(leaf))));
+            theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
+            theirs.retain(|(key, _)| ask.after.is_none_or(|after| *key > after));
+            theirs.sort_unstable_by_key(|(key, _)| *key);
+        }
+    }
+    let mut piece = Piece { held, head, found: Vec::new(), told: HashSet::new(), text: 0 };
+    for (key, mine) in theirs {
+        piece.compare(&key, mine, ask)?;
+        if piece.text >= TEXT {
+            return Some(Comparison { head, differences: piece.found, next: Some(key) });
+        }
+    }
+    Some(Comparison { head, differences: piece.found, next: None })
+}
+
+struct Piece<'h> {
+    held: &'h Held,
     head: Head,
     found: Vec<Difference>,
     /// Requests that are in it: each is told once.
@@ -111,9 +90,9 @@ impl Piece<'_> {
                 (Content::Delete(tombstone), _) if !self.told.insert(*tombstone.identity()) => return Some(()),
                 found => found,
             },
-            Kind::Operator => (Content::Operator(self.replica.gate.standing().chain()?.clone()), None),
+            Kind::Operator => (Content::Operator(self.held.known.operator_chain()?), None),
             Kind::Activation => {
-                let proof = self.replica.shelf.get(&(ProofKind::Activation, key.raw))?;
+                let proof = self.held.known.shelf.get(&(ProofKind::Activation, key.raw))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
@@ -137,21 +116,21 @@ impl Piece<'_> {
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
         let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
-        keys.filter(|key| self.replica.memory.peek(key, stands).unwrap_or(false)).copied().collect()
+        keys.filter(|key| self.held.known.memory.peek(key, stands).unwrap_or(false)).copied().collect()
     }
 
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
-        let replica = self.replica;
+        let held = self.held;
         let (is_live, removed, deleted_by) =
-            replica.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
+            held.known.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }
         if is_live {
-            let slot = replica.at_hand(key)?;
+            let slot = held.at_hand(key)?;
             return Some((Content::Put(slot.entry().clone()), slot.position()));
         }
-        let proof = replica.shelf.get(&(ProofKind::Delete, deleted_by?))?;
+        let proof = held.known.shelf.get(&(ProofKind::Delete, deleted_by?))?;
         Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
     }
 }

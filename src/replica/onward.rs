@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Passed, Replica};
+use super::held::Held;
+use super::relay::{Passed, Relay};
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Catchup, Head, Ring};
 use crate::node::{FeedSource, Located, Piece, Place, Recent};
@@ -24,7 +25,10 @@ const NEWS: u64 = 500;
 /// The changes of one ring of a replica.
 #[derive(Debug)]
 pub(super) struct RelayFeed {
-    pub(super) replica: Arc<Replica>,
+    pub(super) held: Arc<Held>,
+    pub(super) relay: Arc<Relay>,
+    /// By what this process knows itself.
+    pub(super) name: Arc<str>,
     pub(super) ring: Arc<Ring<Passed>>,
 }
 
@@ -42,14 +46,14 @@ impl FeedSource for RelayFeed {
     }
 
     fn is_news(&self, told: Instant) -> bool {
-        told.elapsed() > Duration::from_millis(self.replica.primary_age().saturating_add(NEWS))
+        told.elapsed() > Duration::from_millis(self.held.freshness.primary_age().saturating_add(NEWS))
     }
 
     fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>> {
         async move {
             let mut watch = self.ring.watch();
             let reached = timeout(CATCH_UP, watch.wait_for(|head| head.serial >= serial));
-            if reached.await.is_err() && !self.replica.is_following() {
+            if reached.await.is_err() && !self.held.freshness.is_following() {
                 return Ok(Place::Ahead);
             }
             Ok(self.ring.chain_at(serial).map_or(Place::Elsewhere, Place::At))
@@ -89,7 +93,9 @@ impl FeedSource for RelayFeed {
     }
 
     fn complete(&self, page: Page) -> Page {
-        let age = self.replica.primary_age();
-        Page { floor: self.ring.floor(), age, via: self.replica.path(), ..page }
+        // The replicas between the primary and those behind this one, which is the last.
+        let mut via = self.relay.via();
+        via.push(self.name.to_string());
+        Page { floor: self.ring.floor(), age: self.held.freshness.primary_age(), via, ..page }
     }
 }

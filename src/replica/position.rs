@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Replica;
 use crate::feed::{Head, Session};
 use crate::key::AccountKey;
 use crate::store::snapshot::Stand;
@@ -33,14 +32,15 @@ pub(super) enum Limit {
 
 const LIMITS: usize = 4;
 
-/// The limits, and the copies behind one of them.
+/// Up to where the feed was applied, the limits, and the copies behind one of them.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct Positions {
+    stand: Mutex<Stand>,
     state: Mutex<State>,
     /// Told when the position may have moved. One waits.
-    pub(super) moved: Notify,
+    moved: Notify,
     /// Told when there may be something to compare. One waits.
-    pub(super) work: Notify,
+    work: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -50,20 +50,88 @@ struct State {
     many: usize,
 }
 
-impl Limits {
-    /// What an earlier process left.
-    pub(super) fn after(stand: &Stand, has_joined: bool, is_warm: bool) -> Self {
+impl Positions {
+    /// What an earlier process left. `is_warm`: there are no copies on disk that are not in the cache.
+    pub(super) fn after(stand: Stand, is_warm: bool) -> Self {
         let mut state = State { many: MANY, ..State::default() };
         if let Some(position) = stand.position {
             let confirmed = stand.confirmed.unwrap_or(Head::beginning(position.session));
-            if !has_joined {
+            if !has_joined(&stand) {
                 state.limits[Limit::Comparison as usize] = Some(confirmed);
             }
             if !is_warm {
                 state.limits[Limit::WarmUp as usize] = Some(confirmed);
             }
         }
-        Self { state: Mutex::new(state), moved: Notify::new(), work: Notify::new() }
+        Self { stand: Mutex::new(stand), state: Mutex::new(state), moved: Notify::new(), work: Notify::new() }
+    }
+
+    /// Where the follower of the feed stands, and up to where everything was applied.
+    pub(super) fn stand(&self) -> Stand {
+        *self.stand.lock()
+    }
+
+    /// Everything was applied up to a position, in this stretch.
+    pub(super) fn applied(&self, position: Head, stretch: u64) {
+        {
+            let mut stand = self.stand.lock();
+            if stand.stretch != stretch {
+                (stand.stretch, stand.joined) = (stretch, stretch);
+            }
+            stand.position = Some(position);
+        }
+        self.moved.notify_one();
+    }
+
+    /// All that is held was compared with the primary in this stretch.
+    pub(super) fn join(&self, stretch: u64) {
+        let mut stand = self.stand.lock();
+        if stand.stretch == stretch {
+            // Whatever was not confirmed is in no stretch at all.
+            stand.joined = 1;
+        }
+    }
+
+    /// Whether a cache has compared all that it held before the stretch that it is in. A mirror keeps no position before it
+    /// has.
+    pub(super) fn has_joined(&self) -> bool {
+        has_joined(&self.stand())
+    }
+
+    /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
+    pub(super) fn confirmed(&self) -> Option<Head> {
+        // What limits a position is noted before the position moves on, so the limits are looked at last.
+        self.stand().position.map(|position| self.of(position))
+    }
+
+    /// The same; the beginning of the history if none is followed yet.
+    pub(super) fn confirmed_or_beginning(&self) -> Head {
+        self.confirmed().unwrap_or_else(|| self.beginning())
+    }
+
+    /// The position to fall back to for a copy of unknown age: the beginning of the history.
+    pub(super) fn beginning(&self) -> Head {
+        Head::beginning(self.stand().position.map_or(Session([0; 16]), |position| position.session))
+    }
+
+    /// Waits until the position may have moved. One waits at a time.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// Waits until there may be something to compare. One waits at a time.
+    pub(super) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// Something else may have changed that is reported upstream.
+    pub(super) fn look_again(&self) {
+        self.moved.notify_one();
+    }
+
+    /// There may be something to compare.
+    pub(super) fn has_work(&self) {
+        self.work.notify_one();
     }
 
     /// The lower of a position and all limits.
@@ -79,7 +147,7 @@ impl Limits {
     }
 
     /// The copy of an account is current up to `to`, and may be no further. `is_here`: whether there is a copy of an account.
-    fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
+    pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
         {
             let mut state = self.state.lock();
             state.unconfirmed.insert(*key);
@@ -155,23 +223,9 @@ pub(super) fn lower(one: Head, other: &Head) -> Head {
     }
 }
 
-impl Replica {
-    /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
-    pub fn position(&self) -> Option<Head> {
-        // What limits a position is noted before the position moves on, so the limits are looked at last.
-        self.keeping.stand().position.map(|position| self.limits.of(position))
-    }
-
-    /// The position to fall back to for a copy of unknown age: the beginning of the history.
-    pub(super) fn beginning(&self) -> Head {
-        let session = self.keeping.stand().position.map_or(Session([0; 16]), |position| position.session);
-        Head::beginning(session)
-    }
-
-    /// The copy of an account is current up to `to`, and may be no further.
-    pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head) {
-        self.limits.is_unconfirmed(key, to, |key| self.cache.contains_key(key));
-    }
+/// Whether nothing from before the stretch counts as confirmed in it.
+const fn has_joined(stand: &Stand) -> bool {
+    stand.is_mirror || stand.joined <= 1
 }
 
 #[cfg(test)]
@@ -194,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_lowest_limit_counts_and_another_history_begins_at_its_beginning() {
-        let limits = Limits::after(&stand(None, None), true, true);
+        let limits = Positions::after(stand(None, None), true);
         assert_eq!(limits.of(at(1, 9)), at(1, 9));
         limits.set(Limit::Comparison, at(1, 7));
         limits.set(Limit::Operator, at(1, 8));
@@ -210,13 +264,13 @@ mod tests {
 
     #[test]
     fn what_an_earlier_process_confirmed_counts_until_its_copies_are_back_and_compared() {
-        for (confirmed, has_joined, is_warm, expected) in [
-            (Some(at(1, 5)), true, true, at(1, 9)),
-            (Some(at(1, 5)), false, true, at(1, 5)),
-            (Some(at(1, 5)), true, false, at(1, 5)),
-            (None, true, false, at(1, 0)),
+        for (confirmed, joined, is_warm, expected) in [
+            (Some(at(1, 5)), 1, true, at(1, 9)),
+            (Some(at(1, 5)), 2, true, at(1, 5)),
+            (Some(at(1, 5)), 1, false, at(1, 5)),
+            (None, 1, false, at(1, 0)),
         ] {
-            let limits = Limits::after(&stand(Some(at(1, 9)), confirmed), has_joined, is_warm);
+            let limits = Positions::after(Stand { joined, ..stand(Some(at(1, 9)), confirmed) }, is_warm);
             assert_eq!(limits.of(at(1, 9)), expected);
             assert_eq!(limits.of(at(2, 9)), if expected == at(1, 9) { at(2, 9) } else { at(2, 0) });
         }
@@ -224,7 +278,7 @@ mod tests {
 
     #[test]
     fn copies_are_a_limit_until_the_last_of_them_is_confirmed() {
-        let limits = Limits::after(&stand(None, None), true, true);
+        let limits = Positions::after(stand(None, None), true);
         for (n, to) in [(1, at(1, 5)), (2, at(1, 3))] {
             limits.is_unconfirmed(&key(n), to, |_| true);
         }
@@ -237,7 +291,7 @@ mod tests {
 
     #[test]
     fn copies_that_have_left_the_cache_take_no_room_for_ever() {
-        let limits = Limits::after(&stand(None, None), true, true);
+        let limits = Positions::after(stand(None, None), true);
         let key = |n: u32| {
             let mut raw = [0; 32];
             raw[..4].copy_from_slice(&n.to_be_bytes());

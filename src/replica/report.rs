@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::Replica;
-use super::upstream::UpstreamError;
+use super::held::Held;
+use super::setup::Env;
+use super::upstream::{Upstream, UpstreamError};
+use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
 use crate::feed::wire::{Below, Confirmation, Report};
 use crate::node::Replicas;
@@ -36,6 +38,9 @@ const GOODBYE: Duration = Duration::from_millis(300);
 /// What it takes to report.
 #[derive(Debug)]
 pub(super) struct Reporting {
+    env: Env,
+    held: Arc<Held>,
+    upstream: Arc<Upstream>,
     run: [u8; 8],
     seq: AtomicU64,
     about: OnceLock<(String, Arc<Replicas>)>,
@@ -91,7 +96,7 @@ struct Progress {
     changed: Option<Instant>,
     /// No report before this time, unless a feed was opened since: how often one was then.
     waits: Option<(Instant, u64)>,
-    failures: u32,
+    backoff: Backoff,
     /// A factor for pauses, so that a fleet does not march in step.
     jitter: f64,
 }
@@ -100,7 +105,7 @@ impl Progress {
     fn new() -> Self {
         // As if the last one was long ago.
         let sent = Instant::now().checked_sub(BEAT).unwrap_or_else(Instant::now);
-        Self { heard: None, sent, changed: None, waits: None, failures: 0, jitter: 1.0 }
+        Self { heard: None, sent, changed: None, waits: None, backoff: Backoff::new(RETRY, BEAT), jitter: 1.0 }
     }
 
     /// When the next report is due, if it says this.
@@ -123,22 +128,26 @@ impl Progress {
             _ => paced,
         }
     }
+}
 
-    fn waits(&mut self, pause: Duration, opened: u64) {
-        self.waits = Some((Instant::now() + pause.mul_f64(self.jitter), opened));
-    }
+/// When a report is sent again that the server does not want now.
+fn rarely() -> Instant {
+    Instant::now() + drawn(RARELY, 0.8..=1.2)
 }
 
 impl Reporting {
-    pub(super) fn new(servers: usize) -> Self {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>) -> Self {
         Self {
+            env: env.clone(),
+            held: held.clone(),
+            upstream: upstream.clone(),
             run: rand::random(),
             seq: AtomicU64::new(0),
             about: OnceLock::new(),
             leads_on: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
-            counts: Mutex::new(vec![Counts::No; servers]),
+            counts: Mutex::new(vec![Counts::No; upstream.count()]),
         }
     }
 
@@ -158,26 +167,26 @@ impl Reporting {
     }
 }
 
-impl Replica {
+impl Reporting {
     /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
-    pub async fn report(self: Arc<Self>, name: String, behind: Arc<Replicas>) {
+    pub(super) async fn report(self: Arc<Self>, name: String, behind: Arc<Replicas>) {
         let mut moved = behind.watch();
         let mut current = self.upstream.watch();
         // Called once, at start.
-        let _ = self.reporting.about.set((name, behind));
+        let _ = self.about.set((name, behind));
         let mut progress = Progress::new();
-        while !self.reporting.is_leaving() {
+        while !self.is_leaving() {
             moved.borrow_and_update();
             let place = *current.borrow_and_update();
             let said = self.said(place);
-            let opened = self.reporting.opened.load(Ordering::Acquire);
+            let opened = self.opened.load(Ordering::Acquire);
             let due = progress.due(&said, opened, Instant::now());
             tokio::select! {
                 biased;
-                () = sleep_until(due), if self.reporting.leads_on.load(Ordering::Acquire) => {
+                () = sleep_until(due), if self.leads_on.load(Ordering::Acquire) => {
                     self.send(&mut progress, said, opened).await;
                 }
-                () = self.limits.moved.notified() => {}
+                () = self.held.positions.moved() => {}
                 Ok(()) = moved.changed() => {}
                 Ok(()) = current.changed() => {}
             }
@@ -185,8 +194,8 @@ impl Replica {
     }
 
     fn said(&self, place: usize) -> Said {
-        let position = self.position();
-        let below = self.reporting.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
+        let position = self.held.positions.confirmed();
+        let below = self.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
         Said { place, position, below }
     }
 
@@ -199,12 +208,12 @@ impl Replica {
         let server = self.upstream.shown_at(place);
         match answer {
             Ok(status) if status.is_success() => {
-                progress.failures = 0;
-                if let Some((_, behind)) = self.reporting.about.get() {
+                progress.backoff.reset();
+                if let Some((_, behind)) = self.about.get() {
                     behind.below_was_heard();
                 }
                 progress.heard = Some(said);
-                self.reporting.set_counts(place, Counts::Yes);
+                self.set_counts(place, Counts::Yes);
                 self.part_with_others(place);
                 return;
             }
@@ -213,17 +222,16 @@ impl Replica {
                     "another replica reports to {server} with the id of this one: was its folder copied? This one takes \
                      another id"
                 );
-                self.keeping.renew_identity();
+                self.held.disk.renew_identity();
             }
             // An older server: it goes on without.
-            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits(RARELY, opened),
+            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
             Ok(status) if status.is_client_error() => {
                 tracing::warn!("{server} does not accept the report of this replica: it answered with status {status}");
-                progress.waits(RARELY, opened);
+                progress.waits = Some((rarely(), opened));
             }
             Ok(_) | Err(_) => {
-                progress.waits((RETRY * (1 << progress.failures)).min(BEAT), opened);
-                progress.failures = (progress.failures + 1).min(4);
+                progress.waits = Some((Instant::now() + progress.backoff.pause(), opened));
                 let error = answer.map_or_else(|error| error, UpstreamError::Status);
                 tracing::debug!("the report of this replica does not reach {server}: {error}");
             }
@@ -232,15 +240,15 @@ impl Replica {
     }
 
     fn worded(&self, said: &Said, is_leaving: bool) -> Report {
-        let name = self.reporting.about.get().map_or_else(String::new, |(name, _)| name.clone());
+        let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
-            id: self.keeping.identity(),
-            run: self.reporting.run,
-            seq: self.reporting.seq.fetch_add(1, Ordering::AcqRel),
+            id: self.held.disk.identity(),
+            run: self.run,
+            seq: self.seq.fetch_add(1, Ordering::AcqRel),
             name,
-            mode: if self.is_mirror() { "mirror" } else { "cache" }.to_owned(),
+            mode: if self.env.is_mirror() { "mirror" } else { "cache" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_lasting: self.keeping.snapshot().is_lasting(),
+            is_lasting: self.held.disk.snapshot().is_lasting(),
             is_leaving,
             position: said.position,
             below: said.below.clone(),
@@ -251,19 +259,19 @@ impl Replica {
     /// Tells the servers that count this replica that it reports elsewhere now.
     fn part_with_others(self: &Arc<Self>, current: usize) {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
-            if self.reporting.counts(place) == Counts::Yes {
-                self.reporting.set_counts(place, Counts::NoLonger);
-                self.runtime.spawn(self.clone().part_with(place));
+            if self.counts(place) == Counts::Yes {
+                self.set_counts(place, Counts::NoLonger);
+                self.env.runtime.spawn(self.clone().part_with(place));
             }
         }
     }
 
     async fn part_with(self: Arc<Self>, place: usize) {
-        while self.reporting.counts(place) == Counts::NoLonger && !self.reporting.is_leaving() {
+        while self.counts(place) == Counts::NoLonger && !self.is_leaving() {
             if self.say_goodbye(place).await {
                 return;
             }
-            sleep(FAREWELL.mul_f64(rand::random_range(0.5..=1.0))).await;
+            sleep(drawn(FAREWELL, 0.5..=1.0)).await;
         }
     }
 
@@ -271,31 +279,31 @@ impl Replica {
     async fn say_goodbye(&self, place: usize) -> bool {
         let answer = self.upstream.report(place, &self.worded(&self.said(place), true)).await;
         let is_heard = answer.is_ok_and(|status| !status.is_server_error());
-        if is_heard && self.reporting.counts(place) == Counts::NoLonger {
-            self.reporting.set_counts(place, Counts::No);
+        if is_heard && self.counts(place) == Counts::NoLonger {
+            self.set_counts(place, Counts::No);
         }
         is_heard
     }
 
     /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
-    pub async fn farewell(&self) {
-        self.reporting.leaving.store(true, Ordering::Release);
-        self.limits.moved.notify_one();
-        let counting = (0..self.upstream.count()).filter(|place| self.reporting.counts(*place) != Counts::No);
+    pub(super) async fn farewell(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.held.positions.look_again();
+        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != Counts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
     }
 
     /// The server that is asked has opened its feed.
     pub(super) fn feed_opened(&self) {
-        self.reporting.opened.fetch_add(1, Ordering::AcqRel);
+        self.opened.fetch_add(1, Ordering::AcqRel);
         self.feed_leads_on(true);
     }
 
     /// Notes whether the way upstream may lead to a primary.
     pub(super) fn feed_leads_on(&self, leads_on: bool) {
-        self.reporting.leads_on.store(leads_on, Ordering::Release);
-        self.limits.moved.notify_one();
+        self.leads_on.store(leads_on, Ordering::Release);
+        self.held.positions.look_again();
     }
 }
 

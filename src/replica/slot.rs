@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::gate::{Entry, Position};
 use crate::node::Stamp;
 
 /// An entry of the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
 #[derive(Debug)]
-pub struct Slot {
+pub(super) struct Slot {
     entry: Arc<Entry>,
     position: OnceLock<Position>,
     /// The stretch of feed within which it is confirmed; 0 if none.
@@ -56,12 +55,12 @@ impl Slot {
     }
 
     /// The JWT.
-    pub const fn entry(&self) -> &Arc<Entry> {
+    pub(super) const fn entry(&self) -> &Arc<Entry> {
         &self.entry
     }
 
     /// Where the primary committed it, if the primary said so.
-    pub fn position(&self) -> Option<Position> {
+    pub(super) fn position(&self) -> Option<Position> {
         self.position.get().copied()
     }
 
@@ -118,9 +117,4 @@ impl Slot {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
     }
-}
-
-/// Whether upstream was asked within a time-to-live before `now`.
-pub(super) fn checked_within(checked: i64, ttl: Duration, now: i64) -> bool {
-    checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
 }

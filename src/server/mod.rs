@@ -139,7 +139,7 @@ impl Role {
             Self::Primary(primary) => Node::primary(Arc::new(primary.clone()), gate, metrics, replica_forget),
             Self::Replica(replica) => {
                 let name = replica.name().to_owned();
-                Node::replica(Arc::new(replica.clone()), name, gate, metrics, replica_forget)
+                Node::replica(replica.clone(), name, gate, metrics, replica_forget)
             }
         }
     }

@@ -10,8 +10,8 @@ use super::{Activations, Asked, Cached};
 use crate::clock;
 use crate::gate::{Judged, Ordering as Order, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
-use crate::replica::Replica;
-use crate::replica::hint::{Known, Outcome, Ruling, rule};
+use crate::replica::hint::Outcome;
+use crate::replica::rule::{Known, Ruling, rule};
 
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
@@ -37,55 +37,54 @@ fn order(copy: Option<&Cached>, offered: &Unproven) -> Order {
     }
 }
 
-impl Replica {
+impl Activations {
     /// Hears of an activation over NATS. Returns whether it is now the copy at hand.
     ///
     /// One that is newer than a copy takes its place, if the account vouches for it, and the primary is asked about it no
     /// later than it would have been about the copy.
-    pub fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
-        let unproven = self.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
-        let outcome =
-            if self.activations.is_wanted(unproven.id()) { self.judge_activation(unproven)? } else { Outcome::Ignored };
-        self.count_hint(outcome);
+    pub(in crate::replica) fn hear(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
+        let unproven = self.env.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
+        let outcome = if self.is_wanted(unproven.id()) { self.judge(unproven)? } else { Outcome::Ignored };
+        self.hints.count(outcome);
         Ok(outcome == Outcome::Applied)
     }
 
-    fn judge_activation(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
+    fn judge(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
         let id = *unproven.id();
         // While this is locked, no request for it begins.
-        let mut asked = self.activations.lane(&id).asked.lock();
-        let heard = self.activations.heard.load(Ordering::SeqCst);
-        let copy = self.activations.cache.get(&id);
+        let mut asked = self.lane(&id).asked.lock();
+        let heard = self.heard.load(Ordering::SeqCst);
+        let copy = self.cache.get(&id);
         let under_way = asked.as_mut().filter(|asked| asked.id == id);
         let known = Known { is_confirmed: copy.is_some(), is_asked: under_way.is_some(), is_accepted: false };
         match (rule(order(copy.as_deref(), &unproven), known)?, copy, under_way) {
             (Ruling::Nothing, ..) => Ok(Outcome::Ignored),
             (Ruling::Apply, Some(copy), _) => {
-                let Some(account) = self.at_hand(unproven.account()) else {
+                let Some(account) = self.held.at_hand(unproven.account()) else {
                     // Its account has left the cache, and is not asked for because of this.
-                    return Ok(self.doubt_activation(&id, Some(&copy)));
+                    return Ok(self.doubt(&id, Some(&copy)));
                 };
                 let judged = Arc::new(Judged::new(Arc::new(unproven.prove(account.entry())?)));
                 let checked = AtomicI64::new(copy.checked.load(Ordering::Acquire));
-                self.keep_activation(&id, Arc::new(Cached { judged, stretch: AtomicU64::new(0), checked }), heard);
+                self.keep(&id, Arc::new(Cached { judged, stretch: AtomicU64::new(0), checked }), heard);
                 Ok(Outcome::Applied)
             }
             (_, _, Some(asked)) => {
-                asked.is_doubtful = asked.is_doubtful || self.waiting.may_ask();
+                asked.is_doubtful = asked.is_doubtful || self.hints.may_ask();
                 Ok(if asked.is_doubtful { Outcome::Asked } else { Outcome::Dropped })
             }
-            (_, copy, None) => Ok(self.doubt_activation(&id, copy.as_deref())),
+            (_, copy, None) => Ok(self.doubt(&id, copy.as_deref())),
         }
     }
 
     /// Has the primary asked at the next request for an activation, if hints may cause that.
-    fn doubt_activation(&self, id: &HashId, copy: Option<&Cached>) -> Outcome {
-        if !self.waiting.may_ask() {
+    fn doubt(&self, id: &HashId, copy: Option<&Cached>) -> Outcome {
+        if !self.hints.may_ask() {
             return Outcome::Dropped;
         }
         match copy {
             Some(copy) => copy.doubt(),
-            None => self.activations.unknown.forget(id),
+            None => self.unknown.forget(id),
         }
         Outcome::Asked
     }

@@ -26,7 +26,7 @@ async fn a_replica_does_not_know_all_accounts() {
     };
     let runtime = tokio::runtime::Handle::current();
     let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");
-    let node = Node::replica(Arc::new(replica), "r".into(), gate, metrics, Duration::MAX);
+    let node = Node::replica(replica, "r".into(), gate, metrics, Duration::MAX);
     assert!(node.pack_hash().await.expect("open").is_none());
     assert!(node.served(None, 9).await.expect("readable").is_none());
     assert!(node.served_keys(None, 9).await.expect("readable").is_none());

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Outcome, Ruling};
+use super::{Hints, Outcome};
 use crate::gate::Entry;
 use crate::key::AccountKey;
-use crate::replica::Replica;
+use crate::replica::rule::Ruling;
 
 /// Accounts that can wait.
 const ACCOUNTS: usize = 1024;
@@ -31,7 +31,7 @@ const ROOM: Duration = Duration::from_millis(25);
 
 /// The hints that wait, and how many requests they may still cause.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Waiting {
+pub(super) struct Waiting {
     queue: Mutex<Queue>,
     rate: Rate,
 }
@@ -91,28 +91,32 @@ impl Queue {
 
 impl Waiting {
     /// Whether a hint may cause a request now. `true` counts as that request.
-    pub(in crate::replica) fn may_ask(&self) -> bool {
+    pub(super) fn may_ask(&self) -> bool {
         self.rate.take(Instant::now())
     }
 }
 
-impl Replica {
+impl Hints {
     /// Lets a hint wait for its turn.
     pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
-        let patience = if self.is_following() && self.is_current() { FEED_FIRST } else { Duration::ZERO };
+        let patience = if self.held.freshness.is_following() && self.held.freshness.is_current() {
+            FEED_FIRST
+        } else {
+            Duration::ZERO
+        };
         let (outcome, needs_lane) = self.waiting.queue.lock().push(entry, Instant::now() + patience);
         if let Some(outcome) = outcome {
-            self.count_hint(outcome);
+            self.count(outcome);
         }
         if needs_lane {
-            let replica = self.clone();
-            self.runtime.spawn(async move {
+            let hints = self.clone();
+            self.env.runtime.spawn(async move {
                 loop {
                     // Not locked while something is waited for.
-                    let turn = replica.waiting.queue.lock().pop();
+                    let turn = hints.waiting.queue.lock().pop();
                     let Some(turn) = turn else { return };
-                    let outcome = replica.take_turn(turn).await;
-                    replica.count_hint(outcome);
+                    let outcome = hints.take_turn(turn).await;
+                    hints.count(outcome);
                 }
             });
         }
@@ -122,11 +126,11 @@ impl Replica {
         let key = *turn.entry.key();
         tokio::time::sleep_until(turn.due.into()).await;
         // What upstream answers to a request that is under way comes first.
-        if let Some(flight) = self.under_way(&key) {
+        if let Some(flight) = self.pull.under_way(&key) {
             let _ = flight.await;
         }
         if !turn.is_tied {
-            match self.judge(&turn.entry, false) {
+            match self.held.judge(&turn.entry, false) {
                 Ok(Ruling::Ask) => {}
                 Ok(Ruling::Apply) => return Outcome::Applied,
                 Ok(Ruling::Nothing) | Err(_) => return Outcome::Settled,
@@ -142,7 +146,7 @@ impl Replica {
             return Outcome::Dropped;
         }
         // The request applies its own answer. One that is under way by now began after the hint was heard.
-        match self.flight(key).await {
+        match self.pull.flight(key).await {
             Ok(_) => Outcome::Asked,
             Err(_) => Outcome::Dropped,
         }

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, Resync, have};
+use super::{Failed, Run, have};
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
-use crate::replica::{Slot, memory};
+use crate::replica::known::leaf;
+use crate::replica::slot::Slot;
 
 /// Keys that one question names.
 pub(super) const PIECE: usize = 1000;
@@ -28,13 +29,13 @@ struct Held {
     is_noted: bool,
 }
 
-impl Resync {
+impl Run {
     pub(super) async fn cache(&self) -> Result<(), Failed> {
-        while !self.replica.keeping.is_warm() {
+        while !self.resync.parts.held.disk.is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
         }
-        let held: Vec<AccountKey> = self.replica.cache.iter().map(|(key, _)| *key).collect();
+        let held: Vec<AccountKey> = self.resync.parts.held.accounts();
         for keys in held.chunks(PIECE) {
             self.compare(keys).await?;
             tokio::time::sleep(PAUSE).await;
@@ -44,13 +45,13 @@ impl Resync {
 
     /// Compares copies, and takes over what differs.
     pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
-        let replica = &self.replica;
+        let parts = &self.resync.parts;
         let mut held: Vec<Held> = Vec::new();
         for key in keys {
-            let heard = replica.epochs.of(key);
-            let known = replica.memory.peek(key, |seen| {
+            let heard = parts.held.epoch(key);
+            let known = parts.held.known.memory.peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
-                memory::leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
+                leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
             });
             held.extend(known.flatten());
         }
@@ -72,18 +73,18 @@ impl Resync {
         let now = clock::uptime_millis();
         for Held { key, heard, is_noted, .. } in held {
             // What was heard of it meanwhile is later.
-            if differing.contains(&key) || replica.epochs.of(&key) != heard {
+            if differing.contains(&key) || parts.held.epoch(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
-            if !is_noted || replica.ahead() > 0 {
-                replica.is_level(&key);
+            if !is_noted || parts.held.known.memory.ahead() > 0 {
+                parts.held.is_level(&key);
             }
-            if let Some(slot) = replica.cache.get(&key) {
+            if let Some(slot) = parts.held.copy(&key) {
                 self.confirm(&slot, now);
             }
         }
-        if !replica.is_mirror() {
+        if !parts.env.is_mirror() {
             keys.iter().for_each(|key| self.note_unless_confirmed(key));
         }
         Ok(())
@@ -92,20 +93,20 @@ impl Resync {
     fn confirm(&self, slot: &Slot, now: i64) {
         // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
         if slot.stretch() == 0 {
-            self.replica.confirm(slot, None, Some(self.stretch), now);
+            self.resync.parts.held.confirm(slot, None, Some(self.stretch), now);
         } else {
             slot.confirm(None, Some(self.stretch), now);
-            self.replica.limits.confirm(slot.entry().key());
+            self.resync.parts.held.positions.confirm(slot.entry().key());
         }
     }
 
     /// Something may have come in between, of this account or of another one that shares its place among the epochs.
     fn note_unless_confirmed(&self, key: &AccountKey) {
-        let replica = &self.replica;
+        let parts = &self.resync.parts;
         let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || replica.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
-        if replica.cache.get(key).is_some_and(is_other) && !is_ahead() {
-            replica.is_unconfirmed(key, replica.position().unwrap_or_else(|| replica.beginning()));
+        let is_ahead = || parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
+        if parts.held.copy(key).is_some_and(is_other) && !is_ahead() {
+            parts.held.is_unconfirmed(key, parts.held.positions.confirmed_or_beginning());
         }
     }
 }

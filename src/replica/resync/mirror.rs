@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, IN_VAIN, Resync, have, short};
+use super::{Failed, IN_VAIN, Run, have, short};
 use crate::feed::digest::{Key, Prefix, Short, Sum};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session};
@@ -17,24 +17,24 @@ const MANY: usize = 24;
 /// How often is looked whether what was seen before the start is counted.
 const COUNTING: Duration = Duration::from_millis(20);
 
-impl Resync {
+impl Run {
     pub(super) async fn mirror(&self) -> Result<(), Failed> {
-        let replica = &self.replica;
-        while replica.is_counting() {
+        let parts = &self.resync.parts;
+        while parts.held.known.is_counting() {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
-        let leaf = |key: &AccountKey| replica.leaf_of(&Key::account(key));
-        let ahead: Vec<_> = replica.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
+        let leaf = |key: &AccountKey| parts.held.known.leaf_of(&Key::account(key));
+        let ahead: Vec<_> = parts.held.known.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
         let differing = with_ahead.all().await?;
         with_ahead.orphans().await?;
         for (key, compared) in ahead {
             if !differing.contains(&key) && leaf(&key) == compared {
-                replica.is_level(&key);
+                parts.held.is_level(&key);
             }
         }
-        replica.fill().await;
+        parts.pull.fill().await;
         Ok(())
     }
 
@@ -71,14 +71,14 @@ impl Resync {
 
     /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
     async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, Failed> {
-        let besides = self.replica.operator_toggles();
-        if !self.replica.sums.is_whole() {
+        let besides = self.resync.parts.held.known.operator_toggles();
+        if !self.resync.parts.held.known.is_whole() {
             return Ok(None);
         }
-        let page = self.replica.upstream.digests(prefix).await?;
+        let page = self.resync.parts.upstream.digests(prefix).await?;
         self.is_current()?;
         self.stands(&position(&page).ok_or(Failed::Format("its position"))?)?;
-        let Some((sum, mine)) = self.replica.sums.look(prefix, &besides) else { return Ok(None) };
+        let Some((sum, mine)) = self.resync.parts.held.known.look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
         }
@@ -99,8 +99,8 @@ impl Resync {
     }
 
     async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
-        let replica = self.replica.clone();
-        let count = tokio::task::spawn_blocking(move || replica.leaves(Prefix::Node(node)).len()).await;
+        let parts = self.resync.parts.clone();
+        let count = tokio::task::spawn_blocking(move || parts.held.known.leaves(Prefix::Node(node)).len()).await;
         if count.is_ok_and(|count| count <= MOST) {
             self.prefix(Prefix::Node(node)).await
         } else {
@@ -118,8 +118,8 @@ impl Resync {
 
     /// Takes over everything under a prefix that differs.
     async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, Failed> {
-        let replica = self.replica.clone();
-        let leaves = tokio::task::spawn_blocking(move || replica.leaves(prefix)).await;
+        let parts = self.resync.parts.clone();
+        let leaves = tokio::task::spawn_blocking(move || parts.held.known.leaves(prefix)).await;
         let leaves = leaves.map_err(|_| Failed::Outdated)?;
         let ask = DigestAsk {
             // What is not named comes although it is here, and changes nothing.

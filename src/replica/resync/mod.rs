@@ -10,34 +10,44 @@ mod cache;
 mod mirror;
 mod settle;
 mod take;
+mod turns;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Replica;
+use super::parts::Parts;
 use super::position::Limit;
 use super::upstream::UpstreamError;
+use crate::backoff::Backoff;
 use crate::feed::Head;
-use crate::feed::digest::{Key, Leaf, Prefix, Short, State, Toggle};
+use crate::feed::digest::{Key, Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+use turns::Turns;
 
 /// So many answers that lead on and change nothing are the end of a comparison.
 const IN_VAIN: u32 = 64;
 /// Activations that are asked for again when all accounts are known.
 const ORPHANS: usize = 10_000;
-/// The longest pause between two attempts.
+/// The first and the longest pause between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// One resynchronisation.
+/// Comparisons with the primary.
+#[derive(Debug)]
+pub(super) struct Resync {
+    parts: Parts,
+    turns: Turns,
+}
+
+/// One of them.
 #[derive(Debug, Clone)]
-struct Resync {
-    replica: Arc<Replica>,
+struct Run {
+    resync: Arc<Resync>,
     /// Where the feed goes on from.
     from: Head,
     stretch: u64,
@@ -71,49 +81,43 @@ enum Failed {
     Outdated,
 }
 
-impl Replica {
-    /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
-    pub(super) fn begin_resync(self: &Arc<Self>, from: Head, stretch: u64) {
-        let number = self.feed.resyncs.fetch_add(1, Ordering::AcqRel) + 1;
-        self.feed.compares(true);
-        self.runtime.spawn(Resync::new(self.clone(), from, stretch, number).run());
+impl Resync {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, turns: Turns::default() }
     }
 
-    /// The leaves of everything under a prefix.
-    pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Key, Leaf)> {
-        let mut leaves = std::collections::BTreeMap::new();
-        for (key, seen) in self.memory.under(prefix) {
-            if let Some(leaf) = super::memory::leaf(&key, &seen) {
-                leaves.insert(Key::account(&key), leaf);
+    /// Which comparison is the latest.
+    pub(super) const fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
+    pub(super) fn begin(self: &Arc<Self>, from: Head, stretch: u64) {
+        let number = self.turns.begin();
+        self.parts.env.runtime.spawn(Run::new(self.clone(), from, stretch, number).run());
+    }
+
+    /// Something of what was seen is lost.
+    pub(super) fn lost_something(self: &Arc<Self>) {
+        if self.parts.env.is_mirror() {
+            self.parts.held.known.break_off();
+            let stand = self.parts.held.positions.stand();
+            if let Some(position) = stand.position {
+                self.begin(position, stand.stretch);
             }
         }
-        self.shelf.leaves(prefix, &mut leaves);
-        leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
-        leaves.into_iter().collect()
-    }
-
-    /// The operator's place in the tree.
-    pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
-        let trust = self.gate.trust()?;
-        let key = Key::operator(trust.identity());
-        Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
-    }
-
-    /// What the operator adds to the sums.
-    pub(super) fn operator_toggles(&self) -> Vec<Toggle> {
-        self.operator_leaf().iter().map(|(key, leaf)| Toggle::between(key, None, Some(*leaf))).collect()
     }
 }
 
-impl Resync {
-    fn new(replica: Arc<Replica>, from: Head, stretch: u64, number: u64) -> Self {
-        Self { replica, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
+impl Run {
+    fn new(resync: Arc<Resync>, from: Head, stretch: u64, number: u64) -> Self {
+        Self { resync, from, stretch, number, ahead: Arc::default(), found: Arc::default() }
     }
 
     async fn run(self) {
-        let mut pause = Duration::from_millis(100);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            let result = if self.replica.is_mirror() { self.mirror().await } else { self.cache().await };
+            let result = if self.resync.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
                 Ok(()) => return self.done(),
                 Err(Failed::Outdated) => return,
@@ -125,40 +129,41 @@ impl Resync {
                 ))) => return self.without_digests(status),
                 Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
-                    tracing::debug!("comparing with {} is tried again: {error}", self.replica.primary());
+                    tracing::debug!("comparing with {} is tried again: {error}", self.resync.parts.upstream.shown());
                 }
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.wait().await;
         }
     }
 
     fn done(&self) {
-        let replica = &self.replica;
+        let parts = &self.resync.parts;
         if self.is_current().is_err() {
             return;
         }
-        replica.feed.compares(false);
-        if replica.is_mirror() {
-            replica.feed.is_synced(self.stretch);
-            replica.metrics.replica_feed_connected.set(i64::from(replica.is_following()));
+        self.resync.turns.end();
+        if parts.env.is_mirror() {
+            parts.held.freshness.is_synced(self.stretch);
+            parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
         } else {
-            replica.keeping.join(self.stretch);
+            parts.held.positions.join(self.stretch);
         }
-        replica.limits.lift(Limit::Comparison);
-        replica.limits.work.notify_one();
+        parts.held.positions.lift(Limit::Comparison);
+        parts.held.positions.has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
-            replica.primary(),
+            parts.upstream.shown(),
             self.from.serial
         );
-        replica.report_ahead();
+        parts.held.report_ahead(parts.upstream.shown());
     }
 
     /// The server has no digests: what is held is asked about when it is wanted.
     fn without_digests(&self, status: reqwest::StatusCode) {
-        let (primary, fetched) =
-            (self.replica.primary(), if self.replica.is_mirror() { ", and what is not held fetched then" } else { "" });
+        let (primary, fetched) = (
+            self.resync.parts.upstream.shown(),
+            if self.resync.parts.env.is_mirror() { ", and what is not held fetched then" } else { "" },
+        );
         if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
             tracing::warn!(
                 "{primary} does not give its digests to this replica (status {status}); what is held is checked as it is asked \
@@ -167,24 +172,24 @@ impl Resync {
         } else {
             tracing::info!("{primary} has no digests; what is held is checked as it is asked for{fetched}");
         }
-        if self.replica.is_mirror() {
+        if self.resync.parts.env.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
-            let held: Vec<_> = self.replica.cache.iter().map(|(key, _)| *key).collect();
-            self.replica.doubt(held);
+            let held: Vec<_> = self.resync.parts.held.accounts();
+            self.resync.parts.held.doubt(held);
         }
-        self.replica.feed.compares(false);
-        self.replica.feed.is_synced(self.stretch);
+        self.resync.turns.end();
+        self.resync.parts.held.freshness.is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.
     fn is_current(&self) -> Result<(), Failed> {
-        if self.replica.feed.resyncs.load(Ordering::Acquire) == self.number { Ok(()) } else { Err(Failed::Outdated) }
+        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
     }
 
     /// Asks for a piece of what differs.
     async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
         self.is_current()?;
-        let answer = self.replica.upstream.compare(ask).await?;
+        let answer = self.resync.parts.upstream.compare(ask).await?;
         self.is_current()?;
         let position = answer.position().ok_or(Failed::Format("its position"))?;
         self.stands(&position)?;

@@ -2,96 +2,78 @@
 //! the operator's JWT where the feed did not go on. Until then they keep down the position that this replica confirms.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::cache::{PAUSE, PIECE};
-use super::{Failed, LONGEST_PAUSE, Resync, have};
+use super::{Failed, LONGEST_PAUSE, Resync, Run, have};
+use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
 use crate::gate::Via;
-use crate::key::AccountKey;
 use crate::replica::position::Limit;
-use crate::replica::{Replica, memory};
 
-impl Replica {
+impl Resync {
     /// Settles what the feed does not confirm, for as long as the process lives.
-    pub async fn settle(self: Arc<Self>) {
-        let mut pause = PAUSE;
+    pub(in crate::replica) async fn settle(self: Arc<Self>) {
+        let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
             if !self.has_to_settle() {
-                self.limits.work.notified().await;
+                self.parts.held.positions.work().await;
                 continue;
             }
-            pause = match self.settle_some().await {
-                Ok(true) => PAUSE,
-                Ok(false) => (pause * 2).min(LONGEST_PAUSE),
-                Err(error) => {
-                    tracing::debug!("what the feed does not confirm is compared again later: {error}");
-                    (pause * 2).min(LONGEST_PAUSE)
-                }
-            };
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+            match self.settle_some().await {
+                Ok(true) => backoff.reset(),
+                Ok(false) => {}
+                Err(error) => tracing::debug!("what the feed does not confirm is compared again later: {error}"),
+            }
+            backoff.wait().await;
         }
     }
 
     fn has_to_settle(&self) -> bool {
-        self.is_following() && (self.limits.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+        self.parts.held.freshness.is_following()
+            && (self.parts.held.positions.get(Limit::Operator).is_some() || self.has_copies_to_settle())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
     fn has_copies_to_settle(&self) -> bool {
-        self.limits.get(Limit::Copies).is_some() && self.limits.get(Limit::Comparison).is_none()
+        self.parts.held.positions.get(Limit::Copies).is_some()
+            && self.parts.held.positions.get(Limit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether that changed anything.
     async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
-        let stand = self.keeping.stand();
+        let stand = self.parts.held.positions.stand();
         let Some(from) = stand.position else { return Ok(false) };
-        let number = self.feed.resyncs.load(Ordering::Acquire);
-        let resync = Resync::new(self.clone(), from, stand.stretch, number);
+        let number = self.turns.latest();
+        let run = Run::new(self.clone(), from, stand.stretch, number);
         let mut has_settled = false;
-        if self.limits.get(Limit::Operator).is_some() && resync.operator().await? {
-            self.limits.lift(Limit::Operator);
+        if self.parts.held.positions.get(Limit::Operator).is_some() && run.operator().await? {
+            self.parts.held.positions.lift(Limit::Operator);
             has_settled = true;
         }
-        let keys = if self.has_copies_to_settle() { self.limits.unconfirmed(PIECE) } else { Vec::new() };
-        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.is_comparable(key));
-        gone.iter().for_each(|key| self.confirm_if_gone(key));
+        let keys = if self.has_copies_to_settle() { self.parts.held.positions.unconfirmed(PIECE) } else { Vec::new() };
+        let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.parts.held.is_comparable(key));
+        gone.iter().for_each(|key| self.parts.held.confirm_if_gone(key));
         if !held.is_empty() {
-            resync.compare(&held).await?;
+            run.compare(&held).await?;
         }
-        Ok(has_settled || keys.iter().any(|key| !self.limits.is_listed(key)))
-    }
-
-    /// Whether there is a copy of an account, and it is remembered which version it is.
-    fn is_comparable(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key) && self.memory.peek(key, |seen| memory::leaf(key, seen)).flatten().is_some()
-    }
-
-    /// What is not here is not served. So a copy that cannot be compared is let go of.
-    fn confirm_if_gone(&self, key: &AccountKey) {
-        // A copy comes with this held.
-        self.memory.with(key, |seen| {
-            if memory::leaf(key, seen).is_none() || !self.cache.contains_key(key) {
-                self.drop_copy(key);
-            }
-        });
+        Ok(has_settled || keys.iter().any(|key| !self.parts.held.positions.is_listed(key)))
     }
 }
 
-impl Resync {
+impl Run {
     /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
     /// primary's now.
     async fn operator(&self) -> Result<bool, Failed> {
-        let replica = &self.replica;
+        let parts = &self.resync.parts;
         // Without an operator, the one to begin with is pinned.
-        let Some(trust) = replica.gate.trust() else { return Ok(true) };
+        let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {
-            is_in_sync &= replica.take_operator_item(item, Via::Upstream);
+            is_in_sync &= parts.operators.take_item(item, Via::Upstream);
         }
         Ok(is_in_sync)
     }

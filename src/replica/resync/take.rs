@@ -4,16 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Failed, ORPHANS, Resync};
+use super::{Failed, ORPHANS, Run};
 use crate::clock;
 use crate::feed::wire::{DigestAnswer, Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
-use crate::gate::{Position, Refusal, Tombstone, Via};
+use crate::gate::{Position, Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::mirror::Kept;
-use crate::replica::{Offer, Replica, memory};
-use crate::store::snapshot::Seen;
+use crate::replica::activations::Kept;
+use crate::replica::held::Offer;
 
-impl Resync {
+impl Run {
     /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ; where it is about all,
     /// of those that were newer here.
     pub(super) async fn take(
@@ -21,17 +20,17 @@ impl Resync {
         answer: DigestAnswer,
         asked: Option<HashSet<AccountKey>>,
     ) -> Result<HashSet<AccountKey>, Failed> {
-        let resync = self.clone();
+        let run = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
             let (mut differing, mut is_new) = (HashSet::new(), false);
             for item in &answer.items {
                 let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
                 let keys: Vec<_> =
                     named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
-                is_new |= resync.take_one(item, &keys);
-                differing.extend(keys.into_iter().filter(|key| asked.is_some() || resync.ahead.contains(key)));
+                is_new |= run.take_one(item, &keys);
+                differing.extend(keys.into_iter().filter(|key| asked.is_some() || run.ahead.contains(key)));
             }
-            let mut found = resync.found.lock();
+            let mut found = run.found.lock();
             found.in_vain = if is_new { 0 } else { found.in_vain + 1 };
             differing
         });
@@ -40,18 +39,18 @@ impl Resync {
 
     /// Returns whether that changed anything here.
     fn take_one(&self, item: &Item, keys: &[AccountKey]) -> bool {
-        let replica = &self.replica;
+        let parts = &self.resync.parts;
         let at = self.from.position(item.serial);
         match item.kind.as_str() {
             KIND_ACCOUNT => self.take_account(item, keys, at).unwrap_or_else(|refusal| {
-                replica.metrics.refused(Via::Upstream, &refusal);
-                if let Some(held_back) = replica.refusals.turn(Instant::now()) {
-                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", replica.primary());
+                parts.env.metrics.refused(Via::Upstream, &refusal);
+                if let Some(held_back) = parts.env.refusals.turn(Instant::now()) {
+                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", parts.upstream.shown());
                 }
-                replica.doubt(keys.iter().copied());
+                parts.held.doubt(keys.iter().copied());
                 false
             }),
-            KIND_ACTIVATION => match replica.take_activation(item, at) {
+            KIND_ACTIVATION => match parts.activations.take(item, at) {
                 Kept::Here => true,
                 Kept::Not => false,
                 Kept::Orphan(id) => {
@@ -63,7 +62,7 @@ impl Resync {
                 }
             },
             KIND_OPERATOR if item.jwt.is_some() => {
-                replica.take_operator_item(item, Via::Upstream);
+                parts.operators.take_item(item, Via::Upstream);
                 false
             }
             _ => false,
@@ -72,99 +71,42 @@ impl Resync {
 
     /// Returns whether that changed anything here.
     fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<bool, Refusal> {
-        let (replica, now) = (&self.replica, clock::unix_seconds());
+        let (parts, now) = (&self.resync.parts, clock::unix_seconds());
         if let Some(jwt) = &item.jwt {
             let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(replica.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
+            let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
             let key = *entry.key();
-            match replica.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
+            match parts.held.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
                 Ok(Offer::Taken(_)) => {
-                    replica.metrics.accepted(Via::Upstream);
+                    parts.env.metrics.accepted(Via::Upstream);
                     return Ok(true);
                 }
-                Ok(Offer::Kept) if replica.feed.has_touched(&key) => {}
+                Ok(Offer::Kept) if self.resync.turns.has_touched(&key) => {}
                 // A history that was cut back and written to again gives the same serials to other changes.
-                Ok(Offer::Kept) => replica.is_ahead(&key),
+                Ok(Offer::Kept) => parts.held.is_ahead(&key),
                 Ok(Offer::Refetch) => {
-                    replica.doubt([key]);
-                    replica.refetch(key);
+                    parts.held.doubt([key]);
+                    parts.pull.refetch(key);
                 }
                 Err(refusal) if refusal.is_conflict() => {
-                    if !replica.feed.has_touched(&key) {
-                        replica.is_ahead(&key);
+                    if !self.resync.turns.has_touched(&key) {
+                        parts.held.is_ahead(&key);
                     }
                 }
                 Err(refusal) => return Err(refusal),
             }
         } else if let Some(request) = &item.request {
-            let tombstone = replica.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            let is_new = replica.bury(&tombstone, Some(at));
-            replica.is_ahead_of(&tombstone, keys.iter().filter(|key| !replica.feed.has_touched(key)));
+            let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+            let is_new = parts.held.bury(&tombstone, Some(at));
+            parts.held.is_ahead_of(&tombstone, keys.iter().filter(|key| !self.resync.turns.has_touched(key)));
             return Ok(is_new);
         } else if item.op == "remove" {
-            return Ok(replica.forget(keys.iter().copied()));
+            return Ok(parts.held.forget(keys.iter().copied()));
         } else if item.op == "none" {
-            keys.iter().filter(|key| !replica.feed.has_touched(key)).for_each(|key| replica.is_ahead(key));
+            keys.iter().filter(|key| !self.resync.turns.has_touched(key)).for_each(|key| parts.held.is_ahead(key));
         } else {
-            replica.doubt(keys.iter().copied());
+            parts.held.doubt(keys.iter().copied());
         }
         Ok(false)
-    }
-}
-
-impl Replica {
-    /// A deletion that was just taken in is all that the primary has of these accounts: what is later here stays.
-    pub(in crate::replica) fn is_ahead_of<'k>(
-        &self,
-        tombstone: &Tombstone,
-        keys: impl IntoIterator<Item = &'k AccountKey>,
-    ) {
-        let is_later = |seen: &Seen| seen.is_live() || seen.held.deleted() != Some(&tombstone.deletion());
-        for key in keys {
-            if self.memory.with(key, |seen| is_later(seen)) {
-                self.is_ahead(key);
-            }
-        }
-    }
-
-    /// The primary holds something older of an account, or nothing: what is here stays.
-    pub(in crate::replica) fn is_ahead(&self, key: &AccountKey) {
-        if self.notice_ahead(key) {
-            self.check_soon(key);
-            self.epochs.bump(key);
-        }
-    }
-
-    /// The same, where the primary was just asked. Returns whether there is something here.
-    pub(in crate::replica) fn notice_ahead(&self, key: &AccountKey) -> bool {
-        let is_ahead = self.memory.with(key, |seen| {
-            seen.ahead = memory::leaf(key, seen).is_some();
-            seen.ahead
-        });
-        if is_ahead {
-            // What is later than the primary's is not behind it.
-            self.limits.confirm(key);
-        }
-        is_ahead
-    }
-
-    /// The primary holds the same of an account.
-    pub(in crate::replica) fn is_level(&self, key: &AccountKey) {
-        self.memory.with(key, |seen| {
-            seen.ahead = false;
-            seen.give_heard(&self.gate.standing());
-        });
-    }
-
-    /// Says how much is newer here than at the primary.
-    pub(super) fn report_ahead(&self) {
-        let count = self.memory.ahead();
-        if count > 0 {
-            tracing::warn!(
-                "{count} accounts are newer here than at the primary {}, which was restored from a backup or replaced: they \
-                 go on being served here; hand them back with `nats-account-server restore --from URL-OF-THIS-SERVER`",
-                self.primary()
-            );
-        }
     }
 }

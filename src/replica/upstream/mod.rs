@@ -9,6 +9,7 @@
 
 mod answer;
 mod belief;
+mod clients;
 mod clock_difference;
 mod digests;
 mod found;
@@ -30,6 +31,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use clients::{MOST_REQUESTS, client};
+
 pub(super) use answer::{Answer, Fetched, UpstreamError};
 pub(super) use digests::MAX_ANSWER;
 pub(super) use pack::Pack;
@@ -37,14 +40,13 @@ pub(super) use places::Class;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
-use super::Setup;
-use super::clients::Clients;
+use super::setup::{Access, Env};
 use crate::feed::Head;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
-use crate::gate::Gate;
 use crate::key::PublicKey;
-use crate::metrics::Metrics;
+use crate::tls::Files;
+use clients::Clients;
 use health::Verdict;
 
 /// How long a server has to begin with the feed.
@@ -60,20 +62,16 @@ pub(super) struct Upstream {
     current: watch::Sender<usize>,
     /// The place of the one whose feed was opened last.
     followed: AtomicUsize,
-    gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
-    timeout: Duration,
+    clients: Arc<Clients>,
+    tls_files: Arc<Files>,
+    env: Env,
 }
 
 impl Upstream {
-    pub(super) fn new(
-        setup: &Setup,
-        clients: &Arc<Clients>,
-        gate: Arc<Gate>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(env: &Env) -> Result<Self, String> {
+        let (clients, tls_files) = Clients::load(env).map_err(|error| error.to_string())?;
         let servers: Vec<Server> =
-            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+            env.setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
         if servers.is_empty() {
             return Err("a replica needs a primary".to_owned());
         }
@@ -81,12 +79,23 @@ impl Upstream {
             servers,
             current: watch::Sender::new(0),
             followed: AtomicUsize::new(0),
-            gate,
-            metrics,
-            timeout: setup.timeout,
+            clients,
+            tls_files,
+            env: env.clone(),
         };
         upstream.show();
         Ok(upstream)
+    }
+
+    /// The TLS files, to be watched.
+    pub(super) const fn tls_files(&self) -> &Arc<Files> {
+        &self.tls_files
+    }
+
+    /// Meets the servers in another way from the next request on. What is broken is logged and changes nothing. Blocks.
+    pub(super) fn set_access(&self, access: &Access) {
+        self.clients.set_token(access.token.clone());
+        self.tls_files.reload(access.tls.clone());
     }
 
     /// The one that everything goes to.
@@ -229,7 +238,7 @@ impl Upstream {
 
     /// The operator whose accounts a server must host to be asked; `None` where there is nothing to choose, or nothing known.
     fn operator_wanted(&self) -> Option<PublicKey> {
-        self.has_others().then(|| self.gate.trust().map(|trust| *trust.identity()))?
+        self.has_others().then(|| self.env.gate.trust().map(|trust| *trust.identity()))?
     }
 
     /// Who can be asked, in this order: the current one, the others, and last those that are known to fail.
@@ -251,7 +260,7 @@ impl Upstream {
         if let Err(error @ UpstreamError::Foreign(_)) = &result {
             let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
             if !matches!(before, Verdict::Foreign(_)) {
-                self.metrics.replica_foreign_upstreams.inc();
+                self.env.metrics.replica_foreign_upstreams.inc();
                 tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
             }
         }
@@ -282,7 +291,7 @@ impl Upstream {
         from.health.leave();
         to.health.prefer();
         self.show();
-        self.metrics.replica_failovers.inc();
+        self.env.metrics.replica_failovers.inc();
         if place < left {
             tracing::info!("{} is asked again, and no longer {}: {why}", to.shown(), from.shown());
         } else {
@@ -293,9 +302,9 @@ impl Upstream {
     fn show(&self) {
         let current = self.place();
         for (place, server) in self.servers.iter().enumerate() {
-            self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
+            self.env.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
         }
         // One that is listed twice is one.
-        self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
+        self.env.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
     }
 }

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::replica::clients::MOST_REQUESTS;
+use super::MOST_REQUESTS;
 
 /// Places at the beginning.
 const FIRST: f64 = 128.0;

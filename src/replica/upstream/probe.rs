@@ -1,35 +1,28 @@
 //! Looking after servers that are not asked now, to go back to an earlier one when it is well again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::Upstream;
 use super::health::Verdict;
-use crate::replica::Replica;
+use crate::backoff::drawn;
 
 /// How often they are looked at, at most; at least half as often again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Good looks in a row that it takes to go back.
 const LOOKS: u32 = 2;
 
-impl Replica {
-    /// Goes back to a preferred server when that is well again, for as long as the process lives.
-    pub async fn look_after_upstream(self: Arc<Self>) {
-        self.upstream.look_after().await;
-    }
-}
-
 impl Upstream {
-    async fn look_after(&self) {
+    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    pub(in crate::replica) async fn look_after(&self) {
         if !self.has_others() {
             return;
         }
         let mut good = vec![0; self.servers.len()];
         loop {
             // A fleet is not to march in step.
-            tokio::time::sleep(PAUSE.mul_f64(rand::random_range(0.5..=1.0))).await;
+            tokio::time::sleep(drawn(PAUSE, 0.5..=1.0)).await;
             let current = self.place();
             let (operator, all) = (self.operator_wanted(), self.servers.iter().enumerate());
             let looks = all.filter(|(place, server)| *place < current || server.health.is_foreign());

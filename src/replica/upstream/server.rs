@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::Given;
 use super::belief::{Belief, is_marked, nothing};
+use super::clients::{self, Clients};
 use super::clock_difference::ClockDifference;
 use super::health::{Health, Sent, Verdict};
 use super::marks::Route;
@@ -21,7 +22,6 @@ use crate::feed::Head;
 use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, PRIMARY_AGE_HEADER};
 use crate::gate::Trust;
 use crate::key::PublicKey;
-use crate::replica::clients::{self, Clients};
 use crate::upstream::body::{self, BodyError};
 
 /// Characters of another operator's name that are shown.

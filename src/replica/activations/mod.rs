@@ -1,0 +1,305 @@
+//! Activations on a replica: pulled when they are asked for, and judged here by the account that vouches.
+//!
+//! They are few and small, and nobody waits for one as a nats-server waits for an account. So this is simpler than what
+//! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
+//! a few lanes.
+
+mod hint;
+mod take;
+
+pub(super) use take::Kept;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::held::Held;
+use super::hint::Hints;
+use super::pull::Pull;
+use super::setup::Env;
+use super::unknown::Unknown;
+use super::upstream::{Class, Fetched, Upstream};
+
+use crate::clock;
+use crate::feed::digest::Key;
+use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
+use crate::jwt::HashId;
+use crate::node::{Miss, Unavailable};
+use crate::store::snapshot::ProofKind;
+
+/// Activations that can be asked for at the same time.
+const LANES: usize = 32;
+/// How long a request waits for the one before it.
+const TURN: Duration = Duration::from_secs(1);
+/// The part of the cache's bound that activations may take.
+const SHARE: u64 = 16;
+
+/// What a replica holds of activations.
+#[derive(Debug)]
+pub(super) struct Activations {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    hints: Arc<Hints>,
+    cache: moka::sync::Cache<HashId, Arc<Cached>>,
+    unknown: Unknown<HashId>,
+    /// Moves when something is heard of any, so that an answer that was under way is not kept.
+    heard: AtomicU64,
+    lanes: [Lane; LANES],
+}
+
+/// Where one after another asks the primary.
+#[derive(Debug, Default)]
+struct Lane {
+    turn: tokio::sync::Mutex<()>,
+    /// What is being asked for.
+    asked: Mutex<Option<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    id: HashId,
+    /// Something was heard of it since: the answer may be of before.
+    is_doubtful: bool,
+}
+
+#[derive(Debug)]
+struct Cached {
+    judged: Arc<Judged>,
+    /// The stretch of feed within which it is confirmed; 0 if none.
+    stretch: AtomicU64,
+    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: it is to be asked.
+    checked: AtomicI64,
+}
+
+impl Activations {
+    /// Bytes of a cache's bound that are for activations.
+    pub(super) const fn share(bytes: u64) -> u64 {
+        bytes / SHARE
+    }
+
+    pub(super) fn new(
+        env: &Env,
+        held: &Arc<Held>,
+        pull: &Arc<Pull>,
+        upstream: &Arc<Upstream>,
+        hints: &Arc<Hints>,
+    ) -> Self {
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(Self::share(env.setup.cache_bytes))
+            .weigher(|_, cached: &Arc<Cached>| {
+                // The token, twice for its decoded claims, and what surrounds it.
+                u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
+            })
+            .build();
+        let unknown = Unknown::new(env.setup.negative_ttl);
+        Self {
+            env: env.clone(),
+            held: held.clone(),
+            pull: pull.clone(),
+            upstream: upstream.clone(),
+            hints: hints.clone(),
+            cache,
+            unknown,
+            heard: AtomicU64::new(0),
+            lanes: std::array::from_fn(|_| Lane::default()),
+        }
+    }
+
+    /// Something changed at the primary.
+    pub(super) fn forget(&self, id: &HashId) {
+        self.heard.fetch_add(1, Ordering::SeqCst);
+        self.cache.invalidate(id);
+        self.unknown.forget(id);
+    }
+
+    fn lane(&self, id: &HashId) -> &Lane {
+        &self.lanes[usize::from(id.raw()[0]) % LANES]
+    }
+}
+
+impl Cached {
+    /// There may be something newer: the primary is asked at the next request.
+    fn doubt(&self) {
+        self.stretch.store(0, Ordering::Release);
+        self.checked.store(0, Ordering::Release);
+    }
+}
+
+impl Activations {
+    /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
+    /// not know it.
+    pub(super) async fn get(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        if let Some(answer) = self.at_hand(id) {
+            return Ok(answer);
+        }
+        match self.miss(id) {
+            Miss::Absent => return Ok(None),
+            Miss::Ask | Miss::AskUnknown { .. } => {}
+            Miss::Crowded => return Err(self.pull.crowded()),
+        }
+        let lane = self.lane(id);
+        let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.pull.crowded()) };
+        // Who was before us may have brought it.
+        if let Some(answer) = self.at_hand(id) {
+            return Ok(answer);
+        }
+        *lane.asked.lock() = Some(Asked { id: *id, is_doubtful: false });
+        let answer = self.fetch(id).await;
+        if lane.asked.lock().take().is_some_and(|asked| asked.is_doubtful)
+            && let Some(cached) = self.cache.get(id)
+        {
+            cached.doubt();
+        }
+        answer
+    }
+
+    /// What there is to do about an activation of which nothing is at hand that could be served without asking.
+    pub(super) fn miss(&self, id: &HashId) -> Miss {
+        if let Some(found) = self.at_hand(id) {
+            return if found.is_some() { Miss::Ask } else { Miss::Absent };
+        }
+        let is_certain = self.pull.knows_all_keys();
+        if self.has(id, !is_certain) {
+            return Miss::Ask;
+        }
+        self.pull.weigh(self.pull.exists(&Key::activation(id)), is_certain)
+    }
+
+    /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
+    /// may take a query.
+    pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
+        self.cache.contains_key(id)
+            || (looks_deep && self.held.known.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
+    }
+
+    /// What can be answered without asking.
+    pub(super) fn at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
+        let Some(cached) = self.cache.get(id) else {
+            return self.unknown.contains(id).then_some(None);
+        };
+        let current = self.held.freshness.confirms(cached.stretch.load(Ordering::Acquire));
+        let checked = cached.checked.load(Ordering::Acquire);
+        let age = u128::try_from(clock::uptime_millis() - checked);
+        let fresh = current || (checked != 0 && age.is_ok_and(|age| age < self.env.setup.ttl.as_millis()));
+        (fresh || self.upstream.is_resting()).then(|| Some(cached.judged.clone()))
+    }
+
+    async fn fetch(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
+        let (stretch, heard) = (self.held.freshness.live(), self.heard.load(Ordering::SeqCst));
+        let held = self.cache.get(id);
+        // A mirror has it, and the feed says what becomes of it.
+        if held.is_none()
+            && (stretch.is_some() || self.upstream.is_resting())
+            && let Some(judged) = self.recall(id, stretch.unwrap_or(0), heard).await
+        {
+            return Ok(Some(judged));
+        }
+        let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
+        let exists = held.is_some() || self.pull.exists(&Key::activation(id));
+        let class = if exists { Class::Known } else { Class::Unknown };
+        let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
+        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
+        let fetched = answer.map(|answer| answer.fetched);
+        let undisturbed = || self.held.freshness.live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
+        let confirm = |cached: &Cached| {
+            cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
+            cached.checked.store(clock::uptime_millis(), Ordering::Release);
+        };
+        // What is at hand stays, whatever the primary lacks: its account and its expiry decide.
+        let at_hand = || {
+            held.as_ref().map(|cached| {
+                cached.checked.store(clock::uptime_millis(), Ordering::Release);
+                cached.judged.clone()
+            })
+        };
+        match fetched {
+            Ok(Fetched::Token(token, _)) => match self.read_and_prove(&token, id).await? {
+                Ok(activation) => {
+                    let older = |cached: &&Arc<Cached>| activation.iat() < cached.judged.activation().iat();
+                    if held.as_ref().filter(older).is_some() {
+                        return Ok(at_hand());
+                    }
+                    let judged = Arc::new(Judged::new(Arc::new(activation)));
+                    let cached = Arc::new(Cached {
+                        judged: judged.clone(),
+                        stretch: AtomicU64::new(0),
+                        checked: AtomicI64::new(0),
+                    });
+                    confirm(&cached);
+                    self.keep(id, cached, heard);
+                    Ok(Some(judged))
+                }
+                Err(refusal) => {
+                    self.env.metrics.refused(Via::Upstream, &refusal);
+                    tracing::warn!("the primary's activation {id} is refused: {refusal}");
+                    at_hand().map(Some).ok_or_else(|| self.pull.unavailable(&refusal.to_string()))
+                }
+            },
+            Ok(Fetched::NotModified) => {
+                if let Some(cached) = &held {
+                    confirm(cached);
+                }
+                Ok(at_hand())
+            }
+            Ok(Fetched::Absent) => {
+                let answer = at_hand();
+                if answer.is_none() {
+                    self.unknown.remember(id, undisturbed);
+                }
+                Ok(answer)
+            }
+            Err(error) => match at_hand() {
+                Some(judged) => Ok(Some(judged)),
+                None => match self.recall(id, 0, heard).await {
+                    Some(judged) => Ok(Some(judged)),
+                    None => Err(self.pull.unavailable(&error.to_string())),
+                },
+            },
+        }
+    }
+
+    /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
+    async fn recall(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
+        let kept = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+        let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
+        let judged = Arc::new(Judged::new(Arc::new(activation)));
+        let cached =
+            Arc::new(Cached { judged: judged.clone(), stretch: AtomicU64::new(stretch), checked: AtomicI64::new(0) });
+        self.keep(id, cached, heard);
+        Some(judged)
+    }
+
+    /// Passes an activation of the primary through the gate.
+    async fn read_and_prove(&self, token: &Bytes, id: &HashId) -> Result<Result<Activation, Refusal>, Unavailable> {
+        match self.env.gate.read_activation(token, SentFor::id(id), Via::Upstream, clock::unix_seconds()) {
+            Ok(unproven) => self.prove(unproven).await,
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Admits an activation if its account vouches for it, which is fetched like any other.
+    async fn prove(&self, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
+        let account = *unproven.account();
+        Ok(match self.pull.get(&account).await? {
+            Some(slot) => unproven.prove(slot.entry()),
+            None => Err(crate::gate::ActivationRefusal::UnknownAccount(account).into()),
+        })
+    }
+
+    fn keep(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
+        let moved = || self.heard.load(Ordering::SeqCst) != heard;
+        if moved() {
+            return;
+        }
+        self.cache.insert(*id, cached);
+        if moved() {
+            self.cache.invalidate(id);
+        }
+    }
+}

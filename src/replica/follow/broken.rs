@@ -1,0 +1,28 @@
+//! Why a stretch of feed ended.
+
+use super::SILENCE;
+use crate::replica::relay::Loop;
+use crate::replica::upstream::UpstreamError;
+
+/// Why a stretch of feed ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    #[error("nothing was heard for {} seconds", SILENCE.as_secs())]
+    Silent,
+    #[error("the primary ended it")]
+    Ended,
+    #[error("{0}")]
+    Format(String),
+    #[error("change {0} is of a form that this version does not know")]
+    Form(u64),
+    #[error("{0}")]
+    Loop(#[from] Loop),
+    #[error("{}", UpstreamError::Moved)]
+    Moved,
+    #[error("change {0} does not continue the chain: the primary's history is another one")]
+    Chain(u64),
+    #[error("its session changed within a stream")]
+    Session,
+}

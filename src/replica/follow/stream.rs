@@ -1,0 +1,221 @@
+//! One stream of the feed, from its greeting to its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::apply::named;
+use super::broken::Broken;
+use super::sse::{Event, Reader};
+use super::{Follow, Follower, SILENCE};
+use crate::clock;
+use crate::feed::wire::{Item, Page};
+use crate::feed::{Chain, Head};
+use crate::gate::Via;
+use crate::replica::position::Limit;
+use crate::replica::upstream::UpstreamError;
+
+/// How often those that follow this replica are told that its primary was heard.
+const WAKE: Duration = Duration::from_millis(200);
+
+/// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
+const LONGEST: u64 = 1 << 40;
+
+/// What an event of a stream is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// The primary lives.
+    Life,
+    /// Nothing. A server can send comments and events of other kinds without a primary behind it.
+    Nothing,
+}
+
+impl Follow {
+    pub(super) async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
+        let mut response = self.parts.upstream.changes(follower.position.as_ref()).await?;
+        let mut reader = Reader::default();
+        (follower.greeted, follower.woken) = (false, None);
+        let mut heard = Instant::now();
+        loop {
+            let silent = heard + SILENCE + reader.grace();
+            let piece = timeout_at(silent, response.chunk())
+                .await
+                .map_err(|_| Broken::Silent)?
+                .map_err(|error| if matches!(error, UpstreamError::Moved) { Broken::Moved } else { Broken::Ended })?
+                .ok_or(Broken::Ended)?;
+            let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
+            for event in events {
+                if self.handle(follower, &event)? == Sign::Life {
+                    heard = Instant::now();
+                }
+            }
+            // Where something comes all the time, the wait for it does not end by itself.
+            if heard.elapsed() > SILENCE + reader.grace() {
+                return Err(Broken::Silent);
+            }
+        }
+    }
+
+    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<Sign, Broken> {
+        let json = |error: serde_json::Error| Broken::Format(format!("event of the feed: {error}"));
+        match event.kind.as_str() {
+            "hello" | "heartbeat" => {
+                let page: Page = serde_json::from_str(&event.data).map_err(json)?;
+                self.stand(follower, &page)?;
+                // Once for each stream, however often it says hello.
+                let is_opened = !std::mem::replace(&mut follower.greeted, true);
+                if is_opened {
+                    self.reporting.feed_opened();
+                    self.compare_again(follower);
+                }
+                if let Some(position) = follower.position {
+                    self.parts.pull.list_keys(position, is_opened);
+                }
+            }
+            "change" => {
+                let item: Item = serde_json::from_str(&event.data).map_err(json)?;
+                self.advance(follower, &item)?;
+            }
+            // A later format may say more; what this one needs is above.
+            _ => return Ok(Sign::Nothing),
+        }
+        Ok(Sign::Life)
+    }
+
+    /// A server that had no digests may have them by now.
+    fn compare_again(self: &Arc<Self>, follower: &Follower) {
+        if let Some(position) = follower.position
+            && self.parts.held.positions.get(Limit::Comparison).is_some()
+            && !self.resync.turns().is_under_way()
+        {
+            self.resync.begin(position, follower.stretch);
+        }
+    }
+
+    /// The primary says where it stands: at the beginning, and with every heartbeat.
+    fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
+        let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+        self.relay.comes_by(&page.via, &self.parts.env.name)?;
+        let position = match follower.position {
+            Some(position) if position.session == said.session => position,
+            // A server that turns to another history ends its streams. What follows costs too much for every event.
+            _ if follower.greeted => return Err(Broken::Session),
+            _ => {
+                let confirmed =
+                    self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
+                let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
+                self.parts.held.positions.set(Limit::Comparison, confirmed);
+                // The feed does not say whether it has changed before this.
+                self.parts.held.positions.set(Limit::Operator, confirmed);
+                // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
+                if !self.parts.env.is_mirror() || follower.stretch == 0 {
+                    follower.stretch += 1;
+                }
+                follower.position = Some(said);
+                self.parts.held.freshness.is_unsynced();
+                if !self.parts.env.is_mirror() {
+                    self.parts.held.freshness.begin_stretch(follower.stretch);
+                }
+                self.parts.held.forget_unknown();
+                self.parts.pull.begin_history();
+                self.relay.begin(said);
+                self.resync.begin(said, follower.stretch);
+                // The feed does not say what was changed before this.
+                self.parts.operators.ask();
+                said
+            }
+        };
+        self.applied(position, follower.stretch);
+        self.relay.open(position);
+        follower.target = page.head;
+        let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
+        // 0 is never.
+        follower.heard = if heard == 0 { -1 } else { heard };
+        if position.serial >= page.head {
+            self.go_live(follower, position.serial);
+            // It wakes all that follow this replica.
+            if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
+                follower.woken = Some(Instant::now());
+                self.relay.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn go_live(&self, follower: &mut Follower, serial: u64) {
+        self.parts.held.freshness.hear(serial, follower.heard);
+        let was_live = follower.live_since.is_some();
+        if !was_live {
+            follower.live_since = Some(Instant::now());
+            follower.told = false;
+        }
+        if self.parts.held.freshness.has_caught_up(follower.stretch, self.parts.env.is_mirror()) {
+            self.parts.env.metrics.replica_feed_connected.set(1);
+            tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
+        }
+        if !was_live {
+            // A server that is further behind may have said of an account that it does not know it.
+            self.parts.held.all_may_be_known();
+            self.parts.held.positions.look_again();
+            self.parts.held.positions.has_work();
+        }
+    }
+
+    /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
+    fn applied(&self, position: Head, stretch: u64) {
+        if !self.parts.env.is_mirror() || self.parts.held.freshness.was_synced(stretch) {
+            self.parts.held.positions.applied(position, stretch);
+        }
+    }
+
+    fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
+        let format = |what: &str| Broken::Format(format!("change {}: {what}", item.serial));
+        let position = follower.position.as_mut().ok_or_else(|| format("comes before the greeting"))?;
+        let (operation, body) = item.link().ok_or(Broken::Form(item.serial))?;
+        let chain = position.chain.next(item.serial, operation, &body);
+        if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
+            return Err(Broken::Chain(item.serial));
+        }
+        (position.serial, position.chain) = (item.serial, chain);
+        let reached = *position;
+        let at = reached.position(item.serial);
+        let stretch = Some(follower.stretch);
+        self.parts.pull.note_key(item);
+        match self.take(item, at, stretch) {
+            Ok(()) => {}
+            Err(refusal) if refusal.is_conflict() => {
+                self.parts.env.metrics.refused(Via::Feed, &refusal);
+                tracing::debug!(
+                    "change {} of the primary {} is not taken: {refusal}",
+                    item.serial,
+                    self.parts.upstream.shown()
+                );
+                // Unless a later change brings what is here, the primary went back and was then written to.
+                named(item).for_each(|key| self.parts.held.is_ahead(&key));
+            }
+            Err(refusal) => {
+                self.parts.env.metrics.refused(Via::Feed, &refusal);
+                if let Some(held_back) = self.parts.env.refusals.turn(StdInstant::now()) {
+                    let (serial, primary) = (item.serial, self.parts.upstream.shown());
+                    tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
+                }
+                // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
+                self.parts.held.doubt(named(item));
+            }
+        }
+        self.resync.turns().touch(named(item));
+        self.applied(reached, follower.stretch);
+        self.relay.pass(item, reached);
+        if item.serial >= follower.target {
+            self.go_live(follower, item.serial);
+        }
+        self.parts.env.metrics.replica_feed_lag.observe(seconds_since(item.at));
+        Ok(())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn seconds_since(at: i64) -> f64 {
+    clock::unix_millis().saturating_sub(at).max(0) as f64 / 1000.0
+}

@@ -1,0 +1,198 @@
+//! Changes that clients send to this replica, sent on to its primary: `replica.writes` is `forward`. Questions that only a
+//! primary can answer go the same way.
+//!
+//! The primary decides; its answer goes back as it is. What it took in is taken in here, too, before its answer is passed
+//! on, through the gate like all else: who was told that his change is made sees it here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode};
+use tokio::sync::Semaphore;
+
+use super::parts::Parts;
+use super::rule::Ruling;
+use super::upstream::{MAX_ANSWER, Server};
+use crate::clock;
+use crate::gate::{SentFor, Via};
+use crate::jwt::given;
+use crate::key::AccountKey;
+use crate::node::{ForwardError, Question, Relayed, Target, Write};
+
+/// Changes that wait for the primary at the same time.
+const PLACES: usize = 64;
+/// Questions about digests that do. Their answers are large.
+const QUESTIONS: usize = 4;
+/// The largest answer to a change that is passed back, in bytes: receipts of many nats-servers.
+const MAX_RECEIPTS: usize = 1 << 20;
+/// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
+/// for its disk, or for a signing service.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// What goes back from the primary, beside status and body.
+const PASSED_BACK: [header::HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::ALLOW,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    header::HeaderName::from_static("nas-receipts"),
+];
+
+/// What it takes to forward.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    parts: Parts,
+    places: Semaphore,
+    questions: Semaphore,
+}
+
+impl Forwarding {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, places: Semaphore::new(PLACES), questions: Semaphore::new(QUESTIONS) }
+    }
+
+    /// Sends a change on to the primary. When this returns an answer, what the primary took in is taken in here.
+    pub(super) async fn forward(&self, write: &Write) -> Result<Relayed, ForwardError> {
+        let result = self.relay(write).await;
+        let outcome = match &result {
+            Ok(answer) => match answer.status {
+                200..=299 => "taken",
+                300..=499 => "refused",
+                _ => "failed",
+            },
+            Err(error) => error.label(),
+        };
+        self.parts.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
+        // 202 is a promise of the signing service's: nothing has changed yet.
+        if result.as_ref().is_ok_and(|answer| answer.status == 200) {
+            self.catch_up(write).await;
+        }
+        result
+    }
+
+    /// Asks the primary a question about digests, which only a server that holds everything can answer, and gives its answer
+    /// as it is.
+    pub(super) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
+        let target = if question.body.is_some() { Target::Comparison } else { Target::Digests };
+        let Question { query, headers, body } = question;
+        self.relay(&Write { target, query, headers, body: body.unwrap_or_default(), wait: Duration::ZERO }).await
+    }
+
+    async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
+        // It does not change its mind on the way, whatever becomes of that server meanwhile.
+        let server = self.parts.upstream.current();
+        let primary = || server.shown().to_owned();
+        let via = write.via(&self.parts.env.name).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
+        let places = if write.target.is_question() { &self.questions } else { &self.places };
+        let Ok(_place) = places.try_acquire() else { return Err(ForwardError::Busy(primary())) };
+        let limit = write.wait + MARGIN;
+        tokio::time::timeout(limit, self.exchange(server, write, via))
+            .await
+            .unwrap_or_else(|_| Err(ForwardError::TimedOut { primary: primary(), limit }))
+    }
+
+    async fn exchange(&self, server: &Server, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
+        let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
+        let (method, path) = write.path();
+        let mut headers = HeaderMap::new();
+        for name in [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE] {
+            for value in write.values(name.as_str()) {
+                let mut value = HeaderValue::from_bytes(value).map_err(|error| lost(error.to_string()))?;
+                value.set_sensitive(name == header::AUTHORIZATION);
+                headers.append(&name, value);
+            }
+        }
+        headers.insert(header::VIA, via);
+        let (request, most) = if write.target.is_question() {
+            (server.for_others(method, &path), MAX_ANSWER)
+        } else {
+            (server.change(method, &path), MAX_RECEIPTS)
+        };
+        // They take the place of ours: who says himself who he is, is judged by that.
+        let request = request.headers(headers).body(write.body.clone());
+        let mut response = request.send().await.map_err(|error| {
+            let reason = server.transport(&error).to_string();
+            if error.is_connect() {
+                ForwardError::Unreachable { primary: server.shown().to_owned(), reason }
+            } else {
+                lost(reason)
+            }
+        })?;
+        // Nobody is told that a change was made by a server that makes none.
+        if !response.status().is_server_error() && !is_about_login(response.status()) {
+            server.vouch(&response).await.map_err(|error| lost(error.to_string()))?;
+        }
+        let (status, headers) = (response.status().as_u16(), passed_back(&response));
+        let body = server.body_up_to(&mut response, most).await.map_err(|error| lost(error.to_string()))?;
+        Ok(Relayed { status, headers, body })
+    }
+
+    /// Takes in what the primary took in.
+    async fn catch_up(&self, write: &Write) {
+        let now = clock::unix_seconds();
+        // The primary accepted it. If it is nothing to us, there is only something to ask for.
+        let body = given(&write.body).unwrap_or_default();
+        let bare = body.as_bytes();
+        match write.target {
+            Target::Push(key) => {
+                // What is under way may be answered with what was true before the change.
+                if let Some(before) = self.parts.pull.under_way(&key) {
+                    let _ = tokio::time::timeout(self.parts.env.setup.timeout, before).await;
+                }
+                let admitted = self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now);
+                match admitted.and_then(|entry| self.parts.held.judge(&Arc::new(entry), true)) {
+                    Ok(Ruling::Apply | Ruling::Nothing) => {}
+                    // Only the primary knows which of two of one second is later, or what its signing service signed.
+                    Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
+                }
+            }
+            Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
+                Ok(tombstone) => _ = self.parts.held.bury(&tombstone, None),
+                Err(refusal) => {
+                    tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
+                }
+            },
+            // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
+            Target::Activation => {
+                if let Ok(unproven) = self.parts.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
+                    self.parts.activations.forget(unproven.id());
+                }
+            }
+            Target::Operator if body.is_empty() => {}
+            Target::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
+            Target::Digests | Target::Comparison => {}
+        }
+    }
+
+    /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
+    /// next one who wants the account asks.
+    async fn ask_anew(&self, key: &AccountKey) {
+        self.parts.held.doubt([*key]);
+        self.parts.held.may_be_known(key);
+        let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
+        if !matches!(tokio::time::timeout(self.parts.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
+            self.parts.held.doubt([*key]);
+        }
+    }
+}
+
+/// Whether an answer is about who the client is, which something before the primary may decide.
+const fn is_about_login(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+}
+
+fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
+    let mut headers = Vec::new();
+    for name in PASSED_BACK {
+        let values = response.headers().get_all(&name).iter();
+        headers.extend(values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned())));
+    }
+    // A redirection is not followed: who could send us anywhere could make us ask inside the network that we stand in.
+    // What it means here would mean something else to the client, so it gets the whole address.
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    if let Some(url) = location.and_then(|text| response.url().join(text).ok()) {
+        headers.push((header::LOCATION.as_str().to_owned(), url.as_str().as_bytes().to_owned()));
+    }
+    headers
+}

@@ -1,0 +1,104 @@
+//! Copies that an earlier process left, brought back.
+//!
+//! Nothing is verified before the start: the copy that is asked for comes first, through the gate, and the rest follows in the
+//! background.
+
+use std::sync::Arc;
+
+use super::Held;
+use crate::clock;
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
+use crate::replica::position::Limit;
+use crate::replica::slot::Slot;
+use crate::store::snapshot::{Copy, Seen};
+
+/// Copies that are read at once.
+const BATCH: u32 = 128;
+
+impl Held {
+    /// The copy of an account that an earlier process left, if it may be served.
+    pub(in crate::replica) fn recall(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+        if self.disk.is_warm() {
+            return None;
+        }
+        self.take_copy(self.disk.stored(key)?)
+    }
+
+    /// Whether an earlier process left a copy of an account that was not brought back yet.
+    pub(in crate::replica) fn is_stored(&self, key: &AccountKey) -> bool {
+        !self.disk.is_warm() && self.disk.stored(key).is_some()
+    }
+
+    fn take_copy(&self, copy: Copy) -> Option<Arc<Slot>> {
+        let stand = self.positions.stand();
+        let key = copy.key;
+        let entry = match self.env.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
+            Ok(entry) => Arc::new(entry),
+            Err(refusal) => {
+                self.env.metrics.refused(Via::Snapshot, &refusal);
+                if !matches!(refusal, Refusal::Untrusted(_)) {
+                    tracing::warn!("the copy of {key} in the snapshot is refused: {refusal}");
+                }
+                self.disk.note_copy(&key);
+                return None;
+            }
+        };
+        let is_current = copy.stretch != 0 && copy.stretch >= stand.joined;
+        let confirmed = if is_current { copy.confirmed.max(stand.heard) } else { copy.confirmed };
+        // If the clock was set back since, the copy is as old as anything can be.
+        let age = clock::millis_since(confirmed).unwrap_or_else(clock::unix_millis);
+        let confirmed = clock::uptime_millis() - age;
+        self.known.memory.with(&key, |seen| {
+            if let Some(slot) = self.cache.get(&key) {
+                return Some(slot);
+            }
+            if seen.newest().is_none() && seen.held.deleted().is_none() {
+                // What was seen of it is lost: it begins with what is at hand. Only upstream gives places.
+                match copy.at {
+                    Some(_) => seen.held.put(entry.version(), copy.at, &self.env.gate.standing()),
+                    None => seen.heard = Some(entry.version()),
+                }
+            }
+            if !is_of(seen, &entry) || !self.env.gate.vouches(entry.issuer()) {
+                self.disk.note_copy(&key);
+                return None;
+            }
+            let slot = Arc::new(Slot::recalled(entry, copy.at, if is_current { stand.stretch } else { 0 }, confirmed));
+            if !is_current && copy.stretch != 0 {
+                // It belongs to no stretch from now on, on disk as well.
+                self.disk.note_copy(&key);
+            }
+            self.cache.insert(key, slot.clone());
+            if !is_current {
+                self.is_unconfirmed(
+                    &key,
+                    self.positions.get(Limit::WarmUp).unwrap_or_else(|| self.positions.beginning()),
+                );
+            }
+            if !self.env.gate.vouches(slot.entry().issuer()) {
+                self.cache.invalidate(&key);
+                return None;
+            }
+            Some(slot)
+        })
+    }
+
+    /// Brings back everything. Returns how many copies are there then.
+    pub(in crate::replica) fn take_copies(&self) -> u64 {
+        let (mut after, mut count) = (0, 0);
+        while let Some((copies, last)) = self.disk.snapshot().copies(after, BATCH) {
+            after = last;
+            for copy in copies {
+                let is_cached = self.cache.contains_key(&copy.key) || self.disk.is_noted(&copy.key);
+                count += u64::from(is_cached || self.take_copy(copy).is_some());
+            }
+        }
+        count
+    }
+}
+
+/// Whether a JWT is the very version that was seen last, and still to be served.
+fn is_of(seen: &Seen, entry: &crate::gate::Entry) -> bool {
+    seen.newest() == Some(&entry.version()) && seen.is_served()
+}

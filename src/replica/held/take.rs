@@ -1,0 +1,223 @@
+//! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
+
+use std::sync::Arc;
+
+use super::Held;
+use crate::clock;
+use crate::epoch::Epoch;
+use crate::feed::Head;
+use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+use crate::replica::slot::Slot;
+use crate::store::snapshot::Seen;
+
+/// What became of a token that was offered.
+#[derive(Debug)]
+pub(in crate::replica) enum Offer {
+    /// It is held now, and in the cache if somebody wants it.
+    Taken(Option<Arc<Slot>>),
+    /// What was held stays.
+    Kept,
+    /// Only the primary can tell.
+    Refetch,
+}
+
+/// When a JWT was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::replica) struct AskedAt {
+    /// Where the epoch of what the primary lets go of was.
+    pub(in crate::replica) forgotten: Epoch,
+    /// Where this replica was on the feed of the server that answered; `None`: it does not follow that server's feed.
+    pub(in crate::replica) at: Option<Head>,
+}
+
+/// Where a copy came from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::replica) enum From {
+    /// Upstream was asked for it, when this replica was there on its feed (`None`: unknown).
+    Asked(Option<Head>),
+    /// Upstream told of it.
+    Told,
+    /// It was heard over NATS, or a client of this replica sent it to upstream: it is newer than what it replaces.
+    Hint,
+}
+
+impl Held {
+    /// Compares an admitted JWT that upstream gave with what was seen, and caches it if it is served from there. For a JWT
+    /// that upstream did not give see [`Held::judge`].
+    ///
+    /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
+    pub(in crate::replica) fn offer(
+        &self,
+        entry: Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        stretch: Option<u64>,
+        asked: Option<AskedAt>,
+    ) -> Result<Offer, Refusal> {
+        let key = *entry.key();
+        let standing = self.env.gate.standing();
+        // It was admitted a moment ago; the operator JWT may be another one by now.
+        if !standing.vouches(entry.issuer()) {
+            return Err(Refusal::Untrusted(entry.issuer().text()));
+        }
+        self.epochs.bump(&key);
+        let offer = self.known.memory.with(&key, |seen| {
+            if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
+                // The primary has let go of it since, and nothing will be heard of it again.
+                return Ok(Offer::Kept);
+            }
+            let held = &mut seen.held;
+            if via == Via::Feed {
+                held.make_room(&entry.version(), &standing);
+            }
+            let order = held.order(&entry.version(), via, at, &standing);
+            if via == Via::Feed && !matches!(order, Order::Newer | Order::Same) {
+                held.pass_over(&entry.version(), &standing);
+            }
+            match order {
+                Order::Newer | Order::Same => {
+                    held.put(entry.version(), at, &standing);
+                    match seen.given(&entry.version(), via, &standing) {
+                        Order::Newer | Order::Same => {}
+                        Order::Refused(refusal) => return Err(refusal),
+                        Order::Behind | Order::Refetch => return Ok(Offer::Refetch),
+                    }
+                    (seen.removed, seen.ahead) = (false, false);
+                    let from = match via {
+                        Via::Upstream => From::Asked(asked.and_then(|asked| asked.at)),
+                        _ => From::Told,
+                    };
+                    Ok(Offer::Taken(self.keep(&key, &entry, at, stretch, from)))
+                }
+                Order::Behind => {
+                    held.note_behind(&entry.version(), at);
+                    Ok(Offer::Kept)
+                }
+                Order::Refetch => Ok(Offer::Refetch),
+                Order::Refused(refusal) => Err(refusal),
+            }
+        });
+        self.unknown.forget(&key);
+        self.epochs.bump(&key);
+        offer
+    }
+
+    /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
+    /// account's memory held.
+    pub(in crate::replica) fn keep(
+        &self,
+        key: &AccountKey,
+        entry: &Arc<Entry>,
+        at: Option<Position>,
+        stretch: Option<u64>,
+        from: From,
+    ) -> Option<Arc<Slot>> {
+        let now = clock::uptime_millis();
+        let cached = self.cache.get(key);
+        if let Some(slot) = cached.as_ref().filter(|slot| slot.entry().identity() == entry.identity()) {
+            // The bytes that were served first stay, however the version is spelt this time.
+            self.confirm(slot, at, stretch, now);
+            return cached;
+        }
+        if !matches!(from, From::Asked(_)) && !self.is_wanted(key) {
+            return None;
+        }
+        self.put(key, Slot::new(entry.clone(), at, stretch, now), from)
+    }
+
+    /// Puts a copy into the cache. Called with the account's memory held.
+    pub(in crate::replica) fn put(&self, key: &AccountKey, slot: Slot, from: From) -> Option<Arc<Slot>> {
+        let (slot, was_cached) = (Arc::new(slot), self.cache.contains_key(key));
+        self.cache.insert(*key, slot.clone());
+        self.disk.note_copy(key);
+        if self.is_current_stretch(slot.stretch()) {
+            self.positions.confirm(key);
+        } else {
+            match from {
+                From::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.positions.beginning())),
+                From::Told => self.is_unconfirmed(key, self.positions.beginning()),
+                From::Hint if self.was_current(key, was_cached) => {}
+                From::Hint => self.is_unconfirmed(key, self.positions.beginning()),
+            }
+        }
+        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
+        if !self.env.gate.vouches(slot.entry().issuer()) {
+            self.cache.invalidate(key);
+            return None;
+        }
+        Some(slot)
+    }
+
+    /// Whether the copy of an account, or that there is none, is current at the position of the feed. A hint over NATS replaces only what is
+    /// older, so then the hint is current as well.
+    fn was_current(&self, key: &AccountKey, is_cached: bool) -> bool {
+        if is_cached {
+            !self.positions.is_listed(key)
+        } else {
+            self.env.is_mirror() || (self.freshness.is_following() && self.unknown.contains(key))
+        }
+    }
+
+    /// The primary said that a copy is current.
+    pub(in crate::replica) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
+        let key = slot.entry().key();
+        if slot.confirm(at, stretch, now) {
+            self.disk.note_copy(key);
+        }
+        if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
+            self.positions.confirm(key);
+        }
+    }
+
+    /// Whether a copy that was confirmed in a stretch of feed is current at the position of the feed. A mirror has one stretch, and is
+    /// compared as a whole.
+    fn is_current_stretch(&self, stretch: u64) -> bool {
+        stretch != 0 && (self.env.is_mirror() || stretch == self.freshness.stretch())
+    }
+
+    /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
+    pub(in crate::replica) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
+        let mut is_new = false;
+        let standing = self.env.gate.standing();
+        self.known.keep_request(tombstone, at);
+        for key in tombstone.keys() {
+            self.epochs.bump(key);
+            self.known.memory.with(key, |seen| {
+                if seen.held.delete(tombstone.deletion(), &standing) {
+                    is_new = true;
+                    seen.deleted_by = Some(*tombstone.identity());
+                }
+                seen.drop_deleted();
+                if !seen.is_live() {
+                    seen.ahead = false;
+                    self.drop_copy(key);
+                }
+            });
+            self.epochs.bump(key);
+        }
+        is_new
+    }
+
+    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
+    /// is older. Of an account that was never seen, nothing is remembered: no proof comes with a removal. Returns whether
+    /// there was something to forget.
+    pub(in crate::replica) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
+        let mut was_known = false;
+        for key in keys {
+            self.epochs.bump(&key);
+            // Noted first: an answer that is under way then finds that it is outdated.
+            self.forgotten.bump(&key);
+            if self.known.memory.peek(&key, Seen::is_known).unwrap_or(false) {
+                was_known = true;
+                self.known.memory.with(&key, |seen| {
+                    (seen.removed, seen.ahead, seen.heard) = (true, false, None);
+                    self.forgotten.bump(&key);
+                    self.drop_copy(&key);
+                });
+            }
+            self.epochs.bump(&key);
+        }
+        was_known
+    }
+}

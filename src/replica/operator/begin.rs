@@ -1,0 +1,51 @@
+//! The operator that a process begins with: the one of an earlier process, or the configured one.
+
+use std::sync::Arc;
+
+use super::Operators;
+use crate::clock;
+use crate::gate::operator::{self, Begun, Way};
+use crate::gate::{OperatorChange, OperatorRefusal, Standing};
+
+impl Operators {
+    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
+    pub(in crate::replica) fn begin(&self) -> Result<(), OperatorRefusal> {
+        let stored = self.held.disk.snapshot().operator();
+        let configured = self.env.gate.trust();
+        let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
+        let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
+        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let change_to = self.env.setup.change_operator.as_ref();
+        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
+            Begun::Kept => None,
+            Begun::Refused(refusal) => {
+                tracing::warn!(
+                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
+                );
+                None
+            }
+            Begun::First(chain) | Begun::Next(chain) => Some(chain),
+            Begun::Changed(chain) => {
+                tracing::warn!(
+                    "the operator changes to {}: nothing that the former one signed will be served",
+                    chain.anchor().identity()
+                );
+                Some(chain)
+            }
+        };
+        self.held.disk.note_operator();
+        let Some(chain) = chain else {
+            self.env.gate.set_standing(before);
+            return Ok(());
+        };
+        if kept.is_some() {
+            let change = OperatorChange::to(&before, &chain);
+            change.log();
+            self.count(&change);
+        } else {
+            chain.log_first();
+        }
+        self.env.gate.set_standing(before.after(Arc::new(chain)));
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! The operator's JWT on a replica: from its own file, from the primary's feed, or asked for.
+//!
+//! The primary is a mere carrier here, as everywhere: it sends the operator JWTs in force as a chain, and each link counts
+//! because of who signed it. So a lying primary can keep a withdrawal from us, but neither list a key nor bring one back.
+
+mod begin;
+mod pin;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::held::Held;
+use super::position::Limit;
+use super::pull::Pull;
+use super::setup::Env;
+use super::upstream::{Upstream, UpstreamError};
+use crate::clock;
+use crate::feed::wire::Item;
+use crate::gate::operator::{End, Way, replay};
+use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
+
+/// How often a primary that has just begun to answer is asked for its operator again if that fails.
+const TRIES: u32 = 5;
+/// The longest time until a link that the clock does not allow yet is asked for again, in seconds.
+const LONGEST_WAIT: i64 = 60;
+
+/// How the operator JWTs here stand to upstream's. Its lock is held while the operator changes.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The version that upstream has in force and that cannot be connected with what is in force here, and why.
+    unconnected: Option<(Identity, String)>,
+    /// Whether upstream is about to be asked again, because the clock did not allow one of its links.
+    waits: bool,
+}
+
+/// The operator's JWT in force, and how it follows the primary's.
+#[derive(Debug)]
+pub(super) struct Operators {
+    env: Env,
+    held: Arc<Held>,
+    pull: Arc<Pull>,
+    upstream: Arc<Upstream>,
+    turn: Mutex<Turn>,
+}
+
+impl Operators {
+    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
+        let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
+        Self { env: env.clone(), held, pull, upstream, turn: Mutex::default() }
+    }
+
+    /// Brings another operator JWT into force, as a file has it. Says what it changes.
+    pub(super) fn configure(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
+        let _turn = self.turn.lock();
+        let before = Arc::clone(&self.env.gate.standing());
+        let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
+        let Some(chain) = self.env.gate.admit_operator(trust, &arrival)? else {
+            return Ok(OperatorChange::none(&before, trust));
+        };
+        let mut change = OperatorChange::to(&before, &chain);
+        change.withheld = self.stand_by(before.after(Arc::new(chain)));
+        change.log();
+        Ok(change)
+    }
+
+    /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
+    ///
+    /// Returns whether the one in force here is at least as new as the primary's now.
+    pub(super) fn take(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
+        self.try_take(links, via).unwrap_or_else(|refusal| {
+            self.env.metrics.refused(via, &refusal);
+            tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.upstream.shown());
+            false
+        })
+    }
+
+    /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
+    /// comes without its links was passed on by a server that knows none: then they are asked for.
+    pub(super) fn take_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
+        let is_in_sync = self.take(&item.operator_links(), via);
+        if item.links.is_empty() && self.unconnected().is_some() {
+            self.ask();
+        }
+        if !is_in_sync && self.held.positions.get(Limit::Operator).is_none() {
+            self.held.positions.set(Limit::Operator, self.held.positions.confirmed_or_beginning());
+        }
+        is_in_sync
+    }
+
+    fn try_take(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
+        let now = clock::unix_seconds();
+        let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
+        // What is too many could not have been accepted there: the newest ones may do.
+        let surplus = links.len().saturating_sub(MOST_LINKS);
+        let links =
+            links[surplus..].iter().map(read).collect::<Result<Vec<_>, _>>().map_err(OperatorRefusal::Invalid)?;
+        let mut turn = self.turn.lock();
+        let mut standing = Standing::clone(&self.env.gate.standing());
+        // Without an operator, the one to begin with is pinned: see `pin`.
+        let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(true) };
+        let replayed = replay(&chain, &links, &self.env.gate.arrival(Way::Upstream, now));
+        let mut changes = Vec::new();
+        for step in replayed.steps {
+            changes.push(OperatorChange::to(&standing, &step));
+            standing = standing.after(Arc::new(step));
+        }
+        if let Some(change) = changes.last_mut() {
+            change.withheld = self.stand_by(standing);
+        }
+        for change in changes.into_iter().filter(|change| change.changed) {
+            self.env.metrics.accepted(via);
+            self.count(&change);
+            tracing::info!("the primary {} has another operator JWT", self.upstream.shown());
+            change.log();
+        }
+        let is_in_sync = matches!(replayed.end, End::InSync | End::Ahead);
+        match replayed.end {
+            End::InSync | End::Ahead => turn.unconnected = None,
+            End::NotYet(seconds) => {
+                tracing::warn!(
+                    "the newest operator JWT of the primary {} is dated too far in the future; the one in force here stays \
+                     until the clock allows it",
+                    self.upstream.shown()
+                );
+                self.ask_later(&mut turn, seconds);
+            }
+            End::Unconnected(refusal) => {
+                let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
+                if !is_known {
+                    tracing::warn!(
+                        "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
+                         {refusal}",
+                        self.upstream.shown()
+                    );
+                }
+                turn.unconnected = Some((*last.version(), refusal.to_string()));
+                self.env.metrics.refused(via, &refusal.into());
+            }
+        }
+        self.env.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
+        Ok(is_in_sync)
+    }
+
+    /// Counts a change that a signing key signed.
+    pub(super) fn count(&self, change: &OperatorChange) {
+        if change.by_signing_key.is_some() {
+            self.env.metrics.operator_links.inc();
+        }
+    }
+
+    /// Lets other keys count. Says how much was in the cache that may no longer be served.
+    pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
+        self.env.gate.set_standing(standing);
+        self.held.disk.note_operator();
+        let withheld = self.held.enforce();
+        self.pull.fill_soon();
+        withheld
+    }
+
+    /// Why the operator JWT of the primary cannot be connected with the one in force here, if that is so.
+    pub(super) fn unconnected(&self) -> Option<String> {
+        self.turn.lock().unconnected.as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
+    pub(super) fn ask(self: &Arc<Self>) {
+        let operators = self.clone();
+        self.env.runtime.spawn(async move {
+            for _ in 0..TRIES {
+                match operators.upstream.operator_chain().await {
+                    Ok(Some(links)) => {
+                        let links: Vec<_> = links.iter().map(String::as_str).collect();
+                        operators.take(&links, Via::Upstream);
+                        return;
+                    }
+                    Ok(None) | Err(UpstreamError::Status(_)) => return,
+                    Err(error) => tracing::debug!("the primary does not show its operator: {error}"),
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+
+    /// Asks again when the clock may allow a link.
+    fn ask_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
+        if std::mem::replace(&mut turn.waits, true) {
+            return;
+        }
+        let wait = u64::try_from(seconds.clamp(1, LONGEST_WAIT)).unwrap_or(1);
+        let operators = Arc::downgrade(self);
+        self.env.runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            if let Some(operators) = operators.upgrade() {
+                operators.turn.lock().waits = false;
+                operators.ask();
+            }
+        });
+    }
+}

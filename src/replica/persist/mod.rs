@@ -1,0 +1,138 @@
+//! Writing to disk what has changed, and bringing back what an earlier process kept.
+//!
+//! A thread of its own writes every half second. It notes first how far the feed was applied, and then gathers what changed, so
+//! that what is on disk is never behind the position beside it.
+
+mod warm_up;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::parts::Parts;
+use super::position::lower;
+use super::resync::Resync;
+use super::slot::Slot;
+use crate::clock;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::snapshot::{Batch, Copy, FILE, Operator, Stand};
+
+/// How often what changed is written.
+const EVERY: Duration = Duration::from_millis(500);
+/// How often it is written that nothing but time has passed, in milliseconds.
+const IDLE: i64 = 10_000;
+
+/// The thread that writes, and what it wrote last.
+#[derive(Debug)]
+pub(super) struct Persist {
+    parts: Parts,
+    resync: Arc<Resync>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    written: Mutex<Option<Stand>>,
+}
+
+impl Persist {
+    pub(super) fn new(parts: Parts, resync: Arc<Resync>) -> Self {
+        Self { parts, resync, writer: Mutex::default(), written: Mutex::default() }
+    }
+
+    /// Begins to write to the snapshot, and to bring back what it holds.
+    pub(super) fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
+        let failed = || StoreError::io("start a thread for", Path::new(FILE));
+        let (persist, disk) = (Arc::downgrade(self), self.parts.held.disk.clone());
+        let write_on = move || {
+            while !disk.wait(EVERY) {
+                let Some(persist) = persist.upgrade() else { return };
+                persist.write_down();
+            }
+        };
+        let writer = std::thread::Builder::new().name("snapshot".into()).spawn(write_on).map_err(failed())?;
+        *self.writer.lock() = Some(writer);
+        if !self.parts.held.disk.is_warm() {
+            let persist = self.clone();
+            std::thread::Builder::new().name("warm-up".into()).spawn(move || persist.warm_up()).map_err(failed())?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is not written yet, and ends the writing.
+    pub(super) fn close(&self) {
+        self.parts.held.disk.close();
+        if let Some(writer) = self.writer.lock().take() {
+            // A writer that panicked has said so already.
+            let _ = writer.join();
+        }
+        self.write_down();
+    }
+
+    /// Writes what changed. A failure is logged, and what could not be written is tried again.
+    fn write_down(&self) {
+        let (disk, known) = (&self.parts.held.disk, &self.parts.held.known);
+        let (memory, shelf, positions) = (&known.memory, &known.shelf, &self.parts.held.positions);
+        // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
+        self.parts.held.size();
+        let mut stand = positions.stand();
+        let confirmed = positions.confirmed();
+        stand.heard = self.parts.held.freshness.heard_at();
+        let (copies, operator) = disk.take_noted();
+        let operator = operator.then(|| self.operator_now()).flatten();
+        let seen = memory.take_unwritten();
+        let proofs = shelf.unwritten_now();
+        let mended = disk.snapshot().mended();
+        let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
+        // What came in while the copies were gathered may be among them.
+        stand.confirmed = confirmed.zip(positions.confirmed()).map(|(before, after)| lower(before, &after));
+        let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
+        let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
+        let is_idle = self.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();
+        if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
+            memory.shrink();
+            return;
+        }
+        let batch = Batch { stand, operator, copies, seen, proofs };
+        if disk.write(&batch) {
+            memory.shrink();
+            shelf.is_written(&batch.proofs);
+            if disk.snapshot().mended() != mended {
+                self.resync.lost_something();
+            }
+            *self.written.lock() = Some(stand);
+        } else {
+            memory.is_unwritten(&batch.seen);
+            self.parts.env.metrics.replica_snapshot_failures.inc();
+        }
+    }
+
+    /// What is to be kept of an account; `None`: what is kept already.
+    fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
+        match self.parts.held.copy(key) {
+            Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
+            // What signed it may be listed again, and the mirror be the primary by then.
+            None if self.parts.env.is_mirror() && self.parts.held.known.withheld_by(key).is_some() => {
+                self.parts.held.disk.withheld(key).map(|slot| (*key, Some(copy_of(key, &slot))))
+            }
+            None => Some((*key, None)),
+        }
+    }
+
+    /// The operator as it is trusted now.
+    fn operator_now(&self) -> Option<Operator> {
+        let standing = self.parts.env.gate.standing();
+        let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
+        Some(Operator { chain: standing.chain()?.clone(), withdrawn })
+    }
+}
+
+fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
+    Copy {
+        key: *key,
+        jwt: slot.entry().token().clone(),
+        at: slot.position(),
+        stretch: slot.stretch(),
+        confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
+    }
+}

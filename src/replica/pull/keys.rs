@@ -1,0 +1,212 @@
+//! Which keys exist upstream: a list that upstream gives, and what its feed brings after that.
+//!
+//! To ask upstream for a key that nobody ever made costs as much as for one that exists, and anybody can invent keys. By the
+//! list, requests for what exists come first. While the feed is live, it also tells what does not exist.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use reqwest::StatusCode;
+
+use super::Pull;
+use crate::backoff::Backoff;
+use crate::feed::digest::{Key, Kind};
+use crate::feed::wire::Item;
+use crate::feed::{Fingerprint, Head};
+use crate::gate::Position;
+use crate::key::AccountKey;
+use crate::replica::upstream::UpstreamError;
+
+/// Keys that the feed brings after a list at most. If there are more, the list is asked for again.
+const MOST_ADDED: usize = 1 << 19;
+/// The first pause after a list that could not be read; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The keys that exist, as far as they are known.
+#[derive(Debug, Default)]
+pub(in crate::replica) struct Keys {
+    known: RwLock<Known>,
+    /// The history of upstream that is followed: it moves when another one begins.
+    history: AtomicU64,
+    /// Whether the list is being asked for.
+    is_asked: AtomicBool,
+    /// Whether upstream has none.
+    is_lacking: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// In their order.
+    listed: Vec<Fingerprint>,
+    added: HashSet<Fingerprint>,
+    /// The history of which these are all keys.
+    complete: Option<u64>,
+}
+
+impl Keys {
+    /// Another history begins, whose keys are not known yet. Those of the one before are likely to exist there.
+    pub(in crate::replica) fn begin(&self) {
+        self.history.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether a key exists, as far as is known.
+    pub(in crate::replica) fn contains(&self, key: &Key) -> bool {
+        let key = Fingerprint::of(key);
+        let known = self.known.read();
+        known.listed.binary_search(&key).is_ok() || known.added.contains(&key)
+    }
+
+    /// Whether a key that is not contained does not exist, up to where the feed was followed.
+    pub(in crate::replica) fn are_complete(&self) -> bool {
+        let complete = self.known.read().complete;
+        complete == Some(self.history())
+    }
+
+    /// A key exists from now on.
+    pub(in crate::replica) fn add(&self, key: &Key) {
+        if self.contains(key) {
+            return;
+        }
+        let mut known = self.known.write();
+        if known.added.len() >= MOST_ADDED {
+            known.added.clear();
+            known.complete = None;
+        }
+        known.added.insert(Fingerprint::of(key));
+    }
+
+    /// These are all keys of a history, but for those that were added since it is followed.
+    fn complete(&self, history: u64, mut keys: Vec<Fingerprint>) {
+        keys.sort_unstable();
+        let mut known = self.known.write();
+        if history == self.history() {
+            known.listed = keys;
+            known.complete = Some(history);
+        }
+    }
+
+    fn all(&self) -> Vec<Fingerprint> {
+        let known = self.known.read();
+        known.listed.iter().chain(&known.added).copied().collect()
+    }
+
+    fn history(&self) -> u64 {
+        self.history.load(Ordering::Acquire)
+    }
+}
+
+impl Pull {
+    /// Whether an account that [`Pull::may_exist`] denies does not exist, as far as upstream's feed has come.
+    pub(in crate::replica) fn knows_all_keys(&self) -> bool {
+        self.held.freshness.is_following() && self.held.freshness.is_current() && self.keys.are_complete()
+    }
+
+    /// Whether an account is known to exist, or to have existed.
+    pub(in crate::replica) fn may_exist(&self, key: &AccountKey) -> bool {
+        // The last one may take a query.
+        self.keys.contains(&Key::account(key)) || self.held.was_seen(key)
+    }
+
+    /// All keys that exist, for those who follow this pull. `None`: it does not know them.
+    pub(in crate::replica) fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
+        // Before the keys: what comes between is in the list as well.
+        let (serial, position) = (self.held.freshness.serial(), self.held.positions.stand().position?);
+        let keys = self.knows_all_keys().then(|| self.keys.all())?;
+        Some((Position { session: position.session.0, serial }, keys))
+    }
+
+    /// The feed has brought a change. Whether it was accepted here or not: the key may exist upstream.
+    pub(in crate::replica) fn note_key(&self, item: &Item) {
+        let key = item.key.as_deref().filter(|_| item.op == "put").and_then(Key::parse);
+        if let Some(key) = key.filter(|key| key.kind != Kind::Operator) {
+            self.keys.add(&key);
+        }
+    }
+
+    /// Asks for the list of keys, unless it is there, or was asked for, or upstream has none. `from`: where this replica is
+    /// on the feed. `is_opened`: the feed was opened just now, so upstream may be another version than before.
+    pub(in crate::replica) fn list_keys(self: &Arc<Self>, from: Head, is_opened: bool) {
+        if is_opened {
+            self.keys.is_lacking.store(false, Ordering::Release);
+        }
+        if self.keys.are_complete()
+            || self.keys.is_lacking.load(Ordering::Acquire)
+            || self.keys.is_asked.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let pull = self.clone();
+        self.env.runtime.spawn(async move {
+            let history = pull.keys.history();
+            pull.ask_for_keys(history, from).await;
+            pull.keys.is_asked.store(false, Ordering::Release);
+        });
+    }
+
+    async fn ask_for_keys(&self, history: u64, from: Head) {
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        while self.keys.history() == history {
+            match self.upstream.keys().await {
+                Ok((position, keys)) if position.session == from.session.0 && position.serial >= from.serial => {
+                    tracing::debug!(
+                        "{} keys exist at {} as of serial {}",
+                        keys.len(),
+                        self.upstream.shown(),
+                        position.serial
+                    );
+                    return self.keys.complete(history, keys);
+                }
+                // Another server behind the same address, or one that made its list before.
+                Ok(_) => {}
+                Err(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
+                    return self.keys.is_lacking.store(true, Ordering::Release);
+                }
+                Err(error) => {
+                    tracing::debug!("the list of keys cannot be read from {}: {error}", self.upstream.shown());
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn key(byte: u8) -> Key {
+        Key { kind: Kind::Account, raw: [byte; 32] }
+    }
+
+    #[test]
+    fn a_list_is_complete_for_the_history_that_it_was_asked_for() {
+        let keys = Keys::default();
+        assert!(!keys.are_complete() && !keys.contains(&key(1)));
+        keys.add(&key(2));
+        keys.complete(0, vec![Fingerprint::of(&key(1))]);
+        assert!(keys.are_complete() && keys.contains(&key(1)) && keys.contains(&key(2)) && !keys.contains(&key(3)));
+        keys.begin();
+        assert!(!keys.are_complete() && keys.contains(&key(1)));
+        keys.complete(0, vec![Fingerprint::of(&key(3))]);
+        assert!(!keys.are_complete() && !keys.contains(&key(3)), "that was asked for before");
+        keys.complete(1, vec![Fingerprint::of(&key(3))]);
+        assert!(keys.are_complete() && keys.contains(&key(3)) && !keys.contains(&key(1)));
+        assert_eq!(keys.all().len(), 2);
+    }
+
+    #[test]
+    fn what_the_feed_adds_is_bounded() {
+        let keys = Keys::default();
+        keys.complete(0, Vec::new());
+        for number in 0..=u32::try_from(MOST_ADDED).expect("small") {
+            let mut raw = [0; 32];
+            raw[..4].copy_from_slice(&number.to_le_bytes());
+            keys.add(&Key { kind: Kind::Account, raw });
+        }
+        assert!(!keys.are_complete() && keys.all().len() == 1);
+    }
+}

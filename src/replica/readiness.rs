@@ -1,0 +1,62 @@
+//! The lines of the readiness report about a replica.
+
+use super::Replica;
+use crate::node::Check;
+
+impl Replica {
+    /// Losing the primary does not end readiness: what is here is served.
+    pub(super) fn readiness(&self) -> Vec<Check> {
+        let (held, upstream) = (&self.parts.held, &self.parts.upstream);
+        let was_reached = held.freshness.silence().is_some() || upstream.was_reached();
+        let mut checks = vec![Check { name: "primary", ok: was_reached, detail: self.primary_detail(was_reached) }];
+        let is_mirror = self.parts.env.is_mirror();
+        let full = if is_mirror && held.disk.is_full() {
+            "; it is full, and serves what has no room as a cache does: raise replica.cache_bytes"
+        } else {
+            ""
+        };
+        let mut add = |name, detail| checks.push(Check { name, ok: true, detail });
+        let (entries, bytes) = held.size();
+        add(if is_mirror { "mirror" } else { "cache" }, format!("{entries} JWTs, {bytes} bytes{full}"));
+        let (ahead, primary) = (held.known.memory.ahead(), upstream.shown());
+        if ahead > 0 {
+            add(
+                "ahead",
+                format!("{ahead} accounts are newer here than at {primary}; hand them back with restore --from"),
+            );
+        }
+        if let Some(problem) = upstream.clock_problem() {
+            add("clock", format!("the clock of this server is {problem} that of {primary}"));
+        }
+        if let Some(detail) = held.disk.describe() {
+            add("snapshot", detail);
+        }
+        checks
+    }
+
+    fn primary_detail(&self, was_reached: bool) -> String {
+        let (freshness, upstream) = (&self.parts.held.freshness, &self.parts.upstream);
+        let primary = upstream.shown();
+        if freshness.is_following() {
+            let way = match self.relay.via().len() {
+                0 => String::new(),
+                1 => ", which is a replica".to_owned(),
+                tiers => format!(", which is a replica and has {} more before it", tiers - 1),
+            };
+            let (serial, age) = (freshness.serial(), freshness.primary_age() / 1000);
+            return format!(
+                "following {primary}{way}, at serial {serial}; the primary itself was last heard {age} s ago"
+            );
+        }
+        match (freshness.silence(), was_reached, upstream.fault()) {
+            (Some(silence), _, fault) => {
+                let fault = fault.map(|fault| format!(": {fault}")).unwrap_or_default();
+                format!("{primary} was last heard {} s ago{fault}", silence / 1000)
+            }
+            (None, true, Some(fault)) => format!("{primary}: {fault}"),
+            (None, true, None) => format!("{primary} answers, but no change feed is followed"),
+            (None, false, Some(fault)) => format!("{primary} cannot be used: {fault}"),
+            (None, false, None) => format!("{primary} was not reached yet"),
+        }
+    }
+}
