@@ -28,9 +28,9 @@ pub struct Verified {
     pub damaged_history: u64,
 }
 
-/// Looks through a journal that nobody writes. `progress` is told how many changes of how many are done.
+/// Verifies a journal that no process writes. `progress` gets how many changes of how many are done.
 ///
-/// The error says what is wrong with it.
+/// The error says what is wrong with the journal.
 pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verified, StoreError> {
     let broken =
         |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };

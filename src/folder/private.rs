@@ -80,7 +80,7 @@ pub fn token_folder(path: &Path, mode: u32) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Warns of a folder of tokens to which everybody may write.
+/// Warns of a folder of tokens to which every user may write.
 pub fn warn_if_open(path: &Path) {
     let Ok(meta) = fs::metadata(path) else { return };
     if meta.mode() & 0o002 != 0 {

@@ -1,14 +1,22 @@
 //! The journal: every change in order, and the head of every account, in SQLite.
 //!
-//! One thread writes ([`writer`]). It drains what has been submitted into one transaction, decides about each write
-//! with the gate's rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have
-//! connections of their own and never wait for the writer. The log is written back by a thread of its own
-//! ([`checkpoint`]), off the path of writes.
+//! [`Journal`] is the handle that writes. [`JournalReader`] is what everything else gets: it answers queries and cannot
+//! commit. A file of this folder uses only files in the rows above its own:
 //!
-//! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
+//! | row | files |
+//! |---|---|
+//! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`] |
+//! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
+//! | writing | [`write`](mod@write) (the requests), [`transaction`], [`accounts`], [`activations`], [`operator`], [`history`], [`load`], [`writer`] |
+//! | reading | [`read`], then [`served`], [`presence`], [`facts`], [`deleted`], [`keys`], [`compare`], [`pack`] |
+//! | reading the file of another process | [`standing`](mod@standing), [`progress`] |
 //!
-//! What is served is counted and summed up as it changes ([`signers`], [`pack`]), and so is everything that stands
-//! ([`digests`]), so that nothing is scanned to know it.
+//! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
+//! rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have connections of their
+//! own and never wait for the writer. A thread of its own writes the log back, off the path of writes.
+//!
+//! Only the heads are indexed by a random key: scattered pages, not syncs, are what a commit costs. Counts and sums change
+//! with each commit, so a query for them scans nothing.
 
 mod accounts;
 mod activations;
@@ -199,7 +207,7 @@ impl Journal {
     /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may
     /// repeat a little.
     pub async fn set_cursor(&self, name: &'static str, serial: u64) {
-        // A closed journal has nobody left who would go on from the cursor.
+        // Nothing goes on from the cursor of a closed journal.
         let _ = self.queue.send(Request::Cursor(name, serial)).await;
     }
 
@@ -211,7 +219,7 @@ impl Journal {
 
     /// Remembers and forgets nats-servers. Not waited for: after a crash they are compared a little further back.
     pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
-        // A closed journal has nobody left who would compare them.
+        // A closed journal compares no nats-servers.
         let _ = self.queue.send(Request::NatsServers(changes)).await;
     }
 

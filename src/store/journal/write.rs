@@ -110,7 +110,7 @@ pub(super) enum Request {
     NatsServers(Vec<NatsServerChange>),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
-    /// What the accounts come to that are served at this time, unix seconds.
+    /// Asks for the sum of the accounts that are served at this time, unix seconds.
     PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
     Close,
 }

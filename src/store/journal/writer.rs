@@ -31,7 +31,7 @@ pub(super) const QUEUE: usize = 256;
 /// What is called with the changes of each transaction, between the disk and the answers.
 pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
 
-/// What a transaction came to.
+/// What a transaction has changed.
 struct Transacted {
     meta: Meta,
     /// Which keys count now, if that has changed.
@@ -117,7 +117,7 @@ impl Writer {
         match outcomes {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
-                // Who asked may have gone; the change stands all the same.
+                // The caller may have gone; its change is committed all the same.
                 for request in group.drain(..) {
                     match request {
                         Request::Write(_, reply) => {
@@ -164,7 +164,7 @@ impl Writer {
     /// Answers a question, with everything that was committed before.
     fn answer(&self, question: Request) {
         if let Request::PackHash(now, reply) = question {
-            // Who asked may have gone.
+            // The caller may have gone.
             let _ = reply.send(self.pack_hash(now));
         }
     }
