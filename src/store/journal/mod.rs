@@ -7,7 +7,7 @@
 //! |---|---|
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`] |
 //! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
-//! | writing | [`write`](mod@write) (the requests), [`transaction`], [`accounts`], [`activations`], [`operator`], [`history`], [`load`], [`writer`] |
+//! | writing | [`write`](mod@write) (the requests), [`transaction`], [`accounts`], [`activations`], [`operator`], [`history`], [`load`](mod@load), [`writer`] |
 //! | reading | [`read`], then [`served`], [`presence`], [`facts`], [`deleted`], [`keys`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`standing`](mod@standing), [`progress`] |
 //!
