@@ -157,7 +157,7 @@ impl Task {
 
     async fn remember(&self, progress: &mut Progress) {
         if progress.written.0 != progress.confirmed && progress.written.1.elapsed() >= CURSOR_EVERY {
-            self.primary.set_cursor(CURSOR, progress.confirmed).await;
+            self.primary.notes().set_cursor(CURSOR, progress.confirmed).await;
             progress.written = (progress.confirmed, Instant::now());
         }
     }

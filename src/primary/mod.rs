@@ -20,7 +20,6 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
-mod notes;
 mod on_demand;
 mod operator;
 mod operator_files;
@@ -59,7 +58,7 @@ use crate::feed::Ring;
 use crate::folder::{FolderLock, private};
 use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
-use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
+use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
 use crate::store::{Journal, JournalReader, StoreError, journal, snapshot};
 use progress::Stage;
 use seam::Seam;
@@ -235,6 +234,16 @@ impl Primary {
     /// What the journal answers, for what follows it.
     pub fn journal(&self) -> &JournalReader {
         &self.journal
+    }
+
+    /// How far others have come, written down in the journal.
+    pub const fn notes(&self) -> &Notes {
+        self.journal.notes()
+    }
+
+    /// Ends the journal after what is queued is committed. Later writes fail.
+    pub async fn close(&self) {
+        self.journal.close().await;
     }
 
     /// The latest changes, and the place to wait for more.

@@ -318,7 +318,7 @@ impl Reconciler {
         };
         changes.append(&mut self.noted.lock());
         if !changes.is_empty() {
-            self.shared.primary.set_nats_servers(changes).await;
+            self.shared.primary.notes().set_nats_servers(changes).await;
         }
     }
 

@@ -150,7 +150,7 @@ impl Node {
             return;
         }
         match self.role() {
-            Role::Primary(primary) => primary.set_followers(changes).await,
+            Role::Primary(primary) => primary.notes().set_followers(changes).await,
             Role::Replica(replica) => {
                 let replica = replica.clone();
                 let noted = tokio::task::spawn_blocking(move || replica.note_followers(&changes)).await;

@@ -117,46 +117,14 @@ impl Writer {
         match outcomes {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
-                // The caller may have gone; its change is committed all the same.
-                for request in group.drain(..) {
-                    match request {
-                        Request::Write(_, reply) => {
-                            if let Some(outcome) = outcomes.next() {
-                                let _ = reply.send(outcome);
-                            }
-                        }
-                        Request::Batch(writes, reply) => {
-                            let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
-                        }
-                        Request::Cursor(..)
-                        | Request::Followers(_)
-                        | Request::NatsServers(_)
-                        | Request::Prune(_)
-                        | Request::PackHash(..)
-                        | Request::Close => {}
-                    }
-                }
+                group.drain(..).for_each(|request| {
+                    request.answer(|| outcomes.next().unwrap_or_else(|| Err(CommitError::closed())))
+                });
             }
             Err(error) => {
                 let error = Arc::new(error);
                 tracing::error!(writes = group.len(), "cannot commit: {error}");
-                for request in group.drain(..) {
-                    match request {
-                        Request::Write(_, reply) => {
-                            let _ = reply.send(Err(CommitError::Failed(error.clone())));
-                        }
-                        Request::Batch(writes, reply) => {
-                            let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
-                            let _ = reply.send(failed.collect());
-                        }
-                        Request::Cursor(..)
-                        | Request::Followers(_)
-                        | Request::NatsServers(_)
-                        | Request::Prune(_)
-                        | Request::PackHash(..)
-                        | Request::Close => {}
-                    }
-                }
+                group.drain(..).for_each(|request| request.answer(|| Err(error.clone().into())));
             }
         }
     }
