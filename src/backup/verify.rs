@@ -32,8 +32,7 @@ pub struct Verified {
 ///
 /// The error says what is wrong with the journal.
 pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verified, StoreError> {
-    let broken =
-        |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };
+    let broken = |what: &str| StoreError::unusable(path, format!("{what}; use another copy"));
     let unreadable = |source: rusqlite::Error| broken(&format!("it is damaged, or no copy of a journal: {source}"));
     open::check_length(path)?;
     let connection = open::open_reader(path)?;

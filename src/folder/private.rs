@@ -182,14 +182,14 @@ pub(super) fn trusted(path: &Path, meta: &Metadata, folder: &Metadata) -> Result
     if is_ours(meta) || owner == 0 || owner == folder.uid() {
         return Ok(());
     }
-    Err(FolderError::Unusable {
-        path: path.to_owned(),
-        reason: format!(
+    Err(FolderError::unusable(
+        path,
+        format!(
             "it belongs to user {owner}, who owns neither the folder that it is in nor this server's process; if it is \
              genuine, give it to user {}, else remove it",
             rustix::process::geteuid().as_raw()
         ),
-    })
+    ))
 }
 
 fn is_ours(meta: &Metadata) -> bool {

@@ -166,12 +166,11 @@ impl Primary {
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
         let journal = setup.journal();
         if let Some(path) = journal.as_ref().filter(|path| setup.require_existing && !path.exists()) {
-            return Err(StoreError::Unusable {
-                path: path.clone(),
-                reason: "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
-                         start, unset it"
-                    .into(),
-            });
+            return Err(StoreError::unusable(
+                path,
+                "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
+                         start, unset it",
+            ));
         }
         let locks = setup.lock()?;
         if let Some(path) = &journal {
@@ -359,13 +358,12 @@ fn no_replica(journal: &Path) -> Result<(), StoreError> {
     if journal.exists() || !snapshot.exists() {
         return Ok(());
     }
-    Err(StoreError::Unusable {
-        path: snapshot,
-        reason: "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
+    Err(StoreError::unusable(
+        &snapshot,
+        "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
                  `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin \
-                 with nothing but the folder's JWT files, move the snapshot away"
-            .into(),
-    })
+                 with nothing but the folder's JWT files, move the snapshot away",
+    ))
 }
 
 fn split(outcome: Outcome) -> (bool, u64) {

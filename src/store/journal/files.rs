@@ -102,11 +102,11 @@ impl Lost<'_> {
 impl From<Lost<'_>> for StoreError {
     fn from(lost: Lost<'_>) -> Self {
         let remedy = if lost.is_database { "put the folder back (or mount it), and restart" } else { "restart" };
-        Self::Unusable {
-            path: lost.file.to_owned(),
-            reason: format!(
+        Self::unusable(
+            lost.file,
+            format!(
                 "a file of the journal was removed or replaced while this server was running; {remedy} this server"
             ),
-        }
+        )
     }
 }

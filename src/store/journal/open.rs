@@ -35,13 +35,10 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 /// Refuses a file that cannot be a journal: SQLite takes it for a new database, and throws away its log.
 pub(crate) fn check_length(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
-        Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::Unusable {
-            path: path.to_owned(),
-            reason:
-                "it is empty, or was cut off; restore it from a backup, or move it away to start from the folder's \
-                     JWT files"
-                    .into(),
-        }),
+        Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::unusable(
+            path,
+            "it is empty, or was cut off; restore it from a backup, or move it away to start from the folder's JWT files",
+        )),
         _ => Ok(()),
     }
 }
@@ -118,7 +115,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 
 pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
+    let unusable = |reason: String| Err(StoreError::unusable(path, reason));
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     if pragma("application_id").map_err(sqlite)? != APPLICATION_ID {
         return unusable("this is a SQLite database of another program; move it away".into());
@@ -167,7 +164,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 /// Reads where the journal stands, and checks that its last change says the same.
 pub(crate) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let unusable = |reason: &str| StoreError::Unusable { path: path.to_owned(), reason: reason.into() };
+    let unusable = |reason| StoreError::unusable(path, reason);
     let count = |row: &rusqlite::Row<'_>| row.get(0);
     let meta = schema::head(connection)
         .and_then(|head| {

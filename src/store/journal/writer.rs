@@ -118,7 +118,7 @@ impl Writer {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 group.drain(..).for_each(|request| {
-                    request.answer(|| outcomes.next().unwrap_or_else(|| Err(CommitError::closed())))
+                    request.answer(|| outcomes.next().unwrap_or_else(|| Err(CommitError::closed())));
                 });
             }
             Err(error) => {
