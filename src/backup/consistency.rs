@@ -1,7 +1,7 @@
 //! Whether what a journal says in more than one place is the same everywhere: a change and the text that it brought, a head
 //! and the changes that made it.
 //!
-//! The chain covers the texts alone. What is served, ordered and counted goes by the columns beside them.
+//! The chain covers the texts alone. What is served, ordered and counted goes by the other columns.
 
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};

@@ -1,7 +1,7 @@
 //! Copying a journal that another process may be writing.
 //!
-//! SQLite copies page by page while one transaction that reads keeps the view still: what was acknowledged before the copy
-//! began is in it, what comes meanwhile is not, and nobody waits. The log grows meanwhile.
+//! SQLite copies page by page, while one transaction that reads keeps the view still. What was acknowledged before the copy
+//! began is in it; later changes are not. Writers do not wait. The log grows until the copy is done.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,8 +17,8 @@ use crate::store::journal::schema;
 /// Pages that are copied in one go.
 const PIECE: i32 = 4096;
 
-/// Copies the journal at `from` to the new file `to`, durable when this returns. `progress` is told how many pages of how
-/// many are done.
+/// Copies the journal at `from` to the new file `to`, durable when this returns. `progress` gets how many pages of how many
+/// are done.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
     let reading = StoreError::sqlite(from);
     let writing = StoreError::sqlite(to);
@@ -42,7 +42,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
         }
     }
     drop(backup);
-    // One file, without a log beside it.
+    // One file, without a log.
     target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).map_err(writing)?;
     target.close().map_err(|(_, source)| writing(source))?;
     File::open(to).and_then(|copy| copy.sync_all()).map_err(StoreError::io("sync", to))

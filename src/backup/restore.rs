@@ -15,8 +15,8 @@ use crate::store::journal::{MIRROR, open};
 
 /// Brings a copy to this version's format, and makes it the beginning of a session of its own. Durable when this returns.
 ///
-/// Who followed the journal that was copied may have seen changes that the copy has not: by the session he notices. How far
-/// the token folder had followed, and when it was looked through, is forgotten, because it may be another folder.
+/// A follower of the copied journal may have seen changes that the copy lacks: the session tells it. How far the token
+/// folder had followed, and when it was scanned, is forgotten, because it may be another folder.
 pub fn renew(path: &Path) -> Result<Session, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let session = Session::random();
@@ -36,8 +36,8 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
     Ok(session)
 }
 
-/// What the journal at `held` has that is newer than in the copy `than`, a line for each. Nobody writes either of them, and
-/// the copy is of this version's format.
+/// What the journal at `held` has that is newer than in the copy `than`, a line for each. No process writes either of them,
+/// and the copy has this version's format.
 pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
     let sqlite = StoreError::sqlite(held);
     let connection = open::open_foreign(held)?;
@@ -74,8 +74,8 @@ pub(super) fn named(kind: i64, key: [u8; 32]) -> String {
     }
 }
 
-/// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept beside it; returns
-/// where, if there was anything.
+/// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept in the same folder;
+/// returns where, if there was anything.
 pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
     let aside = beside(journal, format!(".replaced-{now}"));
     fold(journal);

@@ -28,12 +28,11 @@ pub struct Verified {
     pub damaged_history: u64,
 }
 
-/// Looks through a journal that nobody writes. `progress` is told how many changes of how many are done.
+/// Verifies a journal that no process writes. `progress` gets how many changes of how many are done.
 ///
-/// The error says what is wrong with it.
+/// The error says what is wrong with the journal.
 pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verified, StoreError> {
-    let broken =
-        |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };
+    let broken = |what: &str| StoreError::unusable(path, format!("{what}; use another copy"));
     let unreadable = |source: rusqlite::Error| broken(&format!("it is damaged, or no copy of a journal: {source}"));
     open::check_length(path)?;
     let connection = open::open_reader(path)?;

@@ -48,6 +48,11 @@ impl FolderError {
         }
     }
 
+    /// A file or folder that is not what it has to be. `reason` says what is wrong, and what to do.
+    pub(crate) fn unusable(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Unusable { path: path.to_owned(), reason: reason.into() }
+    }
+
     /// Adds what was tried, with which file, to what the system said.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::FolderError;
 use crate::key::AccountKey;
 
-/// How token files lie in a folder.
+/// How token files are arranged in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// All in the folder itself.
@@ -55,7 +55,7 @@ impl Layout {
         }
     }
 
-    /// How the tokens in a folder lie; `None` if there are none. The first token that is found decides.
+    /// The layout of the tokens in a folder; `None` if there are none. The first token that is found decides.
     pub(super) fn found(root: &Path) -> Result<Option<Self>, FolderError> {
         let mut shards = Vec::new();
         for entry in fs::read_dir(root).map_err(FolderError::io("read folder", root))? {

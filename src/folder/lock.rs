@@ -34,7 +34,7 @@ impl FolderLock {
         let mut file = private::open_or_create(&path).map_err(io("open lock file"))?;
         let meta = file.metadata().map_err(io("look at lock file"))?;
         if !meta.is_file() {
-            return Err(FolderError::Unusable { path, reason: "it is no plain file, so it cannot be the lock".into() });
+            return Err(FolderError::unusable(&path, "it is no plain file, so it cannot be the lock"));
         }
         let above = std::fs::metadata(folder).map_err(FolderError::io("look at", folder))?;
         private::trusted(&path, &meta, &above)?;

@@ -2,8 +2,8 @@
 //! watched ([`watch`]), and the lock that keeps a second process out.
 //!
 //! `<dir>/<account key>.jwt`, flat, or in sub-folders named after the last two characters of the key. A deleted
-//! account's file is `<account key>.jwt.deleted`. Files of other names may lie beside them and are none of ours; all
-//! that is ours is the state folder.
+//! account's file is `<account key>.jwt.deleted`. Files of other names may be there, too. They are not ours: only the
+//! state folder is.
 
 mod error;
 mod layout;
@@ -76,14 +76,14 @@ impl Folder {
         &self.root
     }
 
-    /// How the files lie.
+    /// How the files are arranged.
     pub const fn layout(&self) -> Layout {
         self.layout
     }
 
     /// The file of an account: where it is, or where it would be written.
     ///
-    /// A file that lies as the other layout has it is used there, unless there is one in the right place, too.
+    /// A file in the place of the other layout is used there, unless there is one in the right place, too.
     pub fn home(&self, key: &AccountKey) -> PathBuf {
         let preferred = self.layout.place(&self.root, key);
         if preferred.symlink_metadata().is_err() {
@@ -101,12 +101,12 @@ impl Folder {
     }
 }
 
-/// Where an account's file may lie: flat, or in the sub-folder of its last two characters.
+/// Where an account's file may be: flat, or in the sub-folder of its last two characters.
 pub fn places(root: &Path, key: &AccountKey) -> [PathBuf; 2] {
     [Layout::Flat.place(root, key), Layout::Sharded.place(root, key)]
 }
 
-/// Where the file of an activation may lie, likewise.
+/// Where the file of an activation may be, likewise.
 pub fn activation_places(root: &Path, id: &HashId) -> [PathBuf; 2] {
     [Layout::Flat, Layout::Sharded].map(|layout| layout.place_of(root, &id.text()))
 }

@@ -25,7 +25,7 @@ pub fn check(root: &Path) -> Result<(), FolderError> {
                 } else {
                     "there is no such folder; an operator's folder of nsc holds .nsc and accounts"
                 };
-                FolderError::Unusable { path: root.to_owned(), reason: reason.into() }
+                FolderError::unusable(root, reason)
             }))
         }
         result => result,
@@ -37,12 +37,14 @@ pub fn wrong_level(path: &Path) -> Option<FolderError> {
     let near = near(path);
     let named: Vec<_> = near.iter().take(NAMED).map(|folder| folder.display().to_string()).collect();
     let more = if near.len() > NAMED { format!(" or one of {} more", near.len() - NAMED) } else { String::new() };
-    (!near.is_empty()).then(|| FolderError::Unusable {
-        path: path.to_owned(),
-        reason: format!(
-            "it is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}{more}",
-            named.join(" or ")
-        ),
+    (!near.is_empty()).then(|| {
+        FolderError::unusable(
+            path,
+            format!(
+                "it is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}{more}",
+                named.join(" or ")
+            ),
+        )
     })
 }
 
@@ -52,12 +54,10 @@ fn described(root: &Path) -> Result<(), FolderError> {
     if serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_ok() {
         return Ok(());
     }
-    Err(FolderError::Unusable {
-        path: marker,
-        reason:
-            "it is not nsc's description of a store; give the operator's folder of nsc, which holds .nsc and accounts"
-                .into(),
-    })
+    Err(FolderError::unusable(
+        &marker,
+        "it is not nsc's description of a store; give the operator's folder of nsc, which holds .nsc and accounts",
+    ))
 }
 
 /// Operators' folders of nsc that `path` is in, or that are in it.

@@ -80,7 +80,7 @@ pub fn token_folder(path: &Path, mode: u32) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Warns of a folder of tokens to which everybody may write.
+/// Warns of a folder of tokens to which every user may write.
 pub fn warn_if_open(path: &Path) {
     let Ok(meta) = fs::metadata(path) else { return };
     if meta.mode() & 0o002 != 0 {
@@ -182,14 +182,14 @@ pub(super) fn trusted(path: &Path, meta: &Metadata, folder: &Metadata) -> Result
     if is_ours(meta) || owner == 0 || owner == folder.uid() {
         return Ok(());
     }
-    Err(FolderError::Unusable {
-        path: path.to_owned(),
-        reason: format!(
+    Err(FolderError::unusable(
+        path,
+        format!(
             "it belongs to user {owner}, who owns neither the folder that it is in nor this server's process; if it is \
              genuine, give it to user {}, else remove it",
             rustix::process::geteuid().as_raw()
         ),
-    })
+    ))
 }
 
 fn is_ours(meta: &Metadata) -> bool {

@@ -58,9 +58,9 @@ impl Others {
 /// Everything in a folder that concerns us.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Accounts whose file lies where the layout has it: their paths follow from their keys.
+    /// Accounts whose file is where the layout has it: their paths follow from their keys.
     pub homes: Vec<AccountKey>,
-    /// Files of accounts that lie elsewhere.
+    /// Files of accounts in other places.
     pub extras: Vec<TokenFile>,
     /// Files that are named like an activation token, with the hash in their name.
     pub activations: Vec<(PathBuf, HashId)>,

@@ -24,12 +24,12 @@ impl Folder {
         self.write_to(&home, token, || look(&home).ok().map(|look| look.stamp) == there)
     }
 
-    /// Puts an activation in the place where servers of old kept it.
+    /// Writes an activation where earlier account servers kept it.
     pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), FolderError> {
         self.write_to(&self.activation(id), token, || true).map(|_| ())
     }
 
-    /// The place where servers of old kept an activation.
+    /// Where earlier account servers kept an activation.
     pub fn activation(&self, id: &HashId) -> PathBuf {
         self.layout.place_of(&self.root, &id.text())
     }
@@ -67,7 +67,7 @@ impl Folder {
         result
     }
 
-    /// A folder that was removed is not made anew: it may be a disk that is not mounted.
+    /// Whether the folder is there. One that was removed is not made again: its disk may not be mounted.
     fn is_here(&self) -> bool {
         self.making.is_dir()
     }
@@ -104,7 +104,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Moves what is at `path`, whatever it is, to the folder of refused things, with the reason beside it. Returns
+    /// Moves what is at `path`, whatever it is, to the folder of rejected things, and writes down the reason there. Returns
     /// where it is now.
     pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, FolderError> {
         private::folder(&self.refused)?;
@@ -139,7 +139,7 @@ fn is_absent(error: &io::Error) -> bool {
 pub(super) fn clear(making: &Path) {
     let Ok(entries) = fs::read_dir(making) else { return };
     for entry in entries.flatten() {
-        // What cannot be removed is in nobody's way: names are not used twice in one process.
+        // What cannot be removed does no harm: names are not used twice in one process.
         let _ = fs::remove_file(entry.path());
     }
 }

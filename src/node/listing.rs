@@ -12,7 +12,7 @@ use crate::store::journal::{Served, ServedKeys};
 use crate::store::{StoreError, blocking};
 
 impl Node {
-    /// XOR of the SHA-256 of each JWT that is served now; see [`Journal::pack_hash`](crate::store::Journal::pack_hash).
+    /// XOR of the SHA-256 of each JWT that is served now; see [`JournalReader::pack_hash`](crate::store::JournalReader::pack_hash).
     /// `Ok(None)`: this server does not know all accounts.
     pub async fn pack_hash(&self) -> Result<Option<[u8; 32]>, StoreError> {
         let Some(ledger) = self.complete() else { return Ok(None) };
@@ -20,13 +20,13 @@ impl Node {
     }
 
     /// The next JWTs that are served now, after `after` in the order of accounts' keys; see
-    /// [`Journal::served`](crate::store::Journal::served). `Ok(None)`: this server does not know all accounts.
+    /// [`JournalReader::served`](crate::store::JournalReader::served). `Ok(None)`: this server does not know all accounts.
     pub async fn served(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<Served>, StoreError> {
         self.list(move |ledger| ledger.journal().served(after.as_ref(), limit, clock::unix_seconds())).await
     }
 
     /// The next accounts that are served now, after `after` in the order of their keys; see
-    /// [`Journal::served_keys`](crate::store::Journal::served_keys). `Ok(None)`: this server does not know all accounts.
+    /// [`JournalReader::served_keys`](crate::store::JournalReader::served_keys). `Ok(None)`: this server does not know all accounts.
     pub async fn served_keys(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<ServedKeys>, StoreError> {
         self.list(move |ledger| ledger.journal().served_keys(after.as_ref(), limit, clock::unix_seconds())).await
     }

@@ -116,7 +116,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn note_followers(&self, changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
-        self.set_followers(changes).boxed()
+        self.notes().set_followers(changes).boxed()
     }
 
     fn operator_way(&self) -> Way {
@@ -209,11 +209,11 @@ impl Ledger for Arc<Primary> {
     }
 
     fn set_cursor(&self, name: &'static str, serial: u64) -> BoxFuture<'_, ()> {
-        Primary::set_cursor(self, name, serial).boxed()
+        self.notes().set_cursor(name, serial).boxed()
     }
 
     fn set_nats_servers(&self, changes: Vec<NatsServerChange>) -> BoxFuture<'_, ()> {
-        Primary::set_nats_servers(self, changes).boxed()
+        self.notes().set_nats_servers(changes).boxed()
     }
 
     fn push_operator(&self, trust: Arc<Trust>, withhold: u64) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {

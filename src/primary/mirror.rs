@@ -129,7 +129,7 @@ impl Mirror {
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             if !waits {
                 // It may not have been kept the first time: who waits for it in another process would wait in vain.
-                self.keeper.primary().set_cursor(MIRROR, self.state.synced()).await;
+                self.keeper.primary().notes().set_cursor(MIRROR, self.state.synced()).await;
             }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
@@ -267,7 +267,7 @@ impl Mirror {
                 if self.failed.is_empty() && self.state.failure().is_some() {
                     self.state.set_failure(None);
                 }
-                self.keeper.primary().set_cursor(MIRROR, reached).await;
+                self.keeper.primary().notes().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
             Err(error) => self.fail(&error).await,

@@ -22,7 +22,6 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
-mod notes;
 mod on_demand;
 mod operator;
 mod operator_files;
@@ -60,7 +59,7 @@ use crate::folder::FolderLock;
 use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::node::Submitted;
-use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
+use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
 use crate::store::{Journal, JournalReader, StoreError, snapshot};
 use progress::Stage;
 use seam::Seam;
@@ -102,12 +101,11 @@ impl Primary {
     pub fn open(setup: &Setup, gate: Arc<Gate>) -> Result<Self, StoreError> {
         let journal = setup.journal();
         if let Some(path) = journal.as_ref().filter(|path| setup.require_existing && !path.exists()) {
-            return Err(StoreError::Unusable {
-                path: path.clone(),
-                reason: "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
-                         start, unset it"
-                    .into(),
-            });
+            return Err(StoreError::unusable(
+                path,
+                "it does not exist, and store.require_existing is set: is the folder mounted? For a first \
+                         start, unset it",
+            ));
         }
         let locks = setup.lock()?;
         if let Some(path) = &journal {
@@ -171,6 +169,16 @@ impl Primary {
     /// What the journal answers, for what follows it.
     pub fn journal(&self) -> &JournalReader {
         &self.journal
+    }
+
+    /// How far others have come, written down in the journal.
+    pub const fn notes(&self) -> &Notes {
+        self.journal.notes()
+    }
+
+    /// Ends the journal after what is queued is committed. Later writes fail.
+    pub async fn close(&self) {
+        self.journal.close().await;
     }
 
     /// The latest changes, and the place to wait for more.
@@ -286,13 +294,12 @@ fn no_replica(journal: &Path) -> Result<(), StoreError> {
     if journal.exists() || !snapshot.exists() {
         return Ok(());
     }
-    Err(StoreError::Unusable {
-        path: snapshot,
-        reason: "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
+    Err(StoreError::unusable(
+        &snapshot,
+        "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
                  `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin \
-                 with nothing but the folder's JWT files, move the snapshot away"
-            .into(),
-    })
+                 with nothing but the folder's JWT files, move the snapshot away",
+    ))
 }
 
 fn split(outcome: Outcome) -> (bool, u64) {

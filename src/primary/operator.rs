@@ -22,7 +22,7 @@ pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey
     let arrival = gate.arrival(Way::File, clock::unix_seconds());
     let begun = decide(kept.as_deref(), configured.as_ref(), change_to, &arrival).map_err(|refusal| {
         let reason = format!("cannot start with the configured operator JWT: {refusal}");
-        StoreError::Unusable { path: journal.path().to_owned(), reason }
+        StoreError::unusable(journal.path(), reason)
     })?;
     let chain = match begun {
         Begun::Kept => None,

@@ -268,10 +268,10 @@ impl Intake {
             return;
         }
         let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let journal = &self.primary.journal;
-        journal.set_cursor(OPERATOR, last.operator).await;
-        journal.set_cursor(FOLDERS, last.folders).await;
-        journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;
+        let notes = self.primary.notes();
+        notes.set_cursor(OPERATOR, last.operator).await;
+        notes.set_cursor(FOLDERS, last.folders).await;
+        notes.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;
     }
 
     /// Which operator JWT decides now.

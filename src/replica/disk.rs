@@ -274,9 +274,10 @@ fn new_identity(snapshot: &Snapshot) -> FollowerId {
 fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, StoreError> {
     let file = folder.join(FILE);
     if require_existing && !file.exists() {
-        let reason =
-            "it does not exist, and store.require_existing is set: is the folder mounted? For a first start, unset it";
-        return Err(StoreError::Unusable { path: file, reason: reason.into() });
+        return Err(StoreError::unusable(
+            &file,
+            "it does not exist, and store.require_existing is set: is the folder mounted? For a first start, unset it",
+        ));
     }
     private::state_folder(folder)?;
     Ok(FolderLock::acquire(folder)?)

@@ -23,17 +23,9 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
-    /// A file or folder could not be used.
+    /// A file or folder could not be used, or is not what it has to be.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// The file is no journal or snapshot that this version can use.
-    #[error("{path}: {reason}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
     /// What was asked for may be in the folder of tokens, which is still being imported.
     #[error("the token folder is still being imported, and may hold it; try again in a second")]
     Importing,
@@ -79,7 +71,6 @@ impl StoreError {
                 format!("the snapshot failed: {}{}", without_paths(source), snapshot_remedy(source))
             }
             Self::Folder(error) => error.for_clients(),
-            Self::Unusable { reason, .. } => format!("the store cannot be used: {reason}"),
             Self::Shared(error) => error.for_clients(),
             Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
         }
@@ -93,6 +84,11 @@ impl StoreError {
     /// Adds the file of a snapshot to what SQLite said.
     pub(crate) fn snapshot(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
         move |source| Self::Snapshot { path: path.to_owned(), source }
+    }
+
+    /// The file is no journal or snapshot that this version can use. `reason` says what is wrong, and what to do.
+    pub(crate) fn unusable(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Folder(FolderError::unusable(path, reason))
     }
 
     /// Adds what was tried, with which file, to what the system said.

@@ -3,7 +3,7 @@
 //! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
 //! from it. It is next to the tokens, in the [`STATE_FOLDER`](crate::folder::STATE_FOLDER).
 //!
-//! Nothing here knows who asks, or HTTP, or NATS.
+//! Nothing here knows HTTP, NATS, or the roles.
 
 mod error;
 mod followers;

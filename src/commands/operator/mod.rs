@@ -74,5 +74,5 @@ async fn set(
     gate.set_standing(before);
     let committed = journal.commit(Write::Operator(OperatorWrite::Set(chain))).await;
     journal.close().await;
-    committed.map(|_| change).map_err(|error| StoreError::Unusable { path: path.to_owned(), reason: error.to_string() })
+    committed.map(|_| change).map_err(|error| StoreError::unusable(path, error.to_string()))
 }

@@ -37,7 +37,7 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
 
 /// The chain that begins with the JWT, if there is one of the same operator.
 fn chain(kept: Option<&Arc<OperatorChain>>, trust: &Arc<Trust>, path: &Path) -> Result<Arc<OperatorChain>, StoreError> {
-    let unusable = |reason| Err(StoreError::Unusable { path: path.to_owned(), reason });
+    let unusable = |reason| Err(StoreError::unusable(path, reason));
     match kept {
         None => unusable("no operator is known there: configure the JWT, and start the server".into()),
         Some(kept) if kept.anchor().identity() != trust.identity() => unusable(format!(
@@ -60,7 +60,7 @@ fn in_snapshot(folder: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, Stor
     let path = folder.join(snapshot::FILE);
     let (snapshot, found) = Snapshot::open(Some(folder))?;
     if found != Found::Whole {
-        return Err(StoreError::Unusable { path, reason: "it is damaged; start the replica first".into() });
+        return Err(StoreError::unusable(&path, "it is damaged; start the replica first"));
     }
     let stored = snapshot.operator();
     let chain = chain(stored.as_ref().map(|stored| &stored.chain), trust, &path)?;

@@ -25,7 +25,7 @@ pub(super) enum Place {
     Root,
     /// A file or folder in a watched folder, or such a folder itself, under the name that the caller gave.
     Within(PathBuf),
-    /// Something beside the root.
+    /// Something else.
     Elsewhere,
 }
 

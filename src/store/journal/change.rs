@@ -75,7 +75,7 @@ impl RawChange {
                 let (key, digest) = (record.key, record.digest);
                 match Entry::reopen(record) {
                     Ok(entry) => Content::Put(Arc::new(entry)),
-                    // One damaged body must not end the feed for everybody: followers ask for it when they want it.
+                    // One damaged body must not end the feed: followers ask for it when they want it.
                     Err(damaged) => {
                         tracing::error!("change {}: {damaged}", self.serial);
                         Content::Superseded { key, digest }

@@ -31,7 +31,7 @@ impl Digests {
         let (tree, saved) = match saved(connection, head.serial)? {
             Some(found) => found,
             None => {
-                tracing::warn!("the digests of the journal are incomplete: they are computed anew");
+                tracing::warn!("the digests of the journal are incomplete; computing them again");
                 (compute(connection)?, 0)
             }
         };

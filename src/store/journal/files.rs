@@ -1,8 +1,8 @@
 //! Whether the files of the journal are still the ones that were opened.
 //!
-//! What is written to a file without a name is gone with the process. SQLite keeps what was committed last in a log beside
+//! What is written to a file without a name is gone with the process. SQLite keeps what was committed last in a log next to
 //! the database, and an index of that log in a third file. So all three are watched. The writer looks before it commits and
-//! before it answers, and a thread looks all the time, so that a server that nobody writes to notices as well.
+//! before it answers, and a thread looks all the time, so that a server without writes notices as well.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -102,11 +102,11 @@ impl Lost<'_> {
 impl From<Lost<'_>> for StoreError {
     fn from(lost: Lost<'_>) -> Self {
         let remedy = if lost.is_database { "put the folder back (or mount it), and restart" } else { "restart" };
-        Self::Unusable {
-            path: lost.file.to_owned(),
-            reason: format!(
+        Self::unusable(
+            lost.file,
+            format!(
                 "a file of the journal was removed or replaced while this server was running; {remedy} this server"
             ),
-        }
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! A journal that is made in one go, from what a mirror of another one holds.
 //!
 //! First comes what is remembered of each account ([`Load::remember`]), in the order of keys, with nothing that stands;
-//! then what stands, as changes in an order of their own. So every head says what its account must not go back behind, also where the
-//! text of its newest version is not to be had: such a version bars what is older, and comes back when somebody has it.
+//! then what stands, as changes in an order of their own. So every head knows the newest version of its account, also where
+//! the text of that version is missing: it bars what is older, and the text can still be pushed.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ const UNKNOWN: Digest = [0; 32];
 /// The path that the changes are noted to have come by.
 const VIA: Via = Via::Snapshot;
 
-/// A journal that is made and not in its place yet. It goes where nobody keeps it.
+/// A journal that is made and not in its place yet. It is removed unless [`Loaded::keep`] is called.
 #[derive(Debug)]
 pub struct Loaded {
     made: PathBuf,

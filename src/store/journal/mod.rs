@@ -1,14 +1,22 @@
 //! The journal: every change in order, and the head of every account, in SQLite.
 //!
-//! One thread writes ([`writer`]). It drains what has been submitted into one transaction, decides about each write
-//! with the gate's rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have
-//! connections of their own and never wait for the writer. The log is written back by a thread of its own
-//! ([`checkpoint`]), off the path of writes.
+//! [`Journal`] is the handle that writes. Everything else gets a [`JournalReader`], which answers queries and cannot commit,
+//! and [`Notes`], which say how far others have come. A file of this folder uses only files in the rows above its own:
 //!
-//! There is no index on a random key besides the heads: scattered pages, not syncs, are what a commit costs.
+//! | row | files |
+//! |---|---|
+//! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`] |
+//! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
+//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`history`], [`load`](mod@load), [`writer`] |
+//! | reading | [`read`], then [`served`], [`presence`], [`facts`], [`deleted`], [`keys`], [`compare`], [`pack`] |
+//! | reading the file of another process | [`standing`](mod@standing), [`progress`] |
 //!
-//! What is served is counted and summed up as it changes ([`signers`], [`pack`]), and so is everything that stands
-//! ([`digests`]), so that nothing is scanned to know it.
+//! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
+//! rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have connections of their
+//! own and never wait for the writer. A thread of its own writes the log back, off the path of writes.
+//!
+//! Only the heads are indexed by a random key: scattered pages, not syncs, are what a commit costs. Counts and sums change
+//! with each commit, so a query for them scans nothing.
 
 mod accounts;
 mod activations;
@@ -25,6 +33,7 @@ mod index;
 mod keys;
 mod load;
 mod nats_servers;
+mod notes;
 pub(crate) mod open;
 mod operator;
 mod pack;
@@ -52,6 +61,7 @@ pub use facts::Fact;
 pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
+pub use notes::Notes;
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
 pub use read::{JournalReader, Stored};
@@ -60,7 +70,6 @@ pub use standing::{Standing, operator_in, standing};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
-use super::followers::FollowerChange;
 use crate::feed::{Change, Ring};
 use crate::gate::Gate;
 use write::Request;
@@ -83,6 +92,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Journal {
     reader: JournalReader,
+    notes: Notes,
     queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
@@ -157,9 +167,14 @@ impl Journal {
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        let writer = queue.downgrade();
+        let (writer, notes) = (queue.downgrade(), Notes(queue.clone()));
         let reader = JournalReader { path, gate, connections, ring, index, digests, stats, files, writer };
-        Ok(Self { reader, queue, threads: Mutex::new(threads), closing })
+        Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing })
+    }
+
+    /// What is noted next to the changes.
+    pub const fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// Submits a write and waits until it is durable, refused, or has failed.
@@ -171,8 +186,7 @@ impl Journal {
     /// committed in this order.
     pub async fn enqueue(&self, write: Write) -> Result<Committing, CommitError> {
         let (reply, answer) = oneshot::channel();
-        let closed = |_| CommitError::Failed(Arc::new(StoreError::Closed));
-        self.queue.send(Request::Write(write, reply)).await.map_err(closed)?;
+        self.queue.send(Request::Write(write, reply)).await.map_err(|_| CommitError::closed())?;
         Ok(Committing(answer))
     }
 
@@ -192,27 +206,7 @@ impl Journal {
         {
             return outcomes;
         }
-        let closed = Arc::new(StoreError::Closed);
-        (0..count).map(|_| Err(CommitError::Failed(closed.clone()))).collect()
-    }
-
-    /// Remembers durably how far something that follows the journal has come. Not waited for: after a crash it may
-    /// repeat a little.
-    pub async fn set_cursor(&self, name: &'static str, serial: u64) {
-        // A closed journal has nobody left who would go on from the cursor.
-        let _ = self.queue.send(Request::Cursor(name, serial)).await;
-    }
-
-    /// Remembers and forgets replicas. Not waited for: a replica that is lost in a crash reports again.
-    pub async fn set_followers(&self, changes: Vec<FollowerChange>) {
-        // A closed journal belongs to a server that stops.
-        let _ = self.queue.send(Request::Followers(changes)).await;
-    }
-
-    /// Remembers and forgets nats-servers. Not waited for: after a crash they are compared a little further back.
-    pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
-        // A closed journal has nobody left who would compare them.
-        let _ = self.queue.send(Request::NatsServers(changes)).await;
+        (0..count).map(|_| Err(CommitError::closed())).collect()
     }
 
     /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when

@@ -1,5 +1,5 @@
-//! The nats-servers that a primary knows, remembered beside its changes: who has to answer after a restart, and how far each
-//! was compared with the journal.
+//! The nats-servers that a primary knows: which of them have to answer after a restart, and how far each was compared with
+//! the journal.
 
 use rusqlite::{Connection, params};
 

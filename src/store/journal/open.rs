@@ -32,28 +32,24 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Refuses a file that cannot be a journal: SQLite takes it for a new database, and throws away the log beside it.
+/// Refuses a file that cannot be a journal: SQLite takes it for a new database, and throws away its log.
 pub(crate) fn check_length(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
-        Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::Unusable {
-            path: path.to_owned(),
-            reason:
-                "it is empty, or was cut off; restore it from a backup, or move it away to start from the folder's \
-                     JWT files"
-                    .into(),
-        }),
+        Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::unusable(
+            path,
+            "it is empty, or was cut off; restore it from a backup, or move it away to start from the folder's JWT files",
+        )),
         _ => Ok(()),
     }
 }
 
-/// Makes a journal with nothing in it. It comes to its place when it is complete, so that what is found there with less
-/// than that was damaged.
+/// Makes a journal with nothing in it. It gets its name when it is complete, so that an incomplete file there means damage.
 fn make(path: &Path) -> Result<(), StoreError> {
     let (made, ()) = make_beside(path, |_| Ok(()))?;
     put_in_place(&made, path)
 }
 
-/// Makes a journal beside its place, with what `fill` puts into it. Says where it is, and what `fill` has said.
+/// Makes a journal next to its place, with what `fill` puts into it. Returns where it is, and what `fill` returned.
 pub(super) fn make_beside<T>(
     path: &Path,
     fill: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -66,7 +62,7 @@ pub(super) fn make_beside<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(StoreError::io("remove", &made)(error)),
     }
-    // SQLite gives the files beside it the same mode.
+    // SQLite gives its other files the same mode.
     private::create(&made).map_err(StoreError::io("create", &made))?;
     let connection = Connection::open(&made).map_err(sqlite)?;
     // Half of it is of no use to anybody, so nothing has to be undone.
@@ -77,7 +73,7 @@ pub(super) fn make_beside<T>(
     Ok((made, filled))
 }
 
-/// Puts a journal that was made beside its place there.
+/// Moves a journal that was made next to its place there.
 pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
     // The log of a journal that was moved away would be read into this one.
     for ending in ["-wal", "-shm", "-journal"] {
@@ -119,7 +115,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 
 pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let unusable = |reason: String| Err(StoreError::Unusable { path: path.to_owned(), reason });
+    let unusable = |reason: String| Err(StoreError::unusable(path, reason));
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     if pragma("application_id").map_err(sqlite)? != APPLICATION_ID {
         return unusable("this is a SQLite database of another program; move it away".into());
@@ -168,7 +164,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 /// Reads where the journal stands, and checks that its last change says the same.
 pub(crate) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let unusable = |reason: &str| StoreError::Unusable { path: path.to_owned(), reason: reason.into() };
+    let unusable = |reason| StoreError::unusable(path, reason);
     let count = |row: &rusqlite::Row<'_>| row.get(0);
     let meta = schema::head(connection)
         .and_then(|head| {

@@ -34,7 +34,7 @@ impl JournalReader {
 }
 
 impl Writer {
-    /// What the accounts come to that are served at this time. Called between two transactions.
+    /// The sum of the accounts that are served at this time. Called between two transactions.
     pub(super) fn pack_hash(&self, now: i64) -> Result<[u8; 32], StoreError> {
         let from = self.stats.with_signers(|signers| signers.expired_at);
         let expired = self.expiring(from, now)?;

@@ -237,9 +237,6 @@ impl JournalReader {
     }
 
     pub(super) fn unusable(&self, what: &str) -> StoreError {
-        StoreError::Unusable {
-            path: self.path.clone(),
-            reason: format!("{what}; restore the journal from a backup, or push the JWT again"),
-        }
+        StoreError::unusable(&self.path, format!("{what}; restore the journal from a backup, or push the JWT again"))
     }
 }

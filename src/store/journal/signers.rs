@@ -1,5 +1,7 @@
-//! What the live accounts come to that each operator key signed: how many they are, so that it is known without a look at
-//! every account how many are withheld, or would be; and the sum of their digests, which [`super::pack`] makes use of.
+//! The live accounts that each operator key signed: their number, and the sum of their digests.
+//!
+//! The number says how many accounts are withheld, or would be, without a look at every account. [`super::pack`] uses the
+//! sum.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,7 @@ use crate::feed::digest::Sum;
 use crate::gate::Digest;
 use crate::key::{Kind, PublicKey};
 
-/// A live JWT, as far as it counts here.
+/// What counts here of a live JWT.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Live {
     pub(super) issuer: PublicKey,
@@ -27,7 +29,7 @@ impl Live {
     }
 }
 
-/// What the live JWTs of one key come to.
+/// Number and sums of the live JWTs of one key.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Signed {
     pub(super) accounts: u64,
@@ -131,7 +133,7 @@ impl Stats {
         Self { count: AtomicU64::new(count), signers: Mutex::new(signers) }
     }
 
-    /// Looks at what the live accounts come to that each operator key signed.
+    /// Looks at the numbers and sums of all operator keys.
     pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
         look(&mut self.signers.lock())
     }

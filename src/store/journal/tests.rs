@@ -105,7 +105,7 @@ async fn writes_are_ordered_chained_and_there_after_a_restart() {
         assert!(matches!(older, CommitError::Refused(Refusal::Older { .. })), "{older}");
         journal.commit(put(&signer.entry(&other, NOW, "o"))).await.expect("first");
         assert_eq!(journal.count(), 2);
-        journal.set_cursor("x", 3).await;
+        journal.notes().set_cursor("x", 3).await;
         journal.close().await;
     }
     let journal = open(&path).expect("opens again");
@@ -263,10 +263,10 @@ async fn replicas_are_remembered_and_are_no_part_of_the_history() {
     let before = journal.head();
     let one = |n, follower| vec![([n; 16], follower)];
     for n in 1..4 {
-        journal.set_followers(one(n, Some(follower(n, 1)))).await;
+        journal.notes().set_followers(one(n, Some(follower(n, 1)))).await;
     }
-    journal.set_followers(one(2, Some(follower(2, 2)))).await;
-    journal.set_followers(one(3, None)).await;
+    journal.notes().set_followers(one(2, Some(follower(2, 2)))).await;
+    journal.notes().set_followers(one(3, None)).await;
     let expected = [follower(1, 1), follower(2, 2)];
     journal.close().await;
     let journal = open(&path).expect("opens again");

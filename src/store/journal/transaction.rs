@@ -29,7 +29,7 @@ pub(super) struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Writes the state row and what the tally has come to; the last statements before the commit.
+    /// Writes the state row and the sums that the tally changed; the last statements before the commit.
     pub(super) fn write_meta(&self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
         signers::write(self.connection, signers)?;
         let Meta { head, count } = &self.meta;

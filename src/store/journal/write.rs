@@ -68,6 +68,10 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    pub(super) fn closed() -> Self {
+        Self::Failed(Arc::new(StoreError::Closed))
+    }
+
     /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
     pub fn for_clients(&self) -> String {
         match self {
@@ -84,7 +88,7 @@ pub struct Committing(pub(super) oneshot::Receiver<Result<Outcome, CommitError>>
 impl Committing {
     /// Waits until the write is durable, refused, or has failed.
     pub async fn outcome(self) -> Result<Outcome, CommitError> {
-        self.0.await.map_err(|_| CommitError::Failed(Arc::new(StoreError::Closed)))?
+        self.0.await.map_err(|_| CommitError::closed())?
     }
 }
 
@@ -110,7 +114,7 @@ pub(super) enum Request {
     NatsServers(Vec<NatsServerChange>),
     /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
     Prune(i64),
-    /// What the accounts come to that are served at this time, unix seconds.
+    /// Asks for the sum of the accounts that are served at this time, unix seconds.
     PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
     Close,
 }
@@ -119,5 +123,15 @@ impl Request {
     /// Whether it is answered from what is committed, and changes nothing.
     pub(super) const fn is_question(&self) -> bool {
         matches!(self, Self::PackHash(..))
+    }
+
+    /// Answers what waits for its commit. `next` gives the outcome of each write, in order.
+    pub(super) fn answer(self, mut next: impl FnMut() -> Result<Outcome, CommitError>) {
+        // The caller may have gone; its change is committed all the same.
+        match self {
+            Self::Write(_, reply) => drop(reply.send(next())),
+            Self::Batch(writes, reply) => drop(reply.send(writes.iter().map(|_| next()).collect())),
+            _ => {}
+        }
     }
 }

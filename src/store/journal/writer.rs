@@ -31,7 +31,7 @@ pub(super) const QUEUE: usize = 256;
 /// What is called with the changes of each transaction, between the disk and the answers.
 pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
 
-/// What a transaction came to.
+/// What a transaction has changed.
 struct Transacted {
     meta: Meta,
     /// Which keys count now, if that has changed.
@@ -117,46 +117,14 @@ impl Writer {
         match outcomes {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
-                // Who asked may have gone; the change stands all the same.
-                for request in group.drain(..) {
-                    match request {
-                        Request::Write(_, reply) => {
-                            if let Some(outcome) = outcomes.next() {
-                                let _ = reply.send(outcome);
-                            }
-                        }
-                        Request::Batch(writes, reply) => {
-                            let _ = reply.send(outcomes.by_ref().take(writes.len()).collect());
-                        }
-                        Request::Cursor(..)
-                        | Request::Followers(_)
-                        | Request::NatsServers(_)
-                        | Request::Prune(_)
-                        | Request::PackHash(..)
-                        | Request::Close => {}
-                    }
-                }
+                group.drain(..).for_each(|request| {
+                    request.answer(|| outcomes.next().unwrap_or_else(|| Err(CommitError::closed())));
+                });
             }
             Err(error) => {
                 let error = Arc::new(error);
                 tracing::error!(writes = group.len(), "cannot commit: {error}");
-                for request in group.drain(..) {
-                    match request {
-                        Request::Write(_, reply) => {
-                            let _ = reply.send(Err(CommitError::Failed(error.clone())));
-                        }
-                        Request::Batch(writes, reply) => {
-                            let failed = writes.iter().map(|_| Err(CommitError::Failed(error.clone())));
-                            let _ = reply.send(failed.collect());
-                        }
-                        Request::Cursor(..)
-                        | Request::Followers(_)
-                        | Request::NatsServers(_)
-                        | Request::Prune(_)
-                        | Request::PackHash(..)
-                        | Request::Close => {}
-                    }
-                }
+                group.drain(..).for_each(|request| request.answer(|| Err(error.clone().into())));
             }
         }
     }
@@ -164,7 +132,7 @@ impl Writer {
     /// Answers a question, with everything that was committed before.
     fn answer(&self, question: Request) {
         if let Request::PackHash(now, reply) = question {
-            // Who asked may have gone.
+            // The caller may have gone.
             let _ = reply.send(self.pack_hash(now));
         }
     }

@@ -244,13 +244,13 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
         Ok((pragma(&connection, "application_id")?, pragma(&connection, "user_version")?))
     };
     match read() {
-        Ok((APPLICATION_ID, version)) if version > VERSION => Err(StoreError::Unusable {
-            path: path.to_owned(),
-            reason: format!(
+        Ok((APPLICATION_ID, version)) if version > VERSION => Err(StoreError::unusable(
+            path,
+            format!(
                 "its format {version} was written by a newer version of this program, which knows format {VERSION}; run \
                  that version, or move the file away: then what was seen is forgotten"
             ),
-        }),
+        )),
         Ok((application, version)) => Ok(application == APPLICATION_ID && (1..=VERSION).contains(&version)),
         Err(_) => Ok(false),
     }
