@@ -12,10 +12,12 @@
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
+//!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files.
 //! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`upstream`] reads
 //!   what other account servers answer.
-//! * **4: [`store`]** keeps things: the journal in SQLite, the folder of tokens, the lock.
+//! * **4: [`store`]** holds the journal and the snapshot, in SQLite.
 //! * **5: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers whatever is down.
+//!   [`backup`] copies, verifies and restores the file of a journal.
 //! * **6: [`node`]** is what can be asked of either.
 //! * **7: [`http`]** and **[`nats`]** are the two edges.
 //! * **Top.** [`server`] builds the rooms, changes what can change while they run, and takes them down; [`commands`]
@@ -29,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod backup;
 pub mod calendar;
 pub mod clock;
 pub mod commands;
@@ -38,6 +41,7 @@ mod descriptors;
 pub mod epoch;
 pub mod excerpt;
 pub mod feed;
+pub mod folder;
 pub mod gate;
 pub mod http;
 pub mod jwt;

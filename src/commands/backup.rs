@@ -3,16 +3,17 @@
 //! The state is the journal: every account, deletion and activation, the operator's JWT, and the history. The folder of
 //! tokens follows from it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Exit, existing_journal_of, say};
+use crate::backup::{self, Verified};
 use crate::calendar;
 use crate::config::Settings;
+use crate::folder::{self, FolderError, beside};
 use crate::logging::Bar;
 use crate::store::StoreError;
-use crate::store::journal::{self, Verified};
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name
@@ -55,7 +56,7 @@ fn refuse_to_overwrite(file: &Path, overwrite: bool) -> Result<(), String> {
 
 fn make(journal: &Path, to: &Path) -> Result<Verified, StoreError> {
     let bar = Bar::new("copying", 0);
-    journal::copy(journal, to, |done, total| bar.show(done, total))?;
+    backup::copy(journal, to, |done, total| bar.show(done, total))?;
     drop(bar);
     verify(to)
 }
@@ -63,7 +64,7 @@ fn make(journal: &Path, to: &Path) -> Result<Verified, StoreError> {
 /// Verifies a copy, with a bar on a terminal.
 pub(super) fn verify(copy: &Path) -> Result<Verified, StoreError> {
     let bar = Bar::new("verifying", 0);
-    journal::verify(copy, |done, total| bar.show(done, total))
+    backup::verify(copy, |done, total| bar.show(done, total))
 }
 
 /// What is in a copy, for people.
@@ -89,16 +90,12 @@ pub(super) struct Unfinished(pub(super) PathBuf);
 impl Unfinished {
     /// One beside the place where it is to be.
     pub(super) fn beside(file: &Path) -> Self {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".part-{}", std::process::id()));
-        Self(name.into())
+        Self(beside(file, format!(".part-{}", std::process::id())))
     }
 
     /// Moves it to its place, durably.
-    pub(super) fn finish(self, file: &Path) -> Result<(), StoreError> {
-        fs::rename(&self.0, file).map_err(StoreError::io("create", file))?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))
+    pub(super) fn finish(self, file: &Path) -> Result<(), FolderError> {
+        folder::put_in_place(&self.0, file)
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::Exit;
 use crate::config::{Settings, parse_seconds};
-use crate::store::{FolderLock, Progress, STATE_FOLDER, journal};
+use crate::folder::{FolderLock, STATE_FOLDER};
+use crate::store::{Progress, journal};
 
 const AFTER_HELP: &str = "\
 The server's flags, or a configuration file, name the folder.

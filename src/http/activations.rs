@@ -13,7 +13,6 @@ use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
 use crate::node::{ActivationAnswer, Again, WriteError};
-use crate::store::journal::CommitError;
 
 pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &Shared) -> HttpResponse {
     let body = match push::body(request, payload, shared).await {
@@ -22,16 +21,12 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
     };
     match shared.node.submit_activation(&body, SentFor::ANY, Via::Post).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
-        Err(error @ (WriteError::ReadOnly(_) | WriteError::Folder)) => {
-            reply::method_not_allowed(request, allow::activations(false), &error.to_string())
-        }
-        Err(WriteError::Commit(CommitError::Refused(refusal))) => {
+        Err(WriteError::Refused(refusal)) => {
             let (status, message) = worded(&refusal);
             reply::rejected(request, status, &message, refusal.reason())
         }
-        Err(WriteError::Commit(CommitError::Failed(error))) => {
-            reply::not_saved(request, "error saving activation JWT", &error)
-        }
+        Err(WriteError::Failed(error)) => reply::not_saved(request, "error saving activation JWT", &error),
+        Err(error) => reply::method_not_allowed(request, allow::activations(false), &error.to_string()),
     }
 }
 

@@ -17,8 +17,7 @@ use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
-use crate::node::{Changes, Feed, Piece, Place};
-use crate::store::StoreError;
+use crate::node::{Changes, Feed, Piece, Place, StoreError};
 
 /// Changes in one answer at most.
 const ANSWER: Piece = Piece { changes: 500, bytes: 256 << 10 };

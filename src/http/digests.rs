@@ -15,8 +15,7 @@ use super::{Shared, outgoing, reply, writes};
 use crate::excerpt::excerpt;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
-use crate::node::{Digested, ForwardError, Question};
-use crate::store::StoreError;
+use crate::node::{Digested, ForwardError, Question, StoreError};
 
 /// A question for what differs: 1000 keys are about 80 KB.
 const QUESTION: Bound = Bound {

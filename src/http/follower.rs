@@ -20,8 +20,7 @@ use super::scarce::Scarce;
 use super::turns::{Chunk, Turn, Turns};
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head};
-use crate::node::{Changes, Node, Piece, Recent};
-use crate::store::StoreError;
+use crate::node::{Changes, Node, Piece, Recent, StoreError};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);

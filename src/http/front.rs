@@ -66,3 +66,80 @@ impl Front {
         Ok(response)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nkeys::KeyPair;
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock;
+    use crate::gate::{Gate, Trust, Via};
+    use crate::jwt::encode;
+    use crate::node::Stamp;
+    use crate::node::fake::Fake;
+
+    struct World {
+        operator: KeyPair,
+        account: KeyPair,
+        gate: Arc<Gate>,
+        fake: Arc<Fake>,
+        node: Node,
+        front: Front,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (operator, now) = (KeyPair::new_operator(), clock::unix_seconds());
+            let claims = json!({
+                "sub": operator.public_key(), "iat": now, "nats": { "type": "operator", "version": 2 }
+            });
+            let trust = Trust::from_operator_jwt(&encode::sign(&claims, &operator).expect("signed"), now);
+            let (gate, fake) =
+                (Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600)), Arc::new(Fake::default()));
+            let node = fake.node(&gate);
+            Self { operator, account: KeyPair::new_account(), gate, fake, node, front: Front::default() }
+        }
+
+        /// Has the role hold a JWT with this name.
+        fn hold(&self, name: &str) {
+            let now = clock::unix_seconds();
+            let claims = json!({
+                "sub": self.account.public_key(), "iat": now, "name": name,
+                "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
+            });
+            let jwt = encode::sign(&claims, &self.operator).expect("signed");
+            let entry = self.gate.admit(jwt.as_bytes(), None, Via::Post, now).expect("admitted");
+            self.fake.hold(Answer::cached(Arc::new(entry), None, Stamp::default()));
+        }
+
+        fn name(&mut self) -> Result<String, Miss> {
+            let key = AccountKey::parse(&self.account.public_key()).expect("a key");
+            self.front.respond(&self.node, &key, |answer, body| {
+                assert_eq!(answer.entry().token(), body);
+                answer.entry().called().to_string()
+            })
+        }
+    }
+
+    #[test]
+    fn a_worker_asks_again_only_for_what_changed_or_is_not_fresh() {
+        let mut world = World::new();
+        assert!(matches!(world.name(), Err(Miss::Absent)));
+        world.hold("first");
+        for _ in 0..3 {
+            assert!(world.name().expect("held").starts_with("first"));
+        }
+        assert_eq!(world.fake.asked(), 2);
+        world.hold("second");
+        assert!(world.name().expect("held").starts_with("second"));
+        assert_eq!(world.fake.asked(), 3);
+        world.fake.set_fresh(false);
+        for _ in 0..2 {
+            assert!(world.name().is_ok());
+        }
+        assert_eq!(world.fake.asked(), 5);
+    }
+}

@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Shared, address, reply};
-use crate::node::{Role, Writes};
+use crate::node::Writes;
 
 /// Where this server is said to be, if the request does not say it in plain letters.
 const SOMEWHERE: &str = "localhost:9090";
@@ -113,7 +113,7 @@ pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
         None => text.push_str(CHANGES),
     }
     text.push_str(READS);
-    if matches!(shared.node.role(), Role::Primary(_)) {
+    if shared.node.is_primary() {
         text.push_str(OF_A_PRIMARY);
     }
     if refused.is_none() {

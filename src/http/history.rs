@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use super::query::Params;
 use super::{Shared, reply};
 use crate::key::AccountKey;
-use crate::node::LookupError;
-use crate::store::journal::Version;
+use crate::node::{LookupError, Version};
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
     let key = match AccountKey::parse(key) {

@@ -7,7 +7,6 @@ use super::query::Params;
 use super::{Shared, allow, push, reply};
 use crate::feed::wire::OperatorPage;
 use crate::jwt;
-use crate::node::PushOperatorError;
 
 pub(super) fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     let Some(chain) = shared.node.operator_chain() else {
@@ -57,9 +56,6 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
             response
         }
-        Err(PushOperatorError::Withholds(error)) => {
-            reply::rejected(request, StatusCode::CONFLICT, &error.to_string(), "withholds")
-        }
-        Err(PushOperatorError::Write(error)) => push::not_written(request, allow::operator(false), error),
+        Err(error) => push::not_written(request, allow::operator(false), error),
     }
 }

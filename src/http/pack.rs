@@ -20,8 +20,7 @@ use super::turns::Turn;
 use super::{Shared, reply};
 use crate::excerpt::excerpt;
 use crate::jwt;
-use crate::node::{Node, Role};
-use crate::store::journal::Served;
+use crate::node::{Node, Served};
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;
@@ -35,8 +34,8 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Ok(max) => max,
         Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
-    if let Role::Replica(replica) = shared.node.role() {
-        let message = format!("a replica does not hold every account\nask its primary, at {}", replica.primary());
+    if let Some(upstream) = shared.node.upstream() {
+        let message = format!("a replica does not hold every account\nask its primary, at {}", upstream.primary());
         return reply::error(request, StatusCode::NOT_FOUND, &message);
     }
     let mut response = HttpResponse::Ok();

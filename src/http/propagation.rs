@@ -11,8 +11,7 @@ use super::query::Params;
 use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::key::AccountKey;
-use crate::node::{Propagation, Role, Stand};
-use crate::store::StoreError;
+use crate::node::{Propagation, Stand, StoreError};
 
 /// The receipts in one line.
 const RECEIPTS: HeaderName = HeaderName::from_static("nas-receipts");
@@ -25,8 +24,8 @@ const MAX_HEADER: usize = 4096;
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
     let not_found = |message: &str| reply::error(request, StatusCode::NOT_FOUND, message);
-    if let Role::Replica(replica) = shared.node.role() {
-        let primary = replica.primary();
+    if let Some(upstream) = shared.node.upstream() {
+        let primary = upstream.primary();
         return not_found(&format!("receipts are kept where changes are announced\nthe primary is {primary}"));
     }
     let key = match AccountKey::parse(key) {

@@ -12,8 +12,7 @@ use super::bodies::{self, Body};
 use super::{Shared, allow, client, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
-use crate::node::{CUTTING_OFF, PushError, Pushed, WriteError};
-use crate::store::journal::CommitError;
+use crate::node::{CUTTING_OFF, Pushed, WriteError};
 
 /// The largest body of a change, in bytes: the largest token, and some white space behind it.
 const TOKEN: Bound =
@@ -52,8 +51,8 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             None => done(),
         },
         Ok(Pushed::Pending(text)) => signing::pending(text),
-        Err(PushError::Sign(error)) => signing::failed(request, shared, &key, &error),
-        Err(PushError::Write(error)) => failed(request, error),
+        Err(WriteError::Sign(error)) => signing::failed(request, shared, &key, &error),
+        Err(error) => failed(request, error),
     }
 }
 
@@ -106,11 +105,13 @@ fn failed(request: &HttpRequest, error: WriteError) -> HttpResponse {
 pub(super) fn not_written(request: &HttpRequest, allow: &'static str, error: WriteError) -> HttpResponse {
     match error {
         WriteError::ReadOnly(_) | WriteError::Folder => reply::method_not_allowed(request, allow, &error.to_string()),
-        WriteError::Commit(CommitError::Refused(refusal)) => {
+        WriteError::Refused(refusal) => {
             let (status, message) = worded(&refusal);
             reply::rejected(request, status, &message, refusal.reason())
         }
-        WriteError::Commit(CommitError::Failed(error)) => reply::not_saved(request, "error saving JWT", &error),
+        WriteError::Failed(error) => reply::not_saved(request, "error saving JWT", &error),
+        WriteError::Withholds { .. } => reply::rejected(request, StatusCode::CONFLICT, &error.to_string(), "withholds"),
+        WriteError::Sign(_) => reply::error(request, StatusCode::BAD_GATEWAY, &error.to_string()),
     }
 }
 

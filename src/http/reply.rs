@@ -10,7 +10,7 @@ use serde_json::json;
 use super::meant;
 use crate::excerpt::excerpt_of;
 use crate::key::seed;
-use crate::store::StoreError;
+use crate::node::StoreError;
 
 /// The longest text of an error, in bytes. It may repeat some of what the client sent.
 const MAX_ERROR: usize = 4096;

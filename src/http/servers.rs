@@ -4,11 +4,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{Shared, reply};
-use crate::node::Role;
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    if let Role::Replica(replica) = shared.node.role() {
-        let message = format!("nats-servers are compared by the primary\nthe primary is {}", replica.primary());
+    if let Some(upstream) = shared.node.upstream() {
+        let message = format!("nats-servers are compared by the primary\nthe primary is {}", upstream.primary());
         return reply::error(request, StatusCode::NOT_FOUND, &message);
     }
     let node = shared.node.clone();

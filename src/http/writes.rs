@@ -10,7 +10,7 @@ use super::{Shared, activations, allow, client, operator, propagation, push, rep
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
-use crate::node::{ForwardError, Relayed, Target, ToPrimary, Write, WriteError, Writes};
+use crate::node::{ForwardError, Relayed, Target, Upstream, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +69,7 @@ async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, c
             count("redirect", "redirected");
             redirect(request, primary)
         }
-        Writes::Forwarded(way) => match forward(request, payload, shared, change, &way).await {
+        Writes::Forwarded(way) => match forward(request, payload, shared, change, way).await {
             Ok(response) | Err(response) => response,
         },
     }
@@ -102,7 +102,7 @@ async fn forward(
     payload: web::Payload,
     shared: &Shared,
     change: Change<'_>,
-    way: &ToPrimary<'_>,
+    way: &dyn Upstream,
 ) -> Result<HttpResponse, HttpResponse> {
     // What the primary would refuse whatever the body is, is refused here, in the same words.
     let (target, body) = match change {
@@ -117,7 +117,7 @@ async fn forward(
     if let Err(found) = given(&body.bytes)
         && found.is_private()
     {
-        return Err(push::not_written(request, "", WriteError::Commit(Refusal::from(found).into())));
+        return Err(push::not_written(request, "", Refusal::from(found).into()));
     }
     let wait = match target {
         Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
@@ -130,7 +130,7 @@ async fn forward(
         body: body.bytes.clone(),
         wait: wait.unwrap_or_default(),
     };
-    Ok(match way.send(&write).await {
+    Ok(match way.forward(&write).await {
         Ok(answer) => relayed(answer),
         Err(error) => {
             tracing::warn!("{target} could not be forwarded: {error}");

@@ -428,6 +428,11 @@ impl Metrics {
     }
 }
 
+/// What a gauge shows of a count.
+pub fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,6 @@ use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::node::{Node, WriteError};
 use crate::rarely::Rarely;
-use crate::store::journal::CommitError;
 
 const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
 /// So many are taken in at the same time. Those of one hash stay in order.
@@ -90,10 +89,10 @@ impl Hearing {
         match self.node.hear_activation(token, sent_for).await {
             Ok(()) => {}
             // What comes late or twice is no attack.
-            Err(WriteError::Commit(CommitError::Refused(refusal))) if refusal.is_conflict() => {
+            Err(WriteError::Refused(refusal)) if refusal.is_conflict() => {
                 tracing::debug!("an activation heard over NATS is not taken: {refusal}");
             }
-            Err(WriteError::Commit(CommitError::Refused(refusal))) => {
+            Err(WriteError::Refused(refusal)) => {
                 if let Some(held_back) = self.refused.turn(now) {
                     tracing::warn!("an activation heard over NATS is refused: {refusal}{held_back}");
                 }

@@ -23,19 +23,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::connect::Connected;
 use super::discovery::RollCall;
 use super::forget;
-use super::news::{self, News};
 use super::progress::Progress;
 use super::receipts::Receipts;
 use super::reconcile::{Reconcile, Reconciler};
 use super::subjects;
 use crate::gate::{Activation, Entry};
-use crate::jwt::HashId;
-use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Compare as _, Connection as _, Node};
-use crate::primary::Primary;
-use crate::store::StoreError;
-use crate::store::journal::Fact;
+use crate::node::{Again, Announce, Announcement, Compare as _, Connection as _, Fact, Feed, News, Node};
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
@@ -67,14 +61,12 @@ impl Announcer {
     pub fn start(
         connected: Arc<Connected>,
         node: &Arc<Node>,
-        primary: Arc<Primary>,
         receipts_timeout: Duration,
         reconcile: Option<Reconcile>,
     ) -> (Arc<Self>, Option<Arc<Reconciler>>) {
         let (requests, asked) = mpsc::channel(REQUESTS);
-        let reconciler = reconcile.map(|options| {
-            Reconciler::start(connected.clone(), node.clone(), primary.clone(), requests.clone(), options)
-        });
+        let reconciler =
+            reconcile.map(|options| Reconciler::start(connected.clone(), node.clone(), requests.clone(), options));
         let receipts = Receipts::new(node.receipts().clone(), node.metrics().clone(), reconciler.clone());
         let task = Task {
             inbox: connected.client().new_inbox(),
@@ -83,7 +75,7 @@ impl Announcer {
             receipts_timeout,
             metrics: node.metrics().clone(),
             connected: connected.clone(),
-            primary,
+            node: node.clone(),
             reconciler: reconciler.clone(),
         };
         tokio::spawn(task.run(asked));
@@ -94,7 +86,7 @@ impl Announcer {
 /// The work itself.
 struct Task {
     connected: Arc<Connected>,
-    primary: Arc<Primary>,
+    node: Arc<Node>,
     inbox: String,
     number: AtomicU64,
     receipts: Arc<Receipts>,
@@ -109,7 +101,8 @@ impl Task {
         let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
         let roll = RollCall::start(self.connected.clone(), Some(self.receipts.kept().clone())).await;
         tokio::spawn(self.receipts.clone().collect(answers, self.receipts_timeout));
-        let mut watch = self.primary.ring().watch();
+        let Feed::Open(changes) = self.node.feed() else { return };
+        let mut watch = changes.watch();
         let mut progress = self.begin().await;
         loop {
             // Before anything is announced on a new connection: who answers was there to hear it.
@@ -129,8 +122,7 @@ impl Task {
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
                 what = asked.recv() => match what {
-                    Some(Again::Account(key)) => self.announce_again(key).await,
-                    Some(Again::Activation(id)) => self.announce_activation_again(id).await,
+                    Some(what) => self.announce_again(what).await,
                     None => return,
                 },
                 () = sleep(pause) => {}
@@ -141,15 +133,13 @@ impl Task {
     /// Where to begin: where we stopped.
     async fn begin(&self) -> Progress {
         loop {
-            let primary = self.primary.clone();
-            match tokio::task::spawn_blocking(move || primary.journal().cursor(CURSOR)).await {
-                Ok(Ok(cursor)) => {
+            match self.node.cursor(CURSOR).await {
+                Ok(cursor) => {
                     let at = cursor.unwrap_or(0);
                     self.receipts.kept().passed(at);
                     return Progress::from(at);
                 }
-                Ok(Err(error)) => tracing::error!("cannot tell which changes were announced already: {error}"),
-                Err(_) => {}
+                Err(error) => tracing::error!("cannot tell which changes were announced already: {error}"),
             }
             sleep(CURSOR_EVERY).await;
         }
@@ -157,7 +147,7 @@ impl Task {
 
     async fn remember(&self, progress: &mut Progress) {
         if progress.written.0 != progress.confirmed && progress.written.1.elapsed() >= CURSOR_EVERY {
-            self.primary.journal().set_cursor(CURSOR, progress.confirmed).await;
+            self.node.set_cursor(CURSOR, progress.confirmed).await;
             progress.written = (progress.confirmed, Instant::now());
         }
     }
@@ -165,23 +155,14 @@ impl Task {
     /// Announces the next changes. `false`: they could not be read or sent.
     async fn advance(&self, progress: &mut Progress) -> bool {
         let connection = self.connected.generation();
-        let (primary, after) = (self.primary.clone(), progress.sent);
-        let read = tokio::task::spawn_blocking(move || {
-            let changes = primary.journal().changes_after(after, BATCH)?;
-            let news = changes
-                .iter()
-                .filter_map(|change| News::of(&primary, change).transpose())
-                .collect::<Result<Vec<_>, StoreError>>()?;
-            Ok::<_, StoreError>((changes.last().map(|change| change.serial), news))
-        });
-        let (reached, news) = match read.await {
-            Ok(Ok((Some(reached), news))) => (reached, news),
-            Ok(Err(error)) => {
+        let (reached, news) = match self.node.news_after(progress.sent, BATCH).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return false,
+            Err(error) => {
                 tracing::error!("cannot read the changes to announce: {error}");
                 sleep(CURSOR_EVERY).await;
                 return false;
             }
-            Ok(Ok((None, _))) | Err(_) => return false,
         };
         for news in &news {
             match news {
@@ -207,28 +188,17 @@ impl Task {
         self.reconciler.as_ref().is_some_and(|reconciler| reconciler.trouble().is_none())
     }
 
-    /// Announces what an account holds now.
-    async fn announce_again(&self, key: AccountKey) {
-        let primary = self.primary.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let Some(stored) = primary.served(&key)? else { return Ok(None) };
-            Ok::<_, StoreError>(primary.journal().fact(&key, None)?.map(|fact| (stored, fact)))
-        });
-        if let Ok(Ok(Some((stored, fact)))) = read.await {
-            self.publish(&stored.entry, stored.serial, &fact).await;
-        }
-    }
-
-    /// Announces the activation that is held now, if it may be served.
-    async fn announce_activation_again(&self, id: HashId) {
-        let primary = self.primary.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let Some(held) = primary.activation(&id)? else { return Ok(None) };
-            let activation = held.activation().clone();
-            Ok::<_, StoreError>(news::is_served(&primary, &activation)?.then_some(activation))
-        });
-        if let Ok(Ok(Some(activation))) = read.await {
-            self.publish_activation(&activation).await;
+    /// Announces what is held now, if it may be served.
+    async fn announce_again(&self, what: Again) {
+        let news = match what {
+            Again::Account(key) => self.node.news_of(key).await,
+            Again::Activation(id) => self.node.news_of_activation(id).await,
+        };
+        match news {
+            Ok(Some(News::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
+            Ok(Some(News::Activation(activation))) => self.publish_activation(&activation).await,
+            Ok(Some(News::Deletion(_)) | None) => {}
+            Err(error) => tracing::error!("cannot read what to announce again: {error}"),
         }
     }
 
@@ -260,7 +230,7 @@ impl Task {
 
     /// Announces an activation. nats-servers do not care for it; other account servers take it in, and answer nothing.
     async fn publish_activation(&self, activation: &Activation) {
-        let subject = news::activation_subject(activation);
+        let subject = activation_subject(activation);
         match self.connected.client().publish(subject, activation.token().clone()).await {
             Ok(()) => self.metrics.announced_activations.inc(),
             Err(error) => tracing::error!(
@@ -271,4 +241,9 @@ impl Task {
             ),
         }
     }
+}
+/// Where account servers tell each other of an activation, as a message that nobody answers. `issuer` is the key that
+/// signed, also if it is a signing key.
+fn activation_subject(activation: &Activation) -> String {
+    format!("$SYS.ACCOUNT.{}.CLAIMS.ACTIVATE.{}", activation.issuer().text(), activation.id())
 }

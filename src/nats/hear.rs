@@ -1,6 +1,6 @@
 //! What a replica hears: claims updates that others announce.
 //!
-//! Each is genuine or refused, and a hint: it may be old ([`Replica::hint`]). It is never answered: the nats-servers do
+//! Each is genuine or refused, and a hint: it may be old ([`Upstream::hint`](crate::node::Upstream::hint)). It is never answered: the nats-servers do
 //! that, and a tool that counts answers would count us as one of them.
 
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::gate::{Refusal, Via};
 use crate::jwt::Called;
 use crate::node::Node;
 use crate::rarely::Rarely;
-use crate::replica::Replica;
 
 /// What of each subject may wait, in bytes. What has no room is brought by the primary's feed.
 const WAITING: usize = 64 << 20;
@@ -22,7 +21,8 @@ const WAITING: usize = 64 << 20;
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Tells a replica of claims updates, for as long as the connection lives.
-pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<Node>) {
+pub async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
+    let Some(upstream) = node.upstream() else { return };
     let mut queues = Vec::new();
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         match connected.client().subscribe(subject).await {
@@ -41,7 +41,7 @@ pub async fn hear(connected: Arc<Connected>, replica: Arc<Replica>, node: Arc<No
     let (mut messages, refused) = (stream::select_all(queues), Rarely::every(SELDOM));
     while let Some((message, _room)) = messages.next().await {
         let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
-        if let Err(refusal) = replica.hint(&message.payload, &key) {
+        if let Err(refusal) = upstream.hint(&message.payload, &key) {
             node.metrics().refused(Via::Hint, &refusal);
             // The name in a JWT that is refused is not known to be the account's.
             report(&refused, &node.called(&key), &refusal);

@@ -19,7 +19,6 @@ mod hear;
 mod identity;
 mod intake;
 mod link;
-mod news;
 mod progress;
 mod pull;
 mod receipts;

@@ -3,7 +3,7 @@
 //! Like the lists ([`super::listing`]), they are of a server that knows all there is, a primary or a mirror: what others leave
 //! out would be taken for absent.
 
-use super::{Node, Role};
+use super::Node;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::store::StoreError;
 
@@ -21,29 +21,11 @@ pub enum Digested<T> {
 impl Node {
     /// A place of the digest tree, its root without a prefix.
     pub async fn digests(&self, prefix: Option<Prefix>) -> Result<Digested<View>, StoreError> {
-        if let Role::Replica(replica) = self.role() {
-            let replica = replica.clone();
-            return of_mirror(move || replica.digests(prefix)).await;
-        }
-        let view = self.list(move |primary| primary.journal().digests(prefix)).await?;
-        Ok(view.map_or(Digested::Incomplete, Digested::Known))
+        self.backend.digests(prefix).await
     }
 
-    /// A piece of what stands here and differs from what somebody holds.
+    /// A piece of what is stored here and differs from what the asker holds.
     pub async fn compare(&self, ask: Ask) -> Result<Digested<Comparison>, StoreError> {
-        if let Role::Replica(replica) = self.role() {
-            let replica = replica.clone();
-            return of_mirror(move || replica.compare(&ask)).await;
-        }
-        let comparison = self.list(move |primary| primary.journal().compare(&ask)).await?;
-        Ok(comparison.map_or(Digested::Incomplete, Digested::Known))
+        self.backend.compare(ask).await
     }
-}
-
-/// What a mirror knows; a cache never does.
-async fn of_mirror<T: Send + 'static>(
-    find: impl FnOnce() -> Option<T> + Send + 'static,
-) -> Result<Digested<T>, StoreError> {
-    let found = tokio::task::spawn_blocking(find).await.map_err(|_| StoreError::Closed)?;
-    Ok(found.map_or(Digested::Unknown, Digested::Known))
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Node, WriteError};
+use super::{Node, Verdict, WriteError};
 use crate::gate::{Tombstone, Via};
 use crate::key::AccountKey;
-use crate::primary::Verdict;
 use crate::store::StoreError;
 
 impl Node {
@@ -15,10 +14,7 @@ impl Node {
     /// each, in order.
     pub async fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, WriteError> {
         let merged = self.writable()?.merge(offers).await;
-        if let Err(error) = &merged {
-            self.count(Via::Pack, Err(error));
-        }
-        let verdicts = merged?;
+        let verdicts = merged.map_err(|error| self.failed(error, Via::Pack))?;
         for verdict in &verdicts {
             match verdict {
                 Verdict::Taken => self.metrics().accepted(Via::Pack),
@@ -31,15 +27,13 @@ impl Node {
 
     /// The request that deleted an account, while it is deleted.
     pub async fn tombstone(&self, key: &AccountKey) -> Result<Option<Arc<Tombstone>>, StoreError> {
-        let (primary, key) = (self.primary()?.clone(), *key);
-        let read = tokio::task::spawn_blocking(move || primary.journal().tombstone(&key));
-        read.await.map_err(|_| StoreError::Closed)?
+        let key = *key;
+        self.read(move |ledger| ledger.journal().tombstone(&key)).await
     }
 
     /// Whether every account that a request names is deleted now: to send the request again harms none of them.
     pub async fn are_all_deleted(&self, request: &Arc<Tombstone>) -> Result<bool, StoreError> {
-        let (primary, request) = (self.primary()?.clone(), request.clone());
-        let read = tokio::task::spawn_blocking(move || primary.journal().are_all_deleted(request.keys()));
-        read.await.map_err(|_| StoreError::Closed)?
+        let request = request.clone();
+        self.read(move |ledger| ledger.journal().are_all_deleted(request.keys())).await
     }
 }

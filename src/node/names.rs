@@ -11,7 +11,7 @@ impl Node {
 
     /// The servers on the way upstream, the nearest first, as far as they say so. `None`: this is a primary.
     pub fn route(&self) -> Option<Vec<String>> {
-        match self.role() {
+        match &self.role {
             Role::Primary(_) => None,
             Role::Replica(replica) => {
                 let mut route = replica.route();

@@ -2,43 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{LookupError, Node, Role, WriteError};
+use super::{Node, WriteError};
 use crate::clock;
 use crate::gate::operator::Way;
 use crate::gate::{
     Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
 };
 use crate::jwt::given;
-use crate::key::{AccountKey, PublicKey};
-use crate::primary::OperatorError;
-use crate::store::journal::{CommitError, Presence};
+use crate::store::journal::Presence;
 
 /// Withheld accounts that are named in the log; the rest is counted.
 const NAMED: usize = 20;
-
-/// A JWT that is held, but was signed by a key for which the operator does not vouch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the JWT of account {account} is withheld: the operator's JWT does not list the key {issuer} that signed it; sign the \
-     account again with a key that it lists, or list that key again"
-)]
-pub struct Withheld {
-    /// The account.
-    pub account: AccountKey,
-    /// The key that signed its JWT.
-    pub issuer: PublicKey,
-}
-
-/// Why a pushed operator JWT did not come into force.
-#[derive(Debug, thiserror::Error)]
-pub enum PushOperatorError {
-    /// It cannot be changed here, or the gate or the journal said no.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// It would withhold accounts.
-    #[error("{0}")]
-    Withholds(OperatorError),
-}
 
 /// The configured operator JWT as it was read last.
 #[derive(Debug, Clone)]
@@ -66,11 +40,8 @@ impl OperatorFile {
 
 impl Node {
     /// Brings another operator JWT into force, as a file has it. Says what it changed.
-    pub async fn set_operator(&self, trust: Arc<Trust>) -> Result<OperatorChange, OperatorError> {
-        let change = match self.role() {
-            Role::Primary(primary) => primary.set_operator(trust, Way::File, None).await?,
-            Role::Replica(replica) => replica.configure_operator(&trust).map_err(CommitError::from)?,
-        };
+    pub async fn set_operator(&self, trust: Arc<Trust>) -> Result<OperatorChange, WriteError> {
+        let change = self.backend.set_operator(trust).await?;
         self.operator_changed(&change);
         Ok(change)
     }
@@ -78,28 +49,19 @@ impl Node {
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
     /// `withhold`: how many accounts it may withhold at most.
-    pub async fn push_operator(&self, jwt: &[u8], withhold: u64) -> Result<OperatorChange, PushOperatorError> {
-        let primary = self.writable()?;
+    pub async fn push_operator(&self, jwt: &[u8], withhold: u64) -> Result<OperatorChange, WriteError> {
+        let ledger = self.writable()?;
         let read = given(jwt).map_err(Refusal::from).and_then(|jwt| {
             Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?)
         });
-        let trust = read.map_err(CommitError::from);
-        let pushed = match trust {
-            Ok(trust) => primary.set_operator(Arc::new(trust), Way::Post, Some(withhold)).await,
-            Err(error) => Err(error.into()),
+        let pushed = match read {
+            Ok(trust) => ledger.push_operator(Arc::new(trust), withhold).await,
+            Err(refusal) => Err(refusal.into()),
         };
-        match pushed {
-            Ok(change) => {
-                self.metrics().accepted(Via::Post);
-                self.operator_changed(&change);
-                Ok(change)
-            }
-            Err(OperatorError::Commit(error)) => {
-                self.count(Via::Post, Err(&error));
-                Err(PushOperatorError::Write(error.into()))
-            }
-            Err(error) => Err(PushOperatorError::Withholds(error)),
-        }
+        self.count(Via::Post, pushed.as_ref().map(|_| ()));
+        let change = pushed?;
+        self.operator_changed(&change);
+        Ok(change)
     }
 
     fn operator_changed(&self, change: &OperatorChange) {
@@ -131,31 +93,21 @@ impl Node {
 
     /// Why the configured operator JWT is not in force; `None`: it is, or none is configured.
     fn operator_file_differs(&self) -> Option<String> {
-        let way = match self.role() {
-            Role::Primary(_) => Way::File,
-            Role::Replica(_) => Way::FollowerFile,
-        };
         let file = self.operator_file.lock().clone()?;
-        file.difference(&self.gate, way)
+        file.difference(&self.gate, self.backend.operator_way())
     }
 
     /// How many accounts are withheld; `None` on a replica, which does not know all accounts.
     pub fn withheld(&self) -> Option<u64> {
-        match self.role() {
-            Role::Primary(primary) => Some(primary.withheld()),
-            Role::Replica(_) => None,
-        }
+        self.ledger().map(|ledger| ledger.withheld())
     }
 
     /// Whether there are accounts, and all of them are withheld. Not known on a replica.
     pub(super) fn withholds_all(&self) -> bool {
-        match self.role() {
-            Role::Primary(primary) => {
-                let count = primary.journal().count();
-                count > 0 && primary.withheld() >= count
-            }
-            Role::Replica(_) => false,
-        }
+        self.ledger().is_some_and(|ledger| {
+            let count = ledger.journal().count();
+            count > 0 && ledger.withheld() >= count
+        })
     }
 
     /// Writes into the log what is wrong with the operator JWT in force, and which accounts are withheld. Not waited for.
@@ -170,8 +122,8 @@ impl Node {
                 trust.exp()
             );
         }
-        let Role::Primary(primary) = self.role() else { return };
-        let count = primary.withheld();
+        let Some(ledger) = self.ledger().cloned() else { return };
+        let count = ledger.withheld();
         if count == 0 {
             return;
         }
@@ -179,11 +131,11 @@ impl Node {
             "{count} accounts are withheld, because the operator's JWT does not list the keys that signed them; sign them \
              again, or list the keys again"
         );
-        let (primary, gate) = (primary.clone(), self.gate.clone());
-        tokio::task::spawn_blocking(move || match primary.journal().withheld_accounts(&gate.standing(), NAMED) {
+        let gate = self.gate.clone();
+        tokio::task::spawn_blocking(move || match ledger.journal().withheld_accounts(&gate.standing(), NAMED) {
             Ok(accounts) => {
                 for (key, issuer) in &accounts {
-                    let account = match primary.journal().presence(key) {
+                    let account = match ledger.journal().presence(key) {
                         Ok(Presence::Live(stored)) => stored.entry.called(),
                         _ => (*key).into(),
                     };
@@ -225,17 +177,9 @@ impl Node {
         if let Some(difference) = self.operator_file_differs() {
             add(format!("the configured JWT {difference}"));
         }
-        if let Role::Replica(replica) = self.role()
-            && let Some(why) = replica.operator_unconnected()
-        {
-            add(format!("the JWT of {} cannot be connected with it: {why}", replica.primary()));
+        if let Some(note) = self.backend.operator_note() {
+            add(note);
         }
         detail
-    }
-}
-
-impl From<Withheld> for LookupError {
-    fn from(withheld: Withheld) -> Self {
-        Self::Withheld(withheld)
     }
 }

@@ -14,14 +14,11 @@ use futures_util::future::BoxFuture;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-use super::{Node, WriteError};
+use super::{Ledger, Node, Submitted, WriteError};
 use crate::clock;
 use crate::gate::{Held, Refusal, Via};
 use crate::jwt::{self, AccountJwt};
 use crate::key::AccountKey;
-use crate::primary::{Primary, Submitted};
-use crate::store::StoreError;
-use crate::store::journal::CommitError;
 
 /// Requests that may wait for an answer at the same time.
 const PLACES: usize = 64;
@@ -61,17 +58,6 @@ pub enum Pushed {
     Taken(Submitted),
     /// The signing service took note of it, and says this.
     Pending(String),
-}
-
-/// Why an account JWT that was pushed is not held.
-#[derive(Debug, thiserror::Error)]
-pub enum PushError {
-    /// It may not be, or could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// It could not be signed.
-    #[error(transparent)]
-    Sign(#[from] SignError),
 }
 
 /// Why a JWT could not be signed.
@@ -114,7 +100,7 @@ pub(super) struct Signing {
 /// A JWT that an account key signed, on its way.
 struct Request<'n> {
     node: &'n Node,
-    primary: &'n Arc<Primary>,
+    ledger: &'n dyn Ledger,
     signing: &'n Signing,
     key: &'n AccountKey,
     claims: jwt::Registered,
@@ -131,20 +117,23 @@ impl Node {
 
     /// Takes in an account JWT that was pushed for `key`. Has it signed before, if the account signed it itself and there
     /// is a signing service.
-    pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, PushError> {
-        let primary = self.writable()?;
-        let result = primary.submit(token, Some(key), Via::Post).await;
-        match (self.signing.get(), result) {
-            (Some(signing), Err(CommitError::Refused(refusal @ Refusal::IssuerKind { .. }))) => {
-                let result = self.have_signed(primary, signing, token, key).await;
-                if let Err(PushError::Sign(SignError::Issuer { .. })) = &result {
-                    self.metrics.refused(Via::Post, &refusal);
-                }
-                self.metrics.sign_requests.with_label_values(&[outcome(&result)]).inc();
-                result
+    pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, WriteError> {
+        let ledger = self.writable()?;
+        let admitted = ledger.admit(token, Some(key), Via::Post).map_err(WriteError::from);
+        if let (Some(signing), Err(WriteError::Refused(refusal @ Refusal::IssuerKind { .. }))) =
+            (self.signing.get(), &admitted)
+        {
+            let result = self.have_signed(ledger, signing, token, key).await;
+            if let Err(WriteError::Sign(SignError::Issuer { .. })) = &result {
+                self.metrics.refused(Via::Post, refusal);
             }
-            (_, result) => Ok(Pushed::Taken(self.submitted(result, Via::Post)?)),
+            self.metrics.sign_requests.with_label_values(&[outcome(&result)]).inc();
+            return result;
         }
+        if let Err(error) = &admitted {
+            self.count(Via::Post, Err(error));
+        }
+        Ok(Pushed::Taken(self.enqueue(admitted?, Via::Post).await?.outcome(self).await?))
     }
 
     /// Requests that wait for an answer of the signing service.
@@ -154,15 +143,15 @@ impl Node {
 
     async fn have_signed(
         &self,
-        primary: &Arc<Primary>,
+        ledger: &dyn Ledger,
         signing: &Signing,
         token: &[u8],
         key: &AccountKey,
-    ) -> Result<Pushed, PushError> {
+    ) -> Result<Pushed, WriteError> {
         // Neither fails: the gate has read the same token before.
-        let text = jwt::given(token).map_err(|error| refused(error.into()))?;
-        let claims = AccountJwt::decode(&text).map_err(|error| refused(error.into()))?.claims;
-        let request = Request { node: self, primary, signing, key, claims };
+        let text = jwt::given(token).map_err(Refusal::from)?;
+        let claims = AccountJwt::decode(&text).map_err(Refusal::from)?.claims;
+        let request = Request { node: self, ledger, signing, key, claims };
         request.may_be_signed().await?;
         let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
         let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
@@ -175,16 +164,15 @@ impl Node {
 
 impl Request<'_> {
     /// Whether a JWT may be signed anew for what the account signed.
-    async fn may_be_signed(&self) -> Result<(), PushError> {
-        let failed = |error: StoreError| WriteError::Commit(CommitError::Failed(error.into()));
-        let held = self.primary.held(self.key).await.map_err(failed)?;
+    async fn may_be_signed(&self) -> Result<(), WriteError> {
+        let held = self.ledger.held(self.key).await.map_err(Arc::new)?;
         let claims = &self.claims;
         if claims.iss != claims.sub {
             return Err(SignError::Issuer { issuer: claims.iss.clone(), held: held.is_live() }.into());
         }
         self.order(&held, clock::unix_seconds()).map_err(|refusal| {
             self.node.metrics.refused(Via::Post, &refusal);
-            refused(refusal)
+            refusal.into()
         })
     }
 
@@ -212,25 +200,19 @@ impl Request<'_> {
     }
 
     /// Takes in what the signing service made of the request.
-    async fn is_signed(&self, answer: &[u8]) -> Result<Pushed, PushError> {
+    async fn is_signed(&self, answer: &[u8]) -> Result<Pushed, WriteError> {
         // Something may have happened to the account since.
         self.may_be_signed().await?;
         let submitted = self.node.submit(answer, Some(self.key), Via::Post).await.map_err(|error| match error {
             // The fault is not the account's: whatever it sends, this must not come back.
-            WriteError::Commit(CommitError::Refused(refusal)) if refusal.is_foreign() => {
-                SignError::Wrong(refusal).into()
-            }
-            error => PushError::Write(error),
+            WriteError::Refused(refusal) if refusal.is_foreign() => SignError::Wrong(refusal).into(),
+            error => error,
         })?;
         let iat = self.claims.iat;
         let later = |last: Option<moka::Entry<_, i64>>| last.map_or(iat, |last| last.into_value().max(iat));
         self.signing.signed.entry(*self.key).and_upsert_with(later);
         Ok(Pushed::Taken(submitted))
     }
-}
-
-const fn refused(refusal: Refusal) -> PushError {
-    PushError::Write(WriteError::Commit(CommitError::Refused(refusal)))
 }
 
 /// The text that an answer is, if it is not meant to be a JWT.
@@ -253,17 +235,17 @@ fn other_than_jwt(answer: &[u8]) -> Result<Option<&str>, SignError> {
 }
 
 /// The label in metrics.
-const fn outcome(result: &Result<Pushed, PushError>) -> &'static str {
+const fn outcome(result: &Result<Pushed, WriteError>) -> &'static str {
     match result {
         Ok(Pushed::Taken(_)) => "signed",
         Ok(Pushed::Pending(_)) => "pending",
-        Err(PushError::Write(WriteError::Commit(CommitError::Failed(_)))) => "failed",
-        Err(PushError::Write(_) | PushError::Sign(SignError::Issuer { .. })) => "refused",
-        Err(PushError::Sign(SignError::Busy)) => "busy",
-        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::NotConnected))) => "not_connected",
-        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::TimedOut(_)))) => "timeout",
-        Err(PushError::Sign(SignError::NoAnswer(NoAnswer::Failed(_)))) => "failed",
-        Err(PushError::Sign(SignError::Unreadable(_) | SignError::Wrong(_))) => "bad_answer",
+        Err(WriteError::Failed(_)) => "failed",
+        Err(WriteError::Sign(SignError::Busy)) => "busy",
+        Err(WriteError::Sign(SignError::NoAnswer(NoAnswer::NotConnected))) => "not_connected",
+        Err(WriteError::Sign(SignError::NoAnswer(NoAnswer::TimedOut(_)))) => "timeout",
+        Err(WriteError::Sign(SignError::NoAnswer(NoAnswer::Failed(_)))) => "failed",
+        Err(WriteError::Sign(SignError::Unreadable(_) | SignError::Wrong(_))) => "bad_answer",
+        Err(_) => "refused",
     }
 }
 

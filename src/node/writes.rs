@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Node, Role};
-use crate::gate::{Entry, Tombstone, Via};
+use super::{Ledger, Node, Role, SignError, Submitted};
+use crate::gate::{Entry, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
-use crate::primary::{Primary, Submitted};
+use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing};
 
 /// What a deletion does not do, for those who ask for one. nats-servers with a full or a cache resolver that hear of it
@@ -22,17 +22,41 @@ pub enum WriteError {
     /// The accounts are those of a folder that is only read.
     #[error("this server serves a read-only folder; change the files there")]
     Folder,
-    /// The gate or the journal said no.
+    /// The gate or the order of versions rejects it.
     #[error(transparent)]
-    Commit(#[from] CommitError),
+    Refused(#[from] Refusal),
+    /// The journal could not write. Shared by all writes of one transaction.
+    #[error(transparent)]
+    Failed(#[from] Arc<StoreError>),
+    /// It is an operator JWT that would withhold more accounts than its sender expects.
+    #[error(
+        "{would} accounts would be withheld by this operator JWT, because it does not list the keys that signed them; to \
+         accept that, repeat the request with ?withhold={would}"
+    )]
+    Withholds {
+        /// How many accounts that are served now would not be.
+        would: u64,
+    },
+    /// The signing service did not sign it.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<CommitError> for WriteError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused(refusal) => Self::Refused(refusal),
+            CommitError::Failed(error) => Self::Failed(error),
+        }
+    }
 }
 
 impl WriteError {
     /// The reason as the clients of this server may read it: see [`StoreError::for_clients`](crate::store::StoreError::for_clients).
     pub fn for_clients(&self) -> String {
         match self {
-            Self::ReadOnly(_) | Self::Folder => self.to_string(),
-            Self::Commit(error) => error.for_clients(),
+            Self::Failed(error) => error.for_clients(),
+            _ => self.to_string(),
         }
     }
 }
@@ -49,7 +73,8 @@ impl Submitting {
     /// Waits until it is durable, refused, or has failed.
     pub async fn outcome(self, node: &Node) -> Result<Submitted, WriteError> {
         let Self { entry, via, committing } = self;
-        node.submitted(node.writable()?.submitted(entry, committing).await, via)
+        let submitted = node.writable()?.submitted(entry, committing).await;
+        node.submitted(submitted.map_err(Into::into), via)
     }
 }
 
@@ -63,24 +88,19 @@ impl Node {
     /// Passes an account JWT through the gate, the first step of [`Node::submit`]. Takes about 60 µs of the caller's thread.
     pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, WriteError> {
         let admitted = self.writable()?.admit(token, expected, via);
-        if let Err(error) = &admitted {
-            self.count(via, Err(error));
-        }
-        Ok(admitted?)
+        admitted.map_err(|error| self.failed(error, via))
     }
 
     /// Gives an admitted JWT its place in the order of changes, the second step of [`Node::submit`]: those that are called
     /// one after another are committed in this order.
     pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Submitting, WriteError> {
         let committing = self.writable()?.enqueue(entry.clone(), via).await;
-        if let Err(error) = &committing {
-            self.count(via, Err(error));
-        }
-        Ok(Submitting { entry, via, committing: committing? })
+        let committing = committing.map_err(|error| self.failed(error, via))?;
+        Ok(Submitting { entry, via, committing })
     }
 
     /// Counts and logs what a submission came to.
-    pub(super) fn submitted(&self, result: Result<Submitted, CommitError>, via: Via) -> Result<Submitted, WriteError> {
+    pub(super) fn submitted(&self, result: Result<Submitted, WriteError>, via: Via) -> Result<Submitted, WriteError> {
         self.count(via, result.as_ref().map(|_| ()));
         let submitted = result?;
         if submitted.changed {
@@ -97,27 +117,36 @@ impl Node {
         expected: Option<&AccountKey>,
         via: Via,
     ) -> Result<(Arc<Tombstone>, bool), WriteError> {
-        let result = self.writable()?.delete(request, expected, via).await;
+        let result = self.writable()?.delete(request, expected, via).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
-        Ok(result?)
+        result
     }
 
-    pub(super) fn count(&self, via: Via, result: Result<(), &CommitError>) {
+    /// Counts a write that failed, and gives it back as the edges know it.
+    pub(super) fn failed(&self, error: CommitError, via: Via) -> WriteError {
+        let error = error.into();
+        self.count(via, Err(&error));
+        error
+    }
+
+    pub(super) fn count(&self, via: Via, result: Result<(), &WriteError>) {
         match result {
             Ok(()) => self.metrics().accepted(via),
-            Err(CommitError::Refused(refusal)) => self.metrics().refused(via, refusal),
+            Err(WriteError::Refused(refusal)) => self.metrics().refused(via, refusal),
             // Nothing was to be committed yet.
-            Err(CommitError::Failed(error)) if error.is_importing() => {}
-            Err(CommitError::Failed(_)) => self.metrics().commit_failures.inc(),
+            Err(WriteError::Failed(error)) if error.is_importing() => {}
+            Err(WriteError::Failed(_)) => self.metrics().commit_failures.inc(),
+            // Nothing was submitted, or it is counted where it is judged.
+            Err(WriteError::ReadOnly(_) | WriteError::Folder | WriteError::Withholds { .. } | WriteError::Sign(_)) => {}
         }
     }
 
-    /// The primary that takes changes here; on a replica the error that says where to send them.
-    pub fn writable(&self) -> Result<&Arc<Primary>, WriteError> {
-        match self.role() {
-            Role::Primary(primary) if primary.is_read_only() => Err(WriteError::Folder),
-            Role::Primary(primary) => Ok(primary),
-            Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary().to_owned())),
+    /// The ledger that takes changes here; on a replica the error that says where to send them.
+    pub fn writable(&self) -> Result<&dyn Ledger, WriteError> {
+        match &self.role {
+            Role::Primary(ledger) if ledger.is_read_only() => Err(WriteError::Folder),
+            Role::Primary(ledger) => Ok(&**ledger),
+            Role::Replica(replica) => Err(WriteError::ReadOnly(replica.primary())),
         }
     }
 

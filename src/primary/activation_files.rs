@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 use super::Primary;
 use super::keeper::STILL;
 use super::reports::{self, Reports};
+use crate::folder::{self, Folder, Unread};
 use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::folder::{self, Folder, Unread};
 use crate::store::journal::CommitError;
 
 /// Takes in one file. The accounts that vouch come first: without them it is refused. Returns whether it is to be looked

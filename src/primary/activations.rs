@@ -10,14 +10,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::lookup::SCAN_WAIT;
 use super::progress::Stage;
 use super::seam::Moment;
-use super::{Lookup, Primary, split};
+use super::{Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{Activation, ActivationRefusal, Entry, Judged, Refusal, SentFor, Via};
+use crate::gate::{ActivationRefusal, Entry, Judged, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
+use crate::node::{Lookup, SubmittedActivation};
 use crate::store::journal::{CommitError, Write};
+use crate::store::{StoreError, blocking};
 
 /// How often expired activations are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -32,15 +33,6 @@ pub(super) struct Activations {
     changes: AtomicU64,
     /// How many an account may have.
     per_account: u64,
-}
-
-/// What a submission of an activation came to.
-#[derive(Debug, Clone)]
-pub struct SubmittedActivation {
-    /// The activation that is held now: the one submitted.
-    pub activation: Arc<Activation>,
-    /// Whether that is a change.
-    pub changed: bool,
 }
 
 impl Activations {
@@ -172,9 +164,7 @@ impl Primary {
         let mut count = 0;
         loop {
             let primary = self.clone();
-            let found = tokio::task::spawn_blocking(move || primary.journal.expired_activations(now, SWEPT_AT_ONCE))
-                .await
-                .unwrap_or(Err(StoreError::Closed));
+            let found = blocking(move || primary.journal.expired_activations(now, SWEPT_AT_ONCE)).await;
             let ids = found.map_err(|error| CommitError::Failed(Arc::new(error)))?;
             if ids.is_empty() {
                 return Ok(count);

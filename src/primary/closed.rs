@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::folder::{Closed, Shard};
+use crate::folder::{Closed, Shard};
 
 /// Sub-folders that are named one by one.
 const NAMED: usize = 10;

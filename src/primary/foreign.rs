@@ -21,13 +21,13 @@ use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
 use super::{Primary, activation_files};
+use crate::folder::{self, Closed, Layout, Others, Shard, Unread, nsc};
 use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::store::folder::{self, Closed, Layout, Others, Shard, Unread};
+use crate::store::StoreError;
 use crate::store::journal::{Presence, Write};
-use crate::store::{StoreError, nsc};
 
 /// So few removals are always believed at once.
 const FEW: u64 = 10;

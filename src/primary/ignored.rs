@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::folder::{self, Others};
 use crate::jwt;
-use crate::store::folder::{self, Others};
 
 /// The ignored files of a folder, as the log knows them.
 #[derive(Debug, Default)]

@@ -21,12 +21,12 @@ use tokio::runtime::Handle;
 use super::Primary;
 use super::judge::Verdict;
 use super::reports::{self, Reports};
+use crate::folder::{self, Folder, Stamp, Unread};
 use crate::gate::{Digest, Entry, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::folder::{self, Folder, Stamp, Unread};
 use crate::store::journal::Presence;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.

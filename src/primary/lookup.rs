@@ -17,8 +17,9 @@ use crate::clock;
 use crate::gate::Held;
 use crate::jwt::Called;
 use crate::key::{AccountKey, PublicKey};
-use crate::store::StoreError;
+use crate::node::Lookup;
 use crate::store::journal::Stored;
+use crate::store::{StoreError, blocking};
 
 /// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
 /// less.
@@ -27,17 +28,6 @@ const SLOW: i64 = 25;
 const SLOW_FOR: i64 = 500;
 /// How long an answer waits for the scan. A nats-server waits for 1.9 seconds.
 pub(super) const SCAN_WAIT: Duration = Duration::from_secs(1);
-
-/// What an account holds.
-#[derive(Debug, Clone)]
-pub enum Lookup {
-    /// A JWT that may be served.
-    Served(Arc<Stored>),
-    /// A JWT signed by this key, for which the operator does not vouch.
-    Withheld(PublicKey),
-    /// Nothing, or it was deleted. Said only of an account that is imported.
-    Absent,
-}
 
 /// What the journal has of an account.
 enum Journaled {
@@ -161,7 +151,7 @@ impl Primary {
         query: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let primary = self.clone();
-        tokio::task::spawn_blocking(move || query(&primary)).await.map_err(|_| StoreError::Closed)?
+        blocking(move || query(&primary)).await
     }
 
     /// Asks the journal on a thread that others wait for. `None`: it failed or was slow lately, and a thread of its own

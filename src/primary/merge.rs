@@ -9,29 +9,9 @@ use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
-use crate::store::StoreError;
+use crate::node::Verdict;
 use crate::store::journal::{CommitError, Outcome, Write};
-
-/// What an account of a pack is, to us.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Exactly what is served here.
-    Same,
-    /// News: it was taken in.
-    Taken,
-    /// What is held here, written in another way.
-    Respelt,
-    /// Older than what is held here, or replaced by it.
-    Older,
-    /// As new as what is held here, and another one.
-    Tie,
-    /// Deleted here.
-    Deleted,
-    /// Not signed by the operator.
-    Foreign(Refusal),
-    /// Refused for another reason.
-    Refused(Refusal),
-}
+use crate::store::{StoreError, blocking};
 
 /// A JWT that may be news.
 struct Offer {
@@ -47,8 +27,7 @@ impl Primary {
         let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
         self.import_before(&keys, Via::Pack).await?;
         let primary = self.clone();
-        let weighed = tokio::task::spawn_blocking(move || primary.weigh(&offers)).await;
-        let weighed = weighed.map_err(|_| StoreError::Closed).flatten().map_err(Arc::new)?;
+        let weighed = blocking(move || primary.weigh(&offers)).await.map_err(Arc::new)?;
         let writes = weighed.iter().filter_map(|weighed| weighed.as_ref().ok());
         let writes: Vec<_> = writes.map(|offer| Write::Put(offer.entry.clone(), Via::Pack)).collect();
         let mut outcomes = self.journal.commit_all(writes).await.into_iter();

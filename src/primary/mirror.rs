@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keeper::{Cause, Keeper, Settled};
 use super::source::Tokens;
 use super::{Primary, activation_files};
+use crate::folder::Folder;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
-use crate::store::folder::Folder;
 use crate::store::journal::MIRROR;
+use crate::store::{StoreError, blocking};
 
 /// Changes that are looked at in one piece.
 const PIECE: u64 = 2048;
@@ -36,7 +36,7 @@ const MANY: usize = 256;
 
 /// How far the mirror has come, for those who ask.
 #[derive(Debug)]
-pub struct Mirrored {
+pub(super) struct Mirrored {
     written: AtomicU64,
     synced: watch::Sender<u64>,
     failing: Mutex<Option<String>>,
@@ -48,22 +48,22 @@ impl Mirrored {
     }
 
     /// All files are written up to this serial.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
     /// All files are on disk up to this serial.
-    pub fn synced(&self) -> u64 {
+    pub(super) fn synced(&self) -> u64 {
         *self.synced.borrow()
     }
 
     /// What is wrong with the folder, if anything is; for clients.
-    pub fn failure(&self) -> Option<String> {
+    pub(super) fn failure(&self) -> Option<String> {
         self.failing.lock().clone()
     }
 
     /// Waits until all files are on disk up to a serial, but no longer than `longest`. Returns whether they are.
-    pub async fn wait(&self, serial: u64, longest: Duration) -> bool {
+    pub(super) async fn wait(&self, serial: u64, longest: Duration) -> bool {
         timeout(longest, self.synced.subscribe().wait_for(|synced| *synced >= serial)).await.is_ok_and(|r| r.is_ok())
     }
 
@@ -129,7 +129,7 @@ impl Mirror {
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             if !waits {
                 // It may not have been kept the first time: who waits for it in another process would wait in vain.
-                self.keeper.primary().journal().set_cursor(MIRROR, self.state.synced()).await;
+                self.keeper.primary().set_cursor(MIRROR, self.state.synced()).await;
             }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
@@ -145,14 +145,12 @@ impl Mirror {
     /// Settles the accounts of the next changes.
     async fn advance(&mut self) {
         let (keeper, after) = (self.keeper.clone(), self.state.written());
-        let pending = tokio::task::spawn_blocking(move || keeper.primary().journal().pending(after, PIECE)).await;
-        let pending = match pending {
-            Ok(Ok(pending)) => pending,
-            Ok(Err(error)) => {
+        let pending = match blocking(move || keeper.primary().journal().pending(after, PIECE)).await {
+            Ok(pending) => pending,
+            Err(error) => {
                 self.fail(&error).await;
                 return sleep(self.pause).await;
             }
-            Err(_) => return sleep(LONGEST_PAUSE).await,
         };
         // The last change of an account is the one that its file is about.
         let mut all: HashMap<What, u64> =
@@ -258,22 +256,21 @@ impl Mirror {
             return;
         }
         let keeper = self.keeper.clone();
-        let synced = tokio::task::spawn_blocking(move || match &keeper.primary().tokens {
-            Tokens::Own(folder) => folder.sync(),
+        let synced = blocking(move || match &keeper.primary().tokens {
+            Tokens::Own(folder) => Ok(folder.sync()?),
             _ => Ok(()),
-        })
-        .await;
+        });
+        let synced = synced.await;
         self.synced_at = Instant::now();
         match synced {
-            Ok(Ok(())) => {
+            Ok(()) => {
                 if self.failed.is_empty() && self.state.failure().is_some() {
                     self.state.set_failure(None);
                 }
-                self.keeper.primary().journal().set_cursor(MIRROR, reached).await;
+                self.keeper.primary().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
-            Ok(Err(error)) => self.fail(&error).await,
-            Err(_) => {}
+            Err(error) => self.fail(&error).await,
         }
     }
 

@@ -11,8 +11,10 @@
 
 mod activation_files;
 mod activations;
+mod backend;
 mod bodies;
 mod closed;
+mod feed;
 mod foreign;
 mod ignored;
 mod judge;
@@ -20,6 +22,7 @@ mod keeper;
 mod lookup;
 mod merge;
 mod mirror;
+mod notes;
 mod on_demand;
 mod operator;
 mod operator_files;
@@ -36,19 +39,15 @@ mod tend;
 mod tender;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
 use activations::Activations;
-pub use activations::SubmittedActivation;
 use bodies::Bodies;
-pub use lookup::Lookup;
-pub use merge::Verdict;
-pub use mirror::Mirrored;
-pub use operator::OperatorError;
+use mirror::Mirrored;
 pub use progress::Progress;
 pub use setup::Setup;
 pub use source::Source;
@@ -57,10 +56,12 @@ pub use tend::Tending;
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Ring;
-use crate::gate::{Entry, Gate, OperatorChange, Position, Refusal, Tombstone, Via};
+use crate::folder::FolderLock;
+use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
+use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Options, Outcome, Write};
-use crate::store::{FolderLock, Journal, StoreError, snapshot};
+use crate::store::{Journal, JournalReader, StoreError, snapshot};
 use progress::Stage;
 use seam::Seam;
 use source::Tokens;
@@ -91,18 +92,9 @@ pub struct Primary {
     operator_begun: Option<OperatorChange>,
     /// Told when the operator's file in an nsc folder was written.
     operator_edited: Notify,
+    /// How far the token folder has followed the journal, if it is ours to write.
+    mirrored: OnceLock<Arc<Mirrored>>,
     _locks: Vec<FolderLock>,
-}
-
-/// What a submission came to.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    /// The JWT that is held now: the one submitted.
-    pub entry: Arc<Entry>,
-    /// Whether that is a change.
-    pub changed: bool,
-    /// Where it stands in the order of changes.
-    pub position: Position,
 }
 
 impl Primary {
@@ -151,6 +143,7 @@ impl Primary {
             operator_turn,
             operator_begun,
             operator_edited: Notify::new(),
+            mirrored: OnceLock::new(),
             tokens,
             progress: Progress::default(),
             seam: Seam::default(),
@@ -175,13 +168,13 @@ impl Primary {
         self.tokens.is_foreign()
     }
 
-    /// The journal, for what follows it.
-    pub const fn journal(&self) -> &Journal {
+    /// What the journal answers, for what follows it.
+    pub fn journal(&self) -> &JournalReader {
         &self.journal
     }
 
     /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
+    pub fn ring(&self) -> &Arc<Ring> {
         self.journal.ring()
     }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use super::Primary;
 use super::seam::Moment;
+use crate::folder::{self, Unread};
 use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::StoreError;
-use crate::store::folder::{self, Unread};
 use crate::store::journal::{CommitError, Write};
+use crate::store::{StoreError, blocking};
 
 /// What there is in some places.
 struct Read {
@@ -67,7 +67,7 @@ async fn read(places: Vec<PathBuf>) -> Result<Read, StoreError> {
                 Err(_) => read.is_all = false,
             }
         }
-        read
+        Ok(read)
     };
-    tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)
+    blocking(read).await
 }

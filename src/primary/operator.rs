@@ -7,8 +7,9 @@ use crate::clock;
 use crate::gate::operator::{Begun, Way, begin as decide};
 use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
 use crate::key::PublicKey;
+use crate::node::WriteError;
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Committing, Journal, OperatorWrite, Write};
+use crate::store::journal::{CommitError, Committing, Journal, JournalReader, OperatorWrite, Write};
 
 /// What the configured JWT changed, and the commit of that.
 type Start = (Option<OperatorChange>, Option<Committing>);
@@ -56,26 +57,9 @@ pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey
     Ok((kept.is_some().then_some(change), commit))
 }
 
-fn count(journal: &Journal, change: &mut OperatorChange, before: &Standing, after: &Standing) {
+fn count(journal: &JournalReader, change: &mut OperatorChange, before: &Standing, after: &Standing) {
     change.withheld = journal.lost_between(before, after);
     change.back = journal.lost_between(after, before);
-}
-
-/// Why another operator JWT did not come into force.
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    /// The gate or the journal said no.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// It would withhold more accounts than whoever pushed it expects.
-    #[error(
-        "{would} accounts would be withheld by this operator JWT, because it does not list the keys that signed them; to \
-         accept that, repeat the request with ?withhold={would}"
-    )]
-    Withholds {
-        /// How many accounts that are served now would not be.
-        would: u64,
-    },
 }
 
 impl Primary {
@@ -102,11 +86,11 @@ impl Primary {
         trust: Arc<Trust>,
         way: Way,
         withhold: Option<u64>,
-    ) -> Result<OperatorChange, OperatorError> {
+    ) -> Result<OperatorChange, WriteError> {
         let _turn = self.operator_turn.lock().await;
         let before = Arc::clone(&self.gate.standing());
         let arrival = self.gate.arrival(way, clock::unix_seconds());
-        let admitted = self.gate.admit_operator(&trust, &arrival).map_err(CommitError::from)?;
+        let admitted = self.gate.admit_operator(&trust, &arrival)?;
         let Some(chain) = admitted else { return Ok(OperatorChange::none(&before, &trust)) };
         if before.chain().is_none() && way == Way::Post {
             return Err(CommitError::from(Refusal::NoOperator).into());
@@ -114,7 +98,7 @@ impl Primary {
         let mut change = OperatorChange::to(&before, &chain);
         count(&self.journal, &mut change, &before, &before.after(Arc::new(chain)));
         if withhold.is_some_and(|most| change.withheld > most) {
-            return Err(OperatorError::Withholds { would: change.withheld });
+            return Err(WriteError::Withholds { would: change.withheld });
         }
         self.journal.commit(Write::Operator(OperatorWrite::Offer(trust, arrival))).await?;
         change.log();

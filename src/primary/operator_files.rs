@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::keeper::STILL;
-use crate::store::folder::{self, Look, Stamp};
+use crate::folder::{self, Look, Stamp};
 
 /// Files that are looked at. nsc writes one.
 const MOST: usize = 100;

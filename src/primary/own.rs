@@ -15,11 +15,11 @@ use super::keeper::{Cause, Keeper, Settled};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
+use crate::folder::{self, Folder, Layout, Listing, Shard};
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
-use crate::store::folder::{self, Folder, Layout, Listing, Shard};
 
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;

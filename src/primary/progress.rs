@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::folder::Shard;
 use crate::key::AccountKey;
-use crate::store::folder::Shard;
 
 /// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

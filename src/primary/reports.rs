@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::folder;
 use crate::gate::Refusal;
 use crate::jwt::Called;
 use crate::key::AccountKey;
-use crate::store::folder;
 
 /// So many files are named one by one in the log within [`PERIOD`]; the rest is counted, in the metrics.
 const NAMED: usize = 100;

@@ -18,12 +18,12 @@ use super::Primary;
 use super::progress::Stage;
 use super::reports::{self, Reports};
 use crate::clock;
+use crate::folder::{self, Layout, Listing, TokenFile, Unread};
 use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
 use crate::logging::Bar;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::folder::{self, Layout, Listing, TokenFile, Unread};
 use crate::store::journal::{CommitError, Outcome, Presence, Write};
 
 /// Files in one piece: what one transaction of the journal holds.

@@ -14,10 +14,10 @@ use super::progress::Stage;
 use super::seam::Moment;
 use super::{Primary, Setup, Source};
 use crate::clock;
+use crate::folder;
 use crate::gate::{Gate, SentFor, Standing, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder;
 use crate::store::journal::Write;
 use crate::testkit::{self, sign};
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Source;
 use crate::config::Settings;
+use crate::folder::{FolderLock, private};
 use crate::key::PublicKey;
-use crate::store::{FolderLock, StoreError, journal, private};
+use crate::store::{StoreError, journal};
 
 /// How a primary is set up.
 #[derive(Debug, Clone)]

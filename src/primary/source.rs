@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::config::Store;
+use crate::folder::{self, Folder, Layout, STATE_FOLDER, nsc};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder::{self, Folder, Layout};
-use crate::store::{STATE_FOLDER, StoreError, nsc};
+use crate::store::StoreError;
 
 /// Where tokens are kept beside the journal.
 #[derive(Debug, Clone)]

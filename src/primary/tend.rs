@@ -23,9 +23,9 @@ use super::own::Own;
 use super::progress::Stage;
 use super::source::Tokens;
 use super::tender::{Scanned, Tender};
+use crate::folder::watch::Watch;
 use crate::metrics::Metrics;
-use crate::store::StoreError;
-use crate::store::watch::Watch;
+use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.
 const LOOKED: &str = "looked";
@@ -52,7 +52,6 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Tending {
     primary: Arc<Primary>,
-    mirrored: Option<Arc<Mirrored>>,
     stop: CancellationToken,
     intake: Option<JoinHandle<()>>,
 }
@@ -69,7 +68,7 @@ impl Primary {
     /// Starts tending the token folder, if there is one. `look_every`: how often it is looked through.
     pub fn tend(self: &Arc<Self>, metrics: &Arc<Metrics>, look_every: Duration) -> Result<Tending, StoreError> {
         let (stop, runtime) = (CancellationToken::new(), Handle::current());
-        let mut tending = Tending { primary: self.clone(), mirrored: None, stop: stop.clone(), intake: None };
+        let mut tending = Tending { primary: self.clone(), stop: stop.clone(), intake: None };
         let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None, unwatched: 0 };
         match &self.tokens {
             Tokens::None => self.progress.reach(Stage::Complete),
@@ -78,7 +77,8 @@ impl Primary {
                 let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone(), runtime.clone()));
                 let (ask, asked) = tokio::sync::mpsc::channel(1024);
                 tokio::spawn(Mirror::new(keeper.clone(), mirrored.clone()).run(asked));
-                tending.mirrored = Some(mirrored.clone());
+                // A folder is tended once.
+                let _ = self.mirrored.set(mirrored.clone());
                 let own = Own::new(keeper, runtime, ask);
                 tending.intake = Some(tokio::spawn(Intake { mirrored: Some(mirrored), ..intake }.run(own)));
             }
@@ -92,11 +92,6 @@ impl Primary {
 }
 
 impl Tending {
-    /// How far the folder has followed the journal; `None` if it is not ours to write.
-    pub const fn mirrored(&self) -> Option<&Arc<Mirrored>> {
-        self.mirrored.as_ref()
-    }
-
     /// Stops looking, and waits, no longer than `longest`, until all files are on disk.
     pub async fn finish(&mut self, longest: Duration) {
         self.stop.cancel();
@@ -104,7 +99,7 @@ impl Tending {
             // It ends at once, or in the middle of a look, which is not waited for.
             let _ = tokio::time::timeout(Duration::from_secs(1), intake).await;
         }
-        let Some(mirrored) = &self.mirrored else { return };
+        let Some(mirrored) = self.primary.mirrored.get() else { return };
         let head = self.primary.journal().head().serial;
         if !mirrored.wait(head, longest).await {
             tracing::warn!(
@@ -229,17 +224,12 @@ impl Intake {
         let primary = self.primary.clone();
         let cursors = move || {
             let journal = primary.journal();
-            let looked = journal.cursor(LOOKED)?.zip(journal.cursor(OPERATOR)?).zip(journal.cursor(FOLDERS)?);
-            Ok::<_, StoreError>(looked)
+            Ok(journal.cursor(LOOKED)?.zip(journal.cursor(OPERATOR)?).zip(journal.cursor(FOLDERS)?))
         };
-        let looked = match tokio::task::spawn_blocking(cursors).await {
-            Ok(Ok(looked)) => looked,
-            Ok(Err(error)) => {
-                tracing::error!("it is not known when the token folder was last looked through: {error}");
-                None
-            }
-            Err(_) => None,
-        };
+        let looked = store::blocking(cursors).await.unwrap_or_else(|error| {
+            tracing::error!("it is not known when the token folder was last looked through: {error}");
+            None
+        });
         if let Some(((looked, operator), folders)) = looked {
             self.primary.progress.reach(Stage::Complete);
             if let Some(mirrored) = &self.mirrored {
@@ -278,7 +268,7 @@ impl Intake {
             return;
         }
         let millis = last.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let journal = self.primary.journal();
+        let journal = &self.primary.journal;
         journal.set_cursor(OPERATOR, last.operator).await;
         journal.set_cursor(FOLDERS, last.folders).await;
         journal.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;

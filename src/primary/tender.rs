@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::folder::Shard;
 use crate::key::AccountKey;
 use crate::store::StoreError;
-use crate::store::folder::Shard;
 
 /// What is done about a folder, whoever owns it. All of it blocks.
 pub(super) trait Tender: Send + 'static {

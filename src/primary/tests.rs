@@ -6,14 +6,15 @@ use nkeys::KeyPair;
 use serde_json::json;
 
 use super::progress::Stage;
-use super::{Lookup, OperatorError, Primary, Setup, Source, Verdict};
+use super::{Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
+use crate::folder::Layout;
 use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::store::folder::Layout;
+use crate::node::{Lookup, Verdict, WriteError};
 use crate::store::journal::{CommitError, OperatorWrite, Write};
 use crate::testkit::{self, sign};
 
@@ -59,7 +60,7 @@ impl World {
         Self { operator, first, second, now, primary, gate }
     }
 
-    async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, OperatorError> {
+    async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, WriteError> {
         self.primary.set_operator(Arc::new(trust), Way::File, None).await
     }
 
@@ -108,8 +109,8 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
 #[tokio::test]
 async fn a_reload_takes_no_older_jwt_and_no_other_operators() {
     let world = World::new().await;
-    let refused = |result: Result<_, OperatorError>| match result {
-        Err(OperatorError::Commit(CommitError::Refused(Refusal::Operator(refusal)))) => refusal,
+    let refused = |result: Result<_, WriteError>| match result {
+        Err(WriteError::Refused(Refusal::Operator(refusal))) => refusal,
         other => panic!("{other:?}"),
     };
     let older = world.set_operator(world.listing(&[&world.first], 2_000)).await;
@@ -152,7 +153,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
     let jwt = world.jwt(&account, &world.second, 500);
     let entry = world.gate.admit(jwt.as_bytes(), None, Via::Post, world.now).expect("admitted");
     let key = *entry.key();
-    let outcomes = world.primary.journal().commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
+    let outcomes = world.primary.journal.commit_all(vec![withdrawal, Write::Put(Arc::new(entry), Via::Post)]).await;
     assert!(matches!(outcomes[..], [Ok(_), Err(CommitError::Refused(Refusal::Untrusted(_)))]), "{outcomes:?}");
     assert!(matches!(world.primary.lookup_now(&key), Some(Lookup::Absent)));
 }

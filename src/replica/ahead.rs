@@ -1,35 +1,14 @@
 //! What is newer here than at the primary, to be handed back to it.
 
-use bytes::Bytes;
-
 use super::Replica;
 use crate::key::AccountKey;
+use crate::node::{Ahead, AheadPage};
 use crate::store::snapshot::ProofKind;
 
 /// So many accounts are told at once.
 const ACCOUNTS: usize = 500;
 /// So much text is told at once, in bytes.
 const TEXT: usize = 1 << 20;
-
-/// An account that is newer here.
-#[derive(Debug)]
-pub enum Ahead {
-    /// Its JWT.
-    Held(AccountKey, Bytes),
-    /// It was deleted, by this request.
-    Deleted(AccountKey, Bytes),
-    /// It is known to be newer, but what makes it so is not here.
-    Missing(AccountKey),
-}
-
-/// A piece of what is newer here.
-#[derive(Debug)]
-pub struct AheadPage {
-    /// In the order of their keys.
-    pub accounts: Vec<Ahead>,
-    /// The account after which the next piece begins; `None`: this was the last one.
-    pub next: Option<AccountKey>,
-}
 
 impl Replica {
     /// The accounts after `after` of which the primary was found to hold something older, or nothing. Blocks for queries.
@@ -56,21 +35,5 @@ impl Replica {
         }
         let request = seen.deleted_by.and_then(|identity| self.shelf.get(&(ProofKind::Delete, identity)));
         request.map_or(Ahead::Missing(key), |request| Ahead::Deleted(key, request.body))
-    }
-}
-
-impl Ahead {
-    /// The account.
-    pub const fn key(&self) -> &AccountKey {
-        match self {
-            Self::Held(key, _) | Self::Deleted(key, _) | Self::Missing(key) => key,
-        }
-    }
-
-    fn text(&self) -> usize {
-        match self {
-            Self::Held(_, text) | Self::Deleted(_, text) => text.len(),
-            Self::Missing(_) => 0,
-        }
     }
 }

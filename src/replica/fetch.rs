@@ -17,6 +17,7 @@ use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Position, Refusal, Via};
 use crate::key::AccountKey;
+use crate::node::Unavailable;
 
 /// What a request brings. `Ok(None)`: the primary does not know the account.
 type Found = Result<Option<Arc<Slot>>, Unavailable>;
@@ -88,14 +89,6 @@ impl Drop for Landing {
     fn drop(&mut self) {
         self.replica.flights.lock().remove(&self.key);
     }
-}
-
-/// The primary could not be asked, and nothing is at hand.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the primary {primary} gave no usable answer: {reason}")]
-pub struct Unavailable {
-    primary: Arc<str>,
-    reason: Arc<str>,
 }
 
 impl Replica {

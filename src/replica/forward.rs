@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::Replica;
@@ -20,6 +19,7 @@ use crate::feed::wire::{MAX_HOPS, NAME_PREFIX};
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
+use crate::node::{ForwardError, Relayed, Target, Write};
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;
@@ -39,152 +39,6 @@ const PASSED_BACK: [header::HeaderName; 5] = [
     header::WWW_AUTHENTICATE,
     header::HeaderName::from_static("nas-receipts"),
 ];
-
-/// What a change is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// A JWT of this account is pushed.
-    Push(AccountKey),
-    /// A request to delete this account, and perhaps others.
-    Delete(AccountKey),
-    /// An activation is pushed.
-    Activation,
-    /// The operator's JWT is pushed.
-    Operator,
-    /// No change: a question for a sum of digests.
-    Digests,
-    /// No change: a question for what differs.
-    Comparison,
-}
-
-impl Target {
-    /// Whether it changes nothing. A question goes on without our credentials: they are for what this replica asks itself. A
-    /// change goes on with them, if its client shows none: that is what `replica.writes: forward` is for.
-    const fn is_question(self) -> bool {
-        matches!(self, Self::Digests | Self::Comparison)
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Push(key) => write!(f, "the JWT of {key}"),
-            Self::Delete(key) => write!(f, "a request to delete {key}"),
-            Self::Activation => f.write_str("an activation"),
-            Self::Operator => f.write_str("the operator's JWT"),
-            Self::Digests | Self::Comparison => f.write_str("a question about digests"),
-        }
-    }
-}
-
-/// A change on its way to the primary.
-pub struct Write {
-    /// What it is about.
-    pub target: Target,
-    /// The query of its URL, as it came.
-    pub query: Option<String>,
-    /// The headers that came with it, of those that [`Write::HEADERS`] names, in lower case.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
-    /// The token.
-    pub body: Bytes,
-    /// How long the primary is to wait for receipts.
-    pub wait: Duration,
-}
-
-impl Write {
-    /// The headers that matter to the primary.
-    pub const HEADERS: [&'static str; 4] = ["accept", "authorization", "content-type", "via"];
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.headers.iter().filter(move |(found, _)| *found == name).map(|(_, value)| &value[..])
-    }
-
-    fn path(&self) -> (Method, String) {
-        let (method, mut path) = match self.target {
-            Target::Push(key) => (Method::POST, format!("accounts/{key}")),
-            Target::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
-            Target::Activation => (Method::POST, "activations".to_owned()),
-            Target::Operator => (Method::POST, "operator".to_owned()),
-            Target::Digests => (Method::GET, "digests".to_owned()),
-            Target::Comparison => (Method::POST, "digests".to_owned()),
-        };
-        if let Some(query) = &self.query {
-            path.push('?');
-            path.push_str(query);
-        }
-        (method, path)
-    }
-}
-
-impl std::fmt::Debug for Write {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Among the headers is what the client shows to say who it is.
-        f.debug_struct("Write").field("target", &self.target).finish_non_exhaustive()
-    }
-}
-
-/// The primary's answer.
-#[derive(Debug)]
-pub struct Relayed {
-    /// Its status.
-    pub status: u16,
-    /// Its headers that matter to the client, names in lower case.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// Its body.
-    pub body: Bytes,
-}
-
-/// Why there is no answer of the primary.
-#[derive(Debug, thiserror::Error)]
-pub enum ForwardError {
-    /// So many changes wait for the primary that this one was not sent.
-    #[error("as many requests as there is room for wait for the primary {0} already")]
-    Busy(String),
-    /// The way leads from replica to replica. It was not sent.
-    #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]
-    Loop {
-        /// Replicas that it has passed, this one included if it was here before.
-        hops: usize,
-        /// The primary.
-        primary: String,
-    },
-    /// There is no connection to the primary, so it was not sent.
-    #[error("{primary}: {reason}")]
-    Unreachable {
-        /// The primary.
-        primary: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// It was sent, or begun to be sent, and then something went wrong.
-    #[error("{primary}: {reason}")]
-    Lost {
-        /// The primary.
-        primary: String,
-        /// What went wrong.
-        reason: String,
-    },
-    /// It was sent, and there is no answer.
-    #[error("{primary} has not answered within {} s", limit.as_secs())]
-    TimedOut {
-        /// The primary.
-        primary: String,
-        /// How long was waited.
-        limit: Duration,
-    },
-}
-
-impl ForwardError {
-    const fn label(&self) -> &'static str {
-        match self {
-            Self::Busy(_) => "busy",
-            Self::Loop { .. } => "loop",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Lost { .. } => "lost",
-            Self::TimedOut { .. } => "timeout",
-        }
-    }
-}
 
 /// What it takes to forward.
 #[derive(Debug)]
@@ -365,6 +219,8 @@ fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::feed::wire::new_name;
 

@@ -3,6 +3,7 @@
 //! It is a cache in which every account is wanted, and that knows the sums of what it has seen. What does not fit is let
 //! go of as in any cache, which is said, and fetched when it is asked for.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -72,8 +73,11 @@ impl Replica {
             }
             replica.counting.store(false, Ordering::Release);
         };
-        let failed = |source| StoreError::Io { action: "start a thread for", path: "digests".into(), source };
-        std::thread::Builder::new().name("digests".into()).spawn(counting).map(drop).map_err(failed)
+        std::thread::Builder::new()
+            .name("digests".into())
+            .spawn(counting)
+            .map(drop)
+            .map_err(StoreError::io("start a thread for", Path::new("digests")))
     }
 
     /// Something of what was seen is lost.

@@ -4,28 +4,12 @@
 //! is known to exist comes first, what is known not to exist is answered here while upstream is busy, and what upstream
 //! cannot answer in time is not asked for.
 
+use super::Replica;
 use super::upstream::Class;
-use super::{Replica, Unavailable};
 use crate::feed::digest::Key;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-
-/// What there is to do about a key of which nothing is at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Miss {
-    /// There is nothing.
-    Absent,
-    /// Upstream is asked: it exists there, or the answer is on its way.
-    Ask,
-    /// Upstream is asked, although nobody knows whether it exists. `is_certain`: without asking, the answer would be that
-    /// there is nothing, as of where the feed is.
-    AskUnknown {
-        /// Whether the feed knows of all keys.
-        is_certain: bool,
-    },
-    /// Upstream cannot answer in time.
-    Crowded,
-}
+use crate::node::{Miss, Unavailable};
 
 impl Replica {
     /// What there is to do about an account of which nothing is at hand that could be served without asking.

@@ -10,6 +10,8 @@
 
 mod activations;
 mod ahead;
+mod backend;
+mod checks;
 mod clients;
 mod digests;
 mod feed;
@@ -22,6 +24,7 @@ mod keys;
 mod memory;
 mod mirror;
 mod miss;
+mod onward;
 mod operator;
 mod pack;
 mod pin;
@@ -47,14 +50,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use ahead::{Ahead, AheadPage};
 pub use clients::{MOST_REQUESTS, client};
-pub use fetch::Unavailable;
-pub use forward::{ForwardError, Relayed, Target, Write};
 pub use keeping::Place;
-pub use miss::Miss;
-pub use relay::{Onward, Passed, Question};
-pub use report::BehindUs;
+use relay::{Onward, Passed};
 pub use slot::Slot;
 
 use crate::clock;
@@ -64,6 +62,7 @@ use crate::feed::wire::new_name;
 use crate::gate::Gate;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::Metrics;
+use crate::node::{Ages, Miss, Stamp, Unavailable};
 use crate::rarely::Rarely;
 use crate::store::StoreError;
 use crate::tls::Files;
@@ -192,15 +191,6 @@ pub struct Replica {
     /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
     refusals: Rarely,
     runtime: tokio::runtime::Handle,
-}
-
-/// How old an answer is, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ages {
-    /// Since the primary last confirmed the entry, or since that was heard over NATS.
-    pub entry: u64,
-    /// Since the primary itself was last known to stand where this replica does; `None`: never.
-    pub primary: Option<u64>,
 }
 
 impl Replica {
@@ -359,29 +349,33 @@ impl Replica {
 
     /// Whether an entry can be served without asking.
     pub fn is_fresh(&self, slot: &Slot) -> bool {
-        self.feed.confirms(slot.stretch())
-            || slot.checked_within(self.spread.of(self.setup.ttl, slot.entry().key()), clock::uptime_millis())
+        self.is_fresh_stamp(slot.entry().key(), &slot.stamp())
+    }
+
+    fn is_fresh_stamp(&self, key: &AccountKey, stamp: &Stamp) -> bool {
+        self.feed.confirms(stamp.stretch)
+            || slot::checked_within(stamp.checked, self.spread.of(self.setup.ttl, key), clock::uptime_millis())
     }
 
     /// How old an entry is, and what this replica knows of its primary.
-    pub fn ages(&self, slot: &Slot) -> Ages {
+    fn ages(&self, stamp: &Stamp) -> Ages {
         let (now, heard) = (clock::uptime_millis(), self.feed.heard.load(Ordering::Acquire));
         let live = self.feed.live.load(Ordering::Acquire);
-        let confirmed = match slot.stretch() {
-            0 => slot.confirmed(),
+        let confirmed = match stamp.stretch {
+            0 => stamp.confirmed,
             stretch if stretch == live => heard,
             // It was confirmed as long as the feed was live, and may have been asked about since.
-            stretch if stretch == self.feed.stretch.load(Ordering::Acquire) => slot.confirmed().max(heard),
-            _ => slot.confirmed(),
+            stretch if stretch == self.feed.stretch.load(Ordering::Acquire) => stamp.confirmed.max(heard),
+            _ => stamp.confirmed,
         };
         let seconds = |since: i64| u64::try_from((now - since) / 1000).unwrap_or(0);
         Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
     }
 
     /// Whether the feed, up to where this replica stands, confirms an entry.
-    pub fn is_confirmed(&self, slot: &Slot) -> bool {
+    fn is_confirmed(&self, stamp: &Stamp) -> bool {
         let stretch = self.feed.stretch.load(Ordering::Acquire);
-        stretch != 0 && slot.stretch() == stretch
+        stretch != 0 && stamp.stretch == stretch
     }
 
     async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {

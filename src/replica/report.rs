@@ -10,13 +10,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use reqwest::StatusCode;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Replica;
 use super::upstream::UpstreamError;
 use crate::feed::Head;
 use crate::feed::wire::{Below, Confirmation, Report};
+use crate::node::Replicas;
 
 /// The pause between two reports while the position moves on.
 const PACE: Duration = Duration::from_millis(100);
@@ -33,24 +33,12 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How long the process waits to have said goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
 
-/// The replicas behind this one, as the server knows them.
-pub trait BehindUs: std::fmt::Debug + Send + Sync {
-    /// What is reported of them. `own`: up to where this replica itself is current. `None`: there are none.
-    fn below(&self, own: Option<&Head>) -> Option<Below>;
-
-    /// What was last given out as [`BehindUs::below`] has been heard upstream.
-    fn heard(&self);
-
-    /// A number that moves when something has changed that is reported.
-    fn watch(&self) -> watch::Receiver<u64>;
-}
-
 /// What it takes to report.
 #[derive(Debug)]
 pub(super) struct Reporting {
     run: [u8; 8],
     seq: AtomicU64,
-    about: OnceLock<(String, Arc<dyn BehindUs>)>,
+    about: OnceLock<(String, Arc<Replicas>)>,
     /// Whether the way upstream may lead to a primary. In a circle, each replica would wait for the others.
     leads_on: AtomicBool,
     /// How often a feed was opened.
@@ -172,7 +160,7 @@ impl Reporting {
 
 impl Replica {
     /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
-    pub async fn report(self: Arc<Self>, name: String, behind: Arc<dyn BehindUs>) {
+    pub async fn report(self: Arc<Self>, name: String, behind: Arc<Replicas>) {
         let mut moved = behind.watch();
         let mut current = self.upstream.watch();
         // Called once, at start.
@@ -213,7 +201,7 @@ impl Replica {
             Ok(status) if status.is_success() => {
                 progress.failures = 0;
                 if let Some((_, behind)) = self.reporting.about.get() {
-                    behind.heard();
+                    behind.below_was_heard();
                 }
                 progress.heard = Some(said);
                 self.reporting.set_counts(place, Counts::Yes);

@@ -2,7 +2,7 @@
 
 use super::{Access, Place, Setup};
 use crate::config::{Settings, Store};
-use crate::store::STATE_FOLDER;
+use crate::folder::STATE_FOLDER;
 
 impl Setup {
     /// As the settings say.

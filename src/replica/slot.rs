@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::gate::{Entry, Position};
+use crate::node::Stamp;
 
 /// An entry of the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
 #[derive(Debug)]
@@ -82,9 +83,9 @@ impl Slot {
         self.checked.load(Ordering::Acquire)
     }
 
-    pub(super) fn checked_within(&self, ttl: Duration, now: i64) -> bool {
-        let checked = self.checked();
-        checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
+    /// How current it is known to be now.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp { stretch: self.stretch(), confirmed: self.confirmed(), checked: self.checked() }
     }
 
     /// The primary said that this is current; within a stretch of feed, if that was live all the while. Returns whether
@@ -117,4 +118,9 @@ impl Slot {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
     }
+}
+
+/// Whether upstream was asked within a time-to-live before `now`.
+pub(super) fn checked_within(checked: i64, ttl: Duration, now: i64) -> bool {
+    checked != 0 && u128::try_from(now - checked).is_ok_and(|age| age < ttl.as_millis())
 }

@@ -13,7 +13,6 @@ use crate::gate::Via;
 use crate::jwt::pack::Found;
 use crate::node::{Node, WriteError};
 use crate::replica::Access;
-use crate::store::journal::CommitError;
 
 /// JWTs that are dealt with at the same time: one sync of the journal is for all of them.
 const AT_ONCE: usize = 64;
@@ -109,8 +108,8 @@ impl Tally {
         match changed {
             Ok(true) => self.taken += 1,
             Ok(false) => self.same += 1,
-            Err(WriteError::Commit(CommitError::Refused(refusal))) if refusal.is_conflict() => self.older += 1,
-            Err(WriteError::Commit(CommitError::Refused(refusal))) => self.refuse(format!("line {number}: {refusal}")),
+            Err(WriteError::Refused(refusal)) if refusal.is_conflict() => self.older += 1,
+            Err(WriteError::Refused(refusal)) => self.refuse(format!("line {number}: {refusal}")),
             Err(failed) => return Err(failed.to_string()),
         }
         Ok(bytes)

@@ -6,11 +6,9 @@ use super::error::StartError;
 use crate::config::{ResolverMode, Settings};
 use crate::nats::{self, Announcer, Link, Purpose, Reconcile, Resolver, Signer};
 use crate::node::Node;
-use crate::primary::Primary;
-use crate::replica::Replica;
 
 /// Takes a primary's part on NATS, if that is configured.
-pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc<Primary>) -> Result<(), StartError> {
+pub(super) async fn primary(settings: &Settings, node: &Arc<Node>) -> Result<(), StartError> {
     let Some(setup) = nats::Setup::of(&settings.nats) else {
         node.receipts().switch_off();
         tracing::info!("NATS is not configured, server will not fire notifications on update");
@@ -41,8 +39,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
         tokio::spawn(nats::hear_activations(connected.clone(), node.clone()));
     }
     let reconcile = Reconcile::of(&settings.nats);
-    let (announcer, reconciler) =
-        Announcer::start(connected.clone(), node, primary.clone(), receipts_timeout, reconcile);
+    let (announcer, reconciler) = Announcer::start(connected.clone(), node, receipts_timeout, reconcile);
     node.set_announcer(announcer);
     if let Some(reconciler) = reconciler {
         node.set_comparer(reconciler);
@@ -52,7 +49,7 @@ pub(super) async fn primary(settings: &Settings, node: &Arc<Node>, primary: &Arc
 }
 
 /// Takes a replica's part on NATS, if that is configured.
-pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc<Replica>) -> Result<(), StartError> {
+pub(super) async fn replica(settings: &Settings, node: &Arc<Node>) -> Result<(), StartError> {
     let Some(setup) = nats::Setup::of(&settings.nats) else { return Ok(()) };
     tracing::info!("connecting to NATS for notifications");
     let link = Link::new(setup, node.metrics().clone())?;
@@ -63,7 +60,7 @@ pub(super) async fn replica(settings: &Settings, node: &Arc<Node>, replica: &Arc
     if !link.has_creds() {
         tokio::spawn(nats::listen_for_nats_servers(connected.clone()));
     }
-    tokio::spawn(nats::hear(connected.clone(), replica.clone(), node.clone()));
+    tokio::spawn(nats::hear(connected.clone(), node.clone()));
     tokio::spawn(nats::hear_activations(connected, node.clone()));
     Ok(())
 }

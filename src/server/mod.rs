@@ -12,7 +12,7 @@ mod stop;
 pub(crate) mod trust;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::SignalKind;
 
@@ -27,7 +27,7 @@ use crate::descriptors;
 use crate::gate::{Gate, Via};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::node::{Node, OperatorFile, Role};
+use crate::node::{Node, OperatorFile};
 use crate::primary::{self, Primary, Tending};
 use crate::replica::{self, BeginError, Replica};
 use crate::store::journal;
@@ -58,7 +58,7 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         ),
         None => {}
     }
-    let node = Arc::new(Node::new(role.clone(), gate, metrics, settings.nats.replica_forget));
+    let node = Arc::new(role.node(gate, metrics, settings.nats.replica_forget));
     node.recall_replicas()?;
     if let Some(file) = file {
         node.set_operator_file(file);
@@ -83,12 +83,12 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         tls.as_ref().map(|tls| tls.config()).transpose().map_err(|error| StartError::Other(error.to_string()))?;
     let (server, port) = listen(&settings, &node, accepting)?;
     let handle = server.handle();
-    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), tls }));
+    tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
     let serving = tokio::spawn(server);
     let begin = async {
-        match role {
-            Role::Primary(primary) => run_primary(&settings, &node, &primary, system_jwt).await.map(Some),
-            Role::Replica(replica) => run_replica(&settings, &node, &replica, system_jwt, port).await.map(|()| None),
+        match &role {
+            Role::Primary(primary) => run_primary(&settings, &node, primary, system_jwt).await.map(Some),
+            Role::Replica(replica) => run_replica(&settings, &node, replica, system_jwt, port).await.map(|()| None),
         }
     };
     tokio::spawn(node.clone().look_after_replicas());
@@ -110,20 +110,41 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     if let Some(mut tending) = tending {
         tending.finish(settings.http.shutdown_grace).await;
     }
-    if let Role::Replica(replica) = node.role() {
+    if let Role::Replica(replica) = &role {
         // Nothing is served any more.
         replica.farewell().await;
     }
     node.note_replicas(true).await;
-    match node.role() {
+    match &role {
         Role::Primary(primary) => {
-            primary.journal().close().await;
+            primary.close().await;
             tracing::info!("closed JWT store");
         }
         Role::Replica(replica) => replica.close(),
     }
     tracing::info!("stopped account server");
     Ok(())
+}
+
+/// The role of this server.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// Owns the journal.
+    Primary(Arc<Primary>),
+    /// Caches what a primary owns.
+    Replica(Arc<Replica>),
+}
+
+impl Role {
+    fn node(&self, gate: Arc<Gate>, metrics: Arc<Metrics>, replica_forget: Duration) -> Node {
+        match self {
+            Self::Primary(primary) => Node::primary(Arc::new(primary.clone()), gate, metrics, replica_forget),
+            Self::Replica(replica) => {
+                let name = replica.name().to_owned();
+                Node::replica(Arc::new(replica.clone()), name, gate, metrics, replica_forget)
+            }
+        }
+    }
 }
 
 /// The configured operator JWT, as it was read.
@@ -243,12 +264,9 @@ async fn run_primary(
     {
         return Err(StartError::SystemAccountJwt(error.to_string()));
     }
-    join::primary(settings, node, primary).await?;
+    join::primary(settings, node).await?;
     tokio::spawn(primary.clone().forget());
     let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
-    if let Some(mirrored) = tending.mirrored() {
-        node.set_mirrored(mirrored.clone());
-    }
     tokio::spawn(primary.clone().sweep());
     import::begin(settings, node);
     Ok(tending)
@@ -275,5 +293,5 @@ async fn run_replica(
     tokio::spawn(replica.clone().settle());
     let name = settings.replica.name.clone().unwrap_or_else(|| default_name(port));
     tokio::spawn(replica.clone().report(name, node.replicas().clone()));
-    join::replica(settings, node, replica).await
+    join::replica(settings, node).await
 }

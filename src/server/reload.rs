@@ -13,12 +13,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::signal::unix::Signal;
 
-use super::trust;
+use super::{Role, trust};
 use crate::config::{Overrides, Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
-use crate::node::{Node, OperatorFile, Role};
+use crate::node::{Node, OperatorFile};
 use crate::replica::Access;
 use crate::tls::ServerTls;
 
@@ -35,6 +35,7 @@ pub(crate) struct Live {
     /// The settings in effect.
     pub(crate) settings: Settings,
     pub(crate) node: Arc<Node>,
+    pub(crate) role: Role,
     /// If HTTPS is served.
     pub(crate) tls: Option<Arc<ServerTls>>,
 }
@@ -124,7 +125,7 @@ impl Live {
     }
 
     fn access(&mut self, new: &Settings) {
-        if let Role::Replica(replica) = self.node.role()
+        if let Role::Replica(replica) = &self.role
             && new.is_replica()
         {
             replica.set_access(&Access { token: new.replica.token.clone(), tls: new.replica.tls.clone() });
@@ -143,7 +144,7 @@ impl Live {
 
     /// Waits until nsc has written the operator JWT in use. What it writes of another operator JWT is its own affair.
     async fn operator_edited(&self) {
-        if let Role::Primary(primary) = self.node.role()
+        if let Role::Primary(primary) = &self.role
             && let (Some(TokenSource::Path(file)), Some(nsc)) = (&self.settings.operator, &self.settings.store.nsc)
             && is_in(file, nsc)
         {

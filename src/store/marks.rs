@@ -18,7 +18,7 @@ pub(super) fn write(marks: &[Mark]) -> Vec<u8> {
 }
 
 /// Reads what [`write()`] wrote.
-pub(super) fn read(bytes: &[u8]) -> Vec<Mark> {
+pub(crate) fn read(bytes: &[u8]) -> Vec<Mark> {
     bytes.as_chunks::<MARK>().0.iter().map(read_mark).collect()
 }
 

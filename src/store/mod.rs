@@ -1,161 +1,17 @@
-//! What is kept on disk: the [`journal`], the [`folder`] of tokens, and the lock that keeps a second process out; and
-//! how folders are watched.
+//! The databases: the [`journal`] of a primary, and the [`snapshot`] of a replica.
 //!
 //! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
-//! from it. It lives beside the tokens, in a state folder that no reader of `*.jwt` files looks into.
+//! from it. It is next to the tokens, in the [`STATE_FOLDER`](crate::folder::STATE_FOLDER).
 //!
 //! Nothing here knows who asks, or HTTP, or NATS.
 
-pub mod folder;
+mod error;
 mod followers;
 pub mod journal;
-mod lock;
-mod marks;
-pub mod nsc;
+pub(crate) mod marks;
 mod operator;
-pub mod private;
 pub mod snapshot;
-pub mod watch;
 
-use std::path::{Path, PathBuf};
-
+pub use error::{StoreError, blocking};
 pub use followers::{Follower, FollowerChange, FollowerId};
-pub use journal::{Journal, Progress};
-pub use lock::FolderLock;
-
-/// The state folder inside a token folder.
-pub const STATE_FOLDER: &str = ".nats-account-server";
-
-/// A failure of the store: what could not be done, with which file.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The journal's database failed.
-    #[error("journal {path}: {source}{}", remedy(.source))]
-    Sqlite {
-        /// The journal file, or `:memory:`.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// A replica's snapshot failed.
-    #[error("snapshot {path}: {source}{}", snapshot_remedy(.source))]
-    Snapshot {
-        /// The snapshot file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// A file or folder could not be used.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried, as in "cannot create".
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is no journal or snapshot that this version can use.
-    #[error("{path}: {reason}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// Another process works on the folder.
-    #[error("folder {path} is in use by {holder}; stop that process, or choose another folder")]
-    Locked {
-        /// The state folder.
-        path: PathBuf,
-        /// What the lock file says of the holder.
-        holder: String,
-    },
-    /// What was asked for may be in the folder of tokens, which is still being imported.
-    #[error("the token folder is still being imported, and may hold it; try again in a second")]
-    Importing,
-    /// What was asked for may be in a sub-folder of the token folder that cannot be read.
-    #[error("a sub-folder of the token folder cannot be read, and may hold it; see this server's log")]
-    SubFolderClosed,
-    /// A failure that others met, too.
-    #[error(transparent)]
-    Shared(#[from] std::sync::Arc<Self>),
-    /// The journal's writer has ended.
-    #[error("the journal is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// Whether there is no room left to write.
-    pub fn is_full(&self) -> bool {
-        match self {
-            Self::Sqlite { source, .. } | Self::Snapshot { source, .. } => {
-                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-            }
-            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Self::Shared(error) => error.is_full(),
-            _ => false,
-        }
-    }
-
-    /// Whether nothing failed, but what was asked for may still be found in the folder: it is being imported, or part of it
-    /// cannot be read.
-    pub fn is_importing(&self) -> bool {
-        match self {
-            Self::Importing | Self::SubFolderClosed => true,
-            Self::Shared(error) => error.is_importing(),
-            _ => false,
-        }
-    }
-
-    /// The failure as the clients of this server may read it: anonymous ones, too. Where its files are, is only in the log.
-    pub fn for_clients(&self) -> String {
-        match self {
-            Self::Sqlite { source, .. } => format!("the journal failed: {}{}", without_paths(source), remedy(source)),
-            Self::Snapshot { source, .. } => {
-                format!("the snapshot failed: {}{}", without_paths(source), snapshot_remedy(source))
-            }
-            Self::Io { action, source, .. } => format!("cannot {action}: {source}; the log says where"),
-            Self::Unusable { reason, .. } => format!("the store cannot be used: {reason}"),
-            Self::Locked { .. } => "the store is in use by another process".to_owned(),
-            Self::Shared(error) => error.for_clients(),
-            Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
-        }
-    }
-
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-}
-
-/// What SQLite said, without its own words: they name files.
-fn without_paths(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(code, _) => code.to_string(),
-        _ => "it is not as it was written".to_owned(),
-    }
-}
-
-fn remedy(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk, writes are accepted again at once",
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            "; restore it from a backup, or move it away to start from the folder's JWT files"
-        }
-        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
-        // A table or a format that is not as it was written, or a value of another type.
-        None | Some(rusqlite::ErrorCode::Unknown) => {
-            "; it was damaged or edited: restore it from a backup, or move it away to start from the folder's JWT files"
-        }
-        _ => "",
-    }
-}
-
-fn snapshot_remedy(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk",
-        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
-        _ => "; it can be moved away: then what was seen is forgotten, and the rest comes from the primary again",
-    }
-}
+pub use journal::{Journal, JournalReader, Progress};

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Fate, against};
+use crate::folder::{self, Folder, FolderLock, Layout, STATE_FOLDER, private};
 use crate::gate::Entry;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::store::folder::{self, Folder, Layout};
-use crate::store::{FolderLock, STATE_FOLDER, private};
 
 /// The folder, locked.
 pub(super) struct Target {

@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 use super::findings::Findings;
 use super::{Exit, gate_of, runtime};
 use crate::config::Settings;
+use crate::folder::Layout;
 use crate::gate::{Entry, Refusal};
 use crate::jwt::{AccountJwt, given};
 use crate::key::AccountKey;
 use crate::logging::Bar;
-use crate::store::folder::Layout;
 
 const AFTER_HELP: &str = "\
 TARGET is a folder, an operator's folder of nsc if it holds .nsc, or - for a

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Fate, against};
+use crate::folder::{self, FolderError, nsc, private};
 use crate::gate::{Entry, Trust};
 use crate::jwt::{AccountJwt, given};
 use crate::key::AccountKey;
-use crate::store::{StoreError, folder, nsc, private};
 
 /// The longest name of a folder, in bytes, with the ending of the file in it.
 const LONGEST: usize = 240;
@@ -32,7 +32,7 @@ pub(super) struct Target {
 impl Target {
     /// Opens it, or makes one for this operator.
     pub(super) fn open(root: &Path, operator: Option<Arc<Trust>>, mode: u32, dry_run: bool) -> Result<Self, String> {
-        let failed = |error: StoreError| format!("cannot export to {}: {error}", root.display());
+        let failed = |error: FolderError| format!("cannot export to {}: {error}", root.display());
         if root.join(".nsc").exists() {
             nsc::check(root).map_err(failed)?;
         } else {
@@ -61,7 +61,7 @@ impl Target {
     }
 }
 
-fn make(root: &Path, operator: &Trust, mode: u32) -> Result<(), StoreError> {
+fn make(root: &Path, operator: &Trust, mode: u32) -> Result<(), FolderError> {
     private::token_folder(root, mode)?;
     private::token_folder(&root.join("accounts"), mode)?;
     let info = json!({ "managed": false, "name": operator.name(), "kind": "operator" });
@@ -135,14 +135,12 @@ fn file_name(name: &str) -> Option<&str> {
 }
 
 /// Writes a file so that a reader finds the old or the new one.
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), StoreError> {
-    let mut made = path.as_os_str().to_owned();
-    made.push(".part");
-    let made = PathBuf::from(made);
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FolderError> {
+    let made = folder::beside(path, ".part");
     private::write(&made, content)
         .and_then(|()| fs::set_permissions(&made, Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&made, path))
-        .map_err(StoreError::io("write", path))
+        .map_err(FolderError::io("write", path))
 }
 
 #[cfg(test)]

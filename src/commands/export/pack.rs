@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::backup::Unfinished;
 use super::Fate;
+use crate::folder::private;
 use crate::gate::Entry;
 use crate::key::AccountKey;
-use crate::store::private;
 
 /// The file, or the standard output.
 pub(super) struct Target {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::super::{existing_journal_of, gate_of, journal_of};
 use super::Fate;
 use super::source::Source;
+use crate::backup;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, SentFor, Via};
@@ -98,7 +99,7 @@ impl Offline {
         if let Some(tending) = &mut self.tending {
             tending.finish(FOLLOW).await;
         }
-        self.primary.journal().close().await;
+        self.primary.close().await;
     }
 }
 
@@ -123,7 +124,7 @@ impl Copy {
             .create(&copy.0)
             .map_err(|error| failed(&format!("{}: {error}", copy.0.display())))?;
         if let Ok(journal) = existing_journal_of(settings) {
-            journal::copy(&journal, &copy.0.join(journal::FILE), |_, _| {}).map_err(|error| failed(&error))?;
+            backup::copy(&journal, &copy.0.join(journal::FILE), |_, _| {}).map_err(|error| failed(&error))?;
         }
         setup.state_dir = Some(copy.0.clone());
         setup.require_existing = false;

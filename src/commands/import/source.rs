@@ -9,14 +9,13 @@ use tokio::sync::mpsc::{self, Sender};
 
 use super::Found;
 use crate::config::Settings;
+use crate::folder::{self, Layout, Unread, nsc};
 use crate::jwt::pack::Line;
 use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
 use crate::replica::Access;
 use crate::server::packs::{self, Lines};
-use crate::store::folder::{self, Layout, Unread};
-use crate::store::nsc;
 
 /// A source that can be read.
 #[derive(Debug)]

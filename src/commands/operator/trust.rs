@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::super::{Exit, runtime, say};
 use super::set;
 use crate::config::Settings;
+use crate::folder::FolderLock;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
 use crate::primary;
 use crate::server;
 use crate::store::snapshot::{self, Found, Operator, Snapshot};
-use crate::store::{FolderLock, StoreError, journal};
+use crate::store::{StoreError, journal};
 
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot trust {}: {error}", file.display()));
@@ -22,7 +23,8 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
     if !is_replica && !journal.exists() {
         return Err(failed(&format!("there is no state of a server in {}", folder.display())));
     }
-    let locks = if is_replica { FolderLock::acquire(folder).map(|lock| vec![lock]) } else { setup.lock() };
+    let locks =
+        if is_replica { Ok(vec![FolderLock::acquire(folder).map_err(|error| failed(&error))?]) } else { setup.lock() };
     let _locks = locks.map_err(|error| failed(&error))?;
     let change =
         if is_replica { in_snapshot(folder, &trust) } else { runtime()?.block_on(in_journal(&journal, &trust)) };

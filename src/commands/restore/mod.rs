@@ -15,10 +15,12 @@ use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
 use super::operator;
 use super::{Exit, journal_of, runtime, say};
+use crate::backup;
 use crate::clock;
 use crate::config::Settings;
+use crate::folder::private;
 use crate::primary;
-use crate::store::{StoreError, journal, private};
+use crate::store::StoreError;
 use hand_back::HandBackArgs;
 
 const AFTER_HELP: &str = "\
@@ -70,11 +72,11 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<(), Exit> 
     if journal.exists() {
         operator::carry(&journal, &made.0)?;
     }
-    let session = journal::renew(&made.0).map_err(failed)?;
+    let session = backup::renew(&made.0).map_err(failed)?;
     if journal.exists() {
         weigh(&journal, &made.0, replace)?;
     }
-    let kept = journal::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
+    let kept = backup::replace(&made.0, &journal, clock::unix_seconds()).map_err(failed)?;
     say(&format!("restored {} to {}: {}", file.display(), journal.display(), describe(&verified)));
     say(&format!("it goes on as session {session}: replicas will compare all that they hold"));
     if let Some(kept) = kept {
@@ -95,7 +97,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Compares what is there with the copy that is to take its place.
 fn weigh(held: &Path, copy: &Path, replace: bool) -> Result<(), String> {
-    let newer = match journal::newer(held, copy) {
+    let newer = match backup::newer(held, copy) {
         Ok(newer) => newer,
         Err(error) if replace => {
             say(&format!("what is there cannot be compared with the backup: {error}"));

@@ -14,9 +14,7 @@ use super::ask::AskError;
 use crate::calendar::parse_rfc3339;
 use crate::jwt::{Account, AccountJwt, AnyJwt, is_revoked};
 use crate::key::AccountKey;
-use crate::node::{Claim, Compared, Loaded, Server, Withdrawn, not_live};
-use crate::primary::Primary;
-use crate::store::StoreError;
+use crate::node::{Claim, Compared, Loaded, Replaced, Server, Withdrawn, not_live};
 
 /// Connections that are asked for at once. Each takes about 1.25 KB, and a leafnode connection breaks with an answer that is
 /// larger than `max_payload`, usually 1 MiB.
@@ -160,10 +158,8 @@ impl Shared {
         if let Some(known) = self.proofs.get(serial) {
             return known;
         }
-        let primary = self.primary.clone();
-        let read = tokio::task::spawn_blocking(move || read(&primary, &key, serial)).await;
-        let felt = match read.map_err(|_| StoreError::Closed).flatten() {
-            Ok(felt) => felt.map(Arc::new),
+        let felt = match self.node.version_and_before(key, serial).await {
+            Ok(replaced) => replaced.and_then(felt).map(Arc::new),
             Err(error) => {
                 tracing::error!(account = %key, "cannot read the versions of {}: {error}", self.node.called(&key));
                 return None;
@@ -174,22 +170,10 @@ impl Shared {
     }
 }
 
-fn read(primary: &Primary, key: &AccountKey, serial: u64) -> Result<Option<Felt>, StoreError> {
-    let journal = primary.journal();
-    let decoded = |serial| -> Result<Option<Account>, StoreError> {
-        let text = journal.text_of(key, serial)?;
-        let text = text.as_deref().and_then(|text| std::str::from_utf8(text).ok());
-        Ok(text.and_then(|text| AccountJwt::decode(text).ok()).map(|decoded| decoded.body))
-    };
-    let Some(after) = decoded(serial)? else { return Ok(None) };
-    let versions = journal.versions(key)?;
-    let before = match versions.iter().rev().find(|version| version.serial < serial) {
-        Some(older) => decoded(older.serial)?,
-        // It never had another one.
-        None if journal.fact(key, Some(serial))?.is_some_and(|fact| !fact.has_older) => return Ok(None),
-        None => None,
-    };
-    Ok(Felt::of(before, after))
+fn felt(replaced: Replaced) -> Option<Felt> {
+    let decoded = |text: &[u8]| Some(AccountJwt::decode(std::str::from_utf8(text).ok()?).ok()?.body);
+    let after = decoded(&replaced.text)?;
+    Felt::of(replaced.before.as_deref().and_then(decoded), after)
 }
 
 /// Whether one moment is before another; both as RFC 3339. What cannot be read is.

@@ -46,10 +46,7 @@ use crate::calendar::utc_time;
 use crate::clock;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
-use crate::node::{Again, Compare, Compared, Match, Node, Outcome, Receipts, Server};
-use crate::primary::Primary;
-use crate::store::StoreError;
-use crate::store::journal::{NatsServer, NatsServerChange};
+use crate::node::{Again, Compare, Compared, Match, NatsServer, NatsServerChange, Node, Outcome, Receipts, Server};
 
 /// How often it is written down how far nats-servers were compared, and differences that last are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -88,7 +85,6 @@ pub struct Reconcile {
 pub(super) struct Shared {
     asker: Asker,
     node: Arc<Node>,
-    primary: Arc<Primary>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     announcements: mpsc::Sender<Again>,
@@ -136,7 +132,6 @@ impl Reconciler {
     pub(super) fn start(
         connected: Arc<Connected>,
         node: Arc<Node>,
-        primary: Arc<Primary>,
         announcements: mpsc::Sender<Again>,
         options: Reconcile,
     ) -> Arc<Self> {
@@ -145,7 +140,6 @@ impl Reconciler {
             receipts: node.receipts().clone(),
             metrics: node.metrics().clone(),
             node,
-            primary,
             announcements,
             lists: Semaphore::new(1),
             turns: Semaphore::new(AT_ONCE),
@@ -229,16 +223,14 @@ impl Reconciler {
     /// Reads which nats-servers an earlier process knew, and how far it compared them. They count as there until they miss
     /// calls: one that is cut off now is not forgotten by a restart.
     async fn recall(&self) {
-        let primary = self.shared.primary.clone();
-        let read = tokio::task::spawn_blocking(move || primary.journal().nats_servers()).await;
-        let known = match read.map_err(|_| StoreError::Closed).flatten() {
+        let known = match self.shared.node.nats_servers().await {
             Ok(known) => known,
             Err(error) => {
                 tracing::error!("cannot read how far the nats-servers were compared: {error}");
                 return;
             }
         };
-        let head = self.shared.primary.journal().head().serial;
+        let head = self.shared.node.head_serial();
         let mut cursors = self.cursors.lock();
         for server in known {
             let NatsServer { id, name, cluster, host, version, compared, noted, is_gone } = server;
@@ -290,7 +282,7 @@ impl Reconciler {
                 self.shared.receipts.note(&present.server.id, |standing| standing.unknown = unknown());
                 continue;
             }
-            let head = self.shared.primary.journal().head().serial;
+            let head = self.shared.node.head_serial();
             let from = cursors.remove(&present.server.id).unwrap_or_else(|| head.saturating_sub(NEW_SERVER));
             let id = present.server.id.clone();
             let worker = Arc::new(Worker::new(self.shared.clone(), present.server, from));
@@ -318,7 +310,7 @@ impl Reconciler {
         };
         changes.append(&mut self.noted.lock());
         if !changes.is_empty() {
-            self.shared.primary.journal().set_nats_servers(changes).await;
+            self.shared.node.set_nats_servers(changes).await;
         }
     }
 

@@ -13,7 +13,6 @@ use crate::backoff::drawn;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{FETCH_TIMEOUT, OperatorThere};
-use crate::store::StoreError;
 
 /// Changes that are read at once.
 const PAGE: u64 = 10_000;
@@ -79,12 +78,10 @@ impl Worker {
         seen: &HashSet<AccountKey>,
         asked: Instant,
     ) {
-        let head = self.shared.primary.journal().head().serial;
+        let head = self.shared.node.head_serial();
         let mut after = from.max(head.saturating_sub(MAX_CHANGES));
         loop {
-            let primary = self.shared.primary.clone();
-            let read = tokio::task::spawn_blocking(move || primary.journal().pending(after, PAGE)).await;
-            let pending = match read.map_err(|_| StoreError::Closed).flatten() {
+            let pending = match self.shared.node.pending(after, PAGE).await {
                 Ok(pending) => pending,
                 Err(error) => {
                     tracing::error!("cannot read which accounts changed since change {after}: {error}");

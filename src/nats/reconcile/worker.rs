@@ -17,9 +17,8 @@ use super::pace::Pace;
 use super::schedule::{Job, Schedule};
 use crate::clock;
 use crate::key::AccountKey;
-use crate::node::{Again, Compared, FETCH_TIMEOUT, Match, Outcome, Server};
+use crate::node::{Again, Compared, FETCH_TIMEOUT, Match, NatsServer, NatsServerChange, Outcome, Server};
 use crate::rarely::Rarely;
-use crate::store::journal::{NatsServer, NatsServerChange};
 
 /// How long the answer to an announcement is waited for, before the nats-server is asked.
 const REPLY_WAIT: Duration = Duration::from_millis(500);

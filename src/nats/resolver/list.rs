@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::intake::Taken;
 use super::Resolver;
 use crate::key::AccountKey;
-use crate::store::StoreError;
+use crate::node::StoreError;
 
 /// Accounts that are read in one go.
 const PIECE: usize = 10_000;

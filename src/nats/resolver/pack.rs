@@ -14,8 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::{Connected, subjects};
 use super::Resolver;
-use crate::store::StoreError;
-use crate::store::journal::Stored;
+use crate::node::{StoreError, Stored};
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;

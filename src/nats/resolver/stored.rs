@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::peers::Peers;
 use crate::key::AccountKey;
-use crate::node::{Again, Node};
-use crate::primary::Verdict;
+use crate::node::{Again, Node, Verdict};
 
 /// What the nats-servers with a full resolver were found to store of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

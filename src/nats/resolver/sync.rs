@@ -19,8 +19,7 @@ use super::heal::{self, Reason, Sightings};
 use crate::backoff::drawn;
 use crate::jwt::pack;
 use crate::key::AccountKey;
-use crate::node::Connection as _;
-use crate::primary::Verdict;
+use crate::node::{Connection as _, Verdict};
 
 /// What of a pack may wait, in bytes.
 const WAITING: usize = 128 << 20;

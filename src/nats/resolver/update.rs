@@ -17,8 +17,7 @@ use crate::gate::{Entry, Refusal, Via};
 use crate::jwt;
 use crate::jwt::Called;
 use crate::key::AccountKey;
-use crate::node::WriteError;
-use crate::store::journal::CommitError;
+use crate::node::{StoreError, WriteError};
 
 /// What may wait, in bytes.
 const WAITING: usize = 128 << 20;
@@ -100,7 +99,7 @@ fn read(resolver: &Arc<Resolver>, message: Message, room: OwnedSemaphorePermit) 
 async fn admit(resolver: &Arc<Resolver>, update: Update) -> (Update, Result<Arc<Entry>, WriteError>) {
     let (node, token, named) = (resolver.node.clone(), update.token.clone(), update.named);
     let admitted = tokio::task::spawn_blocking(move || node.admit(&token, named.as_ref(), Via::Update)).await;
-    let closed = |_| WriteError::Commit(CommitError::Failed(Arc::new(crate::store::StoreError::Closed)));
+    let closed = |_| WriteError::Failed(Arc::new(StoreError::Closed));
     (update, admitted.map_err(closed).flatten())
 }
 
@@ -149,7 +148,7 @@ fn concerned(named: Option<AccountKey>, token: &[u8]) -> Option<Called> {
 /// Why not, in nats-server's words where it has some.
 fn worded(error: &WriteError) -> String {
     let refusal = match error {
-        WriteError::Commit(CommitError::Refused(refusal)) => refusal,
+        WriteError::Refused(refusal) => refusal,
         other => return format!("jwt update resulted in error - {}", other.for_clients()),
     };
     match refusal {

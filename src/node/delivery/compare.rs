@@ -12,8 +12,7 @@ use crate::clock;
 use crate::gate::{Entry, Identity};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::node::{Node, WriteError};
-use crate::primary::{Lookup, Primary, Verdict};
+use crate::node::{Ledger, Lookup, Node, Verdict, WriteError};
 use crate::store::StoreError;
 use crate::store::journal::Presence;
 
@@ -108,7 +107,7 @@ impl Node {
     async fn merged(&self, offer: (AccountKey, Bytes)) -> Result<Merged, StoreError> {
         let verdicts = match self.merge(vec![offer]).await {
             Ok(verdicts) => verdicts,
-            Err(WriteError::Commit(error)) => {
+            Err(error @ (WriteError::Failed(_) | WriteError::Refused(_))) => {
                 tracing::error!("cannot store a newer JWT that a nats-server runs: {error}");
                 return Err(StoreError::Closed);
             }
@@ -123,25 +122,25 @@ impl Node {
     }
 
     async fn stored(&self, key: AccountKey) -> Result<Stored, StoreError> {
-        let primary = self.primary()?.clone();
-        if let Some(stored) = primary.cached(&key) {
+        let ledger = self.ledger().ok_or(StoreError::Closed)?;
+        if let Some(stored) = ledger.cached(&key) {
             return Ok(Stored::Served(stored.entry.clone(), stored.serial));
         }
-        let is_withheld = match primary.lookup(&key).await? {
+        let is_withheld = match ledger.find(&key).await? {
             Lookup::Served(stored) => return Ok(Stored::Served(stored.entry.clone(), stored.serial)),
             Lookup::Withheld(_) => true,
             Lookup::Absent => false,
         };
-        tokio::task::spawn_blocking(move || gone(&primary, &key, is_withheld)).await.map_err(|_| StoreError::Closed)?
+        self.read(move |ledger| gone(ledger, &key, is_withheld)).await
     }
 }
 
-fn gone(primary: &Primary, key: &AccountKey, is_withheld: bool) -> Result<Stored, StoreError> {
-    let newest = primary.journal().fact(key, None)?.map_or(0, |fact| fact.newest);
+fn gone(ledger: &dyn Ledger, key: &AccountKey, is_withheld: bool) -> Result<Stored, StoreError> {
+    let newest = ledger.journal().fact(key, None)?.map_or(0, |fact| fact.newest);
     if is_withheld {
         return Ok(Stored::Gone(Gone::Withheld, newest));
     }
-    Ok(match primary.journal().presence(key)? {
+    Ok(match ledger.journal().presence(key)? {
         Presence::Deleted => Stored::Gone(Gone::Deleted, newest),
         Presence::Removed => Stored::Gone(Gone::Removed, newest),
         Presence::Unknown | Presence::Live(_) => Stored::Unknown,

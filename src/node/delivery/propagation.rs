@@ -179,18 +179,12 @@ impl Node {
     }
 
     async fn fact(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {
-        let primary = self.primary()?;
-        let fact = async || {
-            let primary = primary.clone();
-            let read = tokio::task::spawn_blocking(move || primary.journal().fact(&key, serial));
-            read.await.map_err(|_| StoreError::Closed)?
-        };
-        if let Some(fact) = fact().await? {
+        if let Some(fact) = self.read(move |ledger| ledger.journal().fact(&key, serial)).await? {
             return Ok(Some(fact));
         }
         // Until it is looked up, its file may not be imported.
-        primary.lookup(&key).await?;
-        fact().await
+        self.ledger().ok_or(StoreError::Closed)?.find(&key).await?;
+        self.read(move |ledger| ledger.journal().fact(&key, serial)).await
     }
 
     /// Keeps receipts of a change from now on, if none are kept: it came with the folder, or before this process.

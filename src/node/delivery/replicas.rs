@@ -18,7 +18,6 @@ use tokio::sync::{Notify, watch};
 use crate::clock;
 use crate::feed::wire::{Below, MAX_NAMED, Named};
 use crate::feed::{Head, Session};
-use crate::replica::BehindUs;
 use crate::store::{Follower, FollowerChange, FollowerId};
 use caught_up::Ranges;
 pub use caught_up::{CaughtUp, Ended};
@@ -253,17 +252,16 @@ impl Replicas {
     }
 }
 
-impl BehindUs for Replicas {
-    fn below(&self, own: Option<&Head>) -> Option<Below> {
+impl Replicas {
+    /// What a replica reports upstream of the replicas behind it. `own`: the position up to which it is current itself.
+    /// `None`: there are none.
+    pub fn below(&self, own: Option<&Head>) -> Option<Below> {
         self.state.lock().below(own)
     }
 
-    fn heard(&self) {
+    /// What [`Replicas::below`] last gave out has been heard upstream.
+    pub fn below_was_heard(&self) {
         self.state.lock().ranges.drop_shown();
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.moved.subscribe()
     }
 }
 

@@ -12,8 +12,7 @@ use super::receipts::Summary;
 use super::servers::Server;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::node::{Node, Role};
-use crate::primary::Primary;
+use crate::node::{Ledger, Node};
 
 /// Accounts of one kind that are listed for one nats-server at most. The others are counted.
 const MAX_LISTED: usize = 1000;
@@ -133,7 +132,7 @@ pub struct SilentReport {
 impl Node {
     /// All nats-servers that are known. `None`: this is a replica. Blocks for queries.
     pub fn fleet_report(&self) -> Option<FleetReport> {
-        let Role::Primary(primary) = self.role() else { return None };
+        let ledger = self.ledger()?;
         let note = if self.receipts.is_off() { Some("NATS is not configured".into()) } else { self.uncompared() };
         let servers = self.receipts.standings();
         let silent = self.receipts.gone().into_iter().map(|(server, since)| SilentReport {
@@ -145,7 +144,7 @@ impl Node {
         Some(FleetReport {
             compared: note.is_none(),
             note,
-            servers: servers.iter().map(|(server, standing)| report(primary, server, standing)).collect(),
+            servers: servers.iter().map(|(server, standing)| report(&**ledger, server, standing)).collect(),
             silent: silent.collect(),
         })
     }
@@ -154,7 +153,7 @@ impl Node {
 impl Node {
     /// What is known of the nats-servers, in a line. `None`: this is a replica, or NATS is not configured.
     pub(in crate::node) fn nats_servers_detail(&self) -> Option<String> {
-        if !matches!(self.role(), Role::Primary(_)) || self.receipts.is_off() {
+        if self.ledger().is_none() || self.receipts.is_off() {
             return None;
         }
         let Summary { in_sync, behind, unknown, silent, .. } = self.receipts.summary();
@@ -201,7 +200,7 @@ fn state(standing: &Standing) -> &'static str {
     }
 }
 
-fn report(primary: &Primary, server: &Server, standing: &Standing) -> ServerReport {
+fn report(ledger: &dyn Ledger, server: &Server, standing: &Standing) -> ServerReport {
     let (mut behind, mut cannot_unload, mut incomplete) = (Vec::new(), Vec::new(), Vec::new());
     for (key, difference) in &standing.differences {
         let list = match &difference.compared.found {
@@ -210,7 +209,7 @@ fn report(primary: &Primary, server: &Server, standing: &Standing) -> ServerRepo
             _ => &mut incomplete,
         };
         if list.len() < MAX_LISTED {
-            list.push(account(primary, key, difference));
+            list.push(account(ledger, key, difference));
         }
     }
     ServerReport {
@@ -233,12 +232,12 @@ fn report(primary: &Primary, server: &Server, standing: &Standing) -> ServerRepo
     }
 }
 
-fn account(primary: &Primary, key: &AccountKey, difference: &Difference) -> AccountReport {
+fn account(ledger: &dyn Ledger, key: &AccountKey, difference: &Difference) -> AccountReport {
     let compared = &difference.compared;
     let should_run = difference.should_run.map(|(iat, identity)| Running { iat, identity: HEXLOWER.encode(&identity) });
     let mut report = AccountReport {
         account: key.text(),
-        name: name(primary, key),
+        name: name(ledger, key),
         should_run,
         since: difference.since,
         last_compared: compared.at,
@@ -262,10 +261,10 @@ fn account(primary: &Primary, key: &AccountKey, difference: &Difference) -> Acco
 }
 
 /// The name of an account; empty if no JWT of it is served.
-fn name(primary: &Primary, key: &AccountKey) -> String {
-    let entry = match primary.cached(key) {
+fn name(ledger: &dyn Ledger, key: &AccountKey) -> String {
+    let entry = match ledger.cached(key) {
         Some(stored) => Some(Arc::clone(&stored.entry)),
-        None => primary.served(key).ok().flatten().map(|stored| stored.entry.clone()),
+        None => ledger.served(key).ok().flatten().map(|stored| stored.entry.clone()),
     };
     entry.and_then(|entry| AccountJwt::decode(entry.text()).ok()).map_or_else(String::new, |jwt| jwt.claims.name)
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::replicas::{Heard, ReplicaStand, Turned};
 use crate::clock;
+use crate::feed::Head;
 use crate::feed::wire::{Confirmation, Follower, FollowersPage};
-use crate::feed::{Chain, Head};
-use crate::node::{Node, Role};
-use crate::replica::Onward;
+use crate::node::{Feed, Located, Node};
 use crate::store::StoreError;
 
 /// How often silent replicas are looked for, and what has changed is written to disk.
@@ -31,36 +30,20 @@ pub enum ReportRefused {
     Store(#[from] StoreError),
 }
 
-/// Where a position is, seen from this server.
-enum Place {
-    /// On its history.
-    Here,
-    /// On another history.
-    Elsewhere,
-    /// On its history, or beyond where it is.
-    NotYet,
-}
-
 impl Node {
     /// Takes over what an earlier process knew of replicas. Blocks for a query.
     pub fn recall_replicas(&self) -> Result<(), StoreError> {
-        let followers = match self.role() {
-            Role::Primary(primary) => primary.journal().followers()?,
-            Role::Replica(replica) => replica.followers(),
-        };
+        let followers = self.backend.followers()?;
         self.replicas().recall(followers, self.here(), clock::uptime_millis(), clock::unix_millis());
         Ok(())
     }
 
     /// Hears the report of a replica that came from an IP address.
     pub async fn heard(&self, said: Confirmation, address: String) -> Result<(), ReportRefused> {
-        let here = match self.role() {
-            Role::Primary(primary) => primary.ring().head(),
-            Role::Replica(replica) => match replica.onward() {
-                Onward::Ring(ring) => ring.head(),
-                Onward::NotYet => return Err(ReportRefused::NotYet),
-                Onward::None => return Err(ReportRefused::NoFeed),
-            },
+        let here = match self.feed() {
+            Feed::Open(changes) => changes.head(),
+            Feed::NotYet => return Err(ReportRefused::NotYet),
+            Feed::None => return Err(ReportRefused::NoFeed),
         };
         let own = self.on_history(&said, said.position).await?;
         let below = match &said.below {
@@ -84,53 +67,19 @@ impl Node {
         if self.replicas().knows(&said.id, &position) {
             return Ok(Some(position));
         }
-        match self.place_of(&position).await? {
-            Place::Here => Ok(Some(position)),
-            Place::Elsewhere => Ok(None),
-            Place::NotYet => Err(ReportRefused::NotYet),
-        }
-    }
-
-    async fn place_of(&self, position: &Head) -> Result<Place, StoreError> {
-        let is_it = |chain: Option<Chain>| if chain == Some(position.chain) { Place::Here } else { Place::Elsewhere };
-        match self.role() {
-            Role::Primary(primary) => {
-                let (ring, serial) = (primary.ring(), position.serial);
-                if ring.head().session != position.session {
-                    return Ok(Place::Elsewhere);
-                }
-                if let Some(chain) = ring.chain_at(serial) {
-                    return Ok(is_it(Some(chain)));
-                }
-                let primary = primary.clone();
-                let found = tokio::task::spawn_blocking(move || primary.journal().chain_at(serial)).await;
-                Ok(is_it(found.map_err(|_| StoreError::Closed)??))
-            }
-            Role::Replica(replica) => {
-                let Onward::Ring(ring) = replica.onward() else { return Ok(Place::NotYet) };
-                let head = ring.head();
-                if head.session != position.session {
-                    Ok(Place::Elsewhere)
-                } else if position.serial > head.serial {
-                    Ok(Place::NotYet)
-                } else if position.serial < ring.floor() {
-                    // Too far back to be known here. The primary looks at the lowest position with its chain value.
-                    Ok(Place::Here)
-                } else {
-                    Ok(is_it(ring.chain_at(position.serial)))
-                }
-            }
+        let Feed::Open(changes) = self.feed() else { return Err(ReportRefused::NotYet) };
+        match changes.locate(&position).await? {
+            Located::Here => Ok(Some(position)),
+            Located::Elsewhere => Ok(None),
+            Located::Ahead => Err(ReportRefused::NotYet),
         }
     }
 
     /// Where this server is in its history.
     fn here(&self) -> Option<Head> {
-        match self.role() {
-            Role::Primary(primary) => Some(primary.ring().head()),
-            Role::Replica(replica) => match replica.onward() {
-                Onward::Ring(ring) => Some(ring.head()),
-                Onward::NotYet | Onward::None => None,
-            },
+        match self.feed() {
+            Feed::Open(changes) => Some(changes.head()),
+            Feed::NotYet | Feed::None => None,
         }
     }
 
@@ -149,16 +98,7 @@ impl Node {
         if changes.is_empty() {
             return;
         }
-        match self.role() {
-            Role::Primary(primary) => primary.journal().set_followers(changes).await,
-            Role::Replica(replica) => {
-                let replica = replica.clone();
-                let noted = tokio::task::spawn_blocking(move || replica.note_followers(&changes)).await;
-                if let Ok(Err(error)) = noted {
-                    tracing::warn!("cannot write down the replicas behind this one: {error}");
-                }
-            }
-        }
+        self.backend.note_followers(changes).await;
     }
 
     /// The replicas that this server knows, as they are shown.

@@ -17,9 +17,10 @@ use parking_lot::{Condvar, Mutex};
 use super::{Replica, Slot, position};
 use crate::clock;
 use crate::feed::Head;
+use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Operator, Snapshot, Stand};
-use crate::store::{FolderLock, Follower, FollowerChange, FollowerId, StoreError, private};
+use crate::store::{Follower, FollowerChange, FollowerId, StoreError};
 
 /// How often what changed is written.
 const EVERY: Duration = Duration::from_millis(500);
@@ -237,17 +238,17 @@ impl Keeping {
 impl Replica {
     /// Begins to write to the snapshot, and to bring back what it holds.
     pub fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Io { action: "start a thread for", path: FILE.into(), source };
+        let failed = || StoreError::io("start a thread for", Path::new(FILE));
         let replica = Arc::downgrade(self);
         let keeping = self.keeping.clone();
         let writer = std::thread::Builder::new()
             .name("snapshot".into())
             .spawn(move || keeping.write_on(&replica))
-            .map_err(failed)?;
+            .map_err(failed())?;
         *self.keeping.writer.lock() = Some(writer);
         if !self.keeping.is_warm() {
             let replica = self.clone();
-            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed)?;
+            std::thread::Builder::new().name("warm-up".into()).spawn(move || replica.warm_up()).map_err(failed())?;
         }
         Ok(())
     }
@@ -396,5 +397,5 @@ fn open_folder(folder: &Path, require_existing: bool) -> Result<FolderLock, Stor
         });
     }
     private::state_folder(folder)?;
-    FolderLock::acquire(folder)
+    Ok(FolderLock::acquire(folder)?)
 }

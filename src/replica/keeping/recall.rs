@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use super::super::position::Limit;
 use super::super::{Replica, Slot};
 use crate::clock;
+use crate::folder::{self, Layout};
 use crate::gate::operator::{self, Begun, Way};
 use crate::gate::{OperatorChange, OperatorRefusal, Refusal, Standing, Via};
 use crate::key::AccountKey;
-use crate::store::folder::{self, Layout};
 use crate::store::snapshot::{Copy, Found, Seen};
 
 /// Copies that are read at once.

@@ -1,19 +1,7 @@
 //! Digests, which only a server that holds everything has: a cache asks its primary in the name of who asks here.
 
-use bytes::Bytes;
-
-use crate::replica::{ForwardError, Relayed, Replica, Target, Write};
-
-/// A question about digests, as a client sent it.
-#[derive(Debug)]
-pub struct Question {
-    /// The query of its URL.
-    pub query: Option<String>,
-    /// The headers that came with it, of those that [`Write::HEADERS`] names, in lower case.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
-    /// What is compared; `None`: a sum is asked for.
-    pub body: Option<Bytes>,
-}
+use crate::node::{ForwardError, Question, Relayed, Target, Write};
+use crate::replica::Replica;
 
 impl Replica {
     /// Asks the primary, and gives its answer as it is.

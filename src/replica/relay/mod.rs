@@ -9,8 +9,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub use digests::Question;
-
 use super::Replica;
 use crate::clock;
 use crate::feed::wire::{Item, LONGEST_NAME, MAX_HOPS};

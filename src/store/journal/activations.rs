@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::super::StoreError;
-use super::apply::{Record, Transaction};
+use super::super::error::StoreError;
+use super::head;
+use super::read::JournalReader;
 use super::schema::KIND_ACTIVATION;
-use super::{CommitError, Journal, Outcome, head};
+use super::transaction::{Record, Transaction};
+use super::write::{CommitError, Outcome};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
@@ -145,7 +147,7 @@ impl Transaction<'_> {
     }
 }
 
-impl Journal {
+impl JournalReader {
     /// The newest activation of a hash, vouched for or not. Blocks for a query.
     pub fn activation(&self, id: &HashId) -> Result<Option<StoredActivation>, StoreError> {
         let found: Option<(Vec<u8>, [u8; 32], u64)> = self.read(|connection| {

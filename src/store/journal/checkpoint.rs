@@ -7,9 +7,10 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::files::Files;
 use super::schema;
+use crate::folder::beside;
 
 /// A log larger than this is written back in the background, in bytes.
 const WRITE_BACK: u64 = 4 << 20;
@@ -52,7 +53,7 @@ pub(super) fn spawn(
     files: Arc<Files>,
     closing: Arc<Closing>,
 ) -> Result<std::thread::JoinHandle<()>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.clone(), source };
+    let sqlite = StoreError::sqlite(&path);
     let connection = Connection::open(&path).map_err(sqlite)?;
     // It opens the log that is there now, and not another one that is there later.
     schema::head(&connection).map_err(sqlite)?;
@@ -111,7 +112,5 @@ fn checkpoint(connection: &Connection, path: &Path, mode: &str) {
 }
 
 fn log_size(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(0, |meta| meta.len())
+    std::fs::metadata(beside(path, "-wal")).map_or(0, |meta| meta.len())
 }

@@ -1,16 +1,18 @@
-//! Where somebody else's keys differ from what stands in the journal.
+//! What stands in the journal, summed up in the digest tree, and where somebody else's keys differ from it.
 
 use std::collections::HashSet;
 use std::ops::Bound;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::change::{self, RawChange};
 use super::head::{self, Row};
-use super::read::{self, RawChange};
+use super::read::JournalReader;
 use super::schema::{self, KIND_ACCOUNT};
-use crate::feed::digest::{Ask, Comparison, Difference, Key, Kind, Prefix, Short};
+#[cfg(test)]
+use crate::feed::digest::Tree;
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Prefix, Short, Sum, View};
 use crate::feed::{Change, Content};
 
 /// A piece with this much text is full, in bytes.
@@ -20,7 +22,44 @@ const AROUND: usize = 300;
 /// Heads that are looked at for one piece.
 const HEADS: usize = 20_000;
 
-impl Journal {
+impl JournalReader {
+    /// A place of the digest tree, its root without a prefix. Blocks for a query if that is a bucket.
+    pub fn digests(&self, prefix: Option<Prefix>) -> Result<View, StoreError> {
+        match prefix {
+            None => Ok(self.digests.view(None)),
+            Some(Prefix::Node(node)) => Ok(self.digests.view(Some(node))),
+            Some(bucket @ Prefix::Bucket(_)) => self.bucket(bucket),
+        }
+    }
+
+    /// A bucket and its position as one transaction has them.
+    fn bucket(&self, prefix: Prefix) -> Result<View, StoreError> {
+        self.read_bulk(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let head = schema::head(&transaction)?;
+            let (mut sum, mut leaves) = (Sum::default(), Vec::new());
+            for kind in Kind::ALL {
+                head::each_from(&transaction, kind, &prefix.bytes(), |key, row| {
+                    if !prefix.contains(&key) {
+                        return Ok(false);
+                    }
+                    if let Some(leaf) = row.leaf(&key) {
+                        sum.toggle(&leaf.0);
+                        leaves.push((key, leaf));
+                    }
+                    Ok(true)
+                })?;
+            }
+            Ok(View { head, sum, below: Below::Leaves(leaves) })
+        })
+    }
+
+    /// The whole tree, and what it is when it is computed from everything that stands.
+    #[cfg(test)]
+    pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
+        Ok((self.digests.tree(), self.read(super::digests::compute)?))
+    }
+
     /// What stands here and differs from what is asked about: a piece of about 1 MiB of text. Blocks for queries.
     ///
     /// The piece and its position are of one transaction. Between two pieces things may change.
@@ -46,9 +85,7 @@ impl Journal {
         };
         Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
     }
-}
 
-impl Journal {
     fn difference(&self, change: Change) -> Result<Difference, StoreError> {
         let Content::Delete(tombstone) = &change.content else { return Ok(Difference::Change(change)) };
         let stands = self.read(|connection| {
@@ -147,7 +184,7 @@ impl<'c> Piece<'c> {
         }
         let change = self
             .connection
-            .prepare_cached(&format!("SELECT {} FROM change WHERE serial = ?1", read::CHANGE))?
+            .prepare_cached(&format!("SELECT {} FROM change WHERE serial = ?1", change::CHANGE))?
             .query_row([serial], RawChange::read)
             .optional()?;
         self.text += AROUND + change.as_ref().map_or(0, RawChange::body_len);

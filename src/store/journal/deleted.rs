@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::read::JournalReader;
 use super::schema::KIND_ACCOUNT;
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
 
-impl Journal {
+impl JournalReader {
     /// The delete request by which an account is deleted now; `None` if it is not. The operator may have withdrawn the key
     /// that signed it since. Blocks for a query.
     pub fn tombstone(&self, key: &AccountKey) -> Result<Option<Arc<Tombstone>>, StoreError> {

@@ -6,10 +6,9 @@
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::StoreError;
-use super::{Journal, head, schema};
+use super::head;
 use crate::feed::Head;
-use crate::feed::digest::{Below, Kind, Prefix, Sum, Toggle, Tree, View};
+use crate::feed::digest::{Below, Kind, Prefix, Toggle, Tree, View};
 
 /// The tree is saved after so many changes: this bounds what is read at open, and to save it writes 2 MiB. In tests, there
 /// are few changes.
@@ -46,6 +45,21 @@ impl Digests {
             kept.head = head;
             kept.saved = saved.unwrap_or(kept.saved);
         });
+    }
+
+    /// A place above the buckets, the root without a node, and its position.
+    pub(super) fn view(&self, node: Option<u8>) -> View {
+        self.with(|Kept { tree, head, .. }| View {
+            head: *head,
+            sum: tree.sum(node.map(Prefix::Node)),
+            below: Below::Sums(tree.children(node)),
+        })
+    }
+
+    /// The whole tree.
+    #[cfg(test)]
+    pub(super) fn tree(&self) -> Tree {
+        self.with(|kept| kept.tree.clone())
     }
 
     /// Writes the tree down if there is reason to, and returns its serial. Called by the writer inside its transaction.
@@ -112,7 +126,7 @@ fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u
     Ok((serial + changes == head).then_some((tree, serial)))
 }
 
-fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
+pub(super) fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
     let mut tree = Tree::default();
     for kind in Kind::ALL {
         head::each_from(connection, kind, &[], |key, row| {
@@ -121,49 +135,4 @@ fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
         })?;
     }
     Ok(tree)
-}
-
-impl Journal {
-    /// A place of the digest tree, its root without a prefix. Blocks for a query if that is a bucket.
-    pub fn digests(&self, prefix: Option<Prefix>) -> Result<View, StoreError> {
-        let node = match prefix {
-            None => None,
-            Some(Prefix::Node(node)) => Some(node),
-            Some(bucket @ Prefix::Bucket(_)) => return self.bucket(bucket),
-        };
-        Ok(self.digests.with(|Kept { tree, head, .. }| View {
-            head: *head,
-            sum: tree.sum(prefix),
-            below: Below::Sums(tree.children(node)),
-        }))
-    }
-
-    /// A bucket and its position as one transaction has them.
-    fn bucket(&self, prefix: Prefix) -> Result<View, StoreError> {
-        self.read_bulk(|connection| {
-            let transaction = connection.unchecked_transaction()?;
-            let head = schema::head(&transaction)?;
-            let (mut sum, mut leaves) = (Sum::default(), Vec::new());
-            for kind in Kind::ALL {
-                head::each_from(&transaction, kind, &prefix.bytes(), |key, row| {
-                    if !prefix.contains(&key) {
-                        return Ok(false);
-                    }
-                    if let Some(leaf) = row.leaf(&key) {
-                        sum.toggle(&leaf.0);
-                        leaves.push((key, leaf));
-                    }
-                    Ok(true)
-                })?;
-            }
-            Ok(View { head, sum, below: Below::Leaves(leaves) })
-        })
-    }
-
-    /// The whole tree, and what it is when it is computed from everything that stands.
-    #[cfg(test)]
-    pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
-        let computed = self.read(compute)?;
-        Ok((self.digests.with(|kept| kept.tree.clone()), computed))
-    }
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::read::JournalReader;
 use super::schema::KIND_ACCOUNT;
 use crate::feed::Operation;
 use crate::gate::{Identity, Via};
@@ -34,7 +34,7 @@ pub struct Fact {
     pub bytes: usize,
 }
 
-impl Journal {
+impl JournalReader {
     /// A change of an account, its newest unless a serial is given. `None`: there is no such change. Blocks for a
     /// query.
     pub fn fact(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {

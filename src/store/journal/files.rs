@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
+use crate::folder::beside;
 
 /// Which file on which disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,7 @@ impl Files {
     pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
         let mut opened = Vec::new();
         for ending in ["", "-wal", "-shm"] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(ending);
-            let file = PathBuf::from(name);
+            let file = beside(path, ending);
             let meta = std::fs::metadata(&file).map_err(StoreError::io("look at", &file))?;
             opened.push((file, Place::of(&meta)));
         }

@@ -16,9 +16,9 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
 use super::checkpoint::Closing;
-use super::schema;
+use super::open;
 use crate::feed::{Change, Content};
 use crate::key::AccountKey;
 
@@ -89,7 +89,7 @@ impl Index {
 
 /// Starts filling an index from the database at `path`, behind the first answers.
 pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
-    let connection = schema::open_reader(&path)?;
+    let connection = open::open_reader(&path)?;
     let started = path.clone();
     std::thread::Builder::new()
         .name("journal-index".into())

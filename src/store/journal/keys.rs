@@ -2,8 +2,8 @@
 
 use rusqlite::params;
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::read::JournalReader;
 use crate::feed::digest::{Key, Kind};
 
 /// Some of the keys that exist, in the order of kinds and keys.
@@ -15,7 +15,7 @@ pub struct KeyPiece {
     pub next: Option<Key>,
 }
 
-impl Journal {
+impl JournalReader {
     /// The keys after `after` of accounts that have a JWT, be it withheld or expired, and then of activations: `limit` at
     /// most. Blocks for a query.
     ///
@@ -50,11 +50,11 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
+    use super::super::open;
 
     #[test]
     fn no_piece_reads_what_is_in_another_one() {
-        let connection = schema::open_memory().expect("opens");
+        let connection = open::open_memory().expect("opens");
         for (query, plan) in [
             ("SELECT key FROM live WHERE key > x'00' ORDER BY key LIMIT 10", "USING PRIMARY KEY (kind=? AND key>?)"),
             (

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::StoreError;
-use super::apply::{Record, Transaction};
+use super::super::error::StoreError;
 use super::schema::{self, KIND_ACCOUNT};
 use super::signers::{Live, Signers, Tally};
-use super::{digests, head};
+use super::transaction::{Record, Transaction};
+use super::{digests, head, open};
 use crate::clock;
 use crate::feed::digest::{Key, Leaf, Toggle};
 use crate::feed::{Content, Head};
@@ -49,7 +49,7 @@ impl Loaded {
 
     /// Puts it in its place, where none may be. It is there with all that is in it, also after a power failure.
     pub fn keep(self) -> Result<(), StoreError> {
-        schema::put_in_place(&self.made, &self.path)
+        open::put_in_place(&self.made, &self.path)
     }
 }
 
@@ -72,7 +72,7 @@ pub fn load<T>(
     path: &Path,
     fill: impl FnOnce(&mut Load<'_>) -> rusqlite::Result<T>,
 ) -> Result<(Loaded, T), StoreError> {
-    let (made, (meta, said)) = schema::make_beside(path, |connection| {
+    let (made, (meta, said)) = open::make_beside(path, |connection| {
         connection.set_prepared_statement_cache_capacity(schema::STATEMENTS);
         let transaction = connection.unchecked_transaction()?;
         let mut load = Load::begin(connection)?;

@@ -10,65 +10,63 @@
 //! What is served is counted and summed up as it changes ([`signers`], [`pack`]), and so is everything that stands
 //! ([`digests`]), so that nothing is scanned to know it.
 
+mod accounts;
 mod activations;
-mod agree;
-mod apply;
+mod change;
 mod checkpoint;
 mod compare;
-mod copy;
 mod deleted;
 mod digests;
 mod facts;
 mod files;
-mod followers;
 mod head;
+mod history;
 mod index;
 mod keys;
 mod load;
 mod nats_servers;
+pub(crate) mod open;
 mod operator;
 mod pack;
+mod pool;
 mod presence;
 mod progress;
 mod read;
-mod restore;
-mod schema;
+pub(crate) mod schema;
 mod served;
 mod signers;
 mod standing;
-mod verify;
+mod transaction;
+mod write;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
-pub use copy::copy;
 pub use facts::Fact;
 pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
-pub use operator::{OperatorWrite, operator_in};
 pub use presence::{Pending, Presence, Version};
 pub use progress::{MIRROR, Progress};
-pub use read::Stored;
-pub use restore::{newer, renew, replace};
+pub use read::{JournalReader, Stored};
 pub use served::{Served, ServedKeys};
-pub use standing::{Standing, standing};
-pub use verify::{Verified, verify};
+pub use standing::{Standing, operator_in, standing};
+pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
-use super::StoreError;
-use crate::feed::{Change, Head, Ring};
-use crate::gate::{Activation, Entry, Gate, Refusal, Tombstone, Via};
-use crate::jwt::HashId;
-use crate::key::AccountKey;
+use super::error::StoreError;
+use super::followers::FollowerChange;
+use crate::feed::{Change, Ring};
+use crate::gate::Gate;
+use write::Request;
 
 /// Its name in the state folder.
-pub const FILE: &str = "journal.sqlite";
+pub use crate::folder::private::JOURNAL as FILE;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]
@@ -81,96 +79,21 @@ pub struct Options {
     pub readers: usize,
 }
 
-/// A change that somebody asks for. Its content has passed the gate.
-#[derive(Debug, Clone)]
-pub enum Write {
-    /// Set an account's JWT.
-    Put(Arc<Entry>, Via),
-    /// Delete the accounts that a request names.
-    Delete(Arc<Tombstone>, Via),
-    /// The account's file left a read-only folder.
-    Remove(AccountKey, Via),
-    /// Set the operator's JWT. Once it is durable, the gate trusts it.
-    Operator(OperatorWrite),
-    /// Set an activation.
-    Activation {
-        /// The activation, for which its account vouches.
-        activation: Arc<Activation>,
-        /// The path on which it came.
-        via: Via,
-        /// How many its account may have.
-        limit: u64,
-    },
-    /// Forget activations that expired before `now`. Each is a change of its own.
-    Forget {
-        /// Which.
-        ids: Vec<HashId>,
-        /// Unix seconds.
-        now: i64,
-    },
-}
-
-/// What became of a write that was not refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Committed, as the change with this serial.
-    Changed {
-        /// The serial of the change.
-        serial: u64,
-    },
-    /// Exactly this is held already; nothing changed.
-    Same {
-        /// The serial of the change that brought what is held; 0 if nothing ever did.
-        serial: u64,
-    },
-}
-
-/// Why a write was not committed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// What is held is to stay.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The journal could not write. Shared by all writes of one transaction.
-    #[error(transparent)]
-    Failed(#[from] Arc<StoreError>),
-}
-
-impl CommitError {
-    /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
-    pub fn for_clients(&self) -> String {
-        match self {
-            Self::Refused(refusal) => refusal.to_string(),
-            Self::Failed(error) => error.for_clients(),
-        }
-    }
-}
-
-/// A write that was submitted and is not waited for yet.
-#[derive(Debug)]
-pub struct Committing(oneshot::Receiver<Result<Outcome, CommitError>>);
-
-impl Committing {
-    /// Waits until the write is durable, refused, or has failed.
-    pub async fn outcome(self) -> Result<Outcome, CommitError> {
-        self.0.await.map_err(|_| CommitError::Failed(Arc::new(StoreError::Closed)))?
-    }
-}
-
-/// A handle on an open journal.
+/// An open journal: the handle that writes. What reads it gets the [`JournalReader`] that it dereferences to.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    gate: Arc<Gate>,
-    queue: tokio::sync::mpsc::Sender<writer::Request>,
-    readers: read::Readers,
-    ring: Arc<Ring>,
-    index: Arc<index::Index>,
-    digests: Arc<digests::Digests>,
-    stats: Arc<writer::Stats>,
-    files: Arc<files::Files>,
+    reader: JournalReader,
+    queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
+}
+
+impl Deref for Journal {
+    type Target = JournalReader;
+
+    fn deref(&self) -> &JournalReader {
+        &self.reader
+    }
 }
 
 impl Journal {
@@ -193,23 +116,21 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
         let connection = match &options.path {
-            Some(path) => schema::open_writer(path)?,
-            None => schema::open_memory()?,
+            Some(path) => open::open_writer(path)?,
+            None => open::open_memory()?,
         };
-        let meta = schema::load_meta(&connection, &path)?;
-        let digests = digests::Digests::load(&connection, meta.head)
-            .map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let meta = open::load_meta(&connection, &path)?;
+        let digests = digests::Digests::load(&connection, meta.head).map_err(StoreError::sqlite(&path))?;
         let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
-        let readers = match &options.path {
-            Some(path) => read::Readers::open(path, options.readers)?,
-            None => read::Readers::shared(writer_connection.clone()),
+        let connections = match &options.path {
+            Some(path) => pool::Readers::open(path, options.readers)?,
+            None => pool::Readers::shared(writer_connection.clone()),
         };
         let ring = Arc::new(Ring::new(meta.head));
         let index = Arc::new(index::Index::default());
-        let signers =
-            readers.with(signers::Signers::load).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
-        let stats = Arc::new(writer::Stats::new(meta.count, signers));
+        let signers = connections.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
+        let stats = Arc::new(signers::Stats::new(meta.count, signers));
         // The readers have read by now.
         let files = Arc::new(if options.path.is_some() { files::Files::at(&path)? } else { files::Files::none() });
         let closing = Arc::new(checkpoint::Closing::default());
@@ -221,7 +142,7 @@ impl Journal {
             // It was empty a moment ago.
             index.has_all();
         }
-        let (queue, requests) = tokio::sync::mpsc::channel(writer::QUEUE);
+        let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = writer::Writer {
             connection: writer_connection,
             files: files.clone(),
@@ -236,38 +157,9 @@ impl Journal {
             on_commit: Box::new(on_commit),
         };
         threads.push(writer.spawn(requests)?);
-        let threads = Mutex::new(threads);
-        Ok(Self { path, gate, queue, readers, ring, index, digests, stats, files, threads, closing })
-    }
-
-    /// The database file, or `:memory:`.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
-        &self.ring
-    }
-
-    /// Where the journal stands.
-    pub fn head(&self) -> Head {
-        self.ring.head()
-    }
-
-    /// Whether writes can be committed: the writer has neither been closed nor failed.
-    pub fn is_open(&self) -> bool {
-        !self.queue.is_closed()
-    }
-
-    /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.
-    pub fn is_lost(&self) -> bool {
-        self.files.is_lost()
-    }
-
-    /// How many accounts have a JWT that is not deleted.
-    pub fn count(&self) -> u64 {
-        self.stats.count()
+        let writer = queue.downgrade();
+        let reader = JournalReader { path, gate, connections, ring, index, digests, stats, files, writer };
+        Ok(Self { reader, queue, threads: Mutex::new(threads), closing })
     }
 
     /// Submits a write and waits until it is durable, refused, or has failed.
@@ -280,14 +172,14 @@ impl Journal {
     pub async fn enqueue(&self, write: Write) -> Result<Committing, CommitError> {
         let (reply, answer) = oneshot::channel();
         let closed = |_| CommitError::Failed(Arc::new(StoreError::Closed));
-        self.queue.send(writer::Request::Write(write, reply)).await.map_err(closed)?;
+        self.queue.send(Request::Write(write, reply)).await.map_err(closed)?;
         Ok(Committing(answer))
     }
 
     /// Submits a write without waiting, before others that come later. `None`: the queue is full or closed.
     pub fn commit_soon(&self, write: Write) -> Option<Committing> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(writer::Request::Write(write, reply)).ok()?;
+        self.queue.try_send(Request::Write(write, reply)).ok()?;
         Some(Committing(answer))
     }
 
@@ -295,7 +187,7 @@ impl Journal {
     pub async fn commit_all(&self, writes: Vec<Write>) -> Vec<Result<Outcome, CommitError>> {
         let count = writes.len();
         let (reply, answer) = oneshot::channel();
-        if self.queue.send(writer::Request::Batch(writes, reply)).await.is_ok()
+        if self.queue.send(Request::Batch(writes, reply)).await.is_ok()
             && let Ok(outcomes) = answer.await
         {
             return outcomes;
@@ -308,30 +200,32 @@ impl Journal {
     /// repeat a little.
     pub async fn set_cursor(&self, name: &'static str, serial: u64) {
         // A closed journal has nobody left who would go on from the cursor.
-        let _ = self.queue.send(writer::Request::Cursor(name, serial)).await;
+        let _ = self.queue.send(Request::Cursor(name, serial)).await;
+    }
+
+    /// Remembers and forgets replicas. Not waited for: a replica that is lost in a crash reports again.
+    pub async fn set_followers(&self, changes: Vec<FollowerChange>) {
+        // A closed journal belongs to a server that stops.
+        let _ = self.queue.send(Request::Followers(changes)).await;
+    }
+
+    /// Remembers and forgets nats-servers. Not waited for: after a crash they are compared a little further back.
+    pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
+        // A closed journal has nobody left who would compare them.
+        let _ = self.queue.send(Request::NatsServers(changes)).await;
     }
 
     /// Forgets the texts of versions that were replaced before a time, unix milliseconds: some of them, and more when
     /// called again. Not waited for.
     pub async fn prune(&self, before: i64) {
         // A closed journal is pruned when it is open again.
-        let _ = self.queue.send(writer::Request::Prune(before)).await;
-    }
-
-    /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
-    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
-    }
-
-    /// The same for a query that reads much, so that queries for single accounts do not wait for it.
-    fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.readers.with_bulk(query).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        let _ = self.queue.send(Request::Prune(before)).await;
     }
 
     /// Ends the writer after what is queued is committed. Later writes fail.
     pub async fn close(&self) {
         // Already closed: nothing to do.
-        let _ = self.queue.send(writer::Request::Close).await;
+        let _ = self.queue.send(Request::Close).await;
         self.closing.close();
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {

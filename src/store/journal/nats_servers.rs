@@ -3,9 +3,6 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::StoreError;
-use super::{Journal, writer};
-
 /// A nats-server, as it was last known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsServer {
@@ -61,31 +58,21 @@ pub(super) fn save(connection: &Connection, changes: &[NatsServerChange]) -> rus
     Ok(())
 }
 
-impl Journal {
-    /// The nats-servers that are remembered. Blocks for a query.
-    pub fn nats_servers(&self) -> Result<Vec<NatsServer>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection
-                .prepare("SELECT id, name, cluster, host, version, compared, noted, gone FROM nats_server")?;
-            let servers = statement.query_map([], |row| {
-                Ok(NatsServer {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                    cluster: row.get(2)?,
-                    host: row.get(3)?,
-                    version: row.get(4)?,
-                    compared: row.get(5)?,
-                    noted: row.get(6)?,
-                    is_gone: row.get(7)?,
-                })
-            })?;
-            servers.collect()
+/// All of them. Blocks for a query.
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<NatsServer>> {
+    let mut statement =
+        connection.prepare("SELECT id, name, cluster, host, version, compared, noted, gone FROM nats_server")?;
+    let servers = statement.query_map([], |row| {
+        Ok(NatsServer {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            cluster: row.get(2)?,
+            host: row.get(3)?,
+            version: row.get(4)?,
+            compared: row.get(5)?,
+            noted: row.get(6)?,
+            is_gone: row.get(7)?,
         })
-    }
-
-    /// Remembers and forgets nats-servers. Not waited for: after a crash they are compared a little further back.
-    pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
-        // A closed journal has nobody left who would compare them.
-        let _ = self.queue.send(writer::Request::NatsServers(changes)).await;
-    }
+    })?;
+    servers.collect()
 }

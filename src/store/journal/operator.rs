@@ -1,57 +1,23 @@
 //! The operator's JWT in the journal: a change like any other, which says which keys count for those after it.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{StoreError, operator};
-use super::apply::{Record, Transaction};
+use super::super::error::StoreError;
+use super::super::operator;
+use super::head;
+use super::read::JournalReader;
 use super::schema::{self, KIND_OPERATOR};
-use super::{CommitError, Journal, Outcome, head};
+use super::transaction::{Record, Transaction};
+use super::write::{CommitError, OperatorWrite, Outcome};
 use crate::feed::Content;
 use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
-use crate::gate::operator::{Arrival, Way, admit};
-use crate::gate::{Digest, OperatorChain, Replaced, Trust, Via};
+use crate::gate::operator::{Way, admit};
+use crate::gate::{Digest, OperatorChain, Trust, Via};
 use crate::key::{Kind, PublicKey};
-
-/// How the operator changes.
-#[derive(Debug, Clone)]
-pub enum OperatorWrite {
-    /// By another JWT, if that may take its place.
-    Offer(Arc<Trust>, Arrival),
-    /// By a chain that was decided about already.
-    Set(Arc<OperatorChain>),
-}
-
-/// From format 4 to 5: the operator JWTs in force are a chain. Before, there was one, which the identity key had signed.
-pub(super) const FORMAT_5: &str = "
-ALTER TABLE change ADD COLUMN links TEXT; -- of an operator JWT: the links before it in its chain, one a line
-";
-
-/// Makes the chain of what there was.
-pub(super) fn fill_5(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(operator::TABLES)?;
-    let Some((jwt, iat, ties)) = newest(connection)? else { return Ok(()) };
-    let replaced: Vec<_> =
-        ties.as_chunks::<32>().0.iter().map(|identity| Replaced { iat, identity: *identity }).collect();
-    connection.execute("UPDATE head SET ties = x'' WHERE kind = ?1", [KIND_OPERATOR])?;
-    operator::write(connection, "identity", [&*jwt], &replaced)
-}
-
-/// Of a journal before format 5: the operator JWT in force, its `iat`, and what it replaced at that time.
-fn newest(connection: &Connection) -> rusqlite::Result<Option<(String, i64, Vec<u8>)>> {
-    connection
-        .query_row(
-            "SELECT CAST(c.body AS TEXT), h.iat, h.ties FROM head h JOIN change c ON c.serial = h.serial
-             WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
-            [KIND_OPERATOR],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )
-        .optional()
-}
 
 /// The chain in a journal of any format.
 pub(super) fn chain(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {
@@ -59,7 +25,7 @@ pub(super) fn chain(connection: &Connection) -> rusqlite::Result<Option<Operator
         return operator::load(connection);
     }
     let read = |(jwt, _, _): (String, i64, Vec<u8>)| Trust::from_operator_jwt(&jwt, crate::clock::unix_seconds()).ok();
-    Ok(newest(connection)?.and_then(read).map(|trust| OperatorChain::begin(Arc::new(trust))))
+    Ok(schema::newest_operator(connection)?.and_then(read).map(|trust| OperatorChain::begin(Arc::new(trust))))
 }
 
 impl Transaction<'_> {
@@ -157,14 +123,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The operator JWTs in force in the journal at `path`, which a server may be writing.
-pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
-    let connection = schema::open_reader(path)?;
-    schema::check_ours(&connection, path)?;
-    chain(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })
-}
-
-impl Journal {
+impl JournalReader {
     /// The operator JWTs in force, as they were committed.
     pub fn operator(&self) -> Result<Option<OperatorChain>, StoreError> {
         self.read(chain)

@@ -10,15 +10,16 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::read::JournalReader;
 use super::signers::{Signers, live};
-use super::writer::{Request, Writer};
+use super::write::Request;
+use super::writer::Writer;
 use crate::feed::digest::Sum;
 use crate::gate::Standing;
 use crate::key::PublicKey;
 
-impl Journal {
+impl JournalReader {
     /// The sum of the accounts that are served at `now`, unix seconds, as nats-server's full resolver computes it: XOR of
     /// the SHA-256 of each JWT's text, 32 zero bytes if there is none. It includes every commit that was acknowledged
     /// before.
@@ -26,7 +27,8 @@ impl Journal {
     /// The first time all expired accounts are read, and later those that have expired since.
     pub async fn pack_hash(&self, now: i64) -> Result<[u8; 32], StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Request::PackHash(now, reply)).await.map_err(|_| StoreError::Closed)?;
+        let writer = self.writer.upgrade().ok_or(StoreError::Closed)?;
+        writer.send(Request::PackHash(now, reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -85,12 +87,12 @@ fn expiring(connection: &Connection, from: i64, to: i64) -> rusqlite::Result<Has
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
+    use super::super::open;
     use super::*;
 
     #[test]
     fn only_accounts_that_expire_are_read() {
-        let connection = schema::open_memory().expect("opens");
+        let connection = open::open_memory().expect("opens");
         let plan: String =
             connection.query_row(&format!("EXPLAIN QUERY PLAN {EXPIRING}"), [0, 1], |row| row.get(3)).expect("a plan");
         assert!(plan.contains("SEARCH head USING INDEX expiry (kind=? AND exp>? AND exp<?)"), "{plan}");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::StoreError;
-use super::Journal;
+use super::super::error::StoreError;
+use super::change::record;
 use super::head;
-use super::read::{Stored, record};
+use super::read::{JournalReader, Stored};
 use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION};
 use crate::feed::Operation;
 use crate::gate::{Digest, Entry, Held, Identity, Tombstone, Via};
@@ -71,7 +71,7 @@ struct HeadRow {
     removed: bool,
 }
 
-impl Journal {
+impl JournalReader {
     /// What stands for an account. Blocks for a query.
     pub fn presence(&self, key: &AccountKey) -> Result<Presence, StoreError> {
         let found = self.read(|connection| {

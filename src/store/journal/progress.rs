@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::OptionalExtension as _;
 
-use super::super::StoreError;
-use super::schema;
+use super::super::error::StoreError;
+use super::open::open_reader;
 
 /// The name of the cursor up to which the token folder has followed the journal, on disk.
 pub const MIRROR: &str = "mirror";
@@ -22,8 +22,8 @@ pub struct Progress {
 impl Progress {
     /// Reads it from a journal that another process may be writing.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
-        let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
-        let connection = schema::open_reader(path)?;
+        let sqlite = StoreError::sqlite(path);
+        let connection = open_reader(path)?;
         let serial = connection.query_row("SELECT serial FROM meta", [], |row| row.get(0)).map_err(sqlite)?;
         let mirrored = connection
             .query_row("SELECT serial FROM cursor WHERE name = ?1", [MIRROR], |row| row.get(0))

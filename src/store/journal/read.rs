@@ -1,96 +1,29 @@
-//! Queries.
+//! What can be asked of an open journal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
-use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use tokio::sync::mpsc::WeakSender;
 
-use super::super::StoreError;
-use super::Journal;
-use super::index::Indexed;
-use super::schema::{self, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
-use crate::clock;
-use crate::feed::{Catchup, Chain, Change, Content, Operation};
-use crate::gate::{Activation, Damaged, Entry, OperatorChain, Origin, Record, Tombstone, Trust, Via};
-use crate::jwt::HashId;
-use crate::key::{AccountKey, Kind, PublicKey};
+use super::super::error::StoreError;
+use super::super::followers::{self, Follower};
+use super::change::{CHANGE, RawChange, record};
+use super::digests::Digests;
+use super::files::Files;
+use super::index::{Index, Indexed};
+use super::nats_servers::{self, NatsServer};
+use super::pool::Readers;
+use super::schema::KIND_ACCOUNT;
+use super::signers::Stats;
+use super::write::Request;
+use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring};
+use crate::gate::{Damaged, Entry, Gate};
+use crate::key::AccountKey;
 
-/// Connections of their own for queries that read much. However many of these there are, a query for one account waits for
-/// none of them.
-const BULK: usize = 2;
 /// A piece of the history with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
-
-/// Connections for readers.
-#[derive(Debug)]
-pub(super) enum Readers {
-    /// Some for what is about one account, and some for what reads much.
-    Pools { single: Pool, bulk: Pool },
-    /// A journal in memory has one connection, for all.
-    Shared(Arc<Mutex<Connection>>),
-}
-
-/// Connections that are handed out and taken back. A query that finds none waits: to open one costs more than a query.
-#[derive(Debug)]
-pub(super) struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    returned: Condvar,
-}
-
-impl Pool {
-    fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
-        let open = |_| {
-            let connection = schema::open_reader(path)?;
-            // It opens the log that is there now, and not another one that is there later.
-            schema::head(&connection).map_err(|source| StoreError::Sqlite { path: path.to_owned(), source })?;
-            Ok(connection)
-        };
-        let idle = (0..count.max(1)).map(open).collect::<Result<_, StoreError>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
-    }
-
-    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        let mut waiting = self.idle.lock();
-        let connection = loop {
-            match waiting.pop() {
-                Some(connection) => break connection,
-                None => self.returned.wait(&mut waiting),
-            }
-        };
-        drop(waiting);
-        let result = query(&connection);
-        self.idle.lock().push(connection);
-        self.returned.notify_one();
-        result
-    }
-}
-
-impl Readers {
-    pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
-        Ok(Self::Pools { single: Pool::open(path, count)?, bulk: Pool::open(path, BULK)? })
-    }
-
-    pub(super) const fn shared(connection: Arc<Mutex<Connection>>) -> Self {
-        Self::Shared(connection)
-    }
-
-    pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        match self {
-            Self::Shared(connection) => query(&connection.lock()),
-            Self::Pools { single, .. } => single.with(query),
-        }
-    }
-
-    /// For a query that reads much.
-    pub(super) fn with_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-        match self {
-            Self::Shared(_) => self.with(query),
-            Self::Pools { bulk, .. } => bulk.with(query),
-        }
-    }
-}
 
 /// A JWT as the journal holds it.
 #[derive(Debug, Clone)]
@@ -112,7 +45,62 @@ impl Stored {
     }
 }
 
-impl Journal {
+/// What can be asked of an open journal. Nothing is written through it.
+#[derive(Debug)]
+pub struct JournalReader {
+    pub(super) path: PathBuf,
+    pub(super) gate: Arc<Gate>,
+    pub(super) connections: Readers,
+    pub(super) ring: Arc<Ring>,
+    pub(super) index: Arc<Index>,
+    pub(super) digests: Arc<Digests>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) files: Arc<Files>,
+    /// For the questions that only the writer can answer, and for whether it still writes.
+    pub(super) writer: WeakSender<Request>,
+}
+
+impl JournalReader {
+    /// The database file, or `:memory:`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The latest changes, and the place to wait for more.
+    pub const fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Where the journal stands.
+    pub fn head(&self) -> Head {
+        self.ring.head()
+    }
+
+    /// Whether writes can be committed: the writer has neither been closed nor failed.
+    pub fn is_open(&self) -> bool {
+        self.writer.upgrade().is_some_and(|writer| !writer.is_closed())
+    }
+
+    /// Whether a file of the journal was removed or replaced while it was open: what is stored can be read, nothing written.
+    pub fn is_lost(&self) -> bool {
+        self.files.is_lost()
+    }
+
+    /// How many accounts have a JWT that is not deleted.
+    pub fn count(&self) -> u64 {
+        self.stats.count()
+    }
+
+    /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
+    pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.connections.with(query).map_err(StoreError::sqlite(&self.path))
+    }
+
+    /// The same for a query that reads much, so that queries for single accounts do not wait for it.
+    pub(super) fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.connections.with_bulk(query).map_err(StoreError::sqlite(&self.path))
+    }
+
     /// The live JWT of an account. Blocks for a query, about 5 µs when the pages are in memory.
     pub fn get(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
         match self.index.get(key) {
@@ -200,6 +188,16 @@ impl Journal {
         })
     }
 
+    /// The replicas that are remembered. Blocks for a query.
+    pub fn followers(&self) -> Result<Vec<Follower>, StoreError> {
+        self.read(followers::load)
+    }
+
+    /// The nats-servers that are remembered. Blocks for a query.
+    pub fn nats_servers(&self) -> Result<Vec<NatsServer>, StoreError> {
+        self.read(nats_servers::load)
+    }
+
     /// Changes as the database has them, not as the ring remembers them.
     #[cfg(test)]
     pub(crate) fn read_from_disk(&self, serial: u64) -> Result<Vec<Arc<Change>>, StoreError> {
@@ -244,111 +242,4 @@ impl Journal {
             reason: format!("{what}; restore the journal from a backup, or push the JWT again"),
         }
     }
-}
-
-/// What [`RawChange::read`] reads.
-pub(super) const CHANGE: &str =
-    "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links";
-
-/// A change as the database has it.
-pub(super) struct RawChange {
-    serial: u64,
-    at: i64,
-    chain: Chain,
-    via: Via,
-    body: RawBody,
-}
-
-enum RawBody {
-    Put(Record),
-    Superseded { key: [u8; 32], digest: [u8; 32] },
-    Removed { key: [u8; 32], digest: [u8; 32] },
-    Delete(Vec<u8>),
-    Operator { jwt: String, links: Option<String> },
-    Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
-    Forgotten { key: [u8; 32], digest: [u8; 32] },
-}
-
-impl RawChange {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let op: u8 = row.get(9)?;
-        let kind: i64 = row.get(12)?;
-        let body = if kind == KIND_OPERATOR {
-            let jwt = String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned();
-            RawBody::Operator { jwt, links: row.get(13)? }
-        } else if kind == KIND_ACTIVATION && op == Operation::Remove.tag() {
-            RawBody::Forgotten { key: row.get(0)?, digest: row.get(5)? }
-        } else if kind == KIND_ACTIVATION {
-            RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
-        } else if op == Operation::Delete.tag() {
-            RawBody::Delete(row.get(6)?)
-        } else if op == Operation::Remove.tag() {
-            RawBody::Removed { key: row.get(0)?, digest: row.get(5)? }
-        } else if row.get_ref(6)? == rusqlite::types::ValueRef::Null {
-            RawBody::Superseded { key: row.get(0)?, digest: row.get(5)? }
-        } else {
-            RawBody::Put(record(row)?)
-        };
-        // A path of a later version is as good as a push.
-        let via = Via::from_label(row.get_ref(11)?.as_str()?).unwrap_or(Via::Post);
-        Ok(Self { serial: row.get(7)?, at: row.get(8)?, chain: Chain(row.get(10)?), via, body })
-    }
-
-    pub(super) fn body_len(&self) -> usize {
-        match &self.body {
-            RawBody::Put(record) => record.token.len(),
-            RawBody::Delete(request) => request.len(),
-            RawBody::Superseded { .. } | RawBody::Removed { .. } | RawBody::Forgotten { .. } => 64,
-            RawBody::Operator { jwt, links } => jwt.len() + links.as_ref().map_or(0, String::len),
-            RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
-        }
-    }
-
-    fn open(self) -> Option<Change> {
-        let content = match self.body {
-            RawBody::Put(record) => {
-                let (key, digest) = (record.key, record.digest);
-                match Entry::reopen(record) {
-                    Ok(entry) => Content::Put(Arc::new(entry)),
-                    // One damaged body must not end the feed for everybody: followers ask for it when they want it.
-                    Err(damaged) => {
-                        tracing::error!("change {}: {damaged}", self.serial);
-                        Content::Superseded { key, digest }
-                    }
-                }
-            }
-            RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
-            RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
-            RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
-            RawBody::Activation { key, digest, token } => {
-                match token.and_then(|token| Activation::reopen(&token, &digest)) {
-                    Some(activation) => Content::Activation(Arc::new(activation)),
-                    None => Content::PastActivation { id: HashId::from_raw(key), digest },
-                }
-            }
-            RawBody::Forgotten { key, digest } => Content::Forgotten { id: HashId::from_raw(key), digest },
-            RawBody::Operator { jwt, links } => {
-                let read = |jwt: &str| Trust::from_operator_jwt(jwt, clock::unix_seconds()).ok().map(Arc::new);
-                let links = links.iter().flat_map(|links| links.lines()).chain([&*jwt]);
-                // What a follower makes of it does not depend on how the anchor came to be trusted here.
-                let chain =
-                    OperatorChain::restore(Origin::Configured, links.map(read).collect::<Option<_>>()?, Vec::new())?;
-                Content::Operator(Arc::new(chain))
-            }
-        };
-        Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })
-    }
-}
-
-/// The first seven columns of a query: key, iat, exp, identity, issuer, digest, body.
-pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    Ok(Record {
-        key: AccountKey::from_raw(row.get(0)?),
-        iat: row.get(1)?,
-        exp: row.get(2)?,
-        identity: row.get(3)?,
-        issuer: PublicKey::from_raw(Kind::Operator, row.get(4)?),
-        digest: row.get(5)?,
-        token: row.get::<_, Vec<u8>>(6)?.into(),
-    })
 }

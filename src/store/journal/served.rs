@@ -1,13 +1,14 @@
-//! What is served, account by account: live, signed by a key that the operator vouches for now, and not expired.
+//! What is served, account by account: live, signed by a key that the operator vouches for now, and not expired. And what
+//! is withheld: live, signed by another key.
 
 use std::sync::Arc;
 
 use rusqlite::{Row, params};
 
-use super::super::StoreError;
-use super::Journal;
-use super::read::{Stored, record};
-use crate::gate::{Entry, Record};
+use super::super::error::StoreError;
+use super::change::record;
+use super::read::{JournalReader, Stored};
+use crate::gate::{Entry, Record, Standing};
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// A piece with this much text is full, in bytes.
@@ -39,7 +40,7 @@ struct Piece<T> {
     next: Option<AccountKey>,
 }
 
-impl Journal {
+impl JournalReader {
     /// The JWTs that are served at `now`, unix seconds, of accounts after `after`: `limit` accounts are looked at, or as many
     /// as make about 1 MiB of text. Blocks for a query.
     ///
@@ -104,6 +105,46 @@ impl Journal {
             }
             let is_full = looked == limit || text >= TEXT;
             Ok(Piece { found, next: last.filter(|_| is_full) })
+        })
+    }
+}
+
+impl JournalReader {
+    /// How many live accounts are withheld, or would be under this standing.
+    pub fn withheld(&self, standing: &Standing) -> u64 {
+        self.stats.with_signers(|signers| {
+            signers.keys.iter().filter(|(key, _)| !standing.vouches(key)).map(|(_, signed)| signed.accounts).sum()
+        })
+    }
+
+    /// How many live accounts there are that one standing vouches for, and another does not.
+    pub fn lost_between(&self, before: &Standing, after: &Standing) -> u64 {
+        self.stats.with_signers(|signers| {
+            let lost = |key: &PublicKey| before.vouches(key) && !after.vouches(key);
+            signers.keys.iter().filter(|(key, _)| lost(key)).map(|(_, signed)| signed.accounts).sum()
+        })
+    }
+
+    /// Some of the accounts that are withheld, with the keys that signed them. Looks at every account: blocks for a
+    /// second or so where there are a million.
+    pub fn withheld_accounts(
+        &self,
+        standing: &Standing,
+        limit: usize,
+    ) -> Result<Vec<(AccountKey, PublicKey)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT key, issuer FROM live")?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while found.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                let issuer = PublicKey::from_raw(Kind::Operator, row.get(1)?);
+                if !standing.vouches(&issuer) {
+                    found.push((AccountKey::from_raw(row.get(0)?), issuer));
+                }
+            }
+            Ok(found)
         })
     }
 }

@@ -2,14 +2,14 @@
 //! every account how many are withheld, or would be; and the sum of their digests, which [`super::pack`] makes use of.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, Row, params};
 
-use super::super::StoreError;
-use super::Journal;
 use crate::feed::digest::Sum;
-use crate::gate::{Digest, Standing};
-use crate::key::{AccountKey, Kind, PublicKey};
+use crate::gate::Digest;
+use crate::key::{Kind, PublicKey};
 
 /// A live JWT, as far as it counts here.
 #[derive(Debug, Clone, Copy)]
@@ -119,42 +119,29 @@ pub(super) fn live(row: &Row<'_>) -> rusqlite::Result<Live> {
     Ok(Live { issuer: PublicKey::from_raw(Kind::Operator, row.get(0)?), digest: row.get(1)?, exp: row.get(2)? })
 }
 
-impl Journal {
-    /// How many live accounts are withheld, or would be under this standing.
-    pub fn withheld(&self, standing: &Standing) -> u64 {
-        self.stats.with_signers(|signers| {
-            signers.keys.iter().filter(|(key, _)| !standing.vouches(key)).map(|(_, signed)| signed.accounts).sum()
-        })
+/// Figures that others read while the writer works.
+#[derive(Debug)]
+pub(super) struct Stats {
+    count: AtomicU64,
+    signers: Mutex<Signers>,
+}
+
+impl Stats {
+    pub(super) const fn new(count: u64, signers: Signers) -> Self {
+        Self { count: AtomicU64::new(count), signers: Mutex::new(signers) }
     }
 
-    /// How many live accounts there are that one standing vouches for, and another does not.
-    pub fn lost_between(&self, before: &Standing, after: &Standing) -> u64 {
-        self.stats.with_signers(|signers| {
-            let lost = |key: &PublicKey| before.vouches(key) && !after.vouches(key);
-            signers.keys.iter().filter(|(key, _)| lost(key)).map(|(_, signed)| signed.accounts).sum()
-        })
+    /// Looks at what the live accounts come to that each operator key signed.
+    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
+        look(&mut self.signers.lock())
     }
 
-    /// Some of the accounts that are withheld, with the keys that signed them. Looks at every account: blocks for a
-    /// second or so where there are a million.
-    pub fn withheld_accounts(
-        &self,
-        standing: &Standing,
-        limit: usize,
-    ) -> Result<Vec<(AccountKey, PublicKey)>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare("SELECT key, issuer FROM live")?;
-            let mut rows = statement.query([])?;
-            let mut found = Vec::new();
-            while found.len() < limit
-                && let Some(row) = rows.next()?
-            {
-                let issuer = PublicKey::from_raw(Kind::Operator, row.get(1)?);
-                if !standing.vouches(&issuer) {
-                    found.push((AccountKey::from_raw(row.get(0)?), issuer));
-                }
-            }
-            Ok(found)
-        })
+    /// Live accounts, after the last commit.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_count(&self, count: u64) {
+        self.count.store(count, Ordering::Relaxed);
     }
 }

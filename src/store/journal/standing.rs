@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::super::StoreError;
+use super::super::error::StoreError;
+use super::change::record;
+use super::open::open_foreign;
 use super::operator;
-use super::read::record;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema::KIND_ACCOUNT;
 use crate::gate::operator::{Arrival, admit};
-use crate::gate::{Entry, OperatorRefusal, Trust};
+use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
 use crate::key::AccountKey;
 
 /// Something that stands in a journal.
@@ -34,9 +35,8 @@ pub fn standing(
     arrival: &Arrival,
     mut take: impl FnMut(Standing) -> bool,
 ) -> Result<Option<Arc<Trust>>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
-    let connection = schema::open_reader(path)?;
-    schema::check_ours(&connection, path)?;
+    let sqlite = StoreError::sqlite(path);
+    let connection = open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
     let kept = operator::chain(&connection).map_err(sqlite)?;
     let trust = match (kept, configured) {
@@ -49,6 +49,12 @@ pub fn standing(
     };
     each(&connection, trust.as_deref(), &mut take).map_err(sqlite)?;
     Ok(trust)
+}
+
+/// The operator JWTs in force in the journal at `path`, which a server may be writing.
+pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
+    let connection = open_foreign(path)?;
+    operator::chain(&connection).map_err(StoreError::sqlite(path))
 }
 
 fn each(

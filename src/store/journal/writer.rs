@@ -3,22 +3,22 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::super::StoreError;
-use super::super::followers::{self, FollowerChange};
-use super::apply::Transaction;
+use super::super::error::StoreError;
+use super::super::followers;
+use super::checkpoint;
 use super::digests::Digests;
 use super::files::Files;
 use super::index::Index;
-use super::nats_servers::{self, NatsServerChange};
+use super::nats_servers;
 use super::schema::Meta;
-use super::signers::{Signed, Signers, Tally};
-use super::{CommitError, Outcome, Write, checkpoint};
+use super::signers::{Signed, Stats, Tally};
+use super::transaction::Transaction;
+use super::write::{CommitError, Outcome, Request, Write};
 use crate::clock;
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Ring};
@@ -27,52 +27,6 @@ use crate::key::PublicKey;
 
 /// How many writes may wait, and so how many one transaction can hold.
 pub(super) const QUEUE: usize = 256;
-
-/// What the writer is asked to do.
-pub(super) enum Request {
-    Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
-    /// Many writes of one origin, answered together.
-    Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
-    Cursor(&'static str, u64),
-    /// Remembers and forgets replicas.
-    Followers(Vec<FollowerChange>),
-    /// Remembers and forgets nats-servers.
-    NatsServers(Vec<NatsServerChange>),
-    /// Forgets some texts of versions that were replaced before this time, unix milliseconds.
-    Prune(i64),
-    /// What the accounts come to that are served at this time, unix seconds.
-    PackHash(i64, oneshot::Sender<Result<[u8; 32], StoreError>>),
-    Close,
-}
-
-impl Request {
-    /// Whether it is answered from what is committed, and changes nothing.
-    const fn is_question(&self) -> bool {
-        matches!(self, Self::PackHash(..))
-    }
-}
-
-/// Figures that others read while the writer works.
-#[derive(Debug)]
-pub(super) struct Stats {
-    count: AtomicU64,
-    signers: Mutex<Signers>,
-}
-
-impl Stats {
-    pub(super) const fn new(count: u64, signers: Signers) -> Self {
-        Self { count: AtomicU64::new(count), signers: Mutex::new(signers) }
-    }
-
-    /// Looks at what the live accounts come to that each operator key signed.
-    pub(super) fn with_signers<T>(&self, look: impl FnOnce(&mut Signers) -> T) -> T {
-        look(&mut self.signers.lock())
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-}
 
 /// What is called with the changes of each transaction, between the disk and the answers.
 pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
@@ -142,7 +96,7 @@ impl Writer {
         let outcomes = match result {
             Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
                 self.meta = meta;
-                self.stats.count.store(self.meta.count, Ordering::Relaxed);
+                self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
                 self.digests.follow(&toggles, self.meta.head, saved);
                 // Before the caches: what enters one from now on is judged by the new operator JWT.
@@ -220,7 +174,7 @@ impl Writer {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        query(&self.connection.lock()).map_err(|source| StoreError::Sqlite { path: self.path.clone(), source })
+        query(&self.connection.lock()).map_err(StoreError::sqlite(&self.path))
     }
 
     /// Whether what is written is still in its place.
@@ -235,7 +189,7 @@ impl Writer {
     }
 
     fn transact(&self, group: &[Request]) -> Result<Transacted, StoreError> {
-        let sqlite = |source| StoreError::Sqlite { path: self.path.clone(), source };
+        let sqlite = StoreError::sqlite(&self.path);
         let connection = self.connection.lock();
         checkpoint::bound_log(&connection, &self.path);
         connection.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
@@ -317,6 +271,20 @@ impl Writer {
         let Transaction { meta, changes, toggles, repaired, standing: stands, .. } = transaction;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
         Ok(Transacted { meta, standing, signers, changes, toggles, saved, outcomes, wrote: wrote || repaired.get() })
+    }
+}
+
+impl Transaction<'_> {
+    /// Applies one write. The outer error means that the whole transaction has failed.
+    fn apply(&mut self, write: &Write, at: i64) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        match write {
+            Write::Put(entry, via) => self.put(entry, *via, at),
+            Write::Delete(tombstone, via) => self.delete(tombstone, *via, at),
+            Write::Remove(key, via) => self.remove(key, *via, at).map(Ok),
+            Write::Operator(write) => self.operator(write, at),
+            Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
+            Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now, at)?)),
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Out of a damaged file: what can still be read, in a new one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, params};
 
 use super::row::{self, Read};
 use super::{ProofKind, Snapshot, StoreError, is_damage, proof, save_operator, save_stand, schema};
+use crate::folder::beside;
 
 /// The raw key that `n` of `of` even steps through all keys lead to, in `of` steps of one or two bytes.
 fn bound(n: u32, bytes: usize) -> Vec<u8> {
@@ -26,7 +26,7 @@ impl Snapshot {
             // Of a start that was interrupted, if anything.
             let _ = fs::remove_file(beside(&made, ending));
         }
-        let failed = |source| StoreError::Snapshot { path: made.clone(), source };
+        let failed = StoreError::snapshot(&made);
         let mut writer = self.writer.lock();
         let new = schema::make(&made)?;
         let lost = self.rescue(&new).map_err(failed)?;
@@ -169,10 +169,4 @@ impl Snapshot {
         }
         Ok(lost)
     }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }

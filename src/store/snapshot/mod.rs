@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{StoreError, operator};
+use super::error::StoreError;
+use super::operator;
 use crate::feed::{Chain, Head, Session};
 use crate::gate::OperatorChain;
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -32,7 +33,7 @@ pub use schema::Found;
 pub use walk::Walk;
 
 /// The name of the file in the state folder.
-pub const FILE: &str = "snapshot.sqlite";
+pub use crate::folder::private::SNAPSHOT as FILE;
 /// A temporary snapshot has one connection for all; who reads does not wait for longer than it takes to write so many
 /// rows.
 const CHUNK: usize = 256;
@@ -105,7 +106,7 @@ impl Snapshot {
         };
         let reader = match &path {
             Some(path) => {
-                let failed = |source| StoreError::Snapshot { path: path.clone(), source };
+                let failed = StoreError::snapshot(path);
                 Some(Mutex::new(schema::open_reader(path).map_err(failed)?))
             }
             None => None,

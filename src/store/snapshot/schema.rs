@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::super::{StoreError, followers, operator, private};
+use super::super::error::StoreError;
+use super::super::{followers, operator};
 use crate::clock;
+use crate::folder::{beside, private, sync_folder};
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
 /// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.
@@ -118,7 +120,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
     {
         found = Found::MovedAway(move_away(path)?);
     }
-    let failed = |source| StoreError::Snapshot { path: path.to_owned(), source };
+    let failed = StoreError::snapshot(path);
     // SQLite gives the files beside it the same mode.
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let connection = Connection::open(path).map_err(failed)?;
@@ -129,7 +131,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
 /// A snapshot for a process that keeps none: what does not fit into little memory goes to a temporary file, which the
 /// system removes. If there is no place for one, it is all in memory.
 pub(super) fn open_temporary() -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Snapshot { path: "(temporary)".into(), source };
+    let failed = StoreError::snapshot(Path::new("(temporary)"));
     let connection = Connection::open("").map_err(failed)?;
     connection
         .execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -2048")
@@ -142,7 +144,7 @@ pub(super) fn open_temporary() -> Result<Connection, StoreError> {
 pub(super) fn make(path: &Path) -> Result<Connection, StoreError> {
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let made = Connection::open(path).and_then(|connection| prepare(&connection, true).map(|()| connection));
-    made.map_err(|source| StoreError::Snapshot { path: path.to_owned(), source })
+    made.map_err(StoreError::snapshot(path))
 }
 
 /// A connection that only reads.
@@ -256,14 +258,9 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
 
 /// Puts a file that cannot be used where it is in nobody's way, with its logs.
 pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
     for log in ["-wal", "-shm"] {
         // They are of no use without it.
-        let _ = fs::remove_file(beside(log));
+        let _ = fs::remove_file(beside(path, log));
     }
     let numbered = format!(".damaged-{}", clock::unix_seconds());
     move_to(path, &numbered)
@@ -271,16 +268,11 @@ pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
 
 /// Moves a file that nobody has open to another ending, and on from there if something was moved there before.
 pub(super) fn move_to(path: &Path, ending: &str) -> Result<PathBuf, StoreError> {
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
     // What was moved away before stays.
-    let free = std::iter::once(beside(ending)).chain((1..).map(|number| beside(&format!("{ending}.{number}"))));
-    let away = free.into_iter().find(|away| !away.exists()).unwrap_or_else(|| beside(ending));
+    let free =
+        std::iter::once(beside(path, ending)).chain((1..).map(|number| beside(path, format!("{ending}.{number}"))));
+    let away = free.into_iter().find(|away| !away.exists()).unwrap_or_else(|| beside(path, ending));
     fs::rename(path, &away).map_err(StoreError::io("move away", path))?;
-    let folder = path.parent().unwrap_or(path);
-    File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+    sync_folder(path.parent().unwrap_or(path))?;
     Ok(away)
 }

@@ -428,7 +428,7 @@ fn a_hub_reports_the_lowest_and_names_those_behind() {
     assert_eq!(names, ["far", "replica 2"]);
     // It was new, and so upstream hears of it once.
     assert_eq!(reported.lacked, Some(0));
-    world.replicas.heard();
+    world.replicas.below_was_heard();
     assert_eq!(world.replicas.below(Some(&own)).expect("some").lacked, None);
     // Whoever is on another history has nothing of this one.
     world.report(|_| {}, 4, Some(at(9, 99))).expect("room");

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{STATE_FOLDER, StoreError};
+use super::{FolderError, STATE_FOLDER, sync_folder};
 
 /// The mode of files.
 const FILE: u32 = 0o600;
@@ -17,8 +17,12 @@ const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
 /// What others than the owner may do.
 const OTHERS: u32 = 0o077;
+/// The name of the journal in a state folder.
+pub const JOURNAL: &str = "journal.sqlite";
+/// The name of a replica's snapshot in a state folder.
+pub const SNAPSHOT: &str = "snapshot.sqlite";
 /// How the names of our files begin.
-const OURS: [&str; 2] = [super::journal::FILE, super::snapshot::FILE];
+const OURS: [&str; 2] = [JOURNAL, SNAPSHOT];
 
 /// Creates a file that is not there yet.
 pub fn create(path: &Path) -> io::Result<File> {
@@ -63,15 +67,15 @@ pub(super) fn close_to_others(file: &File, meta: &Metadata) -> io::Result<Option
 }
 
 /// Creates a folder and what is missing above it, so that they are there after a power failure, too.
-pub fn folder(path: &Path) -> Result<(), StoreError> {
+pub fn folder(path: &Path) -> Result<(), FolderError> {
     make(path, FOLDER).map(|_| ())
 }
 
 /// Creates a folder of tokens, if it is missing. `mode` is that of its files: a user that may read those may list it.
-pub fn token_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
+pub fn token_folder(path: &Path, mode: u32) -> Result<(), FolderError> {
     if make(path, FOLDER)? {
         let mode = Permissions::from_mode(folder_mode(mode));
-        fs::set_permissions(path, mode).map_err(StoreError::io("set the mode of", path))?;
+        fs::set_permissions(path, mode).map_err(FolderError::io("set the mode of", path))?;
     }
     Ok(())
 }
@@ -97,16 +101,16 @@ pub const fn folder_mode(mode: u32) -> u32 {
 /// Creates a state folder if it is missing, checks whose it is, and closes it and our files in it to others.
 ///
 /// A folder that was configured may be for other things as well, so only its owner can close that one.
-pub fn state_folder(path: &Path) -> Result<(), StoreError> {
+pub fn state_folder(path: &Path) -> Result<(), FolderError> {
     let is_new = make(path, FOLDER)?;
     check_owner(path)?;
-    let meta = fs::metadata(path).map_err(StoreError::io("look at", path))?;
+    let meta = fs::metadata(path).map_err(FolderError::io("look at", path))?;
     let mode = meta.mode() & 0o7777;
     if mode & OTHERS != 0 {
         let is_all_ours = is_new || path.file_name().is_some_and(|name| name == STATE_FOLDER);
         if is_all_ours && is_ours(&meta) {
             fs::set_permissions(path, Permissions::from_mode(FOLDER))
-                .map_err(StoreError::io("set the mode of", path))?;
+                .map_err(FolderError::io("set the mode of", path))?;
             tracing::warn!(
                 "the state folder {} was open to other users (mode {mode:04o}); from now on it is not (0700)",
                 path.display()
@@ -123,8 +127,8 @@ pub fn state_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Closes our files in a state folder to others.
-fn close_files(folder: &Path) -> Result<(), StoreError> {
-    let entries = fs::read_dir(folder).map_err(StoreError::io("read folder", folder))?;
+fn close_files(folder: &Path) -> Result<(), FolderError> {
+    let entries = fs::read_dir(folder).map_err(FolderError::io("read folder", folder))?;
     let mut closed: Vec<(PathBuf, u32)> = Vec::new();
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -144,7 +148,7 @@ fn close_files(folder: &Path) -> Result<(), StoreError> {
             );
             continue;
         }
-        fs::set_permissions(&path, Permissions::from_mode(FILE)).map_err(StoreError::io("set the mode of", &path))?;
+        fs::set_permissions(&path, Permissions::from_mode(FILE)).map_err(FolderError::io("set the mode of", &path))?;
         closed.push((path, mode));
     }
     if let Some((path, mode)) = closed.first() {
@@ -160,25 +164,25 @@ fn close_files(folder: &Path) -> Result<(), StoreError> {
 
 /// Refuses a folder that another user put there, where that user may write: what is in it would be that user's to lock
 /// and to change.
-fn check_owner(path: &Path) -> Result<(), StoreError> {
-    let real = path.canonicalize().map_err(StoreError::io("look at", path))?;
+fn check_owner(path: &Path) -> Result<(), FolderError> {
+    let real = path.canonicalize().map_err(FolderError::io("look at", path))?;
     for place in [path, &real] {
         let Some(above) = place.parent() else { continue };
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-        let meta = fs::symlink_metadata(place).map_err(StoreError::io("look at", place))?;
-        let above = fs::metadata(above).map_err(StoreError::io("look at", above))?;
+        let meta = fs::symlink_metadata(place).map_err(FolderError::io("look at", place))?;
+        let above = fs::metadata(above).map_err(FolderError::io("look at", above))?;
         trusted(place, &meta, &above)?;
     }
     Ok(())
 }
 
 /// Whether what is in a folder may be used: it belongs to this server's user, to root, or to the folder's owner.
-pub(super) fn trusted(path: &Path, meta: &Metadata, folder: &Metadata) -> Result<(), StoreError> {
+pub(super) fn trusted(path: &Path, meta: &Metadata, folder: &Metadata) -> Result<(), FolderError> {
     let owner = meta.uid();
     if is_ours(meta) || owner == 0 || owner == folder.uid() {
         return Ok(());
     }
-    Err(StoreError::Unusable {
+    Err(FolderError::Unusable {
         path: path.to_owned(),
         reason: format!(
             "it belongs to user {owner}, who owns neither the folder that it is in nor this server's process; if it is \
@@ -193,8 +197,8 @@ fn is_ours(meta: &Metadata) -> bool {
 }
 
 /// Creates a folder with a mode, and what is missing above it. Returns whether it was missing.
-fn make(path: &Path, mode: u32) -> Result<bool, StoreError> {
-    let failed = StoreError::io("create folder", path);
+fn make(path: &Path, mode: u32) -> Result<bool, FolderError> {
+    let failed = FolderError::io("create folder", path);
     if path.is_dir() {
         return Ok(false);
     }
@@ -206,7 +210,7 @@ fn make(path: &Path, mode: u32) -> Result<bool, StoreError> {
         Err(error) => return Err(failed(error)),
     }
     for folder in path.ancestors().take(3).filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+        sync_folder(folder)?;
     }
     Ok(true)
 }

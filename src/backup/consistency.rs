@@ -6,13 +6,13 @@
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-use super::super::marks;
 use super::restore::named;
-use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::feed::Operation;
 use crate::gate::{Activation, Digest, Identity, Tombstone};
 use crate::jwt::{AccountJwt, Jwt, OperatorJwt};
 use crate::key::{AccountKey, PublicKey};
+use crate::store::journal::schema::{KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
+use crate::store::marks;
 
 /// What a change says of its text: its columns, or the text itself.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 use rustix::fs::{Access, access};
 
-use super::StoreError;
+use super::FolderError;
 
 /// Levels above a path, and below it, on which an operator's folder is looked for: from `…/accounts/A/A.jwt` up, and from
 /// `~/.local/share/nats` down.
@@ -16,16 +16,16 @@ const LOOKED_AT: usize = 1000;
 const NAMED: usize = 5;
 
 /// Whether `root` is an operator's folder of nsc; the error says what is missing, and which folder is probably meant.
-pub fn check(root: &Path) -> Result<(), StoreError> {
+pub fn check(root: &Path) -> Result<(), FolderError> {
     match described(root) {
-        Err(StoreError::Io { source, .. }) if source.kind() != io::ErrorKind::PermissionDenied => {
+        Err(FolderError::Io { source, .. }) if source.kind() != io::ErrorKind::PermissionDenied => {
             Err(wrong_level(root).unwrap_or_else(|| {
                 let reason = if root.is_dir() {
                     "it is not an operator's folder of nsc, which holds .nsc and accounts"
                 } else {
                     "there is no such folder; an operator's folder of nsc holds .nsc and accounts"
                 };
-                StoreError::Unusable { path: root.to_owned(), reason: reason.into() }
+                FolderError::Unusable { path: root.to_owned(), reason: reason.into() }
             }))
         }
         result => result,
@@ -33,11 +33,11 @@ pub fn check(root: &Path) -> Result<(), StoreError> {
 }
 
 /// Which operators' folders are near `path`, if it is none itself.
-pub fn wrong_level(path: &Path) -> Option<StoreError> {
+pub fn wrong_level(path: &Path) -> Option<FolderError> {
     let near = near(path);
     let named: Vec<_> = near.iter().take(NAMED).map(|folder| folder.display().to_string()).collect();
     let more = if near.len() > NAMED { format!(" or one of {} more", near.len() - NAMED) } else { String::new() };
-    (!near.is_empty()).then(|| StoreError::Unusable {
+    (!near.is_empty()).then(|| FolderError::Unusable {
         path: path.to_owned(),
         reason: format!(
             "it is not an operator's folder of nsc, but near one; name that, which holds .nsc: {}{more}",
@@ -46,13 +46,13 @@ pub fn wrong_level(path: &Path) -> Option<StoreError> {
     })
 }
 
-fn described(root: &Path) -> Result<(), StoreError> {
+fn described(root: &Path) -> Result<(), FolderError> {
     let marker = root.join(".nsc");
-    let text = fs::read(&marker).map_err(StoreError::io("read", &marker))?;
+    let text = fs::read(&marker).map_err(FolderError::io("read", &marker))?;
     if serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text).is_ok() {
         return Ok(());
     }
-    Err(StoreError::Unusable {
+    Err(FolderError::Unusable {
         path: marker,
         reason:
             "it is not nsc's description of a store; give the operator's folder of nsc, which holds .nsc and accounts"
@@ -92,20 +92,20 @@ pub fn is_account_file(root: &Path, path: &Path) -> bool {
 }
 
 /// The folders to watch, and the account files that are there.
-pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
+pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), FolderError> {
     let accounts = root.join("accounts");
     let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
     let entries = match fs::read_dir(&accounts) {
         Ok(entries) => entries,
         // An operator without an account has none of this yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound && root.is_dir() => return Ok((folders, files)),
-        Err(error) => return Err(StoreError::io("read folder", &accounts)(error)),
+        Err(error) => return Err(FolderError::io("read folder", &accounts)(error)),
     };
     // Names can be read without the right to open what has them: then nothing is known of what is in there.
-    access(&accounts, Access::EXEC_OK).map_err(|error| StoreError::io("open folders in", &accounts)(error.into()))?;
+    access(&accounts, Access::EXEC_OK).map_err(|error| FolderError::io("open folders in", &accounts)(error.into()))?;
     folders.push(accounts.clone());
     for entry in entries {
-        let entry = entry.map_err(StoreError::io("read folder", &accounts))?;
+        let entry = entry.map_err(FolderError::io("read folder", &accounts))?;
         let folder = entry.path();
         if !folder.is_dir() {
             continue;

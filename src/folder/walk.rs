@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::super::{STATE_FOLDER, StoreError};
-use super::{Layout, Shard};
+use super::{FolderError, Layout, STATE_FOLDER, Shard};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, seed};
 
@@ -28,7 +27,7 @@ pub struct TokenFile {
 #[derive(Debug)]
 pub struct Closed {
     /// Why, with its path.
-    pub error: StoreError,
+    pub error: FolderError,
     /// Its name, if files of accounts may have their place in it. Other sub-folders can only hold copies.
     pub shard: Option<Shard>,
 }
@@ -76,7 +75,7 @@ pub struct Listing {
 }
 
 /// Lists a folder and its sub-folders. Only names are looked at; about 32 bytes for each account.
-pub fn list(root: &Path, layout: Layout) -> Result<Listing, StoreError> {
+pub fn list(root: &Path, layout: Layout) -> Result<Listing, FolderError> {
     let mut listing = Listing::default();
     listing.add(root, root, layout, 0)?;
     Ok(listing)
@@ -104,13 +103,13 @@ fn buried(name: &str) -> Option<AccountKey> {
 }
 
 impl Listing {
-    fn add(&mut self, folder: &Path, root: &Path, layout: Layout, depth: usize) -> Result<(), StoreError> {
-        let entries = fs::read_dir(folder).map_err(StoreError::io("read folder", folder))?;
+    fn add(&mut self, folder: &Path, root: &Path, layout: Layout, depth: usize) -> Result<(), FolderError> {
+        let entries = fs::read_dir(folder).map_err(FolderError::io("read folder", folder))?;
         // Names can be read without the right to open what has them.
-        access(folder, Access::EXEC_OK).map_err(|error| StoreError::io("open files in", folder)(error.into()))?;
+        access(folder, Access::EXEC_OK).map_err(|error| FolderError::io("open files in", folder)(error.into()))?;
         self.folders.push(folder.to_owned());
         for entry in entries {
-            let entry = entry.map_err(StoreError::io("read folder", folder))?;
+            let entry = entry.map_err(FolderError::io("read folder", folder))?;
             let name = entry.file_name();
             if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".jwt")) {
                 self.name(stem, entry.path(), root, layout);

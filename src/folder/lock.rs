@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{StoreError, private};
+use super::{FolderError, private};
 
 /// So often a lock is tried again, …
 const LOOKS: u32 = 5;
@@ -28,15 +28,15 @@ impl FolderLock {
     }
 
     /// Locks `folder`, which must exist. If another process holds it, the error says which.
-    pub fn acquire(folder: &Path) -> Result<Self, StoreError> {
+    pub fn acquire(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join("lock");
-        let io = |action| StoreError::io(action, &path);
+        let io = |action| FolderError::io(action, &path);
         let mut file = private::open_or_create(&path).map_err(io("open lock file"))?;
         let meta = file.metadata().map_err(io("look at lock file"))?;
         if !meta.is_file() {
-            return Err(StoreError::Unusable { path, reason: "it is no plain file, so it cannot be the lock".into() });
+            return Err(FolderError::Unusable { path, reason: "it is no plain file, so it cannot be the lock".into() });
         }
-        let above = std::fs::metadata(folder).map_err(StoreError::io("look at", folder))?;
+        let above = std::fs::metadata(folder).map_err(FolderError::io("look at", folder))?;
         private::trusted(&path, &meta, &above)?;
         let was_open = private::close_to_others(&file, &meta).map_err(io("set the mode of"))?;
         match try_lock(&file) {
@@ -56,7 +56,7 @@ impl FolderLock {
                         path.display()
                     ));
                 }
-                return Err(StoreError::Locked { path: folder.to_owned(), holder });
+                return Err(FolderError::Locked { path: folder.to_owned(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
         }

@@ -20,8 +20,7 @@ use parking_lot::Mutex;
 
 use tokio::sync::Notify;
 
-use super::STATE_FOLDER;
-use super::folder::is_misnamed;
+use super::{STATE_FOLDER, is_misnamed};
 use places::{Place, Places};
 
 /// Touched files that are remembered; when there are more, everything is looked at instead.

@@ -5,12 +5,13 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::StoreError;
-use super::agree::{self, Facts};
+use super::consistency::{self, Facts};
 use super::restore::named;
-use super::schema::{self, KIND_ACCOUNT};
 use crate::feed::{Chain, Head, Operation};
 use crate::gate::Digest;
+use crate::store::StoreError;
+use crate::store::journal::open;
+use crate::store::journal::schema::KIND_ACCOUNT;
 
 /// What a sound copy holds.
 #[derive(Debug, Clone)]
@@ -34,9 +35,9 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     let broken =
         |what: &str| StoreError::Unusable { path: path.to_owned(), reason: format!("{what}; use another copy") };
     let unreadable = |source: rusqlite::Error| broken(&format!("it is damaged, or no copy of a journal: {source}"));
-    schema::check_length(path)?;
-    let connection = schema::open_reader(path)?;
-    schema::check_ours(&connection, path).map_err(|error| match error {
+    open::check_length(path)?;
+    let connection = open::open_reader(path)?;
+    open::check_ours(&connection, path).map_err(|error| match error {
         StoreError::Sqlite { source, .. } => unreadable(source),
         other => other,
     })?;
@@ -44,7 +45,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     if intact != "ok" {
         return Err(broken(&format!("it is damaged: {intact}")));
     }
-    let meta = schema::load_meta(&connection, path)?;
+    let meta = open::load_meta(&connection, path)?;
     let damaged =
         chain(&connection, meta.head.serial, &mut progress).map_err(unreadable)?.map_err(|fault| broken(&fault))?;
     let mut damaged_history = 0;
@@ -55,7 +56,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         }
         damaged_history += 1;
     }
-    if let Some(fault) = agree::heads(&connection).map_err(unreadable)? {
+    if let Some(fault) = consistency::heads(&connection).map_err(unreadable)? {
         return Err(broken(&fault));
     }
     let (accounts, deleted) = count(&connection).map_err(unreadable)?;
@@ -102,7 +103,7 @@ fn chain(
                     identity: row.get(9)?,
                     issuer: row.get(10)?,
                 };
-                if agree::facts(kind, operation, body, &digest).as_ref() != Some(&noted) {
+                if consistency::facts(kind, operation, body, &digest).as_ref() != Some(&noted) {
                     let of = noted.key.map(|key| format!(" of {}", named(kind, key))).unwrap_or_default();
                     return Ok(Err(format!(
                         "change {serial}{of} does not agree with its text: it was damaged or edited"

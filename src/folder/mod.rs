@@ -1,26 +1,38 @@
-//! A folder of JWT files, as the Go servers and nats-server's full resolver keep it.
+//! Folders of JWT files: as the Go servers and nats-server's full resolver keep them, and nsc's ([`nsc`]); how they are
+//! watched ([`watch`]), and the lock that keeps a second process out.
 //!
 //! `<dir>/<account key>.jwt`, flat, or in sub-folders named after the last two characters of the key. A deleted
 //! account's file is `<account key>.jwt.deleted`. Files of other names may lie beside them and are none of ours; all
 //! that is ours is the state folder.
 
+mod error;
 mod layout;
+mod lock;
+pub mod nsc;
+mod place;
+pub mod private;
 mod private_key;
 mod read;
 mod walk;
+pub mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+pub use error::FolderError;
 pub use layout::{Layout, Shard};
+pub use lock::FolderLock;
+pub use place::{beside, put_in_place, sync_folder};
 pub use private_key::private_key;
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Closed, Listing, Others, TokenFile, is_misnamed, list};
 
-use super::{STATE_FOLDER, StoreError, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+
+/// The state folder inside a token folder. No reader of `*.jwt` files looks into it.
+pub const STATE_FOLDER: &str = ".nats-account-server";
 
 /// A folder that is read and written.
 #[derive(Debug)]
@@ -38,7 +50,7 @@ pub struct Folder {
 
 impl Folder {
     /// Opens a folder. `wanted` is the layout for one that holds no tokens yet, `mode` that of the files that are written.
-    pub fn open(root: &Path, wanted: Layout, mode: u32) -> Result<Self, StoreError> {
+    pub fn open(root: &Path, wanted: Layout, mode: u32) -> Result<Self, FolderError> {
         let state = root.join(STATE_FOLDER);
         let making = state.join("making");
         private::folder(&state)?;

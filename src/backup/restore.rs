@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::super::StoreError;
-use super::progress::MIRROR;
-use super::schema::{self, KIND_ACCOUNT, KIND_OPERATOR};
 use crate::feed::Session;
+use crate::folder::{self, beside};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
+use crate::store::StoreError;
+use crate::store::journal::schema::{KIND_ACCOUNT, KIND_OPERATOR};
+use crate::store::journal::{MIRROR, open};
 
 /// Brings a copy to this version's format, and makes it the beginning of a session of its own. Durable when this returns.
 ///
 /// Who followed the journal that was copied may have seen changes that the copy has not: by the session he notices. How far
 /// the token folder had followed, and when it was looked through, is forgotten, because it may be another folder.
 pub fn renew(path: &Path) -> Result<Session, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let sqlite = StoreError::sqlite(path);
     let session = Session::random();
-    let connection = schema::open_writer(path)?;
+    let connection = open::open_writer(path)?;
     let renew = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
@@ -38,9 +39,8 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
 /// What the journal at `held` has that is newer than in the copy `than`, a line for each. Nobody writes either of them, and
 /// the copy is of this version's format.
 pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
-    let sqlite = |source| StoreError::Sqlite { path: held.to_owned(), source };
-    let connection = schema::open_reader(held)?;
-    schema::check_ours(&connection, held)?;
+    let sqlite = StoreError::sqlite(held);
+    let connection = open::open_foreign(held)?;
     find_newer(&connection, than).map_err(sqlite)
 }
 
@@ -77,25 +77,18 @@ pub(super) fn named(kind: i64, key: [u8; 32]) -> String {
 /// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept beside it; returns
 /// where, if there was anything.
 pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
-    let with = |path: &Path, ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
-    let aside = with(journal, &format!(".replaced-{now}"));
+    let aside = beside(journal, format!(".replaced-{now}"));
     fold(journal);
     let mut kept = None;
     // The log of one must never be read into the other: so it goes last, and a start in between moves it away.
     for ending in ["", "-wal", "-shm"] {
-        let (old, new) = (with(journal, ending), with(&aside, ending));
+        let (old, new) = (beside(journal, ending), beside(&aside, ending));
         if old.exists() {
             fs::rename(&old, &new).map_err(StoreError::io("move away", &old))?;
             kept = Some(aside.clone());
         }
     }
-    fs::rename(made, journal).map_err(StoreError::io("create", journal))?;
-    let folder = journal.parent().unwrap_or(journal);
-    File::open(folder).and_then(|open| open.sync_all()).map_err(StoreError::io("sync folder", folder))?;
+    folder::put_in_place(made, journal)?;
     Ok(kept)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::StoreError;
+use super::FolderError;
 use crate::key::AccountKey;
 
 /// How token files lie in a folder.
@@ -56,10 +56,10 @@ impl Layout {
     }
 
     /// How the tokens in a folder lie; `None` if there are none. The first token that is found decides.
-    pub(super) fn found(root: &Path) -> Result<Option<Self>, StoreError> {
+    pub(super) fn found(root: &Path) -> Result<Option<Self>, FolderError> {
         let mut shards = Vec::new();
-        for entry in fs::read_dir(root).map_err(StoreError::io("read folder", root))? {
-            let entry = entry.map_err(StoreError::io("read folder", root))?;
+        for entry in fs::read_dir(root).map_err(FolderError::io("read folder", root))? {
+            let entry = entry.map_err(FolderError::io("read folder", root))?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             if is_token(name) {

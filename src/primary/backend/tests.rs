@@ -1,11 +1,21 @@
 //! What is answered while the folder is imported, in whatever order the scan and one who asks go on.
 
+use std::time::Duration;
+
+use nkeys::KeyPair;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
 use super::*;
+use crate::gate::{Gate, Trust};
+use crate::jwt::encode;
+use crate::node::{ActivationAnswer, Node};
 use crate::primary::schedules::{Asked, Place, Scene};
+use crate::primary::{self, Source};
 
 fn node(scene: &Scene) -> Arc<Node> {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
-    Arc::new(Node::new(Role::Primary(scene.primary.clone()), scene.gate.clone(), metrics, Duration::MAX))
+    Arc::new(Node::primary(Arc::new(scene.primary.clone()), scene.gate.clone(), metrics, Duration::MAX))
 }
 
 /// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
@@ -85,4 +95,61 @@ async fn an_activation_is_never_absent_whose_file_waits() {
             )
             .await;
     }
+}
+
+fn primary(gate: &Arc<Gate>) -> Arc<Primary> {
+    let setup = primary::Setup {
+        source: Source::Memory,
+        state_dir: None,
+        require_existing: false,
+        history: 2,
+        history_age: Duration::ZERO,
+        cache_bytes: 1 << 20,
+        activations_per_account: 3,
+        activation_files: false,
+        change_operator: None,
+    };
+    Arc::new(Primary::open(&setup, gate.clone()).expect("opens"))
+}
+
+async fn answers(node: &Node) -> [bool; 3] {
+    [
+        node.pack_hash().await.expect("open").is_some(),
+        node.served(None, 9).await.expect("readable").is_some(),
+        node.served_keys(None, 9).await.expect("readable").is_some(),
+    ]
+}
+
+#[tokio::test]
+async fn a_primary_lists_what_it_serves_once_it_has_taken_in_what_was_there() {
+    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
+    let sign = |claims| encode::sign(&claims, &operator).expect("signed");
+    let iat = clock::unix_seconds();
+    let trust = sign(json!({
+        "sub": operator.public_key(), "iat": iat, "nats": { "type": "operator", "version": 2 }
+    }));
+    let trust = Trust::from_operator_jwt(&trust, iat).expect("an operator");
+    let gate = Arc::new(Gate::new(Some(trust), None, 3_600));
+    let metrics = Arc::new(Metrics::new("primary").expect("made"));
+    let primary = primary(&gate);
+    primary.settle_operator().await;
+    let node = Node::primary(Arc::new(primary.clone()), gate, metrics.clone(), Duration::MAX);
+    let jwt = sign(json!({
+        "sub": account.public_key(), "iat": iat,
+        "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
+    }));
+    node.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
+    assert_eq!(answers(&node).await, [false; 3]);
+
+    let _tending = primary.tend(&metrics, Duration::ZERO).expect("begun");
+    assert_eq!(answers(&node).await, [true; 3]);
+    let digest: [u8; 32] = Sha256::digest(&jwt).into();
+    assert_eq!(node.pack_hash().await.expect("open"), Some(digest));
+    let served = node.served(None, 9).await.expect("readable").expect("known");
+    assert_eq!(served.accounts.iter().map(|stored| stored.entry.text()).collect::<Vec<_>>(), [jwt]);
+    let key = AccountKey::parse(&account.public_key()).expect("a key");
+    let listed = node.served_keys(None, 9).await.expect("readable").expect("known");
+    assert_eq!((listed.keys, listed.next), (vec![key], None));
+    let after = node.served_keys(Some(key), 9).await.expect("readable").expect("known");
+    assert!(after.keys.is_empty());
 }

@@ -9,8 +9,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::super::{StoreError, private};
-use super::schema;
+use crate::folder::private;
+use crate::store::StoreError;
+use crate::store::journal::open::open_foreign;
+use crate::store::journal::schema;
 
 /// Pages that are copied in one go.
 const PIECE: i32 = 4096;
@@ -18,10 +20,9 @@ const PIECE: i32 = 4096;
 /// Copies the journal at `from` to the new file `to`, durable when this returns. `progress` is told how many pages of how
 /// many are done.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
-    let reading = |source| StoreError::Sqlite { path: from.to_owned(), source };
-    let writing = |source| StoreError::Sqlite { path: to.to_owned(), source };
-    let source = schema::open_reader(from)?;
-    schema::check_ours(&source, from)?;
+    let reading = StoreError::sqlite(from);
+    let writing = StoreError::sqlite(to);
+    let source = open_foreign(from)?;
     source.execute_batch("BEGIN").map_err(reading)?;
     // The view is that of the first thing that is read.
     schema::head(&source).map_err(reading)?;

@@ -8,22 +8,24 @@ use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::{StoreError, private};
 use super::read::{Look, look};
-use super::{Folder, Stamp};
+use super::{Folder, FolderError, Stamp, beside, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+
+/// Goes after the name of a file when its account is deleted.
+const BURIED: &str = ".deleted";
 
 impl Folder {
     /// Puts an account's JWT in its place, if the file that was `there`, or nothing, still is. `None`: it is not. Not
     /// synced: see [`Folder::sync`].
-    pub fn write(&self, key: &AccountKey, token: &[u8], there: Option<Stamp>) -> Result<Option<Stamp>, StoreError> {
+    pub fn write(&self, key: &AccountKey, token: &[u8], there: Option<Stamp>) -> Result<Option<Stamp>, FolderError> {
         let home = self.home(key);
         self.write_to(&home, token, || look(&home).ok().map(|look| look.stamp) == there)
     }
 
     /// Puts an activation in the place where servers of old kept it.
-    pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), StoreError> {
+    pub fn write_activation(&self, id: &HashId, token: &[u8]) -> Result<(), FolderError> {
         self.write_to(&self.activation(id), token, || true).map(|_| ())
     }
 
@@ -38,7 +40,7 @@ impl Folder {
         home: &Path,
         token: &[u8],
         is_wanted: impl FnOnce() -> bool,
-    ) -> Result<Option<Stamp>, StoreError> {
+    ) -> Result<Option<Stamp>, FolderError> {
         let made = self.making.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
         let result = self.make(&made, token).and_then(|(file, look)| {
             if !is_wanted() {
@@ -53,9 +55,9 @@ impl Folder {
                 }
                 result => result,
             }
-            .map_err(StoreError::io("write", home))?;
+            .map_err(FolderError::io("write", home))?;
             // To move it is a change, too. Where somebody has written to it since, the stamp is of no file, so it is read.
-            let moved = file.metadata().map(|meta| Look::of(&meta)).map_err(StoreError::io("look at", home))?;
+            let moved = file.metadata().map(|meta| Look::of(&meta)).map_err(FolderError::io("look at", home))?;
             Ok(Some(if moved.is_unwritten_since(&look) { moved.stamp } else { look.stamp }))
         });
         if !matches!(result, Ok(Some(_))) {
@@ -70,7 +72,7 @@ impl Folder {
         self.making.is_dir()
     }
 
-    fn make(&self, path: &Path, token: &[u8]) -> Result<(File, Look), StoreError> {
+    fn make(&self, path: &Path, token: &[u8]) -> Result<(File, Look), FolderError> {
         let make = || {
             let mut file = private::create(path)?;
             file.write_all(token)?;
@@ -78,24 +80,24 @@ impl Folder {
             let look = Look::of(&file.metadata()?);
             Ok((file, look))
         };
-        make().map_err(StoreError::io("write", path))
+        make().map_err(FolderError::io("write", path))
     }
 
     /// Marks an account's file as deleted, as nats-server's full resolver does.
-    pub fn bury(&self, key: &AccountKey) -> Result<(), StoreError> {
+    pub fn bury(&self, key: &AccountKey) -> Result<(), FolderError> {
         let home = self.home(key);
-        match fs::rename(&home, grave(&home)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("rename", &home)(error)),
+        match fs::rename(&home, beside(&home, BURIED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FolderError::io("rename", &home)(error)),
             _ => Ok(()),
         }
     }
 
     /// Removes what [`Folder::bury`] left, because the account is there again.
-    pub fn unbury(&self, key: &AccountKey) -> Result<(), StoreError> {
+    pub fn unbury(&self, key: &AccountKey) -> Result<(), FolderError> {
         for place in super::places(&self.root, key) {
-            let grave = grave(&place);
+            let grave = beside(&place, BURIED);
             match fs::remove_file(&grave) {
-                Err(error) if !is_absent(&error) => return Err(StoreError::io("remove", &grave)(error)),
+                Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &grave)(error)),
                 _ => {}
             }
         }
@@ -104,7 +106,7 @@ impl Folder {
 
     /// Moves what is at `path`, whatever it is, to the folder of refused things, with the reason beside it. Returns
     /// where it is now.
-    pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, StoreError> {
+    pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, FolderError> {
         private::folder(&self.refused)?;
         // The same content again is kept once.
         let content = match super::read(path) {
@@ -115,24 +117,17 @@ impl Folder {
         let aside = self.refused.join(format!("{key}-{content}.jwt.refused"));
         let note = self.refused.join(format!("{key}-{content}.reason.txt"));
         let text = format!("{} {reason}\n", path.display());
-        private::write(&note, text.as_bytes()).map_err(StoreError::io("write", &note))?;
+        private::write(&note, text.as_bytes()).map_err(FolderError::io("write", &note))?;
         // Never a copy: a pipe would be waited for, a link followed, and a large file be made twice.
-        fs::rename(path, &aside).map_err(StoreError::io("move away", path))?;
+        fs::rename(path, &aside).map_err(FolderError::io("move away", path))?;
         Ok(aside)
     }
 
     /// Waits until all that was written is on disk.
-    pub fn sync(&self) -> Result<(), StoreError> {
-        let folder = File::open(&self.making).map_err(StoreError::io("open", &self.making))?;
-        rustix::fs::syncfs(&folder).map_err(|error| StoreError::io("sync", &self.root)(error.into()))
+    pub fn sync(&self) -> Result<(), FolderError> {
+        let folder = File::open(&self.making).map_err(FolderError::io("open", &self.making))?;
+        rustix::fs::syncfs(&folder).map_err(|error| FolderError::io("sync", &self.root)(error.into()))
     }
-}
-
-/// Where the file at `home` goes when its account is deleted.
-fn grave(home: &Path) -> PathBuf {
-    let mut grave = home.to_owned().into_os_string();
-    grave.push(".deleted");
-    grave.into()
 }
 
 /// Whether there is nothing at the path, or not even its folder.

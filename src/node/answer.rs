@@ -1,0 +1,179 @@
+//! What there is to say about an account or an activation.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::gate::{Activation, Entry, Position};
+use crate::key::{AccountKey, PublicKey};
+use crate::store::StoreError;
+use crate::store::journal::{Stored, Version};
+
+/// An account JWT to serve.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    entry: Arc<Entry>,
+    position: Option<Position>,
+    stamp: Stamp,
+}
+
+/// How current a replica's copy was known to be when the answer was made. A primary's answers have the default.
+///
+/// It is a copy: what a replica learns later does not change it. Whatever makes a copy less current also moves the
+/// account's [`Epoch`](crate::epoch::Epoch), so a caller that compares the epoch never relies on an outdated stamp.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The stretch of feed within which the copy is confirmed; 0 if none.
+    pub stretch: u64,
+    /// When upstream last confirmed the copy, in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
+    pub confirmed: i64,
+    /// When upstream was last asked and answered something, likewise; 0: the next request asks it.
+    pub checked: i64,
+}
+
+impl Answer {
+    /// A JWT of the journal whose session is `session`.
+    pub fn owned(stored: &Stored, session: [u8; 16]) -> Self {
+        let position = Some(Position { session, serial: stored.serial });
+        Self { entry: stored.entry.clone(), position, stamp: Stamp::default() }
+    }
+
+    /// A replica's copy. `position`: where the primary committed it, if that is known.
+    pub const fn cached(entry: Arc<Entry>, position: Option<Position>, stamp: Stamp) -> Self {
+        Self { entry, position, stamp }
+    }
+
+    /// The JWT.
+    pub const fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Where the primary committed it, if that is known.
+    pub const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// How current it was known to be.
+    pub const fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+}
+
+/// How old an answer is, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ages {
+    /// Since the primary last confirmed the entry, or since that was heard over NATS.
+    pub entry: u64,
+    /// Since the primary itself was last known to stand where this replica does; `None`: never.
+    pub primary: Option<u64>,
+}
+
+/// What is found without waiting.
+#[derive(Debug)]
+pub enum Now {
+    /// This JWT.
+    Served(Answer),
+    /// Nothing that can be served yet. [`Miss::Ask`] on a primary: [`Node::get`](super::Node::get) looks for it.
+    Miss(Miss),
+}
+
+/// What to do about a key of which nothing is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// There is nothing.
+    Absent,
+    /// The long way finds out: it exists upstream, or the answer is on its way.
+    Ask,
+    /// Upstream is asked, although it is not known whether the key exists.
+    AskUnknown {
+        /// Without asking, the answer would be that there is nothing, as of the position of the feed.
+        is_certain: bool,
+    },
+    /// Upstream cannot answer in time.
+    Crowded,
+}
+
+/// What can be said at once to a nats-server that asks over NATS.
+#[derive(Debug)]
+pub enum Found {
+    /// This JWT.
+    Served(Bytes),
+    /// There is none that may be served.
+    Absent,
+    /// [`Node::lookup`](super::Node::lookup) finds out.
+    Unsure,
+}
+
+/// What there is to say about an activation.
+#[derive(Debug, Clone)]
+pub enum ActivationAnswer {
+    /// Its account vouches for it now.
+    Served(Arc<Activation>),
+    /// It is held, and may not be served; the text says why.
+    Refused(String),
+    /// There is none, or it has expired.
+    Absent,
+}
+
+/// Why a JWT could not be looked up. Not the same as unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The journal failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The primary could not be asked.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// It is held, and may not be served.
+    #[error(transparent)]
+    Withheld(#[from] Withheld),
+}
+
+impl LookupError {
+    /// Whether it passes by itself: the folder is still being imported.
+    pub fn is_importing(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_importing())
+    }
+
+    /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Store(error) => error.for_clients(),
+            Self::Unavailable(_) | Self::Withheld(_) => self.to_string(),
+        }
+    }
+}
+
+/// The primary could not be asked, and nothing is at hand.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the primary {primary} gave no usable answer: {reason}")]
+pub struct Unavailable {
+    /// Its URL without credentials.
+    pub primary: Arc<str>,
+    /// What is wrong.
+    pub reason: Arc<str>,
+}
+
+/// A JWT that is held, but was signed by a key for which the operator does not vouch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the JWT of account {account} is withheld: the operator's JWT does not list the key {issuer} that signed it; sign the \
+     account again with a key that it lists, or list that key again"
+)]
+pub struct Withheld {
+    /// The account.
+    pub account: AccountKey,
+    /// The key that signed its JWT.
+    pub issuer: PublicKey,
+}
+
+/// What is known of an account's past.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// Its versions that are kept, oldest first.
+    pub versions: Vec<Version>,
+    /// Whether the last of them is served.
+    pub is_live: bool,
+    /// Whether the account is deleted.
+    pub is_deleted: bool,
+}

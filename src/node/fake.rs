@@ -1,0 +1,177 @@
+//! A role for tests of the edges: it holds what it is given, and counts how often it is asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::config::ReplicaWrites;
+use crate::epoch::Epochs;
+use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::gate::operator::Way;
+use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
+use crate::jwt::HashId;
+use crate::store::{Follower, FollowerChange};
+
+/// A replica without an upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    answers: Mutex<HashMap<AccountKey, Answer>>,
+    epochs: Epochs,
+    is_stale: AtomicBool,
+    asked: AtomicUsize,
+}
+
+impl Fake {
+    /// A node with this role.
+    pub(crate) fn node(self: &Arc<Self>, gate: &Arc<Gate>) -> Node {
+        let metrics = Arc::new(Metrics::new("replica").expect("made"));
+        Node::replica(self.clone(), "fake".into(), gate.clone(), metrics, Duration::MAX)
+    }
+
+    /// Answers with this from now on.
+    pub(crate) fn hold(&self, answer: Answer) {
+        let key = *answer.entry().key();
+        self.answers.lock().insert(key, answer);
+        self.epochs.bump(&key);
+    }
+
+    /// Whether answers are fresh from now on.
+    pub(crate) fn set_fresh(&self, is_fresh: bool) {
+        self.is_stale.store(!is_fresh, Ordering::Relaxed);
+    }
+
+    /// How often an answer was asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Backend for Fake {
+    fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.answers.lock().get(key).cloned()
+    }
+
+    fn look(&self, _key: &AccountKey) -> Now {
+        Now::Miss(Miss::Absent)
+    }
+
+    fn epoch(&self, key: &AccountKey) -> Epoch {
+        self.epochs.of(key)
+    }
+
+    fn is_fresh(&self, _answer: &Answer) -> bool {
+        !self.is_stale.load(Ordering::Relaxed)
+    }
+
+    fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {
+        ready(Ok(self.at_hand(key))).boxed()
+    }
+
+    fn called(&self, key: &AccountKey) -> Called {
+        (*key).into()
+    }
+
+    fn lookup_now(&self, _key: &AccountKey) -> Found {
+        Found::Absent
+    }
+
+    fn lookup<'a>(&'a self, _key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>> {
+        ready(None).boxed()
+    }
+
+    fn miss_activation(&self, _id: &HashId) -> Miss {
+        Miss::Absent
+    }
+
+    fn activation<'a>(&'a self, _id: &'a HashId) -> BoxFuture<'a, Result<Option<Arc<Judged>>, LookupError>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::None
+    }
+
+    fn digests(&self, _prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
+        ready(Ok(Digested::Unknown)).boxed()
+    }
+
+    fn compare(&self, _ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
+        ready(Ok(Digested::Unknown)).boxed()
+    }
+
+    fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
+        ready(Err(NoKeyList::NotYet)).boxed()
+    }
+
+    fn followers(&self) -> Result<Vec<Follower>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn note_followers(&self, _changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+
+    fn operator_way(&self) -> Way {
+        Way::FollowerFile
+    }
+
+    fn set_operator(&self, _trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
+        ready(Err(Refusal::NoOperator.into())).boxed()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        Vec::new()
+    }
+
+    fn measure(&self, _metrics: &Metrics) {}
+}
+
+impl Upstream for Fake {
+    fn primary(&self) -> String {
+        self.public_url().to_owned()
+    }
+
+    fn public_url(&self) -> &str {
+        "http://primary.example"
+    }
+
+    fn writes(&self) -> ReplicaWrites {
+        ReplicaWrites::Refuse
+    }
+
+    fn route(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn primary_age(&self) -> Option<u64> {
+        None
+    }
+
+    fn forward<'a>(&'a self, _write: &'a Write) -> BoxFuture<'a, Result<Relayed, ForwardError>> {
+        ready(Err(ForwardError::Busy(self.primary()))).boxed()
+    }
+
+    fn ask(&self, _question: Question) -> BoxFuture<'_, Result<Relayed, ForwardError>> {
+        ready(Err(ForwardError::Busy(self.primary()))).boxed()
+    }
+
+    fn ahead(&self, _after: Option<&AccountKey>) -> AheadPage {
+        AheadPage { accounts: Vec::new(), next: None }
+    }
+
+    fn hint(&self, _token: &[u8], _key: &AccountKey) -> Result<(), Refusal> {
+        Err(Refusal::NoOperator)
+    }
+
+    fn hint_activation(&self, _token: &[u8], _sent_for: SentFor<'_>) -> Result<bool, Refusal> {
+        Err(Refusal::NoOperator)
+    }
+}

@@ -1,0 +1,46 @@
+//! What the HTTP edge needs of the NATS edge: traits that are implemented over NATS and used over HTTP.
+
+use std::path::PathBuf;
+
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+
+/// A connection to NATS.
+pub trait Connection: std::fmt::Debug + Send + Sync {
+    /// Whether it is there now.
+    fn is_connected(&self) -> bool;
+
+    /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
+    fn denied(&self) -> Vec<String>;
+
+    /// Why the latest attempt to connect failed. It names no file.
+    fn failure(&self) -> Option<String>;
+
+    /// Why it is of no use although it is there. It names no file.
+    fn problem(&self) -> Option<String>;
+
+    /// Uses this credentials file from now on, and reads it at once.
+    fn reload(&self, creds: Option<PathBuf>);
+}
+
+/// How this server behaves among the nats-servers that host account JWTs as well.
+pub trait Manners: std::fmt::Debug + Send + Sync {
+    /// For people: what it answers, and why.
+    fn describe(&self) -> String;
+}
+
+/// What can be announced again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Again {
+    /// What an account holds now, to the nats-servers.
+    Account(AccountKey),
+    /// The activation of a hash, to other account servers.
+    Activation(HashId),
+}
+
+/// Tells others about a JWT. Only a primary does: what a replica holds may be out of date, and nats-servers apply an old
+/// JWT as readily as a new one.
+pub trait Announce: std::fmt::Debug + Send + Sync {
+    /// Asks for an announcement of what is held now. `false`: there is no connection to NATS, or too many ask.
+    fn announce(&self, what: Again) -> bool;
+}

@@ -1,0 +1,112 @@
+//! What of the changes is to be announced over NATS.
+
+use std::sync::Arc;
+
+use super::{Ledger, Node};
+use crate::clock;
+use crate::feed::{Change, Content};
+use crate::gate::{Activation, Entry, Tombstone, Via};
+use crate::jwt::HashId;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::journal::{Fact, Stored};
+
+/// What is to be published of a change.
+#[derive(Debug)]
+pub enum News {
+    /// The JWT of an account.
+    Account {
+        /// The JWT.
+        entry: Arc<Entry>,
+        /// The change that brought it.
+        serial: u64,
+        /// What else is known of the change.
+        fact: Fact,
+    },
+    /// An activation.
+    Activation(Arc<Activation>),
+    /// A request that deleted accounts, for the resolvers that did not hear it as we did.
+    Deletion(Arc<Tombstone>),
+}
+
+/// A deletion that is older than so many milliseconds is no news: meanwhile the accounts may live again elsewhere. The
+/// nats-servers that missed it are found by their packs.
+const LATE: i64 = 10_000;
+
+impl News {
+    /// `None`: the change is no news, or was replaced since. Blocks for a query if its account is not in the body cache.
+    fn of(ledger: &dyn Ledger, change: &Change) -> Result<Option<Self>, StoreError> {
+        if change.via == Via::FirstScan {
+            return Ok(None);
+        }
+        Ok(match &change.content {
+            Content::Put(entry) => {
+                let is_newest = served(ledger, entry.key())?.is_some_and(|stored| stored.serial == change.serial);
+                let fact = if is_newest { ledger.journal().fact(entry.key(), Some(change.serial))? } else { None };
+                fact.map(|fact| Self::Account { entry: entry.clone(), serial: change.serial, fact })
+            }
+            Content::Activation(activation) => {
+                is_served(ledger, activation)?.then(|| Self::Activation(activation.clone()))
+            }
+            // What came over NATS, everybody heard.
+            Content::Delete(request)
+                if change.via == Via::Post && clock::millis_since(change.at).is_some_and(|age| age < LATE) =>
+            {
+                ledger.journal().are_all_deleted(request.keys())?.then(|| Self::Deletion(request.clone()))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What an account holds: nothing if it was deleted, has left, or is withheld.
+fn served(ledger: &dyn Ledger, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+    Ok(match ledger.cached(key) {
+        Some(stored) => Some(stored),
+        None => ledger.served(key)?,
+    })
+}
+
+/// Whether an activation is the newest of its hash, and its account vouches for it. Blocks for a query if one of
+/// them is in no cache.
+fn is_served(ledger: &dyn Ledger, activation: &Activation) -> Result<bool, StoreError> {
+    let Some(held) = ledger.newest_activation(activation.id())? else { return Ok(false) };
+    if held.activation().digest() != activation.digest() || activation.is_expired(clock::unix_seconds()) {
+        return Ok(false);
+    }
+    Ok(served(ledger, activation.account())?.is_some_and(|stored| held.fault(&stored.entry).is_none()))
+}
+
+impl Node {
+    /// What of the next changes after a serial, `limit` at most, is to be announced, and up to which change that is. `None`:
+    /// there are no more changes.
+    pub async fn news_after(&self, after: u64, limit: usize) -> Result<Option<(u64, Vec<News>)>, StoreError> {
+        self.read(move |ledger| {
+            let changes = ledger.journal().changes_after(after, limit)?;
+            let news = changes.iter().filter_map(|change| News::of(ledger, change).transpose());
+            let news = news.collect::<Result<Vec<_>, StoreError>>()?;
+            Ok(changes.last().map(|change| (change.serial, news)))
+        })
+        .await
+    }
+
+    /// What an account holds now, to be announced again. `None`: it serves nothing.
+    pub async fn news_of(&self, key: AccountKey) -> Result<Option<News>, StoreError> {
+        self.read(move |ledger| {
+            let Some(stored) = ledger.served(&key)? else { return Ok(None) };
+            let fact = ledger.journal().fact(&key, None)?;
+            Ok(fact.map(|fact| News::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
+        })
+        .await
+    }
+
+    /// The activation of a hash, to be announced again. `None`: there is none that may be served.
+    pub async fn news_of_activation(&self, id: HashId) -> Result<Option<News>, StoreError> {
+        self.read(move |ledger| {
+            let Some(held) = ledger.newest_activation(&id)? else { return Ok(None) };
+            let activation = held.activation().clone();
+            Ok(is_served(ledger, &activation)?.then_some(News::Activation(activation)))
+        })
+        .await
+    }
+}

@@ -1,0 +1,296 @@
+//! A primary as the port sees it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::Primary;
+use super::feed::JournalFeed;
+use crate::clock;
+use crate::epoch::Epoch;
+use crate::feed::Fingerprint;
+use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::gate::operator::Way;
+use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
+use crate::jwt::{Called, HashId};
+use crate::key::AccountKey;
+use crate::metrics::{Metrics, gauge};
+use crate::node::{
+    Answer, Backend, Changes, Check, Digested, Feed, Found, KeyList, Ledger, Lookup, LookupError, Miss, NoKeyList, Now,
+    Submitted, SubmittedActivation, Verdict, Withheld, WriteError,
+};
+use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
+use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
+
+/// Keys that are read from the journal at once.
+const PIECE: usize = 10_000;
+
+impl Backend for Arc<Primary> {
+    fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
+        Primary::cached(self, key).map(|stored| Answer::owned(&stored, self.session()))
+    }
+
+    fn look(&self, key: &AccountKey) -> Now {
+        match Primary::lookup_now(self, key) {
+            Some(Lookup::Served(stored)) => Now::Served(Answer::owned(&stored, self.session())),
+            Some(Lookup::Absent) => Now::Miss(Miss::Absent),
+            Some(Lookup::Withheld(_)) | None => Now::Miss(Miss::Ask),
+        }
+    }
+
+    fn epoch(&self, key: &AccountKey) -> Epoch {
+        Primary::epoch(self, key)
+    }
+
+    fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {
+        async move {
+            match Primary::lookup(self, key).await? {
+                Lookup::Served(stored) => Ok(Some(Answer::owned(&stored, self.session()))),
+                Lookup::Withheld(issuer) => Err(Withheld { account: *key, issuer }.into()),
+                Lookup::Absent => Ok(None),
+            }
+        }
+        .boxed()
+    }
+
+    fn called(&self, key: &AccountKey) -> Called {
+        Primary::called(self, key)
+    }
+
+    fn lookup_now(&self, key: &AccountKey) -> Found {
+        if let Some(stored) = Primary::cached(self, key) {
+            return valid(&stored.entry).map_or(Found::Absent, Found::Served);
+        }
+        match Primary::lookup_now(self, key) {
+            Some(Lookup::Served(stored)) => valid(&stored.entry).map_or(Found::Absent, Found::Served),
+            Some(Lookup::Withheld(_) | Lookup::Absent) => Found::Absent,
+            None => Found::Unsure,
+        }
+    }
+
+    fn lookup<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>> {
+        async move {
+            match Primary::lookup(self, key).await {
+                Ok(Lookup::Served(stored)) => valid(&stored.entry),
+                _ => None,
+            }
+        }
+        .boxed()
+    }
+
+    fn miss_activation(&self, _id: &HashId) -> Miss {
+        Miss::Ask
+    }
+
+    fn activation<'a>(&'a self, id: &'a HashId) -> BoxFuture<'a, Result<Option<Arc<Judged>>, LookupError>> {
+        async move { Ok(self.look_up_activation(id).await?) }.boxed()
+    }
+
+    fn feed(&self) -> Feed {
+        Feed::Open(Changes::of(Arc::new(JournalFeed(self.clone()))))
+    }
+
+    fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
+        self.once_complete(move |journal| journal.digests(prefix)).boxed()
+    }
+
+    fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
+        self.once_complete(move |journal| journal.compare(&ask)).boxed()
+    }
+
+    fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
+        async move {
+            if !self.progress().is_complete() {
+                return Err(NoKeyList::NotYet);
+            }
+            let primary = self.clone();
+            blocking(move || Ok(list(primary.journal()))).await?
+        }
+        .boxed()
+    }
+
+    fn followers(&self) -> Result<Vec<Follower>, StoreError> {
+        self.journal().followers()
+    }
+
+    fn note_followers(&self, changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
+        self.set_followers(changes).boxed()
+    }
+
+    fn operator_way(&self) -> Way {
+        Way::File
+    }
+
+    fn set_operator(&self, trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
+        Primary::set_operator(self, trust, Way::File, None).boxed()
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        std::iter::once(self.store_check()).chain(self.folder_check()).collect()
+    }
+
+    fn measure(&self, metrics: &Metrics) {
+        metrics.accounts.set(gauge(self.journal().count()));
+        metrics.serial.set(gauge(self.journal().head().serial));
+    }
+}
+
+impl Ledger for Arc<Primary> {
+    fn journal(&self) -> &JournalReader {
+        Primary::journal(self)
+    }
+
+    fn is_read_only(&self) -> bool {
+        Primary::is_read_only(self)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.progress().is_complete()
+    }
+
+    fn withheld(&self) -> u64 {
+        Primary::withheld(self)
+    }
+
+    fn cached(&self, key: &AccountKey) -> Option<Arc<Stored>> {
+        Primary::cached(self, key)
+    }
+
+    fn served(&self, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
+        Primary::served(self, key)
+    }
+
+    fn newest_activation(&self, id: &HashId) -> Result<Option<Arc<Judged>>, StoreError> {
+        Primary::activation(self, id)
+    }
+
+    fn find<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        Primary::lookup(self, key).boxed()
+    }
+
+    fn held<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Held, StoreError>> {
+        Primary::held(self, key).boxed()
+    }
+
+    fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError> {
+        Primary::admit(self, token, expected, via)
+    }
+
+    fn enqueue(&self, entry: Arc<Entry>, via: Via) -> BoxFuture<'_, Result<Committing, CommitError>> {
+        Primary::enqueue(self, entry, via).boxed()
+    }
+
+    fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> BoxFuture<'_, Result<Submitted, CommitError>> {
+        Primary::submitted(self, entry, committing).boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        request: &'a [u8],
+        expected: Option<&'a AccountKey>,
+        via: Via,
+    ) -> BoxFuture<'a, Result<(Arc<Tombstone>, bool), CommitError>> {
+        Primary::delete(self, request, expected, via).boxed()
+    }
+
+    fn submit_activation<'a>(
+        &'a self,
+        token: &'a [u8],
+        sent_for: SentFor<'a>,
+        via: Via,
+    ) -> BoxFuture<'a, Result<SubmittedActivation, CommitError>> {
+        Primary::submit_activation(self, token, sent_for, via).boxed()
+    }
+
+    fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<Verdict>, CommitError>> {
+        Primary::merge(self, offers).boxed()
+    }
+
+    fn set_cursor(&self, name: &'static str, serial: u64) -> BoxFuture<'_, ()> {
+        Primary::set_cursor(self, name, serial).boxed()
+    }
+
+    fn set_nats_servers(&self, changes: Vec<NatsServerChange>) -> BoxFuture<'_, ()> {
+        Primary::set_nats_servers(self, changes).boxed()
+    }
+
+    fn push_operator(&self, trust: Arc<Trust>, withhold: u64) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
+        Primary::set_operator(self, trust, Way::Post, Some(withhold)).boxed()
+    }
+}
+
+impl Primary {
+    /// Asks the journal, if it has everything that the folder held.
+    async fn once_complete<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Digested<T>, StoreError> {
+        if !self.progress().is_complete() {
+            return Ok(Digested::Incomplete);
+        }
+        let primary = self.clone();
+        blocking(move || query(primary.journal())).await.map(Digested::Known)
+    }
+
+    fn store_check(&self) -> Check {
+        let (journal, progress) = (self.journal(), self.progress());
+        let head = journal.head();
+        let detail = if journal.is_lost() {
+            "a file of the journal was removed or replaced under this server: what it held is served, nothing can be pushed; \
+             put the folder back and restart this server"
+                .into()
+        } else if !journal.is_open() {
+            "the journal's writer has ended: nothing can be pushed; restart this server".into()
+        } else if progress.is_complete() {
+            let closed = match progress.closed() {
+                0 => String::new(),
+                count => format!("; {count} sub-folders of the token folder cannot be read"),
+            };
+            format!("{} accounts at serial {} of session {}{closed}", journal.count(), head.serial, head.session)
+        } else {
+            let (done, total) = progress.files();
+            format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
+        };
+        Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
+    }
+
+    /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.
+    fn folder_check(&self) -> Option<Check> {
+        let mirrored = self.mirrored.get()?;
+        let head = self.journal().head().serial;
+        let detail = match mirrored.failure() {
+            Some(failure) => failure,
+            None if mirrored.synced() >= head => format!("all files are on disk up to serial {head}"),
+            None => {
+                format!("files are written up to serial {}, on disk up to {}", mirrored.written(), mirrored.synced())
+            }
+        };
+        Some(Check { name: "folder", ok: true, detail })
+    }
+}
+
+/// The JWT, unless it has expired: a nats-server would not load it.
+fn valid(entry: &Entry) -> Option<Bytes> {
+    (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
+}
+
+fn list(journal: &JournalReader) -> Result<KeyList, NoKeyList> {
+    let head = journal.head();
+    let (mut keys, mut after) = (Vec::new(), None);
+    loop {
+        let piece = journal.keys(after.as_ref(), PIECE)?;
+        keys.extend(piece.keys.iter().map(Fingerprint::of));
+        if keys.len() > Fingerprint::MOST {
+            return Err(NoKeyList::TooMany);
+        }
+        after = piece.next;
+        if after.is_none() {
+            return Ok(KeyList::of(head.position(head.serial), keys.into_iter()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! What a replica cannot say.
+
+use std::time::Duration;
+
+use super::*;
+use crate::config::ReplicaMode;
+use crate::gate::Gate;
+use crate::node::Node;
+use crate::replica::{Access, Place, Setup};
+
+#[tokio::test]
+async fn a_replica_does_not_know_all_accounts() {
+    let gate = Arc::new(Gate::new(None, None, 3_600));
+    let metrics = Arc::new(Metrics::new("replica").expect("made"));
+    let setup = Setup {
+        primaries: vec!["http://127.0.0.1:1".into()],
+        mode: ReplicaMode::Cache,
+        cache_bytes: 1 << 20,
+        ttl: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        negative_ttl: Duration::from_secs(1),
+        writes: ReplicaWrites::Refuse,
+        access: Access::default(),
+        place: Place::default(),
+        change_operator: None,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");
+    let node = Node::replica(Arc::new(replica), "r".into(), gate, metrics, Duration::MAX);
+    assert!(node.pack_hash().await.expect("open").is_none());
+    assert!(node.served(None, 9).await.expect("readable").is_none());
+    assert!(node.served_keys(None, 9).await.expect("readable").is_none());
+}

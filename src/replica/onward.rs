@@ -1,0 +1,95 @@
+//! The feed of a replica: the changes that it received, for replicas behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Passed, Replica};
+use crate::feed::wire::{Item, Page};
+use crate::feed::{Catchup, Head, Ring};
+use crate::node::{FeedSource, Located, Piece, Place, Recent};
+use crate::store::StoreError;
+
+/// How long a follower that is ahead of this replica waits for it: it may have been with another one that is faster.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Milliseconds that make it worth to be told: in a circle of replicas it would be told for ever.
+const NEWS: u64 = 500;
+
+/// The changes of one ring of a replica.
+#[derive(Debug)]
+pub(super) struct RelayFeed {
+    pub(super) replica: Arc<Replica>,
+    pub(super) ring: Arc<Ring<Passed>>,
+}
+
+impl FeedSource for RelayFeed {
+    fn head(&self) -> Head {
+        self.ring.head()
+    }
+
+    fn watch(&self) -> watch::Receiver<Head> {
+        self.ring.watch()
+    }
+
+    fn ended(&self) -> &CancellationToken {
+        self.ring.ended()
+    }
+
+    fn is_news(&self, told: Instant) -> bool {
+        told.elapsed() > Duration::from_millis(self.replica.primary_age().saturating_add(NEWS))
+    }
+
+    fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>> {
+        async move {
+            let mut watch = self.ring.watch();
+            let reached = timeout(CATCH_UP, watch.wait_for(|head| head.serial >= serial));
+            if reached.await.is_err() && !self.replica.is_following() {
+                return Ok(Place::Ahead);
+            }
+            Ok(self.ring.chain_at(serial).map_or(Place::Elsewhere, Place::At))
+        }
+        .boxed()
+    }
+
+    fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>> {
+        let head = self.ring.head();
+        ready(Ok(if head.session != position.session {
+            Located::Elsewhere
+        } else if position.serial > head.serial {
+            Located::Ahead
+        } else if position.serial < self.ring.floor() || self.ring.chain_at(position.serial) == Some(position.chain) {
+            // Below the floor it is too far back to be known here. The primary looks at the lowest position with its
+            // chain value.
+            Located::Here
+        } else {
+            Located::Elsewhere
+        }))
+        .boxed()
+    }
+
+    fn weight_after(&self, serial: u64) -> Option<usize> {
+        self.ring.weight_after(serial)
+    }
+
+    fn in_memory(&self, serial: u64, piece: Piece) -> Recent {
+        match self.ring.after(serial, piece.changes, piece.bytes) {
+            Catchup::Changes(changes) => Recent::Changes(changes.iter().map(|passed| passed.item().clone()).collect()),
+            Catchup::TooOld => Recent::Gone,
+        }
+    }
+
+    fn on_disk(&self, _serial: u64, _piece: Piece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+        ready(Ok(None)).boxed()
+    }
+
+    fn complete(&self, page: Page) -> Page {
+        let age = self.replica.primary_age();
+        Page { floor: self.ring.floor(), age, via: self.replica.path(), ..page }
+    }
+}

@@ -1,0 +1,119 @@
+//! The rows of `change`, read back.
+
+use std::sync::Arc;
+
+use rusqlite::Row;
+
+use super::schema::{KIND_ACTIVATION, KIND_OPERATOR};
+use crate::clock;
+use crate::feed::{Chain, Change, Content, Operation};
+use crate::gate::{Activation, Entry, OperatorChain, Origin, Record, Tombstone, Trust, Via};
+use crate::jwt::HashId;
+use crate::key::{AccountKey, Kind, PublicKey};
+
+/// What [`RawChange::read`] reads.
+pub(super) const CHANGE: &str =
+    "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links";
+
+/// A change as the database has it.
+pub(super) struct RawChange {
+    serial: u64,
+    at: i64,
+    chain: Chain,
+    via: Via,
+    body: RawBody,
+}
+
+enum RawBody {
+    Put(Record),
+    Superseded { key: [u8; 32], digest: [u8; 32] },
+    Removed { key: [u8; 32], digest: [u8; 32] },
+    Delete(Vec<u8>),
+    Operator { jwt: String, links: Option<String> },
+    Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
+    Forgotten { key: [u8; 32], digest: [u8; 32] },
+}
+
+impl RawChange {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let op: u8 = row.get(9)?;
+        let kind: i64 = row.get(12)?;
+        let body = if kind == KIND_OPERATOR {
+            let jwt = String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned();
+            RawBody::Operator { jwt, links: row.get(13)? }
+        } else if kind == KIND_ACTIVATION && op == Operation::Remove.tag() {
+            RawBody::Forgotten { key: row.get(0)?, digest: row.get(5)? }
+        } else if kind == KIND_ACTIVATION {
+            RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
+        } else if op == Operation::Delete.tag() {
+            RawBody::Delete(row.get(6)?)
+        } else if op == Operation::Remove.tag() {
+            RawBody::Removed { key: row.get(0)?, digest: row.get(5)? }
+        } else if row.get_ref(6)? == rusqlite::types::ValueRef::Null {
+            RawBody::Superseded { key: row.get(0)?, digest: row.get(5)? }
+        } else {
+            RawBody::Put(record(row)?)
+        };
+        // A path of a later version is as good as a push.
+        let via = Via::from_label(row.get_ref(11)?.as_str()?).unwrap_or(Via::Post);
+        Ok(Self { serial: row.get(7)?, at: row.get(8)?, chain: Chain(row.get(10)?), via, body })
+    }
+
+    pub(super) fn body_len(&self) -> usize {
+        match &self.body {
+            RawBody::Put(record) => record.token.len(),
+            RawBody::Delete(request) => request.len(),
+            RawBody::Superseded { .. } | RawBody::Removed { .. } | RawBody::Forgotten { .. } => 64,
+            RawBody::Operator { jwt, links } => jwt.len() + links.as_ref().map_or(0, String::len),
+            RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
+        }
+    }
+
+    pub(super) fn open(self) -> Option<Change> {
+        let content = match self.body {
+            RawBody::Put(record) => {
+                let (key, digest) = (record.key, record.digest);
+                match Entry::reopen(record) {
+                    Ok(entry) => Content::Put(Arc::new(entry)),
+                    // One damaged body must not end the feed for everybody: followers ask for it when they want it.
+                    Err(damaged) => {
+                        tracing::error!("change {}: {damaged}", self.serial);
+                        Content::Superseded { key, digest }
+                    }
+                }
+            }
+            RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
+            RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
+            RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
+            RawBody::Activation { key, digest, token } => {
+                match token.and_then(|token| Activation::reopen(&token, &digest)) {
+                    Some(activation) => Content::Activation(Arc::new(activation)),
+                    None => Content::PastActivation { id: HashId::from_raw(key), digest },
+                }
+            }
+            RawBody::Forgotten { key, digest } => Content::Forgotten { id: HashId::from_raw(key), digest },
+            RawBody::Operator { jwt, links } => {
+                let read = |jwt: &str| Trust::from_operator_jwt(jwt, clock::unix_seconds()).ok().map(Arc::new);
+                let links = links.iter().flat_map(|links| links.lines()).chain([&*jwt]);
+                // What a follower makes of it does not depend on how the anchor came to be trusted here.
+                let chain =
+                    OperatorChain::restore(Origin::Configured, links.map(read).collect::<Option<_>>()?, Vec::new())?;
+                Content::Operator(Arc::new(chain))
+            }
+        };
+        Some(Change { serial: self.serial, chain: self.chain, at: self.at, via: self.via, content })
+    }
+}
+
+/// The first seven columns of a query: key, iat, exp, identity, issuer, digest, body.
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    Ok(Record {
+        key: AccountKey::from_raw(row.get(0)?),
+        iat: row.get(1)?,
+        exp: row.get(2)?,
+        identity: row.get(3)?,
+        issuer: PublicKey::from_raw(Kind::Operator, row.get(4)?),
+        digest: row.get(5)?,
+        token: row.get::<_, Vec<u8>>(6)?.into(),
+    })
+}
