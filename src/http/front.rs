@@ -77,9 +77,9 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::gate::{Gate, Trust, Via};
-    use crate::jwt::encode;
     use crate::node::Stamp;
     use crate::node::fake::Fake;
+    use crate::testkit::{self, sign};
 
     struct World {
         operator: KeyPair,
@@ -93,10 +93,8 @@ mod tests {
     impl World {
         fn new() -> Self {
             let (operator, now) = (KeyPair::new_operator(), clock::unix_seconds());
-            let claims = json!({
-                "sub": operator.public_key(), "iat": now, "nats": { "type": "operator", "version": 2 }
-            });
-            let trust = Trust::from_operator_jwt(&encode::sign(&claims, &operator).expect("signed"), now);
+            let jwt = sign(&testkit::operator(&operator, now, &[]), &operator);
+            let trust = Trust::from_operator_jwt(&jwt, now);
             let (gate, fake) =
                 (Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600)), Arc::new(Fake::default()));
             let node = fake.node(&gate);
@@ -106,11 +104,8 @@ mod tests {
         /// Has the role hold a JWT with this name.
         fn hold(&self, name: &str) {
             let now = clock::unix_seconds();
-            let claims = json!({
-                "sub": self.account.public_key(), "iat": now, "name": name,
-                "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-            });
-            let jwt = encode::sign(&claims, &self.operator).expect("signed");
+            let claims = testkit::with(testkit::account(&self.account, now), json!({ "name": name }));
+            let jwt = sign(&claims, &self.operator);
             let entry = self.gate.admit(jwt.as_bytes(), None, Via::Post, now).expect("admitted");
             self.fake.hold(Answer::cached(Arc::new(entry), None, Stamp::default()));
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nkeys::KeyPair;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -17,9 +16,10 @@ use super::{Primary, Setup, Source};
 use crate::clock;
 use crate::folder;
 use crate::gate::{Gate, SentFor, Standing, Trust, Via};
-use crate::jwt::{HashId, encode};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::journal::Write;
+use crate::testkit::{self, sign};
 
 /// Where the file of an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,12 +139,7 @@ impl Scene {
             (KeyPair::new_operator(), tempfile::tempdir().expect("made"), clock::unix_seconds());
         let withdrawn = KeyPair::new_operator();
         let trust = |keys: &[&KeyPair], age| {
-            let keys: Vec<_> = keys.iter().map(|key| key.public_key()).collect();
-            let claims = json!({
-                "sub": operator.public_key(), "iat": now - age,
-                "nats": { "signing_keys": keys, "type": "operator", "version": 2 }
-            });
-            let jwt = encode::sign(&claims, &operator).expect("signed");
+            let jwt = sign(&testkit::operator(&operator, now - age, keys), &operator);
             Trust::from_operator_jwt(&jwt, now).expect("an operator")
         };
         let gate = Arc::new(Gate::new(Some(trust(&[&withdrawn], 1_000)), None, 3_600));
@@ -244,14 +239,10 @@ impl Scene {
     pub(crate) fn account(&self) -> Asked {
         let account = KeyPair::new_account();
         let key = AccountKey::parse(&account.public_key()).expect("a key");
-        let claims = claims(&account, self.now - 500);
-        let jwt = encode::sign(&claims, &self.operator).expect("signed");
+        let claims = testkit::account(&account, self.now - 500);
+        let jwt = sign(&claims, &self.operator);
         let importer = KeyPair::new_account().public_key();
-        let activation = json!({
-            "sub": importer, "iat": self.now - 400,
-            "nats": { "subject": "a", "kind": "stream", "type": "activation", "version": 2 }
-        });
-        let activation = encode::sign(&activation, &account).expect("signed");
+        let activation = sign(&testkit::activation(&importer, "a", self.now - 400), &account);
         let id = HashId::of(&key.text(), &importer, "a").expect("a hash");
         let root = self.folder.path();
         let write = |path: PathBuf, text: &str| {
@@ -279,7 +270,7 @@ impl Scene {
                 write(flat, &jwt);
             }
             Place::Nsc => write(root.join(format!("accounts/{key}/{key}.jwt")), &jwt),
-            Place::Refused => write(flat, &encode::sign(&claims, &KeyPair::new_operator()).expect("signed")),
+            Place::Refused => write(flat, &sign(&claims, &KeyPair::new_operator())),
             Place::Unreadable => std::fs::create_dir(flat).expect("made"),
             Place::Nowhere => {}
         }
@@ -288,7 +279,7 @@ impl Scene {
 
     /// Gives the journal a JWT that is withheld.
     fn withhold(&self, account: &KeyPair) {
-        let jwt = encode::sign(&claims(account, self.now - 800), &self.withdrawn.0).expect("signed");
+        let jwt = sign(&testkit::account(account, self.now - 800), &self.withdrawn.0);
         let now = Arc::clone(&self.gate.standing());
         self.gate.set_standing(Standing::clone(&self.withdrawn.1));
         let (primary, via) = (self.primary.clone(), Via::FirstScan);
@@ -297,13 +288,6 @@ impl Scene {
         });
         self.gate.set_standing(Standing::clone(&now));
     }
-}
-
-fn claims(account: &KeyPair, iat: i64) -> Value {
-    json!({
-        "sub": account.public_key(), "iat": iat,
-        "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-    })
 }
 
 /// Waits on a thread of its own: this one may belong to the runtime.

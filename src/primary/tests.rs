@@ -12,10 +12,11 @@ use crate::feed::Content;
 use crate::folder::Layout;
 use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
-use crate::jwt::{HashId, encode};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::node::{Lookup, Verdict, WriteError};
 use crate::store::journal::{CommitError, OperatorWrite, Write};
+use crate::testkit::{self, sign};
 
 struct World {
     operator: KeyPair,
@@ -27,12 +28,7 @@ struct World {
 }
 
 fn trust(operator: &KeyPair, keys: &[&KeyPair], iat: i64, signer: &KeyPair) -> Trust {
-    let keys: Vec<_> = keys.iter().map(|key| key.public_key()).collect();
-    let claims = json!({
-        "sub": operator.public_key(), "name": "op", "iat": iat,
-        "nats": { "signing_keys": keys, "type": "operator", "version": 2 }
-    });
-    let jwt = encode::sign(&claims, signer).expect("signed");
+    let jwt = sign(&testkit::operator(operator, iat, keys), signer);
     Trust::from_operator_jwt(&jwt, iat).expect("an operator")
 }
 
@@ -73,11 +69,7 @@ impl World {
     }
 
     fn jwt(&self, account: &KeyPair, signer: &KeyPair, age: i64) -> String {
-        let claims = json!({
-            "sub": account.public_key(), "iat": self.now - age,
-            "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-        });
-        encode::sign(&claims, signer).expect("signed")
+        sign(&testkit::account(account, self.now - age), signer)
     }
 
     async fn push(&self, account: &KeyPair, signer: &KeyPair, age: i64) -> Result<AccountKey, CommitError> {
@@ -171,18 +163,11 @@ async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_
     let world = World::new().await;
     let primary = Arc::new(world.primary);
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
-    let claims = json!({
-        "sub": account.public_key(), "iat": world.now - 500,
-        "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-    });
-    let jwt = encode::sign(&claims, &world.first).expect("signed");
+    let jwt = sign(&testkit::account(&account, world.now - 500), &world.first);
     primary.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
     let activation = |subject: &str, iat: i64, exp: i64| {
-        let claims = json!({
-            "sub": importer.public_key(), "iat": iat, "exp": exp,
-            "nats": { "subject": subject, "kind": "stream", "type": "activation", "version": 2 }
-        });
-        encode::sign(&claims, &account).expect("signed")
+        let claims = testkit::activation(&importer.public_key(), subject, iat);
+        sign(&testkit::with(claims, json!({ "exp": exp })), &account)
     };
     let submit = |token: String| {
         let primary = primary.clone();
@@ -225,13 +210,8 @@ async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_change
         let file = folder.path().join(format!("{}.jwt", account.public_key()));
         std::fs::write(file, world.jwt(account, &world.first, 100)).expect("written");
     }
-    let request = |age| {
-        let claims = json!({
-            "sub": world.first.public_key(), "iat": world.now - age,
-            "nats": { "accounts": [deleted.public_key()], "version": 2 }
-        });
-        encode::sign(&claims, &world.first).expect("signed")
-    };
+    let request =
+        |age| sign(&testkit::delete_request(&world.first, &[deleted.public_key()], world.now - age), &world.first);
     // The folder is not tended yet: no file had its turn.
     let older = world.primary.delete(request(200).as_bytes(), None, Via::Update).await;
     assert!(matches!(older, Err(CommitError::Refused(Refusal::DeleteOlder { .. }))), "{older:?}");
@@ -250,13 +230,7 @@ async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
     let file = |name: &str| folder.path().join(format!("{name}.jwt"));
     std::fs::write(file(&account.public_key()), world.jwt(&account, &world.first, 100)).expect("written");
-    let activation = |age| {
-        let claims = json!({
-            "sub": importer.public_key(), "iat": world.now - age,
-            "nats": { "subject": "a", "kind": "stream", "type": "activation", "version": 2 }
-        });
-        encode::sign(&claims, &account).expect("signed")
-    };
+    let activation = |age| sign(&testkit::activation(&importer.public_key(), "a", world.now - age), &account);
     let id = HashId::of(&account.public_key(), &importer.public_key(), "a").expect("a hash");
     std::fs::write(file(&id.text()), activation(50)).expect("written");
     let (older, offered) = (activation(80), world.jwt(&account, &world.first, 200));

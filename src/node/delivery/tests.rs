@@ -6,26 +6,13 @@ use super::live::{Claim, not_live};
 use super::release::Release;
 use super::withdrawn::Withdrawn;
 use crate::jwt::claims::Revocations;
-use crate::jwt::{Account, AccountJwt, encode};
+use crate::jwt::{Account, AccountJwt};
+use crate::testkit;
 
 /// An account with these claims beside limits that are all open.
 fn account(claims: Value) -> Account {
-    let mut nats = json!({
-        "type": "account", "version": 2,
-        "limits": {
-            "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1
-        }
-    });
-    for (name, value) in claims.as_object().unwrap() {
-        match value {
-            Value::Object(members) if name == "limits" => {
-                nats["limits"].as_object_mut().unwrap().extend(members.clone());
-            }
-            value => nats[name] = value.clone(),
-        }
-    }
     let (operator, subject) = (nkeys::KeyPair::new_operator(), nkeys::KeyPair::new_account());
-    let token = encode::sign(&json!({ "sub": subject.public_key(), "iat": 1, "nats": nats }), &operator).unwrap();
+    let token = testkit::sign(&testkit::with(testkit::account(&subject, 1), json!({ "nats": claims })), &operator);
     AccountJwt::decode(&token).unwrap().body
 }
 

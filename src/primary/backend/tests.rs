@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use nkeys::KeyPair;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::gate::{Gate, Trust};
-use crate::jwt::encode;
 use crate::node::{ActivationAnswer, Node};
 use crate::primary::schedules::{Asked, Place, Scene};
 use crate::primary::{self, Source};
+use crate::testkit::{self, sign};
 
 fn node(scene: &Scene) -> Arc<Node> {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
@@ -123,21 +122,15 @@ async fn answers(node: &Node) -> [bool; 3] {
 #[tokio::test]
 async fn a_primary_lists_what_it_serves_once_it_has_taken_in_what_was_there() {
     let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
-    let sign = |claims| encode::sign(&claims, &operator).expect("signed");
     let iat = clock::unix_seconds();
-    let trust = sign(json!({
-        "sub": operator.public_key(), "iat": iat, "nats": { "type": "operator", "version": 2 }
-    }));
+    let trust = sign(&testkit::operator(&operator, iat, &[]), &operator);
     let trust = Trust::from_operator_jwt(&trust, iat).expect("an operator");
     let gate = Arc::new(Gate::new(Some(trust), None, 3_600));
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
     let primary = primary(&gate);
     primary.settle_operator().await;
     let node = Node::primary(Arc::new(primary.clone()), gate, metrics.clone(), Duration::MAX);
-    let jwt = sign(json!({
-        "sub": account.public_key(), "iat": iat,
-        "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-    }));
+    let jwt = sign(&testkit::account(&account, iat), &operator);
     node.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
     assert_eq!(answers(&node).await, [false; 3]);
 

@@ -13,8 +13,8 @@ use super::{CommitError, Journal, OperatorWrite, Options, Outcome, Write};
 use crate::feed::{Chain, Content, Operation};
 use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Entry, Gate, Origin, Refusal, Trust, Via};
-use crate::jwt::encode;
 use crate::store::{Follower, StoreError};
+use crate::testkit::{self, sign};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -26,26 +26,20 @@ struct Signer {
 impl Signer {
     fn new() -> Self {
         let operator = KeyPair::new_operator();
-        let claims = json!({ "sub": operator.public_key(), "iat": NOW, "nats": { "type": "operator", "version": 2 } });
-        let jwt = encode::sign(&claims, &operator).expect("signed");
+        let jwt = sign(&testkit::operator(&operator, NOW, &[]), &operator);
         let gate = Gate::new(Some(Trust::from_operator_jwt(&jwt, NOW).expect("an operator")), None, 3600);
         Self { operator, gate }
     }
 
     fn entry(&self, account: &KeyPair, iat: i64, name: &str) -> Arc<Entry> {
-        let claims = json!({
-            "sub": account.public_key(), "iat": iat, "name": name,
-            "nats": { "limits": { "imports": -1, "exports": -1, "wildcards": true }, "type": "account", "version": 2 }
-        });
-        let jwt = encode::sign(&claims, &self.operator).expect("signed");
+        let claims = testkit::with(testkit::account(account, iat), json!({ "name": name }));
+        let jwt = sign(&claims, &self.operator);
         Arc::new(self.gate.admit(jwt.as_bytes(), None, Via::Post, NOW).expect("admitted"))
     }
 
     fn delete(&self, accounts: &[&KeyPair], iat: i64) -> Write {
         let keys: Vec<String> = accounts.iter().map(|account| account.public_key()).collect();
-        let claims =
-            json!({ "sub": self.operator.public_key(), "iat": iat, "nats": { "accounts": keys, "version": 2 } });
-        let jwt = encode::sign(&claims, &self.operator).expect("signed");
+        let jwt = sign(&testkit::delete_request(&self.operator, &keys, iat), &self.operator);
         Write::Delete(Arc::new(self.gate.admit_delete(jwt.as_bytes(), Via::Post, NOW).expect("admitted")), Via::Post)
     }
 }
@@ -358,11 +352,7 @@ async fn the_operators_jwt_is_a_change_and_what_was_withdrawn_is_known_after_a_r
     let path = folder.path().join("journal.sqlite");
     let (operator, key) = (KeyPair::new_operator(), KeyPair::new_operator());
     let trust = |keys: &[&KeyPair], iat: i64| {
-        let keys: Vec<_> = keys.iter().map(|key| key.public_key()).collect();
-        let claims = json!({
-            "sub": operator.public_key(), "iat": iat, "nats": { "signing_keys": keys, "type": "operator", "version": 2 }
-        });
-        let jwt = encode::sign(&claims, &operator).expect("signed");
+        let jwt = sign(&testkit::operator(&operator, iat, keys), &operator);
         Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))
     };
     let put = |trust: &Trust| offer(Trust::from_operator_jwt(trust.text(), NOW).expect("an operator"));
@@ -390,11 +380,7 @@ async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
     let path = folder.path().join("journal.sqlite");
     let (operator, key) = (KeyPair::new_operator(), KeyPair::new_operator());
     let jwt = |iat: i64, name: &str, signer: &KeyPair| {
-        let claims = json!({
-            "sub": operator.public_key(), "iat": iat, "name": name,
-            "nats": { "signing_keys": [key.public_key()], "type": "operator", "version": 2 }
-        });
-        encode::sign(&claims, signer).expect("signed")
+        sign(&testkit::with(testkit::operator(&operator, iat, &[&key]), json!({ "name": name })), signer)
     };
     let trust = |jwt: &str| Trust::from_operator_jwt(jwt, NOW).expect("an operator");
     let (replaced, held) = (jwt(NOW, "replaced", &operator), jwt(NOW, "held", &operator));

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use nkeys::{KeyPair, KeyPairType};
-use serde_json::json;
 
 use super::super::{Follower, FollowerChange};
 use super::*;
 use crate::feed::digest::Prefix;
 use crate::gate::{Deletion, Held, Mark, Origin, Position, Replaced, Tie, Trust, Version};
-use crate::jwt::encode;
+use crate::testkit;
 
 fn key(n: u32) -> AccountKey {
     let mut raw = [0; 32];
@@ -71,11 +70,8 @@ fn batch(count: u32) -> Batch {
 fn chain() -> Arc<OperatorChain> {
     let keys: Vec<_> = [7, 8, 9].map(|n| KeyPair::new_from_raw(KeyPairType::Operator, [n; 32]).expect("a key")).into();
     let link = |iat: i64, signer: &KeyPair| {
-        let listed: Vec<_> = keys.iter().map(KeyPair::public_key).collect();
-        let claims = json!({
-            "sub": keys[0].public_key(), "iat": iat, "nats": { "signing_keys": listed, "type": "operator", "version": 2 }
-        });
-        let jwt = encode::sign(&claims, signer).expect("signed");
+        let listed: Vec<_> = keys.iter().collect();
+        let jwt = testkit::sign(&testkit::operator(&keys[0], iat, &listed), signer);
         Arc::new(Trust::from_operator_jwt(&jwt, iat).expect("an operator"))
     };
     let links = vec![link(10, &keys[0]), link(20, &keys[1]), link(30, &keys[2])];

@@ -102,11 +102,9 @@ impl World {
     }
 
     fn activation(&self, subject: u8, iat: i64, exp: i64) -> Activation {
-        let claims = json!({
-            "sub": AccountKey::from_raw([1; 32]).text(), "iat": iat, "exp": exp,
-            "nats": { "subject": format!("subject{subject}"), "kind": "stream", "type": "activation", "version": 2 }
-        });
-        let token = encode::sign(&claims, &self.exporter).expect("signed");
+        let importer = AccountKey::from_raw([1; 32]).text();
+        let claims = testkit::activation(&importer, &format!("subject{subject}"), iat);
+        let token = sign(&testkit::with(claims, json!({ "exp": exp })), &self.exporter);
         Activation::reopen(token.as_bytes(), &Sha256::digest(&token).into()).expect("an activation")
     }
 

@@ -31,12 +31,9 @@ impl Keys {
     }
 
     pub(super) fn trust(&self, listed: &[usize], iat: i64) -> Trust {
-        let listed: Vec<_> = listed.iter().map(|n| self.0[*n].public_key()).collect();
-        let claims = json!({
-            "sub": self.0[0].public_key(), "iat": iat,
-            "nats": { "signing_keys": listed, "type": "operator", "version": 2 }
-        });
-        Trust::from_operator_jwt(&encode::sign(&claims, &self.0[0]).expect("signed"), iat).expect("an operator")
+        let listed: Vec<_> = listed.iter().map(|n| &self.0[*n]).collect();
+        let jwt = sign(&testkit::operator(&self.0[0], iat, &listed), &self.0[0]);
+        Trust::from_operator_jwt(&jwt, iat).expect("an operator")
     }
 
     /// As an earlier admission left it: the journal looks at no signature.
@@ -50,10 +47,7 @@ impl Keys {
 
     pub(super) fn delete(&self, accounts: &[u8], key: usize, iat: i64) -> Arc<Tombstone> {
         let accounts: Vec<_> = accounts.iter().map(|n| account(*n).text()).collect();
-        let claims = json!({
-            "sub": self.0[key].public_key(), "iat": iat, "nats": { "accounts": accounts, "version": 2 }
-        });
-        let jwt = encode::sign(&claims, &self.0[key]).expect("signed");
+        let jwt = sign(&testkit::delete_request(&self.0[key], &accounts, iat), &self.0[key]);
         Arc::new(Tombstone::reopen(jwt.into()).expect("a request"))
     }
 
