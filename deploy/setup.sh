@@ -74,6 +74,14 @@ try_rust() {
 
 # Whether the cargo on the PATH runs, is new enough, and has the components.
 usable_rust() {
+    # Looking for one must download none: if the channel of rust-toolchain.toml is missing, the machine's default is used.
+    RUSTUP_AUTO_INSTALL=0
+    export RUSTUP_AUTO_INSTALL
+    [ -z "${fallback-}" ] || unset RUSTUP_TOOLCHAIN fallback
+    if ! cargo --version >/dev/null 2>&1 && fallback=$(rustup default 2>/dev/null); then
+        RUSTUP_TOOLCHAIN=${fallback%% *}
+        export RUSTUP_TOOLCHAIN
+    fi
     version=$(cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p')
     [ -n "$version" ] || return 1
     oldest=$(printf '%s\n%s\n' "$wanted" "$version" | sort -V | head -n 1)
