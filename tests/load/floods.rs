@@ -137,7 +137,7 @@ async fn a_thousand_malformed_requests_are_a_handful_of_lines() {
         let answer = server.http.raw(noise[number % noise.len()]).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
     }
-    let rejected = "rejected a connection from 127.0.0.1: what it sent is no HTTP request: ";
+    let rejected = "rejected a connection from 127.0.0.1: it sent no HTTP request: ";
     server.logs(rejected).await;
     let lines = server.log().lines().skip(before).map(str::to_owned).collect::<Vec<_>>();
     assert!(lines.len() <= 10, "{lines:#?}");
