@@ -7,35 +7,23 @@
 //! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
 //! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
 //!
-//! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
+//! The folder of tokens follows the journal ([`directory`]), and what others do to its files is taken in.
 
-mod activation_files;
 mod activations;
 mod backend;
 mod bodies;
-mod closed;
+mod directory;
 mod feed;
-mod foreign;
-mod ignored;
-mod judge;
-mod keeper;
 mod lookup;
 mod merge;
-mod mirror;
 mod on_demand;
 mod operator;
-mod operator_files;
-mod own;
 mod progress;
-mod reports;
-mod scan;
 #[cfg(test)]
 pub(crate) mod schedules;
 mod seam;
 mod setup;
 mod source;
-mod tend;
-mod tender;
 
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
@@ -46,11 +34,11 @@ use tokio::sync::{Mutex, Notify};
 
 use activations::Activations;
 use bodies::Bodies;
-use mirror::Mirrored;
+use directory::Mirrored;
+pub use directory::Tending;
 pub use progress::Progress;
 pub use setup::Setup;
 pub use source::Source;
-pub use tend::Tending;
 
 use crate::clock;
 use crate::epoch::Epoch;

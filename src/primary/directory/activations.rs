@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Primary;
-use super::keeper::STILL;
+use super::compare::STILL;
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Unread};
 use crate::gate::{SentFor, Via};

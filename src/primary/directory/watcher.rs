@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::foreign::Foreign;
-use super::keeper::{Keeper, STILL};
-use super::mirror::{self, Mirror, Mirrored};
-use super::own::Own;
+use super::compare::{Keeper, STILL};
+use super::intake::{Scanned, Tender};
 use super::progress::Stage;
+use super::read_only::Foreign;
+use super::read_write::Own;
 use super::source::Tokens;
-use super::tender::{Scanned, Tender};
+use super::writer::{self, Mirror, Mirrored};
 use crate::folder::watch::Watch;
 use crate::metrics::Metrics;
 use crate::store::{self, StoreError};
@@ -73,7 +73,7 @@ impl Primary {
         match &self.tokens {
             Tokens::None => self.progress.reach(Stage::Complete),
             Tokens::Own(_) => {
-                let mirrored = Mirrored::new(mirror::begin(self)?);
+                let mirrored = Mirrored::new(writer::begin(self)?);
                 let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone(), runtime.clone()));
                 let (ask, asked) = tokio::sync::mpsc::channel(1024);
                 tokio::spawn(Mirror::new(keeper.clone(), mirrored.clone()).run(asked));

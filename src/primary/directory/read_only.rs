@@ -12,15 +12,15 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
+use super::compare::STILL;
 use super::ignored::Ignored;
+use super::intake::{Looked, Scanned, Tender, named};
 use super::judge::Verdict;
-use super::keeper::STILL;
 use super::operator_files::{Edit, OperatorFiles};
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
-use super::tender::{Looked, Scanned, Tender, named};
-use super::{Primary, activation_files};
+use super::{Primary, activations};
 use crate::folder::{self, Closed, Layout, Others, Shard, Unread, nsc};
 use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
@@ -172,7 +172,7 @@ impl Foreign {
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
+        activations::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
     }
 
     /// Whether the accounts of an nsc folder have to wait, because the operator's file was written: they may be signed with
@@ -322,7 +322,7 @@ impl Tender for Foreign {
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {
-                let done = match activation_files::named(&path) {
+                let done = match activations::named(&path) {
                     Some(id) => self.activation(&path, &id, Via::EditedFile),
                     None => self.file(&path, Via::EditedFile),
                 };

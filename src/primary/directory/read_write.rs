@@ -8,13 +8,13 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::activation_files;
+use super::activations;
 use super::closed::{ClosedFolders, shards};
+use super::compare::{Cause, Keeper, Settled};
 use super::ignored::Ignored;
-use super::keeper::{Cause, Keeper, Settled};
+use super::intake::{Looked, Scanned, Tender, named};
 use super::scan::{self, Scan};
 use super::source::Tokens;
-use super::tender::{Looked, Scanned, Tender, named};
 use crate::folder::{self, Folder, Layout, Listing, Shard};
 use crate::gate::Via;
 use crate::jwt::HashId;
@@ -66,7 +66,7 @@ impl Own {
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
         let keeper = &self.keeper;
-        activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
+        activations::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -181,7 +181,7 @@ impl Tender for Own {
         let mut again = Vec::new();
         for path in files {
             let Some(key) = named(&path) else {
-                match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
+                match activations::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
                     Some(Ok(true)) => again.push(path),
                     Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
                     Some(Ok(false)) | None => {}
