@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +28,6 @@ const MANY: usize = 100;
 /// The tender of a folder of ours.
 pub(super) struct Own {
     keeper: Arc<Keeper>,
-    runtime: Handle,
     /// Where accounts go whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
     closed: ClosedFolders,
@@ -41,8 +39,8 @@ const THEN: &str =
     "give this server's user the right to read it, or move it away; everything else in the folder counts";
 
 impl Own {
-    pub(super) fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
-        Self { keeper, runtime, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
+    pub(super) fn new(keeper: Arc<Keeper>, ask: mpsc::Sender<AccountKey>) -> Self {
+        Self { keeper, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
     }
 
     fn folder(&self) -> Result<&Folder, StoreError> {
@@ -66,7 +64,7 @@ impl Own {
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
         let keeper = &self.keeper;
-        activations::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
+        activations::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -120,7 +118,6 @@ impl Tender for Own {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
             reports: self.keeper.reports(),
-            runtime: &self.runtime,
             root: folder.root(),
             layout: folder.layout(),
             is_resumed: self.keeper.primary().journal().count() > 0,

@@ -284,7 +284,7 @@ fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, Store
     match what {
         What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
         What::Activation(id) => {
-            if activations::write(keeper.primary(), keeper.runtime(), folder, &id)? {
+            if activations::write(keeper.primary(), folder, &id)? {
                 keeper.metrics().folder_written.inc();
             }
             Ok(Settled::Agreed)
