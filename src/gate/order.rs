@@ -11,7 +11,7 @@
 //! and followers have the same one.
 
 use super::entry::Identity;
-use super::marks::Marks;
+use super::high_water::Marks;
 use super::{Deletion, Mark, Position, Refusal, Standing, Version, Via};
 use crate::key::{AccountKey, PublicKey};
 

@@ -13,9 +13,8 @@ use super::seam::Moment;
 use super::{Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{ActivationRefusal, Entry, Judged, Refusal, SentFor, Via};
+use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
-use crate::key::AccountKey;
 use crate::node::{Lookup, SubmittedActivation};
 use crate::store::journal::{CommitError, Write};
 use crate::store::{StoreError, blocking};
@@ -78,29 +77,46 @@ impl Primary {
         via: Via,
     ) -> Result<SubmittedActivation, CommitError> {
         let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
-        // Its file may not have had its turn in the first scan, and be newer.
-        if via != Via::FirstScan && !self.progress.is_complete() {
-            self.import_activation(unproven.id()).await.map_err(Arc::new)?;
+        if self.imports_activation_before(via) {
+            let id = *unproven.id();
+            self.blocking(move |primary| primary.import_activation(&id)).await.map_err(Arc::new)?;
         }
-        let account = self.vouching(unproven.account()).await?;
-        let activation = Arc::new(unproven.prove(&account)?);
-        let write = Write::Activation { activation: activation.clone(), via, limit: self.activations.per_account };
-        let (changed, _) = split(self.journal.commit(write).await?);
-        Ok(SubmittedActivation { activation, changed })
+        let account = match self.cached(unproven.account()) {
+            Some(stored) => Lookup::Served(stored),
+            None => self.lookup(unproven.account()).await.map_err(Arc::new)?,
+        };
+        let activation = prove(unproven, account)?;
+        let outcome = self.journal.commit(self.write(&activation, via)).await?;
+        Ok(SubmittedActivation { activation, changed: split(outcome).0 })
     }
 
-    /// The JWT of an account that is to vouch for something.
-    async fn vouching(self: &Arc<Self>, key: &AccountKey) -> Result<Arc<Entry>, CommitError> {
-        if let Some(stored) = self.cached(key) {
-            return Ok(stored.entry.clone());
+    /// As [`Primary::submit_activation`], on a thread that may be blocked.
+    pub(super) fn submit_activation_blocking(
+        &self,
+        token: &[u8],
+        sent_for: SentFor<'_>,
+        via: Via,
+    ) -> Result<SubmittedActivation, CommitError> {
+        let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
+        if self.imports_activation_before(via) {
+            self.import_activation(unproven.id()).map_err(Arc::new)?;
         }
-        match self.lookup(key).await.map_err(Arc::new)? {
-            Lookup::Served(stored) => Ok(stored.entry.clone()),
-            Lookup::Absent => Err(Refusal::from(ActivationRefusal::UnknownAccount(*key)).into()),
-            Lookup::Withheld(issuer) => {
-                Err(Refusal::from(ActivationRefusal::WithheldAccount { account: *key, issuer }).into())
-            }
-        }
+        let account = match self.cached(unproven.account()) {
+            Some(stored) => Lookup::Served(stored),
+            None => self.lookup_blocking(unproven.account()).map_err(Arc::new)?,
+        };
+        let activation = prove(unproven, account)?;
+        let outcome = self.journal.commit_blocking(self.write(&activation, via))?;
+        Ok(SubmittedActivation { activation, changed: split(outcome).0 })
+    }
+
+    /// Whether the activation's file may be newer, and its turn in the first scan has not come.
+    fn imports_activation_before(&self, via: Via) -> bool {
+        via != Via::FirstScan && !self.progress.is_complete()
+    }
+
+    fn write(&self, activation: &Arc<Activation>, via: Via) -> Write {
+        Write::Activation { activation: activation.clone(), via, limit: self.activations.per_account }
     }
 
     /// The newest activation of a hash, still to be judged by its account's JWT. `Ok(None)`: there is none. While the folder
@@ -115,7 +131,7 @@ impl Primary {
                 return Ok(Some(found));
             }
             self.seam.at(Moment::Missed);
-            self.import_activation(&id).await?;
+            self.blocking(move |primary| primary.import_activation(&id)).await?;
             if let Some(found) = self.blocking(held).await? {
                 return Ok(Some(found));
             }
@@ -175,5 +191,15 @@ impl Primary {
                 self.activations.cache.invalidate(id);
             }
         }
+    }
+}
+
+/// Has the account's JWT vouch for an activation.
+fn prove(unproven: Unproven, account: Lookup) -> Result<Arc<Activation>, Refusal> {
+    let key = *unproven.account();
+    match account {
+        Lookup::Served(stored) => Ok(Arc::new(unproven.prove(&stored.entry)?)),
+        Lookup::Absent => Err(ActivationRefusal::UnknownAccount(key).into()),
+        Lookup::Withheld(issuer) => Err(ActivationRefusal::WithheldAccount { account: key, issuer }.into()),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Primary;
-use super::progress::Imported;
+use super::progress::{Imported, Stage};
 use super::seam::Moment;
 use crate::clock;
 use crate::gate::Held;
@@ -34,6 +34,14 @@ enum Journaled {
     Served(Arc<Stored>),
     Withheld(PublicKey),
     Nothing,
+}
+
+/// What an account holds before its import is proven, once the file in its place is imported.
+enum Early {
+    /// A JWT that can be served waits for nothing.
+    Served(Arc<Stored>),
+    /// Nothing yet. It is known whether the file in its place is imported, or there is none.
+    Nothing { is_placed: bool },
 }
 
 impl Primary {
@@ -81,20 +89,30 @@ impl Primary {
         let imported = match self.progress.imported(key) {
             Some(imported) => imported,
             None => {
-                self.seam.at(Moment::Begun);
-                if let Some(stored) = self.load_served(key).await? {
-                    return Ok(Lookup::Served(stored));
+                let key = *key;
+                match self.blocking(move |primary| primary.look_early(&key)).await? {
+                    Early::Served(stored) => return Ok(Lookup::Served(stored)),
+                    Early::Nothing { is_placed } => self.wait_for(&key, is_placed).await?,
                 }
-                self.seam.at(Moment::Missed);
-                let is_placed = self.import_place(key).await?;
-                // Whoever brought it there: a JWT that can be served waits for nothing.
-                if let Some(stored) = self.load_served(key).await? {
-                    return Ok(Lookup::Served(stored));
-                }
-                self.wait_for(key, is_placed).await?
             }
         };
         self.blocking(move |primary| primary.look(imported)).await
+    }
+
+    /// As [`Primary::lookup`], on a thread that may be blocked.
+    pub(super) fn lookup_blocking(&self, key: &AccountKey) -> Result<Lookup, StoreError> {
+        let imported = match self.progress.imported(key) {
+            Some(imported) => imported,
+            None => match self.look_early(key)? {
+                Early::Served(stored) => return Ok(Lookup::Served(stored)),
+                Early::Nothing { is_placed } => {
+                    self.seam.at(Moment::Waiting);
+                    self.progress.reaches_blocking(Stage::before(is_placed), SCAN_WAIT);
+                    self.proof(key, is_placed)?
+                }
+            },
+        };
+        self.look(imported)
     }
 
     /// What the order of an account's versions depends on, all that the folder held of it included. Waits for the scan as
@@ -104,8 +122,9 @@ impl Primary {
             Some(imported) => imported,
             None => {
                 self.seam.at(Moment::Begun);
-                let is_placed = self.import_place(key).await?;
-                self.wait_for(key, is_placed).await?
+                let key = *key;
+                let is_placed = self.blocking(move |primary| primary.import_place(&key)).await?;
+                self.wait_for(&key, is_placed).await?
             }
         };
         self.blocking(move |primary| primary.journal.held(imported.key())).await
@@ -131,15 +150,26 @@ impl Primary {
         Ok(Journaled::Served(stored))
     }
 
-    async fn load_served(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
-        let key = *key;
-        self.blocking(move |primary| primary.served(&key)).await
+    /// Imports the file in the account's place, unless the journal has something to serve. Blocks.
+    fn look_early(&self, key: &AccountKey) -> Result<Early, StoreError> {
+        self.seam.at(Moment::Begun);
+        if let Some(stored) = self.served(key)? {
+            return Ok(Early::Served(stored));
+        }
+        self.seam.at(Moment::Missed);
+        let is_placed = self.import_place(key)?;
+        // The scan may have brought it there.
+        Ok(self.served(key)?.map_or(Early::Nothing { is_placed }, Early::Served))
     }
 
     async fn wait_for(&self, key: &AccountKey, is_placed: bool) -> Result<Imported, StoreError> {
         self.seam.at(Moment::Waiting);
-        let imported = self.progress.wait_for(key, is_placed, SCAN_WAIT).await;
-        imported.ok_or_else(|| match self.progress.is_closed(|| key.text()) {
+        self.progress.reaches(Stage::before(is_placed), SCAN_WAIT).await;
+        self.proof(key, is_placed)
+    }
+
+    fn proof(&self, key: &AccountKey, is_placed: bool) -> Result<Imported, StoreError> {
+        self.progress.proof(key, is_placed).ok_or_else(|| match self.progress.is_closed(|| key.text()) {
             true => StoreError::SubFolderClosed,
             false => StoreError::Importing,
         })

@@ -7,35 +7,23 @@
 //! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
 //! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
 //!
-//! The folder of tokens follows the journal ([`mirror`]), and what others do to its files is taken in ([`tend`]).
+//! The folder of tokens follows the journal ([`directory`]), and what others do to its files is taken in.
 
-mod activation_files;
 mod activations;
 mod backend;
 mod bodies;
-mod closed;
+mod directory;
 mod feed;
-mod foreign;
-mod ignored;
-mod judge;
-mod keeper;
 mod lookup;
 mod merge;
-mod mirror;
 mod on_demand;
 mod operator;
-mod operator_files;
-mod own;
 mod progress;
-mod reports;
-mod scan;
 #[cfg(test)]
 pub(crate) mod schedules;
 mod seam;
 mod setup;
 mod source;
-mod tend;
-mod tender;
 
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
@@ -46,11 +34,11 @@ use tokio::sync::{Mutex, Notify};
 
 use activations::Activations;
 use bodies::Bodies;
-use mirror::Mirrored;
+use directory::Mirrored;
+pub use directory::Tending;
 pub use progress::Progress;
 pub use setup::Setup;
 pub use source::Source;
-pub use tend::Tending;
 
 use crate::clock;
 use crate::epoch::Epoch;
@@ -215,7 +203,7 @@ impl Primary {
 
     /// Takes in an account JWT: admitted, ordered, durable when this returns.
     pub async fn submit(
-        &self,
+        self: &Arc<Self>,
         token: &[u8],
         expected: Option<&AccountKey>,
         via: Via,
@@ -225,29 +213,42 @@ impl Primary {
         self.submitted(entry, committing).await
     }
 
+    /// As [`Primary::submit`], on a thread that may be blocked.
+    fn submit_blocking(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, CommitError> {
+        let entry = self.admit(token, expected, via)?;
+        if self.imports_before(via) {
+            self.import_places(std::slice::from_ref(entry.key())).map_err(Arc::new)?;
+        }
+        let outcome = self.journal.commit_blocking(Write::Put(entry.clone(), via))?;
+        Ok(self.committed(entry, outcome))
+    }
+
     /// The first step of [`Primary::submit`]: the gate.
     pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError> {
         Ok(Arc::new(self.gate.admit(token, expected, via, clock::unix_seconds())?))
     }
 
     /// The second step: what is enqueued first is committed first.
-    pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
+    pub async fn enqueue(self: &Arc<Self>, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
         self.import_before(std::slice::from_ref(entry.key()), via).await?;
         self.journal.enqueue(Write::Put(entry, via)).await
     }
 
     /// The third step: durable when this returns.
     pub async fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> Result<Submitted, CommitError> {
-        let (changed, serial) = split(committing.outcome().await?);
-        let position = self.journal.head().position(serial);
-        Ok(Submitted { entry, changed, position })
+        Ok(self.committed(entry, committing.outcome().await?))
+    }
+
+    fn committed(&self, entry: Arc<Entry>, outcome: Outcome) -> Submitted {
+        let (changed, serial) = split(outcome);
+        Submitted { entry, changed, position: self.journal.head().position(serial) }
     }
 
     /// Takes in an operator-signed delete request. Returns it, and whether anything changed; then also tells the log.
     ///
     /// `expected`: the one account it was addressed to, if the path says so.
     pub async fn delete(
-        &self,
+        self: &Arc<Self>,
         request: &[u8],
         expected: Option<&AccountKey>,
         via: Via,
@@ -275,13 +276,14 @@ impl Primary {
 impl Primary {
     /// While the folder is imported, an account may have a file whose turn has not come: what changes the account has to
     /// be weighed against that.
-    async fn import_before(&self, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
-        if via == Via::FirstScan || self.progress.has_reached(Stage::Accounts) {
-            return Ok(());
-        }
-        for key in keys {
-            // A file that cannot be read now is weighed when the scan comes to it.
-            self.import_place(key).await.map_err(Arc::new)?;
+    fn imports_before(&self, via: Via) -> bool {
+        via != Via::FirstScan && !self.progress.has_reached(Stage::Accounts)
+    }
+
+    async fn import_before(self: &Arc<Self>, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {
+        if self.imports_before(via) {
+            let keys = keys.to_vec();
+            self.blocking(move |primary| primary.import_places(&keys)).await.map_err(Arc::new)?;
         }
         Ok(())
     }

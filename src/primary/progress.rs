@@ -1,7 +1,7 @@
 //! How far the first scan of a folder has come, and so what is known of an account that the journal does not have.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -21,6 +21,14 @@ pub(super) enum Stage {
     Accounts,
     /// Everything is imported.
     Complete,
+}
+
+impl Stage {
+    /// The stage after which nothing more of an account can come. `is_placed`: the file in its place is imported, or there
+    /// is none.
+    pub(super) const fn before(is_placed: bool) -> Self {
+        if is_placed { Self::Placed } else { Self::Accounts }
+    }
 }
 
 /// The work under way.
@@ -80,11 +88,10 @@ impl Progress {
         (self.has_reached(Stage::Accounts) && !self.is_closed(|| key.text())).then_some(Imported(*key))
     }
 
-    /// Waits for the proof, `limit` at most. `is_placed`: the file in the account's place is imported, or there is none.
-    pub(super) async fn wait_for(&self, key: &AccountKey, is_placed: bool, limit: Duration) -> Option<Imported> {
-        let stage = if is_placed { Stage::Placed } else { Stage::Accounts };
-        let is_imported = self.reaches(stage, limit).await && (is_placed || !self.is_closed(|| key.text()));
-        is_imported.then_some(Imported(*key))
+    /// The proof for an account, if the scan has come that far. `is_placed`: the file in its place is imported, or there is
+    /// none.
+    pub(super) fn proof(&self, key: &AccountKey, is_placed: bool) -> Option<Imported> {
+        if is_placed { self.has_reached(Stage::Placed).then_some(Imported(*key)) } else { self.imported(key) }
     }
 
     /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
@@ -118,6 +125,17 @@ impl Progress {
     pub(super) async fn reaches(&self, stage: Stage, limit: Duration) -> bool {
         let mut moved = self.moved.subscribe();
         timeout(limit, moved.wait_for(|now| *now >= stage)).await.is_ok_and(|now| now.is_ok())
+    }
+
+    /// As [`Progress::reaches`], on a thread that may be blocked.
+    pub(super) fn reaches_blocking(&self, stage: Stage, limit: Duration) -> bool {
+        /// Rare enough to poll: such a thread waits only for an account that vouches for an activation, in a first scan.
+        const POLL: Duration = Duration::from_millis(10);
+        let began = Instant::now();
+        while !self.has_reached(stage) && began.elapsed() < limit {
+            std::thread::sleep(POLL);
+        }
+        self.has_reached(stage)
     }
 
     /// Whether a stage is reached. What was imported for it is seen by whoever sees that.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use nkeys::KeyPair;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::progress::Stage;
@@ -209,7 +208,7 @@ impl Scene {
 
     /// The scan: goes on with what is to be done up to a moment, each step once.
     fn scan(&self, asked: &Asked, when: &[usize]) -> Arc<dyn Fn(usize) + Send + Sync> {
-        let (primary, runtime) = (self.primary.clone(), Handle::current());
+        let primary = self.primary.clone();
         let entry = Arc::new(self.gate.admit(asked.jwt.as_bytes(), None, Via::FirstScan, self.now).expect("admitted"));
         let activation = asked.activation.clone();
         let steps = when.iter().zip(&self.steps).flat_map(|(at, steps)| steps.iter().map(move |step| (*at, *step)));
@@ -218,19 +217,17 @@ impl Scene {
             let next = || left.lock().pop_if(|(at, _)| *at <= moment);
             while let Some((_, step)) = next() {
                 let (primary, entry, activation) = (primary.clone(), entry.clone(), activation.clone());
-                let go_on = async move {
-                    match step {
-                        Step::Reach(stage) => primary.progress.reach(stage),
-                        Step::Account => {
-                            primary.journal.commit(Write::Put(entry, Via::FirstScan)).await.expect("committed");
-                        }
-                        Step::Activation => {
-                            let token = activation.as_bytes();
-                            primary.submit_activation(token, SentFor::ANY, Via::FirstScan).await.expect("taken");
-                        }
+                let go_on = move || match step {
+                    Step::Reach(stage) => primary.progress.reach(stage),
+                    Step::Account => {
+                        primary.journal.commit_blocking(Write::Put(entry, Via::FirstScan)).expect("committed");
+                    }
+                    Step::Activation => {
+                        let token = activation.as_bytes();
+                        primary.submit_activation_blocking(token, SentFor::ANY, Via::FirstScan).expect("taken");
                     }
                 };
-                wait_for(&runtime, go_on);
+                wait_for(go_on);
             }
         })
     }
@@ -282,16 +279,15 @@ impl Scene {
         let jwt = sign(&testkit::account(account, self.now - 800), &self.withdrawn.0);
         let now = Arc::clone(&self.gate.standing());
         self.gate.set_standing(Standing::clone(&self.withdrawn.1));
-        let (primary, via) = (self.primary.clone(), Via::FirstScan);
-        wait_for(&Handle::current(), async move {
-            primary.submit(jwt.as_bytes(), None, via).await.expect("taken");
+        let primary = self.primary.clone();
+        wait_for(move || {
+            primary.submit_blocking(jwt.as_bytes(), None, Via::FirstScan).expect("taken");
         });
         self.gate.set_standing(Standing::clone(&now));
     }
 }
 
 /// Waits on a thread of its own: this one may belong to the runtime.
-fn wait_for(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
-    let runtime = runtime.clone();
-    std::thread::spawn(move || runtime.block_on(work)).join().expect("done");
+fn wait_for(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work).join().expect("done");
 }

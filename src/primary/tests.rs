@@ -23,7 +23,7 @@ struct World {
     first: KeyPair,
     second: KeyPair,
     now: i64,
-    primary: Primary,
+    primary: Arc<Primary>,
     gate: Arc<Gate>,
 }
 
@@ -55,7 +55,7 @@ impl World {
             activation_files: false,
             change_operator: None,
         };
-        let primary = Primary::open(&setup, gate.clone()).expect("opens");
+        let primary = Arc::new(Primary::open(&setup, gate.clone()).expect("opens"));
         primary.settle_operator().await;
         Self { operator, first, second, now, primary, gate }
     }
@@ -161,7 +161,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
 #[tokio::test]
 async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_back() {
     let world = World::new().await;
-    let primary = Arc::new(world.primary);
+    let primary = world.primary;
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
     let jwt = sign(&testkit::account(&account, world.now - 500), &world.first);
     primary.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
@@ -234,7 +234,7 @@ async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
     let id = HashId::of(&account.public_key(), &importer.public_key(), "a").expect("a hash");
     std::fs::write(file(&id.text()), activation(50)).expect("written");
     let (older, offered) = (activation(80), world.jwt(&account, &world.first, 200));
-    let primary = Arc::new(world.primary);
+    let primary = world.primary;
     let key = AccountKey::parse(&account.public_key()).expect("a key");
     let verdicts = primary.merge(vec![(key, offered.into())]).await.expect("weighed");
     assert!(matches!(verdicts[..], [Verdict::Older]), "{verdicts:?}");

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::signal::unix::Signal;
 
+use super::error::StartError;
 use super::{Role, trust};
 use crate::config::{Overrides, Settings, TokenSource};
 use crate::gate::Trust;
@@ -55,27 +56,39 @@ impl Reload {
                 () = live.node.draining().cancelled() => return,
             };
             let reload = self.clone();
-            // Files may lie on a disk that is slow.
-            let done = tokio::task::spawn_blocking(move || {
-                if is_hangup {
+            // Files may be on a slow disk.
+            let read = tokio::task::spawn_blocking(move || {
+                let new = if is_hangup {
                     tracing::info!("received sig-hup, reloading the settings");
-                    reload.reload(&mut live);
+                    reload.reload(&mut live)
                 } else {
-                    live.operator(&live.settings.clone());
-                }
-                live
+                    Some(live.settings.clone())
+                };
+                let operator = new.as_ref().and_then(|new| live.read_operator(new));
+                (live, new, operator)
             });
-            live = match done.await {
-                Ok(live) => live,
+            let (back, new, operator) = match read.await {
+                Ok(read) => read,
                 Err(error) => {
                     tracing::error!("reloading the settings failed: {error}. Restart this server to apply changes");
                     return;
                 }
             };
+            live = back;
+            if let Some(operator) = operator {
+                live.change_operator(operator).await;
+            }
+            if let Some(new) = new.filter(|_| is_hangup) {
+                for key in differences(&live.settings, &new) {
+                    tracing::warn!("{key} has changed; it takes effect at the next start");
+                }
+                tracing::info!("reloaded the settings");
+            }
         }
     }
 
-    fn reload(&self, live: &mut Live) {
+    /// Loads the settings again, and applies all that can change but the operator JWT. `None`: they cannot be used.
+    fn reload(&self, live: &mut Live) -> Option<Settings> {
         let metrics = live.node.metrics().clone();
         let (new, warnings) = match Settings::load(&self.overrides) {
             Ok(loaded) => loaded,
@@ -86,7 +99,7 @@ impl Reload {
                 }
                 tracing::error!("nothing is changed");
                 metrics.reloaded("settings", false);
-                return;
+                return None;
             }
         };
         for warning in warnings {
@@ -97,11 +110,7 @@ impl Reload {
         live.https(&new);
         live.access(&new);
         live.creds(&new);
-        live.operator(&new);
-        for key in differences(&live.settings, &new) {
-            tracing::warn!("{key} has changed; it takes effect at the next start");
-        }
-        tracing::info!("reloaded the settings");
+        Some(new)
     }
 
     fn log_level(&self, live: &mut Live, new: &Settings) {
@@ -153,31 +162,37 @@ impl Live {
         std::future::pending::<()>().await;
     }
 
-    /// The operator JWT is read again, even from the same place.
-    fn operator(&mut self, new: &Settings) {
-        let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return };
+    /// The operator JWT is read again, even from the same place. `None`: there is none to read.
+    fn read_operator(&mut self, new: &Settings) -> Option<Result<Arc<Trust>, StartError>> {
+        let (Some(_), Some(source)) = (&self.settings.operator, &new.operator) else { return None };
         let result = trust::load_operator(source).and_then(|trust| {
             trust::check_system_account(&self.settings, Some(&trust))?;
             Ok(Arc::new(trust))
         });
         let read = result.as_ref().map(Arc::clone).map_err(|error| error.for_clients());
         self.node.set_operator_file(OperatorFile { place: trust::place(source), read });
-        let result = result.map_err(|error| error.to_string()).and_then(|trust| {
-            let (before, after) = (self.node.trust(), trust.token().clone());
-            // This thread may be blocked.
-            let set = self.node.set_operator(trust);
-            tokio::runtime::Handle::current().block_on(set).map_err(|error| error.to_string())?;
-            Ok((before, after))
-        });
+        // Also if it is broken: the log says so, and a restart would not help.
+        self.settings.operator = new.operator.clone();
+        Some(result)
+    }
+
+    /// Brings the operator JWT that was read into force.
+    async fn change_operator(&self, read: Result<Arc<Trust>, StartError>) {
+        let before = self.node.trust();
+        let result = match read {
+            Ok(trust) => {
+                let after = trust.token().clone();
+                self.node.set_operator(trust).await.map(|_| after).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
         self.node.metrics().reloaded("operator", result.is_ok());
         match result {
-            Ok((before, after)) => tell(before.as_deref(), &after, &self.node),
+            Ok(after) => tell(before.as_deref(), &after, &self.node),
             Err(error) => {
                 tracing::error!("cannot use the new operator JWT: {error}. The previous one stays in use");
             }
         }
-        // Also if it is broken: that was said, and a restart would not help.
-        self.settings.operator = new.operator.clone();
     }
 }
 

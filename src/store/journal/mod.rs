@@ -182,6 +182,13 @@ impl Journal {
         self.enqueue(write).await?.outcome().await
     }
 
+    /// As [`Journal::commit`], on a thread that may be blocked.
+    pub fn commit_blocking(&self, write: Write) -> Result<Outcome, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.blocking_send(Request::Write(write, reply)).map_err(|_| CommitError::closed())?;
+        answer.blocking_recv().map_err(|_| CommitError::closed())?
+    }
+
     /// Submits a write, and waits only until it has its place: those that are enqueued one after another are decided and
     /// committed in this order.
     pub async fn enqueue(&self, write: Write) -> Result<Committing, CommitError> {
@@ -203,6 +210,18 @@ impl Journal {
         let (reply, answer) = oneshot::channel();
         if self.queue.send(Request::Batch(writes, reply)).await.is_ok()
             && let Ok(outcomes) = answer.await
+        {
+            return outcomes;
+        }
+        (0..count).map(|_| Err(CommitError::closed())).collect()
+    }
+
+    /// As [`Journal::commit_all`], on a thread that may be blocked.
+    pub fn commit_all_blocking(&self, writes: Vec<Write>) -> Vec<Result<Outcome, CommitError>> {
+        let count = writes.len();
+        let (reply, answer) = oneshot::channel();
+        if self.queue.blocking_send(Request::Batch(writes, reply)).is_ok()
+            && let Ok(outcomes) = answer.blocking_recv()
         {
             return outcomes;
         }

@@ -1,6 +1,8 @@
 //! The order of versions as properties of a model: nothing ever goes back, followers converge, and no withdrawn key
 //! stands in anybody's way.
 
+mod examples;
+
 use proptest::prelude::*;
 
 use super::{Deletion, Held, Identity, MOST_IN_ONE_SECOND, Ordering, Position, Refusal, Standing, Version, Via};
@@ -26,124 +28,11 @@ const ACCOUNT: AccountKey = AccountKey::from_raw([0; 32]);
 /// An `iat` that no honest signer has reached.
 const FUTURE: i64 = 1_000_000;
 
-#[test]
-fn a_deletion_beats_every_jwt_up_to_its_own_time() {
-    let standing = Standing::default();
-    let mut held = Held::default();
-    held.put(version(100, 1, 0), None, &standing);
-    assert!(held.order_delete(&ACCOUNT, &deletion(99, 0), &standing).is_err());
-    assert!(held.order_delete(&ACCOUNT, &deletion(100, 0), &standing).is_ok());
-    assert!(held.delete(deletion(100, 0), &standing) && !held.is_live());
-    assert!(!held.delete(deletion(100, 0), &standing), "the same again is no news");
-    let order = |iat| held.order(&version(iat, 2, 0), Via::Post, None, &standing);
-    assert!(matches!(order(100), Ordering::Refused(Refusal::Deleted { .. })));
-    assert!(matches!(order(101), Ordering::Newer));
-    held.put(version(101, 2, 0), None, &standing);
-    assert!(held.is_live());
-}
-
-#[test]
-fn what_a_withdrawn_key_signed_stands_in_the_way_only_of_what_was_signed_before_the_withdrawal() {
-    let both = Standing::default().with_keys(listed(&[0, 1]), 10);
-    let one = both.with_keys(listed(&[0]), 300);
-    let posted = |held: &Held, iat| held.order(&version(iat, 9, 0), Via::Post, None, &one);
-
-    let mut honest = Held::default();
-    honest.put(version(200, 1, 1), None, &both);
-    assert_eq!(honest.withheld_by(&both), None);
-    assert_eq!(honest.withheld_by(&one), Some(operator_key(1)));
-    assert!(matches!(posted(&honest, 199), Ordering::Refused(Refusal::Older { held: 200, .. })));
-    assert!(matches!(posted(&honest, 201), Ordering::Newer));
-
-    let mut stolen = Held::default();
-    stolen.put(version(FUTURE, 1, 1), None, &both);
-    assert!(matches!(posted(&stolen, 299), Ordering::Refused(Refusal::Older { held: 299, .. })));
-    assert!(matches!(posted(&stolen, 300), Ordering::Newer), "signed anew in the second of the withdrawal");
-
-    let mut deleted = Held::default();
-    deleted.delete(deletion(FUTURE, 1), &both);
-    assert!(matches!(posted(&deleted, 299), Ordering::Refused(Refusal::Deleted { .. })));
-    assert!(matches!(posted(&deleted, 300), Ordering::Newer));
-    deleted.put(version(300, 9, 0), None, &one);
-    assert!(deleted.is_live());
-}
-
-#[test]
-fn a_deletion_reaches_a_withheld_version_from_the_future() {
-    let both = Standing::default().with_keys(listed(&[0, 1]), 10);
-    let one = both.with_keys(listed(&[0]), 300);
-    let mut held = Held::default();
-    held.put(version(FUTURE, 1, 1), None, &both);
-    assert!(held.order_delete(&ACCOUNT, &deletion(400, 0), &both).is_err());
-    assert!(held.order_delete(&ACCOUNT, &deletion(400, 0), &one).is_ok());
-    assert!(held.delete(deletion(400, 0), &one));
-    assert!(!held.is_live());
-    let again = one.with_keys(listed(&[0, 1]), 500);
-    let thief = held.order(&version(FUTURE, 1, 1), Via::Post, None, &again);
-    assert!(
-        matches!(thief, Ordering::Refused(Refusal::Older { .. })),
-        "{thief:?}: it stays away when its key comes back"
-    );
-}
-
 /// One of many versions of one second.
 fn one_of_many(iat: i64, n: u8, key: u8) -> Version {
     let mut version = version(iat, 0, key);
     version.identity[..3].copy_from_slice(&[n, u8::try_from(iat % 100).expect("small"), key]);
     version
-}
-
-#[test]
-fn a_second_takes_so_many_versions_and_the_next_one_takes_more() {
-    let standing = Standing::default();
-    let mut held = Held::default();
-    let most = u8::try_from(MOST_IN_ONE_SECOND).expect("few");
-    for n in 0..most {
-        let version = one_of_many(100, n, 0);
-        assert!(matches!(held.order(&version, Via::Post, None, &standing), Ordering::Newer), "{n}");
-        held.put(version, None, &standing);
-    }
-    let direct = [Via::Post, Via::Update, Via::EditedFile, Via::Configured];
-    for via in direct {
-        let offer = |n| held.order(&one_of_many(100, n, 0), via, None, &standing);
-        assert!(matches!(offer(most), Ordering::Refused(Refusal::SecondFull(100))), "{via:?}");
-        assert!(matches!(offer(0), Ordering::Refused(Refusal::Replaced)), "{via:?}");
-        assert!(matches!(offer(most - 1), Ordering::Same), "{via:?}");
-        assert!(matches!(held.order(&one_of_many(101, 0, 0), via, None, &standing), Ordering::Newer), "{via:?}");
-    }
-    // What an earlier version of this program kept of such a second may be more. What is dropped of it stays away.
-    let before: Vec<Identity> = (0..=most).map(|n| one_of_many(100, n, 0).identity).collect();
-    let read = Held::restore(Some(one_of_many(100, 200, 0)), before, None, Vec::new());
-    assert_eq!(read.ties().len() + 1, MOST_IN_ONE_SECOND);
-    for via in direct.into_iter().chain([Via::Feed, Via::Upstream]) {
-        let dropped = read.order(&one_of_many(100, 0, 0), via, position(0), &standing);
-        assert!(matches!(dropped, Ordering::Refused(_) | Ordering::Refetch), "{via:?}: {dropped:?}");
-    }
-}
-
-#[test]
-fn a_follower_of_a_full_second_goes_by_its_primary_alone() {
-    let standing = Standing::default();
-    let most = u8::try_from(MOST_IN_ONE_SECOND).expect("few");
-    let mut held = Held::default();
-    // Its primary may be of an earlier version, which takes more.
-    for n in 0..=most {
-        let (version, at) = (one_of_many(100, n, 0), position(n.into()));
-        assert!(matches!(held.order(&version, Via::Feed, at, &standing), Ordering::Newer), "{n}");
-        held.put(version, at, &standing);
-    }
-    assert_eq!(held.ties().len() + 1, MOST_IN_ONE_SECOND);
-    let elsewhere = Some(Position { session: [8; 16], serial: 1_000 });
-    for (what, n, at) in [
-        ("what fell out of the list", 0, position(0)),
-        ("the same without its place", 0, None),
-        ("what another session has", 100, elsewhere),
-    ] {
-        for via in [Via::Feed, Via::Upstream] {
-            let order = held.order(&one_of_many(100, n, 0), via, at, &standing);
-            assert!(matches!(order, Ordering::Behind | Ordering::Refused(_)), "{what} {via:?}: {order:?}");
-        }
-    }
 }
 
 /// What is attempted at the primary in the model: versions with few distinct times, so that ties are common, deletions,
@@ -156,7 +45,7 @@ enum Commit {
 }
 
 /// A primary in the model: its rules, and the changes that they let through, in order.
-struct Primary {
+struct ModelPrimary {
     held: Held,
     standing: Standing,
     log: Vec<Commit>,
@@ -173,7 +62,7 @@ fn served(held: &Held, standing: &Standing) -> Option<Identity> {
     held.version().filter(|version| held.is_live() && standing.vouches(&version.issuer)).map(|version| version.identity)
 }
 
-impl Primary {
+impl ModelPrimary {
     fn new() -> Self {
         Self { held: Held::default(), standing: at_first(), log: Vec::new(), serves: Vec::new() }
     }
@@ -227,8 +116,8 @@ fn position(index: usize) -> Option<Position> {
 }
 
 /// A follower in the model.
-struct Follower<'l> {
-    primary: &'l Primary,
+struct ModelFollower<'l> {
+    primary: &'l ModelPrimary,
     held: Held,
     standing: Standing,
     /// How many changes the primary has made so far.
@@ -236,7 +125,7 @@ struct Follower<'l> {
     best: Option<usize>,
 }
 
-impl Follower<'_> {
+impl ModelFollower<'_> {
     fn offer(&mut self, index: usize, via: Via, at: Option<Position>) {
         let Commit::Put(version) = &self.primary.log[index] else { return };
         if !self.standing.vouches(&version.issuer) {
@@ -362,7 +251,7 @@ proptest! {
 
     #[test]
     fn no_key_ever_goes_back_on_a_primary(attempts in commits(), vias in proptest::collection::vec(0..9usize, 16)) {
-        let mut primary = Primary::new();
+        let mut primary = ModelPrimary::new();
         let mut left: Vec<Identity> = Vec::new();
         for (attempt, via) in attempts.iter().zip(vias.into_iter().cycle()) {
             // What a follower's paths bring was ordered by a primary before.
@@ -386,7 +275,7 @@ proptest! {
             Commit::Delete(request) => request.iat != FUTURE || request.issuer == operator_key(2),
             Commit::Operator { .. } => true,
         });
-        let mut primary = Primary::run(&honest.collect::<Vec<_>>());
+        let mut primary = ModelPrimary::run(&honest.collect::<Vec<_>>());
         let withdrawal = Commit::Operator { keys: vec![0, 1], iat: 107 };
         prop_assert!(primary.attempt(&withdrawal, Via::EditedFile));
         let stolen = primary.held.version().is_some_and(|version| version.issuer == operator_key(2));
@@ -402,10 +291,10 @@ proptest! {
 
     #[test]
     fn a_follower_ends_where_its_primary_is(attempts in commits(), meets in meets()) {
-        let primary = Primary::run(&attempts);
+        let primary = ModelPrimary::run(&attempts);
         let log = &primary.log;
         let mut follower =
-            Follower { primary: &primary, held: Held::default(), standing: at_first(), made: 0, best: None };
+            ModelFollower { primary: &primary, held: Held::default(), standing: at_first(), made: 0, best: None };
         let mut fed = 0;
         let all = meets.into_iter().chain(std::iter::repeat_n(Meet::Feed, log.len()));
         for meet in all {

@@ -6,10 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use super::Primary;
-use super::keeper::STILL;
+use super::compare::STILL;
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Unread};
 use crate::gate::{SentFor, Via};
@@ -24,7 +22,6 @@ pub(super) fn take_in(
     primary: &Arc<Primary>,
     metrics: &Metrics,
     reports: &Reports,
-    runtime: &Handle,
     path: &Path,
     id: &HashId,
     via: Via,
@@ -40,7 +37,7 @@ pub(super) fn take_in(
             return Ok(false);
         }
     };
-    match runtime.block_on(primary.submit_activation(&bytes, SentFor::id(id), via)) {
+    match primary.submit_activation_blocking(&bytes, SentFor::id(id), via) {
         Ok(submitted) if submitted.changed => metrics.accepted(via),
         Ok(_) => {}
         Err(CommitError::Refused(refusal)) => {
@@ -58,12 +55,7 @@ pub(super) fn take_in(
 
 /// Writes the file of an activation, unless it holds just that. What somebody wrote there meanwhile is taken in first.
 /// Returns whether it was written. Blocks.
-pub(super) fn write(
-    primary: &Arc<Primary>,
-    runtime: &Handle,
-    folder: &Folder,
-    id: &HashId,
-) -> Result<bool, StoreError> {
+pub(super) fn write(primary: &Arc<Primary>, folder: &Folder, id: &HashId) -> Result<bool, StoreError> {
     if let Ok((_, bytes)) = folder::read(&folder.activation(id)) {
         let held = primary.journal.activation(id)?;
         if held.is_some_and(|held| held.activation.token() == bytes.trim_ascii_end()) {
@@ -71,7 +63,7 @@ pub(super) fn write(
         }
         // An older one, or what is refused, is of no use to anybody.
         if let Err(CommitError::Failed(error)) =
-            runtime.block_on(primary.submit_activation(&bytes, SentFor::id(id), Via::EditedFile))
+            primary.submit_activation_blocking(&bytes, SentFor::id(id), Via::EditedFile)
         {
             return Err(StoreError::Shared(error));
         }

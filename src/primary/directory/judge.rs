@@ -27,15 +27,15 @@ pub(super) enum Verdict {
 }
 
 impl Primary {
-    /// Takes in the content of a file, if the gate lets it. `key`: the account in the file's name.
-    pub(super) async fn judge(
+    /// Takes in the content of a file, if the gate lets it. `key`: the account in the file's name. Blocks.
+    pub(super) fn judge(
         &self,
         bytes: &[u8],
         key: Option<&AccountKey>,
         via: Via,
         metrics: &Metrics,
     ) -> Result<Verdict, StoreError> {
-        match self.submit(bytes, key, via).await {
+        match self.submit_blocking(bytes, key, via) {
             Ok(submitted) if submitted.changed => {
                 metrics.accepted(via);
                 Ok(Verdict::Taken(submitted.entry))

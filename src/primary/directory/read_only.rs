@@ -8,19 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
+use super::compare::STILL;
 use super::ignored::Ignored;
+use super::intake::{Looked, Scanned, Tender, named};
 use super::judge::Verdict;
-use super::keeper::STILL;
 use super::operator_files::{Edit, OperatorFiles};
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
-use super::tender::{Looked, Scanned, Tender, named};
-use super::{Primary, activation_files};
+use super::{Primary, activations};
 use crate::folder::{self, Closed, Layout, Others, Shard, Unread, nsc};
 use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
@@ -45,7 +44,6 @@ pub(super) struct Foreign {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     reports: Reports,
-    runtime: Handle,
     /// Which account each file of an nsc folder is about: its name does not say.
     accounts: HashMap<PathBuf, AccountKey>,
     /// Accounts whose removal is not believed yet, and since when they are missing.
@@ -72,12 +70,11 @@ struct Found {
 }
 
 impl Foreign {
-    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
             metrics,
             reports: Reports::default(),
-            runtime,
             accounts: HashMap::new(),
             held_back: HashMap::new(),
             leaving: HashMap::new(),
@@ -156,7 +153,7 @@ impl Foreign {
                 None => return Ok(false),
             },
         };
-        match self.runtime.block_on(self.primary.judge(&bytes, key.as_ref(), via, &self.metrics))? {
+        match self.primary.judge(&bytes, key.as_ref(), via, &self.metrics)? {
             Verdict::Taken(entry) => {
                 tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 if via == Via::FirstScan {
@@ -172,7 +169,7 @@ impl Foreign {
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activation_files::take_in(&self.primary, &self.metrics, &self.reports, &self.runtime, path, id, via)
+        activations::take_in(&self.primary, &self.metrics, &self.reports, path, id, via)
     }
 
     /// Whether the accounts of an nsc folder have to wait, because the operator's file was written: they may be signed with
@@ -219,7 +216,7 @@ impl Foreign {
         // Afterwards nobody knows the names.
         let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
-        for (account, outcome) in accounts.iter().zip(self.runtime.block_on(self.primary.journal.commit_all(writes))) {
+        for (account, outcome) in accounts.iter().zip(self.primary.journal.commit_all_blocking(writes)) {
             let key = account.key();
             self.held_back.remove(key);
             match outcome {
@@ -247,7 +244,6 @@ impl Tender for Foreign {
                 primary: &self.primary,
                 metrics: &self.metrics,
                 reports: &self.reports,
-                runtime: &self.runtime,
                 root,
                 layout: Layout::Flat,
                 is_resumed: self.primary.journal.count() > 0,
@@ -322,7 +318,7 @@ impl Tender for Foreign {
         let (mut again, mut leaving) = (Vec::new(), HashMap::new());
         for path in files {
             if path.symlink_metadata().is_ok() {
-                let done = match activation_files::named(&path) {
+                let done = match activations::named(&path) {
                     Some(id) => self.activation(&path, &id, Via::EditedFile),
                     None => self.file(&path, Via::EditedFile),
                 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::keeper::STILL;
+use super::compare::STILL;
 use crate::folder::{self, Look, Stamp};
 
 /// Files that are looked at. nsc writes one.

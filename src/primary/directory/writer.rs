@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::keeper::{Cause, Keeper, Settled};
+use super::compare::{Cause, Keeper, Settled};
 use super::source::Tokens;
-use super::{Primary, activation_files};
+use super::{Primary, activations};
 use crate::folder::Folder;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -36,7 +36,7 @@ const MANY: usize = 256;
 
 /// How far the mirror has come, for those who ask.
 #[derive(Debug)]
-pub(super) struct Mirrored {
+pub(in crate::primary) struct Mirrored {
     written: AtomicU64,
     synced: watch::Sender<u64>,
     failing: Mutex<Option<String>>,
@@ -48,17 +48,17 @@ impl Mirrored {
     }
 
     /// All files are written up to this serial.
-    pub(super) fn written(&self) -> u64 {
+    pub(in crate::primary) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
     /// All files are on disk up to this serial.
-    pub(super) fn synced(&self) -> u64 {
+    pub(in crate::primary) fn synced(&self) -> u64 {
         *self.synced.borrow()
     }
 
     /// What is wrong with the folder, if anything is; for clients.
-    pub(super) fn failure(&self) -> Option<String> {
+    pub(in crate::primary) fn failure(&self) -> Option<String> {
         self.failing.lock().clone()
     }
 
@@ -284,7 +284,7 @@ fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, Store
     match what {
         What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
         What::Activation(id) => {
-            if activation_files::write(keeper.primary(), keeper.runtime(), folder, &id)? {
+            if activations::write(keeper.primary(), folder, &id)? {
                 keeper.metrics().folder_written.inc();
             }
             Ok(Settled::Agreed)

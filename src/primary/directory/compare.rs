@@ -16,7 +16,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
 
 use super::Primary;
 use super::judge::Verdict;
@@ -63,7 +62,6 @@ pub(super) enum Settled {
 pub(super) struct Keeper {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
-    runtime: Handle,
     groups: [Mutex<()>; GROUPS],
     /// Whether files may wait to be written.
     behind: AtomicBool,
@@ -89,13 +87,11 @@ enum There {
 }
 
 impl Keeper {
-    /// A keeper of the folder that `primary` has, which must be one of ours. Called on a thread of `runtime`, which may
-    /// be blocked.
-    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+    /// A keeper of the folder that `primary` has, which must be one of ours.
+    pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
             metrics,
-            runtime,
             groups: std::array::from_fn(|_| Mutex::default()),
             behind: AtomicBool::new(true),
             written: AtomicU64::new(0),
@@ -110,11 +106,6 @@ impl Keeper {
 
     pub(super) const fn primary(&self) -> &Arc<Primary> {
         &self.primary
-    }
-
-    /// Where something can be waited for.
-    pub(super) const fn runtime(&self) -> &Handle {
-        &self.runtime
     }
 
     /// What was said of files that stay as they are.
@@ -270,7 +261,7 @@ impl Keeper {
     }
 
     fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<Verdict, StoreError> {
-        let verdict = self.runtime.block_on(self.primary.judge(bytes, Some(key), via, &self.metrics));
+        let verdict = self.primary.judge(bytes, Some(key), via, &self.metrics);
         if verdict.is_err() {
             self.reports.forget(path);
         }

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::activation_files;
+use super::activations;
 use super::closed::{ClosedFolders, shards};
+use super::compare::{Cause, Keeper, Settled};
 use super::ignored::Ignored;
-use super::keeper::{Cause, Keeper, Settled};
+use super::intake::{Looked, Scanned, Tender, named};
 use super::scan::{self, Scan};
 use super::source::Tokens;
-use super::tender::{Looked, Scanned, Tender, named};
 use crate::folder::{self, Folder, Layout, Listing, Shard};
 use crate::gate::Via;
 use crate::jwt::HashId;
@@ -29,7 +28,6 @@ const MANY: usize = 100;
 /// The tender of a folder of ours.
 pub(super) struct Own {
     keeper: Arc<Keeper>,
-    runtime: Handle,
     /// Where accounts go whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
     closed: ClosedFolders,
@@ -41,8 +39,8 @@ const THEN: &str =
     "give this server's user the right to read it, or move it away; everything else in the folder counts";
 
 impl Own {
-    pub(super) fn new(keeper: Arc<Keeper>, runtime: Handle, ask: mpsc::Sender<AccountKey>) -> Self {
-        Self { keeper, runtime, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
+    pub(super) fn new(keeper: Arc<Keeper>, ask: mpsc::Sender<AccountKey>) -> Self {
+        Self { keeper, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
     }
 
     fn folder(&self) -> Result<&Folder, StoreError> {
@@ -66,7 +64,7 @@ impl Own {
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
         let keeper = &self.keeper;
-        activation_files::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), &self.runtime, path, id, via)
+        activations::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -120,7 +118,6 @@ impl Tender for Own {
             primary: self.keeper.primary(),
             metrics: self.keeper.metrics(),
             reports: self.keeper.reports(),
-            runtime: &self.runtime,
             root: folder.root(),
             layout: folder.layout(),
             is_resumed: self.keeper.primary().journal().count() > 0,
@@ -181,7 +178,7 @@ impl Tender for Own {
         let mut again = Vec::new();
         for path in files {
             let Some(key) = named(&path) else {
-                match activation_files::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
+                match activations::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
                     Some(Ok(true)) => again.push(path),
                     Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
                     Some(Ok(false)) | None => {}

@@ -10,19 +10,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::foreign::Foreign;
-use super::keeper::{Keeper, STILL};
-use super::mirror::{self, Mirror, Mirrored};
-use super::own::Own;
+use super::compare::{Keeper, STILL};
+use super::intake::{Scanned, Tender};
 use super::progress::Stage;
+use super::read_only::Foreign;
+use super::read_write::Own;
 use super::source::Tokens;
-use super::tender::{Scanned, Tender};
+use super::writer::{self, Mirror, Mirrored};
 use crate::folder::watch::Watch;
 use crate::metrics::Metrics;
 use crate::store::{self, StoreError};
@@ -67,23 +66,23 @@ struct Last {
 impl Primary {
     /// Starts tending the token folder, if there is one. `look_every`: how often it is looked through.
     pub fn tend(self: &Arc<Self>, metrics: &Arc<Metrics>, look_every: Duration) -> Result<Tending, StoreError> {
-        let (stop, runtime) = (CancellationToken::new(), Handle::current());
+        let stop = CancellationToken::new();
         let mut tending = Tending { primary: self.clone(), stop: stop.clone(), intake: None };
         let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None, unwatched: 0 };
         match &self.tokens {
             Tokens::None => self.progress.reach(Stage::Complete),
             Tokens::Own(_) => {
-                let mirrored = Mirrored::new(mirror::begin(self)?);
-                let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone(), runtime.clone()));
+                let mirrored = Mirrored::new(writer::begin(self)?);
+                let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone()));
                 let (ask, asked) = tokio::sync::mpsc::channel(1024);
                 tokio::spawn(Mirror::new(keeper.clone(), mirrored.clone()).run(asked));
                 // A folder is tended once.
                 let _ = self.mirrored.set(mirrored.clone());
-                let own = Own::new(keeper, runtime, ask);
+                let own = Own::new(keeper, ask);
                 tending.intake = Some(tokio::spawn(Intake { mirrored: Some(mirrored), ..intake }.run(own)));
             }
             Tokens::Foreign(_) | Tokens::Nsc(_) => {
-                let foreign = Foreign::new(self.clone(), metrics.clone(), runtime);
+                let foreign = Foreign::new(self.clone(), metrics.clone());
                 tending.intake = Some(tokio::spawn(intake.run(foreign)));
             }
         }

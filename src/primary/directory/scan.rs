@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
@@ -50,7 +49,6 @@ pub(super) struct Scan<'a> {
     pub(super) primary: &'a Arc<Primary>,
     pub(super) metrics: &'a Metrics,
     pub(super) reports: &'a Reports,
-    pub(super) runtime: &'a Handle,
     pub(super) root: &'a Path,
     pub(super) layout: Layout,
     /// Whether the journal may know some of the files: an earlier scan was not finished.
@@ -150,7 +148,7 @@ impl Scan<'_> {
             }
         }
         let writes = admitted.iter().map(|(_, entry)| Write::Put(entry.clone(), Via::FirstScan)).collect();
-        let outcomes = self.runtime.block_on(self.primary.journal.commit_all(writes));
+        let outcomes = self.primary.journal.commit_all_blocking(writes);
         for ((path, entry), outcome) in admitted.into_iter().zip(outcomes) {
             match outcome {
                 Ok(Outcome::Changed { .. }) => {
