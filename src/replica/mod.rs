@@ -39,7 +39,6 @@ mod relay;
 mod report;
 mod resync;
 mod rule;
-mod settings;
 mod setup;
 mod slot;
 mod spread;
@@ -51,8 +50,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use setup::{Access, BeginError, Place, Setup};
-pub use upstream::{MOST_REQUESTS, client};
+pub use setup::{BeginError, Place, Setup};
+pub use upstream::{Access, MOST_REQUESTS, Setup as UpstreamSetup, client};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
@@ -98,7 +97,8 @@ impl Replica {
         let env = Env { setup, name, gate, metrics, refusals, runtime };
         let (disk, stand) = Disk::open(&env.setup.place, env.is_mirror())?;
         let flights = Arc::new(Flights::default());
-        let upstream = Arc::new(Upstream::new(&env).map_err(BeginError::Primary)?);
+        let upstream = Upstream::new(&env.setup.upstream, &env.name, &env.gate, &env.metrics);
+        let upstream = Arc::new(upstream.map_err(BeginError::Primary)?);
         let cache_bytes = env.setup.cache_bytes - Activations::share(env.setup.cache_bytes);
         let held = Arc::new(Held::new(&env, cache_bytes, Arc::new(disk), stand, flights.clone()));
         let pull = Arc::new(Pull::new(&env, &held, &upstream, flights));

@@ -128,7 +128,7 @@ impl Live {
         if let Role::Replica(replica) = &self.role
             && new.is_replica()
         {
-            replica.set_access(&Access { token: new.replica.token.clone(), tls: new.replica.tls.clone() });
+            replica.set_access(&Access::of(&new.replica));
             self.settings.replica.token = new.replica.token.clone();
             self.settings.replica.tls = new.replica.tls.clone();
         }

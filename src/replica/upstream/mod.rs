@@ -22,6 +22,7 @@ mod probe;
 mod race;
 mod report;
 mod server;
+mod setup;
 mod stream;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use clients::{MOST_REQUESTS, client};
+pub use setup::{Access, Setup};
 
 pub(super) use answer::{Answer, Fetched, UpstreamError};
 pub(super) use digests::MAX_ANSWER;
@@ -40,11 +42,12 @@ pub(super) use places::Class;
 pub(super) use server::Server;
 pub(super) use stream::Stream;
 
-use super::setup::{Access, Env};
 use crate::feed::Head;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+use crate::gate::Gate;
 use crate::key::PublicKey;
+use crate::metrics::Metrics;
 use crate::tls::Files;
 use clients::Clients;
 use health::Verdict;
@@ -64,14 +67,24 @@ pub(super) struct Upstream {
     followed: AtomicUsize,
     clients: Arc<Clients>,
     tls_files: Arc<Files>,
-    env: Env,
+    timeout: Duration,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
 }
 
 impl Upstream {
-    pub(super) fn new(env: &Env) -> Result<Self, String> {
-        let (clients, tls_files) = Clients::load(env).map_err(|error| error.to_string())?;
+    /// The servers of a setup; the first one is the current one. `name`: by what this process knows itself. The error says why
+    /// they cannot be asked.
+    pub(super) fn new(
+        setup: &Setup,
+        name: &Arc<str>,
+        gate: &Arc<Gate>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let (clients, tls_files) =
+            Clients::load(setup, name.clone(), metrics.clone()).map_err(|error| error.to_string())?;
         let servers: Vec<Server> =
-            env.setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
         if servers.is_empty() {
             return Err("a replica needs a primary".to_owned());
         }
@@ -81,7 +94,9 @@ impl Upstream {
             followed: AtomicUsize::new(0),
             clients,
             tls_files,
-            env: env.clone(),
+            timeout: setup.timeout,
+            gate: gate.clone(),
+            metrics: metrics.clone(),
         };
         upstream.show();
         Ok(upstream)
@@ -238,7 +253,7 @@ impl Upstream {
 
     /// The operator whose accounts a server must host to be asked; `None` where there is nothing to choose, or nothing known.
     fn operator_wanted(&self) -> Option<PublicKey> {
-        self.has_others().then(|| self.env.gate.trust().map(|trust| *trust.identity()))?
+        self.has_others().then(|| self.gate.trust().map(|trust| *trust.identity()))?
     }
 
     /// Who can be asked, in this order: the current one, the others, and last those that are known to fail.
@@ -260,7 +275,7 @@ impl Upstream {
         if let Err(error @ UpstreamError::Foreign(_)) = &result {
             let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
             if !matches!(before, Verdict::Foreign(_)) {
-                self.env.metrics.replica_foreign_upstreams.inc();
+                self.metrics.replica_foreign_upstreams.inc();
                 tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
             }
         }
@@ -291,7 +306,7 @@ impl Upstream {
         from.health.leave();
         to.health.prefer();
         self.show();
-        self.env.metrics.replica_failovers.inc();
+        self.metrics.replica_failovers.inc();
         if place < left {
             tracing::info!("{} is asked again, and no longer {}: {why}", to.shown(), from.shown());
         } else {
@@ -302,9 +317,9 @@ impl Upstream {
     fn show(&self) {
         let current = self.place();
         for (place, server) in self.servers.iter().enumerate() {
-            self.env.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
+            self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
         }
         // One that is listed twice is one.
-        self.env.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
+        self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
     }
 }

@@ -26,11 +26,11 @@ impl Upstream {
     ) -> Result<Answer, UpstreamError> {
         let deadline = Instant::now() + BUDGET;
         // One that has not answered by then is slow: the next one is asked as well.
-        let patience = self.env.setup.timeout.min(BUDGET) / 2;
+        let patience = self.timeout.min(BUDGET) / 2;
         let operator = self.operator_wanted();
         let operator = operator.as_ref();
         let ask = |place: usize| async move {
-            let ask = Ask { path, etag, class, deadline, timeout: self.env.setup.timeout, patience, operator };
+            let ask = Ask { path, etag, class, deadline, timeout: self.timeout, patience, operator };
             let answer = self.servers[place].fetch(&ask).await;
             (place, self.noted(place, answer))
         };
