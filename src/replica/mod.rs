@@ -43,7 +43,6 @@ mod setup;
 mod slot;
 mod spread;
 mod unknown;
-mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +50,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use setup::{BeginError, Place, Setup};
-pub use upstream::{Access, MOST_REQUESTS, Setup as UpstreamSetup, client};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
@@ -60,6 +58,7 @@ use crate::node::Replicas;
 use crate::rarely::Rarely;
 use crate::store::StoreError;
 use crate::tls::Files;
+use crate::upstream::{Access, Upstream};
 use activations::Activations;
 use disk::Disk;
 use flights::Flights;
@@ -75,7 +74,6 @@ use relay::Relay;
 use report::Reporting;
 use resync::Resync;
 use setup::Env;
-use upstream::Upstream;
 
 /// A replica: its parts.
 #[derive(Debug)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::upstream;
 use crate::config::{ReplicaMode, ReplicaWrites, Settings, Store};
 use crate::folder::STATE_FOLDER;
 use crate::gate::Gate;
@@ -14,6 +13,7 @@ use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::rarely::Rarely;
 use crate::store::StoreError;
+use crate::upstream;
 
 /// How a replica is set up.
 #[derive(Debug, Clone)]

@@ -19,8 +19,8 @@ use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, OperatorFile};
-use crate::replica::Access;
 use crate::tls::ServerTls;
+use crate::upstream::Access;
 
 /// What it takes to load the settings again.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
 use crate::node::Node;
-use crate::replica::upstream::{self, Access};
 use crate::replica::{Place, Setup};
+use crate::upstream::{self, Access};
 
 #[tokio::test]
 async fn a_replica_does_not_know_all_accounts() {

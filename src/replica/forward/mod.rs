@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 
 use super::parts::Parts;
 use super::rule::Ruling;
-use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::node::{ForwardError, Question, Relayed, Target, Write};
+use crate::upstream::{MAX_ANSWER, Server};
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;

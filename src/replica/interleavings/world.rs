@@ -13,8 +13,8 @@ use crate::gate::{Entry, Gate, Tombstone, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::replica::upstream::{self, Access};
 use crate::replica::{Place, Replica, Setup};
+use crate::upstream::{self, Access};
 
 /// An account with everything that can be said of it, signed.
 pub(super) struct Account {
