@@ -15,7 +15,6 @@ pub mod import;
 pub mod man;
 pub mod operator;
 pub mod promote;
-mod remote;
 pub mod restore;
 mod serve;
 

@@ -39,20 +39,17 @@ mod relay;
 mod report;
 mod resync;
 mod rule;
-mod settings;
 mod setup;
 mod slot;
 mod spread;
 mod unknown;
-mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use setup::{Access, BeginError, Place, Setup};
-pub use upstream::{MOST_REQUESTS, client};
+pub use setup::{BeginError, Place, Setup};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
@@ -61,6 +58,7 @@ use crate::node::Replicas;
 use crate::rarely::Rarely;
 use crate::store::StoreError;
 use crate::tls::Files;
+use crate::upstream::{Access, Upstream};
 use activations::Activations;
 use disk::Disk;
 use flights::Flights;
@@ -76,7 +74,6 @@ use relay::Relay;
 use report::Reporting;
 use resync::Resync;
 use setup::Env;
-use upstream::Upstream;
 
 /// A replica: its parts.
 #[derive(Debug)]
@@ -98,7 +95,8 @@ impl Replica {
         let env = Env { setup, name, gate, metrics, refusals, runtime };
         let (disk, stand) = Disk::open(&env.setup.place, env.is_mirror())?;
         let flights = Arc::new(Flights::default());
-        let upstream = Arc::new(Upstream::new(&env).map_err(BeginError::Primary)?);
+        let upstream = Upstream::new(&env.setup.upstream, &env.name, &env.gate, &env.metrics);
+        let upstream = Arc::new(upstream.map_err(BeginError::Primary)?);
         let cache_bytes = env.setup.cache_bytes - Activations::share(env.setup.cache_bytes);
         let held = Arc::new(Held::new(&env, cache_bytes, Arc::new(disk), stand, flights.clone()));
         let pull = Arc::new(Pull::new(&env, &held, &upstream, flights));

@@ -8,7 +8,7 @@ use super::hint::Hints;
 use super::operator::Operators;
 use super::pull::Pull;
 use super::setup::Env;
-use super::upstream::Upstream;
+use crate::upstream::Upstream;
 
 /// What is served, and how upstream is asked for it.
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::held::Held;
 use super::setup::Env;
-use super::upstream::{Upstream, UpstreamError};
 use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
 use crate::feed::wire::{Below, Confirmation, Report};
 use crate::node::Replicas;
+use crate::upstream::{Upstream, UpstreamError};
 
 /// The pause between two reports while the position moves on.
 const PACE: Duration = Duration::from_millis(100);

@@ -6,36 +6,51 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::config::{ReplicaMode, ReplicaWrites, Secret, Tls};
+use crate::config::{ReplicaMode, ReplicaWrites, Settings, Store};
+use crate::folder::STATE_FOLDER;
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::rarely::Rarely;
 use crate::store::StoreError;
+use crate::upstream;
 
 /// How a replica is set up.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The primary and who can stand in for it, each as `http://host:port`, without a slash at the end, preferred ones first.
-    pub primaries: Vec<String>,
-    /// Whether everything is kept here, or what was asked for.
+    /// The servers that it asks.
+    pub upstream: upstream::Setup,
+    /// Whether the replica stores all JWTs, or caches those that were asked for.
     pub mode: ReplicaMode,
     /// Bound of the cache, in bytes.
     pub cache_bytes: u64,
     /// How long an entry is served without asking again, where there is no feed.
     pub ttl: Duration,
-    /// How long one request to the primary may take.
-    pub timeout: Duration,
     /// How long an unknown account is remembered as unknown.
     pub negative_ttl: Duration,
     /// What becomes of changes that clients send here.
     pub writes: ReplicaWrites,
-    /// How the replica shows the primary who it is, and tells whether the primary is the right one.
-    pub access: Access,
     /// Where it keeps what it has seen.
     pub place: Place,
     /// The identity of another operator whose JWT may take the place of the one in the snapshot.
     pub change_operator: Option<PublicKey>,
+}
+
+impl Setup {
+    /// The setup that the settings ask for.
+    pub fn of(settings: &Settings) -> Self {
+        let replica = &settings.replica;
+        Self {
+            upstream: upstream::Setup::of(settings),
+            mode: replica.mode,
+            cache_bytes: replica.cache_bytes,
+            ttl: replica.ttl,
+            negative_ttl: replica.negative_ttl,
+            writes: replica.writes,
+            place: Place::of(&settings.store),
+            change_operator: settings.change_operator(),
+        }
+    }
 }
 
 /// Why a replica cannot begin.
@@ -52,27 +67,6 @@ pub enum BeginError {
     Operator(crate::gate::OperatorRefusal),
 }
 
-/// How a replica and its primary come to trust each other.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    /// A bearer token for the primary.
-    pub token: Option<Secret>,
-    /// Authorities besides the system's, client certificate and its key.
-    pub tls: Tls,
-}
-
-impl Access {
-    /// Whether it says who we are.
-    pub const fn shows_something(&self) -> bool {
-        self.token.is_some() || self.tls.cert.is_some()
-    }
-
-    /// As the settings say.
-    pub fn of(settings: &crate::config::Replica) -> Self {
-        Self { token: settings.token.clone(), tls: settings.tls.clone() }
-    }
-}
-
 /// Where a replica keeps things.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
@@ -82,6 +76,18 @@ pub struct Place {
     pub require_existing: bool,
     /// A folder of tokens from before, which are taken in if there is no snapshot yet.
     pub tokens: Option<PathBuf>,
+}
+
+impl Place {
+    /// A folder that is only read has no room for a snapshot.
+    fn of(store: &Store) -> Self {
+        let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));
+        Self {
+            state_dir: store.state_dir.clone().or(own),
+            require_existing: store.require_existing,
+            tokens: store.dir.clone(),
+        }
+    }
 }
 
 /// What every part of a replica may use, and none of them owns.

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::packs;
 use crate::config::{Settings, without_password};
 use crate::gate::Via;
 use crate::jwt::pack::Found;
 use crate::node::{Node, WriteError};
-use crate::replica::Access;
+use crate::upstream::{Access, pack_lines};
 
 /// JWTs that are dealt with at the same time: one sync of the journal is for all of them.
 const AT_ONCE: usize = 64;
@@ -62,9 +61,9 @@ struct Tally {
 
 /// The error is why that was not all.
 async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally) -> Result<(), String> {
-    let url = packs::url(from)?;
+    let url = pack_lines::url(from)?;
     let (sender, mut lines) = mpsc::channel(QUEUED);
-    let reading = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
+    let reading = tokio::spawn(async move { pack_lines::fetch(url, &access, sender).await });
     let (mut under_way, mut bytes) = (JoinSet::new(), 0);
     while let Some(line) = lines.recv().await {
         match line {
@@ -74,7 +73,7 @@ async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally
                 under_way.spawn(async move { submit(&node, &found).await });
             }
             // v0.8.4 has activations among its accounts.
-            Err(number) => tally.refuse(format!("line {number} {}", packs::NO_LINE)),
+            Err(number) => tally.refuse(format!("line {number} {}", pack_lines::NO_LINE)),
         }
         if tally.in_vain() > IN_VAIN {
             return Err(format!("{IN_VAIN} of its lines changed nothing here; importing it ends here"));

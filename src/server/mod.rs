@@ -6,7 +6,6 @@
 mod error;
 mod import;
 mod join;
-pub(crate) mod packs;
 mod reload;
 mod stop;
 pub(crate) mod trust;
@@ -32,6 +31,7 @@ use crate::primary::{self, Primary, Tending};
 use crate::replica::{self, BeginError, Replica};
 use crate::store::journal;
 use crate::tls::ServerTls;
+use crate::upstream;
 
 /// Runs the server until it is told to stop. `reload`: how the settings are loaded again at a hang-up.
 pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
@@ -222,7 +222,7 @@ fn listen(
 /// Connections of clients at the same time: as many as configured, or as the limit of open files leaves room for.
 fn max_connections(settings: &Settings) -> usize {
     /// Connections to one server of `primary`: for requests, and for the feed, comparisons and changes that are sent on.
-    const UPSTREAM: usize = replica::MOST_REQUESTS + 64;
+    const UPSTREAM: usize = upstream::MOST_REQUESTS + 64;
     /// Connections that may be too few for a fleet.
     const FEW: usize = 4096;
     let limit = descriptors::in_force();

@@ -20,8 +20,8 @@ use crate::gate::Trust;
 use crate::jwt::OperatorJwt;
 use crate::logging::Logging;
 use crate::node::{Node, OperatorFile};
-use crate::replica::Access;
 use crate::tls::ServerTls;
+use crate::upstream::Access;
 
 /// What it takes to load the settings again.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl Live {
         if let Role::Replica(replica) = &self.role
             && new.is_replica()
         {
-            replica.set_access(&Access { token: new.replica.token.clone(), tls: new.replica.tls.clone() });
+            replica.set_access(&Access::of(&new.replica));
             self.settings.replica.token = new.replica.token.clone();
             self.settings.replica.tls = new.replica.tls.clone();
         }

@@ -1,3 +1,328 @@
-//! What every client of an account server needs: replicas, imports and commands.
+//! The servers that a replica asks: its primary, and others that can stand in for it.
+//!
+//! They are a list, in the order of preference. All traffic goes to one of them, the current one: pulled JWTs, the feed,
+//! changes that are sent on. When that one fails and another one can answer, the other one becomes the current one; when an
+//! earlier one is well again ([`probe`]), everything goes back to it. A request that fails is asked elsewhere at once, or
+//! even before it has failed ([`race`]), so nobody has to wait until that is decided.
+//!
+//! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
 
+mod answer;
+mod belief;
 pub(crate) mod body;
+mod clients;
+mod clock_difference;
+mod digests;
+mod found;
+mod health;
+mod keys;
+mod marks;
+mod pack;
+pub(crate) mod pack_lines;
+mod places;
+mod probe;
+mod race;
+pub(crate) mod remote;
+mod report;
+mod server;
+mod setup;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use clients::{MOST_REQUESTS, client};
+pub use setup::{Access, Setup};
+
+pub(crate) use answer::{Answer, Fetched, UpstreamError};
+pub(crate) use digests::MAX_ANSWER;
+pub(crate) use pack::Pack;
+pub(crate) use places::Class;
+pub(crate) use server::Server;
+pub(crate) use stream::Stream;
+
+use crate::feed::Head;
+use crate::feed::digest::Prefix;
+use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+use crate::gate::Gate;
+use crate::key::PublicKey;
+use crate::metrics::Metrics;
+use crate::tls::Files;
+use clients::Clients;
+use health::Verdict;
+
+/// How long a server has to begin with the feed.
+const OPENING: Duration = Duration::from_secs(5);
+/// The same, if there is another one to be asked.
+const OPENING_OF_MANY: Duration = Duration::from_secs(2);
+
+/// All servers, and which of them is the current one.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    servers: Vec<Server>,
+    /// The place of the current one in the list.
+    current: watch::Sender<usize>,
+    /// The place of the one whose feed was opened last.
+    followed: AtomicUsize,
+    clients: Arc<Clients>,
+    tls_files: Arc<Files>,
+    timeout: Duration,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+}
+
+impl Upstream {
+    /// The servers of a setup; the first one is the current one. `name`: by what this process knows itself. The error says why
+    /// they cannot be asked.
+    pub(crate) fn new(
+        setup: &Setup,
+        name: &Arc<str>,
+        gate: &Arc<Gate>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let (clients, tls_files) =
+            Clients::load(setup, name.clone(), metrics.clone()).map_err(|error| error.to_string())?;
+        let servers: Vec<Server> =
+            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+        if servers.is_empty() {
+            return Err("a replica needs a primary".to_owned());
+        }
+        let upstream = Self {
+            servers,
+            current: watch::Sender::new(0),
+            followed: AtomicUsize::new(0),
+            clients,
+            tls_files,
+            timeout: setup.timeout,
+            gate: gate.clone(),
+            metrics: metrics.clone(),
+        };
+        upstream.show();
+        Ok(upstream)
+    }
+
+    /// The TLS files, to be watched.
+    pub(crate) const fn tls_files(&self) -> &Arc<Files> {
+        &self.tls_files
+    }
+
+    /// Meets the servers in another way from the next request on. What is broken is logged and changes nothing. Blocks.
+    pub(crate) fn set_access(&self, access: &Access) {
+        self.clients.set_token(access.token.clone());
+        self.tls_files.reload(access.tls.clone());
+    }
+
+    /// The one that everything goes to.
+    pub(crate) fn current(&self) -> &Server {
+        &self.servers[self.place()]
+    }
+
+    pub(crate) fn shown(&self) -> &str {
+        self.current().shown()
+    }
+
+    /// The servers on the way from this one, the nearest first, as far as they say so.
+    pub(crate) fn route(&self) -> Vec<String> {
+        self.current().route.names()
+    }
+
+    /// How many seconds later it is here than there; `None`: not known yet.
+    pub(crate) fn clock_difference(&self) -> Option<f64> {
+        self.current().clock.seconds()
+    }
+
+    /// For people: a clock here that is too far from the one there.
+    pub(crate) fn clock_problem(&self) -> Option<String> {
+        self.current().clock.describe()
+    }
+
+    /// What speaks against it.
+    pub(crate) fn fault(&self) -> Option<Arc<str>> {
+        self.current().health.fault()
+    }
+
+    pub(crate) fn public(&self) -> &str {
+        self.current().public()
+    }
+
+    /// Whether all servers failed so recently that they are not worth waiting for while a copy is at hand.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
+    }
+
+    /// Whether the current server has room for a request that no client waits for.
+    pub(crate) fn has_room(&self) -> bool {
+        self.current().has_room()
+    }
+
+    /// Whether a request could be sent at once.
+    pub(crate) fn has_place(&self, class: Class) -> bool {
+        self.current().has_place(class)
+    }
+
+    /// Whether a request would probably be answered in time.
+    pub(crate) fn accepts(&self, class: Class) -> bool {
+        self.current().accepts(class, Instant::now() + race::BUDGET)
+    }
+
+    /// Whether a server has ever answered as a primary does, be it that it has no feed.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.servers.iter().any(Server::was_reached)
+    }
+
+    /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either.
+    pub(crate) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
+        let mut failed = None;
+        for place in self.candidates() {
+            match self.servers[place].operator_chain().await {
+                Err(error) if error.is_failing() => _ = failed.get_or_insert(error),
+                answer => return answer,
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.all_foreign()))
+    }
+
+    /// Opens the change feed, from a position or from wherever the server stands. Who gives it is the current one from
+    /// then on.
+    pub(crate) async fn changes(&self, after: Option<&Head>) -> Result<Stream, UpstreamError> {
+        let operator = self.operator_wanted();
+        let limit = if self.has_others() { OPENING_OF_MANY } else { OPENING };
+        let mut failed = None;
+        for place in self.candidates() {
+            let server = &self.servers[place];
+            let opened = tokio::time::timeout(limit, async {
+                // It may be another one than it was when the last feed ended.
+                match operator.as_ref() {
+                    Some(operator) => self.noted(place, server.vet_anew(operator).await),
+                    None => Ok(()),
+                }
+            });
+            let opened = match opened.await.unwrap_or_else(|_| Err(UpstreamError::no_answer())) {
+                Ok(()) => server.changes(after, limit).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Err(error) if error.is_failing() => {
+                    server.health.fail(&error.to_string());
+                    failed.get_or_insert(error);
+                }
+                answer => {
+                    server.health.answered();
+                    self.go(place, |health| health.fault().unwrap_or_else(|| "it gives no feed".into()));
+                    self.followed.store(place, Ordering::Release);
+                    return answer.map(|response| Stream::new(response, place, self.current.subscribe()));
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.all_foreign()))
+    }
+
+    /// A place of the digest tree of the server whose feed is followed.
+    pub(crate) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
+        self.followed().digests(prefix).await
+    }
+
+    /// Begins to read everything that the current server holds.
+    pub(crate) async fn pack(&self) -> Result<Pack, UpstreamError> {
+        self.current().pack().await
+    }
+
+    /// What differs there from what is held here.
+    pub(crate) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
+        self.followed().compare(ask).await
+    }
+
+    /// The feed of the current server is of no use.
+    pub(crate) fn feed_failed(&self, reason: &str) {
+        self.followed().health.fail(reason);
+    }
+
+    /// The server whose feed is followed.
+    fn followed(&self) -> &Server {
+        &self.servers[self.followed.load(Ordering::Acquire)]
+    }
+
+    fn place(&self) -> usize {
+        *self.current.borrow()
+    }
+
+    fn has_others(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// The operator whose accounts a server must host to be asked; `None` where there is nothing to choose, or nothing known.
+    fn operator_wanted(&self) -> Option<PublicKey> {
+        self.has_others().then(|| self.gate.trust().map(|trust| *trust.identity()))?
+    }
+
+    /// Who can be asked, in this order: the current one, the others, and last those that are known to fail.
+    fn candidates(&self) -> Vec<usize> {
+        let current = self.place();
+        let mut places: Vec<usize> =
+            (0..self.servers.len()).filter(|place| !self.servers[*place].health.is_foreign()).collect();
+        places.sort_by_key(|place| (self.servers[*place].health.fault().is_some(), *place != current));
+        places
+    }
+
+    fn all_foreign(&self) -> UpstreamError {
+        let fault = self.fault();
+        UpstreamError::Transport(fault.map_or_else(|| "it cannot be asked".to_owned(), |fault| fault.to_string()))
+    }
+
+    /// Puts a server aside that turns out to host another operator's accounts.
+    fn noted<T>(&self, place: usize, result: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
+        if let Err(error @ UpstreamError::Foreign(_)) = &result {
+            let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
+            if !matches!(before, Verdict::Foreign(_)) {
+                self.metrics.replica_foreign_upstreams.inc();
+                tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
+            }
+        }
+        result
+    }
+
+    /// A server has answered: if the current one cannot, everything goes to this one.
+    fn answered(&self, place: usize) {
+        let current = self.place();
+        if place != current
+            && let Some(fault) = self.servers[current].health.fault()
+        {
+            self.go(place, |_| fault);
+        }
+    }
+
+    /// Makes a server the current one. `why` says what speaks against the one that is.
+    fn go(&self, place: usize, why: impl FnOnce(&health::Health) -> Arc<str>) {
+        let mut left = None;
+        self.current.send_if_modified(|current| {
+            left = (*current != place).then_some(*current);
+            *current = place;
+            left.is_some()
+        });
+        let Some(left) = left else { return };
+        let (from, to) = (&self.servers[left], &self.servers[place]);
+        let why = why(&from.health);
+        from.health.leave();
+        to.health.prefer();
+        self.show();
+        self.metrics.replica_failovers.inc();
+        if place < left {
+            tracing::info!("{} is asked again, and no longer {}: {why}", to.shown(), from.shown());
+        } else {
+            tracing::warn!("{} is asked from now on, and no longer {}: {why}", to.shown(), from.shown());
+        }
+    }
+
+    fn show(&self) {
+        let current = self.place();
+        for (place, server) in self.servers.iter().enumerate() {
+            self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
+        }
+        // One that is listed twice is one.
+        self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
+    }
+}

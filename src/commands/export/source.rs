@@ -11,9 +11,8 @@ use crate::clock;
 use crate::config::Settings;
 use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Gate, Trust, Via};
-use crate::replica::Access;
-use crate::server::packs;
 use crate::store::journal::{self, Standing};
+use crate::upstream::{Access, pack_lines};
 
 /// A primary, read.
 pub(super) enum Source {
@@ -34,7 +33,7 @@ impl Source {
     pub(super) fn of(url: Option<&str>, settings: &Settings, gate: Gate) -> Result<Self, String> {
         Ok(match url {
             Some(url) => {
-                Self::Url(Box::new(Remote { url: packs::url(url)?, access: Access::of(&settings.replica), gate }))
+                Self::Url(Box::new(Remote { url: pack_lines::url(url)?, access: Access::of(&settings.replica), gate }))
             }
             None => Self::Journal {
                 path: existing_journal_of(settings)?,
@@ -74,7 +73,7 @@ impl Source {
             Self::Url(remote) => {
                 let Remote { url, access, gate } = *remote;
                 let (sender, mut lines) = mpsc::channel(1024);
-                let fetching = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
+                let fetching = tokio::spawn(async move { pack_lines::fetch(url, &access, sender).await });
                 while let Some(line) = lines.recv().await {
                     let item = match line {
                         Ok(line) => {
@@ -83,7 +82,7 @@ impl Source {
                                 Err(refusal) => Item::Bad(format!("{}: {refusal}", line.key)),
                             }
                         }
-                        Err(number) => Item::Bad(format!("line {number} {}", packs::NO_LINE)),
+                        Err(number) => Item::Bad(format!("line {number} {}", pack_lines::NO_LINE)),
                     };
                     if items.send(item).await.is_err() {
                         break;

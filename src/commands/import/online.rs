@@ -4,15 +4,14 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::super::gate_of;
-use super::super::remote::{Remote, text, words};
 use super::Fate;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::replica::Access;
-use crate::upstream::body;
+use crate::upstream::remote::{Remote, text, words};
+use crate::upstream::{Access, body};
 
 /// The primary, as a client sees it.
 pub(super) struct Online {

@@ -14,8 +14,8 @@ use crate::jwt::pack::Line;
 use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
-use crate::replica::Access;
-use crate::server::packs::{self, Lines};
+use crate::upstream::Access;
+use crate::upstream::pack_lines::{self, Lines};
 
 /// A source that can be read.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Source {
             return Ok(Self::Stdin);
         }
         if text.starts_with("http://") || text.starts_with("https://") {
-            return Ok(Self::Url { url: packs::url(text)?, access: Access::of(&settings.replica) });
+            return Ok(Self::Url { url: pack_lines::url(text)?, access: Access::of(&settings.replica) });
         }
         if text.contains("://") {
             let mut nats = settings.nats.clone();
@@ -92,7 +92,7 @@ impl Source {
             }
             Self::Stdin => lines(found, |lines| stream(std::io::stdin(), lines)).await,
             Self::Url { url, access } => {
-                lines(found, |lines| async move { packs::fetch(url, &access, lines).await }).await
+                lines(found, |lines| async move { pack_lines::fetch(url, &access, lines).await }).await
             }
             Self::Nats(setup) => lines(found, |lines| async move { resolver(&setup, lines).await }).await,
         }
@@ -181,7 +181,7 @@ async fn lines<R: Future<Output = Result<(), String>>>(
                 Ok(line) => {
                     Found::Account { key: Some(line.key), token: line.token, origin: format!("line {}", line.number) }
                 }
-                Err(number) => Found::Unread { origin: format!("line {number}"), why: packs::NO_LINE.to_owned() },
+                Err(number) => Found::Unread { origin: format!("line {number}"), why: pack_lines::NO_LINE.to_owned() },
             };
             if found.send(found_line).await.is_err() {
                 return;

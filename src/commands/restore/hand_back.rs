@@ -10,13 +10,12 @@ use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
 
 use super::super::findings::Findings;
-use super::super::remote::{Remote, text, words};
 use super::super::{Exit, say};
 use crate::config::{Secret, Settings};
 use crate::feed::wire::{Ahead, AheadPage};
 use crate::key::AccountKey;
-use crate::replica::Access;
-use crate::upstream::body;
+use crate::upstream::remote::{Remote, text, words};
+use crate::upstream::{Access, body};
 
 /// The largest page that a replica gives, in bytes: about 1 MiB of text, the largest request behind that, and JSON around them.
 const PAGE: usize = 4 << 20;

@@ -22,7 +22,7 @@ use super::hint::Hints;
 use super::pull::Pull;
 use super::setup::Env;
 use super::unknown::Unknown;
-use super::upstream::{Class, Fetched, Upstream};
+use crate::upstream::{Class, Fetched, Upstream};
 
 use crate::clock;
 use crate::feed::digest::Key;

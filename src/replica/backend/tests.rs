@@ -6,21 +6,24 @@ use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
 use crate::node::Node;
-use crate::replica::{Access, Place, Setup};
+use crate::replica::{Place, Setup};
+use crate::upstream::{self, Access};
 
 #[tokio::test]
 async fn a_replica_does_not_know_all_accounts() {
     let gate = Arc::new(Gate::new(None, None, 3_600));
     let metrics = Arc::new(Metrics::new("replica").expect("made"));
     let setup = Setup {
-        primaries: vec!["http://127.0.0.1:1".into()],
+        upstream: upstream::Setup {
+            primaries: vec!["http://127.0.0.1:1".into()],
+            timeout: Duration::from_secs(1),
+            access: Access::default(),
+        },
         mode: ReplicaMode::Cache,
         cache_bytes: 1 << 20,
         ttl: Duration::from_secs(5),
-        timeout: Duration::from_secs(1),
         negative_ttl: Duration::from_secs(1),
         writes: ReplicaWrites::Refuse,
-        access: Access::default(),
         place: Place::default(),
         change_operator: None,
     };

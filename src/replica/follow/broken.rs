@@ -2,7 +2,7 @@
 
 use super::SILENCE;
 use crate::replica::relay::Loop;
-use crate::replica::upstream::UpstreamError;
+use crate::upstream::UpstreamError;
 
 /// Why a stretch of feed ended.
 #[derive(Debug, thiserror::Error)]

@@ -20,9 +20,9 @@ use super::parts::Parts;
 use super::relay::Relay;
 use super::report::Reporting;
 use super::resync::Resync;
-use super::upstream::UpstreamError;
 use crate::backoff::drawn;
 use crate::feed::Head;
+use crate::upstream::UpstreamError;
 use broken::Broken;
 
 /// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.

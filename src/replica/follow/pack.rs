@@ -10,7 +10,7 @@ use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::jwt::pack::{Found, Line, Lines, TooLong};
 use crate::replica::held::Offer;
-use crate::replica::upstream::UpstreamError;
+use crate::upstream::UpstreamError;
 
 /// Why a pack was not read to its end.
 #[derive(Debug, thiserror::Error)]

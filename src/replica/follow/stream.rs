@@ -14,7 +14,7 @@ use crate::feed::wire::{Item, Page};
 use crate::feed::{Chain, Head};
 use crate::gate::Via;
 use crate::replica::position::Limit;
-use crate::replica::upstream::UpstreamError;
+use crate::upstream::UpstreamError;
 
 /// How often those that follow this replica are told that its primary was heard.
 const WAKE: Duration = Duration::from_millis(200);

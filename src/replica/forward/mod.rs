@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 
 use super::parts::Parts;
 use super::rule::Ruling;
-use super::upstream::{MAX_ANSWER, Server};
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::node::{ForwardError, Question, Relayed, Target, Write};
+use crate::upstream::{MAX_ANSWER, Server};
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;
@@ -138,7 +138,7 @@ impl Forwarding {
             Target::Push(key) => {
                 // What is under way may be answered with what was true before the change.
                 if let Some(before) = self.parts.pull.under_way(&key) {
-                    let _ = tokio::time::timeout(self.parts.env.setup.timeout, before).await;
+                    let _ = tokio::time::timeout(self.parts.env.setup.upstream.timeout, before).await;
                 }
                 let admitted = self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now);
                 match admitted.and_then(|entry| self.parts.held.judge(&Arc::new(entry), true)) {
@@ -171,7 +171,7 @@ impl Forwarding {
         self.parts.held.doubt([*key]);
         self.parts.held.may_be_known(key);
         let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
-        if !matches!(tokio::time::timeout(self.parts.env.setup.timeout * 2, asked).await, Ok(Ok(_))) {
+        if !matches!(tokio::time::timeout(self.parts.env.setup.upstream.timeout * 2, asked).await, Ok(Ok(_))) {
             self.parts.held.doubt([*key]);
         }
     }

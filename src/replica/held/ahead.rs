@@ -24,8 +24,7 @@ impl Held {
     /// The primary holds something older of an account, or nothing: what is here stays.
     pub(in crate::replica) fn is_ahead(&self, key: &AccountKey) {
         if self.notice_ahead(key) {
-            self.check_soon(key);
-            self.epochs.bump(key);
+            self.check_soon(key, None);
         }
     }
 

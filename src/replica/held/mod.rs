@@ -170,23 +170,27 @@ impl Held {
         self.epochs.bump_all();
     }
 
-    /// Something newer than what is cached could not be taken in.
+    /// Something newer than the copies of these accounts could not be applied.
     pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
-            if self.check_soon(&key) {
-                // The position is still before what was refused.
-                self.is_unconfirmed(&key, self.positions.confirmed_or_beginning());
-            }
-            self.epochs.bump(&key);
+            // The position is still before what was rejected.
+            self.check_soon(&key, Some(self.positions.confirmed_or_beginning()));
         }
     }
 
-    /// The primary is asked when an account is next wanted. Returns whether there is a copy of it.
-    pub(super) fn check_soon(&self, key: &AccountKey) -> bool {
-        let Some(slot) = self.at_hand(key) else { return false };
-        slot.doubt();
-        self.disk.note_copy(key);
-        true
+    /// Asks the primary when an account is next wanted. `limit`: up to where its copy is current, if the feed no longer confirms
+    /// it.
+    ///
+    /// The epoch moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms nothing.
+    fn check_soon(&self, key: &AccountKey, limit: Option<Head>) {
+        if let Some(slot) = self.at_hand(key) {
+            slot.doubt();
+            self.disk.note_copy(key);
+            if let Some(limit) = limit {
+                self.is_unconfirmed(key, limit);
+            }
+        }
+        self.epochs.bump(key);
     }
 
     /// The copy of an account is current up to `to`, and may be no further.

@@ -12,10 +12,10 @@ use super::held::Held;
 use super::pull::Pull;
 use super::rule::Ruling;
 use super::setup::Env;
-use super::upstream::Upstream;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
+use crate::upstream::Upstream;
 use waiting::Waiting;
 
 /// What became of a hint, as the metric `replica_hints_total` has it.

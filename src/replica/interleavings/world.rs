@@ -13,7 +13,8 @@ use crate::gate::{Entry, Gate, Tombstone, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::replica::{Access, Place, Replica, Setup};
+use crate::replica::{Place, Replica, Setup};
+use crate::upstream::{self, Access};
 
 /// An account with everything that can be said of it, signed.
 pub(super) struct Account {
@@ -78,14 +79,16 @@ impl World {
         let gate = Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600));
         let (folder, hour) = (tempfile::tempdir().expect("a folder"), Duration::from_secs(3_600));
         let setup = Setup {
-            primaries: vec!["http://127.0.0.1:1".into()],
+            upstream: upstream::Setup {
+                primaries: vec!["http://127.0.0.1:1".into()],
+                timeout: Duration::from_secs(1),
+                access: Access::default(),
+            },
             mode,
             cache_bytes: 1 << 20,
             ttl: hour,
-            timeout: Duration::from_secs(1),
             negative_ttl: hour,
             writes: ReplicaWrites::Refuse,
-            access: Access::default(),
             place: Place { state_dir: Some(folder.path().to_owned()), ..Place::default() },
             change_operator: None,
         };

@@ -15,11 +15,11 @@ use super::held::Held;
 use super::position::Limit;
 use super::pull::Pull;
 use super::setup::Env;
-use super::upstream::{Upstream, UpstreamError};
 use crate::clock;
 use crate::feed::wire::Item;
 use crate::gate::operator::{End, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
+use crate::upstream::{Upstream, UpstreamError};
 
 /// How often a primary that has just begun to answer is asked for its operator again if that fails.
 const TRIES: u32 = 5;

@@ -18,7 +18,7 @@ use crate::feed::wire::Item;
 use crate::feed::{Fingerprint, Head};
 use crate::gate::Position;
 use crate::key::AccountKey;
-use crate::replica::upstream::UpstreamError;
+use crate::upstream::UpstreamError;
 
 /// Keys that the feed brings after a list at most. If there are more, the list is asked for again.
 const MOST_ADDED: usize = 1 << 19;

@@ -8,7 +8,7 @@ use super::Pull;
 use crate::feed::digest::Key;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
-use crate::replica::upstream::Class;
+use crate::upstream::Class;
 
 impl Pull {
     /// What there is to do about an account of which nothing is at hand that could be served without asking.

@@ -14,12 +14,12 @@ use super::flights::{Flight, Flights, Found};
 use super::held::{Answered, Asked, Held, Said};
 use super::setup::Env;
 use super::slot::Slot;
-use super::upstream::{Class, Fetched, Upstream};
 use crate::clock;
 use crate::feed::digest::Key;
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
+use crate::upstream::{Class, Fetched, Upstream};
 use keys::Keys;
 
 /// How long an answer waits for the primary when a copy is at hand.

@@ -20,13 +20,13 @@ use parking_lot::Mutex;
 
 use super::parts::Parts;
 use super::position::Limit;
-use super::upstream::UpstreamError;
 use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+use crate::upstream::UpstreamError;
 use turns::Turns;
 
 /// So many answers that lead on and change nothing are the end of a comparison.

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::UpstreamError;
-use crate::upstream::body;
+use super::body;
 
 /// The body of the change feed of one server.
 #[derive(Debug)]
-pub(in crate::replica) struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     place: usize,
     current: watch::Receiver<usize>,
@@ -20,7 +20,7 @@ impl Stream {
     }
 
     /// The next piece; `None`: the server ended it.
-    pub(in crate::replica) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let place = self.place;
         tokio::select! {
             biased;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
 
-use crate::replica::{self, Access};
-use crate::server::packs::chain;
-use crate::upstream::body::{self, BodyError};
+use super::body::{self, BodyError};
+use super::pack_lines::chain;
+use super::{Access, client};
 
 /// Longest time that one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -14,22 +14,22 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
 /// The server.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     client: reqwest::Client,
     base: String,
 }
 
 impl Remote {
     /// The server at `url`, which `flag` gave, met as `access` says.
-    pub(super) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
+    pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
         reqwest::Url::parse(url).map_err(|error| format!("the URL of {flag} cannot be used: {error}"))?;
-        let client = replica::client(access).map_err(|error| error.to_string())?;
+        let client = client(access).map_err(|error| error.to_string())?;
         let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
         Ok(Self { client, base })
     }
 
     /// Sends a request until it is answered by who is not busy.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
     ) -> Result<Response, String> {
@@ -49,12 +49,12 @@ impl Remote {
     }
 
     /// A URL there, below `/jwt/v1/`.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/jwt/v1/{path}", self.base)
     }
 
     /// The server: scheme, host and port, without a password that its URL may hold.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let url = reqwest::Url::parse(&self.base).ok();
         let shown = url
             .and_then(|url| Some(format!("{}://{}:{}", url.scheme(), url.host_str()?, url.port_or_known_default()?)));
@@ -67,7 +67,7 @@ fn is_busy(status: StatusCode) -> bool {
 }
 
 /// A body of at most `most` bytes, as text.
-pub(super) async fn text(mut reply: Response, most: usize) -> Result<String, String> {
+pub(crate) async fn text(mut reply: Response, most: usize) -> Result<String, String> {
     body::text(&mut reply, most).await.map_err(|error| match error {
         BodyError::Http(error) => chain(&error),
         too_large @ BodyError::TooLarge(_) => too_large.to_string(),
@@ -75,7 +75,7 @@ pub(super) async fn text(mut reply: Response, most: usize) -> Result<String, Str
 }
 
 /// What the server says, in one line.
-pub(super) async fn words(mut reply: Response) -> String {
+pub(crate) async fn words(mut reply: Response) -> String {
     let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let lines = body::words(&mut reply).await;
     location.map(|location| format!("see {location}")).into_iter().chain(lines).collect::<Vec<_>>().join("; ")

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::{Access, body, client};
 use crate::jwt::pack::{self, Line};
-use crate::replica::{self, Access};
-use crate::upstream::body;
 
 /// How long the next piece may take. Servers of old read every file before they send the first byte.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -75,7 +74,7 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
 /// Reads the pack of an account server to its end.
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
     let mut lines = Lines::to(found);
-    let client = replica::client(access).map_err(|error| error.to_string())?;
+    let client = client(access).map_err(|error| error.to_string())?;
     let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {
         let status = reply.status();

@@ -13,11 +13,11 @@ use reqwest::header::{CONNECTION, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::body;
 use super::found::{Look, Worth};
 use super::marks::Mark;
 use super::{Server, UpstreamError};
 use crate::feed::wire::SERVER_HEADER;
-use crate::upstream::body;
 
 /// For how long the probe speaks for a server without a mark. It may be a load balancer, which answers by itself as soon as its
 /// account servers are down.
@@ -81,7 +81,7 @@ pub(super) fn nothing(response: &Response) -> UpstreamError {
 
 impl Server {
     /// Sends a request. An answer that says what the server lacks comes from an account server, or is an error.
-    pub(in crate::replica) async fn send(&self, request: RequestBuilder) -> Result<Response, UpstreamError> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, UpstreamError> {
         let result = self.send_on(request).await;
         if let Err(error) = &result {
             self.tell(error);
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// Makes sure that an answer, whatever it says, comes from an account server.
-    pub(in crate::replica) async fn vouch(&self, response: &Response) -> Result<(), UpstreamError> {
+    pub(crate) async fn vouch(&self, response: &Response) -> Result<(), UpstreamError> {
         if is_marked(response) {
             return Ok(());
         }

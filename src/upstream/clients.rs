@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 
+use super::{Access, Setup};
 use crate::config::Secret;
-use crate::replica::setup::{Access, Env, Setup};
+use crate::metrics::Metrics;
 use crate::tls::{Files, NotAfter, Snapshot, TlsError, User, explain};
 
 const SECTION: &str = "replica.tls";
@@ -51,21 +52,18 @@ struct Pair {
 
 impl Clients {
     /// The clients of a replica, and the files to be watched. Requests carry the name of this process.
-    pub(super) fn load(env: &Env) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
-        let Setup { access, timeout, .. } = &*env.setup;
-        let (name, timeout) = (env.name.clone(), *timeout);
+    pub(super) fn load(
+        setup: &Setup,
+        name: Arc<str>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
+        let Setup { access, timeout, .. } = setup;
+        let timeout = *timeout;
         let snapshot = Snapshot::read(SECTION, &access.tls);
         let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref(), Some(&name))?;
         let token = Mutex::new(access.token.clone());
         let clients = Arc::new(Self { timeout, name, token, current: ArcSwap::from_pointee(pair) });
-        let files = Files::new(
-            SECTION,
-            access.tls.clone(),
-            &snapshot,
-            not_after.as_ref(),
-            clients.clone(),
-            env.metrics.clone(),
-        );
+        let files = Files::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
         Ok((clients, files))
     }
 

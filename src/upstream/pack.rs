@@ -6,19 +6,19 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use tokio::time::timeout;
 
+use super::body;
 use super::{Server, UpstreamError};
-use crate::upstream::body;
 
 /// How long the next piece may take. Servers of old read every file before they send the first byte.
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// The body of the pack of one server.
 #[derive(Debug)]
-pub(in crate::replica) struct Pack(reqwest::Response);
+pub(crate) struct Pack(reqwest::Response);
 
 impl Pack {
     /// The next piece; `None`: that was all.
-    pub(in crate::replica) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match timeout(SILENCE, body::piece(&mut self.0)).await {
             Ok(Ok(piece)) => Ok(piece),
             Ok(Err(_)) => Err(UpstreamError::Transport("its pack broke off".to_owned())),

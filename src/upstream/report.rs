@@ -8,18 +8,18 @@ use crate::feed::wire::Report;
 
 impl Upstream {
     /// The place in the list of the server that everything goes to, as it changes.
-    pub(in crate::replica) fn watch(&self) -> watch::Receiver<usize> {
+    pub(crate) fn watch(&self) -> watch::Receiver<usize> {
         self.current.subscribe()
     }
 
     /// How many servers there are.
-    pub(in crate::replica) const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         self.servers.len()
     }
 
     /// Sends a report to the server at a place of the list. It neither waits for other requests, nor they for it, and whether it
     /// arrives says nothing of the server.
-    pub(in crate::replica) async fn report(&self, place: usize, report: &Report) -> Result<StatusCode, UpstreamError> {
+    pub(crate) async fn report(&self, place: usize, report: &Report) -> Result<StatusCode, UpstreamError> {
         match self.servers.get(place) {
             Some(server) => server.report(report).await,
             None => Err(UpstreamError::no_answer()),
@@ -27,7 +27,7 @@ impl Upstream {
     }
 
     /// The URL of the server at a place of the list, without credentials.
-    pub(in crate::replica) fn shown_at(&self, place: usize) -> &str {
+    pub(crate) fn shown_at(&self, place: usize) -> &str {
         self.servers.get(place).map_or("", Server::shown)
     }
 }

@@ -15,7 +15,7 @@ const LOOKS: u32 = 2;
 
 impl Upstream {
     /// Goes back to a preferred server when that is well again, for as long as the process lives.
-    pub(in crate::replica) async fn look_after(&self) {
+    pub(crate) async fn look_after(&self) {
         if !self.has_others() {
             return;
         }

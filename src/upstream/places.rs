@@ -41,7 +41,7 @@ const ASSUMED: Duration = Duration::from_millis(20);
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::replica) enum Class {
+pub(crate) enum Class {
     /// Something that exists, or existed: it was seen before, or upstream listed it.
     Known,
     /// Something that nothing is known of.

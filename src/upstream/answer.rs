@@ -7,7 +7,7 @@ use crate::gate::Position;
 
 /// What was answered about one account or activation.
 #[derive(Debug)]
-pub(in crate::replica) enum Fetched {
+pub(crate) enum Fetched {
     /// A JWT, and where it stands in the server's order, if the server says so.
     Token(Bytes, Option<Position>),
     /// The version that was named is the current one.
@@ -18,18 +18,18 @@ pub(in crate::replica) enum Fetched {
 
 /// An answer, and whose it is.
 #[derive(Debug)]
-pub(in crate::replica) struct Answer {
+pub(crate) struct Answer {
     /// What was answered.
-    pub(in crate::replica) fetched: Fetched,
+    pub(crate) fetched: Fetched,
     /// Whether it comes from the server whose feed is followed, and that server stands for it: only then does the feed say
     /// how long it stays true.
-    pub(in crate::replica) is_followed: bool,
+    pub(crate) is_followed: bool,
     /// Whether it comes from the server whose feed is followed, even if that server does not confirm it.
-    pub(in crate::replica) is_of_followed: bool,
+    pub(crate) is_of_followed: bool,
     /// Whether it comes from a primary itself.
-    pub(in crate::replica) is_of_primary: bool,
+    pub(crate) is_of_primary: bool,
     /// How old it was already, in milliseconds.
-    pub(in crate::replica) age: i64,
+    pub(crate) age: i64,
 }
 
 /// What one server answered.
@@ -46,7 +46,7 @@ pub(super) struct Given {
 
 /// Why a server gave no usable answer.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(in crate::replica) enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// There is no connection, so that nothing was sent.
     #[error("{0}")]
     Connect(String),
@@ -97,7 +97,7 @@ impl UpstreamError {
     }
 
     /// Whether an operator has to do something about it, so that it is worth a line in the log by itself.
-    pub(in crate::replica) const fn is_told(&self) -> bool {
+    pub(crate) const fn is_told(&self) -> bool {
         matches!(self, Self::Useless(_) | Self::Denied(..) | Self::Ourselves | Self::Circle(_))
     }
 

@@ -11,7 +11,7 @@ use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 
 /// The largest answer that is read, in bytes: about 1 MiB of text, the largest chain of operator JWTs behind that, and JSON
 /// around them.
-pub(in crate::replica) const MAX_ANSWER: usize = 4 << 20;
+pub(crate) const MAX_ANSWER: usize = 4 << 20;
 /// How long an answer may take. It is no client's that waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::answer::Given;
 use super::belief::{Belief, is_marked, nothing};
+use super::body::{self, BodyError};
 use super::clients::{self, Clients};
 use super::clock_difference::ClockDifference;
 use super::health::{Health, Sent, Verdict};
@@ -22,7 +23,6 @@ use crate::feed::Head;
 use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, PRIMARY_AGE_HEADER};
 use crate::gate::Trust;
 use crate::key::PublicKey;
-use crate::upstream::body::{self, BodyError};
 
 /// Characters of another operator's name that are shown.
 const LONGEST_NAME: usize = 64;
@@ -50,7 +50,7 @@ pub(super) struct Ask<'a> {
 
 /// A server, as a client sees it.
 #[derive(Debug)]
-pub(in crate::replica) struct Server {
+pub(crate) struct Server {
     clients: Arc<Clients>,
     base: String,
     shown: String,
@@ -83,7 +83,7 @@ impl Server {
     }
 
     /// Its URL, without credentials.
-    pub(in crate::replica) fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
 
@@ -311,12 +311,12 @@ impl Server {
     }
 
     /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
-    pub(in crate::replica) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
     /// Begins a request in the name of somebody else, who shows what there is to show. It has no time-out.
-    pub(in crate::replica) fn for_others(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn for_others(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.plain().request(method, format!("{}/jwt/v1/{path}", self.public))
     }
 
@@ -326,11 +326,7 @@ impl Server {
     }
 
     /// Reads a body that is no larger than `most` bytes.
-    pub(in crate::replica) async fn body_up_to(
-        &self,
-        response: &mut Response,
-        most: usize,
-    ) -> Result<Bytes, UpstreamError> {
+    pub(crate) async fn body_up_to(&self, response: &mut Response, most: usize) -> Result<Bytes, UpstreamError> {
         body::read(response, most).await.map_err(|error| match error {
             BodyError::TooLarge(_) => UpstreamError::TooLarge,
             BodyError::Http(error) => self.transport(&error),
@@ -338,7 +334,7 @@ impl Server {
     }
 
     /// A transport error with its causes, and without the URL, which may carry credentials.
-    pub(in crate::replica) fn transport(&self, error: &reqwest::Error) -> UpstreamError {
+    pub(crate) fn transport(&self, error: &reqwest::Error) -> UpstreamError {
         let kind = if error.is_connect() { UpstreamError::Connect } else { UpstreamError::Transport };
         if error.is_timeout() {
             return kind("no answer in time".into());

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Upstream {
     /// The fingerprints of the keys that exist at the server whose feed is followed, and as of when.
-    pub(in crate::replica) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+    pub(crate) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
         let answer = self.followed().keys();
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
     }

@@ -18,19 +18,14 @@ pub(super) const BUDGET: Duration = Duration::from_millis(1_400);
 impl Upstream {
     /// Asks for one JWT by its path behind `/jwt/v1/`. `etag`: the entity tag of the copy at hand, if it came from a server
     /// of our kind. `class`: whether it is known to exist.
-    pub(in crate::replica) async fn fetch(
-        &self,
-        path: &str,
-        etag: Option<&Bytes>,
-        class: Class,
-    ) -> Result<Answer, UpstreamError> {
+    pub(crate) async fn fetch(&self, path: &str, etag: Option<&Bytes>, class: Class) -> Result<Answer, UpstreamError> {
         let deadline = Instant::now() + BUDGET;
         // One that has not answered by then is slow: the next one is asked as well.
-        let patience = self.env.setup.timeout.min(BUDGET) / 2;
+        let patience = self.timeout.min(BUDGET) / 2;
         let operator = self.operator_wanted();
         let operator = operator.as_ref();
         let ask = |place: usize| async move {
-            let ask = Ask { path, etag, class, deadline, timeout: self.env.setup.timeout, patience, operator };
+            let ask = Ask { path, etag, class, deadline, timeout: self.timeout, patience, operator };
             let answer = self.servers[place].fetch(&ask).await;
             (place, self.noted(place, answer))
         };
