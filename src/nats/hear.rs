@@ -21,7 +21,7 @@ const WAITING: usize = 64 << 20;
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Tells a replica of claims updates, for as long as the connection lives.
-pub async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
+pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     let Some(upstream) = node.upstream() else { return };
     let mut queues = Vec::new();
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::intake::intake;
 use super::{Connected, subjects};
-use crate::node::Connection as _;
 
 /// The sum of a store with nothing in it.
 const NOTHING: [u8; 32] = [0; 32];

@@ -17,7 +17,7 @@ const REST: usize = 1024;
 /// Answers for as long as requests come, one after another.
 pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
     while let Some((message, _room)) = messages.next().await {
-        if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.manners.settled().await.replies {
+        if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.policy.settled().await.replies {
             resolver.count("list", "silent");
             continue;
         }
