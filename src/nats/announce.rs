@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::Connected;
+use super::delete;
 use super::discovery::RollCall;
-use super::forget;
 use super::link::Link;
 use super::progress::Progress;
 use super::receipts::Receipts;
@@ -179,7 +179,7 @@ impl Task {
                 News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
                 News::Activation(activation) => self.publish_activation(activation).await,
                 News::Deletion(request) => {
-                    forget::send(self.connected.client(), request).await;
+                    delete::send(self.connected.client(), request).await;
                 }
             }
         }

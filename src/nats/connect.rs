@@ -10,8 +10,8 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
 use parking_lot::Mutex;
 
-use super::denied::Denied;
 use super::link::Link;
+use super::permissions::Denied;
 use crate::backoff::drawn;
 use crate::rarely::Rarely;
 use crate::tls::TlsError;

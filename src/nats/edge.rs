@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::connect::{ConnectError, Purpose, connect};
 use super::reconcile::{self, Comparer, Reconcile};
 use super::resolver::{Resolver, ResolverPolicy};
-use super::{Announcer, Link, Setup, Signer, activate, announce, discovery, hear};
+use super::{Announcer, Link, Setup, Signer, activations, announce, discovery, replica_updates};
 use crate::config::Nats;
 use crate::metrics::Metrics;
 use crate::node::{Again, Links, Node};
@@ -71,8 +71,8 @@ impl Edge {
                 if !self.link.has_creds() {
                     tokio::spawn(discovery::listen_for_nats_servers(connected.clone()));
                 }
-                tokio::spawn(hear::hear(connected.clone(), node.clone()));
-                tokio::spawn(activate::hear_activations(connected, node.clone()));
+                tokio::spawn(replica_updates::hear(connected.clone(), node.clone()));
+                tokio::spawn(activations::hear_activations(connected, node.clone()));
                 Ok(())
             }
         }
@@ -98,7 +98,7 @@ impl PrimaryParts {
             if let Some((_, subject)) = &self.signer {
                 tracing::info!("sending self-signed account JWTs to the signing service on {subject}");
             }
-            tokio::spawn(activate::hear_activations(connected.clone(), node.clone()));
+            tokio::spawn(activations::hear_activations(connected.clone(), node.clone()));
         }
         let comparer = self.comparer.map(|(comparer, options)| {
             let requests = self.announcer.requests();

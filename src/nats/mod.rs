@@ -7,24 +7,24 @@
 //! The server starts without NATS, tries to connect for ever, and never goes down with it. All connections share a
 //! [`Link`]: the user, and what is wrong with it.
 
-mod activate;
+mod activations;
 mod announce;
 mod connect;
 mod creds;
-mod denied;
+mod delete;
 mod discovery;
 mod edge;
 mod explain;
 mod faults;
-mod forget;
-mod hear;
 mod identity;
-mod intake;
 mod link;
+mod permissions;
 mod progress;
 mod pull;
+mod queue;
 mod receipts;
 mod reconcile;
+mod replica_updates;
 mod resolver;
 mod setup;
 mod sign;

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::intake::intake;
+use super::queue::intake;
 use super::{Connected, subjects};
 
 /// The sum of a store with nothing in it.

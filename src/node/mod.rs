@@ -7,12 +7,11 @@
 mod activations;
 mod answer;
 mod backend;
-mod changes;
-mod checks;
 mod delivery;
 mod digests;
 #[cfg(test)]
 pub(crate) mod fake;
+mod follow;
 mod keys;
 mod ledger;
 mod links;
@@ -20,11 +19,12 @@ mod listing;
 mod lookup;
 mod merge;
 mod names;
-mod news;
 mod operator;
+mod outgoing;
 mod signing;
+mod status;
 mod upstream;
-mod writes;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,22 +37,22 @@ pub use answer::{
     ActivationAnswer, Ages, Answer, Found, History, LookupError, Miss, Now, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
-pub use changes::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
-pub use checks::Check;
 pub use delivery::{
     Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, Difference, Ended, FETCH_TIMEOUT, Gone, Loaded,
     Match, OperatorThere, Outcome, Overflow, Present, Progress, Propagation, Receipt, Receipts, ReplicaStand, Replicas,
     ReportRefused, Runs, Server, Silent, Stand, Standing, Told, Turned, Withdrawn, not_live,
 };
 pub use digests::Digested;
+pub use follow::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
 pub use keys::{KeyList, NoKeyList};
 pub use ledger::{Ledger, Lookup, Replaced, Submitted, SubmittedActivation, Verdict};
 pub use links::{Again, Announce, Connection, Links, Policy};
-pub use news::News;
 pub use operator::OperatorFile;
+pub use outgoing::News;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
+pub use status::Check;
 pub use upstream::{Ahead, AheadPage, ForwardError, Question, Relayed, Target, Upstream, Write, Writes};
-pub use writes::{CUTTING_OFF, Submitting, WriteError};
+pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;

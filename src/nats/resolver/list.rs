@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::intake::Taken;
+use super::super::queue::Taken;
 use super::Resolver;
 use crate::key::AccountKey;
 use crate::node::StoreError;

@@ -1,6 +1,6 @@
 //! The account-resolver protocol: what nats-servers with a full resolver answer, answered here as well.
 //!
-//! Everybody on the system account hears every request, so how much is said is a matter of [`manners`]. Each operation
+//! Everybody on the system account hears every request, so how much is said is a matter of [`policy`]. Each operation
 //! has a task of its own, and packs a connection of their own, so that none keeps another one waiting. What comes in
 //! passes the gate like everything else, and what is no request at all is counted and logged now and then.
 
@@ -9,9 +9,9 @@ mod envelope;
 mod heal;
 mod list;
 mod lookup;
-mod manners;
 mod pack;
 pub(super) mod peers;
+mod policy;
 pub(super) mod stored;
 mod sync;
 mod update;
@@ -27,13 +27,13 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 
 use super::connect::Connected;
-use super::intake::{Taken, queue_up};
+use super::queue::{Taken, queue_up};
 use super::subjects;
 use crate::key::AccountKey;
 use crate::node::Node;
 use crate::rarely::{HeldBack, Rarely};
 use envelope::Envelope;
-pub(super) use manners::ResolverPolicy;
+pub(super) use policy::ResolverPolicy;
 
 /// A line about what anybody on the system account can cause comes at most this often.
 const SELDOM: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::intake::{Taken, intake};
+use super::super::queue::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::intake::{Intake, intake};
+use super::super::queue::{Intake, intake};
 use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Connected;
-use super::intake::queue_up;
+use super::queue::queue_up;
 use crate::gate::SentFor;
 use crate::jwt::HashId;
 use crate::key::AccountKey;

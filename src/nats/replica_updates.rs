@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::intake::queue_up;
+use super::queue::queue_up;
 use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
 use crate::jwt::Called;
