@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, Worker, conditional, lifetime, mark, miss, notify, reply};
+use super::{Shared, Worker, caching, conditional, mark, miss, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
@@ -59,7 +59,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
 
 /// Says how old what this server knows is.
 fn of_now(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
-    lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
+    caching::primary_age(response.headers_mut(), shared.node.primary_age());
     response
 }
 
@@ -152,9 +152,9 @@ fn unchanged(request: &HttpRequest, shared: &Shared, answer: &Answer) -> HttpRes
 fn describe(request: &HttpRequest, shared: &Shared, answer: &Answer, headers: &mut header::HeaderMap) {
     let entry = answer.entry();
     headers.insert(header::ETAG, etag(entry));
-    headers.insert(header::CACHE_CONTROL, lifetime::cache_control(entry.exp(), clock::unix_seconds));
+    headers.insert(header::CACHE_CONTROL, caching::cache_control(entry.exp(), clock::unix_seconds));
     if let Some(ages) = shared.node.ages(answer) {
-        lifetime::ages(headers, ages);
+        caching::ages(headers, ages);
     }
     if request.headers().contains_key(POSITION) {
         if let Some(position) = answer.position()

@@ -8,7 +8,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, allow, conditional, lifetime, mark, miss, notify, push, reply};
+use super::{Shared, allow, caching, conditional, mark, miss, notify, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -32,7 +32,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpResponse {
     let mut response = answered(request, shared, hash).await;
-    lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
+    caching::primary_age(response.headers_mut(), shared.node.primary_age());
     response
 }
 
@@ -86,7 +86,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
 fn described(mut response: HttpResponse, activation: &Activation) -> HttpResponse {
     // Quotes and hexadecimal digits.
     let etag = HeaderValue::from_maybe_shared(activation.etag().clone()).unwrap_or(HeaderValue::from_static("\"\""));
-    let cache_control = lifetime::cache_control(activation.exp(), clock::unix_seconds);
+    let cache_control = caching::cache_control(activation.exp(), clock::unix_seconds);
     response.headers_mut().insert(header::ETAG, etag);
     response.headers_mut().insert(header::CACHE_CONTROL, cache_control);
     response

@@ -16,8 +16,8 @@ use super::reply::Why;
 use super::route::{Route, decoded};
 use super::writes::{self, Change};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, health, held, help,
-    history, keys, mark, meant, miss, moved, operator, pack, private, propagation, reply, servers,
+    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, held, help, history, keys,
+    mark, meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -117,9 +117,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
     let method = request.method();
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match route {
-        Route::Slash => return moved::slash(request),
-        Route::Activation("") if !reads => return moved::slash(request),
-        Route::Unknown => return moved::unknown(request, &decoded(request.uri().path())),
+        Route::Slash => return redirect::slash(request),
+        Route::Activation("") if !reads => return redirect::slash(request),
+        Route::Unknown => return redirect::unknown(request, &decoded(request.uri().path())),
         _ if *method == Method::OPTIONS => {
             return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
         }
@@ -164,10 +164,10 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Servers => servers::get(request, shared).await,
         Route::Help => help::get(request, shared),
         Route::Pack => pack::get(request, shared).await,
-        Route::Healthz => health::healthz(),
-        Route::Livez => health::livez(),
-        Route::Readyz => health::readyz(request, shared),
-        Route::Metrics => health::metrics(request, shared),
+        Route::Healthz => status::healthz(),
+        Route::Livez => status::livez(),
+        Route::Readyz => status::readyz(request, shared),
+        Route::Metrics => status::metrics(request, shared),
         Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
     }
 }

@@ -3,7 +3,7 @@
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{Shared, client, lifetime, reply};
+use super::{Shared, caching, client, reply};
 use crate::key::AccountKey;
 use crate::node::Miss;
 
@@ -35,6 +35,6 @@ pub(super) fn answer(
             reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "1", message)
         }
     };
-    lifetime::primary_age(response.headers_mut(), shared.node.primary_age());
+    caching::primary_age(response.headers_mut(), shared.node.primary_age());
     Some(response)
 }

@@ -11,6 +11,7 @@ pub(crate) mod address;
 mod ahead;
 mod allow;
 mod bodies;
+mod caching;
 mod changes;
 mod client;
 mod conditional;
@@ -21,19 +22,15 @@ mod dispatch;
 mod follower;
 mod follower_places;
 mod followers;
-mod front;
-mod health;
 mod held;
 mod help;
 mod history;
 mod keys;
-mod lifetime;
 mod limits;
 mod listener;
 mod mark;
 mod meant;
 mod miss;
-mod moved;
 mod notify;
 mod operator;
 mod outgoing;
@@ -44,6 +41,7 @@ mod private;
 mod propagation;
 mod push;
 mod query;
+mod redirect;
 mod rejections;
 mod reply;
 mod route;
@@ -51,7 +49,9 @@ mod scarce;
 mod servers;
 mod setup;
 mod signing;
+mod status;
 mod turns;
+mod worker_cache;
 mod writes;
 
 use std::cell::RefCell;
@@ -136,7 +136,7 @@ struct Shared {
 #[derive(Debug)]
 struct Worker {
     shared: Arc<Shared>,
-    front: RefCell<front::Front>,
+    front: RefCell<worker_cache::Front>,
     mark: mark::Mark,
 }
 

@@ -82,15 +82,12 @@ pub(super) fn announce(
         let message = format!("error sending notification of change\n{why}");
         Err(reply::error(request, StatusCode::SERVICE_UNAVAILABLE, &message))
     };
-    if !shared.node.is_on_nats() {
+    if shared.node.nats().is_none() {
         return Ok(Announced::Nowhere);
     }
     if let Err(error) = shared.node.writable() {
         return failed(&error.to_string());
     }
-    let Some(announcer) = shared.node.announcer() else {
-        return failed("this server is connecting to NATS; try again in a second");
-    };
     if !shared.notify_limit.allow(what, Instant::now()) {
         return Err(reply::try_later(
             request,
@@ -99,7 +96,10 @@ pub(super) fn announce(
             "too many notifications\neach JWT can be announced once in 10 seconds, and 5 a second in all",
         ));
     }
-    if announcer.announce(what) { Ok(Announced::AsAsked) } else { failed("there is no connection to NATS now") }
+    match shared.node.announcer().map(|announcer| announcer.announce(what)) {
+        Some(Err(why)) => failed(why),
+        Some(Ok(())) | None => Ok(Announced::AsAsked),
+    }
 }
 
 #[cfg(test)]

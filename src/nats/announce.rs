@@ -21,15 +21,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::Connected;
+use super::delete;
 use super::discovery::RollCall;
-use super::forget;
+use super::link::Link;
 use super::progress::Progress;
 use super::receipts::Receipts;
-use super::reconcile::{Reconcile, Reconciler};
+use super::reconcile::Comparer;
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Compare as _, Connection as _, Fact, Feed, News, Node};
+use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, News, Node};
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
@@ -44,43 +45,51 @@ const REQUESTS: usize = 256;
 
 /// Asks the announcer to announce something again.
 #[derive(Debug)]
-pub struct Announcer {
+pub(super) struct Announcer {
     requests: mpsc::Sender<Again>,
-    connected: Arc<Connected>,
+    link: Arc<Link>,
 }
 
 impl Announce for Announcer {
-    fn announce(&self, what: Again) -> bool {
-        self.connected.is_connected() && self.requests.try_send(what).is_ok()
+    fn announce(&self, what: Again) -> Result<(), &'static str> {
+        let everyday = self.link.everyday().ok_or("this server is connecting to NATS; try again in a second")?;
+        let is_sent = everyday.is_connected() && self.requests.try_send(what).is_ok();
+        if is_sent { Ok(()) } else { Err("there is no connection to NATS now") }
     }
 }
 
 impl Announcer {
-    /// Starts announcing every change of the primary's journal, and comparing the nats-servers with it unless that is
-    /// switched off (`None`), for as long as the process lives.
-    pub fn start(
-        connected: Arc<Connected>,
-        node: &Arc<Node>,
-        receipts_timeout: Duration,
-        reconcile: Option<Reconcile>,
-    ) -> (Arc<Self>, Option<Arc<Reconciler>>) {
+    /// The handle, and what is asked of it.
+    pub(super) fn new(link: Arc<Link>) -> (Arc<Self>, mpsc::Receiver<Again>) {
         let (requests, asked) = mpsc::channel(REQUESTS);
-        let reconciler =
-            reconcile.map(|options| Reconciler::start(connected.clone(), node.clone(), requests.clone(), options));
-        let receipts = Receipts::new(node.receipts().clone(), node.metrics().clone(), reconciler.clone());
-        let task = Task {
-            inbox: connected.client().new_inbox(),
-            number: AtomicU64::new(0),
-            receipts: Arc::new(receipts),
-            receipts_timeout,
-            metrics: node.metrics().clone(),
-            connected: connected.clone(),
-            node: node.clone(),
-            reconciler: reconciler.clone(),
-        };
-        tokio::spawn(task.run(asked));
-        (Arc::new(Self { requests, connected }), reconciler)
+        (Arc::new(Self { requests, link }), asked)
     }
+
+    /// Where to ask for announcements.
+    pub(super) fn requests(&self) -> mpsc::Sender<Again> {
+        self.requests.clone()
+    }
+}
+
+/// Announces every change of the primary's journal, and what is `asked` for, as long as the process lives. `comparer`:
+/// compares the nats-servers with the store, unless that is switched off.
+pub(super) fn start(
+    connected: Arc<Connected>,
+    node: &Arc<Node>,
+    asked: mpsc::Receiver<Again>,
+    comparer: Option<Arc<Comparer>>,
+) {
+    let task = Task {
+        inbox: connected.client().new_inbox(),
+        number: AtomicU64::new(0),
+        receipts: Arc::new(Receipts::new(node.receipts().clone(), node.metrics().clone(), comparer.clone())),
+        receipts_timeout: connected.link().setup.receipts_timeout,
+        metrics: node.metrics().clone(),
+        connected,
+        node: node.clone(),
+        comparer,
+    };
+    tokio::spawn(task.run(asked));
 }
 
 /// The work itself.
@@ -92,7 +101,7 @@ struct Task {
     receipts: Arc<Receipts>,
     receipts_timeout: Duration,
     metrics: Arc<Metrics>,
-    reconciler: Option<Arc<Reconciler>>,
+    comparer: Option<Arc<Comparer>>,
 }
 
 impl Task {
@@ -170,7 +179,7 @@ impl Task {
                 News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
                 News::Activation(activation) => self.publish_activation(activation).await,
                 News::Deletion(request) => {
-                    forget::send(self.connected.client(), request).await;
+                    delete::send(self.connected.client(), request).await;
                 }
             }
         }
@@ -185,7 +194,7 @@ impl Task {
     /// Whether the nats-servers are compared with the store: then what may have been lost with a connection is announced
     /// again only where it is missing. A nats-server may run something newer by now.
     fn compares(&self) -> bool {
-        self.reconciler.as_ref().is_some_and(|reconciler| reconciler.trouble().is_none())
+        self.comparer.as_ref().is_some_and(|comparer| comparer.trouble().is_none())
     }
 
     /// Announces what is held now, if it may be served.
@@ -206,8 +215,8 @@ impl Task {
     async fn publish(&self, entry: &Arc<Entry>, serial: u64, fact: &Fact) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let is_first = self.receipts.kept().announced(Announcement::of(entry, serial, fact));
-        if let Some(reconciler) = self.reconciler.as_ref().filter(|_| is_first) {
-            reconciler.announced(*entry.key(), serial);
+        if let Some(comparer) = self.comparer.as_ref().filter(|_| is_first) {
+            comparer.announced(*entry.key(), serial);
         }
         self.receipts.expect(number, entry.called());
         // No headers: nats-server takes them for a part of the JWT.

@@ -10,10 +10,9 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
 use parking_lot::Mutex;
 
-use super::denied::Denied;
 use super::link::Link;
+use super::permissions::Denied;
 use crate::backoff::drawn;
-use crate::node::Connection;
 use crate::rarely::Rarely;
 use crate::tls::TlsError;
 
@@ -47,6 +46,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(20);
 /// The connection, and whether it is still the same one.
 #[derive(Debug)]
 pub struct Connected {
+    purpose: Purpose,
     client: Client,
     denied: Arc<Denied>,
     link: Arc<Link>,
@@ -60,9 +60,29 @@ impl Connected {
         &self.client
     }
 
+    /// What it is for.
+    pub(super) const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
     /// What it shares with other connections.
     pub(super) const fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// Whether it is there now.
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
+    pub(super) fn denied(&self) -> Vec<String> {
+        self.denied.all()
+    }
+
+    /// Why the latest attempt to connect failed. It names no file.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.link.faults.latest()
     }
 
     /// Changes whenever a new connection is made. Events are no way to know: they are dropped when there are many.
@@ -84,28 +104,6 @@ impl Connected {
     }
 }
 
-impl Connection for Connected {
-    fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
-    }
-
-    fn denied(&self) -> Vec<String> {
-        self.denied.all()
-    }
-
-    fn failure(&self) -> Option<String> {
-        self.link.faults.latest()
-    }
-
-    fn problem(&self) -> Option<String> {
-        self.link.problem()
-    }
-
-    fn reload(&self, creds: Option<PathBuf>) {
-        self.link.reload(creds);
-    }
-}
-
 /// What the connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -113,34 +111,6 @@ pub enum Purpose {
     Everyday,
     /// Packs, which are large: on a connection of their own they keep nothing else waiting.
     Packs,
-}
-
-/// A connection for everyday and one for packs: what others see of them.
-#[derive(Debug)]
-pub struct Both(pub Arc<Connected>, pub Arc<Connected>);
-
-impl Connection for Both {
-    fn is_connected(&self) -> bool {
-        self.0.is_connected() && self.1.is_connected()
-    }
-
-    fn denied(&self) -> Vec<String> {
-        let mut denied = self.0.denied();
-        denied.extend(self.1.denied());
-        denied
-    }
-
-    fn failure(&self) -> Option<String> {
-        self.0.failure()
-    }
-
-    fn problem(&self) -> Option<String> {
-        self.0.problem()
-    }
-
-    fn reload(&self, creds: Option<PathBuf>) {
-        self.0.reload(creds);
-    }
 }
 
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
@@ -190,7 +160,7 @@ pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected
         .connect(link.servers.clone())
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    let connected = Arc::new(Connected { client, denied, link: link.clone(), used });
+    let connected = Arc::new(Connected { purpose, client, denied, link: link.clone(), used });
     link.add(connected.clone());
     Ok(connected)
 }

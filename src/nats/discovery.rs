@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::connect::Connected;
 use super::identity::Identity;
-use crate::node::{Connection as _, Receipts, Server};
+use crate::node::{Receipts, Server};
 
 const SUBJECT: &str = "$SYS.REQ.SERVER.PING";
 const SHUTDOWNS: &str = "$SYS.SERVER.*.SHUTDOWN";
@@ -35,7 +35,7 @@ struct Present {
 
 /// Calls the nats-servers for ever from a replica, only to know whether they hear it: a user without a JWT does not say its
 /// account.
-pub async fn listen_for_nats_servers(connected: Arc<Connected>) {
+pub(super) async fn listen_for_nats_servers(connected: Arc<Connected>) {
     let roll = RollCall::start(connected, None).await;
     loop {
         roll.call().await;

@@ -18,7 +18,7 @@ use super::user::{Look, User};
 use crate::clock;
 use crate::config::{Login, Tls};
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::node::{Connection, Node};
 use crate::tls::{Snapshot, TlsError};
 
 /// How often the credentials file is looked at, and the account compared.
@@ -100,12 +100,6 @@ impl Link {
         }
     }
 
-    /// Uses this credentials file from now on, and reads it at once.
-    pub(super) fn reload(&self, creds: Option<PathBuf>) {
-        self.user.set_path(creds);
-        self.reloaded.notify_one();
-    }
-
     pub(super) fn add(&self, connection: Arc<Connected>) {
         self.connections.lock().push(connection);
     }
@@ -165,10 +159,10 @@ impl Link {
         }
     }
 
-    /// Why the connections are of no use while they are there. It names no file.
-    pub(super) fn problem(&self) -> Option<String> {
-        let unheard = || (!self.is_heard.load(Ordering::Relaxed)).then(|| UNHEARD.to_owned());
-        self.user.outside().or_else(unheard)
+    /// The connection for everything but packs. `None`: the edge has not been started yet.
+    pub(super) fn everyday(&self) -> Option<Arc<Connected>> {
+        let connections = self.connections.lock();
+        connections.iter().find(|connection| connection.purpose() == Purpose::Everyday).cloned()
     }
 
     /// Whether the account of the user is known, and need not be found out.
@@ -193,6 +187,31 @@ impl Link {
         let is_name = |server: &&ServerAddr| server.host().parse::<std::net::IpAddr>().is_err();
         let names: Vec<&str> = self.servers.iter().filter(is_name).map(ServerAddr::as_url_str).collect();
         names.join(", ")
+    }
+}
+
+impl Connection for Link {
+    fn is_connected(&self) -> bool {
+        let connections = self.connections.lock();
+        !connections.is_empty() && connections.iter().all(|connection| connection.is_connected())
+    }
+
+    fn denied(&self) -> Vec<String> {
+        self.connections.lock().iter().flat_map(|connection| connection.denied()).collect()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.faults.latest()
+    }
+
+    fn problem(&self) -> Option<String> {
+        let unheard = || (!self.is_heard.load(Ordering::Relaxed)).then(|| UNHEARD.to_owned());
+        self.user.outside().or_else(unheard)
+    }
+
+    fn reload(&self, creds: Option<PathBuf>) {
+        self.user.set_path(creds);
+        self.reloaded.notify_one();
     }
 }
 

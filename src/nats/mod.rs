@@ -1,42 +1,43 @@
 //! The NATS edge: a connection with the credentials of a system-account user.
 //!
-//! On a primary, [`Announcer`] tells the nats-servers of every change, collects their answers, and keeps the roll of
-//! those that are there; [`Signer`] asks a signing service. On a replica, [`mod@hear`] applies what others tell. Either takes
-//! in activations that others tell of: [`hear_activations`]. [`Resolver`] answers what full resolvers answer. The server
-//! starts without NATS, tries to connect for ever, and never goes down with it. What all connections share, the user and what
-//! is wrong with it, is a [`Link`].
+//! An [`Edge`] has all parts. On a primary, `announce` announces every change to the nats-servers and collects their
+//! receipts, `reconcile` compares them with the store, and `sign` asks a signing service. On a replica, `hear` applies the
+//! announcements of others. Both apply activations (`activate`) and answer what full resolvers answer (`resolver`).
+//!
+//! The server starts without NATS, tries to connect for ever, and never goes down with it. All connections share a
+//! [`Link`]: the user, and what is wrong with it.
 
-mod activate;
+mod activations;
 mod announce;
 mod connect;
 mod creds;
-mod denied;
+mod delete;
 mod discovery;
+mod edge;
 mod explain;
 mod faults;
-mod forget;
-mod hear;
 mod identity;
-mod intake;
 mod link;
+mod permissions;
 mod progress;
 mod pull;
+mod queue;
 mod receipts;
 mod reconcile;
+mod replica_updates;
 mod resolver;
 mod setup;
 mod sign;
 mod subjects;
 mod user;
 
-pub use activate::hear_activations;
-pub use announce::{Announcer, CURSOR};
-pub use connect::{Both, ConnectError, Connected, Purpose, connect};
-pub use discovery::listen_for_nats_servers;
-pub use hear::hear;
+pub use announce::CURSOR;
+pub use connect::{ConnectError, Connected, Purpose, connect};
+pub use edge::Edge;
 pub use link::Link;
 pub use pull::{Pulled, pull};
-pub use reconcile::{Reconcile, Reconciler};
-pub use resolver::{Options, Resolver};
 pub use setup::Setup;
-pub use sign::Signer;
+
+use announce::Announcer;
+use reconcile::Reconcile;
+use sign::Signer;

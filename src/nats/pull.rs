@@ -8,9 +8,8 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::intake::intake;
+use super::queue::intake;
 use super::{Connected, subjects};
-use crate::node::Connection as _;
 
 /// The sum of a store with nothing in it.
 const NOTHING: [u8; 32] = [0; 32];

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::identity::Identity;
-use super::reconcile::Reconciler;
+use super::reconcile::Comparer;
 use crate::jwt::Called;
 use crate::metrics::Metrics;
 use crate::node::{self, Outcome, Server};
@@ -23,7 +23,7 @@ pub(super) struct Receipts {
     kept: Arc<node::Receipts>,
     open: Mutex<HashMap<u64, Open>>,
     metrics: Arc<Metrics>,
-    reconciler: Option<Arc<Reconciler>>,
+    comparer: Option<Arc<Comparer>>,
 }
 
 #[derive(Debug)]
@@ -54,9 +54,9 @@ struct Failure {
 }
 
 impl Receipts {
-    /// `reconciler`: compares what the nats-servers say with what they run.
-    pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>, reconciler: Option<Arc<Reconciler>>) -> Self {
-        Self { kept, open: Mutex::default(), metrics, reconciler }
+    /// `comparer`: compares what the nats-servers say with what they run.
+    pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>, comparer: Option<Arc<Comparer>>) -> Self {
+        Self { kept, open: Mutex::default(), metrics, comparer }
     }
 
     /// Where the receipts are kept.
@@ -105,8 +105,8 @@ impl Receipts {
         let error = reply.error.as_ref().map(|error| &*error.description);
         let known = self.kept.answered(serial, server, outcome, error);
         self.metrics.announce_replies.with_label_values(&[outcome.label()]).inc();
-        if let Some((reconciler, (key, _))) = self.reconciler.as_ref().zip(known) {
-            reconciler.answered(&id, &key, serial, outcome);
+        if let Some((comparer, (key, _))) = self.comparer.as_ref().zip(known) {
+            comparer.answered(&id, &key, serial, outcome);
         }
         let mut open = self.open.lock();
         let Some(open) = open.get_mut(&number) else {

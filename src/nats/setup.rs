@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Options, Reconcile};
+use super::Reconcile;
 use crate::config::Nats;
 
 /// How to connect.
@@ -40,16 +40,9 @@ impl Setup {
     }
 }
 
-impl Options {
-    /// As the settings say.
-    pub const fn of(nats: &Nats) -> Self {
-        Self { mode: nats.resolver, responder: nats.pack_responder, sync_interval: nats.sync_interval }
-    }
-}
-
 impl Reconcile {
     /// As the settings say. `None`: nats-servers are not compared.
-    pub fn of(nats: &Nats) -> Option<Self> {
+    pub(super) fn of(nats: &Nats) -> Option<Self> {
         nats.reconcile.then_some(Self { rate: nats.reconcile_rate, kick: nats.kick })
     }
 }

@@ -9,29 +9,28 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::timeout;
 
-use super::Connected;
-use crate::node::{Connection as _, NoAnswer, Sign};
+use super::Link;
+use crate::node::{NoAnswer, Sign};
 
 /// Sends requests to the signing service.
 #[derive(Debug)]
-pub struct Signer {
-    connected: Arc<Connected>,
+pub(super) struct Signer {
+    link: Arc<Link>,
     subject: String,
     timeout: Duration,
 }
 
 impl Signer {
     /// Asks on `subject` and waits at most `timeout` for each answer.
-    pub const fn new(connected: Arc<Connected>, subject: String, timeout: Duration) -> Self {
-        Self { connected, subject, timeout }
+    pub(super) const fn new(link: Arc<Link>, subject: String, timeout: Duration) -> Self {
+        Self { link, subject, timeout }
     }
 
     async fn ask(&self, token: Bytes) -> Result<Bytes, NoAnswer> {
         // Else the client library would send it when the connection is back, and nobody would wait for it then.
-        if !self.connected.is_connected() {
-            return Err(NoAnswer::NotConnected);
-        }
-        let client = self.connected.client();
+        let connected = self.link.everyday().filter(|connected| connected.is_connected());
+        let connected = connected.ok_or(NoAnswer::NotConnected)?;
+        let client = connected.client();
         // An inbox of its own, because the one that the client library shares keeps a note of each request that is never
         // answered. No headers: a signing service may take them for a part of the JWT.
         let request = Request::new().payload(token).inbox(client.new_inbox()).timeout(None);
@@ -43,7 +42,7 @@ impl Signer {
                 RequestErrorKind::MaxPayloadExceeded => "nats: maximum payload exceeded".into(),
                 _ => format!("nats: {error}"),
             })),
-            Err(_) if !self.connected.is_connected() => Err(NoAnswer::NotConnected),
+            Err(_) if !connected.is_connected() => Err(NoAnswer::NotConnected),
             Err(_) => Err(NoAnswer::TimedOut(self.timeout)),
         }
     }

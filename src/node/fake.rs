@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -32,7 +31,7 @@ impl Fake {
     /// A node with this role.
     pub(crate) fn node(self: &Arc<Self>, gate: &Arc<Gate>) -> Node {
         let metrics = Arc::new(Metrics::new("replica").expect("made"));
-        Node::replica(self.clone(), "fake".into(), gate.clone(), metrics, Duration::MAX)
+        Node::replica(self.clone(), "fake".into(), NodeParts::new(gate.clone(), metrics))
     }
 
     /// Answers with this from now on.

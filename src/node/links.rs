@@ -1,9 +1,26 @@
 //! What the HTTP edge needs of the NATS edge: traits that are implemented over NATS and used over HTTP.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::{Compare, Sign};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
+
+/// The parts of the NATS edge that the node knows. Each is made before there is a connection. Without NATS all are `None`.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// The connection to NATS.
+    pub connection: Option<Arc<dyn Connection>>,
+    /// How NATS requests are answered.
+    pub policy: Option<Arc<dyn Policy>>,
+    /// The way to announce a JWT again. Only a primary has it.
+    pub announcer: Option<Arc<dyn Announce>>,
+    /// The way to compare nats-servers with the store. Only a primary has it, unless comparing is switched off.
+    pub comparer: Option<Arc<dyn Compare>>,
+    /// The way to the signing service, if one is configured. Only a primary has it.
+    pub signer: Option<Arc<dyn Sign>>,
+}
 
 /// A connection to NATS.
 pub trait Connection: std::fmt::Debug + Send + Sync {
@@ -24,7 +41,7 @@ pub trait Connection: std::fmt::Debug + Send + Sync {
 }
 
 /// How this server behaves among the nats-servers that host account JWTs as well.
-pub trait Manners: std::fmt::Debug + Send + Sync {
+pub trait Policy: std::fmt::Debug + Send + Sync {
     /// For people: what it answers, and why.
     fn describe(&self) -> String;
 }
@@ -38,9 +55,9 @@ pub enum Again {
     Activation(HashId),
 }
 
-/// Tells others about a JWT. Only a primary does: what a replica holds may be out of date, and nats-servers apply an old
-/// JWT as readily as a new one.
+/// Announces a JWT again. Only a primary does: what a replica holds may be out of date, and nats-servers apply an old JWT as
+/// readily as a new one.
 pub trait Announce: std::fmt::Debug + Send + Sync {
-    /// Asks for an announcement of what is held now. `false`: there is no connection to NATS, or too many ask.
-    fn announce(&self, what: Again) -> bool;
+    /// Asks for an announcement of what is stored now. The error says for people why that is impossible.
+    fn announce(&self, what: Again) -> Result<(), &'static str>;
 }

@@ -7,12 +7,11 @@
 mod activations;
 mod answer;
 mod backend;
-mod changes;
-mod checks;
 mod delivery;
 mod digests;
 #[cfg(test)]
 pub(crate) mod fake;
+mod follow;
 mod keys;
 mod ledger;
 mod links;
@@ -20,14 +19,15 @@ mod listing;
 mod lookup;
 mod merge;
 mod names;
-mod news;
 mod operator;
+mod outgoing;
 mod signing;
+mod status;
 mod upstream;
-mod writes;
+mod write;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,22 +37,22 @@ pub use answer::{
     ActivationAnswer, Ages, Answer, Found, History, LookupError, Miss, Now, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
-pub use changes::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
-pub use checks::Check;
 pub use delivery::{
     Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, Difference, Ended, FETCH_TIMEOUT, Gone, Loaded,
     Match, OperatorThere, Outcome, Overflow, Present, Progress, Propagation, Receipt, Receipts, ReplicaStand, Replicas,
     ReportRefused, Runs, Server, Silent, Stand, Standing, Told, Turned, Withdrawn, not_live,
 };
 pub use digests::Digested;
+pub use follow::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
 pub use keys::{KeyList, NoKeyList};
 pub use ledger::{Ledger, Lookup, Replaced, Submitted, SubmittedActivation, Verdict};
-pub use links::{Again, Announce, Connection, Manners};
-pub use news::News;
+pub use links::{Again, Announce, Connection, Links, Policy};
 pub use operator::OperatorFile;
+pub use outgoing::News;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
+pub use status::Check;
 pub use upstream::{Ahead, AheadPage, ForwardError, Question, Relayed, Target, Upstream, Write, Writes};
-pub use writes::{CUTTING_OFF, Submitting, WriteError};
+pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
@@ -83,11 +83,8 @@ pub struct Node {
     name: String,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
-    nats: OnceLock<Arc<dyn Connection>>,
-    manners: OnceLock<Arc<dyn Manners>>,
-    announcer: OnceLock<Arc<dyn Announce>>,
-    comparer: OnceLock<Arc<dyn Compare>>,
-    signing: OnceLock<signing::Signing>,
+    links: Links,
+    signing: Option<signing::Signing>,
     operator_file: Mutex<Option<OperatorFile>>,
     receipts: Arc<Receipts>,
     replicas: Arc<Replicas>,
@@ -96,43 +93,55 @@ pub struct Node {
     draining: CancellationToken,
 }
 
+/// What a node consists of besides its role.
+#[derive(Debug)]
+pub struct NodeParts {
+    /// Decides which JWTs are accepted.
+    pub gate: Arc<Gate>,
+    /// The metric handles.
+    pub metrics: Arc<Metrics>,
+    /// A replica that is silent for so long counts no more.
+    pub replica_forget: Duration,
+    /// The configured operator JWT, if there is one.
+    pub operator_file: Option<OperatorFile>,
+    /// The NATS edge.
+    pub links: Links,
+}
+
+impl NodeParts {
+    /// Without NATS and without a configured operator JWT. Replicas count for ever.
+    pub fn new(gate: Arc<Gate>, metrics: Arc<Metrics>) -> Self {
+        let links = Links::default();
+        Self { gate, metrics, replica_forget: Duration::MAX, operator_file: None, links }
+    }
+}
+
 impl Node {
-    /// A primary. A replica that is silent for `replica_forget` counts no more.
-    pub fn primary(ledger: Arc<dyn Ledger>, gate: Arc<Gate>, metrics: Arc<Metrics>, replica_forget: Duration) -> Self {
-        Self::new(Role::Primary(ledger.clone()), ledger, new_name(), gate, metrics, replica_forget)
+    /// A primary.
+    pub fn primary(ledger: Arc<dyn Ledger>, parts: NodeParts) -> Self {
+        let node = Self::new(Role::Primary(ledger.clone()), ledger, new_name(), parts);
+        if node.nats().is_none() {
+            node.receipts.switch_off();
+        }
+        node
     }
 
     /// A replica. `name`: by what this process knows itself.
-    pub fn replica(
-        upstream: Arc<dyn Upstream>,
-        name: String,
-        gate: Arc<Gate>,
-        metrics: Arc<Metrics>,
-        replica_forget: Duration,
-    ) -> Self {
-        Self::new(Role::Replica(upstream.clone()), upstream, name, gate, metrics, replica_forget)
+    pub fn replica(upstream: Arc<dyn Upstream>, name: String, parts: NodeParts) -> Self {
+        Self::new(Role::Replica(upstream.clone()), upstream, name, parts)
     }
 
-    fn new(
-        role: Role,
-        backend: Arc<dyn Backend>,
-        name: String,
-        gate: Arc<Gate>,
-        metrics: Arc<Metrics>,
-        replica_forget: Duration,
-    ) -> Self {
+    fn new(role: Role, backend: Arc<dyn Backend>, name: String, parts: NodeParts) -> Self {
+        let NodeParts { gate, metrics, replica_forget, operator_file, links } = parts;
         Self {
             backend,
             role,
             name,
             gate,
             metrics,
-            nats: OnceLock::new(),
-            manners: OnceLock::new(),
-            announcer: OnceLock::new(),
-            comparer: OnceLock::new(),
-            signing: OnceLock::new(),
-            operator_file: Mutex::default(),
+            signing: links.signer.clone().map(signing::Signing::new),
+            links,
+            operator_file: Mutex::new(operator_file),
             receipts: Arc::default(),
             replicas: Arc::new(Replicas::new(replica_forget)),
             last_key_list: keys::LastKeyList::default(),
@@ -156,21 +165,9 @@ impl Node {
         self.gate.vouches(issuer)
     }
 
-    /// Installs the connection to NATS. The first one stays.
-    pub fn set_nats(&self, connection: Arc<dyn Connection>) {
-        // Called once, at start.
-        let _ = self.nats.set(connection);
-    }
-
-    /// Installs the view on how NATS requests are answered. The first one stays.
-    pub fn set_manners(&self, manners: Arc<dyn Manners>) {
-        // Called once, at start.
-        let _ = self.manners.set(manners);
-    }
-
     /// The connection to NATS, if that is configured.
     pub fn nats(&self) -> Option<&Arc<dyn Connection>> {
-        self.nats.get()
+        self.links.connection.as_ref()
     }
 
     /// The system account: as it is configured, or as the operator's JWT names it.
@@ -178,31 +175,14 @@ impl Node {
         self.gate.system_account()
     }
 
-    /// Installs the way to tell nats-servers. The first one stays.
-    pub fn set_announcer(&self, announcer: Arc<dyn Announce>) {
-        // Called once, at start.
-        let _ = self.announcer.set(announcer);
-    }
-
-    /// Installs the way to compare nats-servers with what is stored. The first one stays.
-    pub fn set_comparer(&self, comparer: Arc<dyn Compare>) {
-        // Called once, at start.
-        let _ = self.comparer.set(comparer);
-    }
-
-    /// The way to tell nats-servers: on a primary, if NATS is configured.
+    /// The way to announce a JWT again: on a primary, if NATS is configured.
     pub fn announcer(&self) -> Option<&Arc<dyn Announce>> {
-        self.announcer.get()
+        self.links.announcer.as_ref()
     }
 
-    /// Whether this server has a connection to NATS, or tries to have one.
-    pub fn is_on_nats(&self) -> bool {
-        self.nats.get().is_some()
-    }
-
-    /// The way to compare nats-servers with what is stored: on a primary, if NATS is configured and it is not switched off.
+    /// The way to compare nats-servers with the store: on a primary, if NATS is configured and comparing is not switched off.
     pub fn comparer(&self) -> Option<&Arc<dyn Compare>> {
-        self.comparer.get()
+        self.links.comparer.as_ref()
     }
 
     /// What is known of the way of changes to the nats-servers.
@@ -321,7 +301,7 @@ impl Node {
         }
         self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
         self.measure_nats_servers();
-        let connected = self.nats.get().filter(|nats| nats.is_connected());
+        let connected = self.nats().filter(|nats| nats.is_connected());
         self.metrics.nats_connected.set(i64::from(connected.is_some()));
         self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
     }

@@ -86,7 +86,7 @@ impl Node {
         self.gate.standing().chain().cloned()
     }
 
-    /// Notes how the configured operator JWT was read.
+    /// Notes how the configured operator JWT was read at a reload.
     pub fn set_operator_file(&self, file: OperatorFile) {
         *self.operator_file.lock() = Some(file);
     }

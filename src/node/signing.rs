@@ -106,22 +106,22 @@ struct Request<'n> {
     claims: jwt::Registered,
 }
 
-impl Node {
-    /// Installs the way to the signing service. The first one stays.
-    pub fn set_signer(&self, signer: Arc<dyn Sign>) {
+impl Signing {
+    pub(super) fn new(signer: Arc<dyn Sign>) -> Self {
         let kept = Duration::from_secs(FRESH.unsigned_abs() * 2);
         let signed = Cache::builder().max_capacity(REMEMBERED).time_to_live(kept).build();
-        // Called once, at start.
-        let _ = self.signing.set(Signing { signer, places: Semaphore::new(PLACES), signed });
+        Self { signer, places: Semaphore::new(PLACES), signed }
     }
+}
 
+impl Node {
     /// Takes in an account JWT that was pushed for `key`. Has it signed before, if the account signed it itself and there
     /// is a signing service.
     pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, WriteError> {
         let ledger = self.writable()?;
         let admitted = ledger.admit(token, Some(key), Via::Post).map_err(WriteError::from);
         if let (Some(signing), Err(WriteError::Refused(refusal @ Refusal::IssuerKind { .. }))) =
-            (self.signing.get(), &admitted)
+            (&self.signing, &admitted)
         {
             let result = self.have_signed(ledger, signing, token, key).await;
             if let Err(WriteError::Sign(SignError::Issuer { .. })) = &result {
@@ -138,7 +138,7 @@ impl Node {
 
     /// Requests that wait for an answer of the signing service.
     pub(super) fn sign_requests(&self) -> usize {
-        self.signing.get().map_or(0, |signing| PLACES - signing.places.available_permits())
+        self.signing.as_ref().map_or(0, |signing| PLACES - signing.places.available_permits())
     }
 
     async fn have_signed(

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tokio::signal::unix::Signal;
 
 use super::error::StartError;
-use super::{Role, trust};
+use super::role::Role;
+use super::trust;
 use crate::config::{Overrides, Settings, TokenSource};
 use crate::gate::Trust;
 use crate::jwt::OperatorJwt;

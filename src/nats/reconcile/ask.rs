@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::answer::{AccountList, Connections, Detail, Envelope, Operators, Refusal};
 use crate::key::AccountKey;
 use crate::nats::connect::Connected;
-use crate::node::{Connection as _, Loaded};
+use crate::node::Loaded;
 
 /// How long an answer may take. A nats-server validates the claims for each, which takes it more than a second for an
 /// account with 1,800 exports.

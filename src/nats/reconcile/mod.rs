@@ -14,6 +14,7 @@
 
 mod answer;
 mod ask;
+mod comparer;
 mod connections;
 mod pace;
 mod schedule;
@@ -22,21 +23,18 @@ mod sweep;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::join3;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use ask::{AskError, Asker, What};
+use ask::{AskError, Asker};
+pub(super) use comparer::Comparer;
+use comparer::Running;
 use connections::Proofs;
-use pace::Pace;
-use schedule::Job;
 use stored::Looks;
 use worker::Worker;
 
@@ -46,7 +44,7 @@ use crate::calendar::utc_time;
 use crate::clock;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
-use crate::node::{Again, Compare, Compared, Match, NatsServer, NatsServerChange, Node, Outcome, Receipts, Server};
+use crate::node::{Again, Compared, Match, NatsServer, NatsServerChange, Node, Receipts, Server};
 
 /// How often it is written down how far nats-servers were compared, and differences that last are looked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -60,12 +58,6 @@ const NEW_SERVER: u64 = 10_000;
 const LEAFNODE_JWT: usize = 350_000;
 /// Comparisons under way at all nats-servers.
 const AT_ONCE: usize = 64;
-/// Accounts that are compared in a second because somebody asks about them.
-const ASKED_PER_SECOND: f64 = 20.0;
-/// What was compared so lately is not compared again because somebody asks.
-const ASKED_AGAIN: Duration = Duration::from_millis(250);
-/// How many accounts that were asked about are remembered.
-const MAX_ASKED: usize = 4096;
 /// How far so many nats-servers were compared that are gone is remembered, in case they come back.
 const MAX_CURSORS: usize = 1000;
 /// One that is gone for so many milliseconds at a start is forgotten.
@@ -73,11 +65,11 @@ const FORGET_GONE: i64 = 7 * 24 * 3600 * 1000;
 
 /// How nats-servers are compared.
 #[derive(Debug, Clone, Copy)]
-pub struct Reconcile {
+pub(super) struct Reconcile {
     /// Loaded accounts of each nats-server that a sweep compares in a second.
-    pub rate: usize,
+    pub(super) rate: usize,
     /// Whether connections that go on with what a change took from them are closed.
-    pub kick: bool,
+    pub(super) kick: bool,
 }
 
 /// What all workers share.
@@ -99,84 +91,47 @@ pub(super) struct Shared {
     looks: Looks,
 }
 
-/// Compares the nats-servers that are there.
+/// Gives each nats-server that is there a worker.
 #[derive(Debug)]
-pub struct Reconciler {
+struct Reconciler {
     shared: Arc<Shared>,
-    workers: Mutex<HashMap<String, Running>>,
+    comparer: Arc<Comparer>,
     /// How far nats-servers were compared that have no worker now.
     cursors: Mutex<HashMap<String, u64>>,
-    /// What is to be written down of nats-servers that are gone.
+    /// Changes of nats-servers that are gone, not written down yet.
     noted: Mutex<Vec<NatsServerChange>>,
-    asked: Mutex<Asked>,
 }
 
-#[derive(Debug)]
-struct Running {
-    worker: Arc<Worker>,
-    presence: u64,
-    /// The cursor that the journal has.
-    written: Option<u64>,
-    task: AbortHandle,
-}
-
-/// What somebody asked about lately.
-#[derive(Debug)]
-struct Asked {
-    pace: Pace,
-    at: HashMap<AccountKey, Instant>,
+/// Starts comparing, for as long as the process lives. `announcements`: where to ask for announcements.
+pub(super) fn start(
+    connected: Arc<Connected>,
+    node: Arc<Node>,
+    comparer: Arc<Comparer>,
+    announcements: mpsc::Sender<Again>,
+    options: Reconcile,
+) {
+    let shared = Shared {
+        asker: Asker::new(connected.clone()),
+        receipts: node.receipts().clone(),
+        metrics: node.metrics().clone(),
+        node,
+        announcements,
+        lists: Semaphore::new(1),
+        turns: Semaphore::new(AT_ONCE),
+        rate: options.rate,
+        kick: options.kick,
+        proofs: Proofs::default(),
+        peers: Peers::new(connected),
+        looks: Looks::default(),
+    };
+    let (cursors, noted) = (Mutex::default(), Mutex::default());
+    let reconciler = Arc::new(Reconciler { shared: Arc::new(shared), comparer, cursors, noted });
+    tokio::spawn(reconciler.clone().run());
+    tokio::spawn(reconciler.clone().follow_replicas());
+    tokio::spawn(reconciler.suspect_what_was_stale());
 }
 
 impl Reconciler {
-    /// Starts comparing, for as long as the process lives. What is to be announced again goes to `announcements`.
-    pub(super) fn start(
-        connected: Arc<Connected>,
-        node: Arc<Node>,
-        announcements: mpsc::Sender<Again>,
-        options: Reconcile,
-    ) -> Arc<Self> {
-        let shared = Shared {
-            asker: Asker::new(connected.clone()),
-            receipts: node.receipts().clone(),
-            metrics: node.metrics().clone(),
-            node,
-            announcements,
-            lists: Semaphore::new(1),
-            turns: Semaphore::new(AT_ONCE),
-            rate: options.rate,
-            kick: options.kick,
-            proofs: Proofs::default(),
-            peers: Peers::new(connected),
-            looks: Looks::default(),
-        };
-        let reconciler = Arc::new(Self {
-            shared: Arc::new(shared),
-            workers: Mutex::default(),
-            cursors: Mutex::default(),
-            noted: Mutex::default(),
-            asked: Mutex::new(Asked { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() }),
-        });
-        tokio::spawn(reconciler.clone().run());
-        tokio::spawn(reconciler.clone().follow_replicas());
-        tokio::spawn(reconciler.clone().suspect_what_was_stale());
-        reconciler
-    }
-
-    /// A change is being announced for the first time.
-    pub(super) fn announced(&self, key: AccountKey, serial: u64) {
-        for running in self.workers.lock().values() {
-            running.worker.announced(key, serial);
-        }
-    }
-
-    /// A nats-server answered an announcement.
-    pub(super) fn answered(&self, id: &str, key: &AccountKey, serial: u64, outcome: Outcome) {
-        let workers = self.workers.lock();
-        if let Some(running) = workers.get(id) {
-            running.worker.answered(key, serial, outcome);
-        }
-    }
-
     async fn run(self: Arc<Self>) {
         self.recall().await;
         let mut roster = self.shared.receipts.roster();
@@ -214,7 +169,7 @@ impl Reconciler {
     async fn suspect_what_was_stale(self: Arc<Self>) {
         loop {
             let range = self.shared.node.replicas().next_caught_up().await;
-            for running in self.workers.lock().values() {
+            for running in self.comparer.workers.lock().values() {
                 running.worker.catch_up_from(range.after);
             }
         }
@@ -250,7 +205,7 @@ impl Reconciler {
         let present = self.shared.receipts.present();
         let gone: HashSet<String> =
             self.shared.receipts.gone().into_iter().map(|(server, _)| server.id.clone()).collect();
-        let mut workers = self.workers.lock();
+        let mut workers = self.comparer.workers.lock();
         let mut cursors = self.cursors.lock();
         workers.retain(|id, running| {
             let stays = present.iter().any(|present| present.server.id == *id);
@@ -300,7 +255,7 @@ impl Reconciler {
     /// Writes down which nats-servers are there, and how far each was compared.
     async fn remember(&self) {
         let mut changes: Vec<NatsServerChange> = {
-            let mut workers = self.workers.lock();
+            let mut workers = self.comparer.workers.lock();
             let moved = workers.values_mut().filter_map(|running| {
                 let compared = running.worker.cursor();
                 let has_moved = running.written.replace(compared) != Some(compared);
@@ -336,23 +291,6 @@ impl Reconciler {
             );
         }
     }
-
-    /// Whether an account that somebody asks about is compared for that.
-    fn is_asked_about(&self, key: AccountKey) -> bool {
-        let now = Instant::now();
-        let mut asked = self.asked.lock();
-        if asked.at.get(&key).is_some_and(|at| now.saturating_duration_since(*at) < ASKED_AGAIN) {
-            return false;
-        }
-        if asked.pace.take(now).is_err() {
-            return false;
-        }
-        if asked.at.len() >= MAX_ASKED {
-            asked.at.retain(|_, at| now.saturating_duration_since(*at) < ASKED_AGAIN);
-        }
-        asked.at.insert(key, now);
-        true
-    }
 }
 
 /// What a difference is, for people.
@@ -368,25 +306,6 @@ fn describe(compared: &Compared) -> String {
             format!("its release does not apply {} to connected clients", compared.lagging.join(", "))
         }
         other => format!("{other:?}"),
-    }
-}
-
-impl Compare for Reconciler {
-    fn compare(&self, key: AccountKey) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        if !self.is_asked_about(key) {
-            return Box::pin(std::future::ready(()));
-        }
-        let workers: Vec<Arc<Worker>> = {
-            let workers = self.workers.lock();
-            workers.values().map(|running| running.worker.clone()).collect()
-        };
-        Box::pin(async move {
-            join_all(workers.iter().map(|worker| worker.step(Job { key, serial: 0, attempts: 0 }))).await;
-        })
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.shared.asker.is_denied(What::Accounts).then(|| AskError::Denied(What::Accounts.permission()).to_string())
     }
 }
 

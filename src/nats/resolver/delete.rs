@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Message;
 
-use super::super::intake::Taken;
+use super::super::queue::Taken;
 use super::Resolver;
 use crate::gate::Via;
 use crate::jwt::GenericJwt;

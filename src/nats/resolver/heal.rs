@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::timeout;
 
-use super::super::forget;
+use super::super::delete;
 use super::Resolver;
 use super::peers::Peers;
 use super::stored::{self, Stored};
@@ -157,7 +157,7 @@ async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tom
         return;
     }
     // What was heard may have brought one of them back.
-    if may_be_sent().await && forget::send(resolver.client(), request).await {
+    if may_be_sent().await && delete::send(resolver.client(), request).await {
         resolver.node.metrics().healed.with_label_values(&[Reason::Deleted.label()]).inc();
         tracing::info!("a nats-server has accounts that are deleted: sent the request again ({})", listed(seen));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::intake::Taken;
+use super::super::queue::Taken;
 use super::Resolver;
 use crate::key::AccountKey;
 use crate::node::StoreError;
@@ -17,7 +17,7 @@ const REST: usize = 1024;
 /// Answers for as long as requests come, one after another.
 pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
     while let Some((message, _room)) = messages.next().await {
-        if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.manners.settled().await.replies {
+        if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.policy.settled().await.replies {
             resolver.count("list", "silent");
             continue;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::super::intake::Taken;
+use super::super::queue::Taken;
 use super::super::subjects;
 use super::Resolver;
 use crate::node::Found;

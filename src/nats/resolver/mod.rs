@@ -1,6 +1,6 @@
 //! The account-resolver protocol: what nats-servers with a full resolver answer, answered here as well.
 //!
-//! Everybody on the system account hears every request, so how much is said is a matter of [`manners`]. Each operation
+//! Everybody on the system account hears every request, so how much is said is a matter of [`policy`]. Each operation
 //! has a task of its own, and packs a connection of their own, so that none keeps another one waiting. What comes in
 //! passes the gate like everything else, and what is no request at all is counted and logged now and then.
 
@@ -9,9 +9,9 @@ mod envelope;
 mod heal;
 mod list;
 mod lookup;
-mod manners;
 mod pack;
 pub(super) mod peers;
+mod policy;
 pub(super) mod stored;
 mod sync;
 mod update;
@@ -27,35 +27,23 @@ use parking_lot::Mutex;
 use prometheus::IntCounter;
 
 use super::connect::Connected;
-use super::intake::{Taken, queue_up};
+use super::queue::{Taken, queue_up};
 use super::subjects;
-use crate::config::{PackResponder, ResolverMode};
 use crate::key::AccountKey;
 use crate::node::Node;
 use crate::rarely::{HeldBack, Rarely};
 use envelope::Envelope;
-use manners::Manners;
+pub(super) use policy::ResolverPolicy;
 
 /// A line about what anybody on the system account can cause comes at most this often.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// How the protocol is spoken.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Whether UPDATE, LIST and DELETE are answered.
-    pub mode: ResolverMode,
-    /// Whether PACK is answered.
-    pub responder: PackResponder,
-    /// How often others are asked for their pack.
-    pub sync_interval: Duration,
-}
-
 /// Speaks the account-resolver protocol.
 #[derive(Debug)]
-pub struct Resolver {
+pub(super) struct Resolver {
     node: Arc<Node>,
     connected: Arc<Connected>,
-    manners: Arc<Manners>,
+    policy: Arc<ResolverPolicy>,
     envelope: Envelope,
     lines: Lines,
 }
@@ -74,21 +62,24 @@ impl Lines {
 }
 
 impl Resolver {
-    /// Begins to listen, for as long as the process lives. `packs`: the connection for packs, on a primary.
-    pub async fn start(connected: Arc<Connected>, packs: Option<Arc<Connected>>, node: Arc<Node>, options: &Options) {
-        let is_replica = packs.is_none();
-        let manners = Arc::new(Manners::new(options.mode, options.responder, is_replica));
-        node.set_manners(manners.clone());
-        if options.mode == ResolverMode::Off {
+    /// Begins to listen, for as long as the process lives. `packs`: the connection for packs, and how often packs are asked
+    /// for, on a primary.
+    pub(super) async fn start(
+        connected: Arc<Connected>,
+        packs: Option<(Arc<Connected>, Duration)>,
+        node: Arc<Node>,
+        policy: Arc<ResolverPolicy>,
+    ) {
+        if policy.is_off() {
             return;
         }
-        let resolver = Arc::new(Self { node, connected, manners, envelope: Envelope::new(), lines: Lines::default() });
+        let resolver = Arc::new(Self { node, connected, policy, envelope: Envelope::new(), lines: Lines::default() });
         if let Some(lookups) = resolver.queue(subjects::LOOKUP, "lookup", 64 << 20).await {
             tokio::spawn(lookup::serve(resolver.clone(), lookups));
         }
-        let Some(packs) = packs else { return };
-        tokio::spawn(resolver.manners.clone().watch(resolver.connected.clone()));
-        tokio::spawn(resolver.manners.clone().tell(resolver.node.receipts().clone()));
+        let Some((packs, sync_interval)) = packs else { return };
+        tokio::spawn(resolver.policy.clone().watch(resolver.connected.clone()));
+        tokio::spawn(resolver.policy.clone().tell(resolver.node.receipts().clone()));
         update::start(&resolver).await;
         if let Some(lists) = resolver.queue(subjects::LIST, "list", 1 << 20).await {
             tokio::spawn(list::serve(resolver.clone(), lists));
@@ -98,7 +89,7 @@ impl Resolver {
         }
         tokio::spawn(pack::serve(resolver.clone(), packs.clone()));
         if resolver.node.is_writable() {
-            tokio::spawn(sync::run(resolver, packs, options.sync_interval));
+            tokio::spawn(sync::run(resolver, packs, sync_interval));
         }
     }
 
@@ -151,7 +142,7 @@ impl Resolver {
     /// Answers a request, if answers are given and one is wanted.
     async fn answer(&self, reply: Option<Subject>, body: impl FnOnce(&Envelope) -> Bytes) {
         if let Some(reply) = Self::reply_subject(reply)
-            && self.manners.settled().await.replies
+            && self.policy.settled().await.replies
         {
             self.send(reply, body(&self.envelope)).await;
         }

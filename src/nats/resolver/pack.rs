@@ -42,7 +42,7 @@ enum Broken {
 pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
     let (turns, room) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WAITING)));
     loop {
-        resolver.manners.packs(true).await;
+        resolver.policy.packs(true).await;
         if resolver.node.draining().is_cancelled() {
             return;
         }
@@ -75,7 +75,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
                     }
                     None => break,
                 },
-                () = resolver.manners.packs(false), if !is_leaving => is_leaving = leave(&mut requests).await,
+                () = resolver.policy.packs(false), if !is_leaving => is_leaving = leave(&mut requests).await,
                 () = resolver.node.draining().cancelled(), if !is_leaving => is_leaving = leave(&mut requests).await,
             }
         }
@@ -93,7 +93,7 @@ async fn leave(requests: &mut Subscriber) -> bool {
 fn notice(resolver: &Resolver, request: &Message) {
     let from_server = request.reply.as_ref().is_some_and(|reply| reply.starts_with("$SYS._INBOX."));
     if from_server && request.payload.len() == 32 {
-        resolver.manners.asked();
+        resolver.policy.asked();
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 use super::super::Connected;
 use super::super::subjects;
 use crate::key::AccountKey;
-use crate::node::Connection as _;
 
 /// So many different answers to one question are looked at, and so many bytes of them.
 const ANSWERS: usize = 64;

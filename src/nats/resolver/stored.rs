@@ -41,7 +41,7 @@ pub(in crate::nats) async fn settle(node: &Arc<Node>, peers: &Peers, key: &Accou
         return Stored::Sent;
     }
     match node.announcer() {
-        Some(announcer) if announcer.announce(Again::Account(*key)) => Stored::Sent,
+        Some(announcer) if announcer.announce(Again::Account(*key)).is_ok() => Stored::Sent,
         _ => Stored::Unknown,
     }
 }

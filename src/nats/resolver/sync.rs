@@ -12,14 +12,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::intake::{Taken, intake};
+use super::super::queue::{Taken, intake};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
 use crate::backoff::drawn;
 use crate::jwt::pack;
 use crate::key::AccountKey;
-use crate::node::{Connection as _, Verdict};
+use crate::node::Verdict;
 
 /// What of a pack may wait, in bytes.
 const WAITING: usize = 128 << 20;
@@ -129,7 +129,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
         let pack = ask(&resolver, &packs, hash, after).await;
         report(&resolver, &pack);
         if pack.ending == Ending::Nobody {
-            resolver.manners.missed();
+            resolver.policy.missed();
         }
         // In the order of their keys, as packs of full resolvers are.
         after = pack.sightings.keys().max_by_key(|key| *key.raw()).copied().filter(|_| pack.is_more);

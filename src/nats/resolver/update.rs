@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::intake::{Intake, intake};
+use super::super::queue::{Intake, intake};
 use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};
@@ -72,7 +72,7 @@ async fn take(resolver: &Arc<Resolver>, queue: &Intake, message: Message) {
     resolver.overrun("update");
     // Not waiting for anything: this is who has to keep the subscription empty.
     if let Some(reply) = Resolver::reply_subject(message.reply)
-        && resolver.manners.stance().replies
+        && resolver.policy.stance().replies
     {
         let why = "jwt update resulted in error - too many updates wait; send it again";
         resolver.send(reply, resolver.envelope.failure(Some(NO_ACCOUNT), why)).await;

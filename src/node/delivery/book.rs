@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::announcement::{Announcement, Delivery, Outcome, Receipt, Reply};
 use super::compared::{Compared, Match};
-use super::receipt::{Announcement, Delivery, Outcome, Receipt, Reply};
 use super::servers::{MAX_SERVERS, Server, Servers};
 use crate::key::AccountKey;
 

@@ -5,31 +5,31 @@
 //! bounded: what one of them runs can be found out again at any time, by asking it. A push that nobody waits for does not
 //! come here at all; the announcer does, in its own time.
 
+mod announcement;
 mod book;
 mod compare;
 mod compared;
 mod fleet;
+mod fleet_report;
 mod live;
 mod propagation;
-mod receipt;
 mod receipts;
 mod release;
+mod replica_reports;
 mod replicas;
-mod report;
-mod reports;
 mod servers;
 mod withdrawn;
 
+pub use announcement::{Announcement, Delivery, Outcome, Receipt};
 pub use book::FETCH_TIMEOUT;
 pub use compare::Compare;
 pub use compared::{Compared, Gone, Loaded, Match, Runs};
 pub use fleet::{Difference, OperatorThere, Standing};
 pub use live::{Claim, not_live};
 pub use propagation::{Propagation, Silent, Stand, Told};
-pub use receipt::{Announcement, Delivery, Outcome, Receipt};
 pub use receipts::{Progress, Receipts};
+pub use replica_reports::ReportRefused;
 pub use replicas::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, Turned};
-pub use reports::ReportRefused;
 pub use servers::{Present, Server};
 pub use withdrawn::Withdrawn;
 

@@ -310,7 +310,7 @@ impl Node {
             let note = delivery.trouble.as_ref().map(|trouble| format!("it cannot be announced: {trouble}"));
             let note = note
                 .or(unannounced)
-                .or_else(|| self.nats.get().and_then(|nats| nats.problem()))
+                .or_else(|| self.nats().and_then(|nats| nats.problem()))
                 .or_else(|| nobody(&delivery))
                 .or_else(|| self.uncompared())
                 .or_else(|| replaced.then(later))
@@ -324,7 +324,7 @@ impl Node {
             }
             _ if unannounced.is_some() => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
             _ if replaced => (Stand::Superseded, format!("no receipt of it is kept, and {}", later())),
-            Progress::Pending if self.nats.get().is_some_and(|nats| nats.is_connected()) => {
+            Progress::Pending if self.nats().is_some_and(|nats| nats.is_connected()) => {
                 (Stand::Pending, "it is not announced yet".into())
             }
             Progress::Pending => (Stand::Pending, "it is not announced yet: there is no connection to NATS".into()),

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
+use super::announcement::{Announcement, Delivery, Outcome};
 use super::book::Book;
 use super::compared::Compared;
 use super::fleet::{Difference, Fleet, Standing};
-use super::receipt::{Announcement, Delivery, Outcome};
 use super::servers::{Present, Server, Servers};
 use crate::clock;
 use crate::gate::Identity;

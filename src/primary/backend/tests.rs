@@ -7,14 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::gate::{Gate, Trust};
-use crate::node::{ActivationAnswer, Node};
+use crate::node::{ActivationAnswer, Node, NodeParts};
 use crate::primary::schedules::{Asked, Place, Scene};
 use crate::primary::{self, Source};
 use crate::testkit::{self, sign};
 
 fn node(scene: &Scene) -> Arc<Node> {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
-    Arc::new(Node::primary(Arc::new(scene.primary.clone()), scene.gate.clone(), metrics, Duration::MAX))
+    Arc::new(Node::primary(Arc::new(scene.primary.clone()), NodeParts::new(scene.gate.clone(), metrics)))
 }
 
 /// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
@@ -129,7 +129,7 @@ async fn a_primary_lists_what_it_serves_once_it_has_taken_in_what_was_there() {
     let metrics = Arc::new(Metrics::new("primary").expect("made"));
     let primary = primary(&gate);
     primary.settle_operator().await;
-    let node = Node::primary(Arc::new(primary.clone()), gate, metrics.clone(), Duration::MAX);
+    let node = Node::primary(Arc::new(primary.clone()), NodeParts::new(gate, metrics.clone()));
     let jwt = sign(&testkit::account(&account, iat), &operator);
     node.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
     assert_eq!(answers(&node).await, [false; 3]);

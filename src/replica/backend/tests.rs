@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
-use crate::node::Node;
+use crate::node::{Node, NodeParts};
 use crate::replica::{Place, Setup};
 use crate::upstream::{self, Access};
 
@@ -29,7 +29,7 @@ async fn a_replica_does_not_know_all_accounts() {
     };
     let runtime = tokio::runtime::Handle::current();
     let replica = Replica::new(setup, gate.clone(), metrics.clone(), runtime).expect("made");
-    let node = Node::replica(replica, "r".into(), gate, metrics, Duration::MAX);
+    let node = Node::replica(replica, "r".into(), NodeParts::new(gate, metrics));
     assert!(node.pack_hash().await.expect("open").is_none());
     assert!(node.served(None, 9).await.expect("readable").is_none());
     assert!(node.served_keys(None, 9).await.expect("readable").is_none());

@@ -40,15 +40,15 @@ impl Node {
         checks.push(Check { name: "operator", ok: !self.withholds_all(), detail: self.operator_detail() });
         checks.push(self.nats_check());
         checks.extend(self.nats_servers_detail().map(|detail| Check { name: "nats_servers", ok: true, detail }));
-        if let Some(manners) = self.manners.get() {
-            checks.push(Check { name: "resolver", ok: true, detail: manners.describe() });
+        if let Some(policy) = &self.links.policy {
+            checks.push(Check { name: "resolver", ok: true, detail: policy.describe() });
         }
         checks
     }
 
     /// How the connection to NATS does. It holds nothing up: what is here is served.
     fn nats_check(&self) -> Check {
-        let (ok, detail) = match self.nats.get() {
+        let (ok, detail) = match self.nats() {
             None => (true, "not configured".into()),
             Some(nats) if nats.is_connected() => match (nats.problem(), &*nats.denied()) {
                 (Some(problem), _) => (false, format!("connected, but {problem}")),

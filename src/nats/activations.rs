@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Connected;
-use super::intake::queue_up;
+use super::queue::queue_up;
 use crate::gate::SentFor;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -29,7 +29,7 @@ const QUEUED: usize = 64 << 20;
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes in activations, for as long as the connection lives.
-pub async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
+pub(super) async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
     let messages = match connected.client().subscribe(SUBJECT).await {
         Ok(messages) => messages,
         Err(error) => return tracing::error!("cannot subscribe to {SUBJECT}: {error}"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::intake::queue_up;
+use super::queue::queue_up;
 use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
 use crate::jwt::Called;
@@ -21,7 +21,7 @@ const WAITING: usize = 64 << 20;
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Tells a replica of claims updates, for as long as the connection lives.
-pub async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
+pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     let Some(upstream) = node.upstream() else { return };
     let mut queues = Vec::new();
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {

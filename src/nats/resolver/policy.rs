@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::super::Connected;
 use super::peers::Peers;
 use crate::backoff::drawn;
-use crate::config::{PackResponder, ResolverMode};
+use crate::config::{Nats, PackResponder, ResolverMode};
 use crate::key::AccountKey;
-use crate::node::{self, Connection as _, Receipts};
+use crate::node::{self, Receipts};
 
 /// How long full resolvers have to answer.
 const WINDOW: Duration = Duration::from_millis(750);
@@ -58,7 +58,7 @@ pub(super) struct Stance {
 
 /// Decides what this server does, and finds out what it depends on.
 #[derive(Debug)]
-pub(super) struct Manners {
+pub(in crate::nats) struct ResolverPolicy {
     mode: ResolverMode,
     responder: PackResponder,
     is_replica: bool,
@@ -68,16 +68,22 @@ pub(super) struct Manners {
     was_asked: AtomicBool,
 }
 
-impl Manners {
-    pub(super) fn new(mode: ResolverMode, responder: PackResponder, is_replica: bool) -> Self {
+impl ResolverPolicy {
+    /// As the settings say. A replica leaves all but LOOKUP to its primary.
+    pub(in crate::nats) fn of(nats: &Nats, is_replica: bool) -> Self {
         Self {
-            mode,
-            responder,
+            mode: nats.resolver,
+            responder: nats.pack_responder,
             is_replica,
             fleet: watch::Sender::new(Fleet::Unknown),
             hint: Notify::new(),
             was_asked: AtomicBool::new(false),
         }
+    }
+
+    /// Whether nothing is answered or asked.
+    pub(in crate::nats) fn is_off(&self) -> bool {
+        self.mode == ResolverMode::Off
     }
 
     /// What to do, as far as is known.
@@ -182,7 +188,7 @@ impl Manners {
             };
             if now != before {
                 self.fleet.send_replace(now);
-                tracing::info!("NATS resolver: {}", node::Manners::describe(&*self));
+                tracing::info!("NATS resolver: {}", node::Policy::describe(&*self));
             }
             let pause = match now {
                 Fleet::Unknown => Duration::ZERO,
@@ -199,7 +205,7 @@ impl Manners {
     }
 }
 
-impl node::Manners for Manners {
+impl node::Policy for ResolverPolicy {
     fn describe(&self) -> String {
         let fleet = *self.fleet.borrow();
         if self.mode == ResolverMode::Off {
@@ -270,13 +276,14 @@ mod tests {
             (R::Off, P::On, [(false, false), (false, false), (false, false)]),
         ];
         for (mode, responder, wanted) in table {
-            let manners = Manners::new(mode, responder, false);
+            let nats = Nats { resolver: mode, pack_responder: responder, ..Nats::default() };
+            let policy = ResolverPolicy::of(&nats, false);
             let found = [Fleet::Unknown, Fleet::Full, Fleet::Without].map(|fleet| {
-                let Stance { replies, packs } = manners.among(fleet);
+                let Stance { replies, packs } = policy.among(fleet);
                 (replies, packs)
             });
             assert_eq!(found, wanted, "{mode:?} {responder:?}");
-            let replica = Manners::new(mode, responder, true).among(Fleet::Without);
+            let replica = ResolverPolicy::of(&nats, true).among(Fleet::Without);
             assert_eq!(replica, Stance { replies: false, packs: false });
         }
     }
