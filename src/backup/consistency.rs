@@ -7,11 +7,10 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::restore::named;
-use crate::feed::Operation;
+use crate::feed::{Operation, SubjectKind};
 use crate::gate::{Activation, Digest, Identity, Tombstone};
 use crate::jwt::{AccountJwt, Jwt, OperatorJwt};
 use crate::key::{AccountKey, PublicKey};
-use crate::store::journal::schema::{KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::store::marks;
 
 /// What a change says of its text: its columns, or the text itself.
@@ -26,13 +25,13 @@ pub(super) struct Facts {
 }
 
 /// What the text of a change says. `None`: its signature is wrong, or it is nothing of that kind.
-pub(super) fn facts(kind: i64, operation: Operation, text: &[u8], digest: &Digest) -> Option<Facts> {
+pub(super) fn facts(kind: Option<SubjectKind>, operation: Operation, text: &[u8], digest: &Digest) -> Option<Facts> {
     if operation == Operation::Delete {
         let request = Tombstone::reopen(text.to_vec().into())?;
         let (iat, issuer) = (request.iat(), Some(*request.issuer().raw()));
         return Some(Facts { key: None, iat, exp: 0, identity: *request.identity(), issuer });
     }
-    if kind == KIND_ACTIVATION {
+    if kind == Some(SubjectKind::Activation) {
         let activation = Activation::reopen(text, digest)?;
         return Some(Facts {
             key: Some(*activation.id().raw()),
@@ -43,7 +42,7 @@ pub(super) fn facts(kind: i64, operation: Operation, text: &[u8], digest: &Diges
         });
     }
     let text = std::str::from_utf8(text).ok()?;
-    if kind == KIND_OPERATOR {
+    if kind == Some(SubjectKind::Operator) {
         let jwt = OperatorJwt::decode(text).ok()?;
         // Whichever of its keys signed it, it is the operator's own.
         let facts = of_claims(&jwt, text)?;
@@ -66,13 +65,14 @@ fn of_claims<B>(jwt: &Jwt<B>, text: &str) -> Option<Facts> {
 /// Looks through all heads. `Some`: what is wrong with the first that does not agree with its changes.
 pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>> {
     // A head without its JWT was made from what a mirror held, or knows of a deletion only.
+    let account = SubjectKind::Account.code();
     let newest = odd(
         connection,
         &format!(
             "SELECT h.kind, h.key, h.iat, c.iat, h.marks, h.issuer,
                     h.serial <> 0 AND c.op IS 112 AND c.kind IS h.kind AND c.key IS h.key AND c.exp IS h.exp
                     AND c.identity IS h.identity AND c.issuer IS h.issuer AND c.digest IS h.digest
-                    AND (c.body IS NOT NULL OR h.kind <> {KIND_ACCOUNT}) AS agrees
+                    AND (c.body IS NOT NULL OR h.kind <> {account}) AS agrees
              FROM head h LEFT JOIN change c ON c.serial = h.serial
              WHERE CASE h.serial WHEN 0 THEN h.digest <> x'' ELSE NOT agrees OR c.iat IS NOT h.iat END"
         ),
@@ -120,7 +120,7 @@ fn odd(connection: &Connection, query: &str, what: &str) -> rusqlite::Result<Opt
             && held.is_some()
             && marks.iter().any(|mark| Some(&mark.issuer.raw()[..]) == issuer.as_deref() && Some(mark.iat) >= brought);
         if !row.get::<_, bool>(6)? || !is_cut {
-            return Ok(Some(disagrees(&named(row.get(0)?, row.get(1)?), what)));
+            return Ok(Some(disagrees(&named(SubjectKind::from_code(row.get(0)?), row.get(1)?), what)));
         }
     }
     Ok(None)
@@ -142,7 +142,7 @@ fn requests(connection: &Connection) -> rusqlite::Result<Option<String>> {
             keys = request.map(|request| request.keys().iter().copied().collect()).unwrap_or_default();
         }
         if !keys.contains(&key) {
-            return Ok(Some(disagrees(&named(KIND_ACCOUNT, *key.raw()), "the request that deleted it")));
+            return Ok(Some(disagrees(&named(Some(SubjectKind::Account), *key.raw()), "the request that deleted it")));
         }
     }
     Ok(None)

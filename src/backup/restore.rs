@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::feed::Session;
+use crate::feed::{Session, SubjectKind};
 use crate::folder::{self, beside};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::store::StoreError;
-use crate::store::journal::schema::{KIND_ACCOUNT, KIND_OPERATOR};
 use crate::store::journal::{MIRROR, open};
 
 /// Brings a copy to this version's format, and makes it the beginning of a session of its own. Durable when this returns.
@@ -55,7 +54,7 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
          ORDER BY h.kind, h.key",
     )?;
     let lines = statement.query_map([], |row| {
-        let what = named(row.get(0)?, row.get(1)?);
+        let what = named(SubjectKind::from_code(row.get(0)?), row.get(1)?);
         Ok(if row.get::<_, Option<bool>>(4)?.unwrap_or(false) {
             format!("{what}: deleted by a request of {}", row.get::<_, i64>(3)?)
         } else {
@@ -66,10 +65,10 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
 }
 
 /// What a row is about, for people.
-pub(super) fn named(kind: i64, key: [u8; 32]) -> String {
+pub(super) fn named(kind: Option<SubjectKind>, key: [u8; 32]) -> String {
     match kind {
-        KIND_ACCOUNT => format!("account {}", AccountKey::from_raw(key)),
-        KIND_OPERATOR => format!("operator {}", PublicKey::from_raw(Kind::Operator, key)),
+        Some(SubjectKind::Account) => format!("account {}", AccountKey::from_raw(key)),
+        Some(SubjectKind::Operator) => format!("operator {}", PublicKey::from_raw(Kind::Operator, key)),
         _ => format!("activation {}", HashId::from_raw(key)),
     }
 }

@@ -7,11 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::consistency::{self, Facts};
 use super::restore::named;
-use crate::feed::{Chain, Head, Operation};
+use crate::feed::{Chain, Head, Operation, SubjectKind};
 use crate::gate::Digest;
 use crate::store::StoreError;
 use crate::store::journal::open;
-use crate::store::journal::schema::KIND_ACCOUNT;
 
 /// What a sound copy holds.
 #[derive(Debug, Clone)]
@@ -94,7 +93,7 @@ fn chain(
             None => {}
             Some(body) if Sha256::digest(body)[..] != digest => damaged.push(serial),
             Some(body) => {
-                let kind = row.get(5)?;
+                let kind = SubjectKind::from_code(row.get(5)?);
                 let noted = Facts {
                     key: row.get(6)?,
                     iat: row.get(7)?,
@@ -130,5 +129,5 @@ fn stands(connection: &Connection, serial: u64) -> rusqlite::Result<bool> {
 fn count(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let query = "SELECT ifnull(sum(serial <> 0 AND NOT is_deleted AND removed = 0), 0), ifnull(sum(is_deleted), 0)
          FROM (SELECT *, deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted) AS is_deleted FROM head WHERE kind = ?1)";
-    connection.query_row(query, params![KIND_ACCOUNT], |row| Ok((row.get(0)?, row.get(1)?)))
+    connection.query_row(query, params![SubjectKind::Account], |row| Ok((row.get(0)?, row.get(1)?)))
 }

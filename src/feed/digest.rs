@@ -8,17 +8,15 @@
 //! Specified in `docs/replication.md`. This module is independent of the store: [`Ask`] is the question of a
 //! comparison, and [`Comparison`] its answer.
 
-mod key;
 mod prefix;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use key::{Key, Kind};
 pub use prefix::{Prefix, PrefixError};
 use sha2::{Digest as _, Sha256};
 
-use super::{Change, Head};
+use super::{Change, Head, Subject, SubjectKind};
 use crate::gate::{Deletion, Held, Identity};
 use crate::key::AccountKey;
 
@@ -89,10 +87,10 @@ impl Leaf {
     /// SHA-256 of the byte of the kind, the 32 bytes of the key, and the state: `p` and the identity of a version; `d`,
     /// the `iat` of the deletion (8 bytes, big endian) and the 32 bytes of the key that signed it; or `r` and the
     /// identity of the version that left.
-    pub fn of(key: &Key, state: &State) -> Self {
+    pub fn of(key: &Subject, state: &State) -> Self {
         let mut hash = Sha256::new();
-        hash.update([key.kind.byte()]);
-        hash.update(key.raw);
+        hash.update([key.kind().code()]);
+        hash.update(key.raw());
         match state {
             State::Held(identity) => {
                 hash.update(b"p");
@@ -112,11 +110,11 @@ impl Leaf {
     }
 
     /// The leaf of a key by its head. `removed`: it left a read-only folder.
-    pub fn standing(key: &Key, held: &Held, removed: bool) -> Option<Self> {
+    pub fn standing(key: &Subject, held: &Held, removed: bool) -> Option<Self> {
         let state = match (held.deleted(), held.identity()) {
             (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
             // An expired activation is forgotten, so it has no leaf.
-            (_, Some(_)) if removed && key.kind == Kind::Activation => return None,
+            (_, Some(_)) if removed && key.kind() == SubjectKind::Activation => return None,
             (_, Some(identity)) if removed => State::Left(*identity),
             (_, Some(identity)) => State::Held(*identity),
             (_, None) => return None,
@@ -139,7 +137,7 @@ pub struct Toggle {
 
 impl Toggle {
     /// A key had one leaf, and now has another; `None`: no leaf.
-    pub fn between(key: &Key, before: Option<Leaf>, after: Option<Leaf>) -> Self {
+    pub fn between(key: &Subject, before: Option<Leaf>, after: Option<Leaf>) -> Self {
         let mut sum = Sum::default();
         before.iter().chain(&after).for_each(|leaf| sum.toggle(&leaf.0));
         Self { bucket: key.bucket(), sum }
@@ -231,19 +229,19 @@ pub enum Below {
     /// Other sums, each by the byte that leads to it. Empty ones are left out.
     Sums(Vec<(u8, Sum)>),
     /// The leaves of a bucket, in the order of kinds and keys.
-    Leaves(Vec<(Key, Leaf)>),
+    Leaves(Vec<(Subject, Leaf)>),
 }
 
 /// What a client has, to be compared with the server.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
     /// The keys and leaves that the client names.
-    pub have: BTreeMap<Key, Short>,
+    pub have: BTreeMap<Subject, Short>,
     /// Compare everything under this prefix; the client names all that it has there. `None`: compare only the named
     /// keys.
     pub prefix: Option<Prefix>,
     /// Go on after this key.
-    pub after: Option<Key>,
+    pub after: Option<Subject>,
 }
 
 /// A piece of what a comparison found.
@@ -254,7 +252,7 @@ pub struct Comparison {
     /// The differences, ordered by kind and key.
     pub differences: Vec<Difference>,
     /// The key after which the next piece begins; `None`: this was the last one.
-    pub next: Option<Key>,
+    pub next: Option<Subject>,
 }
 
 /// A key whose state differs from the client's.
@@ -265,7 +263,7 @@ pub enum Difference {
     /// The current delete request of these accounts, once for all of them.
     Deletion(Change, Vec<AccountKey>),
     /// The key has no state.
-    Nothing(Key),
+    Nothing(Subject),
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::digest::Key;
+use super::Subject;
 
 /// The first 8 bytes of the SHA-256 of a kind's byte and the 32 bytes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,9 +18,9 @@ impl Fingerprint {
     pub const MOST: usize = 4 << 20;
 
     /// That of a key.
-    pub fn of(key: &Key) -> Self {
+    pub fn of(key: &Subject) -> Self {
         let [a, b, c, d, e, f, g, h, ..] =
-            <[u8; 32]>::from(Sha256::new().chain_update([key.kind.byte()]).chain_update(key.raw).finalize());
+            <[u8; 32]>::from(Sha256::new().chain_update([key.kind().code()]).chain_update(key.raw()).finalize());
         Self::read([a, b, c, d, e, f, g, h])
     }
 
@@ -38,16 +38,17 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::digest::Kind;
+    use crate::jwt::HashId;
+    use crate::key::AccountKey;
 
     #[test]
     fn it_is_what_the_specification_says() {
         let raw = [7; 32];
-        let account = Fingerprint::of(&Key { kind: Kind::Account, raw });
+        let account = Fingerprint::of(&Subject::Account(AccountKey::from_raw(raw)));
         // printf '\001' and 32 times '\007' through sha256sum.
         assert_eq!(data_encoding::HEXLOWER.encode(&account.bytes()), EXPECTED);
         assert_eq!(Fingerprint::read(account.bytes()), account);
-        assert_ne!(Fingerprint::of(&Key { kind: Kind::Activation, raw }), account);
+        assert_ne!(Fingerprint::of(&Subject::Activation(HashId::from_raw(raw))), account);
     }
 
     const EXPECTED: &str = "d3907c0247e7e98b";

@@ -21,6 +21,7 @@
 pub mod digest;
 mod fingerprint;
 mod ring;
+mod subject;
 pub mod wire;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub use fingerprint::Fingerprint;
 pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
+pub use subject::{Subject, SubjectKind};
 
 use crate::gate::{Activation, Digest, Entry, OperatorChain, Position, Tombstone, Via};
 use crate::jwt::HashId;

@@ -5,6 +5,7 @@ mod digests;
 mod followers;
 mod operator;
 mod server_name;
+mod upstream;
 
 pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
@@ -15,9 +16,10 @@ pub use operator::OperatorPage;
 use operator::texts;
 use serde::{Deserialize, Serialize};
 pub use server_name::{LONGEST_NAME, MAX_HOPS, NAME_PREFIX, SERVER_HEADER, UPSTREAM_HEADER, names, new_name};
+pub use upstream::{UpstreamChange, UpstreamContent};
 
-use super::{Chain, Change, Content, Head, Operation, Session};
-use crate::gate::Position;
+use super::{Chain, Change, Content, Head, Operation, Session, Subject, SubjectKind};
+use crate::gate::{Digest, Position};
 
 /// The header that requests a JWT's position (with any value), and that answers with it.
 pub const POSITION_HEADER: &str = "nas-position";
@@ -27,15 +29,6 @@ pub const PRIMARY_AGE_HEADER: &str = "nas-primary-age";
 
 /// The header by which a replica tells a follower that the feed, as it passes it on, says when the answer changes.
 pub const CONFIRMED_HEADER: &str = "nas-confirmed";
-
-/// The kind of a change of an account.
-pub const KIND_ACCOUNT: &str = "account";
-
-/// The kind of a change of the operator's own JWT.
-pub const KIND_OPERATOR: &str = "operator";
-
-/// The kind of a change of an activation.
-pub const KIND_ACTIVATION: &str = "activation";
 
 /// Writes a position as `<session>/<serial>`.
 pub fn position_text(position: &Position) -> String {
@@ -108,66 +101,60 @@ pub struct Item {
 
 impl From<&Change> for Item {
     fn from(change: &Change) -> Self {
-        let mut item = Self {
-            serial: change.serial,
-            chain: change.chain.to_string(),
-            at: change.at,
-            kind: KIND_ACCOUNT.into(),
-            op: "put".into(),
+        let of = |subject: Subject, op: &str| Self {
+            key: Some(subject.text()),
+            ..Self::new(change.serial, change.chain.to_string(), change.at, subject.kind(), op)
+        };
+        let digest = |digest: &Digest| Some(data_encoding::HEXLOWER.encode(digest));
+        match &change.content {
+            Content::Put(entry) => {
+                Self { jwt: Some(entry.text().to_owned()), ..of(Subject::Account(*entry.key()), "put") }
+            }
+            Content::Delete(tombstone) => Self {
+                keys: tombstone.keys().iter().map(|key| key.text()).collect(),
+                request: Some(String::from_utf8_lossy(tombstone.request()).into_owned()),
+                ..Self::new(change.serial, change.chain.to_string(), change.at, SubjectKind::Account, "delete")
+            },
+            Content::Operator(chain) => Self {
+                jwt: Some(chain.in_force().text().to_owned()),
+                links: texts(chain),
+                ..of(Subject::Operator(*chain.in_force().identity()), "put")
+            },
+            Content::Activation(activation) => {
+                Self { jwt: Some(activation.text().to_owned()), ..of(Subject::Activation(*activation.id()), "put") }
+            }
+            Content::PastActivation { id, digest: of_text } => {
+                Self { digest: digest(of_text), ..of(Subject::Activation(*id), "put") }
+            }
+            Content::Forgotten { id, digest: of_text } => {
+                Self { digest: digest(of_text), ..of(Subject::Activation(*id), "remove") }
+            }
+            Content::Superseded { key, digest: of_text } => {
+                Self { digest: digest(of_text), ..of(Subject::Account(*key), "put") }
+            }
+            Content::Removed { key, digest: of_text } => {
+                Self { digest: digest(of_text), ..of(Subject::Account(*key), "remove") }
+            }
+        }
+    }
+}
+
+impl Item {
+    /// A change that says no more than its operation yet.
+    fn new(serial: u64, chain: String, at: i64, kind: SubjectKind, op: &str) -> Self {
+        Self {
+            serial,
+            chain,
+            at,
+            kind: kind.name().into(),
+            op: op.into(),
             key: None,
             jwt: None,
             keys: Vec::new(),
             request: None,
             digest: None,
             links: Vec::new(),
-        };
-        match &change.content {
-            Content::Put(entry) => {
-                item.key = Some(entry.key().text());
-                item.jwt = Some(entry.text().to_owned());
-            }
-            Content::Delete(tombstone) => {
-                item.op = "delete".into();
-                item.keys = tombstone.keys().iter().map(|key| key.text()).collect();
-                item.request = Some(String::from_utf8_lossy(tombstone.request()).into_owned());
-            }
-            Content::Operator(chain) => {
-                item.kind = KIND_OPERATOR.into();
-                item.key = Some(chain.in_force().identity().text());
-                item.jwt = Some(chain.in_force().text().to_owned());
-                item.links = texts(chain);
-            }
-            Content::Activation(activation) => {
-                item.kind = KIND_ACTIVATION.into();
-                item.key = Some(activation.id().text());
-                item.jwt = Some(activation.text().to_owned());
-            }
-            Content::PastActivation { id, digest } | Content::Forgotten { id, digest } => {
-                if let Content::Forgotten { .. } = change.content {
-                    item.op = "remove".into();
-                }
-                item.kind = KIND_ACTIVATION.into();
-                item.key = Some(id.text());
-                item.digest = Some(data_encoding::HEXLOWER.encode(digest));
-            }
-            Content::Superseded { key, digest } | Content::Removed { key, digest } => {
-                if let Content::Removed { .. } = change.content {
-                    item.op = "remove".into();
-                }
-                item.key = Some(key.text());
-                item.digest = Some(data_encoding::HEXLOWER.encode(digest));
-            }
         }
-        item
-    }
-}
-
-impl Item {
-    /// Of the operator's put: the operator JWTs in force, oldest first. A server of format 1 names the last one alone.
-    pub fn operator_links(&self) -> Vec<&str> {
-        let links = self.links.iter().map(String::as_str);
-        let last = self.jwt.as_deref().filter(|jwt| self.links.last().is_none_or(|last| last != jwt));
-        links.chain(last).collect()
     }
 
     /// The operation and the digest of the body, as they enter the chain. `None`: not of this format.

@@ -8,8 +8,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::held::Held;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Leaf, Prefix, Sum, View};
-use crate::feed::{Change, Content, Head, Link as _};
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Leaf, Prefix, Sum, View};
+use crate::feed::{Change, Content, Head, Link as _, Subject};
 use crate::gate::{Activation, Position, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::snapshot::{ProofKind, Seen};
@@ -38,14 +38,14 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
     // What is found is as of this position, or later.
     let head = held.knows_all()?;
     let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
+    let mut theirs: Vec<(Subject, Option<Leaf>)> = Vec::new();
     match ask.prefix {
         None => {
             theirs.extend(ask.have.range((after, Bound::Unbounded)).map(|(key, _)| (*key, held.known.leaf_of(key))));
         }
         Some(prefix) => {
             let mine = held.known.leaves(prefix);
-            let known: HashSet<Key> = mine.iter().map(|(key, _)| *key).collect();
+            let known: HashSet<Subject> = mine.iter().map(|(key, _)| *key).collect();
             theirs.extend(mine.into_iter().map(|(key, leaf)| (key, Some(leaf))));
             theirs.extend(ask.have.keys().filter(|key| !known.contains(key)).map(|key| (*key, None)));
             theirs.retain(|(key, _)| ask.after.is_none_or(|after| *key > after));
@@ -73,7 +73,7 @@ struct Piece<'h> {
 
 impl Piece<'_> {
     /// `None`: something differs whose text is not here.
-    fn compare(&mut self, key: &Key, mine: Option<Leaf>, ask: &Ask) -> Option<()> {
+    fn compare(&mut self, key: &Subject, mine: Option<Leaf>, ask: &Ask) -> Option<()> {
         let theirs = ask.have.get(key);
         let Some(leaf) = mine else {
             if theirs.is_some() {
@@ -85,14 +85,14 @@ impl Piece<'_> {
         if theirs == Some(&leaf.short()) {
             return Some(());
         }
-        let (content, at) = match key.kind {
-            Kind::Account => match self.account(&AccountKey::from_raw(key.raw))? {
+        let (content, at) = match key {
+            Subject::Account(account) => match self.account(account)? {
                 (Content::Delete(tombstone), _) if !self.told.insert(*tombstone.identity()) => return Some(()),
                 found => found,
             },
-            Kind::Operator => (Content::Operator(self.held.known.operator_chain()?), None),
-            Kind::Activation => {
-                let proof = self.held.known.shelf.get(&(ProofKind::Activation, key.raw))?;
+            Subject::Operator(_) => (Content::Operator(self.held.known.operator_chain()?), None),
+            Subject::Activation(id) => {
+                let proof = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }

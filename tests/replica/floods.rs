@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nats_account_server::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, Page};
+use nats_account_server::feed::wire::{Item, Page};
 use nats_account_server::feed::{Chain, Head, Session};
 use nats_account_server::jwt::activation_hash_id;
 use nats_account_server::key::AccountKey;
@@ -121,9 +121,8 @@ async fn accounts_that_the_operator_did_not_sign_are_not_remembered() {
         let mut history = History::new(1).say("hello");
         for _ in 0..40 {
             let keys = random_keys(2_500);
-            history = history.change(KIND_ACCOUNT, "remove", json!({ "digest": "0".repeat(64), "keys": keys }));
-            history =
-                history.change(KIND_ACCOUNT, "put", json!({ "digest": "0".repeat(64), "keys": random_keys(500) }));
+            history = history.change("account", "remove", json!({ "digest": "0".repeat(64), "keys": keys }));
+            history = history.change("account", "put", json!({ "digest": "0".repeat(64), "keys": random_keys(500) }));
         }
         let serial = history.serial;
         let primary = with_feed(Answer::stream(history.text)).await;
@@ -156,11 +155,11 @@ async fn activations_of_accounts_that_nobody_knows_are_not_kept() {
     };
     let mut history = History::new(1).say("hello");
     for number in 0..MANY {
-        history = history.change(KIND_ACTIVATION, "put", activation(&Account::new(), number));
+        history = history.change("activation", "put", activation(&Account::new(), number));
     }
     let jwt = operator.account(&known, 20);
-    history = history.change(KIND_ACCOUNT, "put", json!({ "key": known.key(), "jwt": jwt }));
-    history = history.change(KIND_ACTIVATION, "put", activation(&known, 0));
+    history = history.change("account", "put", json!({ "key": known.key(), "jwt": jwt }));
+    history = history.change("activation", "put", activation(&known, 0));
     let serial = history.serial;
     let primary = with_feed(Answer::stream(history.text)).await;
     let launch = Launch::replica(&operator, &primary.url).dir(dir.path()).env("NAS_REPLICA__MODE", "mirror");

@@ -1,7 +1,7 @@
 //! A place in the tree below its root.
 
-use super::Key;
 use crate::excerpt::excerpt;
+use crate::feed::Subject;
 
 /// The first byte or the first two bytes of raw keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +29,9 @@ impl Prefix {
     }
 
     /// Whether a key is under it.
-    pub const fn contains(&self, key: &Key) -> bool {
+    pub const fn contains(&self, key: &Subject) -> bool {
         match self {
-            Self::Node(node) => *node == key.raw[0],
+            Self::Node(node) => *node == key.raw()[0],
             Self::Bucket(bucket) => *bucket == key.bucket(),
         }
     }

@@ -4,21 +4,21 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::jwt::HashId;
-use crate::key::{AccountKey, Kind as KeyKind, PublicKey};
+use crate::key::{AccountKey, Kind, PublicKey};
 
-fn key() -> impl Strategy<Value = Key> {
+fn key() -> impl Strategy<Value = Subject> {
     // Few first bytes, so that keys meet in nodes and buckets.
     (0..3usize, 0..4u8, 0..4u8, any::<[u8; 30]>()).prop_map(|(kind, high, low, rest)| {
         let mut raw = [0; 32];
         (raw[0], raw[1]) = (high * 85, low * 85);
         raw[2..].copy_from_slice(&rest);
-        Key { kind: Kind::ALL[kind], raw }
+        Subject::from_raw(SubjectKind::ALL[kind], raw)
     })
 }
 
 fn state() -> impl Strategy<Value = State> {
     let deletion =
-        |(iat, issuer)| State::Deleted(Deletion { iat, issuer: PublicKey::from_raw(KeyKind::Operator, issuer) });
+        |(iat, issuer)| State::Deleted(Deletion { iat, issuer: PublicKey::from_raw(Kind::Operator, issuer) });
     prop_oneof![
         any::<[u8; 32]>().prop_map(State::Held),
         any::<(i64, [u8; 32])>().prop_map(deletion),
@@ -27,11 +27,11 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 /// Keys whose states change, one after another.
-fn steps() -> impl Strategy<Value = Vec<(Key, Option<State>, Option<State>)>> {
+fn steps() -> impl Strategy<Value = Vec<(Subject, Option<State>, Option<State>)>> {
     prop::collection::vec((key(), prop::option::of(state()), prop::option::of(state())), 1..40)
 }
 
-fn toggle((key, before, after): &(Key, Option<State>, Option<State>)) -> Toggle {
+fn toggle((key, before, after): &(Subject, Option<State>, Option<State>)) -> Toggle {
     let leaf = |state: &Option<State>| state.as_ref().map(|state| Leaf::of(key, state));
     Toggle::between(key, leaf(before), leaf(after))
 }
@@ -84,10 +84,10 @@ proptest! {
     ) {
         let leaf = Leaf::of(&key, &state);
         let tree = tree(&[Toggle::between(&key, None, Some(leaf))]);
-        prop_assert!(Key::parse(&key.text()) == Some(key));
-        for prefix in [&key.raw[..1], &key.raw[..2]].map(|bytes| data_encoding::HEXLOWER.encode(bytes)) {
+        prop_assert!(Subject::parse(&key.text()) == Some(key));
+        for prefix in [&key.raw()[..1], &key.raw()[..2]].map(|bytes| data_encoding::HEXLOWER.encode(bytes)) {
             let prefix = Prefix::parse(&prefix).expect("a prefix");
-            prop_assert!(prefix.contains(&key) && key.raw.starts_with(&prefix.bytes()));
+            prop_assert!(prefix.contains(&key) && key.raw().starts_with(&prefix.bytes()));
             prop_assert_eq!(tree.sum(Some(prefix)), Sum(leaf.0));
         }
         prop_assert_eq!(Short::parse(&leaf.short().to_string()), Some(Sum(leaf.0).short()));
@@ -98,10 +98,10 @@ proptest! {
 
 #[test]
 fn leaves_are_those_of_the_specification() {
-    let issuer = PublicKey::from_raw(KeyKind::Operator, [9; 32]);
+    let issuer = PublicKey::from_raw(Kind::Operator, [9; 32]);
     let sha256 = |parts: &[&[u8]]| Leaf(Sha256::digest(parts.concat()).into());
-    let account = Key::account(&AccountKey::from_raw([1; 32]));
-    let (operator, activation) = (Key::operator(&issuer), Key::activation(&HashId::from_raw([3; 32])));
+    let account = Subject::Account(AccountKey::from_raw([1; 32]));
+    let (operator, activation) = (Subject::Operator(issuer), Subject::Activation(HashId::from_raw([3; 32])));
     for (key, state, expected) in [
         (account, State::Held([7; 32]), sha256(&[&[1], &[1; 32], b"p", &[7; 32]])),
         (account, State::Left([7; 32]), sha256(&[&[1], &[1; 32], b"r", &[7; 32]])),
@@ -126,8 +126,8 @@ fn what_is_no_key_or_prefix_is_told() {
     }
     assert_eq!(Prefix::parse("aB"), Ok(Prefix::Node(0xab)));
     assert_eq!(Prefix::parse("00ff"), Ok(Prefix::Bucket(0xff)));
-    let user = PublicKey::from_raw(KeyKind::User, [1; 32]).text();
+    let user = PublicKey::from_raw(Kind::User, [1; 32]).text();
     for text in ["", "A", &*user] {
-        assert_eq!(Key::parse(text), None, "{text}");
+        assert_eq!(Subject::parse(text), None, "{text}");
     }
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Item;
 use crate::excerpt::excerpt;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Leaf, Prefix, PrefixError, Short, Sum, View};
+use crate::feed::Subject;
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Leaf, Prefix, PrefixError, Short, Sum, View};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
 
@@ -107,8 +108,9 @@ impl DigestPage {
                 page.children = Some(sums.iter().map(child).collect());
             }
             Below::Leaves(leaves) => {
-                let item =
-                    |(key, leaf): &(Key, Leaf)| (key.text(), leaf.short().to_string(), key.kind.name().to_owned());
+                let item = |(key, leaf): &(Subject, Leaf)| {
+                    (key.text(), leaf.short().to_string(), key.kind().name().to_owned())
+                };
                 page.items = Some(leaves.iter().map(item).collect());
             }
         }
@@ -126,13 +128,13 @@ impl DigestAsk {
         let mut have = BTreeMap::new();
         for (text, digest) in &self.have {
             // A long text is not repeated.
-            let key = Key::parse(text).ok_or_else(|| AskError::Key(text.chars().take(80).collect()))?;
+            let key = Subject::parse(text).ok_or_else(|| AskError::Key(text.chars().take(80).collect()))?;
             if prefix.is_some_and(|prefix| !prefix.contains(&key)) {
                 return Err(AskError::Elsewhere(key.text()));
             }
             have.insert(key, Short::parse(digest).ok_or_else(|| AskError::Digest(key.text()))?);
         }
-        let after = self.after.as_deref().map(|after| Key::parse(after).ok_or(AskError::After)).transpose()?;
+        let after = self.after.as_deref().map(|after| Subject::parse(after).ok_or(AskError::After)).transpose()?;
         Ok(Ask { have, prefix, after })
     }
 }
@@ -164,18 +166,9 @@ fn item(difference: &Difference, head: &Head) -> Item {
         Difference::Deletion(change, stands) => {
             Item { keys: stands.iter().map(AccountKey::text).collect(), ..Item::from(change) }
         }
-        Difference::Nothing(key) => Item {
-            serial: head.serial,
-            chain: head.chain.to_string(),
-            at: 0,
-            kind: key.kind.name().into(),
-            op: "none".into(),
-            key: Some(key.text()),
-            jwt: None,
-            keys: Vec::new(),
-            request: None,
-            digest: None,
-            links: Vec::new(),
+        Difference::Nothing(subject) => Item {
+            key: Some(subject.text()),
+            ..Item::new(head.serial, head.chain.to_string(), 0, subject.kind(), "none")
         },
     }
 }

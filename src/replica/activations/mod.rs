@@ -25,7 +25,7 @@ use super::unknown::Unknown;
 use crate::upstream::{Class, Fetched, Upstream};
 
 use crate::clock;
-use crate::feed::digest::Key;
+use crate::feed::Subject;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::node::{Miss, Unavailable};
@@ -168,7 +168,7 @@ impl Activations {
         if self.has(id, !is_certain) {
             return Miss::Ask;
         }
-        self.pull.weigh(self.pull.exists(&Key::activation(id)), is_certain)
+        self.pull.weigh(self.pull.exists(&Subject::Activation(*id)), is_certain)
     }
 
     /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
@@ -201,7 +201,7 @@ impl Activations {
             return Ok(Some(judged));
         }
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
-        let exists = held.is_some() || self.pull.exists(&Key::activation(id));
+        let exists = held.is_some() || self.pull.exists(&Subject::Activation(*id));
         let class = if exists { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::Activations;
 use crate::clock;
-use crate::feed::wire::Item;
 use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Via};
 use crate::jwt::HashId;
 use crate::store::snapshot::{Proof, ProofKind, Seen};
@@ -23,22 +22,13 @@ pub(in crate::replica) enum Kept {
 impl Activations {
     /// Takes in what the primary says of an activation. Whether it is vouched for is judged when it is asked for; but a mirror
     /// keeps it only if its account is known here, because anybody can make an account and sign any number of them.
-    pub(in crate::replica) fn take(&self, item: &Item, at: Position) -> Kept {
-        let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return Kept::Not };
-        self.forget(&id);
-        if !self.env.is_mirror() {
-            return Kept::Not;
-        }
+    ///
+    /// `jwt`: its text. A version that was replaced comes without it, and its successor follows.
+    pub(in crate::replica) fn take(&self, id: &HashId, jwt: Option<&str>, at: Position) -> Kept {
+        self.forget(id);
+        let Some(jwt) = jwt.filter(|_| self.env.is_mirror()) else { return Kept::Not };
         let place = (ProofKind::Activation, *id.raw());
-        let Some(jwt) = &item.jwt else {
-            // Replaced ones are told without their text; their successor follows.
-            if item.op == "remove" {
-                self.held.known.shelf.remove(place);
-            }
-            return Kept::Not;
-        };
-        let read =
-            |body: &[u8]| self.env.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
+        let read = |body: &[u8]| self.env.gate.read_activation(body, SentFor::id(id), Via::Feed, clock::unix_seconds());
         let refused = |refusal: &Refusal| {
             self.env.metrics.refused(Via::Feed, refusal);
             if let Some(held_back) = self.env.refusals.turn(Instant::now()) {
@@ -48,7 +38,7 @@ impl Activations {
         match read(jwt.as_bytes()) {
             Ok(unproven) if !self.held.known.memory.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
                 refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
-                Kept::Orphan(id)
+                Kept::Orphan(*id)
             }
             Ok(unproven) => {
                 let version = unproven.version();
@@ -56,7 +46,7 @@ impl Activations {
                 if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
                     return Kept::Not;
                 }
-                let body = jwt.clone().into_bytes().into();
+                let body = jwt.as_bytes().to_vec().into();
                 self.held.known.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
                 Kept::Here
             }
@@ -65,5 +55,11 @@ impl Activations {
                 Kept::Not
             }
         }
+    }
+
+    /// The primary has forgotten an activation, because it had expired.
+    pub(in crate::replica) fn drop_expired(&self, id: &HashId) {
+        self.forget(id);
+        self.held.known.shelf.remove((ProofKind::Activation, *id.raw()));
     }
 }

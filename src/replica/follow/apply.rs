@@ -4,54 +4,43 @@ use std::sync::Arc;
 
 use super::Follow;
 use crate::clock;
-use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
+use crate::feed::wire::{UpstreamChange, UpstreamContent};
 use crate::gate::{Position, Refusal, Via};
-use crate::key::AccountKey;
 use crate::replica::held::Offer;
 
 impl Follow {
-    pub(super) fn take(&self, item: &Item, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
-        match (item.kind.as_str(), &item.jwt) {
-            (KIND_ACCOUNT, _) => {}
-            (KIND_ACTIVATION, _) => {
-                self.parts.activations.take(item, at);
-                return Ok(());
-            }
-            (KIND_OPERATOR, Some(_)) => {
-                self.parts.operators.take_item(item, Via::Feed);
-                return Ok(());
-            }
-            _ => return Ok(()),
-        }
-        let now = clock::unix_seconds();
-        if let Some(jwt) = &item.jwt {
-            let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(self.parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
-            let key = *entry.key();
-            match self.parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                Offer::Taken(_) => self.parts.env.metrics.accepted(Via::Feed),
-                Offer::Kept => {}
-                Offer::Refetch => {
-                    self.parts.held.doubt([key]);
-                    self.parts.pull.refetch(key);
+    pub(super) fn take(&self, change: &UpstreamChange<'_>, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
+        let (parts, now) = (&self.parts, clock::unix_seconds());
+        let accounts = change.accounts.iter();
+        match &change.content {
+            UpstreamContent::Put { key, jwt: Some(jwt) } => {
+                let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), key.as_ref(), Via::Feed, now)?);
+                let key = *entry.key();
+                match parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
+                    Offer::Taken(_) => parts.env.metrics.accepted(Via::Feed),
+                    Offer::Kept => {}
+                    Offer::Refetch => {
+                        parts.held.doubt([key]);
+                        parts.pull.refetch(key);
+                    }
                 }
             }
-        } else if let Some(request) = &item.request {
-            let tombstone = self.parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            self.parts.held.bury(&tombstone, Some(at));
-            self.parts.held.is_ahead_of(&tombstone, tombstone.keys());
-            self.parts.env.metrics.accepted(Via::Feed);
-        } else if item.op == "remove" {
-            self.parts.held.forget(named(item));
-        } else {
-            // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
-            self.parts.held.doubt(named(item));
+            // The version that replaced it follows; until then, ours is not current.
+            UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => parts.held.doubt(accounts.copied()),
+            UpstreamContent::Delete(request) => {
+                let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+                parts.held.bury(&tombstone, Some(at));
+                parts.held.is_ahead_of(&tombstone, tombstone.keys());
+                parts.env.metrics.accepted(Via::Feed);
+            }
+            UpstreamContent::Removed => _ = parts.held.forget(accounts.copied()),
+            UpstreamContent::Operator { jwts, is_linked } if !jwts.is_empty() => {
+                parts.operators.take_linked(jwts, *is_linked, Via::Feed);
+            }
+            UpstreamContent::Activation { id, jwt } => _ = parts.activations.take(id, *jwt, at),
+            UpstreamContent::Forgotten(id) => parts.activations.drop_expired(id),
+            UpstreamContent::Operator { .. } | UpstreamContent::Unknown => {}
         }
         Ok(())
     }
-}
-
-/// The accounts that a change names.
-pub(super) fn named(item: &Item) -> impl Iterator<Item = AccountKey> {
-    item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok())
 }

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant as StdInstant};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::apply::named;
 use super::broken::Broken;
 use super::sse::{Event, Reader};
 use super::{Follow, Follower, SILENCE};
 use crate::clock;
-use crate::feed::wire::{Item, Page};
+use crate::feed::wire::{Item, Page, UpstreamChange};
 use crate::feed::{Chain, Head};
 use crate::gate::Via;
 use crate::replica::position::Limit;
@@ -181,8 +180,9 @@ impl Follow {
         let reached = *position;
         let at = reached.position(item.serial);
         let stretch = Some(follower.stretch);
-        self.parts.pull.note_key(item);
-        match self.take(item, at, stretch) {
+        let change = UpstreamChange::from(item);
+        self.parts.pull.note_key(&change);
+        match self.take(&change, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {
                 self.parts.env.metrics.refused(Via::Feed, &refusal);
@@ -192,7 +192,7 @@ impl Follow {
                     self.parts.upstream.shown()
                 );
                 // Unless a later change brings what is here, the primary went back and was then written to.
-                named(item).for_each(|key| self.parts.held.is_ahead(&key));
+                change.accounts.iter().for_each(|key| self.parts.held.is_ahead(key));
             }
             Err(refusal) => {
                 self.parts.env.metrics.refused(Via::Feed, &refusal);
@@ -201,10 +201,10 @@ impl Follow {
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
-                self.parts.held.doubt(named(item));
+                self.parts.held.doubt(change.accounts.iter().copied());
             }
         }
-        self.resync.turns().touch(named(item));
+        self.resync.turns().touch(change.accounts.iter().copied());
         self.applied(reached, follower.stretch);
         self.relay.pass(item, reached);
         if item.serial >= follower.target {

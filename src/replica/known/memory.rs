@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::sums::Sums;
-use crate::feed::digest::{Key, Leaf, Prefix, State};
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, Prefix, State};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Seen, Snapshot};
 
@@ -65,7 +66,7 @@ impl Memory {
             }
             self.ahead.fetch_add(i64::from(cell.seen.ahead) - i64::from(before.ahead), Ordering::Relaxed);
             if self.sums.are_kept() {
-                self.sums.change(&Key::account(key), leaf(key, &before), leaf(key, &cell.seen));
+                self.sums.change(&Subject::Account(*key), leaf(key, &before), leaf(key, &cell.seen));
             }
         } else if cell.is_written && before == Seen::default() {
             shard.remove(key);
@@ -90,7 +91,7 @@ impl Memory {
         // Written first: what is written between the two looks is in both.
         let mut found: BTreeMap<_, _> = self.snapshot.seen_under(prefix).into_iter().collect();
         self.each_recent(|key, seen| {
-            if prefix.contains(&Key::account(key)) {
+            if prefix.contains(&Subject::Account(*key)) {
                 found.insert(*key, seen.clone());
             }
         });
@@ -171,7 +172,7 @@ impl Memory {
 
 /// The leaf of what is remembered of an account.
 pub(in crate::replica) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
-    let key = Key::account(key);
+    let key = Subject::Account(*key);
     match seen.heard {
         Some(heard) => Some(Leaf::of(&key, &State::Held(heard.identity))),
         None => Leaf::standing(&key, &seen.held, seen.removed),

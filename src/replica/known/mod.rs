@@ -13,7 +13,8 @@ pub(super) use memory::{Memory, leaf};
 pub(super) use shelf::Shelf;
 
 use super::setup::Env;
-use crate::feed::digest::{Key, Kind, Leaf, Prefix, State, Sum, Toggle, Tree};
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, Prefix, State, Sum, Toggle, Tree};
 use crate::gate::{OperatorChain, Position, Tombstone};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
@@ -112,11 +113,11 @@ impl Known {
     }
 
     /// The leaves of everything under a prefix.
-    pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Key, Leaf)> {
+    pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Subject, Leaf)> {
         let mut leaves = BTreeMap::new();
         for (key, seen) in self.memory.under(prefix) {
             if let Some(leaf) = leaf(&key, &seen) {
-                leaves.insert(Key::account(&key), leaf);
+                leaves.insert(Subject::Account(key), leaf);
             }
         }
         self.shelf.leaves(prefix, &mut leaves);
@@ -130,9 +131,9 @@ impl Known {
     }
 
     /// The operator's place in the tree.
-    pub(super) fn operator_leaf(&self) -> Option<(Key, Leaf)> {
+    pub(super) fn operator_leaf(&self) -> Option<(Subject, Leaf)> {
         let trust = self.env.gate.trust()?;
-        let key = Key::operator(trust.identity());
+        let key = Subject::Operator(*trust.identity());
         Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
     }
 
@@ -141,15 +142,12 @@ impl Known {
         self.operator_leaf().iter().map(|(key, leaf)| Toggle::between(key, None, Some(*leaf))).collect()
     }
 
-    pub(super) fn leaf_of(&self, key: &Key) -> Option<Leaf> {
-        match key.kind {
-            Kind::Account => {
-                let account = AccountKey::from_raw(key.raw);
-                self.memory.peek(&account, |seen| leaf(&account, seen))?
-            }
-            Kind::Operator => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
-            Kind::Activation => {
-                let id = (ProofKind::Activation, key.raw);
+    pub(super) fn leaf_of(&self, key: &Subject) -> Option<Leaf> {
+        match key {
+            Subject::Account(account) => self.memory.peek(account, |seen| leaf(account, seen))?,
+            Subject::Operator(_) => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
+            Subject::Activation(id) => {
+                let id = (ProofKind::Activation, *id.raw());
                 let (_, leaf) = shelf::leaf_of(&id)?;
                 self.shelf.get(&id).map(|proof| leaf(&proof))
             }
@@ -160,7 +158,7 @@ impl Known {
 fn tree_of(walk: &Walk) -> rusqlite::Result<Tree> {
     let mut tree = Tree::default();
     walk.seen(|key, seen| {
-        tree.toggle(&Toggle::between(&Key::account(&key), None, leaf(&key, &seen)));
+        tree.toggle(&Toggle::between(&Subject::Account(key), None, leaf(&key, &seen)));
     })?;
     walk.proofs(ProofKind::Activation, |id, proof| {
         if let Some((key, leaf)) = shelf::leaf_of(&id) {

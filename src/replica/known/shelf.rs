@@ -6,7 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::sums::Sums;
-use crate::feed::digest::{Key, Leaf, Prefix, State};
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, Prefix, State};
 use crate::jwt::HashId;
 use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
@@ -56,7 +57,7 @@ impl Shelf {
     }
 
     /// The leaves of the activations under a prefix.
-    pub(in crate::replica) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Key, Leaf>) {
+    pub(in crate::replica) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Subject, Leaf>) {
         // Written first: what is written between the two looks is in both.
         for (id, proof) in self.snapshot.proofs_under(ProofKind::Activation, prefix) {
             if let Some((key, leaf)) = leaf_of(&id) {
@@ -89,8 +90,8 @@ impl Shelf {
 }
 
 /// The place of an activation in the tree, and how its leaf is made. Requests have none: what they delete has.
-pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Key, impl Fn(&Proof) -> Leaf + use<>)> {
+pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Subject, impl Fn(&Proof) -> Leaf + use<>)> {
     let (ProofKind::Activation, raw) = id else { return None };
-    let key = Key::activation(&HashId::from_raw(*raw));
+    let key = Subject::Activation(HashId::from_raw(*raw));
     Some((key, move |proof: &Proof| Leaf::of(&key, &State::Held(proof.identity))))
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::feed::digest::{Key, Leaf, Prefix, Sum, Toggle, Tree};
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, Prefix, Sum, Toggle, Tree};
 
 /// The tree of what a replica has seen; none on a cache.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ impl Sums {
     }
 
     /// What stands for a key changed.
-    pub(in crate::replica) fn change(&self, key: &Key, before: Option<Leaf>, after: Option<Leaf>) {
+    pub(in crate::replica) fn change(&self, key: &Subject, before: Option<Leaf>, after: Option<Leaf>) {
         if let Some(tree) = &self.tree
             && before != after
         {

@@ -16,7 +16,6 @@ use super::position::Limit;
 use super::pull::Pull;
 use super::setup::Env;
 use crate::clock;
-use crate::feed::wire::Item;
 use crate::gate::operator::{End, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
 use crate::upstream::{Upstream, UpstreamError};
@@ -78,9 +77,9 @@ impl Operators {
 
     /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
     /// comes without its links was passed on by a server that knows none: then they are asked for.
-    pub(super) fn take_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
-        let is_in_sync = self.take(&item.operator_links(), via);
-        if item.links.is_empty() && self.unconnected().is_some() {
+    pub(super) fn take_linked(self: &Arc<Self>, jwts: &[&str], is_linked: bool, via: Via) -> bool {
+        let is_in_sync = self.take(jwts, via);
+        if !is_linked && self.unconnected().is_some() {
             self.ask();
         }
         if !is_in_sync && self.held.positions.get(Limit::Operator).is_none() {

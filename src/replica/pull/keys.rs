@@ -13,9 +13,8 @@ use reqwest::StatusCode;
 
 use super::Pull;
 use crate::backoff::Backoff;
-use crate::feed::digest::{Key, Kind};
-use crate::feed::wire::Item;
-use crate::feed::{Fingerprint, Head};
+use crate::feed::wire::{UpstreamChange, UpstreamContent};
+use crate::feed::{Fingerprint, Head, Subject};
 use crate::gate::Position;
 use crate::key::AccountKey;
 use crate::upstream::UpstreamError;
@@ -54,7 +53,7 @@ impl Keys {
     }
 
     /// Whether a key exists, as far as is known.
-    pub(in crate::replica) fn contains(&self, key: &Key) -> bool {
+    pub(in crate::replica) fn contains(&self, key: &Subject) -> bool {
         let key = Fingerprint::of(key);
         let known = self.known.read();
         known.listed.binary_search(&key).is_ok() || known.added.contains(&key)
@@ -67,7 +66,7 @@ impl Keys {
     }
 
     /// A key exists from now on.
-    pub(in crate::replica) fn add(&self, key: &Key) {
+    pub(in crate::replica) fn add(&self, key: &Subject) {
         if self.contains(key) {
             return;
         }
@@ -108,7 +107,7 @@ impl Pull {
     /// Whether an account is known to exist, or to have existed.
     pub(in crate::replica) fn may_exist(&self, key: &AccountKey) -> bool {
         // The last one may take a query.
-        self.keys.contains(&Key::account(key)) || self.held.was_seen(key)
+        self.keys.contains(&Subject::Account(*key)) || self.held.was_seen(key)
     }
 
     /// All keys that exist, for those who follow this pull. `None`: it does not know them.
@@ -120,10 +119,11 @@ impl Pull {
     }
 
     /// The feed has brought a change. Whether it was accepted here or not: the key may exist upstream.
-    pub(in crate::replica) fn note_key(&self, item: &Item) {
-        let key = item.key.as_deref().filter(|_| item.op == "put").and_then(Key::parse);
-        if let Some(key) = key.filter(|key| key.kind != Kind::Operator) {
-            self.keys.add(&key);
+    pub(in crate::replica) fn note_key(&self, change: &UpstreamChange<'_>) {
+        match change.content {
+            UpstreamContent::Put { key: Some(key), .. } => self.keys.add(&Subject::Account(key)),
+            UpstreamContent::Activation { id, .. } => self.keys.add(&Subject::Activation(id)),
+            _ => {}
         }
     }
 
@@ -178,8 +178,8 @@ impl Pull {
 mod tests {
     use super::*;
 
-    const fn key(byte: u8) -> Key {
-        Key { kind: Kind::Account, raw: [byte; 32] }
+    const fn key(byte: u8) -> Subject {
+        Subject::Account(AccountKey::from_raw([byte; 32]))
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         for number in 0..=u32::try_from(MOST_ADDED).expect("small") {
             let mut raw = [0; 32];
             raw[..4].copy_from_slice(&number.to_le_bytes());
-            keys.add(&Key { kind: Kind::Account, raw });
+            keys.add(&Subject::Account(AccountKey::from_raw(raw)));
         }
         assert!(!keys.are_complete() && keys.all().len() == 1);
     }

@@ -5,7 +5,7 @@
 //! cannot answer in time is not asked for.
 
 use super::Pull;
-use crate::feed::digest::Key;
+use crate::feed::Subject;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::Class;
@@ -26,7 +26,7 @@ impl Pull {
         let is_certain = self.knows_all_keys();
         let exists = if is_certain {
             // The list is of what was ever there since it was made.
-            self.keys.contains(&Key::account(key)) && !self.held.known.is_deleted(key)
+            self.keys.contains(&Subject::Account(*key)) && !self.held.known.is_deleted(key)
         } else {
             self.may_exist(key)
         };

@@ -15,7 +15,7 @@ use super::held::{Answered, Asked, Held, Said};
 use super::setup::Env;
 use super::slot::Slot;
 use crate::clock;
-use crate::feed::digest::Key;
+use crate::feed::Subject;
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
@@ -89,7 +89,7 @@ impl Pull {
     }
 
     /// Whether a key exists upstream, as far as is known.
-    pub(super) fn exists(&self, key: &Key) -> bool {
+    pub(super) fn exists(&self, key: &Subject) -> bool {
         self.keys.contains(key)
     }
 
@@ -101,7 +101,7 @@ impl Pull {
     /// Whether there is nothing to serve of an account because its JWT is withheld.
     pub(super) fn is_withheld(&self, key: &AccountKey) -> bool {
         // To look into the snapshot costs a query, which keys that do not exist are not worth.
-        let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
+        let may_exist = self.keys.contains(&Subject::Account(*key)) || !self.knows_all_keys();
         may_exist && !self.held.has_copy(key) && self.held.known.withheld_by(key).is_some()
     }
 

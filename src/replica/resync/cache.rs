@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::{Failed, Run, have};
 use crate::clock;
 use crate::epoch::Epoch;
-use crate::feed::digest::{Key, Leaf};
+use crate::feed::Subject;
+use crate::feed::digest::Leaf;
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
 use crate::replica::known::leaf;
@@ -55,7 +56,7 @@ impl Run {
             });
             held.extend(known.flatten());
         }
-        let leaves: Vec<(Key, Leaf)> = held.iter().map(|held| (Key::account(&held.key), held.leaf)).collect();
+        let leaves: Vec<(Subject, Leaf)> = held.iter().map(|held| (Subject::Account(held.key), held.leaf)).collect();
         let asked: HashSet<AccountKey> = held.iter().map(|held| held.key).collect();
         let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
         let mut differing = HashSet::new();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failed, IN_VAIN, Run, have, short};
-use crate::feed::digest::{Key, Prefix, Short, Sum};
+use crate::feed::digest::{Prefix, Short, Sum};
 use crate::feed::wire::{DigestAsk, DigestPage};
-use crate::feed::{Chain, Head, Session};
+use crate::feed::{Chain, Head, Session, Subject};
 use crate::key::AccountKey;
 
 /// Keys that one question names at most.
@@ -24,7 +24,7 @@ impl Run {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
-        let leaf = |key: &AccountKey| parts.held.known.leaf_of(&Key::account(key));
+        let leaf = |key: &AccountKey| parts.held.known.leaf_of(&Subject::Account(*key));
         let ahead: Vec<_> = parts.held.known.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
         let differing = with_ahead.all().await?;
@@ -62,7 +62,7 @@ impl Run {
         let orphans = std::mem::take(&mut self.found.lock().orphans);
         for ids in orphans.chunks(MOST) {
             // With a leaf that nothing has, what stands comes for certain.
-            let have = ids.iter().map(|id| (Key::activation(id).text(), Short::default().to_string())).collect();
+            let have = ids.iter().map(|id| (Subject::Activation(*id).text(), Short::default().to_string())).collect();
             let ask = DigestAsk { have, ..DigestAsk::default() };
             self.pages(ask).await?;
         }

@@ -21,9 +21,9 @@ use parking_lot::Mutex;
 use super::parts::Parts;
 use super::position::Limit;
 use crate::backoff::Backoff;
-use crate::feed::Head;
-use crate::feed::digest::{Key, Leaf, Short};
+use crate::feed::digest::{Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
+use crate::feed::{Head, Subject};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::upstream::UpstreamError;
@@ -198,7 +198,7 @@ impl Run {
 
     /// Whether there is more, and asks for that next. An answer that does not lead on would have us ask for ever.
     fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, Failed> {
-        let key = |text: &Option<String>| text.as_deref().and_then(Key::parse);
+        let key = |text: &Option<String>| text.as_deref().and_then(Subject::parse);
         let (before, next) = (key(&ask.after), key(&answer.next));
         if answer.next.is_some() && (next.is_none() || next <= before) {
             return Err(Failed::Format("where it goes on"));
@@ -220,7 +220,7 @@ impl Run {
 }
 
 /// What is held, as a question has it.
-fn have<'k>(leaves: impl IntoIterator<Item = &'k (Key, Leaf)>) -> Vec<(String, String)> {
+fn have<'k>(leaves: impl IntoIterator<Item = &'k (Subject, Leaf)>) -> Vec<(String, String)> {
     leaves.into_iter().map(|(key, leaf)| (key.text(), leaf.short().to_string())).collect()
 }
 

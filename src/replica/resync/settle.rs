@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::cache::{PAUSE, PIECE};
 use super::{Failed, LONGEST_PAUSE, Resync, Run, have};
 use crate::backoff::Backoff;
-use crate::feed::digest::{Key, Leaf, State};
-use crate::feed::wire::DigestAsk;
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, State};
+use crate::feed::wire::{DigestAsk, UpstreamChange, UpstreamContent};
 use crate::gate::Via;
 use crate::replica::position::Limit;
 
@@ -68,12 +69,17 @@ impl Run {
         let parts = &self.resync.parts;
         // Without an operator, the one to begin with is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
-        let key = Key::operator(trust.identity());
+        let key = Subject::Operator(*trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {
-            is_in_sync &= parts.operators.take_item(item, Via::Upstream);
+            is_in_sync &= match UpstreamChange::from(item).content {
+                UpstreamContent::Operator { jwts, is_linked } => {
+                    parts.operators.take_linked(&jwts, is_linked, Via::Upstream)
+                }
+                _ => false,
+            };
         }
         Ok(is_in_sync)
     }

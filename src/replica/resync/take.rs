@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Failed, ORPHANS, Run};
 use crate::clock;
-use crate::feed::wire::{DigestAnswer, Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
+use crate::feed::wire::{DigestAnswer, UpstreamChange, UpstreamContent};
 use crate::gate::{Position, Refusal, Via};
 use crate::key::AccountKey;
 use crate::replica::activations::Kept;
@@ -23,11 +23,10 @@ impl Run {
         let run = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
             let (mut differing, mut is_new) = (HashSet::new(), false);
-            for item in &answer.items {
-                let named = || item.key.iter().chain(&item.keys).filter_map(|key| AccountKey::parse(key).ok());
-                let keys: Vec<_> =
-                    named().filter(|key| asked.as_ref().is_none_or(|asked| asked.contains(key))).collect();
-                is_new |= run.take_one(item, &keys);
+            for change in answer.items.iter().map(UpstreamChange::from) {
+                let is_asked = |key: &&AccountKey| asked.as_ref().is_none_or(|asked| asked.contains(*key));
+                let keys: Vec<_> = change.accounts.iter().filter(is_asked).copied().collect();
+                is_new |= run.take_one(&change, &keys);
                 differing.extend(keys.into_iter().filter(|key| asked.is_some() || run.ahead.contains(key)));
             }
             let mut found = run.found.lock();
@@ -38,19 +37,11 @@ impl Run {
     }
 
     /// Returns whether that changed anything here.
-    fn take_one(&self, item: &Item, keys: &[AccountKey]) -> bool {
+    fn take_one(&self, change: &UpstreamChange<'_>, keys: &[AccountKey]) -> bool {
         let parts = &self.resync.parts;
-        let at = self.from.position(item.serial);
-        match item.kind.as_str() {
-            KIND_ACCOUNT => self.take_account(item, keys, at).unwrap_or_else(|refusal| {
-                parts.env.metrics.refused(Via::Upstream, &refusal);
-                if let Some(held_back) = parts.env.refusals.turn(Instant::now()) {
-                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", parts.upstream.shown());
-                }
-                parts.held.doubt(keys.iter().copied());
-                false
-            }),
-            KIND_ACTIVATION => match parts.activations.take(item, at) {
+        let at = self.from.position(change.serial);
+        match &change.content {
+            UpstreamContent::Activation { id, jwt } => match parts.activations.take(id, *jwt, at) {
                 Kept::Here => true,
                 Kept::Not => false,
                 Kept::Orphan(id) => {
@@ -61,51 +52,65 @@ impl Run {
                     false
                 }
             },
-            KIND_OPERATOR if item.jwt.is_some() => {
-                parts.operators.take_item(item, Via::Upstream);
+            UpstreamContent::Forgotten(id) => {
+                parts.activations.drop_expired(id);
                 false
             }
-            _ => false,
+            UpstreamContent::Operator { jwts, is_linked } => {
+                if !jwts.is_empty() {
+                    parts.operators.take_linked(jwts, *is_linked, Via::Upstream);
+                }
+                false
+            }
+            content => self.take_account(content, keys, at).unwrap_or_else(|refusal| {
+                parts.env.metrics.refused(Via::Upstream, &refusal);
+                if let Some(held_back) = parts.env.refusals.turn(Instant::now()) {
+                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", parts.upstream.shown());
+                }
+                parts.held.doubt(keys.iter().copied());
+                false
+            }),
         }
     }
 
     /// Returns whether that changed anything here.
-    fn take_account(&self, item: &Item, keys: &[AccountKey], at: Position) -> Result<bool, Refusal> {
+    fn take_account(&self, content: &UpstreamContent<'_>, keys: &[AccountKey], at: Position) -> Result<bool, Refusal> {
         let (parts, now) = (&self.resync.parts, clock::unix_seconds());
-        if let Some(jwt) = &item.jwt {
-            let expected = item.key.as_deref().and_then(|key| AccountKey::parse(key).ok());
-            let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Upstream, now)?);
-            let key = *entry.key();
-            match parts.held.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
-                Ok(Offer::Taken(_)) => {
-                    parts.env.metrics.accepted(Via::Upstream);
-                    return Ok(true);
-                }
-                Ok(Offer::Kept) if self.resync.turns.has_touched(&key) => {}
-                // A history that was cut back and written to again gives the same serials to other changes.
-                Ok(Offer::Kept) => parts.held.is_ahead(&key),
-                Ok(Offer::Refetch) => {
-                    parts.held.doubt([key]);
-                    parts.pull.refetch(key);
-                }
-                Err(refusal) if refusal.is_conflict() => {
-                    if !self.resync.turns.has_touched(&key) {
-                        parts.held.is_ahead(&key);
+        let untouched = || keys.iter().filter(|key| !self.resync.turns.has_touched(key));
+        match content {
+            UpstreamContent::Put { key, jwt: Some(jwt) } => {
+                let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), key.as_ref(), Via::Upstream, now)?);
+                let key = *entry.key();
+                match parts.held.offer(entry, Via::Upstream, Some(at), Some(self.stretch), None) {
+                    Ok(Offer::Taken(_)) => {
+                        parts.env.metrics.accepted(Via::Upstream);
+                        return Ok(true);
                     }
+                    Ok(Offer::Kept) if self.resync.turns.has_touched(&key) => {}
+                    // A history that was cut back and written to again gives the same serials to other changes.
+                    Ok(Offer::Kept) => parts.held.is_ahead(&key),
+                    Ok(Offer::Refetch) => {
+                        parts.held.doubt([key]);
+                        parts.pull.refetch(key);
+                    }
+                    Err(refusal) if refusal.is_conflict() => {
+                        if !self.resync.turns.has_touched(&key) {
+                            parts.held.is_ahead(&key);
+                        }
+                    }
+                    Err(refusal) => return Err(refusal),
                 }
-                Err(refusal) => return Err(refusal),
             }
-        } else if let Some(request) = &item.request {
-            let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            let is_new = parts.held.bury(&tombstone, Some(at));
-            parts.held.is_ahead_of(&tombstone, keys.iter().filter(|key| !self.resync.turns.has_touched(key)));
-            return Ok(is_new);
-        } else if item.op == "remove" {
-            return Ok(parts.held.forget(keys.iter().copied()));
-        } else if item.op == "none" {
-            keys.iter().filter(|key| !self.resync.turns.has_touched(key)).for_each(|key| parts.held.is_ahead(key));
-        } else {
-            parts.held.doubt(keys.iter().copied());
+            UpstreamContent::Put { jwt: None, .. } => parts.held.doubt(keys.iter().copied()),
+            UpstreamContent::Delete(request) => {
+                let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
+                let is_new = parts.held.bury(&tombstone, Some(at));
+                parts.held.is_ahead_of(&tombstone, untouched());
+                return Ok(is_new);
+            }
+            UpstreamContent::Removed => return Ok(parts.held.forget(keys.iter().copied())),
+            UpstreamContent::Nothing => untouched().for_each(|key| parts.held.is_ahead(key)),
+            _ => {}
         }
         Ok(false)
     }

@@ -6,12 +6,11 @@ use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 
 use super::head;
-use super::schema::KIND_ACCOUNT;
 use super::signers::Live;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, Outcome};
-use crate::feed::Content;
-use crate::feed::digest::{Key, Leaf, Toggle};
+use crate::feed::digest::{Leaf, Toggle};
+use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::{Digest, Entry, Ordering, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
 
@@ -26,7 +25,8 @@ impl Transaction<'_> {
         if !self.standing.vouches(entry.issuer()) {
             return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
         }
-        let row = self.load(KIND_ACCOUNT, entry.key().raw())?;
+        let place = Subject::Account(*entry.key());
+        let row = self.load(&place)?;
         let held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         match held.order(&entry.version(), via, None, &self.standing) {
             Ordering::Newer => {}
@@ -42,23 +42,15 @@ impl Transaction<'_> {
         }
         let mut now_held = held;
         now_held.put(entry.version(), None, &self.standing);
-        let place = Key::account(entry.key());
         let before = row.as_ref().and_then(|row| row.leaf(&place));
         let serial = self.append(
             Content::Put(entry.clone()),
-            Record {
-                kind: KIND_ACCOUNT,
+            Record::of_entry(
+                entry,
                 via,
                 at,
-                key: Some(entry.key().raw()),
-                toggles: &[Toggle::between(&place, before, Leaf::standing(&place, &now_held, false))],
-                iat: entry.iat(),
-                exp: entry.exp(),
-                identity: entry.identity(),
-                issuer: Some(entry.issuer().raw()),
-                digest: entry.digest(),
-                body: Some(entry.token()),
-            },
+                &[Toggle::between(&place, before, Leaf::standing(&place, &now_held, false))],
+            ),
         )?;
         let history = match &row {
             Some(row) if row.serial != 0 && row.digest != *entry.digest() => {
@@ -82,7 +74,7 @@ impl Transaction<'_> {
                      marks = ?11, deleted = ?12, removed = 0",
             )?
             .execute(params![
-                KIND_ACCOUNT,
+                SubjectKind::Account,
                 entry.key().raw(),
                 serial,
                 entry.iat(),
@@ -114,7 +106,7 @@ impl Transaction<'_> {
         let mut rows = Vec::with_capacity(tombstone.keys().len());
         let mut latest = 0;
         for key in tombstone.keys() {
-            let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
+            let row = head::load(self.connection, &Subject::Account(*key))?;
             let before = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
             if let Err(refusal) = before.order_delete(key, &request, &self.standing) {
                 return Ok(Err(refusal.into()));
@@ -133,7 +125,7 @@ impl Transaction<'_> {
         let toggles: Vec<Toggle> = rows
             .iter()
             .map(|(key, row, after)| {
-                let place = Key::account(key);
+                let place = Subject::Account(**key);
                 let removed = row.as_ref().is_some_and(|row| row.removed != 0);
                 let before = row.as_ref().and_then(|row| row.leaf(&place));
                 Toggle::between(&place, before, Leaf::standing(&place, after, removed))
@@ -153,7 +145,7 @@ impl Transaction<'_> {
                          iat = ?8, ties = ?9, deleted = ?4, deleted_serial = ?5, deleted_issuer = ?6, marks = ?7",
                 )?
                 .execute(params![
-                    KIND_ACCOUNT,
+                    SubjectKind::Account,
                     key.raw(),
                     tombstone.identity(),
                     after.deleted().map(|deleted| deleted.iat),
@@ -172,31 +164,19 @@ impl Transaction<'_> {
 
     /// The account's file is gone from a folder whose owner decides what is in it. The head keeps what bars older ones.
     pub(super) fn remove(&mut self, key: &AccountKey, via: Via, at: i64) -> rusqlite::Result<Outcome> {
-        let row = head::load(self.connection, KIND_ACCOUNT, key.raw())?;
+        let place = Subject::Account(*key);
+        let row = head::load(self.connection, &place)?;
         let Some((row, version)) = row.and_then(|row| row.live().map(|version| (row, version))) else {
             return Ok(Outcome::Same { serial: 0 });
         };
-        let place = Key::account(key);
         let toggle = Toggle::between(&place, row.leaf(&place), Leaf::standing(&place, &row.held, true));
         let serial = self.append(
             Content::Removed { key: *key, digest: row.digest },
-            Record {
-                kind: KIND_ACCOUNT,
-                via,
-                at,
-                key: Some(key.raw()),
-                toggles: &[toggle],
-                iat: version.iat,
-                exp: 0,
-                identity: &version.identity,
-                issuer: None,
-                digest: &row.digest,
-                body: None,
-            },
+            Record::of_removal(&place, &version, &row.digest, via, at, &[toggle]),
         )?;
         self.connection
             .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
-            .execute(params![KIND_ACCOUNT, key.raw(), serial])?;
+            .execute(params![SubjectKind::Account, key.raw(), serial])?;
         self.count(row.counted(), None);
         Ok(Outcome::Changed { serial })
     }

@@ -7,11 +7,10 @@ use rusqlite::{OptionalExtension as _, params};
 use super::super::error::StoreError;
 use super::head;
 use super::read::JournalReader;
-use super::schema::KIND_ACTIVATION;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, Outcome};
-use crate::feed::Content;
-use crate::feed::digest::{Key, Leaf, Toggle};
+use crate::feed::digest::{Leaf, Toggle};
+use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
 use crate::jwt::HashId;
 
@@ -34,7 +33,8 @@ impl Transaction<'_> {
         at: i64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let (key, account) = (activation.id().raw(), activation.account());
-        let row = self.load(KIND_ACTIVATION, key)?;
+        let place = Subject::Activation(*activation.id());
+        let row = self.load(&place)?;
         let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
         // Whether its signer counts is asked of its account, and again at every change of that.
         let standing = Standing::default();
@@ -57,12 +57,11 @@ impl Transaction<'_> {
             return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
         }
         held.put(activation.version(), None, &standing);
-        let place = Key::activation(activation.id());
         let before = row.as_ref().and_then(|row| row.leaf(&place));
         let serial = self.append(
             Content::Activation(activation.clone()),
             Record {
-                kind: KIND_ACTIVATION,
+                kind: SubjectKind::Activation,
                 via,
                 at,
                 key: Some(key),
@@ -84,7 +83,7 @@ impl Transaction<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, x'')",
             )?
             .execute(params![
-                KIND_ACTIVATION,
+                SubjectKind::Activation,
                 key,
                 serial,
                 activation.iat(),
@@ -114,32 +113,24 @@ impl Transaction<'_> {
     pub(super) fn forget(&mut self, ids: &[HashId], now: i64, at: i64) -> rusqlite::Result<Outcome> {
         let mut outcome = Outcome::Same { serial: 0 };
         for id in ids {
-            let row = head::load(self.connection, KIND_ACTIVATION, id.raw())?;
+            let place = Subject::Activation(*id);
+            let row = head::load(self.connection, &place)?;
             // A newer one may have come meanwhile.
             let Some(row) = row.filter(|row| row.removed == 0 && row.exp > 0 && row.exp < now) else { continue };
             let Some(version) = row.held.version().copied() else { continue };
-            let place = Key::activation(id);
+            let toggle = Toggle::between(&place, row.leaf(&place), None);
             let serial = self.append(
                 Content::Forgotten { id: *id, digest: row.digest },
+                // No client asked for it. The nearest path is what the configuration wants.
                 Record {
-                    kind: KIND_ACTIVATION,
-                    // Nobody asked for it; of the paths, it is nearest to what the configuration wants.
-                    via: Via::Configured,
-                    at,
-                    key: Some(id.raw()),
-                    toggles: &[Toggle::between(&place, row.leaf(&place), None)],
-                    iat: version.iat,
                     exp: row.exp,
-                    identity: &version.identity,
-                    issuer: None,
-                    digest: &row.digest,
-                    body: None,
+                    ..Record::of_removal(&place, &version, &row.digest, Via::Configured, at, &[toggle])
                 },
             )?;
             self.drop_body(row.serial)?;
             self.connection
                 .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
-                .execute(params![KIND_ACTIVATION, id.raw(), serial])?;
+                .execute(params![SubjectKind::Activation, id.raw(), serial])?;
             self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([id.raw()])?;
             outcome = Outcome::Changed { serial };
         }
@@ -156,7 +147,9 @@ impl JournalReader {
                     "SELECT c.body, h.digest, h.serial FROM head h JOIN change c ON c.serial = h.serial
                      WHERE h.kind = ?1 AND h.key = ?2 AND c.body IS NOT NULL",
                 )?
-                .query_row(params![KIND_ACTIVATION, id.raw()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .query_row(params![SubjectKind::Activation, id.raw()], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
                 .optional()
         })?;
         let Some((token, digest, serial)) = found else { return Ok(None) };
@@ -174,7 +167,7 @@ impl JournalReader {
                     "SELECT a.key FROM activation a JOIN head h ON h.kind = ?1 AND h.key = a.key
                      WHERE h.exp > 0 AND h.exp < ?2 LIMIT ?3",
                 )?
-                .query_map(params![KIND_ACTIVATION, now, limit], |row| Ok(HashId::from_raw(row.get(0)?)))?
+                .query_map(params![SubjectKind::Activation, now, limit], |row| Ok(HashId::from_raw(row.get(0)?)))?
                 .collect()
         })
     }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 
-use super::schema::{KIND_ACTIVATION, KIND_OPERATOR};
 use crate::clock;
-use crate::feed::{Chain, Change, Content, Operation};
+use crate::feed::{Chain, Change, Content, Operation, SubjectKind};
 use crate::gate::{Activation, Entry, OperatorChain, Origin, Record, Tombstone, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -37,13 +36,13 @@ enum RawBody {
 impl RawChange {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let op: u8 = row.get(9)?;
-        let kind: i64 = row.get(12)?;
-        let body = if kind == KIND_OPERATOR {
+        let kind = SubjectKind::from_code(row.get(12)?);
+        let body = if kind == Some(SubjectKind::Operator) {
             let jwt = String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned();
             RawBody::Operator { jwt, links: row.get(13)? }
-        } else if kind == KIND_ACTIVATION && op == Operation::Remove.tag() {
+        } else if kind == Some(SubjectKind::Activation) && op == Operation::Remove.tag() {
             RawBody::Forgotten { key: row.get(0)?, digest: row.get(5)? }
-        } else if kind == KIND_ACTIVATION {
+        } else if kind == Some(SubjectKind::Activation) {
             RawBody::Activation { key: row.get(0)?, digest: row.get(5)?, token: row.get(6)? }
         } else if op == Operation::Delete.tag() {
             RawBody::Delete(row.get(6)?)

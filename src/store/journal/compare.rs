@@ -9,11 +9,11 @@ use super::super::error::StoreError;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
 use super::read::JournalReader;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema;
 #[cfg(test)]
 use crate::feed::digest::Tree;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Key, Kind, Prefix, Short, Sum, View};
-use crate::feed::{Change, Content};
+use crate::feed::digest::{Ask, Below, Comparison, Difference, Prefix, Short, Sum, View};
+use crate::feed::{Change, Content, Subject, SubjectKind};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
@@ -38,7 +38,7 @@ impl JournalReader {
             let transaction = connection.unchecked_transaction()?;
             let head = schema::head(&transaction)?;
             let (mut sum, mut leaves) = (Sum::default(), Vec::new());
-            for kind in Kind::ALL {
+            for kind in SubjectKind::ALL {
                 head::each_from(&transaction, kind, &prefix.bytes(), |key, row| {
                     if !prefix.contains(&key) {
                         return Ok(false);
@@ -91,7 +91,7 @@ impl JournalReader {
         let stands = self.read(|connection| {
             let mut stands = Vec::new();
             for key in tombstone.keys() {
-                let row = head::load(connection, KIND_ACCOUNT, key.raw())?;
+                let row = head::load(connection, &Subject::Account(*key))?;
                 stands.extend(row.filter(|row| row.made_by() == change.serial).map(|_| *key));
             }
             Ok(stands)
@@ -102,9 +102,9 @@ impl JournalReader {
 
 enum Found {
     Change(Box<RawChange>),
-    Nothing(Key),
+    Nothing(Subject),
     /// The head points to a change that is not there.
-    Lost(Key),
+    Lost(Subject),
 }
 
 struct Piece<'c> {
@@ -114,7 +114,7 @@ struct Piece<'c> {
     told: HashSet<u64>,
     text: usize,
     looked: usize,
-    next: Option<Key>,
+    next: Option<Subject>,
 }
 
 impl<'c> Piece<'c> {
@@ -126,7 +126,7 @@ impl<'c> Piece<'c> {
     fn named(&mut self, ask: &Ask) -> rusqlite::Result<()> {
         let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
         for (key, theirs) in ask.have.range((after, Bound::Unbounded)) {
-            let row = head::load(self.connection, key.kind.byte().into(), &key.raw)?;
+            let row = head::load(self.connection, key)?;
             self.compare(*key, row.as_ref(), Some(*theirs))?;
             if self.is_full() {
                 self.next = Some(*key);
@@ -140,11 +140,11 @@ impl<'c> Piece<'c> {
     fn under(&mut self, prefix: Prefix, ask: &Ask) -> rusqlite::Result<()> {
         let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut named = ask.have.range((after, Bound::Unbounded)).map(|(key, theirs)| (*key, *theirs)).peekable();
-        for kind in Kind::ALL {
+        for kind in SubjectKind::ALL {
             let from = match ask.after {
-                Some(after) if after.kind > kind => continue,
+                Some(after) if after.kind() > kind => continue,
                 // What comes next after a key begins with it and goes on.
-                Some(after) if after.kind == kind => [&after.raw[..], &[0]].concat(),
+                Some(after) if after.kind() == kind => [&after.raw()[..], &[0]].concat(),
                 _ => prefix.bytes(),
             };
             head::each_from(self.connection, kind, &from, |key, row| {
@@ -169,7 +169,7 @@ impl<'c> Piece<'c> {
         Ok(())
     }
 
-    fn compare(&mut self, key: Key, row: Option<&Row>, theirs: Option<Short>) -> rusqlite::Result<()> {
+    fn compare(&mut self, key: Subject, row: Option<&Row>, theirs: Option<Short>) -> rusqlite::Result<()> {
         self.looked += 1;
         let Some((row, leaf)) = row.and_then(|row| row.leaf(&key).map(|leaf| (row, leaf))) else {
             if theirs.is_some() {

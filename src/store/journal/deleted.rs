@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::error::StoreError;
 use super::read::JournalReader;
-use super::schema::KIND_ACCOUNT;
+use crate::feed::SubjectKind;
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
 
@@ -49,6 +49,6 @@ fn deleted_by(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Opt
             "SELECT deleted_serial FROM head
              WHERE kind = ?1 AND key = ?2 AND deleted_serial IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
         )?
-        .query_row(params![KIND_ACCOUNT, key.raw()], |row| row.get(0))
+        .query_row(params![SubjectKind::Account, key.raw()], |row| row.get(0))
         .optional()
 }

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::head;
-use crate::feed::Head;
-use crate::feed::digest::{Below, Kind, Prefix, Toggle, Tree, View};
+use crate::feed::digest::{Below, Prefix, Toggle, Tree, View};
+use crate::feed::{Head, SubjectKind};
 
 /// The tree is saved after so many changes: this bounds what is read at open, and to save it writes 2 MiB. In tests, there
 /// are few changes.
@@ -128,7 +128,7 @@ fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u
 
 pub(super) fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
     let mut tree = Tree::default();
-    for kind in Kind::ALL {
+    for kind in SubjectKind::ALL {
         head::each_from(connection, kind, &[], |key, row| {
             tree.toggle(&Toggle::between(&key, None, row.leaf(&key)));
             Ok(true)

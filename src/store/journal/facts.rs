@@ -4,8 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::super::error::StoreError;
 use super::read::JournalReader;
-use super::schema::KIND_ACCOUNT;
-use crate::feed::Operation;
+use crate::feed::{Operation, SubjectKind};
 use crate::gate::{Identity, Via};
 use crate::key::AccountKey;
 
@@ -51,7 +50,7 @@ impl JournalReader {
                      FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
                      WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
                 )?
-                .query_row(params![KIND_ACCOUNT, key.raw(), serial], |row| {
+                .query_row(params![SubjectKind::Account, key.raw(), serial], |row| {
                     let op: u8 = row.get(6)?;
                     let before = row.get_ref(10)?.as_blob()?.as_rchunks::<8>().1.last().copied();
                     let fact = Fact {

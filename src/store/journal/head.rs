@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::marks;
-use super::schema::KIND_ACTIVATION;
 use super::signers::Live;
-use crate::feed::digest::{self, Key, Leaf};
+use crate::feed::digest::Leaf;
+use crate::feed::{Subject, SubjectKind};
 use crate::gate::{Deletion, Digest, Held, MOST_IN_ONE_SECOND, Version};
 use crate::key::{Kind, PublicKey};
 
@@ -41,7 +41,7 @@ impl Row {
 
     /// The leaf of what stands for the key. What no change made does not stand: it is only remembered, so that nothing
     /// older comes.
-    pub(super) fn leaf(&self, key: &Key) -> Option<Leaf> {
+    pub(super) fn leaf(&self, key: &Subject) -> Option<Leaf> {
         if self.made_by() == 0 { None } else { Leaf::standing(key, &self.held, self.removed != 0) }
     }
 
@@ -56,33 +56,34 @@ impl Row {
 }
 
 /// Loads the row of one key.
-pub(super) fn load(connection: &Connection, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<Row>> {
+pub(super) fn load(connection: &Connection, subject: &Subject) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 AND key = ?2"))?
-        .query_row(params![kind, key], |row| read(kind, row))
+        .query_row(params![subject.kind(), subject.raw()], |row| read(subject.kind(), row))
         .optional()
 }
 
 /// Reads the rows of a kind whose keys are not less than `from`, in the order of keys, for as long as `take` wants more.
 pub(super) fn each_from(
     connection: &Connection,
-    kind: digest::Kind,
+    kind: SubjectKind,
     from: &[u8],
-    mut take: impl FnMut(Key, Row) -> rusqlite::Result<bool>,
+    mut take: impl FnMut(Subject, Row) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection
         .prepare_cached(&format!("SELECT {COLUMNS}, key FROM head WHERE kind = ?1 AND key >= ?2 ORDER BY key"))?;
-    let mut rows = statement.query(params![kind.byte(), from])?;
+    let mut rows = statement.query(params![kind, from])?;
     while let Some(row) = rows.next()? {
-        if !take(Key { kind, raw: row.get(13)? }, read(kind.byte().into(), row)?)? {
+        if !take(Subject::from_raw(kind, row.get(13)?), read(kind, row)?)? {
             break;
         }
     }
     Ok(())
 }
 
-fn read(kind: i64, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let signer = |raw| PublicKey::from_raw(if kind == KIND_ACTIVATION { Kind::Account } else { Kind::Operator }, raw);
+fn read(kind: SubjectKind, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let signer =
+        |raw| PublicKey::from_raw(if kind == SubjectKind::Activation { Kind::Account } else { Kind::Operator }, raw);
     let serial: u64 = row.get(0)?;
     // A version may be known by what bars others, without its text.
     let version = if row.get_ref(8)?.as_blob()?.is_empty() {

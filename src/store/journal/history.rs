@@ -3,9 +3,8 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::head;
-use super::schema::KIND_ACCOUNT;
 use super::transaction::Transaction;
-use crate::feed::Operation;
+use crate::feed::{Operation, Subject, SubjectKind};
 use crate::key::AccountKey;
 
 /// The name of the cursor up to which versions have been pruned for their age.
@@ -54,7 +53,9 @@ impl Transaction<'_> {
             "SELECT key, max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
         )?;
         let replaced = statement
-            .query_map(params![from, to, KIND_ACCOUNT, Operation::Put.tag()], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map(params![from, to, SubjectKind::Account, Operation::Put.tag()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<rusqlite::Result<Vec<([u8; 32], u64)>>>()?;
         for (key, by) in replaced {
             self.forget_before(&AccountKey::from_raw(key), by)?;
@@ -67,7 +68,7 @@ impl Transaction<'_> {
 
     /// Forgets the versions of an account that came before a change.
     fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
-        let Some(row) = head::load(self.connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
+        let Some(row) = head::load(self.connection, &Subject::Account(*key))? else { return Ok(()) };
         for kept in row.history.as_chunks::<8>().0.iter().map(|kept| u64::from_be_bytes(*kept)) {
             if kept < serial {
                 self.drop_body(kept)?;

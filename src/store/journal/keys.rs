@@ -4,15 +4,15 @@ use rusqlite::params;
 
 use super::super::error::StoreError;
 use super::read::JournalReader;
-use crate::feed::digest::{Key, Kind};
+use crate::feed::{Subject, SubjectKind};
 
 /// Some of the keys that exist, in the order of kinds and keys.
 #[derive(Debug)]
 pub struct KeyPiece {
     /// They.
-    pub keys: Vec<Key>,
+    pub keys: Vec<Subject>,
     /// The key after which the next piece begins; `None`: this was the last one.
-    pub next: Option<Key>,
+    pub next: Option<Subject>,
 }
 
 impl JournalReader {
@@ -20,29 +20,35 @@ impl JournalReader {
     /// most. Blocks for a query.
     ///
     /// Pieces are read one after another. What is there from before the first until after the last one is in one of them.
-    pub fn keys(&self, after: Option<&Key>, limit: usize) -> Result<KeyPiece, StoreError> {
-        let begun = after.filter(|after| after.kind == Kind::Activation);
+    pub fn keys(&self, after: Option<&Subject>, limit: usize) -> Result<KeyPiece, StoreError> {
+        let begun = after.filter(|after| after.kind() == SubjectKind::Activation);
         let accounts = match begun {
             Some(_) => Vec::new(),
             None => {
                 let query = "SELECT key FROM live WHERE key > ?1 ORDER BY key LIMIT ?2";
-                self.raw_keys(query, Kind::Account, after, limit)?
+                self.raw_keys(query, SubjectKind::Account, after, limit)?
             }
         };
         if accounts.len() >= limit {
             return Ok(KeyPiece { next: accounts.last().copied(), keys: accounts });
         }
         let query = "SELECT DISTINCT key FROM activation WHERE key > ?1 ORDER BY key LIMIT ?2";
-        let activations = self.raw_keys(query, Kind::Activation, begun, limit - accounts.len())?;
+        let activations = self.raw_keys(query, SubjectKind::Activation, begun, limit - accounts.len())?;
         let keys = [accounts, activations].concat();
         Ok(KeyPiece { next: keys.last().copied().filter(|_| keys.len() >= limit), keys })
     }
 
-    fn raw_keys(&self, query: &str, kind: Kind, after: Option<&Key>, limit: usize) -> Result<Vec<Key>, StoreError> {
-        let after = after.map_or(&[][..], |after| &after.raw);
+    fn raw_keys(
+        &self,
+        query: &str,
+        kind: SubjectKind,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<Subject>, StoreError> {
+        let after = after.map_or(&[][..], |after| after.raw());
         self.read(|connection| {
             let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map(params![after, limit], |row| Ok(Key { kind, raw: row.get(0)? }))?;
+            let rows = statement.query_map(params![after, limit], |row| Ok(Subject::from_raw(kind, row.get(0)?)))?;
             rows.collect()
         })
     }

@@ -12,13 +12,13 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use super::super::error::StoreError;
-use super::schema::{self, KIND_ACCOUNT};
+use super::schema;
 use super::signers::{Live, Signers, Tally};
 use super::transaction::{Record, Transaction};
 use super::{digests, head, open};
 use crate::clock;
-use crate::feed::digest::{Key, Leaf, Toggle};
-use crate::feed::{Content, Head};
+use crate::feed::digest::{Leaf, Toggle};
+use crate::feed::{Content, Head, Subject, SubjectKind};
 use crate::gate::{Activation, Digest, Entry, Held, OperatorChain, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 
@@ -117,7 +117,7 @@ impl<'c> Load<'c> {
                  VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, x'', ?6, x'', ?7, ?8, ?9)",
             )?
             .execute(params![
-                KIND_ACCOUNT,
+                SubjectKind::Account,
                 key.raw(),
                 version.map_or(0, |version| version.iat),
                 version.map_or(&[][..], |version| &version.identity[..]),
@@ -133,29 +133,15 @@ impl<'c> Load<'c> {
     /// The JWT of an account that was remembered. `false`: it is not the version that is remembered, or that one was deleted.
     pub fn account(&mut self, entry: &Arc<Entry>) -> rusqlite::Result<bool> {
         let (connection, key) = (self.transaction.connection, entry.key());
-        let row = head::load(connection, KIND_ACCOUNT, key.raw())?;
+        let place = Subject::Account(*key);
+        let row = head::load(connection, &place)?;
         let is_it = |row: &head::Row| row.held.is_live() && row.held.version() == Some(&entry.version());
         let Some(row) = row.filter(|row| is_it(row) && row.serial == 0) else { return Ok(false) };
-        let place = Key::account(key);
-        let serial = self.append(
-            Content::Put(entry.clone()),
-            Record {
-                kind: KIND_ACCOUNT,
-                via: VIA,
-                at: self.at,
-                key: Some(key.raw()),
-                toggles: &[Toggle::between(&place, None, Leaf::standing(&place, &row.held, false))],
-                iat: entry.iat(),
-                exp: entry.exp(),
-                identity: entry.identity(),
-                issuer: Some(entry.issuer().raw()),
-                digest: entry.digest(),
-                body: Some(entry.token()),
-            },
-        )?;
+        let toggle = Toggle::between(&place, None, Leaf::standing(&place, &row.held, false));
+        let serial = self.append(Content::Put(entry.clone()), Record::of_entry(entry, VIA, self.at, &[toggle]))?;
         connection
             .prepare_cached("UPDATE head SET serial = ?3, exp = ?4, digest = ?5 WHERE kind = ?1 AND key = ?2")?
-            .execute(params![KIND_ACCOUNT, key.raw(), serial, entry.exp(), entry.digest()])?;
+            .execute(params![SubjectKind::Account, key.raw(), serial, entry.exp(), entry.digest()])?;
         let live = Live { issuer: *entry.issuer(), digest: *entry.digest(), exp: entry.exp() };
         self.transaction.count(None, Some(live));
         Ok(true)
@@ -164,28 +150,17 @@ impl<'c> Load<'c> {
     /// A remembered account left the read-only folder of the primary.
     pub fn removed(&mut self, key: &AccountKey) -> rusqlite::Result<()> {
         let connection = self.transaction.connection;
-        let Some(row) = head::load(connection, KIND_ACCOUNT, key.raw())? else { return Ok(()) };
+        let place = Subject::Account(*key);
+        let Some(row) = head::load(connection, &place)? else { return Ok(()) };
         let Some(version) = row.held.version().filter(|_| row.held.is_live()).copied() else { return Ok(()) };
-        let place = Key::account(key);
+        let toggle = Toggle::between(&place, None, Leaf::standing(&place, &row.held, true));
         let serial = self.append(
             Content::Removed { key: *key, digest: UNKNOWN },
-            Record {
-                kind: KIND_ACCOUNT,
-                via: VIA,
-                at: self.at,
-                key: Some(key.raw()),
-                toggles: &[Toggle::between(&place, None, Leaf::standing(&place, &row.held, true))],
-                iat: version.iat,
-                exp: 0,
-                identity: &version.identity,
-                issuer: None,
-                digest: &UNKNOWN,
-                body: None,
-            },
+            Record::of_removal(&place, &version, &UNKNOWN, VIA, self.at, &[toggle]),
         )?;
         connection
             .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
-            .execute(params![KIND_ACCOUNT, key.raw(), serial])
+            .execute(params![SubjectKind::Account, key.raw(), serial])
             .map(drop)
     }
 
@@ -194,10 +169,10 @@ impl<'c> Load<'c> {
         let connection = self.transaction.connection;
         let (mut keys, mut toggles) = (Vec::new(), Vec::new());
         for key in tombstone.keys() {
-            let Some(row) = head::load(connection, KIND_ACCOUNT, key.raw())? else { continue };
+            let place = Subject::Account(*key);
+            let Some(row) = head::load(connection, &place)? else { continue };
             if row.held.deleted() == Some(&tombstone.deletion()) && row.deleted_serial.is_none() {
                 keys.push(key);
-                let place = Key::account(key);
                 let leaf = Leaf::standing(&place, &row.held, false).filter(|_| !row.held.is_live());
                 toggles.push(Toggle::between(&place, None, leaf));
             }
@@ -210,7 +185,7 @@ impl<'c> Load<'c> {
         let mut statement =
             connection.prepare_cached("UPDATE head SET deleted_serial = ?3 WHERE kind = ?1 AND key = ?2")?;
         for key in keys {
-            statement.execute(params![KIND_ACCOUNT, key.raw(), serial])?;
+            statement.execute(params![SubjectKind::Account, key.raw(), serial])?;
         }
         Ok(())
     }
@@ -250,12 +225,12 @@ impl<'c> Load<'c> {
 
     /// Whether anything is remembered of an account.
     pub fn knows(&self, key: &AccountKey) -> rusqlite::Result<bool> {
-        head::load(self.transaction.connection, KIND_ACCOUNT, key.raw()).map(|row| row.is_some())
+        head::load(self.transaction.connection, &Subject::Account(*key)).map(|row| row.is_some())
     }
 
     /// Whether an account's deletion has its request among the changes.
     pub fn is_proven(&self, key: &AccountKey) -> rusqlite::Result<bool> {
-        let row = head::load(self.transaction.connection, KIND_ACCOUNT, key.raw())?;
+        let row = head::load(self.transaction.connection, &Subject::Account(*key))?;
         Ok(row.is_some_and(|row| row.deleted_serial.is_some()))
     }
 

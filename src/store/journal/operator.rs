@@ -10,11 +10,11 @@ use super::super::error::StoreError;
 use super::super::operator;
 use super::head;
 use super::read::JournalReader;
-use super::schema::{self, KIND_OPERATOR};
+use super::schema;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, OperatorWrite, Outcome};
-use crate::feed::Content;
-use crate::feed::digest::{Key, Kind as Placed, Leaf, State, Toggle};
+use crate::feed::digest::{Leaf, State, Toggle};
+use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::operator::{Way, admit};
 use crate::gate::{Digest, OperatorChain, Trust, Via};
 use crate::key::{Kind, PublicKey};
@@ -46,7 +46,7 @@ impl Transaction<'_> {
                 match next {
                     Some(chain) => self.set_operator(&Arc::new(chain), via, at).map(Ok),
                     None => {
-                        let row = head::load(self.connection, KIND_OPERATOR, trust.identity().raw())?;
+                        let row = head::load(self.connection, &Subject::Operator(*trust.identity()))?;
                         Ok(Ok(Outcome::Same { serial: row.map_or(0, |row| row.serial) }))
                     }
                 }
@@ -58,10 +58,10 @@ impl Transaction<'_> {
     pub(super) fn set_operator(&mut self, chain: &Arc<OperatorChain>, via: Via, at: i64) -> rusqlite::Result<Outcome> {
         let trust = chain.in_force().clone();
         let digest: Digest = Sha256::digest(trust.token()).into();
-        let place = Key::operator(trust.identity());
+        let place = Subject::Operator(*trust.identity());
         // One operator per server: what another one left goes.
         let mut toggles = Vec::new();
-        head::each_from(self.connection, Placed::Operator, &[], |key, row| {
+        head::each_from(self.connection, SubjectKind::Operator, &[], |key, row| {
             toggles.push(Toggle::between(&key, row.leaf(&key), None));
             Ok(true)
         })?;
@@ -69,7 +69,7 @@ impl Transaction<'_> {
         let serial = self.append(
             Content::Operator(chain.clone()),
             Record {
-                kind: KIND_OPERATOR,
+                kind: SubjectKind::Operator,
                 via,
                 at,
                 key: Some(trust.identity().raw()),
@@ -88,14 +88,14 @@ impl Transaction<'_> {
                 .prepare_cached("UPDATE change SET links = ?2 WHERE serial = ?1")?
                 .execute(params![serial, before.join("\n")])?;
         }
-        self.connection.prepare_cached("DELETE FROM head WHERE kind = ?1")?.execute([KIND_OPERATOR])?;
+        self.connection.prepare_cached("DELETE FROM head WHERE kind = ?1")?.execute([SubjectKind::Operator])?;
         self.connection
             .prepare_cached(
                 "INSERT INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2, ?7, x'', x'')",
             )?
             .execute(params![
-                KIND_OPERATOR,
+                SubjectKind::Operator,
                 trust.identity().raw(),
                 serial,
                 trust.iat(),

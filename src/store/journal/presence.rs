@@ -8,8 +8,7 @@ use super::super::error::StoreError;
 use super::change::record;
 use super::head;
 use super::read::{JournalReader, Stored};
-use super::schema::{KIND_ACCOUNT, KIND_ACTIVATION};
-use crate::feed::Operation;
+use crate::feed::{Operation, Subject, SubjectKind};
 use crate::gate::{Digest, Entry, Held, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -59,7 +58,7 @@ pub struct Pending {
 
 struct PendingRow {
     serial: u64,
-    kind: i64,
+    kind: Option<SubjectKind>,
     key: Option<[u8; 32]>,
     request: Option<Vec<u8>>,
 }
@@ -81,7 +80,7 @@ impl JournalReader {
                             h.deleted IS NOT NULL AND (h.issuer = x'' OR h.iat <= h.deleted)
                      FROM head h LEFT JOIN change c ON c.serial = h.serial WHERE h.kind = ?1 AND h.key = ?2",
                 )?
-                .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
+                .query_row(params![SubjectKind::Account, key.raw()], |row| {
                     let head = HeadRow { serial: row.get(7)?, gone: row.get(9)?, removed: row.get(8)? };
                     let live = !head.gone && !head.removed && head.serial != 0;
                     Ok((head, if live { Some(record(row)?) } else { None }))
@@ -103,7 +102,7 @@ impl JournalReader {
 
     /// What the order of an account's versions depends on. Blocks for a query.
     pub fn held(&self, key: &AccountKey) -> Result<Held, StoreError> {
-        let row = self.read(|connection| head::load(connection, KIND_ACCOUNT, key.raw()))?;
+        let row = self.read(|connection| head::load(connection, &Subject::Account(*key)))?;
         Ok(row.map(|row| row.held).unwrap_or_default())
     }
 
@@ -163,17 +162,24 @@ impl JournalReader {
                  WHERE serial > ?1 AND serial <= ?2 AND via <> ?3 AND kind IN (?5, ?6) ORDER BY serial",
             )?;
             let (scan, delete) = (Via::FirstScan.label(), Operation::Delete.tag());
-            let args = params![serial, reached, scan, delete, KIND_ACCOUNT, KIND_ACTIVATION];
+            let args = params![serial, reached, scan, delete, SubjectKind::Account, SubjectKind::Activation];
             statement
                 .query_map(args, |row| {
-                    Ok(PendingRow { serial: row.get(0)?, kind: row.get(1)?, key: row.get(2)?, request: row.get(3)? })
+                    Ok(PendingRow {
+                        serial: row.get(0)?,
+                        kind: SubjectKind::from_code(row.get(1)?),
+                        key: row.get(2)?,
+                        request: row.get(3)?,
+                    })
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let mut pending = Pending { reached, ..Pending::default() };
         for PendingRow { serial, kind, key, request } in rows {
             match key {
-                Some(key) if kind == KIND_ACTIVATION => pending.activations.push((HashId::from_raw(key), serial)),
+                Some(key) if kind == Some(SubjectKind::Activation) => {
+                    pending.activations.push((HashId::from_raw(key), serial));
+                }
                 Some(key) => pending.keys.push((AccountKey::from_raw(key), serial)),
                 None => {}
             }
@@ -200,7 +206,7 @@ impl JournalReader {
 fn kept_serials(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Vec<u64>>> {
     connection
         .prepare_cached("SELECT history, serial FROM head WHERE kind = ?1 AND key = ?2")?
-        .query_row(params![KIND_ACCOUNT, key.raw()], |row| {
+        .query_row(params![SubjectKind::Account, key.raw()], |row| {
             let history = row.get_ref(0)?.as_blob()?;
             let mut serials: Vec<u64> =
                 history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();

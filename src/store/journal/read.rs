@@ -15,10 +15,9 @@ use super::files::Files;
 use super::index::{Index, Indexed};
 use super::nats_servers::{self, NatsServer};
 use super::pool::Readers;
-use super::schema::KIND_ACCOUNT;
 use super::signers::Stats;
 use super::write::Request;
-use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring};
+use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring, SubjectKind};
 use crate::gate::{Damaged, Entry, Gate};
 use crate::key::AccountKey;
 
@@ -123,7 +122,7 @@ impl JournalReader {
                     "SELECT key, iat, exp, identity, issuer, digest, body FROM change
                      WHERE serial = ?1 AND key = ?2 AND kind = ?3 AND op = ?4 AND body IS NOT NULL",
                 )?
-                .query_row(params![serial, key.raw(), KIND_ACCOUNT, Operation::Put.tag()], record)
+                .query_row(params![serial, key.raw(), SubjectKind::Account, Operation::Put.tag()], record)
                 .optional()
         })?;
         let Some(record) = record else { return Ok(None) };

@@ -1,10 +1,11 @@
 //! The tables, their formats, and what leads from one format to the next.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OptionalExtension as _, ToSql};
 
 use super::super::{followers, operator};
 use super::nats_servers;
-use crate::feed::{Chain, Head, Session};
+use crate::feed::{Chain, Head, Session, SubjectKind};
 use crate::gate::Replaced;
 
 /// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
@@ -12,12 +13,12 @@ pub(super) const VERSION: i64 = 7;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
-/// Rows of kind account in `head` and `change`.
-pub(crate) const KIND_ACCOUNT: i64 = 1;
-/// Rows of kind operator: the operator's own JWT.
-pub(crate) const KIND_OPERATOR: i64 = 2;
-/// Rows of kind activation.
-pub(crate) const KIND_ACTIVATION: i64 = 3;
+/// The column `kind` of `head` and `change`.
+impl ToSql for SubjectKind {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.code().into())
+    }
+}
 
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
 pub(super) const STATEMENTS: usize = 64;
@@ -124,7 +125,7 @@ fn fill_5(connection: &Connection) -> rusqlite::Result<()> {
     let Some((jwt, iat, ties)) = newest_operator(connection)? else { return Ok(()) };
     let replaced: Vec<_> =
         ties.as_chunks::<32>().0.iter().map(|identity| Replaced { iat, identity: *identity }).collect();
-    connection.execute("UPDATE head SET ties = x'' WHERE kind = ?1", [KIND_OPERATOR])?;
+    connection.execute("UPDATE head SET ties = x'' WHERE kind = ?1", [SubjectKind::Operator])?;
     operator::write(connection, "identity", [&*jwt], &replaced)
 }
 
@@ -134,7 +135,7 @@ pub(super) fn newest_operator(connection: &Connection) -> rusqlite::Result<Optio
         .query_row(
             "SELECT CAST(c.body AS TEXT), h.iat, h.ties FROM head h JOIN change c ON c.serial = h.serial
              WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
-            [KIND_OPERATOR],
+            [SubjectKind::Operator],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()

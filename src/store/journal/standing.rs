@@ -9,7 +9,7 @@ use super::super::error::StoreError;
 use super::change::record;
 use super::open::open_foreign;
 use super::operator;
-use super::schema::KIND_ACCOUNT;
+use crate::feed::SubjectKind;
 use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
 use crate::key::AccountKey;
@@ -65,7 +65,7 @@ fn each(
     let mut deleted = connection.prepare(
         "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (serial = 0 OR iat <= deleted)",
     )?;
-    let mut rows = deleted.query(params![KIND_ACCOUNT])?;
+    let mut rows = deleted.query(params![SubjectKind::Account])?;
     while let Some(row) = rows.next()? {
         if !take(Standing::Deleted(AccountKey::from_raw(row.get(0)?), row.get(1)?)) {
             return Ok(());

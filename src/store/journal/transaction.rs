@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::schema::{KIND_ACCOUNT, Meta};
+use super::schema::Meta;
 use super::signers::{Live, Signed, Tally};
 use super::{head, signers};
 use crate::feed::digest::Toggle;
-use crate::feed::{Change, Content, Operation};
-use crate::gate::{Digest, Identity, Standing, Tombstone, Via};
+use crate::feed::{Change, Content, Operation, Subject, SubjectKind};
+use crate::gate::{Digest, Entry, Identity, Standing, Tombstone, Version, Via};
 use crate::key::PublicKey;
 
 /// The transaction under way: the connection and the state that its commit will make true.
@@ -41,12 +41,12 @@ impl Transaction<'_> {
 
     /// Loads a head that a write is weighed against. One with more ties than there may be is cut down at once, also if
     /// the write is rejected: to load it takes the longer the more there are, and other writes wait for it.
-    pub(super) fn load(&self, kind: i64, key: &[u8; 32]) -> rusqlite::Result<Option<head::Row>> {
-        let row = head::load(self.connection, kind, key)?;
+    pub(super) fn load(&self, subject: &Subject) -> rusqlite::Result<Option<head::Row>> {
+        let row = head::load(self.connection, subject)?;
         if let Some(row) = row.as_ref().filter(|row| row.has_surplus) {
             self.connection
                 .prepare_cached("UPDATE head SET ties = ?3 WHERE kind = ?1 AND key = ?2")?
-                .execute(params![kind, key, head::ties(&row.held)])?;
+                .execute(params![subject.kind(), subject.raw(), head::ties(&row.held)])?;
             self.repaired.set(true);
         }
         Ok(row)
@@ -129,7 +129,7 @@ impl Transaction<'_> {
 
 /// The columns of a change.
 pub(super) struct Record<'a> {
-    pub(super) kind: i64,
+    pub(super) kind: SubjectKind,
     pub(super) via: Via,
     pub(super) at: i64,
     pub(super) key: Option<&'a [u8; 32]>,
@@ -143,6 +143,47 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// Those of an account's JWT.
+    pub(super) fn of_entry(entry: &'a Entry, via: Via, at: i64, toggles: &'a [Toggle]) -> Self {
+        Self {
+            kind: SubjectKind::Account,
+            via,
+            at,
+            key: Some(entry.key().raw()),
+            toggles,
+            iat: entry.iat(),
+            exp: entry.exp(),
+            identity: entry.identity(),
+            issuer: Some(entry.issuer().raw()),
+            digest: entry.digest(),
+            body: Some(entry.token()),
+        }
+    }
+
+    /// Those of a version that left: its account a read-only folder, or an activation because it had expired.
+    pub(super) const fn of_removal(
+        subject: &'a Subject,
+        version: &'a Version,
+        digest: &'a Digest,
+        via: Via,
+        at: i64,
+        toggles: &'a [Toggle],
+    ) -> Self {
+        Self {
+            kind: subject.kind(),
+            via,
+            at,
+            key: Some(subject.raw()),
+            toggles,
+            iat: version.iat,
+            exp: 0,
+            identity: &version.identity,
+            issuer: None,
+            digest,
+            body: None,
+        }
+    }
+
     /// Those of a delete request, which is one change for all the accounts that it names.
     pub(super) fn of_delete(
         tombstone: &'a Tombstone,
@@ -152,7 +193,7 @@ impl<'a> Record<'a> {
         digest: &'a Digest,
     ) -> Self {
         Self {
-            kind: KIND_ACCOUNT,
+            kind: SubjectKind::Account,
             via,
             at,
             key: None,

@@ -1,6 +1,7 @@
 //! `/jwt/v1/digests`: the digest tree, and what differs from what a follower holds.
 
-use nats_account_server::feed::digest::{Key, Leaf, State, Sum};
+use nats_account_server::feed::Subject;
+use nats_account_server::feed::digest::{Leaf, State, Sum};
 use nats_account_server::feed::wire::{DigestAnswer, DigestAsk, DigestPage, Item};
 use sha2::{Digest as _, Sha256};
 
@@ -22,12 +23,12 @@ async fn compare(http: &Http, ask: &DigestAsk) -> DigestAnswer {
 /// The leaf of a JWT, made as a follower makes it.
 fn leaf(key: &str, jwt: &str) -> Leaf {
     let (signed, _) = jwt.rsplit_once('.').unwrap();
-    Leaf::of(&Key::parse(key).unwrap(), &State::Held(Sha256::digest(signed).into()))
+    Leaf::of(&Subject::parse(key).unwrap(), &State::Held(Sha256::digest(signed).into()))
 }
 
 /// The first digits of a raw key.
 fn prefix(key: &str, bytes: usize) -> String {
-    data_encoding::HEXLOWER.encode(&Key::parse(key).unwrap().raw[..bytes])
+    data_encoding::HEXLOWER.encode(&Subject::parse(key).unwrap().raw()[..bytes])
 }
 
 fn ask(have: &[(&str, &str)], prefix: Option<&str>) -> DigestAsk {
@@ -100,7 +101,7 @@ async fn what_differs_is_told_with_its_proof() {
     assert_eq!((&answer.session, answer.serial, &answer.chain, &answer.next), (&feed.session, 6, &feed.chain, &None));
     let mut expected =
         vec![("put", &*keys[1], Some(&*jwts[1])), ("delete", &*keys[2], None), ("none", &*keys[3], None)];
-    expected.sort_by_key(|(_, key, _)| Key::parse(key).unwrap());
+    expected.sort_by_key(|(_, key, _)| Subject::parse(key).unwrap());
     assert_eq!(told(&answer), expected);
     for item in answer.items.iter().filter(|item| item.op != "none") {
         let change = feed.changes.iter().find(|change| change.serial == item.serial).unwrap();
@@ -134,7 +135,7 @@ async fn questions_that_are_none_are_refused_with_the_reason() {
     }
     let (key, digest) = (Account::new().key(), "0123456789abcdef");
     let many: Vec<_> = (0..1_001).map(|_| (key.as_str(), digest)).collect();
-    let other = format!("{:02x}", Key::parse(&key).unwrap().raw[0] ^ 1);
+    let other = format!("{:02x}", Subject::parse(&key).unwrap().raw()[0] ^ 1);
     let text = |ask: &DigestAsk| serde_json::to_string(ask).unwrap();
     for (body, reason) in [
         (String::new(), "EOF"),

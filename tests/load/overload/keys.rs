@@ -1,7 +1,7 @@
 //! The list of keys, from a primary and from a replica.
 
 use nats_account_server::feed::Fingerprint;
-use nats_account_server::feed::digest::Key;
+use nats_account_server::feed::Subject;
 use nats_account_server::key::AccountKey;
 
 use super::{follows, random};
@@ -19,7 +19,7 @@ async fn listed(http: &Http) -> Vec<Vec<u8>> {
 fn expected(accounts: &[&Account]) -> Vec<Vec<u8>> {
     let print = |account: &&Account| {
         let key = AccountKey::parse(&account.key()).unwrap();
-        Fingerprint::of(&Key::account(&key)).bytes().to_vec()
+        Fingerprint::of(&Subject::Account(key)).bytes().to_vec()
     };
     let mut keys: Vec<_> = accounts.iter().map(print).collect();
     keys.sort();

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::pack::{ACCOUNTS, Attempt, Keys, attempt, let_fail, open_under};
 use super::*;
-use crate::feed::digest::{Ask, Below, Difference, Key, Leaf, Prefix, Short, State, Toggle, Tree};
+use crate::feed::Subject;
+use crate::feed::digest::{Ask, Below, Difference, Leaf, Prefix, Short, State, Toggle, Tree};
 use crate::gate::{Activation, Held, OperatorChain, Record, Standing, Version};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -109,10 +110,10 @@ impl World {
     }
 
     /// What a follower has that applied the feed from its beginning, and the serials by which it stands.
-    fn follow(&self, journal: &Journal, standing: &Standing) -> BTreeMap<Key, Leaf> {
+    fn follow(&self, journal: &Journal, standing: &Standing) -> BTreeMap<Subject, Leaf> {
         let mut standing = standing.clone();
         let mut accounts: BTreeMap<AccountKey, (Held, bool)> = BTreeMap::new();
-        let mut others: BTreeMap<Key, Version> = BTreeMap::new();
+        let mut others: BTreeMap<Subject, Version> = BTreeMap::new();
         for change in journal.read_from_disk(0).expect("readable") {
             let put = match &change.content {
                 Content::Put(entry) => Some((*entry.key(), entry.version())),
@@ -129,22 +130,22 @@ impl World {
                 }
                 Content::Operator(chain) => {
                     let trust = chain.in_force();
-                    let (place, issuer) = (Key::operator(trust.identity()), *trust.identity());
-                    others.retain(|key, _| key.kind != place.kind);
+                    let (place, issuer) = (Subject::Operator(*trust.identity()), *trust.identity());
+                    others.retain(|key, _| key.kind() != place.kind());
                     others.insert(place, Version { iat: trust.iat(), identity: *trust.version(), issuer });
                     standing = standing.after(chain.clone());
                     None
                 }
                 Content::Activation(activation) => {
-                    others.insert(Key::activation(activation.id()), activation.version());
+                    others.insert(Subject::Activation(*activation.id()), activation.version());
                     None
                 }
                 Content::PastActivation { id, digest } => {
-                    others.insert(Key::activation(id), self.versions[digest]);
+                    others.insert(Subject::Activation(*id), self.versions[digest]);
                     None
                 }
                 Content::Forgotten { id, digest } => {
-                    let gone = others.remove(&Key::activation(id)).expect("it was there");
+                    let gone = others.remove(&Subject::Activation(*id)).expect("it was there");
                     assert_eq!(gone, self.versions[digest]);
                     None
                 }
@@ -161,7 +162,7 @@ impl World {
                 (_, Some(identity)) if *removed => State::Left(*identity),
                 (_, identity) => State::Held(*identity.expect("something stands")),
             };
-            let key = Key::account(key);
+            let key = Subject::Account(*key);
             (key, Leaf::of(&key, &state))
         };
         let leaves = accounts.iter().map(of_account);
@@ -171,14 +172,14 @@ impl World {
     }
 }
 
-fn tree(leaves: &BTreeMap<Key, Leaf>) -> Tree {
+fn tree(leaves: &BTreeMap<Subject, Leaf>) -> Tree {
     let mut tree = Tree::default();
     leaves.iter().for_each(|(key, leaf)| tree.toggle(&Toggle::between(key, None, Some(*leaf))));
     tree
 }
 
 /// Everything that is told of one bucket after another.
-fn leaves(journal: &Journal) -> BTreeMap<Key, Leaf> {
+fn leaves(journal: &Journal) -> BTreeMap<Subject, Leaf> {
     let mut all = BTreeMap::new();
     let sums = |prefix| match journal.digests(prefix).expect("readable").below {
         Below::Sums(sums) => sums,
@@ -198,8 +199,8 @@ fn leaves(journal: &Journal) -> BTreeMap<Key, Leaf> {
 }
 
 /// The changes of all pieces, by key; a delete request by each of the accounts for which it stands.
-fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Change>> {
-    let mut all: BTreeMap<Key, Vec<_>> = BTreeMap::new();
+fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Subject, Vec<crate::feed::Change>> {
+    let mut all: BTreeMap<Subject, Vec<_>> = BTreeMap::new();
     loop {
         let comparison = journal.compare(&ask).expect("readable");
         assert_eq!(comparison.head, journal.head());
@@ -208,14 +209,14 @@ fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Ch
                 Difference::Nothing(key) => assert!(all.insert(key, Vec::new()).is_none()),
                 Difference::Deletion(change, stands) => {
                     for key in stands {
-                        all.entry(Key::account(&key)).or_default().push(change.clone());
+                        all.entry(Subject::Account(key)).or_default().push(change.clone());
                     }
                 }
                 Difference::Change(change) => {
-                    let mut keys: Vec<_> = change.keys().iter().map(Key::account).collect();
+                    let mut keys: Vec<_> = change.keys().iter().map(|key| Subject::Account(*key)).collect();
                     match &change.content {
-                        Content::Operator(chain) => keys.push(Key::operator(chain.in_force().identity())),
-                        Content::Activation(activation) => keys.push(Key::activation(activation.id())),
+                        Content::Operator(chain) => keys.push(Subject::Operator(*chain.in_force().identity())),
+                        Content::Activation(activation) => keys.push(Subject::Activation(*activation.id())),
                         _ => {}
                     }
                     for key in keys {
@@ -232,7 +233,7 @@ fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Key, Vec<crate::feed::Ch
 }
 
 /// The leaf that a change makes, if the text of a JWT is its own identity, as here.
-fn made(key: &Key, content: &Content) -> Leaf {
+fn made(key: &Subject, content: &Content) -> Leaf {
     let state = match content {
         Content::Put(entry) => State::Held(*entry.identity()),
         Content::Removed { digest, .. } => State::Left(*digest),
@@ -253,16 +254,16 @@ fn check(world: &World, journal: &Journal, standing: &Standing) {
 
     // Of each second key something else is known, and of one that is nowhere.
     let wrong = Short::parse("0123456789abcdef").expect("a digest");
-    let nowhere = Key::activation(&HashId::from_raw([255; 32]));
-    let mut have: BTreeMap<Key, Short> = expected.iter().map(|(key, leaf)| (*key, leaf.short())).collect();
+    let nowhere = Subject::Activation(HashId::from_raw([255; 32]));
+    let mut have: BTreeMap<Subject, Short> = expected.iter().map(|(key, leaf)| (*key, leaf.short())).collect();
     have.values_mut().step_by(2).for_each(|digest| *digest = wrong);
     have.insert(nowhere, wrong);
     let found = compare(journal, Ask { have: have.clone(), ..Ask::default() });
-    let is_told = |found: &BTreeMap<Key, Vec<crate::feed::Change>>, key: &Key| {
+    let is_told = |found: &BTreeMap<Subject, Vec<crate::feed::Change>>, key: &Subject| {
         let changes = found.get(key).into_iter().flatten();
         changes.filter(|change| made(key, &change.content) == expected[key]).count() == 1
     };
-    let is_nothing = |found: &BTreeMap<Key, Vec<_>>, key: &Key| found.get(key).is_some_and(Vec::is_empty);
+    let is_nothing = |found: &BTreeMap<Subject, Vec<_>>, key: &Subject| found.get(key).is_some_and(Vec::is_empty);
     assert!(is_nothing(&found, &nowhere));
     assert!(expected.keys().step_by(2).all(|key| is_told(&found, key)));
     // Under each prefix, of which only some are named.
@@ -409,7 +410,7 @@ async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
     }
     let ask = |prefix: &str| Ask { prefix: Some(Prefix::parse(prefix).expect("a prefix")), ..Ask::default() };
     let first = journal.compare(&ask("07")).expect("readable");
-    assert_eq!((first.differences.len(), first.next), (3, Some(Key::account(&account(2)))), "1 MiB is full");
+    assert_eq!((first.differences.len(), first.next), (3, Some(Subject::Account(account(2)))), "1 MiB is full");
     assert_eq!(compare(&journal, ask("07")).len(), usize::from(keys));
     assert_eq!(compare(&journal, ask("0707")).len(), usize::from(keys));
     assert!(compare(&journal, ask("0708")).is_empty() && compare(&journal, ask("06")).is_empty());
@@ -417,7 +418,7 @@ async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
     let request = world.keys.delete(&[0, 1, 2, 3], 0, 200);
     journal.commit(Write::Delete(request.clone(), Via::Post)).await.expect("deleted");
     let have =
-        (0..ACCOUNTS).map(|n| (Key::account(&AccountKey::from_raw([n; 32])), Short::parse("00".repeat(8).as_str())));
+        (0..ACCOUNTS).map(|n| (Subject::Account(AccountKey::from_raw([n; 32])), Short::parse("00".repeat(8).as_str())));
     let have = have.map(|(key, digest)| (key, digest.expect("a digest"))).collect();
     let told = journal.compare(&Ask { have, ..Ask::default() }).expect("readable").differences;
     assert!(matches!(&told[..], [Difference::Deletion(_, stands)] if stands == request.keys()), "{told:?}");
