@@ -18,8 +18,24 @@ const FLOORS: &[&[&str]] = &[
     &["commands"],
 ];
 
-/// The room that makes JWTs, and the only one whose running code may use it.
-const TESTKIT: (&str, &str) = ("testkit", "demo");
+/// Rooms that lie lower and are shut all the same: the room, and those whose running code may not use it.
+const SHUT: &[(&str, &[&str])] = &[
+    // What is stored reaches the edges through the node alone.
+    ("store", &["http", "nats"]),
+    // It makes JWTs. Of all running code only the demo does.
+    (
+        "testkit",
+        &["commands", "http", "nats", "node", "primary", "replica", "backup", "server", "store", "upstream", "feed"],
+    ),
+];
+
+/// The largest share of the code that one room may have, in per cent.
+const LARGEST_ROOM: usize = 12;
+/// Lines of the longest file, and of the middle one.
+const LONGEST_FILE: usize = 500;
+const MIDDLE_FILE: usize = 150;
+/// Lines of `main.rs`.
+const MAIN: usize = 50;
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -83,8 +99,8 @@ fn no_room_uses_one_on_its_own_floor_or_above() {
         }
         let Some(own) = floor.get(&*room) else { panic!("{room} has no floor: give it one here and in the page") };
         for used in uses(&code(&read(&path))) {
-            if used == TESTKIT.0 && room != TESTKIT.1 {
-                wrong.push(format!("{} signs JWTs", inside.display()));
+            if SHUT.iter().any(|(shut, rooms)| used == *shut && rooms.contains(&&*room)) {
+                wrong.push(format!("{} uses {used}, which is shut for it", inside.display()));
             }
             match floor.get(&*used) {
                 Some(other) if used != room && other >= own => wrong.push(format!("{} uses {used}", inside.display())),
@@ -95,4 +111,27 @@ fn no_room_uses_one_on_its_own_floor_or_above() {
     }
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!(seen.len(), floor.len(), "every room of the table is there: {seen:?}");
+}
+
+#[test]
+fn no_room_and_no_file_is_too_large() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    files(&root, &mut all);
+    let (mut rooms, mut lengths) = (BTreeMap::<String, usize>::new(), Vec::new());
+    for path in all {
+        let inside = path.strip_prefix(&root).unwrap();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= LONGEST_FILE, "{} has {lines} lines", inside.display());
+        assert!(inside != Path::new("main.rs") || lines < MAIN, "main.rs has {lines} lines");
+        let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        *rooms.entry(first.trim_end_matches(".rs").to_owned()).or_default() += lines;
+        lengths.push(lines);
+    }
+    lengths.sort_unstable();
+    assert!(lengths[lengths.len() / 2] <= MIDDLE_FILE, "the middle file has {} lines", lengths[lengths.len() / 2]);
+    let total: usize = lengths.iter().sum();
+    for (room, lines) in rooms {
+        assert!(lines * 100 <= total * LARGEST_ROOM, "{room} has {lines} of {total} lines");
+    }
 }
