@@ -28,7 +28,7 @@ use crate::gate::{Gate, Via};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::node::{Node, OperatorFile};
-use crate::primary::{self, Primary, Tending};
+use crate::primary::{self, Directory, Primary};
 use crate::replica::{self, BeginError, Replica};
 use crate::store::journal;
 use crate::tls::ServerTls;
@@ -90,11 +90,11 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         }
     };
     tokio::spawn(node.clone().look_after_replicas());
-    let mut tending = None;
+    let mut directory = None;
     // To begin may take long; who wants to stop meanwhile can.
     tokio::select! {
         begun = begin => {
-            tending = begun?;
+            directory = begun?;
             tracing::info!("nats-account-server is running");
             signals.wait().await;
         }
@@ -105,8 +105,8 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         let _ = serving.await;
     }
     tracing::info!("http stopped");
-    if let Some(mut tending) = tending {
-        tending.finish(settings.http.shutdown_grace).await;
+    if let Some(mut directory) = directory {
+        directory.finish(settings.http.shutdown_grace).await;
     }
     if let Role::Replica(replica) = &role {
         // Nothing is served any more.
@@ -256,7 +256,7 @@ async fn run_primary(
     node: &Arc<Node>,
     primary: &Arc<Primary>,
     system_jwt: Option<String>,
-) -> Result<Tending, StartError> {
+) -> Result<Directory, StartError> {
     primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
@@ -266,10 +266,10 @@ async fn run_primary(
     }
     join::primary(settings, node).await?;
     tokio::spawn(primary.clone().forget());
-    let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
+    let directory = primary.start_directory(node.metrics(), settings.store.look_interval)?;
     tokio::spawn(primary.clone().sweep());
     import::begin(settings, node);
-    Ok(tending)
+    Ok(directory)
 }
 
 async fn run_replica(

@@ -1,6 +1,6 @@
 //! Keeping one account's file and the journal in agreement, whichever of the two has moved.
 //!
-//! [`Keeper::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
+//! [`Comparer::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
 //! marks what was deleted, and takes in what somebody wrote. It can be called at any time and any number of times, for
 //! whatever reason: after a change, after a crash, because the system reported something, or because it is time to look.
 //!
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::Primary;
-use super::judge::Verdict;
+use super::judge::FileVerdict;
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Stamp, Unread};
 use crate::gate::{Digest, Entry, Via};
@@ -59,7 +59,7 @@ pub(super) enum Settled {
 
 /// Keeps the files of a folder of ours.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Comparer {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     groups: [Mutex<()>; GROUPS],
@@ -86,7 +86,7 @@ enum There {
     NotStill,
 }
 
-impl Keeper {
+impl Comparer {
     /// A keeper of the folder that `primary` has, which must be one of ours.
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -260,7 +260,7 @@ impl Keeper {
         }
     }
 
-    fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<Verdict, StoreError> {
+    fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<FileVerdict, StoreError> {
         let verdict = self.primary.judge(bytes, Some(key), via, &self.metrics);
         if verdict.is_err() {
             self.reports.forget(path);
@@ -288,7 +288,7 @@ impl Keeper {
             return Ok(Some(Settled::Left));
         }
         match self.judge(home, key, &bytes, via)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), home.display());
                 if via == Via::FirstScan {
                     self.primary.remark(home, &entry);
@@ -298,12 +298,12 @@ impl Keeper {
                 }
                 Ok(None)
             }
-            Verdict::Same => {
+            FileVerdict::Same => {
                 // The same version in another spelling: ours is the one that is served.
                 let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
-            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+            FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {
                 let reason = reports::refused(&refusal);
                 if is_unknown {
                     self.reports.say(home, &reason);
@@ -359,12 +359,12 @@ impl Keeper {
             return Ok(Settled::Agreed);
         }
         match self.judge(path, key, &bytes, via)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 Ok(Settled::Agreed)
             }
-            Verdict::Same | Verdict::Conflict(_) => Ok(Settled::Agreed),
-            Verdict::Refused(refusal) => {
+            FileVerdict::Same | FileVerdict::Conflict(_) => Ok(Settled::Agreed),
+            FileVerdict::Refused(refusal) => {
                 self.reports.say(path, &reports::refused(&refusal));
                 Ok(Settled::Left)
             }

@@ -25,7 +25,7 @@ mod scan;
 mod watcher;
 mod writer;
 
-pub use watcher::Tending;
-pub(super) use writer::Mirrored;
+pub use watcher::Directory;
+pub(super) use writer::WriterProgress;
 
 use super::{Primary, progress, source};

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::closed::ClosedFolders;
 use super::compare::STILL;
 use super::ignored::Ignored;
-use super::intake::{Looked, Scanned, Tender, named};
-use super::judge::Verdict;
-use super::operator_files::{Edit, OperatorFiles};
+use super::intake::{Intake, Looked, Scanned, named};
+use super::judge::FileVerdict;
+use super::operator_files::{OperatorEdit, OperatorFiles};
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -40,7 +40,7 @@ const CONFIRM: Duration = Duration::from_secs(15);
 const PIECE: usize = 10_000;
 
 /// The tender of a folder that is only read.
-pub(super) struct Foreign {
+pub(super) struct ReadOnly {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     reports: Reports,
@@ -61,7 +61,7 @@ pub(super) struct Foreign {
 const THEN: &str = "no account that may be in it counts as removed; give this server's user the right to read it";
 
 /// What was found in a look.
-struct Found {
+struct FoundFiles {
     files: Vec<PathBuf>,
     activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
@@ -69,7 +69,7 @@ struct Found {
     others: Others,
 }
 
-impl Foreign {
+impl ReadOnly {
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
@@ -85,18 +85,24 @@ impl Foreign {
         }
     }
 
-    fn find(&self) -> Result<Found, StoreError> {
+    fn find(&self) -> Result<FoundFiles, StoreError> {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new(), others: Others::default() })
+                Ok(FoundFiles {
+                    files,
+                    activations: Vec::new(),
+                    folders,
+                    closed: Vec::new(),
+                    others: Others::default(),
+                })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
                 let (folders, closed, others) = (listing.folders, listing.closed, listing.others);
-                Ok(Found { files, activations: listing.activations, folders, closed, others })
+                Ok(FoundFiles { files, activations: listing.activations, folders, closed, others })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -154,14 +160,14 @@ impl Foreign {
             },
         };
         match self.primary.judge(&bytes, key.as_ref(), via, &self.metrics)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 if via == Via::FirstScan {
                     self.primary.remark(path, &entry);
                 }
             }
-            Verdict::Same => {}
-            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+            FileVerdict::Same => {}
+            FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {
                 self.reports.say_with(path, &reports::refused(&refusal), "what was served before stays");
             }
         }
@@ -177,10 +183,10 @@ impl Foreign {
     fn operator_first(&mut self) -> bool {
         let Tokens::Nsc(root) = &self.primary.tokens else { return false };
         let edit = self.operator.look(root);
-        if matches!(edit, Edit::First | Edit::Written) {
+        if matches!(edit, OperatorEdit::First | OperatorEdit::Written) {
             self.primary.operator_edited.notify_one();
         }
-        matches!(edit, Edit::BeingWritten | Edit::Written)
+        matches!(edit, OperatorEdit::BeingWritten | OperatorEdit::Written)
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
@@ -231,7 +237,7 @@ impl Foreign {
     }
 }
 
-impl Tender for Foreign {
+impl Intake for ReadOnly {
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         if let Tokens::Foreign(root) = &self.primary.tokens {
             let mut listing = folder::list(root, Layout::Flat)?;

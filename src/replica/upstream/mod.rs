@@ -45,7 +45,7 @@ use crate::feed::Head;
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::key::PublicKey;
-use crate::tls::Files;
+use crate::tls::TlsFiles;
 use clients::Clients;
 use health::Verdict;
 
@@ -63,7 +63,7 @@ pub(super) struct Upstream {
     /// The place of the one whose feed was opened last.
     followed: AtomicUsize,
     clients: Arc<Clients>,
-    tls_files: Arc<Files>,
+    tls_files: Arc<TlsFiles>,
     env: Env,
 }
 
@@ -88,7 +88,7 @@ impl Upstream {
     }
 
     /// The TLS files, to be watched.
-    pub(super) const fn tls_files(&self) -> &Arc<Files> {
+    pub(super) const fn tls_files(&self) -> &Arc<TlsFiles> {
         &self.tls_files
     }
 
