@@ -1,12 +1,9 @@
 //! Tending a folder that somebody else keeps: it is only read, and what leaves it leaves us.
-//!
-//! An unmounted volume looks like a folder whose owner removed everything. So when a large share of the accounts is
-//! gone at once, nothing is believed until a second look finds the same.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +13,7 @@ use super::ignored::Ignored;
 use super::intake::{Intake, Looked, Scanned, named};
 use super::judge::FileVerdict;
 use super::operator_files::{OperatorEdit, OperatorFiles};
+use super::removals::Removals;
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -28,14 +26,6 @@ use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Write};
 
-/// So few removals are always believed at once.
-const FEW: u64 = 10;
-/// More than this part of the accounts is a large share: one in ten.
-const SHARE: u64 = 10;
-/// Removals within this time count together.
-const TOGETHER: Duration = Duration::from_secs(60);
-/// After this long a second look tells whether a large removal is meant.
-const CONFIRM: Duration = Duration::from_secs(15);
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
 
@@ -46,12 +36,9 @@ pub(super) struct ReadOnly {
     reports: Reports,
     /// Which account each file of an nsc folder is about: its name does not say.
     accounts: HashMap<PathBuf, AccountKey>,
-    /// Accounts whose removal is not believed yet, and since when they are missing.
-    held_back: HashMap<AccountKey, Instant>,
     /// Files that are gone, and perhaps not the last of them.
     leaving: HashMap<PathBuf, AccountKey>,
-    /// When accounts were removed lately, and how many.
-    removed: Vec<(Instant, u64)>,
+    removals: Removals,
     closed: ClosedFolders,
     operator: OperatorFiles,
     ignored: Ignored,
@@ -76,9 +63,8 @@ impl ReadOnly {
             metrics,
             reports: Reports::default(),
             accounts: HashMap::new(),
-            held_back: HashMap::new(),
             leaving: HashMap::new(),
-            removed: Vec::new(),
+            removals: Removals::default(),
             closed: ClosedFolders::default(),
             operator: OperatorFiles::default(),
             ignored: Ignored::default(),
@@ -194,37 +180,13 @@ impl ReadOnly {
         // The system account may have come from the configuration, and without it nobody is told of anything.
         let system = self.primary.gate.system_account();
         missing.retain(|key| Some(*key) != system && !self.may_be_hidden(key));
-        let now = Instant::now();
-        self.removed.retain(|(at, _)| at.elapsed() < TOGETHER);
-        let lately: u64 = self.removed.iter().map(|(_, count)| count).sum();
-        let live = self.primary.journal.count();
-        let all = lately + missing.len() as u64;
-        let is_all = live > 0 && missing.len() as u64 >= live;
-        let is_large = is_all || all > FEW && all > (live + lately) / SHARE;
-        let confirmed = |since: Option<&Instant>| since.is_some_and(|since| since.elapsed() >= CONFIRM);
-        let (go, wait): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|key| !is_large || confirmed(self.held_back.get(key)));
-        if !wait.is_empty() && wait.iter().any(|key| !self.held_back.contains_key(key)) {
-            tracing::warn!(
-                "{} of {live} accounts are gone from the folder at once; they are served until a second look, in {} s, \
-                 finds the same. If the folder is not mounted, mount it now",
-                wait.len(),
-                CONFIRM.as_secs()
-            );
-        }
-        for key in wait {
-            self.held_back.entry(key).or_insert(now);
-        }
-        if go.is_empty() {
-            return;
-        }
-        self.removed.push((now, go.len() as u64));
+        let go = self.removals.believe(missing, self.primary.journal.count());
         // Afterwards nobody knows the names.
         let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
         for (account, outcome) in accounts.iter().zip(self.primary.journal.commit_all_blocking(writes)) {
             let key = account.key();
-            self.held_back.remove(key);
+            self.removals.forget(key);
             match outcome {
                 Ok(_) => {
                     tracing::info!(account = %key, "account {account} has left the folder, and is no longer served");
@@ -296,7 +258,7 @@ impl Intake for ReadOnly {
             }
         }
         let there: HashSet<AccountKey> = found.files.iter().filter_map(|path| self.account_of(path)).collect();
-        self.held_back.retain(|key, _| !there.contains(key));
+        self.removals.are_there(&there);
         let (mut missing, mut after) = (Vec::new(), None);
         loop {
             let keys = self.primary.journal.live_keys(after.as_ref(), PIECE)?;
@@ -366,7 +328,7 @@ impl Intake for ReadOnly {
         if self.operator.is_awaited() {
             return Some(STILL);
         }
-        (!self.held_back.is_empty()).then_some(CONFIRM + STILL)
+        self.removals.wait().map(|wait| wait + STILL)
     }
 }
 

@@ -10,20 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::compare::{Comparer, STILL};
+use super::compare::STILL;
 use super::intake::{Intake, Scanned};
 use super::progress::ScanStage;
-use super::read_only::ReadOnly;
-use super::read_write::ReadWrite;
-use super::source::Tokens;
-use super::writer::{self, Writer, WriterProgress};
+use super::writer::WriterProgress;
 use crate::folder::watch::Watch;
-use crate::metrics::Metrics;
 use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.
@@ -47,14 +42,6 @@ const UNWATCHED: Duration = Duration::from_secs(5);
 /// How long the mirror may take to catch up before files are judged all the same.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
-/// The work on a folder, under way.
-#[derive(Debug)]
-pub struct Directory {
-    primary: Arc<Primary>,
-    stop: CancellationToken,
-    watcher: Option<JoinHandle<()>>,
-}
-
 /// Since when there may be news, and with whose eyes and in which folders one looked then.
 #[derive(Debug, Clone, Copy)]
 struct LastLook {
@@ -63,60 +50,8 @@ struct LastLook {
     folders: u64,
 }
 
-impl Primary {
-    /// Starts directory the token folder, if there is one. `look_every`: how often it is looked through.
-    pub fn start_directory(
-        self: &Arc<Self>,
-        metrics: &Arc<Metrics>,
-        look_every: Duration,
-    ) -> Result<Directory, StoreError> {
-        let stop = CancellationToken::new();
-        let mut directory = Directory { primary: self.clone(), stop: stop.clone(), watcher: None };
-        let watcher =
-            Watcher { primary: self.clone(), look_every, stop, watch: None, writer_progress: None, unwatched: 0 };
-        match &self.tokens {
-            Tokens::None => self.progress.reach(ScanStage::Complete),
-            Tokens::Own(_) => {
-                let writer_progress = WriterProgress::new(writer::begin(self)?);
-                let comparer = Arc::new(Comparer::new(self.clone(), metrics.clone()));
-                let (ask, asked) = tokio::sync::mpsc::channel(1024);
-                tokio::spawn(Writer::new(comparer.clone(), writer_progress.clone()).run(asked));
-                // A folder is tended once.
-                let _ = self.writer_progress.set(writer_progress.clone());
-                let read_write = ReadWrite::new(comparer, ask);
-                directory.watcher =
-                    Some(tokio::spawn(Watcher { writer_progress: Some(writer_progress), ..watcher }.run(read_write)));
-            }
-            Tokens::Foreign(_) | Tokens::Nsc(_) => {
-                let read_only = ReadOnly::new(self.clone(), metrics.clone());
-                directory.watcher = Some(tokio::spawn(watcher.run(read_only)));
-            }
-        }
-        Ok(directory)
-    }
-}
-
-impl Directory {
-    /// Stops looking, and waits, no longer than `longest`, until all files are on disk.
-    pub async fn finish(&mut self, longest: Duration) {
-        self.stop.cancel();
-        if let Some(watcher) = self.watcher.take() {
-            // It ends at once, or in the middle of a look, which is not waited for.
-            let _ = tokio::time::timeout(Duration::from_secs(1), watcher).await;
-        }
-        let Some(writer_progress) = self.primary.writer_progress.get() else { return };
-        let head = self.primary.journal().head().serial;
-        if !writer_progress.wait(head, longest).await {
-            tracing::warn!(
-                "{} changes are not in the token folder yet; the journal has them, and the next start goes on",
-                head.saturating_sub(writer_progress.synced())
-            );
-        }
-    }
-}
-
 /// The loop.
-struct Watcher {
+pub(super) struct Watcher {
     primary: Arc<Primary>,
     look_every: Duration,
     stop: CancellationToken,
@@ -127,7 +62,16 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn run(mut self, mut intake: impl Intake) {
+    pub(super) const fn new(primary: Arc<Primary>, look_every: Duration, stop: CancellationToken) -> Self {
+        Self { primary, look_every, stop, watch: None, writer_progress: None, unwatched: 0 }
+    }
+
+    /// Judges files only when those that wait are written: such a file is not somebody's old copy.
+    pub(super) fn after(self, writer: Arc<WriterProgress>) -> Self {
+        Self { writer_progress: Some(writer), ..self }
+    }
+
+    pub(super) async fn run(mut self, mut intake: impl Intake) {
         let Some(mut last) = self.begin(&mut intake).await else { return };
         // Not before: to read a million files makes as many events. What happens meanwhile, the first look finds.
         self.watch = match Watch::start() {
