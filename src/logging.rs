@@ -55,7 +55,7 @@ pub fn init(log: &Log) -> Result<Logging, TryInitError> {
     let (filter, complaint) = filter(log.level, rust_log);
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter).with(libraries);
-    let lines = tracing_subscriber::fmt::layer().with_writer(bar::Lines::default);
+    let lines = tracing_subscriber::fmt::layer().with_writer(bar::BarLines::default);
     match log.format {
         LogFormat::Json => registry.with(lines.event_format(Private(Json))).try_init()?,
         LogFormat::Human => {

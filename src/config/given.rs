@@ -3,13 +3,13 @@
 use config::{Value, ValueKind};
 
 use super::error::ConfigError;
-use super::schema::Kind;
+use super::schema::SettingKind;
 use super::value::shown;
 use crate::key::seed;
 
 /// A value as somebody gave it.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
+pub(super) struct GivenText {
     /// Its path in lower case, as in `http.port`.
     pub(super) path: String,
     /// Its name as it was written, for messages.
@@ -17,7 +17,7 @@ pub(super) struct Given {
     pub(super) value: Value,
 }
 
-impl Given {
+impl GivenText {
     /// A text from a flag or the environment; `origin` says which.
     pub(super) fn text(path: &str, text: &str, origin: &str) -> Self {
         let value = Value::new(Some(&origin.to_owned()), text);
@@ -40,7 +40,7 @@ impl Given {
     }
 
     /// It is not what it should be.
-    pub(super) fn error(&self, kind: Option<Kind>, expected: String) -> ConfigError {
+    pub(super) fn error(&self, kind: Option<SettingKind>, expected: String) -> ConfigError {
         let (key, value) = (self.name.clone(), shown(kind, &self.value.kind));
         ConfigError::Value { key, value, origin: self.origin(), expected }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use config::{Map, Source, Value, ValueKind};
 
 use super::error::ConfigError;
-use super::given::Given;
+use super::given::GivenText;
 use super::schema::{self, Meaning, Reading};
 use super::unknown;
 use super::value::normalise;
@@ -30,7 +30,7 @@ struct Accepted {
 impl Layer {
     /// Checks everything that one source gives. A wrong value is an error. An unknown key is a warning, except the keys
     /// that [`unknown`] names.
-    pub(super) fn new(given: Vec<Given>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+    pub(super) fn new(given: Vec<GivenText>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
         let mut layer = Self::default();
         for given in given {
             if given.is_private() {
@@ -102,7 +102,7 @@ impl Source for Layer {
     }
 }
 
-fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<Given>) {
+fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<GivenText>) {
     for (key, value) in map {
         let origin = value.origin().map(str::to_owned);
         let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
@@ -110,7 +110,7 @@ fn flatten(prefix: &str, map: Map<String, Value>, out: &mut Vec<Given>) {
         match value.kind {
             ValueKind::Table(inner) if matches!(schema::meaning(&path), Meaning::Section) => flatten(&name, inner, out),
             ValueKind::Table(inner) if path == "admin" && inner.is_empty() => {}
-            kind => out.push(Given { path, name, value: Value::new(origin.as_ref(), kind) }),
+            kind => out.push(GivenText { path, name, value: Value::new(origin.as_ref(), kind) }),
         }
     }
 }

@@ -7,7 +7,7 @@ use config::{Config, FileFormat, Format, Map, Value};
 use super::checks;
 use super::environment;
 use super::error::ConfigError;
-use super::given::Given;
+use super::given::GivenText;
 use super::layer::Layer;
 use super::nats_conf::NatsConf;
 use super::nsc;
@@ -23,7 +23,7 @@ use crate::key::seed;
 pub struct Overrides {
     /// The configuration file.
     pub file: Option<PathBuf>,
-    given: Vec<Given>,
+    given: Vec<GivenText>,
 }
 
 impl Overrides {
@@ -34,7 +34,7 @@ impl Overrides {
 
     /// Sets the key `path`, as in `http.port`; `flag` is the flag that said so, as in `-hp`.
     pub fn set(&mut self, path: &str, value: &str, flag: &str) {
-        self.given.push(Given::text(path, value, &format!("flag {flag}")));
+        self.given.push(GivenText::text(path, value, &format!("flag {flag}")));
     }
 }
 

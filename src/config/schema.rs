@@ -2,15 +2,15 @@
 //!
 //! To add a setting: a field in [`super::Settings`], a line here, a line in `docs/configuration.md` (a test compares).
 
-use Kind::{
+use Reading::{Level, Millis, Pack, Same, Verify};
+use SettingKind::{
     Bool, Choice, Duration, FileMode, Host, Int, Name, NatsServers, Networks, Origins, PrimaryUrl, PrimaryUrls, Secret,
     Size, Subject, Text,
 };
-use Reading::{Level, Millis, Pack, Same, Verify};
 
 /// The type of a key's value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum SettingKind {
     /// Any text; an empty one is the same as none.
     Text,
     /// A short text on one line, for people; an empty one is the same as none.
@@ -66,20 +66,20 @@ pub(super) enum Reading {
 
 /// A setting that can be given.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct SettingKey {
     /// Its name with its section, as in `http.port`.
     pub(super) path: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: SettingKind,
     /// Former names, and those that nats-server has for it.
     pub(super) old: &'static [(&'static str, Reading)],
 }
 
-const fn key(path: &'static str, kind: Kind, old: &'static [(&'static str, Reading)]) -> Key {
-    Key { path, kind, old }
+const fn key(path: &'static str, kind: SettingKind, old: &'static [(&'static str, Reading)]) -> SettingKey {
+    SettingKey { path, kind, old }
 }
 
 /// All keys, in the order of the documentation.
-pub(super) const KEYS: &[Key] = &[
+pub(super) const KEYS: &[SettingKey] = &[
     key("operator", Text, &[("operatorjwtpath", Same)]),
     key("change_operator", Text, &[]),
     key("system_account", Text, &[("systemaccountjwtpath", Same)]),
@@ -172,7 +172,7 @@ const NO_CLEANUP: &str = "has no effect in this version: expired tokens are not 
 #[derive(Debug)]
 pub(super) enum Meaning {
     /// A setting, and how its value is read.
-    Setting(&'static Key, Reading, IsOld),
+    Setting(&'static SettingKey, Reading, IsOld),
     /// Known, but without effect; the reason.
     Ignored(&'static str),
     /// The path of a section.

@@ -8,7 +8,7 @@ use strsim::damerau_levenshtein;
 
 use super::environment;
 use super::error::ConfigError;
-use super::given::Given;
+use super::given::GivenText;
 use super::schema::{self, KEYS, Meaning};
 use super::suggest::suggest;
 
@@ -16,12 +16,12 @@ use super::suggest::suggest;
 const GRAVE: &[&str] = &["operator", "system_account", "systemaccount", "primary", "tls"];
 
 /// The warning about an unknown key, or the error.
-pub(super) fn judge(given: &Given) -> Result<String, ConfigError> {
+pub(super) fn judge(given: &GivenText) -> Result<String, ConfigError> {
     let text = unknown(given);
     if is_grave(given) { Err(ConfigError::Conflict(text)) } else { Ok(text) }
 }
 
-fn unknown(given: &Given) -> String {
+fn unknown(given: &GivenText) -> String {
     let suggestion = suggest(&given.path);
     if let Some(variable) = given.origin().strip_prefix(environment::ORIGIN) {
         // A section has no variable.
@@ -54,7 +54,7 @@ fn tls_hint(path: &str) -> Option<String> {
     (!names.is_empty()).then(|| format!("; {section} has {}", names.join(", ")))
 }
 
-fn is_grave(given: &Given) -> bool {
+fn is_grave(given: &GivenText) -> bool {
     let parts: Vec<&str> = given.path.split('.').collect();
     let Some((leaf, sections)) = parts.split_last() else { return false };
     if sections.iter().any(|section| near(section, "tls")) {

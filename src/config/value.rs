@@ -4,7 +4,7 @@ use config::{Value, ValueKind};
 
 use super::file_mode::{self, FileMode};
 use super::networks::network;
-use super::schema::{Kind, Reading};
+use super::schema::{Reading, SettingKind};
 use super::units::{parse_duration, parse_size};
 use super::urls;
 
@@ -24,7 +24,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 
 /// Converts `value` to the form of [`super::Settings`]: durations in milliseconds, sizes in bytes, lists as lists.
 /// `None`: the value means "not set". The error says what is expected.
-pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
+pub(super) fn normalise(kind: SettingKind, reading: Reading, value: &Value) -> Result<Option<ValueKind>, String> {
     let given = &value.kind;
     if matches!(given, ValueKind::Nil) {
         return Ok(None);
@@ -44,33 +44,33 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
         };
     }
     match kind {
-        Kind::Text => match text(given, "text")? {
+        SettingKind::Text => match text(given, "text")? {
             "" => Ok(None),
             text => Ok(Some(text.into())),
         },
-        Kind::Name => match text(given, "a name")?.trim() {
+        SettingKind::Name => match text(given, "a name")?.trim() {
             "" => Ok(None),
             name if is_name(name) => Ok(Some(name.into())),
             _ => Err(format!("a name of at most {MAX_NAME} characters on one line")),
         },
-        Kind::Secret => match text(given, "text")?.trim() {
+        SettingKind::Secret => match text(given, "text")?.trim() {
             "" => Ok(None),
             secret if secret.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(secret.into())),
             _ => Err("a text of visible ASCII characters without blanks".to_owned()),
         },
-        Kind::Host => match text(given, "a host name or an address")?.trim() {
+        SettingKind::Host => match text(given, "a host name or an address")?.trim() {
             "" => Ok(Some("0.0.0.0".into())),
             host => match listen_host(host) {
                 Some(host) => Ok(Some(host.into())),
                 None => Err("a host name or an address, without port,".to_owned()),
             },
         },
-        Kind::Bool => boolean(given).map(|value| Some(value.into())),
-        Kind::Int { min, max } => match whole(given) {
+        SettingKind::Bool => boolean(given).map(|value| Some(value.into())),
+        SettingKind::Int { min, max } => match whole(given) {
             Some(number) if (min..=max).contains(&number) => Ok(Some(number.into())),
             _ => Err(format!("a whole number from {min} to {max}")),
         },
-        Kind::Size => {
+        SettingKind::Size => {
             let size = match given {
                 ValueKind::String(text) => parse_size(text),
                 other => whole(other),
@@ -79,7 +79,7 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                 .map(|size| Some(size.into()))
                 .ok_or_else(|| "a size in bytes or with a unit, such as 67108864 or \"64MiB\",".to_owned())
         }
-        Kind::FileMode => {
+        SettingKind::FileMode => {
             let text = match (given, whole(given)) {
                 (ValueKind::String(text), _) => text.clone(),
                 // Digits without quotes are a number to most languages; a number is never the mode itself.
@@ -90,8 +90,8 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                 .map(|mode| Some(mode.to_string().into()))
                 .ok_or_else(|| file_mode::EXPECTED.to_owned())
         }
-        Kind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
-        Kind::Choice(words) => {
+        SettingKind::Duration { min } => duration(given, reading, min).map(|millis| Some(millis.into())),
+        SettingKind::Choice(words) => {
             let word = match given {
                 // The languages read `on` and `off` without quotes as booleans.
                 ValueKind::Boolean(true) => "on".to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                 None => Err(format!("one of {}", words.join(", "))),
             }
         }
-        Kind::Subject => match text(given, "a NATS subject")? {
+        SettingKind::Subject => match text(given, "a NATS subject")? {
             "" => Ok(None),
             subject if is_literal_subject(subject) => Ok(Some(subject.into())),
             _ => Err(format!(
@@ -112,8 +112,10 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                  {MAX_SUBJECT} bytes,"
             )),
         },
-        Kind::NatsServers => list(given, "a NATS URL such as nats://host:4222, or a list of them,", urls::nats_server),
-        Kind::PrimaryUrl => {
+        SettingKind::NatsServers => {
+            list(given, "a NATS URL such as nats://host:4222, or a list of them,", urls::nats_server)
+        }
+        SettingKind::PrimaryUrl => {
             let expected = "a URL such as https://host:9090";
             match text(given, expected)?.trim() {
                 "" => Ok(None),
@@ -123,11 +125,11 @@ pub(super) fn normalise(kind: Kind, reading: Reading, value: &Value) -> Result<O
                 },
             }
         }
-        Kind::PrimaryUrls => list(given, "a URL such as https://host:9090, or a list of them,", urls::primary),
-        Kind::Origins => {
+        SettingKind::PrimaryUrls => list(given, "a URL such as https://host:9090, or a list of them,", urls::primary),
+        SettingKind::Origins => {
             list(given, "an origin such as https://console.example.com, a list of them, or *", urls::origin)
         }
-        Kind::Networks => list(given, "an address or a network such as 10.0.0.0/8, or a list of them,", network),
+        SettingKind::Networks => list(given, "an address or a network such as 10.0.0.0/8, or a list of them,", network),
     }
 }
 
@@ -219,15 +221,15 @@ fn list(
 }
 
 /// A value of a key for a message: short, on one line, without passwords.
-pub(super) fn shown(kind: Option<Kind>, value: &ValueKind) -> String {
+pub(super) fn shown(kind: Option<SettingKind>, value: &ValueKind) -> String {
     const MOST: usize = 60;
     let text = match (kind, value) {
         (_, ValueKind::Table(_)) => return "a section".to_owned(),
-        (Some(Kind::Secret), _) => return "a secret".to_owned(),
+        (Some(SettingKind::Secret), _) => return "a secret".to_owned(),
         (_, ValueKind::Array(items)) => {
             format!("[{}]", items.iter().map(|item| shown(kind, &item.kind)).collect::<Vec<_>>().join(", "))
         }
-        (Some(Kind::NatsServers), ValueKind::String(text)) => {
+        (Some(SettingKind::NatsServers), ValueKind::String(text)) => {
             format!("{:?}", text.split(',').map(urls::nats_without_password).collect::<Vec<_>>().join(","))
         }
         (_, ValueKind::String(text)) => format!("{:?}", urls::without_password(text)),

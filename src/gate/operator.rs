@@ -173,12 +173,12 @@ pub struct Replayed {
     /// The chain after each link that was accepted, in order.
     pub steps: Vec<OperatorChain>,
     /// Where that leads.
-    pub end: End,
+    pub end: ChainEnd,
 }
 
 /// Where upstream's chain leads.
 #[derive(Debug)]
-pub enum End {
+pub enum ChainEnd {
     /// It ends at what is in force here.
     InSync,
     /// It ends at something older than what is in force here.
@@ -200,7 +200,7 @@ pub fn replay(chain: &OperatorChain, links: &[Arc<Trust>], arrival: &Arrival) ->
             }
             Err(OperatorRefusal::FromTheFuture { ahead }) => {
                 let wait = ahead.saturating_sub(arrival.max_iat_ahead);
-                return Replayed { steps, end: End::NotYet(wait) };
+                return Replayed { steps, end: ChainEnd::NotYet(wait) };
             }
             Err(refusal) => refused = Some(refusal),
         }
@@ -211,9 +211,9 @@ pub fn replay(chain: &OperatorChain, links: &[Arc<Trust>], arrival: &Arrival) ->
             && (chain.knows(last.version()) || last.iat() <= chain.anchor().iat())
     };
     let end = match refused {
-        None => End::InSync,
-        Some(_) if links.last().is_some_and(is_behind) => End::Ahead,
-        Some(refusal) => End::Unconnected(refusal),
+        None => ChainEnd::InSync,
+        Some(_) if links.last().is_some_and(is_behind) => ChainEnd::Ahead,
+        Some(refusal) => ChainEnd::Unconnected(refusal),
     };
     Replayed { steps, end }
 }

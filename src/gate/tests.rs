@@ -11,20 +11,20 @@ use crate::testkit::{self, HEADER_V1, sign, sign_raw};
 const NOW: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;
 
-struct World {
+struct GateWorld {
     operator: KeyPair,
     signer: KeyPair,
     account: KeyPair,
     gate: Gate,
 }
 
-fn world(strict: bool) -> World {
+fn world(strict: bool) -> GateWorld {
     let (operator, signer, account) = (KeyPair::new_operator(), KeyPair::new_operator(), KeyPair::new_account());
     let claims = testkit::operator(&operator, NOW - HOUR, &[&signer]);
     let claims = testkit::with(claims, json!({ "nats": { "strict_signing_key_usage": strict } }));
     let jwt = sign(&claims, &operator);
     let trust = Trust::from_operator_jwt(&jwt, NOW).expect("an operator");
-    World { gate: Gate::new(Some(trust), None, HOUR), operator, signer, account }
+    GateWorld { gate: Gate::new(Some(trust), None, HOUR), operator, signer, account }
 }
 
 fn claims(account: &KeyPair, iat: i64) -> Value {

@@ -56,9 +56,9 @@ impl Drop for Bar {
 
 /// Writes log lines to standard error, each in one piece.
 #[derive(Debug, Default)]
-pub(super) struct Lines;
+pub(super) struct BarLines;
 
-impl Write for Lines {
+impl Write for BarLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match BARS.get() {
             Some(bars) => bars.suspend(|| io::stderr().write(bytes)),

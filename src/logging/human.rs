@@ -52,7 +52,7 @@ where
         }
         self.label(&mut out, *event.metadata().level())?;
 
-        let mut line = Line::default();
+        let mut line = HumanLine::default();
         event.record(&mut line);
         out.write_str(&line.message)?;
         write!(out, "{}", libraries::held_back())?;
@@ -69,12 +69,12 @@ where
 
 /// Message and fields of an event. The message comes first, whatever the order in the code.
 #[derive(Default)]
-struct Line {
+struct HumanLine {
     message: String,
     fields: String,
 }
 
-impl Line {
+impl HumanLine {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         if is_of_source(field) {
             return;
@@ -90,7 +90,7 @@ impl Line {
     }
 }
 
-impl Visit for Line {
+impl Visit for HumanLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain || field.name() == "message" {

@@ -24,7 +24,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = Line::default();
+        let mut line = JsonLine::default();
         line.0.insert("timestamp".to_owned(), rfc3339_micros(SystemTime::now()).into());
         line.0.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.0.insert("message".to_owned(), "".into());
@@ -38,9 +38,9 @@ where
 }
 
 #[derive(Default)]
-struct Line(Map<String, Value>);
+struct JsonLine(Map<String, Value>);
 
-impl Line {
+impl JsonLine {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
         if !is_of_source(field) {
             self.0.insert(field.name().to_owned(), value.into());
@@ -48,7 +48,7 @@ impl Line {
     }
 }
 
-impl Visit for Line {
+impl Visit for JsonLine {
     fn record_str(&mut self, field: &Field, value: &str) {
         let most = if field.name() == "message" { MAX_MESSAGE } else { MAX_FIELD };
         self.add(field, excerpt_of(value, most).to_string());

@@ -25,10 +25,10 @@ thread_local! {
 
 /// Holds lines back and counts them.
 #[derive(Debug, Default)]
-pub(super) struct Libraries(Mutex<HashMap<Identifier, Lines>>);
+pub(super) struct Libraries(Mutex<HashMap<Identifier, LibraryLines>>);
 
 #[derive(Debug)]
-struct Lines {
+struct LibraryLines {
     since: Instant,
     written: u32,
     held_back: u64,
@@ -54,7 +54,7 @@ impl Libraries {
     /// How many lines from this place were suppressed since the last one. `None`: suppress this one as well.
     fn turn(&self, place: Identifier, now: Instant) -> Option<u64> {
         let mut places = self.0.lock();
-        let lines = places.entry(place).or_insert(Lines { since: now, written: 0, held_back: 0 });
+        let lines = places.entry(place).or_insert(LibraryLines { since: now, written: 0, held_back: 0 });
         if now.saturating_duration_since(lines.since) >= WHILE {
             (lines.since, lines.written) = (now, 0);
         }

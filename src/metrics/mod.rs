@@ -291,7 +291,7 @@ impl Metrics {
     pub fn new(role: &str) -> prometheus::Result<Self> {
         let make = Maker(Registry::new());
         #[cfg(target_os = "linux")]
-        make.0.register(Box::new(process::Process::new()?))?;
+        make.0.register(Box::new(process::ProcessMetrics::new()?))?;
         let info = Opts::new("build_info", "1; the labels say what runs")
             .namespace(PREFIX)
             .const_label("version", env!("CARGO_PKG_VERSION"))

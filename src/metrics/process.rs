@@ -14,7 +14,7 @@ use crate::descriptors;
 
 /// The metrics, read at each scrape.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessMetrics {
     cpu: Counter,
     open_fds: Gauge,
     max_fds: Gauge,
@@ -24,7 +24,7 @@ pub(super) struct Process {
     start: Gauge,
 }
 
-impl Process {
+impl ProcessMetrics {
     pub(super) fn new() -> prometheus::Result<Self> {
         let made = Self {
             cpu: Counter::new("process_cpu_seconds_total", "User and system CPU time used, in seconds")?,
@@ -72,7 +72,7 @@ impl Process {
     }
 }
 
-impl Collector for Process {
+impl Collector for ProcessMetrics {
     fn desc(&self) -> Vec<&Desc> {
         self.all().into_iter().flat_map(Collector::desc).collect()
     }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_read_of_this_process_is_plausible() {
-        let process = Process::new().unwrap();
+        let process = ProcessMetrics::new().unwrap();
         let before = process.cpu.get();
         let families = process.collect();
         assert_eq!(families.len(), 7);

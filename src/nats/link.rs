@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::{Login, Tls};
 use crate::metrics::Metrics;
 use crate::node::{Connection, Node};
-use crate::tls::{Snapshot, TlsError};
+use crate::tls::{TlsError, TlsSnapshot};
 
 /// How often the credentials file is looked at, and the account compared.
 const LOOK: Duration = Duration::from_secs(1);
@@ -224,7 +224,7 @@ const UNHEARD: &str = "no nats-server answers the roll call, so nats-servers and
 /// now is better said now.
 fn check_files(setup: &Setup) -> Result<(), TlsError> {
     let (cert, key) = setup.tls_client.clone().unzip();
-    let snapshot = Snapshot::read("nats.tls", &Tls { cert, key, root: setup.tls_root.clone() });
+    let snapshot = TlsSnapshot::read("nats.tls", &Tls { cert, key, root: setup.tls_root.clone() });
     snapshot.roots()?;
     snapshot.identity()?;
     Ok(())

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::lookup::SCAN_WAIT;
-use super::progress::Stage;
-use super::seam::Moment;
+use super::progress::ScanStage;
+use super::seam::ScanMoment;
 use super::{Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
@@ -26,7 +26,7 @@ const SWEPT_AT_ONCE: usize = 500;
 
 /// A bounded cache of activations.
 #[derive(Debug)]
-pub(super) struct Activations {
+pub(super) struct ActivationCache {
     cache: moka::sync::Cache<HashId, Arc<Judged>>,
     /// Moves with every change, so that what was read before it is not kept after it.
     changes: AtomicU64,
@@ -34,7 +34,7 @@ pub(super) struct Activations {
     per_account: u64,
 }
 
-impl Activations {
+impl ActivationCache {
     pub(super) fn new(bytes: u64, per_account: u64) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(bytes)
@@ -126,17 +126,17 @@ impl Primary {
         let held = move |primary: &Self| primary.activation(&id);
         // Before anything is looked up, as for accounts.
         if !self.progress.is_complete() {
-            self.seam.at(Moment::Begun);
+            self.seam.at(ScanMoment::Begun);
             if let Some(found) = self.blocking(held).await? {
                 return Ok(Some(found));
             }
-            self.seam.at(Moment::Missed);
+            self.seam.at(ScanMoment::Missed);
             self.blocking(move |primary| primary.import_activation(&id)).await?;
             if let Some(found) = self.blocking(held).await? {
                 return Ok(Some(found));
             }
-            self.seam.at(Moment::Waiting);
-            if !self.progress.reaches(Stage::Complete, SCAN_WAIT).await {
+            self.seam.at(ScanMoment::Waiting);
+            if !self.progress.reaches(ScanStage::Complete, SCAN_WAIT).await {
                 return Err(StoreError::Importing);
             }
         }

@@ -258,13 +258,17 @@ impl Primary {
 
     /// How the token folder does. It holds nothing up: what is acknowledged is in the journal.
     fn folder_check(&self) -> Option<Check> {
-        let mirrored = self.mirrored.get()?;
+        let writer_progress = self.writer_progress.get()?;
         let head = self.journal().head().serial;
-        let detail = match mirrored.failure() {
+        let detail = match writer_progress.failure() {
             Some(failure) => failure,
-            None if mirrored.synced() >= head => format!("all files are on disk up to serial {head}"),
+            None if writer_progress.synced() >= head => format!("all files are on disk up to serial {head}"),
             None => {
-                format!("files are written up to serial {}, on disk up to {}", mirrored.written(), mirrored.synced())
+                format!(
+                    "files are written up to serial {}, on disk up to {}",
+                    writer_progress.written(),
+                    writer_progress.synced()
+                )
             }
         };
         Some(Check { name: "folder", ok: true, detail })

@@ -1,7 +1,7 @@
 //! The bounded cache of bodies, kept true by the journal's writer.
 //!
 //! Only what may be served gets in, so a hot GET need not ask whose signature counts. When that changes, the gate's
-//! trust has changed first: [`Bodies::enforce`] then looks through the cache once, and who is about to put something in
+//! trust has changed first: [`BodyCache::enforce`] then looks through the cache once, and who is about to put something in
 //! meanwhile looks again afterwards.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::key::AccountKey;
 use crate::store::journal::Stored;
 
 #[derive(Debug)]
-pub(super) struct Bodies {
+pub(super) struct BodyCache {
     cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
     epochs: Epochs,
     gate: Arc<Gate>,
@@ -27,7 +27,7 @@ pub(super) struct Bodies {
 /// Accounts whose last read is remembered, about.
 const READ: usize = 1 << 16;
 
-impl Bodies {
+impl BodyCache {
     pub(super) fn new(bytes: u64, gate: Arc<Gate>) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(bytes)

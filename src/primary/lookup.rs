@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Primary;
-use super::progress::{Imported, Stage};
-use super::seam::Moment;
+use super::progress::{Imported, ScanStage};
+use super::seam::ScanMoment;
 use crate::clock;
 use crate::gate::Held;
 use crate::jwt::Called;
@@ -74,9 +74,9 @@ impl Primary {
         match self.progress.imported(key) {
             Some(imported) => self.in_time(|| self.look(imported)),
             None => {
-                self.seam.at(Moment::Begun);
+                self.seam.at(ScanMoment::Begun);
                 let served = self.in_time(|| self.served(key))?;
-                self.seam.at(Moment::Missed);
+                self.seam.at(ScanMoment::Missed);
                 served.map(Lookup::Served)
             }
         }
@@ -106,8 +106,8 @@ impl Primary {
             None => match self.look_early(key)? {
                 Early::Served(stored) => return Ok(Lookup::Served(stored)),
                 Early::Nothing { is_placed } => {
-                    self.seam.at(Moment::Waiting);
-                    self.progress.reaches_blocking(Stage::before(is_placed), SCAN_WAIT);
+                    self.seam.at(ScanMoment::Waiting);
+                    self.progress.reaches_blocking(ScanStage::before(is_placed), SCAN_WAIT);
                     self.proof(key, is_placed)?
                 }
             },
@@ -121,7 +121,7 @@ impl Primary {
         let imported = match self.progress.imported(key) {
             Some(imported) => imported,
             None => {
-                self.seam.at(Moment::Begun);
+                self.seam.at(ScanMoment::Begun);
                 let key = *key;
                 let is_placed = self.blocking(move |primary| primary.import_place(&key)).await?;
                 self.wait_for(&key, is_placed).await?
@@ -152,19 +152,19 @@ impl Primary {
 
     /// Imports the file in the account's place, unless the journal has something to serve. Blocks.
     fn look_early(&self, key: &AccountKey) -> Result<Early, StoreError> {
-        self.seam.at(Moment::Begun);
+        self.seam.at(ScanMoment::Begun);
         if let Some(stored) = self.served(key)? {
             return Ok(Early::Served(stored));
         }
-        self.seam.at(Moment::Missed);
+        self.seam.at(ScanMoment::Missed);
         let is_placed = self.import_place(key)?;
         // The scan may have brought it there.
         Ok(self.served(key)?.map_or(Early::Nothing { is_placed }, Early::Served))
     }
 
     async fn wait_for(&self, key: &AccountKey, is_placed: bool) -> Result<Imported, StoreError> {
-        self.seam.at(Moment::Waiting);
-        self.progress.reaches(Stage::before(is_placed), SCAN_WAIT).await;
+        self.seam.at(ScanMoment::Waiting);
+        self.progress.reaches(ScanStage::before(is_placed), SCAN_WAIT).await;
         self.proof(key, is_placed)
     }
 

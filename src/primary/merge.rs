@@ -14,7 +14,7 @@ use crate::store::journal::{CommitError, Outcome, Write};
 use crate::store::{StoreError, blocking};
 
 /// A JWT that may be news.
-struct Offer {
+struct PackOffer {
     entry: Arc<Entry>,
     /// Its account has one that is served.
     is_live: bool,
@@ -51,7 +51,7 @@ impl Primary {
 
     /// What is to be committed, or what can be said without that. Most of a pack is what is held: it is told by its
     /// digest, and its signature is not checked.
-    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<Offer, Verdict>>, StoreError> {
+    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<PackOffer, Verdict>>, StoreError> {
         let now = clock::unix_seconds();
         let weigh = |(key, token): &(AccountKey, Bytes)| {
             let digest: [u8; 32] = Sha256::digest(token).into();
@@ -63,7 +63,7 @@ impl Primary {
                 return Ok(Err(Verdict::Same));
             }
             let entry = self.gate.admit(token, Some(key), Via::Pack, now).map_err(judged);
-            Ok(entry.map(|entry| Offer { entry: Arc::new(entry), is_live: held.is_some() }))
+            Ok(entry.map(|entry| PackOffer { entry: Arc::new(entry), is_live: held.is_some() }))
         };
         offers.iter().map(weigh).collect()
     }

@@ -32,11 +32,11 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use activations::Activations;
-use bodies::Bodies;
-use directory::Mirrored;
-pub use directory::Tending;
-pub use progress::Progress;
+use activations::ActivationCache;
+use bodies::BodyCache;
+pub use directory::Directory;
+use directory::WriterProgress;
+pub use progress::ScanProgress;
 pub use setup::Setup;
 pub use source::Source;
 
@@ -49,7 +49,7 @@ use crate::key::AccountKey;
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
 use crate::store::{Journal, JournalReader, StoreError, snapshot};
-use progress::Stage;
+use progress::ScanStage;
 use seam::Seam;
 use source::Tokens;
 
@@ -61,11 +61,11 @@ const ACTIVATIONS_SHARE: u64 = 16;
 pub struct Primary {
     journal: Journal,
     gate: Arc<Gate>,
-    bodies: Arc<Bodies>,
-    activations: Arc<Activations>,
+    bodies: Arc<BodyCache>,
+    activations: Arc<ActivationCache>,
     session: [u8; 16],
     tokens: Tokens,
-    progress: Progress,
+    progress: ScanProgress,
     seam: Seam,
     history_age: Duration,
     activation_files: bool,
@@ -80,7 +80,7 @@ pub struct Primary {
     /// Told when the operator's file in an nsc folder was written.
     operator_edited: Notify,
     /// How far the token folder has followed the journal, if it is ours to write.
-    mirrored: OnceLock<Arc<Mirrored>>,
+    writer_progress: OnceLock<Arc<WriterProgress>>,
     _locks: Vec<FolderLock>,
 }
 
@@ -101,8 +101,8 @@ impl Primary {
         }
         let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
-        let bodies = Arc::new(Bodies::new(setup.cache_bytes - for_activations, gate.clone()));
-        let activations = Arc::new(Activations::new(for_activations, setup.activations_per_account));
+        let bodies = Arc::new(BodyCache::new(setup.cache_bytes - for_activations, gate.clone()));
+        let activations = Arc::new(ActivationCache::new(for_activations, setup.activations_per_account));
         let options = Options {
             path: journal,
             history: setup.history,
@@ -129,9 +129,9 @@ impl Primary {
             operator_turn,
             operator_begun,
             operator_edited: Notify::new(),
-            mirrored: OnceLock::new(),
+            writer_progress: OnceLock::new(),
             tokens,
-            progress: Progress::default(),
+            progress: ScanProgress::default(),
             seam: Seam::default(),
             history_age: setup.history_age,
             activation_files: setup.activation_files,
@@ -140,13 +140,13 @@ impl Primary {
     }
 
     /// How far the first look through the folder has come.
-    pub const fn progress(&self) -> &Progress {
+    pub const fn progress(&self) -> &ScanProgress {
         &self.progress
     }
 
     /// Says that the folder will not be scanned: a file counts where the name of its account leads to it.
     pub fn go_without_scan(&self) {
-        self.progress.reach(Stage::Placed);
+        self.progress.reach(ScanStage::Placed);
     }
 
     /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
@@ -277,7 +277,7 @@ impl Primary {
     /// While the folder is imported, an account may have a file whose turn has not come: what changes the account has to
     /// be weighed against that.
     fn imports_before(&self, via: Via) -> bool {
-        via != Via::FirstScan && !self.progress.has_reached(Stage::Accounts)
+        via != Via::FirstScan && !self.progress.has_reached(ScanStage::Accounts)
     }
 
     async fn import_before(self: &Arc<Self>, keys: &[AccountKey], via: Via) -> Result<(), CommitError> {

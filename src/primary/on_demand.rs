@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use super::Primary;
-use super::seam::Moment;
+use super::seam::ScanMoment;
 use crate::folder::{self, Unread};
 use crate::gate::{SentFor, Via};
 use crate::jwt::HashId;
@@ -33,7 +33,7 @@ impl Primary {
     /// is in the journal, or is refused. Blocks.
     pub(super) fn import_place(&self, key: &AccountKey) -> Result<bool, StoreError> {
         let PlaceTexts { texts, is_all } = read(self.tokens.places(key));
-        self.seam.at(Moment::Read);
+        self.seam.at(ScanMoment::Read);
         for text in &texts {
             // What is refused is reported when the scan comes to the file.
             if let Ok(entry) = self.admit(text, Some(key), Via::FirstScan)
@@ -42,14 +42,14 @@ impl Primary {
                 return Err(StoreError::Shared(error));
             }
         }
-        self.seam.at(Moment::Imported);
+        self.seam.at(ScanMoment::Imported);
         Ok(is_all)
     }
 
     /// Imports the file in the place of an activation, if there is one. Blocks.
     pub(super) fn import_activation(&self, id: &HashId) -> Result<(), StoreError> {
         let texts = read(self.tokens.activation_places(id)).texts;
-        self.seam.at(Moment::Read);
+        self.seam.at(ScanMoment::Read);
         for text in &texts {
             if let Err(CommitError::Failed(error)) =
                 self.submit_activation_blocking(text, SentFor::id(id), Via::FirstScan)
@@ -57,7 +57,7 @@ impl Primary {
                 return Err(StoreError::Shared(error));
             }
         }
-        self.seam.at(Moment::Imported);
+        self.seam.at(ScanMoment::Imported);
         Ok(())
     }
 }

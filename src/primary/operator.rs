@@ -12,10 +12,10 @@ use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing, Journal, JournalReader, OperatorWrite, Write};
 
 /// What the configured JWT changed, and the commit of that.
-type Start = (Option<OperatorChange>, Option<Committing>);
+type Started = (Option<OperatorChange>, Option<Committing>);
 
 /// Decides at start between the operator JWT that is configured, which the gate has, and those in the journal.
-pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey>) -> Result<Start, StoreError> {
+pub(super) fn begin(journal: &Journal, gate: &Gate, change_to: Option<&PublicKey>) -> Result<Started, StoreError> {
     let kept = journal.operator()?.map(Arc::new);
     let configured = gate.trust();
     let before = Standing::restore(kept.clone(), journal.withdrawn()?);

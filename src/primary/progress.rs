@@ -12,7 +12,7 @@ use crate::key::AccountKey;
 
 /// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
+pub(super) enum ScanStage {
     /// Any file may be that of any account.
     Begun,
     /// The files that lie elsewhere are imported: what is left of an account is in its place.
@@ -23,7 +23,7 @@ pub(super) enum Stage {
     Complete,
 }
 
-impl Stage {
+impl ScanStage {
     /// The stage after which nothing more of an account can come. `is_placed`: the file in its place is imported, or there
     /// is none.
     pub(super) const fn before(is_placed: bool) -> Self {
@@ -33,12 +33,12 @@ impl Stage {
 
 /// The work under way.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ScanProgress {
     total: AtomicU64,
     done: AtomicU64,
     /// What `moved` holds, to be read without a lock.
     stage: AtomicU8,
-    moved: watch::Sender<Stage>,
+    moved: watch::Sender<ScanStage>,
     /// Shards that cannot be read, or were not when their files were last imported.
     closed: RwLock<Vec<Shard>>,
     /// Whether there are any, to be read without a lock.
@@ -58,9 +58,9 @@ impl Imported {
     }
 }
 
-impl Default for Progress {
+impl Default for ScanProgress {
     fn default() -> Self {
-        let stage = Stage::Begun;
+        let stage = ScanStage::Begun;
         Self {
             total: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -72,7 +72,7 @@ impl Default for Progress {
     }
 }
 
-impl Progress {
+impl ScanProgress {
     /// Files looked at, and how many there are; zero while they are still being counted.
     pub fn files(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
@@ -80,18 +80,18 @@ impl Progress {
 
     /// Whether everything that was there at start is imported: now, or before an earlier stop.
     pub fn is_complete(&self) -> bool {
-        self.has_reached(Stage::Complete)
+        self.has_reached(ScanStage::Complete)
     }
 
     /// The proof for an account, if the scan has come that far.
     pub(super) fn imported(&self, key: &AccountKey) -> Option<Imported> {
-        (self.has_reached(Stage::Accounts) && !self.is_closed(|| key.text())).then_some(Imported(*key))
+        (self.has_reached(ScanStage::Accounts) && !self.is_closed(|| key.text())).then_some(Imported(*key))
     }
 
     /// The proof for an account, if the scan has come that far. `is_placed`: the file in its place is imported, or there is
     /// none.
     pub(super) fn proof(&self, key: &AccountKey, is_placed: bool) -> Option<Imported> {
-        if is_placed { self.has_reached(Stage::Placed).then_some(Imported(*key)) } else { self.imported(key) }
+        if is_placed { self.has_reached(ScanStage::Placed).then_some(Imported(*key)) } else { self.imported(key) }
     }
 
     /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
@@ -122,13 +122,13 @@ impl Progress {
     }
 
     /// Waits for a stage, `limit` at most. Returns whether it is reached.
-    pub(super) async fn reaches(&self, stage: Stage, limit: Duration) -> bool {
+    pub(super) async fn reaches(&self, stage: ScanStage, limit: Duration) -> bool {
         let mut moved = self.moved.subscribe();
         timeout(limit, moved.wait_for(|now| *now >= stage)).await.is_ok_and(|now| now.is_ok())
     }
 
-    /// As [`Progress::reaches`], on a thread that may be blocked.
-    pub(super) fn reaches_blocking(&self, stage: Stage, limit: Duration) -> bool {
+    /// As [`ScanProgress::reaches`], on a thread that may be blocked.
+    pub(super) fn reaches_blocking(&self, stage: ScanStage, limit: Duration) -> bool {
         /// Rare enough to poll: such a thread waits only for an account that vouches for an activation, in a first scan.
         const POLL: Duration = Duration::from_millis(10);
         let began = Instant::now();
@@ -139,12 +139,12 @@ impl Progress {
     }
 
     /// Whether a stage is reached. What was imported for it is seen by whoever sees that.
-    pub(super) fn has_reached(&self, stage: Stage) -> bool {
+    pub(super) fn has_reached(&self, stage: ScanStage) -> bool {
         self.stage.load(Ordering::Acquire) >= stage as u8
     }
 
     /// Says that a stage is reached.
-    pub(super) fn reach(&self, stage: Stage) {
+    pub(super) fn reach(&self, stage: ScanStage) {
         self.stage.fetch_max(stage as u8, Ordering::Release);
         self.moved.send_if_modified(|now| stage > std::mem::replace(now, stage.max(*now)));
     }
@@ -152,8 +152,8 @@ impl Progress {
     /// Begins anew, as after another start.
     #[cfg(test)]
     pub(super) fn restart(&self) {
-        self.stage.store(Stage::Begun as u8, Ordering::Release);
-        self.moved.send_replace(Stage::Begun);
+        self.stage.store(ScanStage::Begun as u8, Ordering::Release);
+        self.moved.send_replace(ScanStage::Begun);
     }
 
     pub(super) fn begin(&self, total: usize) {

@@ -9,8 +9,8 @@ use nkeys::KeyPair;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::progress::Stage;
-use super::seam::Moment;
+use super::progress::ScanStage;
+use super::seam::ScanMoment;
 use super::{Primary, Setup, Source};
 use crate::clock;
 use crate::folder;
@@ -22,7 +22,7 @@ use crate::testkit::{self, sign};
 
 /// Where the file of an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FilePlace {
     /// Where its name leads.
     Flat,
     /// There, too, in a folder for the end of its name.
@@ -41,7 +41,7 @@ pub(crate) enum Place {
     Unreadable,
 }
 
-impl Place {
+impl FilePlace {
     pub(crate) const ALL: [Self; 8] = [
         Self::Flat,
         Self::Sharded,
@@ -61,26 +61,30 @@ impl Place {
     }
 
     /// What the scan does for accounts, in this order.
-    fn scan(self) -> Vec<Step> {
+    fn scan(self) -> Vec<ScanStep> {
         match self {
             Self::Flat | Self::Sharded | Self::Resigned | Self::Unreadable => {
-                vec![Step::Reach(Stage::Placed), Step::Account, Step::Reach(Stage::Accounts)]
+                vec![ScanStep::Reach(ScanStage::Placed), ScanStep::Account, ScanStep::Reach(ScanStage::Accounts)]
             }
-            Self::Elsewhere => vec![Step::Account, Step::Reach(Stage::Placed), Step::Reach(Stage::Accounts)],
-            Self::Nsc => vec![Step::Account, Step::Reach(Stage::Complete)],
-            Self::Nowhere | Self::Refused => vec![Step::Reach(Stage::Placed), Step::Reach(Stage::Accounts)],
+            Self::Elsewhere => {
+                vec![ScanStep::Account, ScanStep::Reach(ScanStage::Placed), ScanStep::Reach(ScanStage::Accounts)]
+            }
+            Self::Nsc => vec![ScanStep::Account, ScanStep::Reach(ScanStage::Complete)],
+            Self::Nowhere | Self::Refused => {
+                vec![ScanStep::Reach(ScanStage::Placed), ScanStep::Reach(ScanStage::Accounts)]
+            }
         }
     }
 }
 
 /// A step of the scan.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum ScanStep {
     /// The account's file is imported.
     Account,
     /// The file of its activation is.
     Activation,
-    Reach(Stage),
+    Reach(ScanStage),
 }
 
 /// Moments of one who asks for an account at which the scan can go on, the last of them when that one waits.
@@ -95,15 +99,15 @@ pub(crate) struct Scene {
     withdrawn: (KeyPair, Arc<Standing>),
     now: i64,
     folder: tempfile::TempDir,
-    place: Place,
+    place: FilePlace,
     /// What the scan does, in this order; steps that belong together at once.
-    steps: Vec<Vec<Step>>,
+    steps: Vec<Vec<ScanStep>>,
     /// When it can be done: before one who asks begins, at each moment on the way but the last, which is when that one waits.
     moments: usize,
 }
 
 /// An account that somebody asks for.
-pub(crate) struct Asked {
+pub(crate) struct AskedAccount {
     pub(crate) key: AccountKey,
     pub(crate) jwt: String,
     /// An activation that it signed, and its hash.
@@ -113,27 +117,27 @@ pub(crate) struct Asked {
 
 impl Scene {
     /// One in which accounts are asked for, with `moments` at which the scan can go on.
-    pub(crate) async fn new(place: Place, moments: usize) -> Self {
+    pub(crate) async fn new(place: FilePlace, moments: usize) -> Self {
         Self::of(place, place.scan().into_iter().map(|step| vec![step]).collect(), moments).await
     }
 
     /// One in which the scan imports the account, and then ends.
-    pub(crate) async fn brief(place: Place) -> Self {
+    pub(crate) async fn brief(place: FilePlace) -> Self {
         let mut steps = place.scan();
         let end = steps.pop().into_iter().collect();
         Self::of(place, vec![steps, end], MOMENTS).await
     }
 
     /// One with files of activations, which lie where those of their accounts do, and are asked for.
-    pub(crate) async fn with_activations(place: Place) -> Self {
-        let is_file = place.is_account() && place != Place::Nsc;
-        let activation = if is_file { vec![Step::Activation] } else { vec![] };
-        let steps = vec![place.scan(), activation, vec![Step::Reach(Stage::Complete)]];
+    pub(crate) async fn with_activations(place: FilePlace) -> Self {
+        let is_file = place.is_account() && place != FilePlace::Nsc;
+        let activation = if is_file { vec![ScanStep::Activation] } else { vec![] };
+        let steps = vec![place.scan(), activation, vec![ScanStep::Reach(ScanStage::Complete)]];
         // To import an activation takes a look at its account, which has moments of its own.
         Self::of(place, steps, 9).await
     }
 
-    async fn of(place: Place, steps: Vec<Vec<Step>>, moments: usize) -> Self {
+    async fn of(place: FilePlace, steps: Vec<Vec<ScanStep>>, moments: usize) -> Self {
         let (operator, folder, now) =
             (KeyPair::new_operator(), tempfile::tempdir().expect("made"), clock::unix_seconds());
         let withdrawn = KeyPair::new_operator();
@@ -145,7 +149,7 @@ impl Scene {
         let root = folder.path().to_owned();
         std::fs::write(root.join(".nsc"), "{}").expect("written");
         let setup = Setup {
-            source: if place == Place::Nsc { Source::Nsc(root) } else { Source::ReadOnly(root) },
+            source: if place == FilePlace::Nsc { Source::Nsc(root) } else { Source::ReadOnly(root) },
             state_dir: None,
             require_existing: false,
             history: 2,
@@ -165,8 +169,8 @@ impl Scene {
     /// Asks once in every order, each time for another account.
     pub(crate) async fn in_every_order<T>(
         &self,
-        ask: impl AsyncFn(&Asked) -> T,
-        judge: impl Fn(T, &Asked) -> Result<(), String>,
+        ask: impl AsyncFn(&AskedAccount) -> T,
+        judge: impl Fn(T, &AskedAccount) -> Result<(), String>,
     ) {
         let mut when = vec![0; self.steps.len()];
         loop {
@@ -182,7 +186,7 @@ impl Scene {
         }
     }
 
-    async fn ask<T>(&self, asked: &Asked, when: &[usize], ask: &impl AsyncFn(&Asked) -> T) -> T {
+    async fn ask<T>(&self, asked: &AskedAccount, when: &[usize], ask: &impl AsyncFn(&AskedAccount) -> T) -> T {
         let (scan, passed, last) = (self.scan(asked, when), AtomicUsize::new(0), self.moments - 1);
         self.primary.progress.restart();
         scan(0);
@@ -190,7 +194,7 @@ impl Scene {
         let waits = is_waiting.clone();
         self.primary.seam.set(move |moment| {
             at_moment(last.min(1 + passed.fetch_add(1, Ordering::SeqCst)));
-            if moment == Moment::Waiting {
+            if moment == ScanMoment::Waiting {
                 waits.notify_one();
             }
         });
@@ -207,7 +211,7 @@ impl Scene {
     }
 
     /// The scan: goes on with what is to be done up to a moment, each step once.
-    fn scan(&self, asked: &Asked, when: &[usize]) -> Arc<dyn Fn(usize) + Send + Sync> {
+    fn scan(&self, asked: &AskedAccount, when: &[usize]) -> Arc<dyn Fn(usize) + Send + Sync> {
         let primary = self.primary.clone();
         let entry = Arc::new(self.gate.admit(asked.jwt.as_bytes(), None, Via::FirstScan, self.now).expect("admitted"));
         let activation = asked.activation.clone();
@@ -218,11 +222,11 @@ impl Scene {
             while let Some((_, step)) = next() {
                 let (primary, entry, activation) = (primary.clone(), entry.clone(), activation.clone());
                 let go_on = move || match step {
-                    Step::Reach(stage) => primary.progress.reach(stage),
-                    Step::Account => {
+                    ScanStep::Reach(stage) => primary.progress.reach(stage),
+                    ScanStep::Account => {
                         primary.journal.commit_blocking(Write::Put(entry, Via::FirstScan)).expect("committed");
                     }
-                    Step::Activation => {
+                    ScanStep::Activation => {
                         let token = activation.as_bytes();
                         primary.submit_activation_blocking(token, SentFor::ANY, Via::FirstScan).expect("taken");
                     }
@@ -233,7 +237,7 @@ impl Scene {
     }
 
     /// A new account, with its file.
-    pub(crate) fn account(&self) -> Asked {
+    pub(crate) fn account(&self) -> AskedAccount {
         let account = KeyPair::new_account();
         let key = AccountKey::parse(&account.public_key()).expect("a key");
         let claims = testkit::account(&account, self.now - 500);
@@ -250,28 +254,28 @@ impl Scene {
         let [its_flat, its_sharded] = folder::activation_places(root, &id);
         let elsewhere = |place: &PathBuf| root.join("copies").join(place.file_name().expect("a name"));
         match self.place {
-            Place::Flat => {
+            FilePlace::Flat => {
                 write(flat, &jwt);
                 write(its_flat, &activation);
             }
-            Place::Sharded => {
+            FilePlace::Sharded => {
                 write(sharded, &jwt);
                 write(its_sharded, &activation);
             }
-            Place::Elsewhere => {
+            FilePlace::Elsewhere => {
                 write(elsewhere(&flat), &jwt);
                 write(elsewhere(&its_flat), &activation);
             }
-            Place::Resigned => {
+            FilePlace::Resigned => {
                 self.withhold(&account);
                 write(flat, &jwt);
             }
-            Place::Nsc => write(root.join(format!("accounts/{key}/{key}.jwt")), &jwt),
-            Place::Refused => write(flat, &sign(&claims, &KeyPair::new_operator())),
-            Place::Unreadable => std::fs::create_dir(flat).expect("made"),
-            Place::Nowhere => {}
+            FilePlace::Nsc => write(root.join(format!("accounts/{key}/{key}.jwt")), &jwt),
+            FilePlace::Refused => write(flat, &sign(&claims, &KeyPair::new_operator())),
+            FilePlace::Unreadable => std::fs::create_dir(flat).expect("made"),
+            FilePlace::Nowhere => {}
         }
-        Asked { key, jwt, activation, id }
+        AskedAccount { key, jwt, activation, id }
     }
 
     /// Gives the journal a JWT that is withheld.

@@ -2,7 +2,7 @@
 
 /// Where somebody is who looks something up while the folder is imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(super) enum ScanMoment {
     /// The scan was found not to have come far enough.
     Begun,
     /// The journal was found to have nothing.
@@ -16,7 +16,7 @@ pub(super) enum Moment {
 }
 
 #[cfg(test)]
-type Act = std::sync::Arc<dyn Fn(Moment) + Send + Sync>;
+type Act = std::sync::Arc<dyn Fn(ScanMoment) + Send + Sync>;
 
 /// What happens at these moments: nothing, but in tests.
 #[derive(Default)]
@@ -27,10 +27,10 @@ pub(super) struct Seam {
 
 impl Seam {
     #[cfg(not(test))]
-    pub(super) const fn at(&self, _: Moment) {}
+    pub(super) const fn at(&self, _: ScanMoment) {}
 
     #[cfg(test)]
-    pub(super) fn at(&self, moment: Moment) {
+    pub(super) fn at(&self, moment: ScanMoment) {
         let act = self.act.lock().clone();
         if let Some(act) = act {
             act(moment);
@@ -39,7 +39,7 @@ impl Seam {
 
     /// Has something done at each moment from now on.
     #[cfg(test)]
-    pub(super) fn set(&self, act: impl Fn(Moment) + Send + Sync + 'static) {
+    pub(super) fn set(&self, act: impl Fn(ScanMoment) + Send + Sync + 'static) {
         *self.act.lock() = Some(std::sync::Arc::new(act));
     }
 }

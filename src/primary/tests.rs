@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nkeys::KeyPair;
 use serde_json::json;
 
-use super::progress::Stage;
+use super::progress::ScanStage;
 use super::{Primary, Setup, Source};
 use crate::clock;
 use crate::feed::Content;
@@ -18,7 +18,7 @@ use crate::node::{Lookup, Verdict, WriteError};
 use crate::store::journal::{CommitError, OperatorWrite, Write};
 use crate::testkit::{self, sign};
 
-struct World {
+struct PrimaryWorld {
     operator: KeyPair,
     first: KeyPair,
     second: KeyPair,
@@ -32,10 +32,10 @@ fn trust(operator: &KeyPair, keys: &[&KeyPair], iat: i64, signer: &KeyPair) -> T
     Trust::from_operator_jwt(&jwt, iat).expect("an operator")
 }
 
-impl World {
+impl PrimaryWorld {
     async fn new() -> Self {
         let world = Self::of(Source::Memory).await;
-        world.primary.progress.reach(Stage::Complete);
+        world.primary.progress.reach(ScanStage::Complete);
         world
     }
 
@@ -80,7 +80,7 @@ impl World {
 
 #[tokio::test]
 async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_answered() {
-    let world = World::new().await;
+    let world = PrimaryWorld::new().await;
     let (kept, lost) = (KeyPair::new_account(), KeyPair::new_account());
     let kept = world.push(&kept, &world.first, 500).await.expect("taken");
     let lost = world.push(&lost, &world.second, 500).await.expect("taken");
@@ -108,7 +108,7 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
 
 #[tokio::test]
 async fn a_reload_takes_no_older_jwt_and_no_other_operators() {
-    let world = World::new().await;
+    let world = PrimaryWorld::new().await;
     let refused = |result: Result<_, WriteError>| match result {
         Err(WriteError::Refused(Refusal::Operator(refusal))) => refusal,
         other => panic!("{other:?}"),
@@ -132,7 +132,7 @@ async fn a_reload_takes_no_older_jwt_and_no_other_operators() {
 
 #[tokio::test]
 async fn what_was_read_before_a_change_does_not_get_into_the_cache_after_it() {
-    let world = World::new().await;
+    let world = PrimaryWorld::new().await;
     let account = KeyPair::new_account();
     let key = world.push(&account, &world.second, 500).await.expect("taken");
     let Some(Lookup::Served(stored)) = world.primary.lookup_now(&key) else { panic!("it is served") };
@@ -145,7 +145,7 @@ async fn what_was_read_before_a_change_does_not_get_into_the_cache_after_it() {
 
 #[tokio::test]
 async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committed_after_it() {
-    let world = World::new().await;
+    let world = PrimaryWorld::new().await;
     let account = KeyPair::new_account();
     // Both are on the queue, the withdrawal first; the push was admitted before.
     let arrival = world.gate.arrival(Way::File, world.now);
@@ -160,7 +160,7 @@ async fn a_jwt_that_was_admitted_before_the_withdrawal_of_its_key_is_not_committ
 
 #[tokio::test]
 async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_back() {
-    let world = World::new().await;
+    let world = PrimaryWorld::new().await;
     let primary = world.primary;
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
     let jwt = sign(&testkit::account(&account, world.now - 500), &world.first);
@@ -204,7 +204,8 @@ async fn expired_activations_are_forgotten_and_what_they_replaced_does_not_come_
 #[tokio::test]
 async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_changes_its_account() {
     let folder = tempfile::tempdir().expect("a folder");
-    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
+    let world =
+        PrimaryWorld::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
     let (deleted, pushed) = (KeyPair::new_account(), KeyPair::new_account());
     for account in [&deleted, &pushed] {
         let file = folder.path().join(format!("{}.jwt", account.public_key()));
@@ -212,7 +213,7 @@ async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_change
     }
     let request =
         |age| sign(&testkit::delete_request(&world.first, &[deleted.public_key()], world.now - age), &world.first);
-    // The folder is not tended yet: no file had its turn.
+    // The directory is not watched yet: no file had its turn.
     let older = world.primary.delete(request(200).as_bytes(), None, Via::Update).await;
     assert!(matches!(older, Err(CommitError::Refused(Refusal::DeleteOlder { .. }))), "{older:?}");
     let older = world.push(&pushed, &world.first, 200).await;
@@ -226,7 +227,8 @@ async fn before_its_turn_in_the_first_scan_a_file_is_weighed_against_what_change
 #[tokio::test]
 async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    let world = World::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
+    let world =
+        PrimaryWorld::of(Source::Folder { dir: folder.path().to_owned(), layout: Layout::Flat, mode: 0o640 }).await;
     let (account, importer) = (KeyPair::new_account(), KeyPair::new_account());
     let file = |name: &str| folder.path().join(format!("{name}.jwt"));
     std::fs::write(file(&account.public_key()), world.jwt(&account, &world.first, 100)).expect("written");

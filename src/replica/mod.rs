@@ -57,7 +57,7 @@ use crate::metrics::Metrics;
 use crate::node::Replicas;
 use crate::rarely::Rarely;
 use crate::store::StoreError;
-use crate::tls::Files;
+use crate::tls::TlsFiles;
 use crate::upstream::{Access, Upstream};
 use activations::Activations;
 use disk::Disk;
@@ -169,7 +169,7 @@ impl Replica {
     }
 
     /// The TLS files towards the primary, to be watched.
-    pub fn tls_files(&self) -> &Arc<Files> {
+    pub fn tls_files(&self) -> &Arc<TlsFiles> {
         self.parts.upstream.tls_files()
     }
 

@@ -44,11 +44,11 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
     tokio::spawn(reload.at(hangups, Live { settings: settings.clone(), node: node.clone(), role: role.clone(), tls }));
     let serving = tokio::spawn(server);
     tokio::spawn(node.clone().look_after_replicas());
-    let mut tending = None;
+    let mut directory = None;
     // The role may take long to begin. A signal stops this server nevertheless.
     tokio::select! {
         begun = role.begin(&settings, &node, edge, system_jwt, port) => {
-            tending = begun?;
+            directory = begun?;
             tracing::info!("nats-account-server is running");
             signals.wait().await;
         }
@@ -60,8 +60,8 @@ pub async fn run(settings: Settings, reload: Reload) -> Result<(), StartError> {
         let _ = serving.await;
     }
     tracing::info!("http stopped");
-    if let Some(mut tending) = tending {
-        tending.finish(settings.http.shutdown_grace).await;
+    if let Some(mut directory) = directory {
+        directory.finish(settings.http.shutdown_grace).await;
     }
     if let Role::Replica(replica) = &role {
         // Nothing is served any more.

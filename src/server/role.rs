@@ -9,7 +9,7 @@ use crate::gate::{Gate, Via};
 use crate::metrics::Metrics;
 use crate::nats::Edge;
 use crate::node::{Node, NodeParts};
-use crate::primary::{self, Primary, Tending};
+use crate::primary::{self, Directory, Primary};
 use crate::replica::{self, BeginError, Replica};
 use crate::store::journal;
 
@@ -73,7 +73,7 @@ impl Role {
         edge: Option<Edge>,
         system_jwt: Option<String>,
         port: u16,
-    ) -> Result<Option<Tending>, StartError> {
+    ) -> Result<Option<Directory>, StartError> {
         match self {
             Self::Primary(primary) => begin_primary(settings, node, primary, edge, system_jwt).await.map(Some),
             Self::Replica(replica) => {
@@ -108,7 +108,7 @@ async fn begin_primary(
     primary: &Arc<Primary>,
     edge: Option<Edge>,
     system_jwt: Option<String>,
-) -> Result<Tending, StartError> {
+) -> Result<Directory, StartError> {
     primary.settle_operator().await;
     if let Some(token) = system_jwt
         && let Err(error) = primary.submit(token.as_bytes(), None, Via::Configured).await
@@ -121,10 +121,10 @@ async fn begin_primary(
         None => tracing::info!("NATS is not configured, server will not fire notifications on update"),
     }
     tokio::spawn(primary.clone().forget());
-    let tending = primary.tend(node.metrics(), settings.store.look_interval)?;
+    let directory = primary.start_directory(node.metrics(), settings.store.look_interval)?;
     tokio::spawn(primary.clone().sweep());
     import::begin(settings, node);
-    Ok(tending)
+    Ok(directory)
 }
 
 async fn begin_replica(

@@ -14,31 +14,35 @@ pub fn connection(text: &str, section: &str) -> Option<String> {
         });
     }
     let (_, problem) = text.split_once("invalid peer certificate: ")?;
-    Some(match Kind::of(problem) {
-        Kind::Issuer => format!(
+    Some(match TlsFaultKind::of(problem) {
+        TlsFaultKind::Issuer => format!(
             "its certificate is of an authority that is not trusted here: name a file with that authority in {section}.root"
         ),
-        Kind::Version => format!("its certificate {VERSION}"),
-        Kind::Name => format!(
+        TlsFaultKind::Version => format!("its certificate {VERSION}"),
+        TlsFaultKind::Name => format!(
             "its certificate is for another name ({problem}): use a name of the certificate in the URL, or issue the certificate \
              again with this one in subjectAltName"
         ),
-        Kind::Expired => format!("its certificate has expired ({problem}): renew it there, or set the clock here"),
-        Kind::NotYet => format!("its certificate is not valid yet ({problem}): are the clocks here and there right?"),
-        Kind::Usage => {
+        TlsFaultKind::Expired => {
+            format!("its certificate has expired ({problem}): renew it there, or set the clock here")
+        }
+        TlsFaultKind::NotYet => {
+            format!("its certificate is not valid yet ({problem}): are the clocks here and there right?")
+        }
+        TlsFaultKind::Usage => {
             "its certificate is not for servers: issue it again with serverAuth in extendedKeyUsage".to_owned()
         }
-        Kind::Authority => {
+        TlsFaultKind::Authority => {
             "its certificate is that of an authority (CA:TRUE): issue one for the server with that authority".to_owned()
         }
-        Kind::Other => format!("its certificate is rejected: {problem}"),
+        TlsFaultKind::Other => format!("its certificate is rejected: {problem}"),
     })
 }
 
 /// The problem of a certificate in a file. `text`: the library's message.
 pub fn certificate(text: &str) -> String {
-    match Kind::of(text) {
-        Kind::Version => format!("it {VERSION}"),
+    match TlsFaultKind::of(text) {
+        TlsFaultKind::Version => format!("it {VERSION}"),
         _ => text.to_owned(),
     }
 }
@@ -48,7 +52,7 @@ const VERSION: &str = "is of X.509 version 1, which TLS libraries reject: issue 
 
 /// Kinds of problems.
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum TlsFaultKind {
     Issuer,
     Version,
     Name,
@@ -59,7 +63,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl TlsFaultKind {
     fn of(problem: &str) -> Self {
         let table = [
             ("UnknownIssuer", Self::Issuer),
@@ -89,14 +93,14 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Told(&'static str);
+    struct ToldFault(&'static str);
 
     /// The texts are those of the library in use: another release of it may have others.
     #[test]
     fn every_problem_says_what_to_do() {
         let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let name = ServerName::try_from("a.example").expect("a name");
-        let other = |text| CertificateError::Other(OtherError(std::sync::Arc::new(Told(text))));
+        let other = |text| CertificateError::Other(OtherError(std::sync::Arc::new(ToldFault(text))));
         let table: [(Error, &str); 10] = [
             (CertificateError::UnknownIssuer.into(), "name a file with that authority in x.tls.root"),
             (

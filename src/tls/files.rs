@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{NotAfter, Snapshot, TlsError};
+use super::{NotAfter, TlsError, TlsSnapshot};
 use crate::clock;
 use crate::config::Tls;
 use crate::metrics::Metrics;
@@ -15,9 +15,9 @@ use crate::metrics::Metrics;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A product of a section's files.
-pub trait User: fmt::Debug + Send + Sync {
+pub trait TlsFilesUser: fmt::Debug + Send + Sync {
     /// Makes everything of these files, or changes nothing. Gives the end of the certificate, if there is one.
-    fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError>;
+    fn apply(&self, snapshot: &TlsSnapshot) -> Result<Option<NotAfter>, TlsError>;
 }
 
 /// The files of one `tls` section, and their product.
@@ -25,15 +25,15 @@ pub trait User: fmt::Debug + Send + Sync {
 /// It compares contents, not times. So it notices a file that was replaced through a symbolic link, as in Kubernetes,
 /// and two changes within one tick of the file system's clock.
 #[derive(Debug)]
-pub struct Files {
+pub struct TlsFiles {
     section: &'static str,
-    user: Arc<dyn User>,
+    user: Arc<dyn TlsFilesUser>,
     metrics: Arc<Metrics>,
-    state: Mutex<State>,
+    state: Mutex<FilesState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FilesState {
     paths: Tls,
     /// The last content that needs no action: it is in use, or was reported as broken.
     settled: [u8; 32],
@@ -41,17 +41,17 @@ struct State {
     suspect: Option<[u8; 32]>,
 }
 
-impl Files {
+impl TlsFiles {
     /// The files that `snapshot` just made `user` from.
     pub fn new(
         section: &'static str,
         paths: Tls,
-        snapshot: &Snapshot,
+        snapshot: &TlsSnapshot,
         not_after: Option<&NotAfter>,
-        user: Arc<dyn User>,
+        user: Arc<dyn TlsFilesUser>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let state = State { paths, settled: snapshot.fingerprint(), suspect: None };
+        let state = FilesState { paths, settled: snapshot.fingerprint(), suspect: None };
         tell(section, &state.paths, &metrics, "loaded", not_after);
         Arc::new(Self { section, user, metrics, state: Mutex::new(state) })
     }
@@ -73,14 +73,14 @@ impl Files {
     pub fn reload(&self, paths: Tls) {
         let mut state = self.state.lock();
         state.paths = paths;
-        let snapshot = Snapshot::read(self.section, &state.paths);
+        let snapshot = TlsSnapshot::read(self.section, &state.paths);
         self.apply(&mut state, &snapshot, snapshot.fingerprint());
     }
 
     /// Loads what has changed. What is broken is reported at the second look, and once.
     fn look(&self) {
         let mut state = self.state.lock();
-        let snapshot = Snapshot::read(self.section, &state.paths);
+        let snapshot = TlsSnapshot::read(self.section, &state.paths);
         let seen = snapshot.fingerprint();
         if seen == state.settled {
             state.suspect = None;
@@ -93,7 +93,7 @@ impl Files {
         }
     }
 
-    fn apply(&self, state: &mut State, snapshot: &Snapshot, seen: [u8; 32]) {
+    fn apply(&self, state: &mut FilesState, snapshot: &TlsSnapshot, seen: [u8; 32]) {
         match self.user.apply(snapshot) {
             Ok(not_after) => self.applied(state, seen, not_after.as_ref()),
             Err(error) => {
@@ -104,7 +104,7 @@ impl Files {
         }
     }
 
-    fn applied(&self, state: &mut State, seen: [u8; 32], not_after: Option<&NotAfter>) {
+    fn applied(&self, state: &mut FilesState, seen: [u8; 32], not_after: Option<&NotAfter>) {
         (state.settled, state.suspect) = (seen, None);
         if state.paths != Tls::default() {
             self.metrics.reloaded(self.section, true);
@@ -144,8 +144,8 @@ mod tests {
         bad: AtomicUsize,
     }
 
-    impl User for Counting {
-        fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
+    impl TlsFilesUser for Counting {
+        fn apply(&self, snapshot: &TlsSnapshot) -> Result<Option<NotAfter>, TlsError> {
             let result = snapshot.roots();
             if result.is_ok() { &self.good } else { &self.bad }.fetch_add(1, Ordering::Relaxed);
             result.map(|_| None)
@@ -161,8 +161,14 @@ mod tests {
         std::fs::write(&root, &first).unwrap();
         let paths = Tls { root: Some(root.clone()), ..Tls::default() };
         let (user, metrics) = (Arc::new(Counting::default()), Arc::new(Metrics::new("primary").unwrap()));
-        let files =
-            Files::new("http.tls", paths.clone(), &Snapshot::read("http.tls", &paths), None, user.clone(), metrics);
+        let files = TlsFiles::new(
+            "http.tls",
+            paths.clone(),
+            &TlsSnapshot::read("http.tls", &paths),
+            None,
+            user.clone(),
+            metrics,
+        );
         let after = |content: Option<&str>, looks: usize| {
             match content {
                 Some(content) => std::fs::write(&root, content).unwrap(),

@@ -1,6 +1,6 @@
 //! TLS files: read, checked, used, and read again when they change.
 //!
-//! A certificate is valid for weeks, but this process runs for months. So [`Files`] checks the files of a `tls` section
+//! A certificate is valid for weeks, but this process runs for months. So [`TlsFiles`] checks the files of a `tls` section
 //! once a second and replaces their product in the running server. Open connections stay, new ones get the new
 //! certificate. An unusable file changes nothing.
 //!
@@ -14,10 +14,10 @@ mod server;
 mod snapshot;
 
 pub use error::{Problem, TlsError};
-pub use files::{Files, User};
+pub use files::{TlsFiles, TlsFilesUser};
 pub use not_after::NotAfter;
 pub use server::ServerTls;
-pub use snapshot::{Identity, Snapshot};
+pub use snapshot::{TlsIdentity, TlsSnapshot};
 
 /// The one provider of cryptography.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

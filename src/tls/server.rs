@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 
-use super::{Files, NotAfter, Snapshot, TlsError, User, provider};
+use super::{NotAfter, TlsError, TlsFiles, TlsFilesUser, TlsSnapshot, provider};
 use crate::config::{ClientAuth, HttpTls};
 use crate::metrics::Metrics;
 
@@ -24,18 +24,18 @@ const SECTION: &str = "http.tls";
 #[derive(Debug)]
 pub struct ServerTls {
     current: Arc<Current>,
-    files: Arc<Files>,
+    files: Arc<TlsFiles>,
 }
 
 impl ServerTls {
     /// Loads what the settings name. Blocks.
     pub fn load(settings: &HttpTls, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
         let paths = settings.files();
-        let snapshot = Snapshot::read(SECTION, &paths);
+        let snapshot = TlsSnapshot::read(SECTION, &paths);
         let client_auth = settings.client_auth();
-        let (state, not_after) = State::of(&snapshot, client_auth)?;
+        let (state, not_after) = ServerTlsState::of(&snapshot, client_auth)?;
         let current = Arc::new(Current { client_auth: Mutex::new(client_auth), state: ArcSwap::from_pointee(state) });
-        let files = Files::new(SECTION, paths, &snapshot, not_after.as_ref(), current.clone(), metrics);
+        let files = TlsFiles::new(SECTION, paths, &snapshot, not_after.as_ref(), current.clone(), metrics);
         Ok(Self { current, files })
     }
 
@@ -55,7 +55,7 @@ impl ServerTls {
     }
 
     /// The files, to be watched.
-    pub const fn files(&self) -> &Arc<Files> {
+    pub const fn files(&self) -> &Arc<TlsFiles> {
         &self.files
     }
 
@@ -70,12 +70,12 @@ impl ServerTls {
 #[derive(Debug)]
 struct Current {
     client_auth: Mutex<ClientAuth>,
-    state: ArcSwap<State>,
+    state: ArcSwap<ServerTlsState>,
 }
 
 /// The product of the files. A handshake during a replacement may see both the old and the new one: then it fails, or
 /// is valid under one of them.
-struct State {
+struct ServerTlsState {
     certificate: Arc<CertifiedKey>,
     /// `None`: clients are not asked for certificates.
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -86,8 +86,8 @@ struct State {
     tickets: Arc<dyn ProducesTickets>,
 }
 
-impl State {
-    fn of(snapshot: &Snapshot, client_auth: ClientAuth) -> Result<(Self, Option<NotAfter>), TlsError> {
+impl ServerTlsState {
+    fn of(snapshot: &TlsSnapshot, client_auth: ClientAuth) -> Result<(Self, Option<NotAfter>), TlsError> {
         let refused = |error: &dyn fmt::Display| snapshot.refused(error.to_string());
         // The settings have a certificate and a key, or there is no HTTPS.
         let identity = snapshot.identity()?.ok_or_else(|| refused(&"certificate and key are needed"))?;
@@ -120,10 +120,10 @@ impl State {
     }
 }
 
-impl User for Current {
-    fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
+impl TlsFilesUser for Current {
+    fn apply(&self, snapshot: &TlsSnapshot) -> Result<Option<NotAfter>, TlsError> {
         let client_auth = *self.client_auth.lock();
-        let (state, not_after) = State::of(snapshot, client_auth)?;
+        let (state, not_after) = ServerTlsState::of(snapshot, client_auth)?;
         self.state.store(Arc::new(state));
         Ok(not_after)
     }
@@ -204,7 +204,7 @@ impl ClientCertVerifier for Current {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for ServerTlsState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").field("clients", &self.clients).finish_non_exhaustive()
     }

@@ -15,21 +15,21 @@ use super::{NotAfter, Problem, TlsError, explain};
 use crate::config::Tls;
 
 /// The content of the files, read once, so that the compared content is the used one.
-pub struct Snapshot {
+pub struct TlsSnapshot {
     section: &'static str,
-    cert: Option<Read>,
-    key: Option<Read>,
-    root: Option<Read>,
+    cert: Option<ReadFiles>,
+    key: Option<ReadFiles>,
+    root: Option<ReadFiles>,
 }
 
-struct Read {
+struct ReadFiles {
     path: PathBuf,
     content: io::Result<Vec<u8>>,
 }
 
 /// A certificate chain and its key, which are a pair.
 #[derive(Debug)]
-pub struct Identity {
+pub struct TlsIdentity {
     /// The own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Its key.
@@ -40,11 +40,11 @@ pub struct Identity {
     pub not_after: Option<NotAfter>,
 }
 
-impl Snapshot {
+impl TlsSnapshot {
     /// Reads the files of a section, such as `http.tls`. Blocks. What cannot be read is an error only when it is used.
     pub fn read(section: &'static str, files: &Tls) -> Self {
         let read = |path: &Option<PathBuf>| {
-            path.as_ref().map(|path| Read { path: path.clone(), content: std::fs::read(path) })
+            path.as_ref().map(|path| ReadFiles { path: path.clone(), content: std::fs::read(path) })
         };
         Self { section, cert: read(&files.cert), key: read(&files.key), root: read(&files.root) }
     }
@@ -71,7 +71,7 @@ impl Snapshot {
     }
 
     /// Certificate and key, if they are set.
-    pub fn identity(&self) -> Result<Option<Identity>, TlsError> {
+    pub fn identity(&self) -> Result<Option<TlsIdentity>, TlsError> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
         let chain = certificates(cert).map_err(|problem| self.error("cert", cert, problem))?;
         let private = private_key(key).map_err(|problem| self.error("key", key, problem))?;
@@ -95,7 +95,7 @@ impl Snapshot {
             });
         }
         let not_after = NotAfter::of(&chain[0]);
-        Ok(Some(Identity { certified: CertifiedKey::new(chain.clone(), signing), chain, key: private, not_after }))
+        Ok(Some(TlsIdentity { certified: CertifiedKey::new(chain.clone(), signing), chain, key: private, not_after }))
     }
 
     /// Authorities that the other side's certificate is checked against; none if the section names none.
@@ -124,12 +124,12 @@ impl Snapshot {
         TlsError { setting: format!("{}.{name}", self.section), path, problem: Problem::Refused(reason) }
     }
 
-    fn error(&self, name: &str, file: &Read, problem: Problem) -> TlsError {
+    fn error(&self, name: &str, file: &ReadFiles, problem: Problem) -> TlsError {
         TlsError { setting: format!("{}.{name}", self.section), path: file.path.clone(), problem }
     }
 }
 
-impl Identity {
+impl TlsIdentity {
     /// Chain and key as one PEM text, which is what some libraries take.
     pub fn to_pem(&self) -> String {
         let key = match &self.key {
@@ -146,10 +146,10 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Snapshot {
+impl fmt::Debug for TlsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the content: it may be a key.
-        let path = |file: &Option<Read>| file.as_ref().map(|file| file.path.clone());
+        let path = |file: &Option<ReadFiles>| file.as_ref().map(|file| file.path.clone());
         let (cert, key, root) = (path(&self.cert), path(&self.key), path(&self.root));
         let mut shown = f.debug_struct("Snapshot");
         shown.field("section", &self.section).field("cert", &cert).field("key", &key).field("root", &root).finish()
@@ -157,7 +157,7 @@ impl fmt::Debug for Snapshot {
 }
 
 /// At least one certificate.
-fn certificates(file: &Read) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn certificates(file: &ReadFiles) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content(file)?).collect();
     match found {
         Ok(found) if found.is_empty() => Err(Problem::NoCertificate),
@@ -166,7 +166,7 @@ fn certificates(file: &Read) -> Result<Vec<CertificateDer<'static>>, Problem> {
     }
 }
 
-fn private_key(file: &Read) -> Result<PrivateKeyDer<'static>, Problem> {
+fn private_key(file: &ReadFiles) -> Result<PrivateKeyDer<'static>, Problem> {
     let content = content(file)?;
     PrivateKeyDer::from_pem_slice(content).map_err(|error| {
         let text = String::from_utf8_lossy(content);
@@ -179,7 +179,7 @@ fn private_key(file: &Read) -> Result<PrivateKeyDer<'static>, Problem> {
     })
 }
 
-fn content(file: &Read) -> Result<&[u8], Problem> {
+fn content(file: &ReadFiles) -> Result<&[u8], Problem> {
     match &file.content {
         Ok(content) => Ok(content),
         // The file keeps the error, so this is a copy.

@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 use super::{Access, Setup};
 use crate::config::Secret;
 use crate::metrics::Metrics;
-use crate::tls::{Files, NotAfter, Snapshot, TlsError, User, explain};
+use crate::tls::{NotAfter, TlsError, TlsFiles, TlsFilesUser, TlsSnapshot, explain};
 
 const SECTION: &str = "replica.tls";
 /// Requests to a server that are under way at the same time at most, each on a connection. As many idle ones are kept.
@@ -26,7 +26,7 @@ const MISSED: u32 = 2;
 
 /// A client for who asks a primary now and then, and is no replica. It waits for answers as long as they come.
 pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
-    Ok(Pair::of(&Snapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref(), None)?.0.streams)
+    Ok(Pair::of(&TlsSnapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref(), None)?.0.streams)
 }
 
 /// How long such a one waits for a connection at most.
@@ -56,14 +56,14 @@ impl Clients {
         setup: &Setup,
         name: Arc<str>,
         metrics: Arc<Metrics>,
-    ) -> Result<(Arc<Self>, Arc<Files>), TlsError> {
+    ) -> Result<(Arc<Self>, Arc<TlsFiles>), TlsError> {
         let Setup { access, timeout, .. } = setup;
         let timeout = *timeout;
-        let snapshot = Snapshot::read(SECTION, &access.tls);
+        let snapshot = TlsSnapshot::read(SECTION, &access.tls);
         let (pair, not_after) = Pair::of(&snapshot, timeout, access.token.as_ref(), Some(&name))?;
         let token = Mutex::new(access.token.clone());
         let clients = Arc::new(Self { timeout, name, token, current: ArcSwap::from_pointee(pair) });
-        let files = Files::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
+        let files = TlsFiles::new(SECTION, access.tls.clone(), &snapshot, not_after.as_ref(), clients.clone(), metrics);
         Ok((clients, files))
     }
 
@@ -103,8 +103,8 @@ impl Clients {
     }
 }
 
-impl User for Clients {
-    fn apply(&self, snapshot: &Snapshot) -> Result<Option<NotAfter>, TlsError> {
+impl TlsFilesUser for Clients {
+    fn apply(&self, snapshot: &TlsSnapshot) -> Result<Option<NotAfter>, TlsError> {
         let token = self.token.lock().clone();
         let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref(), Some(&self.name))?;
         // What is under way ends with the clients that it began with.
@@ -115,7 +115,7 @@ impl User for Clients {
 
 impl Pair {
     fn of(
-        snapshot: &Snapshot,
+        snapshot: &TlsSnapshot,
         timeout: Duration,
         token: Option<&Secret>,
         name: Option<&str>,

@@ -51,7 +51,7 @@ use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
-use crate::tls::Files;
+use crate::tls::TlsFiles;
 use clients::Clients;
 use health::Verdict;
 
@@ -69,7 +69,7 @@ pub(crate) struct Upstream {
     /// The place of the one whose feed was opened last.
     followed: AtomicUsize,
     clients: Arc<Clients>,
-    tls_files: Arc<Files>,
+    tls_files: Arc<TlsFiles>,
     timeout: Duration,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
@@ -106,7 +106,7 @@ impl Upstream {
     }
 
     /// The TLS files, to be watched.
-    pub(crate) const fn tls_files(&self) -> &Arc<Files> {
+    pub(crate) const fn tls_files(&self) -> &Arc<TlsFiles> {
         &self.tls_files
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::verdicts::{difference, is_accepted};
-use nats_account_server::commands::check::{Question, judge};
+use nats_account_server::commands::check::{CheckQuestion, judge};
 use serde_json::Value;
 
 /// 2026: the vectors' times are 2001 or older, or 2100.
@@ -55,7 +55,7 @@ fn lines(file: &str) -> Vec<Value> {
 }
 
 fn verdict(line: &Value) -> Value {
-    let question: Question = serde_json::from_value(line.clone()).unwrap();
+    let question: CheckQuestion = serde_json::from_value(line.clone()).unwrap();
     serde_json::to_value(judge(&question, NOW)).unwrap()
 }
 

@@ -41,7 +41,7 @@ const SWITCHES: &[(&str, &str)] = &[
 pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command) -> Result<Vec<OsString>, String> {
     let mut args = args.peekable();
     let mut out: Vec<OsString> = Vec::from_iter(args.next());
-    let mut flags = Flags::default();
+    let mut flags = GoFlags::default();
     while let Some(arg) = args.next_if(is_flag) {
         if let Some(arg) = flags.take(arg, &mut args)? {
             // Clap explains unknown flags well.
@@ -81,9 +81,9 @@ pub(super) fn rewrite(args: impl Iterator<Item = OsString>, definition: &Command
 
 /// Flags of the server by clap's name, with their values. As in Go, the last of two equal flags counts.
 #[derive(Default)]
-struct Flags(Vec<(&'static str, Option<OsString>)>);
+struct GoFlags(Vec<(&'static str, Option<OsString>)>);
 
-impl Flags {
+impl GoFlags {
     /// Takes a flag, and its value from the arguments after it. Returns an argument that is not one of the server's flags.
     fn take(&mut self, arg: OsString, behind: &mut impl Iterator<Item = OsString>) -> Result<Option<OsString>, String> {
         let text = arg.into_string().map_err(|arg| format!("the argument {arg:?} is not UTF-8 text"))?;

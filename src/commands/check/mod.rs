@@ -10,7 +10,7 @@ mod verdict;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-pub use verdict::{Finding, KeyVerdict, Part, Question, Verdict, judge};
+pub use verdict::{CheckPart, CheckQuestion, CheckVerdict, Finding, KeyVerdict, judge};
 
 use super::Exit;
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::config::TokenSource;
 use crate::gate::Refusal;
 use crate::jwt::{OperatorJwt, given};
 use crate::key::seed;
-use report::Report;
+use report::CheckReport;
 
 /// Longest file that is looked at, in bytes: a token and all that may stand around it.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
@@ -98,8 +98,8 @@ fn tokens(
             }
         };
         let report = match given(&bytes) {
-            Ok(jwt) => Report::new(file, &jwt, operator.as_ref(), now),
-            Err(found) => Report::not_a_jwt(file, &found),
+            Ok(jwt) => CheckReport::new(file, &jwt, operator.as_ref(), now),
+            Err(found) => CheckReport::not_a_jwt(file, &found),
         };
         if args.json {
             writeln!(stdout, "{}", seed::redact(&serde_json::to_string(&report.line())?))?;
@@ -128,7 +128,7 @@ fn vectors(file: &str, stdin: &mut dyn BufRead, stdout: &mut dyn Write, now: i64
             let verdict = serde_json::from_slice(&line).map_or_else(
                 |error| {
                     all_questions = false;
-                    Verdict { decode: format!("not a question: {error}"), ..Verdict::default() }
+                    CheckVerdict { decode: format!("not a question: {error}"), ..CheckVerdict::default() }
                 },
                 |question| judge(&question, now),
             );

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::verdict::{Question, Verdict, judge};
+use super::verdict::{CheckQuestion, CheckVerdict, judge};
 use crate::calendar::utc_date;
 use crate::jwt::{GenericJwt, NotAJwt, OperatorJwt, belongs};
 use crate::key::{Kind, PublicKey, seed};
@@ -14,8 +14,8 @@ const MAX_AHEAD: i64 = 3600;
 
 /// What can be said about one token.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) verdict: Verdict,
+pub(super) struct CheckReport {
+    pub(super) verdict: CheckVerdict,
     /// Why the token would be refused.
     pub(super) refusal: Option<String>,
     operator: Option<String>,
@@ -23,25 +23,25 @@ pub(super) struct Report {
 
 /// The line for programs.
 #[derive(Debug, Serialize)]
-pub(super) struct Line<'r> {
+pub(super) struct CheckLine<'r> {
     #[serde(flatten)]
-    verdict: &'r Verdict,
+    verdict: &'r CheckVerdict,
     /// Whether it would be accepted.
     accepted: bool,
     /// Why not.
     reason: Option<&'r str>,
 }
 
-impl Report {
+impl CheckReport {
     /// What is there is no JWT.
     pub(super) fn not_a_jwt(name: &str, found: &NotAJwt) -> Self {
-        let verdict = Verdict { id: name.to_owned(), decode: found.to_string(), ..Verdict::default() };
+        let verdict = CheckVerdict { id: name.to_owned(), decode: found.to_string(), ..CheckVerdict::default() };
         Self { refusal: Some(verdict.decode.clone()), verdict, operator: None }
     }
 
     /// The report for programs.
-    pub(super) fn line(&self) -> Line<'_> {
-        Line { verdict: &self.verdict, accepted: self.refusal.is_none(), reason: self.refusal.as_deref() }
+    pub(super) fn line(&self) -> CheckLine<'_> {
+        CheckLine { verdict: &self.verdict, accepted: self.refusal.is_none(), reason: self.refusal.as_deref() }
     }
 
     /// Looks at a bare token. `name` says where it is from; `operator` is the one to ask about trust, and its text.
@@ -110,18 +110,18 @@ impl Report {
     }
 }
 
-fn question(name: &str, kind: &str, token: &str, operator: Option<&(OperatorJwt, String)>) -> Question {
-    Question {
+fn question(name: &str, kind: &str, token: &str, operator: Option<&(OperatorJwt, String)>) -> CheckQuestion {
+    CheckQuestion {
         id: name.to_owned(),
         kind: kind.to_owned(),
         token: token.to_owned(),
         operator: operator.map(|(_, text)| text.clone()).unwrap_or_default(),
-        ..Question::default()
+        ..CheckQuestion::default()
     }
 }
 
 /// Why a push of this token would be refused, as far as it can be told without the server's store.
-fn refusal(verdict: &Verdict, now: i64) -> Option<String> {
+fn refusal(verdict: &CheckVerdict, now: i64) -> Option<String> {
     if verdict.decode != "ok" {
         return Some(verdict.decode.clone());
     }

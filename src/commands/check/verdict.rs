@@ -12,7 +12,7 @@ use crate::key::PublicKey;
 
 /// One question.
 #[derive(Debug, Default, Deserialize)]
-pub struct Question {
+pub struct CheckQuestion {
     /// Copied to the answer.
     #[serde(default)]
     pub id: String,
@@ -25,7 +25,7 @@ pub struct Question {
     pub token: String,
     /// Instead of `token`: texts to repeat and join, for very long ones.
     #[serde(default)]
-    pub recipe: Vec<Part>,
+    pub recipe: Vec<CheckPart>,
     /// An operator JWT; asks whether that operator signed the token.
     #[serde(default)]
     pub operator: String,
@@ -45,14 +45,14 @@ pub struct Question {
 
 /// A text and how often it stands there.
 #[derive(Debug, Deserialize)]
-pub struct Part {
+pub struct CheckPart {
     text: String,
     times: usize,
 }
 
 /// The answer. After a failed decode only `id` and `decode` mean something.
 #[derive(Debug, Default, Serialize)]
-pub struct Verdict {
+pub struct CheckVerdict {
     /// The question's.
     pub id: String,
     /// `ok`, or why the token cannot be decoded.
@@ -117,8 +117,8 @@ pub struct KeyVerdict {
 }
 
 /// Answers one question. `now` is in Unix seconds.
-pub fn judge(question: &Question, now: i64) -> Verdict {
-    let mut verdict = Verdict { id: question.id.clone(), decode: "ok".to_owned(), ..Verdict::default() };
+pub fn judge(question: &CheckQuestion, now: i64) -> CheckVerdict {
+    let mut verdict = CheckVerdict { id: question.id.clone(), decode: "ok".to_owned(), ..CheckVerdict::default() };
     match question.kind.as_str() {
         "hash" => verdict.hash_id = hash_id(&question.iss, &question.sub, &question.subject),
         "nkey" => verdict.key = Some(KeyVerdict { canonical: PublicKey::parse(&question.key).is_ok() }),
@@ -131,8 +131,8 @@ pub fn judge(question: &Question, now: i64) -> Verdict {
     verdict
 }
 
-impl Verdict {
-    fn judge_token(&mut self, question: &Question, now: i64) -> Result<(), String> {
+impl CheckVerdict {
+    fn judge_token(&mut self, question: &CheckQuestion, now: i64) -> Result<(), String> {
         let said = |error: DecodeError| error.to_string();
         let text = question.text();
         // Generic claims may have any length.
@@ -194,7 +194,7 @@ impl Verdict {
     }
 }
 
-impl Question {
+impl CheckQuestion {
     fn text(&self) -> std::borrow::Cow<'_, str> {
         if self.recipe.is_empty() {
             return self.token.as_str().into();

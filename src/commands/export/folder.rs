@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Fate, against};
+use super::{ExportFate, against};
 use crate::folder::{self, Folder, FolderLock, Layout, STATE_FOLDER, private};
 use crate::gate::Entry;
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 
 /// The folder, locked.
-pub(super) struct Target {
+pub(super) struct FolderTarget {
     root: PathBuf,
     /// None: nothing is to be written.
     folder: Option<Folder>,
@@ -19,7 +19,7 @@ pub(super) struct Target {
     _lock: Option<FolderLock>,
 }
 
-impl Target {
+impl FolderTarget {
     pub(super) fn open(root: &Path, layout: Layout, mode: u32, dry_run: bool) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot export to {}: {error}", root.display());
         let state = root.join(STATE_FOLDER);
@@ -42,44 +42,49 @@ impl Target {
     }
 }
 
-impl super::Target for Target {
-    fn put(&mut self, entry: &Entry) -> Result<Fate, String> {
-        let (mut stamp, mut fate) = (None, Fate::Written);
+impl super::ExportTarget for FolderTarget {
+    fn put(&mut self, entry: &Entry) -> Result<ExportFate, String> {
+        let (mut stamp, mut fate) = (None, ExportFate::Written);
         if let Some(path) = self.there(entry.key()) {
             match folder::read(&path) {
                 Ok((look, bytes)) => {
                     if let Some(fate) = against(&bytes, entry) {
                         return Ok(fate);
                     }
-                    (stamp, fate) = (Some(look.stamp), Fate::Replaced);
+                    (stamp, fate) = (Some(look.stamp), ExportFate::Replaced);
                 }
-                Err(unread) => return Ok(Fate::Refused(format!("{} {unread}", path.display()))),
+                Err(unread) => return Ok(ExportFate::Refused(format!("{} {unread}", path.display()))),
             }
         }
         let Some(folder) = &self.folder else { return Ok(fate) };
         match folder.write(entry.key(), entry.token(), stamp).map_err(|error| error.to_string())? {
             Some(_) => Ok(fate),
-            None => Ok(Fate::Refused("somebody else is writing its file".to_owned())),
+            None => Ok(ExportFate::Refused("somebody else is writing its file".to_owned())),
         }
     }
 
-    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<Fate, String> {
-        let Some(path) = self.there(key) else { return Ok(Fate::Nothing) };
+    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<ExportFate, String> {
+        let Some(path) = self.there(key) else { return Ok(ExportFate::Nothing) };
         let issued = folder::read(&path).ok().and_then(|(_, bytes)| {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             AccountJwt::decode(text.trim_ascii_end()).ok().map(|jwt| jwt.claims.iat)
         });
         match issued {
             Some(issued) if issued <= at => {}
-            Some(issued) => return Ok(Fate::Kept(format!("it was deleted at {at}, but there is a JWT of {issued}"))),
+            Some(issued) => {
+                return Ok(ExportFate::Kept(format!("it was deleted at {at}, but there is a JWT of {issued}")));
+            }
             None => {
-                return Ok(Fate::Refused(format!("it was deleted, but {} is no JWT: move it away", path.display())));
+                return Ok(ExportFate::Refused(format!(
+                    "it was deleted, but {} is no JWT: move it away",
+                    path.display()
+                )));
             }
         }
         if let Some(folder) = &self.folder {
             folder.bury(key).map_err(|error| error.to_string())?;
         }
-        Ok(Fate::Buried)
+        Ok(ExportFate::Buried)
     }
 
     fn finish(&mut self) -> Result<(), String> {
@@ -87,7 +92,7 @@ impl super::Target for Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for FolderTarget {
     fn drop(&mut self) {
         if let Some(made) = &self.made {
             // A folder of another program is left without anything of ours. If that fails, it is in nobody's way.

@@ -73,7 +73,7 @@ enum Format {
 
 /// What became of an account in the target.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(super) enum ExportFate {
     /// It was not there.
     Written,
     /// An older one was there.
@@ -91,12 +91,12 @@ pub(super) enum Fate {
 }
 
 /// Where accounts are written.
-trait Target: Send {
+trait ExportTarget: Send {
     /// Writes an account. `Err`: others will fail likewise.
-    fn put(&mut self, entry: &Entry) -> Result<Fate, String>;
+    fn put(&mut self, entry: &Entry) -> Result<ExportFate, String>;
 
     /// An account was deleted by a request of this time, unix seconds.
-    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<Fate, String>;
+    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<ExportFate, String>;
 
     /// All were written: makes it durable.
     fn finish(&mut self) -> Result<(), String>;
@@ -104,7 +104,7 @@ trait Target: Send {
 
 /// Something to be written.
 #[derive(Debug)]
-enum Item {
+enum ExportItem {
     Account(std::sync::Arc<Entry>),
     Deleted(AccountKey, i64),
     /// It cannot be: why.
@@ -113,7 +113,7 @@ enum Item {
 
 /// What an export came to.
 #[derive(Debug)]
-struct Report {
+struct ExportReport {
     written: u64,
     replaced: u64,
     same: u64,
@@ -134,15 +134,15 @@ pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<(), Exit> {
     if is_stdout && format != Format::Pack {
         return Err("only a pack can be written to the standard output".into());
     }
-    let source = source::Source::of(args.from.as_deref(), settings, gate_of(settings)?)?;
+    let source = source::ExportSource::of(args.from.as_deref(), settings, gate_of(settings)?)?;
     let mode = settings.store.file_mode.bits();
-    let mut target: Box<dyn Target> = match format {
+    let mut target: Box<dyn ExportTarget> = match format {
         Format::Folder => {
             let layout = if args.shard { Layout::Sharded } else { Layout::Flat };
-            Box::new(folder::Target::open(&args.target, layout, mode, args.dry_run)?)
+            Box::new(folder::FolderTarget::open(&args.target, layout, mode, args.dry_run)?)
         }
-        Format::Nsc => Box::new(nsc::Target::open(&args.target, source.operator()?, mode, args.dry_run)?),
-        Format::Pack => Box::new(pack::Target::open(&args.target, args.overwrite, mode, args.dry_run)?),
+        Format::Nsc => Box::new(nsc::NscTarget::open(&args.target, source.operator()?, mode, args.dry_run)?),
+        Format::Pack => Box::new(pack::PackTarget::open(&args.target, args.overwrite, mode, args.dry_run)?),
     };
     runtime()?.block_on(async move {
         let (sender, items) = mpsc::channel(1024);
@@ -160,8 +160,8 @@ pub(super) fn run(settings: &Settings, args: &ExportArgs) -> Result<(), Exit> {
     })
 }
 
-fn write(target: &mut dyn Target, mut items: mpsc::Receiver<Item>) -> Result<Report, String> {
-    let mut report = Report {
+fn write(target: &mut dyn ExportTarget, mut items: mpsc::Receiver<ExportItem>) -> Result<ExportReport, String> {
+    let mut report = ExportReport {
         written: 0,
         replaced: 0,
         same: 0,
@@ -172,19 +172,19 @@ fn write(target: &mut dyn Target, mut items: mpsc::Receiver<Item>) -> Result<Rep
     let (bar, mut done) = (Bar::new("exporting", 0), 0);
     while let Some(item) = items.blocking_recv() {
         let (name, fate) = match item {
-            Item::Account(entry) => (entry.key().text(), target.put(&entry)?),
-            Item::Deleted(key, at) => (key.text(), target.bury(&key, at)?),
-            Item::Bad(why) => (why, Fate::Refused(String::new())),
+            ExportItem::Account(entry) => (entry.key().text(), target.put(&entry)?),
+            ExportItem::Deleted(key, at) => (key.text(), target.bury(&key, at)?),
+            ExportItem::Bad(why) => (why, ExportFate::Refused(String::new())),
         };
         match fate {
-            Fate::Written => report.written += 1,
-            Fate::Replaced => report.replaced += 1,
-            Fate::Same => report.same += 1,
-            Fate::Buried => report.buried += 1,
-            Fate::Nothing => {}
-            Fate::Kept(why) => report.kept.add(format!("{name}: {why}")),
-            Fate::Refused(why) if why.is_empty() => report.refused.add(name),
-            Fate::Refused(why) => report.refused.add(format!("{name}: {why}")),
+            ExportFate::Written => report.written += 1,
+            ExportFate::Replaced => report.replaced += 1,
+            ExportFate::Same => report.same += 1,
+            ExportFate::Buried => report.buried += 1,
+            ExportFate::Nothing => {}
+            ExportFate::Kept(why) => report.kept.add(format!("{name}: {why}")),
+            ExportFate::Refused(why) if why.is_empty() => report.refused.add(name),
+            ExportFate::Refused(why) => report.refused.add(format!("{name}: {why}")),
         }
         done += 1;
         bar.show(done, done);
@@ -192,7 +192,7 @@ fn write(target: &mut dyn Target, mut items: mpsc::Receiver<Item>) -> Result<Rep
     Ok(report)
 }
 
-impl Report {
+impl ExportReport {
     fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if dry_run {
             writeln!(out, "nothing was changed; the result would be:")?;
@@ -217,19 +217,19 @@ impl Report {
 }
 
 /// What to do about a token that is there, when this one is to be written: nothing, if something is given.
-fn against(there: &[u8], entry: &Entry) -> Option<Fate> {
+fn against(there: &[u8], entry: &Entry) -> Option<ExportFate> {
     if there.trim_ascii_end() == &entry.token()[..] {
-        return Some(Fate::Same);
+        return Some(ExportFate::Same);
     }
     let decoded = given(there).map_err(Refusal::from).and_then(|jwt| Ok(AccountJwt::decode(&jwt)?));
     match decoded {
         Ok(jwt) if jwt.claims.sub != entry.key().text() => {
-            Some(Fate::Refused(format!("what is there is about {}", jwt.claims.sub)))
+            Some(ExportFate::Refused(format!("what is there is about {}", jwt.claims.sub)))
         }
         Ok(jwt) if jwt.claims.iat >= entry.iat() => {
-            Some(Fate::Kept(format!("there is a JWT issued at {}, this one at {}", jwt.claims.iat, entry.iat())))
+            Some(ExportFate::Kept(format!("there is a JWT issued at {}, this one at {}", jwt.claims.iat, entry.iat())))
         }
         Ok(_) => None,
-        Err(error) => Some(Fate::Refused(format!("what is there is no JWT ({error}): move it away"))),
+        Err(error) => Some(ExportFate::Refused(format!("what is there is no JWT ({error}): move it away"))),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Fate, against};
+use super::{ExportFate, against};
 use crate::folder::{self, FolderError, nsc, private};
 use crate::gate::{Entry, Trust};
 use crate::jwt::{AccountJwt, given};
@@ -18,7 +18,7 @@ use crate::key::AccountKey;
 const LONGEST: usize = 240;
 
 /// The folder, and which accounts it has where.
-pub(super) struct Target {
+pub(super) struct NscTarget {
     root: PathBuf,
     /// The file of each account, by its key.
     places: HashMap<String, PathBuf>,
@@ -29,7 +29,7 @@ pub(super) struct Target {
     dry_run: bool,
 }
 
-impl Target {
+impl NscTarget {
     /// Opens it, or makes one for this operator.
     pub(super) fn open(root: &Path, operator: Option<Arc<Trust>>, mode: u32, dry_run: bool) -> Result<Self, String> {
         let failed = |error: FolderError| format!("cannot export to {}: {error}", root.display());
@@ -72,32 +72,37 @@ fn make(root: &Path, operator: &Trust, mode: u32) -> Result<(), FolderError> {
     write(&root.join(".nsc"), format!("{info:#}").as_bytes(), mode)
 }
 
-impl super::Target for Target {
-    fn put(&mut self, entry: &Entry) -> Result<Fate, String> {
+impl super::ExportTarget for NscTarget {
+    fn put(&mut self, entry: &Entry) -> Result<ExportFate, String> {
         let key = entry.key().text();
         let place = match self.places.get(&key) {
             Some(place) => place.clone(),
             None => {
                 let jwt = AccountJwt::decode(entry.text()).map_err(|error| error.to_string())?;
                 let Some(name) = file_name(&jwt.claims.name) else {
-                    return Ok(Fate::Refused(format!("its name, {:?}, cannot be that of a folder", jwt.claims.name)));
+                    return Ok(ExportFate::Refused(format!(
+                        "its name, {:?}, cannot be that of a folder",
+                        jwt.claims.name
+                    )));
                 };
                 self.root.join("accounts").join(name).join(format!("{name}.jwt"))
             }
         };
-        let mut fate = Fate::Written;
+        let mut fate = ExportFate::Written;
         if let Some(other) = self.taken.get(&place).filter(|other| **other != key) {
-            return Ok(Fate::Refused(format!("another account, {other}, has the name of {}", place.display())));
+            return Ok(ExportFate::Refused(format!("another account, {other}, has the name of {}", place.display())));
         }
         if place.symlink_metadata().is_ok() {
             let (_, bytes) = match folder::read(&place) {
                 Ok(read) => read,
-                Err(unread) => return Ok(Fate::Refused(format!("{} {unread}", place.display()))),
+                Err(unread) => return Ok(ExportFate::Refused(format!("{} {unread}", place.display()))),
             };
             match against(&bytes, entry) {
-                Some(Fate::Refused(why)) => return Ok(Fate::Refused(format!("{}: {why}", place.display()))),
+                Some(ExportFate::Refused(why)) => {
+                    return Ok(ExportFate::Refused(format!("{}: {why}", place.display())));
+                }
                 Some(fate) => return Ok(fate),
-                None => fate = Fate::Replaced,
+                None => fate = ExportFate::Replaced,
             }
         }
         if !self.dry_run {
@@ -110,12 +115,12 @@ impl super::Target for Target {
     }
 
     /// To nsc an account is deleted by deleting it there, with its users and keys.
-    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<Fate, String> {
+    fn bury(&mut self, key: &AccountKey, at: i64) -> Result<ExportFate, String> {
         Ok(match self.places.get(&key.text()) {
             Some(place) => {
-                Fate::Kept(format!("it was deleted at {at}; {} is left to nsc delete account", place.display()))
+                ExportFate::Kept(format!("it was deleted at {at}; {} is left to nsc delete account", place.display()))
             }
-            None => Fate::Nothing,
+            None => ExportFate::Nothing,
         })
     }
 

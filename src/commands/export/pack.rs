@@ -6,20 +6,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::backup::Unfinished;
-use super::Fate;
+use super::ExportFate;
 use crate::folder::private;
 use crate::gate::Entry;
 use crate::key::AccountKey;
 
 /// The file, or the standard output.
-pub(super) struct Target {
+pub(super) struct PackTarget {
     out: Option<BufWriter<Box<dyn Write + Send>>>,
     /// The file that is made, and where it is to be.
     file: Option<(Unfinished, PathBuf)>,
     is_first: bool,
 }
 
-impl Target {
+impl PackTarget {
     pub(super) fn open(path: &Path, overwrite: bool, mode: u32, dry_run: bool) -> Result<Self, String> {
         let mut target = Self { out: None, file: None, is_first: true };
         let is_stdout = path.as_os_str() == "-";
@@ -44,17 +44,17 @@ impl Target {
     }
 }
 
-impl super::Target for Target {
-    fn put(&mut self, entry: &Entry) -> Result<Fate, String> {
-        let Some(out) = &mut self.out else { return Ok(Fate::Written) };
+impl super::ExportTarget for PackTarget {
+    fn put(&mut self, entry: &Entry) -> Result<ExportFate, String> {
+        let Some(out) = &mut self.out else { return Ok(ExportFate::Written) };
         let before = if std::mem::take(&mut self.is_first) { "" } else { "\n" };
         write!(out, "{before}{}|{}", entry.key(), entry.text()).map_err(|error| format!("cannot write: {error}"))?;
-        Ok(Fate::Written)
+        Ok(ExportFate::Written)
     }
 
     /// A pack says nothing of who is not in it.
-    fn bury(&mut self, _: &AccountKey, _: i64) -> Result<Fate, String> {
-        Ok(Fate::Nothing)
+    fn bury(&mut self, _: &AccountKey, _: i64) -> Result<ExportFate, String> {
+        Ok(ExportFate::Nothing)
     }
 
     fn finish(&mut self) -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::super::existing_journal_of;
-use super::Item;
+use super::ExportItem;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::operator::{Arrival, Way};
@@ -15,26 +15,28 @@ use crate::store::journal::{self, Standing};
 use crate::upstream::{Access, pack_lines};
 
 /// A primary, read.
-pub(super) enum Source {
+pub(super) enum ExportSource {
     /// Its journal.
     Journal { path: PathBuf, trust: Option<Arc<Trust>>, arrival: Arrival },
     /// Its pack over HTTP.
-    Url(Box<Remote>),
+    Url(Box<ExportRemote>),
 }
 
 /// A primary that runs. Every JWT of its pack passes the gate.
-pub(super) struct Remote {
+pub(super) struct ExportRemote {
     url: reqwest::Url,
     access: Access,
     gate: Gate,
 }
 
-impl Source {
+impl ExportSource {
     pub(super) fn of(url: Option<&str>, settings: &Settings, gate: Gate) -> Result<Self, String> {
         Ok(match url {
-            Some(url) => {
-                Self::Url(Box::new(Remote { url: pack_lines::url(url)?, access: Access::of(&settings.replica), gate }))
-            }
+            Some(url) => Self::Url(Box::new(ExportRemote {
+                url: pack_lines::url(url)?,
+                access: Access::of(&settings.replica),
+                gate,
+            })),
             None => Self::Journal {
                 path: existing_journal_of(settings)?,
                 trust: gate.trust(),
@@ -54,15 +56,17 @@ impl Source {
     }
 
     /// Tells all accounts. The error is why these were not all.
-    pub(super) async fn read(self, items: Sender<Item>) -> Result<(), String> {
+    pub(super) async fn read(self, items: Sender<ExportItem>) -> Result<(), String> {
         match self {
             Self::Journal { path, trust, arrival } => {
                 let read = move || {
                     journal::standing(&path, trust, &arrival, |found| {
                         let item = match found {
-                            Standing::Account(entry) => Item::Account(entry),
-                            Standing::Deleted(key, at) => Item::Deleted(key, at),
-                            Standing::Damaged(key) => Item::Bad(format!("{key}: its text in the journal is damaged")),
+                            Standing::Account(entry) => ExportItem::Account(entry),
+                            Standing::Deleted(key, at) => ExportItem::Deleted(key, at),
+                            Standing::Damaged(key) => {
+                                ExportItem::Bad(format!("{key}: its text in the journal is damaged"))
+                            }
                         };
                         items.blocking_send(item).is_ok()
                     })
@@ -71,18 +75,18 @@ impl Source {
                 read.map(drop).map_err(|error| error.to_string())
             }
             Self::Url(remote) => {
-                let Remote { url, access, gate } = *remote;
+                let ExportRemote { url, access, gate } = *remote;
                 let (sender, mut lines) = mpsc::channel(1024);
                 let fetching = tokio::spawn(async move { pack_lines::fetch(url, &access, sender).await });
                 while let Some(line) = lines.recv().await {
                     let item = match line {
                         Ok(line) => {
                             match gate.admit(&line.token, Some(&line.key), Via::Upstream, clock::unix_seconds()) {
-                                Ok(entry) => Item::Account(Arc::new(entry)),
-                                Err(refusal) => Item::Bad(format!("{}: {refusal}", line.key)),
+                                Ok(entry) => ExportItem::Account(Arc::new(entry)),
+                                Err(refusal) => ExportItem::Bad(format!("{}: {refusal}", line.key)),
                             }
                         }
-                        Err(number) => Item::Bad(format!("line {number} {}", pack_lines::NO_LINE)),
+                        Err(number) => ExportItem::Bad(format!("line {number} {}", pack_lines::NO_LINE)),
                     };
                     if items.send(item).await.is_err() {
                         break;

@@ -21,8 +21,8 @@ use crate::gate::Refusal;
 use crate::jwt::{self, AccountJwt};
 use crate::key::AccountKey;
 use crate::logging::Bar;
-use report::Report;
-use source::Source;
+use report::ImportReport;
+use source::ImportSource;
 
 /// JWTs that are dealt with at the same time.
 const AT_ONCE: usize = 64;
@@ -71,7 +71,7 @@ pub struct ImportArgs {
 
 /// Something in a source.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum FoundToken {
     /// So many more things come.
     Ahead(u64),
     /// A JWT of an account, and where it is from. `key`: the account that it is said to be of.
@@ -88,7 +88,7 @@ pub(super) enum Found {
 
 /// What became of a token.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(super) enum ImportFate {
     /// It is held now, or would be.
     Taken,
     /// So it is, though it has expired.
@@ -105,7 +105,7 @@ pub(super) enum Fate {
     Refused(String),
 }
 
-impl Fate {
+impl ImportFate {
     /// What becomes of a token that the gate or the order did not let in.
     fn of(refusal: &Refusal) -> Self {
         let text = refusal.to_string();
@@ -118,20 +118,20 @@ impl Fate {
 }
 
 /// Who takes in.
-enum Target {
+enum ImportTarget {
     Offline(offline::Offline),
     Online(online::Online),
 }
 
-impl Target {
-    async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<Fate, String> {
+impl ImportTarget {
+    async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<ImportFate, String> {
         match self {
             Self::Offline(primary) => primary.account(key, token).await,
             Self::Online(primary) => primary.account(key, token).await,
         }
     }
 
-    async fn activation(&self, token: &Bytes) -> Result<Fate, String> {
+    async fn activation(&self, token: &Bytes) -> Result<ImportFate, String> {
         match self {
             Self::Offline(primary) => primary.activation(token).await,
             Self::Online(primary) => primary.activation(token).await,
@@ -150,18 +150,18 @@ impl Target {
 /// Imports. 0: all was read, and nothing refused.
 pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<(), Exit> {
     let text = args.from.as_ref().or(args.source.as_ref()).map_or("-", |text| text);
-    let source = Source::parse(text, settings, args.creds.clone())?;
+    let source = ImportSource::parse(text, settings, args.creds.clone())?;
     runtime()?.block_on(async {
         let target = match &args.to {
-            Some(url) => Target::Online(online::Online::new(url, settings, args.dry_run)?),
-            None => Target::Offline(offline::Offline::open(settings, &source, args.dry_run).await?),
+            Some(url) => ImportTarget::Online(online::Online::new(url, settings, args.dry_run)?),
+            None => ImportTarget::Offline(offline::Offline::open(settings, &source, args.dry_run).await?),
         };
         let target = Arc::new(target);
         let (sender, found) = mpsc::channel(1024);
         let reading = tokio::spawn(source.read(sender));
         let report = take_in(&target, found).await;
         let read = reading.await.map_err(|error| format!("cannot read {text}: {error}"));
-        if let Some(Target::Offline(primary)) = Arc::into_inner(target) {
+        if let Some(ImportTarget::Offline(primary)) = Arc::into_inner(target) {
             primary.close().await;
         }
         let mut report = report?;
@@ -175,27 +175,27 @@ pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<(), Exit> {
 }
 
 /// Takes in everything that is found. What only makes sense when all accounts are there comes last.
-async fn take_in(target: &Arc<Target>, mut found: mpsc::Receiver<Found>) -> Result<Report, String> {
-    let (mut report, mut under_way) = (Report::new(), JoinSet::new());
+async fn take_in(target: &Arc<ImportTarget>, mut found: mpsc::Receiver<FoundToken>) -> Result<ImportReport, String> {
+    let (mut report, mut under_way) = (ImportReport::new(), JoinSet::new());
     let (mut activations, mut deleted) = (Vec::new(), Vec::new());
     let (bar, mut done, mut total) = (Bar::new("importing", 0), 0, 0);
     while let Some(next) = found.recv().await {
         match next {
-            Found::Ahead(more) => {
+            FoundToken::Ahead(more) => {
                 total += more;
                 continue;
             }
-            Found::Account { key, token, origin } => {
+            FoundToken::Account { key, token, origin } => {
                 let target = target.clone();
                 under_way.spawn(async move {
                     let fate = target.account(key.as_ref(), &token).await;
                     (named(key.as_ref(), &token, &origin), fate)
                 });
             }
-            Found::Activation { token, origin } => activations.push((token, origin)),
-            Found::Deleted { key, token } => deleted.push((key, token)),
-            Found::Unread { origin, why } => report.refused(format!("{origin}: {why}")),
-            Found::Other => report.other(),
+            FoundToken::Activation { token, origin } => activations.push((token, origin)),
+            FoundToken::Deleted { key, token } => deleted.push((key, token)),
+            FoundToken::Unread { origin, why } => report.refused(format!("{origin}: {why}")),
+            FoundToken::Other => report.other(),
         }
         while under_way.len() >= AT_ONCE {
             note(under_way.join_next().await, &mut report)?;
@@ -221,9 +221,9 @@ async fn take_in(target: &Arc<Target>, mut found: mpsc::Receiver<Found>) -> Resu
     Ok(report)
 }
 
-type Ended = Result<(String, Result<Fate, String>), tokio::task::JoinError>;
+type ImportEnded = Result<(String, Result<ImportFate, String>), tokio::task::JoinError>;
 
-fn note(ended: Option<Ended>, report: &mut Report) -> Result<(), String> {
+fn note(ended: Option<ImportEnded>, report: &mut ImportReport) -> Result<(), String> {
     if let Some(ended) = ended {
         let (name, fate) = ended.map_err(|error| format!("cannot import: {error}"))?;
         report.add(&name, fate.map_err(|error| format!("cannot import {name}: {error}"))?);

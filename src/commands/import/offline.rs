@@ -11,15 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::{existing_journal_of, gate_of, journal_of};
-use super::Fate;
-use super::source::Source;
+use super::ImportFate;
+use super::source::ImportSource;
 use crate::backup;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, SentFor, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::primary::{self, Primary, Tending};
+use crate::primary::{self, Directory, Primary};
 use crate::store::journal::{self, CommitError};
 
 /// How often it is looked whether the primary's own folder is taken in.
@@ -31,12 +31,12 @@ const FOLLOW: Duration = Duration::from_secs(3600);
 pub(super) struct Offline {
     primary: Arc<Primary>,
     gate: Arc<Gate>,
-    tending: Option<Tending>,
-    _copy: Option<Copy>,
+    directory: Option<Directory>,
+    _copy: Option<CopiedJournal>,
 }
 
 impl Offline {
-    pub(super) async fn open(settings: &Settings, source: &Source, dry_run: bool) -> Result<Self, String> {
+    pub(super) async fn open(settings: &Settings, source: &ImportSource, dry_run: bool) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot open the primary: {error}");
         journal_of(settings)?;
         if settings.store.readonly || settings.store.nsc.is_some() {
@@ -49,38 +49,39 @@ impl Offline {
             return Err("this is the primary's own folder: the server imports it when it starts".to_owned());
         }
         let mut setup = primary::Setup::of(settings);
-        let copy = if dry_run { Some(Copy::make(settings, &mut setup)?) } else { None };
+        let copy = if dry_run { Some(CopiedJournal::make(settings, &mut setup)?) } else { None };
         let gate = Arc::new(gate_of(settings).map_err(|error| failed(&error))?);
         let primary = Arc::new(Primary::open(&setup, gate.clone()).map_err(|error| failed(&error))?);
         primary.settle_operator().await;
-        let mut tending = None;
+        let mut directory = None;
         if dry_run {
             primary.go_without_scan();
         } else {
             let metrics = Arc::new(Metrics::new("primary").map_err(|error| failed(&error))?);
-            let begun = primary.tend(&metrics, settings.store.look_interval).map_err(|error| failed(&error))?;
+            let begun =
+                primary.start_directory(&metrics, settings.store.look_interval).map_err(|error| failed(&error))?;
             while !primary.progress().is_complete() {
                 tokio::time::sleep(PAUSE).await;
             }
-            tending = Some(begun);
+            directory = Some(begun);
         }
-        Ok(Self { primary, gate, tending, _copy: copy })
+        Ok(Self { primary, gate, directory, _copy: copy })
     }
 
-    pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<Fate, String> {
+    pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<ImportFate, String> {
         let now = clock::unix_seconds();
         match self.primary.submit(token, key, Via::Import).await {
-            Ok(submitted) if !submitted.changed => Ok(Fate::Same),
-            Ok(submitted) if submitted.entry.is_expired(now) => Ok(Fate::TakenExpired),
-            Ok(submitted) if self.gate.is_ahead(submitted.entry.iat(), now) => Ok(Fate::TakenAhead),
-            Ok(_) => Ok(Fate::Taken),
+            Ok(submitted) if !submitted.changed => Ok(ImportFate::Same),
+            Ok(submitted) if submitted.entry.is_expired(now) => Ok(ImportFate::TakenExpired),
+            Ok(submitted) if self.gate.is_ahead(submitted.entry.iat(), now) => Ok(ImportFate::TakenAhead),
+            Ok(_) => Ok(ImportFate::Taken),
             Err(error) => fate(error),
         }
     }
 
-    pub(super) async fn activation(&self, token: &Bytes) -> Result<Fate, String> {
+    pub(super) async fn activation(&self, token: &Bytes) -> Result<ImportFate, String> {
         match self.primary.submit_activation(token, SentFor::ANY, Via::Import).await {
-            Ok(submitted) => Ok(if submitted.changed { Fate::Taken } else { Fate::Same }),
+            Ok(submitted) => Ok(if submitted.changed { ImportFate::Taken } else { ImportFate::Same }),
             Err(error) => fate(error),
         }
     }
@@ -96,24 +97,24 @@ impl Offline {
 
     /// Waits for the folder, and closes the journal.
     pub(super) async fn close(mut self) {
-        if let Some(tending) = &mut self.tending {
-            tending.finish(FOLLOW).await;
+        if let Some(directory) = &mut self.directory {
+            directory.finish(FOLLOW).await;
         }
         self.primary.close().await;
     }
 }
 
-fn fate(error: CommitError) -> Result<Fate, String> {
+fn fate(error: CommitError) -> Result<ImportFate, String> {
     match error {
-        CommitError::Refused(refusal) => Ok(Fate::of(&refusal)),
+        CommitError::Refused(refusal) => Ok(ImportFate::of(&refusal)),
         CommitError::Failed(error) => Err(error.to_string()),
     }
 }
 
 /// A folder with a copy of the journal, which goes away with this value.
-struct Copy(PathBuf);
+struct CopiedJournal(PathBuf);
 
-impl Copy {
+impl CopiedJournal {
     /// Makes it, and has the primary use it. The folder of tokens is only read.
     fn make(settings: &Settings, setup: &mut primary::Setup) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("cannot make a copy to try it on: {error}");
@@ -136,7 +137,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for CopiedJournal {
     fn drop(&mut self) {
         // In the folder for what may go away anyway.
         let _ = fs::remove_dir_all(&self.0);

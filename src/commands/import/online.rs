@@ -4,7 +4,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::super::gate_of;
-use super::Fate;
+use super::ImportFate;
 use crate::clock;
 use crate::config::Settings;
 use crate::gate::{Gate, Via};
@@ -28,40 +28,43 @@ impl Online {
         Ok(Self { remote, gate, dry_run })
     }
 
-    pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<Fate, String> {
+    pub(super) async fn account(&self, key: Option<&AccountKey>, token: &Bytes) -> Result<ImportFate, String> {
         let text = String::from_utf8_lossy(token);
         let offered = match AccountJwt::decode(text.trim_ascii_end()) {
             Ok(offered) => offered.claims,
-            Err(error) => return Ok(Fate::Refused(error.to_string())),
+            Err(error) => return Ok(ImportFate::Refused(error.to_string())),
         };
         if let Some(key) = key.filter(|key| key.text() != offered.sub) {
-            return Ok(Fate::Refused(format!("the JWT is about {}, but was found as {key}", offered.sub)));
+            return Ok(ImportFate::Refused(format!("the JWT is about {}, but was found as {key}", offered.sub)));
         }
         let Ok(key) = AccountKey::parse(&offered.sub) else {
-            return Ok(Fate::Refused(format!("the subject {:?} is not an account key", offered.sub)));
+            return Ok(ImportFate::Refused(format!("the subject {:?} is not an account key", offered.sub)));
         };
         if let Some(held) = self.get(&key).await? {
             if held.trim_ascii_end() == text.trim_ascii_end() {
-                return Ok(Fate::Same);
+                return Ok(ImportFate::Same);
             }
             let held = AccountJwt::decode(held.trim_ascii_end()).map_or(i64::MIN, |held| held.claims.iat);
             // At one of the same second a push would win; an import is not to choose.
             if held >= offered.iat {
-                return Ok(Fate::Older(format!("the stored JWT was issued at {held}, this one at {}", offered.iat)));
+                return Ok(ImportFate::Older(format!(
+                    "the stored JWT was issued at {held}, this one at {}",
+                    offered.iat
+                )));
             }
         }
         if offered.exp > 0 && clock::unix_seconds() > offered.exp {
-            return Ok(Fate::Refused("it has expired; a stopped primary would store it".to_owned()));
+            return Ok(ImportFate::Refused("it has expired; a stopped primary would store it".to_owned()));
         }
         if let Some(gate) = &self.gate
             && let Err(refusal) = gate.admit(token, Some(&key), Via::Post, clock::unix_seconds())
         {
-            return Ok(Fate::of(&refusal));
+            return Ok(ImportFate::of(&refusal));
         }
         self.post(&format!("accounts/{key}"), token).await
     }
 
-    pub(super) async fn activation(&self, token: &Bytes) -> Result<Fate, String> {
+    pub(super) async fn activation(&self, token: &Bytes) -> Result<ImportFate, String> {
         self.post("activations", token).await
     }
 
@@ -79,21 +82,23 @@ impl Online {
         }
     }
 
-    async fn post(&self, path: &str, token: &Bytes) -> Result<Fate, String> {
+    async fn post(&self, path: &str, token: &Bytes) -> Result<ImportFate, String> {
         if self.dry_run {
-            return Ok(Fate::Taken);
+            return Ok(ImportFate::Taken);
         }
         let body = Bytes::copy_from_slice(token.trim_ascii_end());
         let reply = self.remote.send(|client| client.post(self.remote.url(path)).body(body.clone())).await?;
         let status = reply.status();
         if status == StatusCode::OK {
-            return Ok(Fate::Taken);
+            return Ok(ImportFate::Taken);
         }
         let why = words(reply).await;
         match status {
-            StatusCode::CONFLICT if why.starts_with("the account was deleted") => Ok(Fate::Deleted(why)),
-            StatusCode::CONFLICT => Ok(Fate::Older(why)),
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => Ok(Fate::Refused(why)),
+            StatusCode::CONFLICT if why.starts_with("the account was deleted") => Ok(ImportFate::Deleted(why)),
+            StatusCode::CONFLICT => Ok(ImportFate::Older(why)),
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
+                Ok(ImportFate::Refused(why))
+            }
             // What it says of this one it would say of every other.
             status => Err(format!("{} says {status}: {why}", self.remote.shown())),
         }

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use super::super::findings::Findings;
-use super::Fate;
+use super::ImportFate;
 use crate::jwt::Called;
 
 /// Everything that was found, by what became of it.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct ImportReport {
     taken: u64,
     expired: u64,
     ahead: u64,
@@ -22,7 +22,7 @@ pub(super) struct Report {
     incomplete: Option<String>,
 }
 
-impl Report {
+impl ImportReport {
     pub(super) const fn new() -> Self {
         Self {
             taken: 0,
@@ -39,15 +39,15 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, name: &str, fate: Fate) {
+    pub(super) fn add(&mut self, name: &str, fate: ImportFate) {
         match fate {
-            Fate::Taken => self.taken += 1,
-            Fate::TakenExpired => (self.taken, self.expired) = (self.taken + 1, self.expired + 1),
-            Fate::TakenAhead => (self.taken, self.ahead) = (self.taken + 1, self.ahead + 1),
-            Fate::Same => self.same += 1,
-            Fate::Older(why) => self.older.add(format!("{name}: {why}")),
-            Fate::Deleted(why) => self.deleted.add(format!("{name}: {why}")),
-            Fate::Refused(why) => self.refused.add(format!("{name}: {why}")),
+            ImportFate::Taken => self.taken += 1,
+            ImportFate::TakenExpired => (self.taken, self.expired) = (self.taken + 1, self.expired + 1),
+            ImportFate::TakenAhead => (self.taken, self.ahead) = (self.taken + 1, self.ahead + 1),
+            ImportFate::Same => self.same += 1,
+            ImportFate::Older(why) => self.older.add(format!("{name}: {why}")),
+            ImportFate::Deleted(why) => self.deleted.add(format!("{name}: {why}")),
+            ImportFate::Refused(why) => self.refused.add(format!("{name}: {why}")),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::Found;
+use super::FoundToken;
 use crate::config::Settings;
 use crate::folder::{self, Layout, Unread, nsc};
 use crate::jwt::pack::Line;
@@ -19,7 +19,7 @@ use crate::upstream::pack_lines::{self, Lines};
 
 /// A source that can be read.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum ImportSource {
     /// A folder of `<key>.jwt`, in either layout.
     Folder(PathBuf),
     /// An operator's folder of nsc.
@@ -34,7 +34,7 @@ pub(super) enum Source {
     Nats(Box<nats::Setup>),
 }
 
-impl Source {
+impl ImportSource {
     /// What a text names. `creds`: for NATS.
     pub(super) fn parse(text: &str, settings: &Settings, creds: Option<PathBuf>) -> Result<Self, String> {
         if text == "-" {
@@ -79,7 +79,7 @@ impl Source {
     }
 
     /// Tells everything that is there. The error is why that was not all.
-    pub(super) async fn read(self, found: Sender<Found>) -> Result<(), String> {
+    pub(super) async fn read(self, found: Sender<FoundToken>) -> Result<(), String> {
         match self {
             Self::Folder(path) => blocking(move || folder(&path, &found)).await,
             Self::Nsc(path) => blocking(move || store(&path, &found)).await,
@@ -103,55 +103,57 @@ async fn blocking(read: impl FnOnce() -> Result<(), String> + Send + 'static) ->
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
-fn send(found: &Sender<Found>, what: Found) -> Result<(), String> {
+fn send(found: &Sender<FoundToken>, what: FoundToken) -> Result<(), String> {
     found.blocking_send(what).map_err(|_| "nothing reads it any more".to_owned())
 }
 
-fn folder(root: &Path, found: &Sender<Found>) -> Result<(), String> {
+fn folder(root: &Path, found: &Sender<FoundToken>) -> Result<(), String> {
     let list = folder::list(root, Layout::Flat).map_err(|error| error.to_string())?;
     let total = list.homes.len() + list.extras.len() + list.deleted.len() + list.activations.len() + list.others.count;
-    send(found, Found::Ahead(u64::try_from(total).unwrap_or(u64::MAX)))?;
+    send(found, FoundToken::Ahead(u64::try_from(total).unwrap_or(u64::MAX)))?;
     let homes = list.homes.into_iter().map(|key| (Layout::Flat.place(root, &key), key));
     for (path, key) in homes.chain(list.extras.into_iter().map(|file| (file.path, file.key))) {
-        file(&path, found, |token, origin| Found::Account { key: Some(key), token, origin })?;
+        file(&path, found, |token, origin| FoundToken::Account { key: Some(key), token, origin })?;
     }
     for (path, _) in list.activations {
-        file(&path, found, |token, origin| Found::Activation { token, origin })?;
+        file(&path, found, |token, origin| FoundToken::Activation { token, origin })?;
     }
     for buried in list.deleted {
         // Whatever is in it, the account was deleted.
         let bytes = folder::read(&buried.path).map(|(_, bytes)| bytes).unwrap_or_default();
         let token = given(&bytes).map(|jwt| Bytes::copy_from_slice(jwt.as_bytes())).unwrap_or_default();
-        send(found, Found::Deleted { key: buried.key, token })?;
+        send(found, FoundToken::Deleted { key: buried.key, token })?;
     }
-    (0..list.others.count).try_for_each(|_| send(found, Found::Other))?;
+    (0..list.others.count).try_for_each(|_| send(found, FoundToken::Other))?;
     match list.closed.first() {
         Some(closed) => Err(closed.error.to_string()),
         None => Ok(()),
     }
 }
 
-fn store(root: &Path, found: &Sender<Found>) -> Result<(), String> {
+fn store(root: &Path, found: &Sender<FoundToken>) -> Result<(), String> {
     let (_, files) = nsc::list(root).map_err(|error| error.to_string())?;
-    send(found, Found::Ahead(u64::try_from(files.len()).unwrap_or(u64::MAX)))?;
-    files.iter().try_for_each(|path| file(path, found, |token, origin| Found::Account { key: None, token, origin }))
+    send(found, FoundToken::Ahead(u64::try_from(files.len()).unwrap_or(u64::MAX)))?;
+    files
+        .iter()
+        .try_for_each(|path| file(path, found, |token, origin| FoundToken::Account { key: None, token, origin }))
 }
 
-fn file(path: &Path, found: &Sender<Found>, make: impl FnOnce(Bytes, String) -> Found) -> Result<(), String> {
+fn file(path: &Path, found: &Sender<FoundToken>, make: impl FnOnce(Bytes, String) -> FoundToken) -> Result<(), String> {
     let origin = path.display().to_string();
     match folder::read(path) {
         Ok((_, bytes)) => match given(&bytes) {
             Ok(jwt) => send(found, make(Bytes::copy_from_slice(jwt.as_bytes()), origin)),
-            Err(why) => send(found, Found::Unread { origin, why: why.to_string() }),
+            Err(why) => send(found, FoundToken::Unread { origin, why: why.to_string() }),
         },
         // A deleted account's.
         Err(Unread::Missing) => Ok(()),
-        Err(unread) => send(found, Found::Unread { origin, why: unread.to_string() }),
+        Err(unread) => send(found, FoundToken::Unread { origin, why: unread.to_string() }),
     }
 }
 
 /// What is in a file that has one JWT, and not the lines of a pack.
-fn single(path: &Path) -> Option<Found> {
+fn single(path: &Path) -> Option<FoundToken> {
     let origin = path.display().to_string();
     let (_, bytes) = folder::read(path).ok()?;
     match given(&bytes) {
@@ -159,29 +161,33 @@ fn single(path: &Path) -> Option<Found> {
             let token = Bytes::copy_from_slice(jwt.as_bytes());
             let is_activation = AnyJwt::decode(&jwt).is_ok_and(|jwt| matches!(jwt.body, Body::Activation(_)));
             Some(if is_activation {
-                Found::Activation { token, origin }
+                FoundToken::Activation { token, origin }
             } else {
-                Found::Account { key: None, token, origin }
+                FoundToken::Account { key: None, token, origin }
             })
         }
-        Err(found) if found.is_private() => Some(Found::Unread { origin, why: found.to_string() }),
+        Err(found) if found.is_private() => Some(FoundToken::Unread { origin, why: found.to_string() }),
         Err(_) => None,
     }
 }
 
 /// Passes on the lines of a pack while they are read.
 async fn lines<R: Future<Output = Result<(), String>>>(
-    found: Sender<Found>,
+    found: Sender<FoundToken>,
     read: impl FnOnce(Sender<Line>) -> R,
 ) -> Result<(), String> {
     let (sender, mut lines) = mpsc::channel::<Line>(64);
     let pass_on = async move {
         while let Some(line) = lines.recv().await {
             let found_line = match line {
-                Ok(line) => {
-                    Found::Account { key: Some(line.key), token: line.token, origin: format!("line {}", line.number) }
+                Ok(line) => FoundToken::Account {
+                    key: Some(line.key),
+                    token: line.token,
+                    origin: format!("line {}", line.number),
+                },
+                Err(number) => {
+                    FoundToken::Unread { origin: format!("line {number}"), why: pack_lines::NO_LINE.to_owned() }
                 }
-                Err(number) => Found::Unread { origin: format!("line {number}"), why: pack_lines::NO_LINE.to_owned() },
             };
             if found.send(found_line).await.is_err() {
                 return;
@@ -238,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_source_that_is_not_there_is_named() {
-        let error = Source::parse("/no/such/place", &Settings::default(), None).expect_err("nothing there");
+        let error = ImportSource::parse("/no/such/place", &Settings::default(), None).expect_err("nothing there");
         assert!(error.contains("/no/such/place"), "{error}");
     }
 }

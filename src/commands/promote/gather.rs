@@ -85,7 +85,7 @@ impl Gathered {
 }
 
 /// Something that becomes a change.
-enum Item {
+enum GatheredItem {
     Account(AccountKey),
     Removed(AccountKey),
     Proof(ProofId),
@@ -93,7 +93,7 @@ enum Item {
 
 /// Where a change comes: those of earlier sessions first, then those of the one that was followed, and last what is of an
 /// unknown place.
-type Place = (u8, [u8; 16], u64);
+type PlaceInOrder = (u8, [u8; 16], u64);
 
 /// Brings everything into the journal.
 pub(super) fn gather(
@@ -124,9 +124,9 @@ pub(super) fn gather(
     let count = items.len() as u64;
     for (done, (_, item)) in (1..).zip(items) {
         match item {
-            Item::Account(key) => gather.account(&key)?,
-            Item::Removed(key) => gather.load.removed(&key)?,
-            Item::Proof(id) => gather.proof(&id)?,
+            GatheredItem::Account(key) => gather.account(&key)?,
+            GatheredItem::Removed(key) => gather.load.removed(&key)?,
+            GatheredItem::Proof(id) => gather.proof(&id)?,
         }
         bar.show(done, count);
     }
@@ -153,7 +153,7 @@ struct Gather<'l, 'c> {
 }
 
 /// What is to become changes, in their order; the accounts that are deleted; and how many rows are damaged.
-type Remembered = (Vec<(Place, Item)>, Vec<AccountKey>, u64);
+type Remembered = (Vec<(PlaceInOrder, GatheredItem)>, Vec<AccountKey>, u64);
 
 impl Gather<'_, '_> {
     /// Brings over what was seen of every account.
@@ -172,7 +172,7 @@ impl Gather<'_, '_> {
             let held = seen.as_one(&standing);
             result = self.load.remember(&key, &held);
             if held.is_live() {
-                let item = if seen.removed { Item::Removed(key) } else { Item::Account(key) };
+                let item = if seen.removed { GatheredItem::Removed(key) } else { GatheredItem::Account(key) };
                 items.push((place(held.position()), item));
             } else if held.deleted().is_some() {
                 deleted.push(key);
@@ -180,7 +180,7 @@ impl Gather<'_, '_> {
         })?;
         result?;
         for kind in [ProofKind::Delete, ProofKind::Activation] {
-            damaged += walk.proofs(kind, |id, proof| items.push((place(proof.at), Item::Proof(id))))?;
+            damaged += walk.proofs(kind, |id, proof| items.push((place(proof.at), GatheredItem::Proof(id))))?;
         }
         items.sort_by_key(|(place, _)| *place);
         Ok((items, deleted, damaged))

@@ -38,7 +38,7 @@ pub(super) struct HandBackArgs {
 }
 
 /// What became of what was handed back.
-struct Report {
+struct HandBackReport {
     back: u64,
     same: u64,
     refused: Findings,
@@ -46,7 +46,7 @@ struct Report {
 }
 
 /// What an answer means.
-enum Fate {
+enum HandBackFate {
     Back,
     Same,
     Refused(String),
@@ -130,12 +130,12 @@ struct HandBack {
     dry_run: bool,
     /// SHA-256 of the delete requests that were sent: one is about many accounts.
     sent: HashSet<[u8; 32]>,
-    report: Report,
+    report: HandBackReport,
 }
 
 impl HandBack {
     fn new(url: &str, access: &Access, dry_run: bool) -> Result<Self, String> {
-        let report = Report {
+        let report = HandBackReport {
             back: 0,
             same: 0,
             refused: Findings::of("rejected"),
@@ -154,42 +154,42 @@ impl HandBack {
             }
         };
         match fate {
-            Fate::Back => self.report.back += 1,
-            Fate::Same => self.report.same += 1,
-            Fate::Refused(why) => self.report.refused.add(format!("{key}: {why}")),
+            HandBackFate::Back => self.report.back += 1,
+            HandBackFate::Same => self.report.same += 1,
+            HandBackFate::Refused(why) => self.report.refused.add(format!("{key}: {why}")),
         }
         Ok(())
     }
 
-    async fn jwt(&self, key: &str, jwt: &str) -> Result<Fate, String> {
+    async fn jwt(&self, key: &str, jwt: &str) -> Result<HandBackFate, String> {
         let url = self.primary.url(&format!("accounts/{key}"));
         let held = self.primary.send(|client| client.get(&url)).await?;
         if held.status() == StatusCode::OK && text(held, body::TOKEN).await? == jwt {
-            return Ok(Fate::Same);
+            return Ok(HandBackFate::Same);
         }
         if self.dry_run {
-            return Ok(Fate::Back);
+            return Ok(HandBackFate::Back);
         }
         self.fate(self.primary.send(|client| client.post(&url).body(jwt.to_owned())).await?).await
     }
 
-    async fn deletion(&mut self, key: &str, request: &str) -> Result<Fate, String> {
+    async fn deletion(&mut self, key: &str, request: &str) -> Result<HandBackFate, String> {
         if !self.sent.insert(Sha256::digest(request).into()) || self.dry_run {
-            return Ok(Fate::Back);
+            return Ok(HandBackFate::Back);
         }
         let url = self.primary.url(&format!("accounts/{key}"));
         self.fate(self.primary.send(|client| client.delete(&url).body(request.to_owned())).await?).await
     }
 
-    async fn fate(&self, reply: reqwest::Response) -> Result<Fate, String> {
+    async fn fate(&self, reply: reqwest::Response) -> Result<HandBackFate, String> {
         let status = reply.status();
         if status == StatusCode::OK {
-            return Ok(Fate::Back);
+            return Ok(HandBackFate::Back);
         }
         let why = words(reply).await;
         match status {
             StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
-                Ok(Fate::Refused(why))
+                Ok(HandBackFate::Refused(why))
             }
             // What it says of this one it would say of every other.
             status => Err(format!("{} says {status}: {why}", self.primary.shown())),
@@ -197,7 +197,7 @@ impl HandBack {
     }
 
     fn end(&self, replica: &Remote) -> Result<(), Exit> {
-        let Report { back, same, refused, missing } = &self.report;
+        let HandBackReport { back, same, refused, missing } = &self.report;
         let verb = if self.dry_run { "would be handed back" } else { "handed back" };
         say(&format!("from {} to {}:", replica.shown(), self.primary.shown()));
         say(&format!("{back:>9}  {verb}"));

@@ -17,7 +17,7 @@ pub(super) struct Cursor<'a> {
 
 /// A remembered place, for errors that point back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Mark(usize);
+pub(super) struct CursorMark(usize);
 
 /// Lines end with LF or CR, as in the Go lexer.
 pub(super) fn is_newline(c: char) -> bool {
@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    pub(super) fn go_to(&mut self, mark: Mark) {
+    pub(super) fn go_to(&mut self, mark: CursorMark) {
         self.at = mark.0;
     }
 
@@ -86,17 +86,17 @@ impl<'a> Cursor<'a> {
         self.rest().chars().next()
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark(self.at)
+    pub(super) fn mark(&self) -> CursorMark {
+        CursorMark(self.at)
     }
 
     /// The text between a mark and the present position.
-    pub(super) fn since(&self, mark: Mark) -> &'a str {
+    pub(super) fn since(&self, mark: CursorMark) -> &'a str {
         self.text.get(mark.0..self.at).unwrap_or_default()
     }
 
     /// The line of a mark, from 1.
-    pub(super) fn line_of(&self, mark: Mark) -> usize {
+    pub(super) fn line_of(&self, mark: CursorMark) -> usize {
         let (from, line) = match self.counted.get() {
             (counted, line) if counted <= mark.0 => (counted, line),
             _ => (0, 1),
@@ -113,11 +113,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// The origin of a value, for messages.
-    pub(super) fn origin(&self, mark: Mark) -> String {
+    pub(super) fn origin(&self, mark: CursorMark) -> String {
         format!("{}:{}", self.file, self.line_of(mark))
     }
 
-    pub(super) fn error(&self, mark: Mark, problem: impl Into<String>, hint: impl Into<String>) -> SyntaxError {
+    pub(super) fn error(&self, mark: CursorMark, problem: impl Into<String>, hint: impl Into<String>) -> SyntaxError {
         let before = self.text.get(..mark.0).unwrap_or_default();
         let start = before.rfind(is_newline).map_or(0, |i| i + 1);
         let line_text = self.text.get(start..).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Value, ValueKind};
 
 use super::super::text_file::MAX_TEXT;
-use super::cursor::{Cursor, Mark, is_newline};
+use super::cursor::{Cursor, CursorMark, is_newline};
 use super::error::SyntaxError;
 use super::text;
 use super::word::{Word, classify};
@@ -16,13 +16,13 @@ pub(super) const MAX_DEPTH: usize = 100;
 const MAX_COPIES: usize = 64 * 1024 * 1024;
 
 /// Looks up an environment variable.
-pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The state of reading one configuration with all that it includes.
-pub(super) struct Parser<'a> {
+pub(super) struct ConfParser<'a> {
     /// The maps around the current place, outermost first; never empty while reading.
     pub(super) scopes: Vec<Map<String, Value>>,
-    pub(super) env: Env<'a>,
+    pub(super) env: Environment<'a>,
     /// The files being read, to notice a circle of includes.
     pub(super) open_files: Vec<PathBuf>,
     pub(super) included: usize,
@@ -40,16 +40,20 @@ pub(super) struct Parser<'a> {
 
 /// What ends a list of entries.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum End {
+pub(super) enum MapEnd {
     /// The end of the file.
     File,
     /// The `}` to the `{` at this place.
-    Brace(Mark),
+    Brace(CursorMark),
 }
 
 /// Reads a whole file called `name`. Also gives warnings.
-pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<(Map<String, Value>, Vec<String>), SyntaxError> {
-    let mut parser = Parser {
+pub(super) fn parse(
+    name: &Path,
+    text: &str,
+    env: Environment<'_>,
+) -> Result<(Map<String, Value>, Vec<String>), SyntaxError> {
+    let mut parser = ConfParser {
         scopes: vec![Map::new()],
         env,
         open_files: std::fs::canonicalize(name).into_iter().collect(),
@@ -61,13 +65,13 @@ pub(super) fn parse(name: &Path, text: &str, env: Env<'_>) -> Result<(Map<String
         depth: 0,
     };
     let base = name.parent().unwrap_or(Path::new(""));
-    parser.entries(&mut Cursor::new(&name.display().to_string(), text), base, End::File)?;
+    parser.entries(&mut Cursor::new(&name.display().to_string(), text), base, MapEnd::File)?;
     Ok((parser.scopes.pop().unwrap_or_default(), parser.warnings))
 }
 
-impl Parser<'_> {
+impl ConfParser<'_> {
     /// Reads entries into the innermost map, up to and with `end`.
-    pub(super) fn entries(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: End) -> Result<(), SyntaxError> {
+    pub(super) fn entries(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: MapEnd) -> Result<(), SyntaxError> {
         loop {
             cursor.skip_while(|c| c.is_whitespace() || matches!(c, ',' | ';'));
             if cursor.skip_comment() {
@@ -75,23 +79,23 @@ impl Parser<'_> {
             }
             let at = cursor.mark();
             match (cursor.peek(), end) {
-                (None, End::File) => return Ok(()),
-                (None, End::Brace(open)) => {
+                (None, MapEnd::File) => return Ok(()),
+                (None, MapEnd::Brace(open)) => {
                     return Err(cursor.error(open, "this { is never closed", "add the missing }"));
                 }
-                (Some('}'), End::Brace(_)) => {
+                (Some('}'), MapEnd::Brace(_)) => {
                     cursor.next();
                     return Ok(());
                 }
                 // The Go servers started with files that have one too many.
-                (Some('}'), End::File) => {
+                (Some('}'), MapEnd::File) => {
                     cursor.next();
                     self.warnings.push(format!("{}: this }} closes nothing: remove it", cursor.origin(at)));
                 }
                 // A whole file may be in braces, as in JSON.
-                (Some('{'), End::File) => {
+                (Some('{'), MapEnd::File) => {
                     cursor.next();
-                    self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, End::Brace(at)))?;
+                    self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, MapEnd::Brace(at)))?;
                 }
                 (Some(_), _) => {
                     if !self.include(cursor, base)? {
@@ -111,7 +115,7 @@ impl Parser<'_> {
             Some('{') => {
                 cursor.next();
                 self.scopes.push(Map::new());
-                self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, End::Brace(at)))?;
+                self.nested(cursor, at, |parser, cursor| parser.entries(cursor, base, MapEnd::Brace(at)))?;
                 ValueKind::Table(self.scopes.pop().unwrap_or_default())
             }
             Some('[') => {
@@ -140,7 +144,7 @@ impl Parser<'_> {
     }
 
     /// One key with its value.
-    fn entry(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: End) -> Result<(), SyntaxError> {
+    fn entry(&mut self, cursor: &mut Cursor<'_>, base: &Path, end: MapEnd) -> Result<(), SyntaxError> {
         let at = cursor.mark();
         let key = match cursor.peek() {
             Some('"' | '\'') => text::literal(cursor)?,
@@ -156,7 +160,7 @@ impl Parser<'_> {
         if cursor.eat('=') || cursor.eat(':') {
             cursor.skip_blanks();
             // At the top level Go rejects this, because the next line is most likely another key.
-            if end == End::File && cursor.peek().is_some_and(is_newline) {
+            if end == MapEnd::File && cursor.peek().is_some_and(is_newline) {
                 let hint = "write the value on the same line, \"\" for an empty text";
                 return Err(cursor.error(cursor.mark(), "Expected value but found new line", hint));
             }
@@ -173,7 +177,7 @@ impl Parser<'_> {
     }
 
     /// The items of an array, up to and with its `]`.
-    fn items(&mut self, cursor: &mut Cursor<'_>, base: &Path, open: Mark) -> Result<Vec<Value>, SyntaxError> {
+    fn items(&mut self, cursor: &mut Cursor<'_>, base: &Path, open: CursorMark) -> Result<Vec<Value>, SyntaxError> {
         let mut items = Vec::new();
         loop {
             cursor.skip_while(|c| c.is_whitespace() || c == ',');
@@ -205,7 +209,7 @@ impl Parser<'_> {
     fn nested<T>(
         &mut self,
         cursor: &mut Cursor<'_>,
-        open: Mark,
+        open: CursorMark,
         read: impl FnOnce(&mut Self, &mut Cursor<'_>) -> Result<T, SyntaxError>,
     ) -> Result<T, SyntaxError> {
         if self.depth >= MAX_DEPTH {

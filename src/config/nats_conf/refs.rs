@@ -4,9 +4,9 @@ use std::path::Path;
 
 use config::{Map, Value, ValueKind};
 
-use super::cursor::{Cursor, Mark};
+use super::cursor::{Cursor, CursorMark};
 use super::error::SyntaxError;
-use super::parser::{MAX_DEPTH as MAX_NESTING, Parser};
+use super::parser::{ConfParser, MAX_DEPTH as MAX_NESTING};
 
 /// How deep references through environment variables may go; `A=$A` would otherwise never end.
 const MAX_DEPTH: usize = 16;
@@ -14,9 +14,9 @@ const MAX_DEPTH: usize = 16;
 /// Approximate memory of a value besides its text, in bytes.
 const VALUE: usize = 100;
 
-impl Parser<'_> {
+impl ConfParser<'_> {
     /// The value of `$name`, looked up from the innermost map outward and then in the environment.
-    pub(super) fn resolve(&mut self, cursor: &Cursor<'_>, at: Mark, name: &str) -> Result<Value, SyntaxError> {
+    pub(super) fn resolve(&mut self, cursor: &Cursor<'_>, at: CursorMark, name: &str) -> Result<Value, SyntaxError> {
         if let Some(value) = self.scopes.iter().rev().find_map(|scope| scope.get(name)) {
             let size = Size::of(&value.kind);
             if size.bytes > self.copies_left || self.depth + size.depth > MAX_NESTING {
@@ -65,7 +65,7 @@ impl Parser<'_> {
     }
 }
 
-fn too_big(cursor: &Cursor<'_>, at: Mark, name: &str) -> SyntaxError {
+fn too_big(cursor: &Cursor<'_>, at: CursorMark, name: &str) -> SyntaxError {
     cursor.error(at, format!("${name} grows too big"), "references copy what they refer to")
 }
 

@@ -121,7 +121,7 @@ fn escape(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), SyntaxError>
 }
 
 /// Only `\xHH` can make the text invalid UTF-8.
-fn utf8(cursor: &Cursor<'_>, start: super::cursor::Mark, bytes: Vec<u8>) -> Result<String, SyntaxError> {
+fn utf8(cursor: &Cursor<'_>, start: super::cursor::CursorMark, bytes: Vec<u8>) -> Result<String, SyntaxError> {
     String::from_utf8(bytes).map_err(|_| {
         cursor.error(start, "the \\x escapes in this string do not give UTF-8 text", "write the character itself")
     })

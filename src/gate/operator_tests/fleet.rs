@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::By::{Identity, Key};
+use super::SignedBy::{Identity, Key};
 use super::*;
 use crate::gate::operator::{Arrival, Begun, Way, admit, begin, replay};
 
@@ -21,7 +21,7 @@ const HONEST: usize = STOLEN;
 const NODES: usize = 4;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum FleetStep {
     /// The identity key signs, and the primary gets it.
     Sign { listed: Vec<usize>, post: bool },
     /// An honest signing key signs, and the primary gets it in a file.
@@ -42,39 +42,39 @@ fn listed() -> impl Strategy<Value = Vec<usize>> {
     prop::sample::subsequence((0..=HONEST).collect::<Vec<_>>(), 0..=HONEST + 1)
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<FleetStep>> {
     let off = prop_oneof![3 => -600..=AHEAD, 1 => AHEAD + 1..=9 * AHEAD];
     let step = prop_oneof![
-        2 => (listed(), any::<bool>()).prop_map(|(listed, post)| Step::Sign { listed, post }),
-        2 => listed().prop_map(|listed| Step::Link { listed }),
-        4 => (0..STOLEN, listed(), off).prop_map(|(by, listed, off)| Step::Forge { by, listed, off }),
+        2 => (listed(), any::<bool>()).prop_map(|(listed, post)| FleetStep::Sign { listed, post }),
+        2 => listed().prop_map(|listed| FleetStep::Link { listed }),
+        4 => (0..STOLEN, listed(), off).prop_map(|(by, listed, off)| FleetStep::Forge { by, listed, off }),
         6 => (0..NODES, any::<prop::sample::Index>(), 0..3u8)
-            .prop_map(|(node, which, way)| Step::Bring { node, which, way }),
-        4 => (1..NODES, any::<bool>()).prop_map(|(node, whole)| Step::Hear { node, whole }),
-        1 => (0..NODES, any::<prop::sample::Index>()).prop_map(|(node, file)| Step::Restart { node, file }),
-        2 => prop_oneof![1..100i64, AHEAD - 5..3 * AHEAD].prop_map(Step::Wait),
+            .prop_map(|(node, which, way)| FleetStep::Bring { node, which, way }),
+        4 => (1..NODES, any::<bool>()).prop_map(|(node, whole)| FleetStep::Hear { node, whole }),
+        1 => (0..NODES, any::<prop::sample::Index>()).prop_map(|(node, file)| FleetStep::Restart { node, file }),
+        2 => prop_oneof![1..100i64, AHEAD - 5..3 * AHEAD].prop_map(FleetStep::Wait),
     ];
     prop::collection::vec(step, 0..30)
 }
 
 /// The keys that a JWT lists, its `iat`, and the signing key that signed it.
-type Said = (Vec<usize>, i64, Option<usize>);
+type FleetReply = (Vec<usize>, i64, Option<usize>);
 
 /// JWTs that were signed before, by what they say: signing is most of the work.
 struct Mint {
-    cast: Cast,
-    made: RefCell<HashMap<Said, Arc<Trust>>>,
+    cast: OperatorCast,
+    made: RefCell<HashMap<FleetReply, Arc<Trust>>>,
 }
 
 impl Mint {
-    fn jwt(&self, listed: &[usize], iat: i64, by: By) -> Arc<Trust> {
+    fn jwt(&self, listed: &[usize], iat: i64, by: SignedBy) -> Arc<Trust> {
         let key = if let Key(key) = by { Some(key) } else { None };
         let mut made = self.made.borrow_mut();
         made.entry((listed.to_vec(), iat, key)).or_insert_with(|| self.cast.jwt(listed, iat, by, "")).clone()
     }
 }
 
-struct Fleet<'m> {
+struct ModelFleet<'m> {
     mint: &'m Mint,
     now: i64,
     nodes: Vec<OperatorChain>,
@@ -86,7 +86,7 @@ struct Fleet<'m> {
     seen: Vec<Arc<Trust>>,
 }
 
-impl<'m> Fleet<'m> {
+impl<'m> ModelFleet<'m> {
     fn new(mint: &'m Mint) -> Self {
         let first = mint.jwt(&[0, 1, 2, HONEST], NOW - 10_000, Identity);
         let nodes = vec![OperatorChain::begin(first.clone()); NODES];
@@ -125,10 +125,10 @@ impl<'m> Fleet<'m> {
         self.hear(node, &links[from..]);
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &FleetStep) {
         match step {
-            Step::Sign { listed, post } => _ = self.sign(listed, *post),
-            Step::Link { listed } => {
+            FleetStep::Sign { listed, post } => _ = self.sign(listed, *post),
+            FleetStep::Link { listed } => {
                 self.now += 1;
                 let jwt = self.mint.jwt(listed, self.now, Key(HONEST));
                 self.seen.push(jwt.clone());
@@ -136,11 +136,11 @@ impl<'m> Fleet<'m> {
                     self.nodes[0] = chain;
                 }
             }
-            Step::Forge { by, listed, off } => {
+            FleetStep::Forge { by, listed, off } => {
                 let jwt = self.mint.jwt(listed, self.now + off, Key(*by));
                 self.seen.push(jwt);
             }
-            Step::Bring { node, which, way } => {
+            FleetStep::Bring { node, which, way } => {
                 let jwt = which.get(&self.seen).clone();
                 let way = match (way, node) {
                     (0, 0) => Way::File,
@@ -152,8 +152,8 @@ impl<'m> Fleet<'m> {
                     self.nodes[*node] = chain;
                 }
             }
-            Step::Hear { node, whole } => self.hear_primary(*node, *whole),
-            Step::Restart { node, file } => {
+            FleetStep::Hear { node, whole } => self.hear_primary(*node, *whole),
+            FleetStep::Restart { node, file } => {
                 let (file, way) = (file.get(&self.seen), if *node == 0 { Way::File } else { Way::FollowerFile });
                 match begin(Some(&self.nodes[*node]), Some(file), None, &self.arrival(way)).expect("it starts") {
                     Begun::Next(chain) => self.nodes[*node] = chain,
@@ -161,7 +161,7 @@ impl<'m> Fleet<'m> {
                     other => panic!("{other:?}"),
                 }
             }
-            Step::Wait(seconds) => self.now += seconds,
+            FleetStep::Wait(seconds) => self.now += seconds,
         }
     }
 
@@ -171,14 +171,14 @@ impl<'m> Fleet<'m> {
 }
 
 fn mint() -> Mint {
-    Mint { cast: Cast::new(HONEST + 1), made: RefCell::default() }
+    Mint { cast: OperatorCast::new(HONEST + 1), made: RefCell::default() }
 }
 
 /// Steps after the withdrawal: nobody honest lists a stolen key again.
-fn sober(step: Step) -> Step {
+fn sober(step: FleetStep) -> FleetStep {
     match step {
-        Step::Link { .. } => Step::Link { listed: vec![HONEST] },
-        Step::Sign { post, .. } => Step::Sign { listed: vec![HONEST], post },
+        FleetStep::Link { .. } => FleetStep::Link { listed: vec![HONEST] },
+        FleetStep::Sign { post, .. } => FleetStep::Sign { listed: vec![HONEST], post },
         step => step,
     }
 }
@@ -188,7 +188,7 @@ proptest! {
     #[test]
     fn no_stolen_key_outlives_the_withdrawal_where_that_is_heard(before in steps(), after in steps(), post in any::<bool>()) {
         let mint = mint();
-        let mut fleet = Fleet::new(&mint);
+        let mut fleet = ModelFleet::new(&mint);
         for step in &before {
             fleet.step(step);
         }
@@ -220,9 +220,9 @@ proptest! {
         other in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let mint = mint();
-        let mut fleet = Fleet::new(&mint);
+        let mut fleet = ModelFleet::new(&mint);
         for (by, listed, off) in forged {
-            fleet.step(&Step::Forge { by, listed, off });
+            fleet.step(&FleetStep::Forge { by, listed, off });
         }
         let withdrawal = fleet.sign(&[HONEST], false);
         fleet.now += 60;

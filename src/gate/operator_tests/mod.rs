@@ -17,32 +17,32 @@ const NOW: i64 = 1_800_000_000;
 const AHEAD: i64 = 3_600;
 
 /// An operator: its identity key, and keys that can be its signing keys.
-struct Cast {
+struct OperatorCast {
     identity: KeyPair,
     keys: Vec<KeyPair>,
 }
 
 /// Who signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+enum SignedBy {
     Identity,
     Key(usize),
 }
 
-impl Cast {
+impl OperatorCast {
     fn new(keys: usize) -> Self {
         let keys = std::iter::repeat_with(KeyPair::new_operator).take(keys).collect();
         Self { identity: KeyPair::new_operator(), keys }
     }
 
     /// The operator's JWT with these signing keys. `name` tells apart what is signed in the same second.
-    fn jwt(&self, listed: &[usize], iat: i64, by: By, name: &str) -> Arc<Trust> {
+    fn jwt(&self, listed: &[usize], iat: i64, by: SignedBy, name: &str) -> Arc<Trust> {
         let listed: Vec<_> = listed.iter().map(|key| &self.keys[*key]).collect();
         let claims = testkit::operator(&self.identity, iat, &listed);
         let claims = testkit::with(claims, json!({ "name": name, "nats": { "strict_signing_key_usage": true } }));
         let signer = match by {
-            By::Identity => &self.identity,
-            By::Key(key) => &self.keys[key],
+            SignedBy::Identity => &self.identity,
+            SignedBy::Key(key) => &self.keys[key],
         };
         let jwt = testkit::sign(&claims, signer);
         Arc::new(Trust::from_operator_jwt(&jwt, NOW).expect("an operator"))

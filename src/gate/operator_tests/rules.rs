@@ -1,8 +1,8 @@
 //! A table for each part of the rule.
 
-use super::By::{Identity, Key};
+use super::SignedBy::{Identity, Key};
 use super::*;
-use crate::gate::operator::{Arrival, Begun, End, Way, admit, begin, replay};
+use crate::gate::operator::{Arrival, Begun, ChainEnd, Way, admit, begin, replay};
 use crate::gate::{MOST_IN_ONE_SECOND, MOST_LINKS, OperatorRefusal, Origin};
 use crate::key::PublicKey;
 
@@ -23,7 +23,7 @@ fn verdict(chain: &OperatorChain, candidate: &Arc<Trust>, way: Way) -> String {
 
 #[test]
 fn what_another_operator_signed_or_is_known_changes_nothing_on_any_way() {
-    let (ours, theirs) = (Cast::new(3), Cast::new(1));
+    let (ours, theirs) = (OperatorCast::new(3), OperatorCast::new(1));
     let first = ours.jwt(&[0], NOW - 50, Identity, "first");
     let (anchor, link) = (ours.jwt(&[0], NOW - 50, Identity, "a"), ours.jwt(&[0], NOW - 10, Key(0), "l"));
     let chain = chain([first.clone()]);
@@ -43,7 +43,7 @@ fn what_another_operator_signed_or_is_known_changes_nothing_on_any_way() {
 
 #[test]
 fn the_identity_key_cuts_off_what_keys_signed_that_it_does_not_list() {
-    let cast = Cast::new(4);
+    let cast = OperatorCast::new(4);
     let links = || {
         [
             cast.jwt(&[0, 1], NOW - 5_000, Identity, "anchor"),
@@ -79,14 +79,14 @@ fn the_identity_key_cuts_off_what_keys_signed_that_it_does_not_list() {
 
 #[test]
 fn what_upstream_had_before_the_links_here_becomes_their_anchor() {
-    let cast = Cast::new(2);
+    let cast = OperatorCast::new(2);
     let link = cast.jwt(&[1], NOW - 100, Key(1), "by an honest key");
     let mine = chain([cast.jwt(&[0, 1], NOW - 900, Identity, ""), link.clone()]);
     let between = cast.jwt(&[0], NOW - 500, Identity, "with a key that is stolen by now");
     let withdrawal = cast.jwt(&[1], NOW - 300, Identity, "");
     let replayed = replay(&mine, &[withdrawal.clone(), link.clone()], &by(Way::Upstream));
     let chain = replayed.steps.last().expect("it is anchored");
-    assert!(matches!(replayed.end, End::InSync));
+    assert!(matches!(replayed.end, ChainEnd::InSync));
     assert_eq!((chain.anchor().version(), chain.in_force().version()), (withdrawal.version(), link.version()));
     assert!(chain.replaced().is_empty());
     // Else this one would cut off the link, and list the stolen key again.
@@ -96,7 +96,7 @@ fn what_upstream_had_before_the_links_here_becomes_their_anchor() {
 
 #[test]
 fn at_the_same_second_a_direct_write_wins_and_a_followers_file_does_not() {
-    let cast = Cast::new(1);
+    let cast = OperatorCast::new(1);
     let chain = chain([cast.jwt(&[0], NOW, Identity, "a")]);
     for (way, expected) in
         [(Way::File, "1 links"), (Way::Post, "1 links"), (Way::Upstream, "1 links"), (Way::FollowerFile, "tie")]
@@ -107,7 +107,7 @@ fn at_the_same_second_a_direct_write_wins_and_a_followers_file_does_not() {
 
 #[test]
 fn a_second_takes_so_many_operator_jwts_and_the_next_one_takes_more() {
-    let cast = Cast::new(1);
+    let cast = OperatorCast::new(1);
     let mut full = chain([cast.jwt(&[0], NOW, Identity, "0")]);
     for n in 1..MOST_IN_ONE_SECOND {
         let next = admit(&full, &cast.jwt(&[0], NOW, Identity, &n.to_string()), &by(Way::Post));
@@ -124,7 +124,7 @@ fn a_second_takes_so_many_operator_jwts_and_the_next_one_takes_more() {
 
 #[test]
 fn what_was_replaced_takes_so_much_room_and_no_more() {
-    let cast = Cast::new(1);
+    let cast = OperatorCast::new(1);
     let mut chain = chain([cast.jwt(&[0], NOW, Identity, "first")]);
     // Upstream's order counts, whatever it says.
     for n in 0..1_000 {
@@ -136,7 +136,7 @@ fn what_was_replaced_takes_so_much_room_and_no_more() {
 
 #[test]
 fn a_withdrawal_may_be_older_than_what_it_cuts_off_by_what_a_thief_can_date_ahead() {
-    let cast = Cast::new(2);
+    let cast = OperatorCast::new(2);
     let withdrawal = cast.jwt(&[1], NOW, Identity, "");
     for (ahead, by_hand, upstream) in
         [(1, "1 links", "1 links"), (AHEAD, "1 links", "1 links"), (AHEAD + 1, "older", "1 links")]
@@ -153,7 +153,7 @@ fn a_withdrawal_may_be_older_than_what_it_cuts_off_by_what_a_thief_can_date_ahea
 
 #[test]
 fn a_signing_key_needs_to_be_listed_and_strictly_newer_and_is_not_for_posts() {
-    let cast = Cast::new(3);
+    let cast = OperatorCast::new(3);
     let chain = chain([
         cast.jwt(&[0, 1], NOW - 500, Identity, "anchor"),
         cast.jwt(&[1], NOW - 400, Key(0), "removes its own signer"),
@@ -183,7 +183,7 @@ fn a_signing_key_needs_to_be_listed_and_strictly_newer_and_is_not_for_posts() {
 
 #[test]
 fn the_clock_bars_files_and_posts_and_lets_a_follower_wait() {
-    let cast = Cast::new(1);
+    let cast = OperatorCast::new(1);
     let chain = chain([cast.jwt(&[0], NOW - 500, Identity, "")]);
     let (tolerated, future) = (NOW + AHEAD, NOW + AHEAD + 1);
     for (by, iat, way, expected) in [
@@ -202,12 +202,12 @@ fn the_clock_bars_files_and_posts_and_lets_a_follower_wait() {
         assert_eq!(verdict(&chain, &cast.jwt(&[0], iat, by, "x"), way), expected, "{by:?} {iat} {way:?}");
     }
     let replayed = replay(&chain, &[cast.jwt(&[0], future + 9, Key(0), "")], &by(Way::Upstream));
-    assert!(matches!(replayed.end, End::NotYet(10)), "{:?}", replayed.end);
+    assert!(matches!(replayed.end, ChainEnd::NotYet(10)), "{:?}", replayed.end);
 }
 
 #[test]
 fn a_chain_has_an_end_that_only_the_identity_key_gets_past() {
-    let cast = Cast::new(1);
+    let cast = OperatorCast::new(1);
     let mut chain = chain([cast.jwt(&[0], NOW - 1_000, Identity, "")]);
     for age in (0..900).rev() {
         match admit(&chain, &cast.jwt(&[0], NOW - age, Key(0), ""), &by(Way::File)) {
@@ -228,7 +228,7 @@ fn a_chain_has_an_end_that_only_the_identity_key_gets_past() {
 
 #[test]
 fn what_a_cut_took_off_does_not_come_back_with_its_key() {
-    let cast = Cast::new(2);
+    let cast = OperatorCast::new(2);
     let stolen = cast.jwt(&[0], NOW + 1_000, Key(0), "by the thief");
     let first = chain([cast.jwt(&[0, 1], NOW - 500, Identity, ""), stolen.clone()]);
     let step = |chain: &OperatorChain, candidate| admit(chain, &candidate, &by(Way::File)).expect("ok").expect("new");
@@ -248,7 +248,7 @@ fn what_a_cut_took_off_does_not_come_back_with_its_key() {
 
 #[test]
 fn a_start_goes_on_with_what_was_kept_unless_it_is_the_first_or_another_operators() {
-    let (cast, other) = (Cast::new(2), Cast::new(1));
+    let (cast, other) = (OperatorCast::new(2), OperatorCast::new(1));
     let kept = chain([cast.jwt(&[0], NOW - 500, Identity, "kept")]);
     let strangers = other.jwt(&[0], NOW, Identity, "");
     let stranger = PublicKey::parse(&other.identity.public_key()).expect("a key");
@@ -290,7 +290,7 @@ fn a_start_goes_on_with_what_was_kept_unless_it_is_the_first_or_another_operator
 
 #[test]
 fn a_follower_replays_what_it_missed_and_keeps_what_it_cannot_connect() {
-    let cast = Cast::new(4);
+    let cast = OperatorCast::new(4);
     let links = [
         cast.jwt(&[0], NOW - 900, Identity, ""),
         cast.jwt(&[0, 1], NOW - 800, Key(0), ""),
@@ -312,10 +312,10 @@ fn a_follower_replays_what_it_missed_and_keeps_what_it_cannot_connect() {
         let mine = chain(mine.iter().cloned());
         let replayed = replay(&mine, theirs, &by(Way::Upstream));
         let found = match replayed.end {
-            End::InSync => "in sync",
-            End::Ahead => "ahead",
-            End::NotYet(_) => "not yet",
-            End::Unconnected(_) => "unconnected",
+            ChainEnd::InSync => "in sync",
+            ChainEnd::Ahead => "ahead",
+            ChainEnd::NotYet(_) => "not yet",
+            ChainEnd::Unconnected(_) => "unconnected",
         };
         assert_eq!((found, replayed.steps.len()), (expected, steps), "{what}");
     }
@@ -323,7 +323,7 @@ fn a_follower_replays_what_it_missed_and_keeps_what_it_cannot_connect() {
 
 #[test]
 fn what_is_trusted_by_hand_begins_a_chain_and_what_it_took_off_stays_away() {
-    let cast = Cast::new(2);
+    let cast = OperatorCast::new(2);
     let links = [
         cast.jwt(&[0], NOW - 900, Identity, ""),
         cast.jwt(&[0], NOW - 800, Key(0), "wanted"),

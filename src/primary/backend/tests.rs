@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::gate::{Gate, Trust};
 use crate::node::{ActivationAnswer, Node, NodeParts};
-use crate::primary::schedules::{Asked, Place, Scene};
+use crate::primary::schedules::{AskedAccount, FilePlace, Scene};
 use crate::primary::{self, Source};
 use crate::testkit::{self, sign};
 
@@ -18,11 +18,11 @@ fn node(scene: &Scene) -> Arc<Node> {
 }
 
 /// Asks a node in every order for accounts in places of every kind. `ask` says which text it found.
-async fn in_every_order(ask: impl AsyncFn(&Node, &Asked) -> Result<Option<String>, LookupError>) {
-    for place in Place::KINDS {
+async fn in_every_order(ask: impl AsyncFn(&Node, &AskedAccount) -> Result<Option<String>, LookupError>) {
+    for place in FilePlace::KINDS {
         let scene = Scene::brief(place).await;
         let node = node(&scene);
-        let judge = |found: Result<Option<String>, LookupError>, asked: &Asked| match found {
+        let judge = |found: Result<Option<String>, LookupError>, asked: &AskedAccount| match found {
             Ok(found) if found.as_ref() == place.is_account().then_some(&asked.jwt) => Ok(()),
             other => Err(format!("{other:?}")),
         };
@@ -78,7 +78,7 @@ async fn its_history_and_its_propagation_are_found() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_activation_is_never_absent_whose_file_waits() {
-    for place in [Place::Flat, Place::Elsewhere, Place::Nowhere] {
+    for place in [FilePlace::Flat, FilePlace::Elsewhere, FilePlace::Nowhere] {
         let scene = Scene::with_activations(place).await;
         let node = node(&scene);
         scene
@@ -134,7 +134,7 @@ async fn a_primary_lists_what_it_serves_once_it_has_taken_in_what_was_there() {
     node.submit(jwt.as_bytes(), None, Via::Post).await.expect("taken");
     assert_eq!(answers(&node).await, [false; 3]);
 
-    let _tending = primary.tend(&metrics, Duration::ZERO).expect("begun");
+    let _directory = primary.start_directory(&metrics, Duration::ZERO).expect("begun");
     assert_eq!(answers(&node).await, [true; 3]);
     let digest: [u8; 32] = Sha256::digest(&jwt).into();
     assert_eq!(node.pack_hash().await.expect("open"), Some(digest));

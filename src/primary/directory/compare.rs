@@ -1,6 +1,6 @@
 //! Keeping one account's file and the journal in agreement, whichever of the two has moved.
 //!
-//! [`Keeper::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
+//! [`Comparer::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
 //! marks what was deleted, and takes in what somebody wrote. It can be called at any time and any number of times, for
 //! whatever reason: after a change, after a crash, because the system reported something, or because it is time to look.
 //!
@@ -11,18 +11,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 
 use super::Primary;
-use super::judge::Verdict;
+use super::judge::FileVerdict;
+use super::place::{Places, There, digest_of};
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Stamp, Unread};
-use crate::gate::{Digest, Entry, Via};
-use crate::jwt::given;
+use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -30,8 +29,6 @@ use crate::store::journal::Presence;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
-/// Files whose stamp is remembered. One that is not is read to be known.
-const REMEMBERED: u64 = 1 << 16;
 /// Accounts are settled one by one within each of so many groups, and side by side among them.
 const GROUPS: usize = 64;
 /// A file that is changed again each time it was settled is left for later.
@@ -59,47 +56,25 @@ pub(super) enum Settled {
 
 /// Keeps the files of a folder of ours.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Comparer {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     groups: [Mutex<()>; GROUPS],
-    /// Whether files may wait to be written.
-    behind: AtomicBool,
     /// Up to which change all files were written.
     written: AtomicU64,
-    /// What we wrote, or found to be what is held.
-    known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
-    /// What cannot be used in the place of ours: when it was last changed, and first seen.
-    suspects: moka::sync::Cache<AccountKey, (SystemTime, Instant)>,
+    places: Places,
     reports: Reports,
 }
 
-/// What there is in an account's place.
-enum There {
-    Nothing,
-    /// The JWT with this digest, as far as white space at its end goes; and its stamp, if we wrote it.
-    Token(Digest, Option<Stamp>),
-    /// What is held, with something around it: lines of dashes, quotes.
-    Decorated(Stamp),
-    /// Something that cannot be read as a token; the reason.
-    Junk(String),
-    NotStill,
-}
-
-impl Keeper {
+impl Comparer {
     /// A keeper of the folder that `primary` has, which must be one of ours.
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
             metrics,
             groups: std::array::from_fn(|_| Mutex::default()),
-            behind: AtomicBool::new(true),
             written: AtomicU64::new(0),
-            known: moka::sync::Cache::builder()
-                .max_capacity(REMEMBERED)
-                .eviction_policy(moka::policy::EvictionPolicy::lru())
-                .build(),
-            suspects: moka::sync::Cache::new(REMEMBERED),
+            places: Places::default(),
             reports: Reports::default(),
         }
     }
@@ -119,7 +94,7 @@ impl Keeper {
 
     /// Says whether files wait to be written: then one that holds an earlier version is ours.
     pub(super) fn set_behind(&self, behind: bool) {
-        self.behind.store(behind, Ordering::Release);
+        self.places.set_behind(behind);
     }
 
     /// Says up to which change all files were written: the file of an earlier one that is missing was removed.
@@ -143,7 +118,7 @@ impl Keeper {
         let home = folder.home(key);
         // What the journal cannot read may be put back by the file.
         let presence = self.primary.journal.presence(key);
-        let there = self.there(&home, key, &presence, cause)?;
+        let there = self.places.look(&self.primary.journal, &home, key, &presence, cause == Cause::Journal)?;
         if matches!(presence, Ok(Presence::Live(_))) {
             folder.unbury(key)?;
         }
@@ -164,7 +139,7 @@ impl Keeper {
             (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
             (Ok(Presence::Deleted), There::Token(_, Some(_))) => {
                 folder.bury(key)?;
-                self.known.invalidate(key);
+                self.places.forget(key);
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
@@ -177,7 +152,7 @@ impl Keeper {
                 Ok(settled)
             }
             (_, There::Decorated(_)) => Ok(None),
-            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.is_certain(&home, key) => {
+            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.places.is_certain(&home, key) => {
                 Ok(Some(Settled::NotStill))
             }
             (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(reason)) => {
@@ -192,75 +167,7 @@ impl Keeper {
         }
     }
 
-    /// What is in an account's place.
-    fn there(
-        &self,
-        home: &Path,
-        key: &AccountKey,
-        presence: &Result<Presence, StoreError>,
-        cause: Cause,
-    ) -> Result<There, StoreError> {
-        let look = match folder::look(home) {
-            Ok(look) => look,
-            Err(Unread::Missing) => return Ok(There::Nothing),
-            Err(unread) => return self.junk(home, unread),
-        };
-        if let Some((stamp, digest)) = self.known.get(key)
-            && stamp == look.stamp
-        {
-            return Ok(There::Token(digest, Some(stamp)));
-        }
-        match folder::read(home) {
-            Ok((look, bytes)) => {
-                let (digest, is_bare) = digest_of(&bytes);
-                let is_held = matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest());
-                if is_held && !is_bare {
-                    let is_still = look.is_still(STILL);
-                    return Ok(if is_still { There::Decorated(look.stamp) } else { There::NotStill });
-                }
-                if is_held {
-                    self.known.insert(*key, (look.stamp, digest));
-                    return Ok(There::Token(digest, Some(look.stamp)));
-                }
-                let may_wait = cause == Cause::Journal || self.behind.load(Ordering::Acquire);
-                let waits = may_wait && self.primary.journal.was_held(key, &digest)?;
-                if !waits && !look.is_still(STILL) {
-                    return Ok(There::NotStill);
-                }
-                Ok(There::Token(digest, waits.then_some(look.stamp)))
-            }
-            Err(Unread::Missing) => Ok(There::Nothing),
-            Err(unread) => self.junk(home, unread),
-        }
-    }
-
-    /// A file that cannot be read as a token. If the system fails, that says nothing of the file.
-    fn junk(&self, path: &Path, unread: Unread) -> Result<There, StoreError> {
-        match unread {
-            Unread::Io(error) if is_system(&error) => Err(StoreError::io("read", path)(error)),
-            Unread::Changing => Ok(There::NotStill),
-            // Not even the place can be looked at.
-            Unread::Io(error) if folder::changed(path).is_none() => Err(StoreError::io("read", path)(error)),
-            // It was whole a moment ago, perhaps, and will be again.
-            _ if !folder::is_still(path, STILL) => Ok(There::NotStill),
-            unread => Ok(There::Junk(unread.to_string())),
-        }
-    }
-
-    /// Whether what cannot be used has been there for a while by our own clock, too. File systems show that a file was
-    /// emptied a moment before they show when that was, and until then it looks as if it had been empty for long.
-    fn is_certain(&self, home: &Path, key: &AccountKey) -> bool {
-        let Some(changed) = folder::changed(home) else { return false };
-        match self.suspects.get(key) {
-            Some((then, seen)) if then == changed => seen.elapsed() >= STILL,
-            _ => {
-                self.suspects.insert(*key, (changed, Instant::now()));
-                false
-            }
-        }
-    }
-
-    fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<Verdict, StoreError> {
+    fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<FileVerdict, StoreError> {
         let verdict = self.primary.judge(bytes, Some(key), via, &self.metrics);
         if verdict.is_err() {
             self.reports.forget(path);
@@ -288,22 +195,22 @@ impl Keeper {
             return Ok(Some(Settled::Left));
         }
         match self.judge(home, key, &bytes, via)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), home.display());
                 if via == Via::FirstScan {
                     self.primary.remark(home, &entry);
                 }
                 if digest_of(&bytes).1 {
-                    self.known.insert(*key, (look.stamp, *entry.digest()));
+                    self.places.wrote(key, look.stamp, *entry.digest());
                 }
                 Ok(None)
             }
-            Verdict::Same => {
+            FileVerdict::Same => {
                 // The same version in another spelling: ours is the one that is served.
                 let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
-            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+            FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {
                 let reason = reports::refused(&refusal);
                 if is_unknown {
                     self.reports.say(home, &reason);
@@ -324,7 +231,7 @@ impl Keeper {
         there: Option<Stamp>,
     ) -> Result<Option<Settled>, StoreError> {
         let Some(stamp) = folder.write(key, entry.token(), there)? else { return Ok(None) };
-        self.known.insert(*key, (stamp, *entry.digest()));
+        self.places.wrote(key, stamp, *entry.digest());
         self.metrics.folder_written.inc();
         Ok(Some(Settled::Agreed))
     }
@@ -359,30 +266,15 @@ impl Keeper {
             return Ok(Settled::Agreed);
         }
         match self.judge(path, key, &bytes, via)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 Ok(Settled::Agreed)
             }
-            Verdict::Same | Verdict::Conflict(_) => Ok(Settled::Agreed),
-            Verdict::Refused(refusal) => {
+            FileVerdict::Same | FileVerdict::Conflict(_) => Ok(Settled::Agreed),
+            FileVerdict::Refused(refusal) => {
                 self.reports.say(path, &reports::refused(&refusal));
                 Ok(Settled::Left)
             }
         }
     }
-}
-
-/// The digest of the JWT in a file, and whether nothing but white space at its end is around it.
-fn digest_of(bytes: &[u8]) -> (Digest, bool) {
-    let bare = bytes.trim_ascii_end();
-    match given(bytes) {
-        Ok(jwt) => (Sha256::digest(jwt.as_bytes()).into(), jwt.as_bytes() == bare),
-        Err(_) => (Sha256::digest(bare).into(), true),
-    }
-}
-
-fn is_system(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    let failures = [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::STALE, Errno::NOTCONN];
-    error.raw_os_error().is_some_and(|code| failures.iter().any(|failure| failure.raw_os_error() == code))
 }

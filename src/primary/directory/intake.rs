@@ -10,7 +10,7 @@ use crate::key::AccountKey;
 use crate::store::StoreError;
 
 /// What is done about a folder, whoever owns it. All of it blocks.
-pub(super) trait Tender: Send + 'static {
+pub(super) trait Intake: Send + 'static {
     /// Takes in everything, for the first time.
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError>;
 

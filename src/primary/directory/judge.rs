@@ -15,7 +15,7 @@ use crate::store::journal::CommitError;
 
 /// What became of a file's content.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum FileVerdict {
     /// It is held now, and that is a change.
     Taken(Arc<Entry>),
     /// Exactly this version is held.
@@ -34,16 +34,16 @@ impl Primary {
         key: Option<&AccountKey>,
         via: Via,
         metrics: &Metrics,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<FileVerdict, StoreError> {
         match self.submit_blocking(bytes, key, via) {
             Ok(submitted) if submitted.changed => {
                 metrics.accepted(via);
-                Ok(Verdict::Taken(submitted.entry))
+                Ok(FileVerdict::Taken(submitted.entry))
             }
-            Ok(_) => Ok(Verdict::Same),
+            Ok(_) => Ok(FileVerdict::Same),
             Err(CommitError::Refused(refusal)) => {
                 metrics.refused(via, &refusal);
-                Ok(if refusal.is_conflict() { Verdict::Conflict(refusal) } else { Verdict::Refused(refusal) })
+                Ok(if refusal.is_conflict() { FileVerdict::Conflict(refusal) } else { FileVerdict::Refused(refusal) })
             }
             Err(CommitError::Failed(error)) => {
                 metrics.commit_failures.inc();

@@ -22,7 +22,7 @@ pub(super) struct OperatorFiles {
 
 /// What happened to the files since they were last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Edit {
+pub(super) enum OperatorEdit {
     /// Nothing.
     None,
     /// This is the first look. A file may have been written since this process read it.
@@ -35,24 +35,24 @@ pub(super) enum Edit {
 
 impl OperatorFiles {
     /// Looks at the files in `root`. A file that is gone is no edit: the folder may not be mounted.
-    pub(super) fn look(&mut self, root: &Path) -> Edit {
+    pub(super) fn look(&mut self, root: &Path) -> OperatorEdit {
         let looks = read(root);
         let is_new =
             |(name, look): &(OsString, Look)| self.seen.as_ref().is_none_or(|seen| seen.get(name) != Some(&look.stamp));
         let new: Vec<_> = looks.iter().filter(|found| is_new(found)).collect();
         let edit = if self.seen.is_none() {
-            Edit::First
+            OperatorEdit::First
         } else if new.is_empty() {
-            Edit::None
+            OperatorEdit::None
         } else if new.iter().all(|(_, look)| look.is_still(STILL)) {
-            Edit::Written
+            OperatorEdit::Written
         } else {
-            Edit::BeingWritten
+            OperatorEdit::BeingWritten
         };
-        if edit != Edit::BeingWritten {
+        if edit != OperatorEdit::BeingWritten {
             self.seen = Some(looks.into_iter().map(|(name, look)| (name, look.stamp)).collect());
         }
-        self.is_awaited = matches!(edit, Edit::BeingWritten | Edit::Written);
+        self.is_awaited = matches!(edit, OperatorEdit::BeingWritten | OperatorEdit::Written);
         edit
     }
 
@@ -80,10 +80,10 @@ mod tests {
         let (mut written, began) = (0, std::time::Instant::now());
         loop {
             match files.look(root) {
-                Edit::Written => written += 1,
-                Edit::None => return written,
-                Edit::First => {}
-                Edit::BeingWritten => assert!(began.elapsed() < STILL * 10, "never still"),
+                OperatorEdit::Written => written += 1,
+                OperatorEdit::None => return written,
+                OperatorEdit::First => {}
+                OperatorEdit::BeingWritten => assert!(began.elapsed() < STILL * 10, "never still"),
             }
             std::thread::yield_now();
         }
@@ -94,9 +94,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let mut files = OperatorFiles::default();
-        assert_eq!(files.look(root), Edit::First);
+        assert_eq!(files.look(root), OperatorEdit::First);
         fs::write(root.join("O.jwt"), "a").unwrap();
-        assert_eq!(files.look(root), Edit::BeingWritten);
+        assert_eq!(files.look(root), OperatorEdit::BeingWritten);
         assert!(files.is_awaited());
         assert_eq!(settled(&mut files, root), 1, "made");
         assert!(!files.is_awaited());

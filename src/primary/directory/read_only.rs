@@ -1,21 +1,19 @@
 //! Tending a folder that somebody else keeps: it is only read, and what leaves it leaves us.
-//!
-//! An unmounted volume looks like a folder whose owner removed everything. So when a large share of the accounts is
-//! gone at once, nothing is believed until a second look finds the same.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
 use super::compare::STILL;
 use super::ignored::Ignored;
-use super::intake::{Looked, Scanned, Tender, named};
-use super::judge::Verdict;
-use super::operator_files::{Edit, OperatorFiles};
+use super::intake::{Intake, Looked, Scanned, named};
+use super::judge::FileVerdict;
+use super::operator_files::{OperatorEdit, OperatorFiles};
+use super::removals::Removals;
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
@@ -28,30 +26,19 @@ use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::journal::{Presence, Write};
 
-/// So few removals are always believed at once.
-const FEW: u64 = 10;
-/// More than this part of the accounts is a large share: one in ten.
-const SHARE: u64 = 10;
-/// Removals within this time count together.
-const TOGETHER: Duration = Duration::from_secs(60);
-/// After this long a second look tells whether a large removal is meant.
-const CONFIRM: Duration = Duration::from_secs(15);
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
 
 /// The tender of a folder that is only read.
-pub(super) struct Foreign {
+pub(super) struct ReadOnly {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     reports: Reports,
     /// Which account each file of an nsc folder is about: its name does not say.
     accounts: HashMap<PathBuf, AccountKey>,
-    /// Accounts whose removal is not believed yet, and since when they are missing.
-    held_back: HashMap<AccountKey, Instant>,
     /// Files that are gone, and perhaps not the last of them.
     leaving: HashMap<PathBuf, AccountKey>,
-    /// When accounts were removed lately, and how many.
-    removed: Vec<(Instant, u64)>,
+    removals: Removals,
     closed: ClosedFolders,
     operator: OperatorFiles,
     ignored: Ignored,
@@ -61,7 +48,7 @@ pub(super) struct Foreign {
 const THEN: &str = "no account that may be in it counts as removed; give this server's user the right to read it";
 
 /// What was found in a look.
-struct Found {
+struct FoundFiles {
     files: Vec<PathBuf>,
     activations: Vec<(PathBuf, HashId)>,
     folders: Vec<PathBuf>,
@@ -69,34 +56,39 @@ struct Found {
     others: Others,
 }
 
-impl Foreign {
+impl ReadOnly {
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
             metrics,
             reports: Reports::default(),
             accounts: HashMap::new(),
-            held_back: HashMap::new(),
             leaving: HashMap::new(),
-            removed: Vec::new(),
+            removals: Removals::default(),
             closed: ClosedFolders::default(),
             operator: OperatorFiles::default(),
             ignored: Ignored::default(),
         }
     }
 
-    fn find(&self) -> Result<Found, StoreError> {
+    fn find(&self) -> Result<FoundFiles, StoreError> {
         match &self.primary.tokens {
             Tokens::Nsc(root) => {
                 let (folders, files) = nsc::list(root)?;
-                Ok(Found { files, activations: Vec::new(), folders, closed: Vec::new(), others: Others::default() })
+                Ok(FoundFiles {
+                    files,
+                    activations: Vec::new(),
+                    folders,
+                    closed: Vec::new(),
+                    others: Others::default(),
+                })
             }
             Tokens::Foreign(root) => {
                 let listing = folder::list(root, Layout::Flat)?;
                 let homes = listing.homes.iter().map(|key| Layout::Flat.place(root, key));
                 let files = homes.chain(listing.extras.into_iter().map(|extra| extra.path)).collect();
                 let (folders, closed, others) = (listing.folders, listing.closed, listing.others);
-                Ok(Found { files, activations: listing.activations, folders, closed, others })
+                Ok(FoundFiles { files, activations: listing.activations, folders, closed, others })
             }
             Tokens::None | Tokens::Own(_) => Err(StoreError::Closed),
         }
@@ -154,14 +146,14 @@ impl Foreign {
             },
         };
         match self.primary.judge(&bytes, key.as_ref(), via, &self.metrics)? {
-            Verdict::Taken(entry) => {
+            FileVerdict::Taken(entry) => {
                 tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
                 if via == Via::FirstScan {
                     self.primary.remark(path, &entry);
                 }
             }
-            Verdict::Same => {}
-            Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {
+            FileVerdict::Same => {}
+            FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {
                 self.reports.say_with(path, &reports::refused(&refusal), "what was served before stays");
             }
         }
@@ -177,10 +169,10 @@ impl Foreign {
     fn operator_first(&mut self) -> bool {
         let Tokens::Nsc(root) = &self.primary.tokens else { return false };
         let edit = self.operator.look(root);
-        if matches!(edit, Edit::First | Edit::Written) {
+        if matches!(edit, OperatorEdit::First | OperatorEdit::Written) {
             self.primary.operator_edited.notify_one();
         }
-        matches!(edit, Edit::BeingWritten | Edit::Written)
+        matches!(edit, OperatorEdit::BeingWritten | OperatorEdit::Written)
     }
 
     /// Removes accounts whose files are gone; all of `missing` were found missing now.
@@ -188,37 +180,13 @@ impl Foreign {
         // The system account may have come from the configuration, and without it nobody is told of anything.
         let system = self.primary.gate.system_account();
         missing.retain(|key| Some(*key) != system && !self.may_be_hidden(key));
-        let now = Instant::now();
-        self.removed.retain(|(at, _)| at.elapsed() < TOGETHER);
-        let lately: u64 = self.removed.iter().map(|(_, count)| count).sum();
-        let live = self.primary.journal.count();
-        let all = lately + missing.len() as u64;
-        let is_all = live > 0 && missing.len() as u64 >= live;
-        let is_large = is_all || all > FEW && all > (live + lately) / SHARE;
-        let confirmed = |since: Option<&Instant>| since.is_some_and(|since| since.elapsed() >= CONFIRM);
-        let (go, wait): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|key| !is_large || confirmed(self.held_back.get(key)));
-        if !wait.is_empty() && wait.iter().any(|key| !self.held_back.contains_key(key)) {
-            tracing::warn!(
-                "{} of {live} accounts are gone from the folder at once; they are served until a second look, in {} s, \
-                 finds the same. If the folder is not mounted, mount it now",
-                wait.len(),
-                CONFIRM.as_secs()
-            );
-        }
-        for key in wait {
-            self.held_back.entry(key).or_insert(now);
-        }
-        if go.is_empty() {
-            return;
-        }
-        self.removed.push((now, go.len() as u64));
+        let go = self.removals.believe(missing, self.primary.journal.count());
         // Afterwards nobody knows the names.
         let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
         for (account, outcome) in accounts.iter().zip(self.primary.journal.commit_all_blocking(writes)) {
             let key = account.key();
-            self.held_back.remove(key);
+            self.removals.forget(key);
             match outcome {
                 Ok(_) => {
                     tracing::info!(account = %key, "account {account} has left the folder, and is no longer served");
@@ -231,7 +199,7 @@ impl Foreign {
     }
 }
 
-impl Tender for Foreign {
+impl Intake for ReadOnly {
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         if let Tokens::Foreign(root) = &self.primary.tokens {
             let mut listing = folder::list(root, Layout::Flat)?;
@@ -290,7 +258,7 @@ impl Tender for Foreign {
             }
         }
         let there: HashSet<AccountKey> = found.files.iter().filter_map(|path| self.account_of(path)).collect();
-        self.held_back.retain(|key, _| !there.contains(key));
+        self.removals.are_there(&there);
         let (mut missing, mut after) = (Vec::new(), None);
         loop {
             let keys = self.primary.journal.live_keys(after.as_ref(), PIECE)?;
@@ -360,7 +328,7 @@ impl Tender for Foreign {
         if self.operator.is_awaited() {
             return Some(STILL);
         }
-        (!self.held_back.is_empty()).then_some(CONFIRM + STILL)
+        self.removals.wait().map(|wait| wait + STILL)
     }
 }
 

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::activations;
 use super::closed::{ClosedFolders, shards};
-use super::compare::{Cause, Keeper, Settled};
+use super::compare::{Cause, Comparer, Settled};
 use super::ignored::Ignored;
-use super::intake::{Looked, Scanned, Tender, named};
+use super::intake::{Intake, Looked, Scanned, named};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use crate::folder::{self, Folder, Layout, Listing, Shard};
@@ -26,8 +26,8 @@ const PIECE: usize = 10_000;
 const MANY: usize = 100;
 
 /// The tender of a folder of ours.
-pub(super) struct Own {
-    keeper: Arc<Keeper>,
+pub(super) struct ReadWrite {
+    comparer: Arc<Comparer>,
     /// Where accounts go whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
     closed: ClosedFolders,
@@ -38,13 +38,13 @@ pub(super) struct Own {
 const THEN: &str =
     "give this server's user the right to read it, or move it away; everything else in the folder counts";
 
-impl Own {
-    pub(super) fn new(keeper: Arc<Keeper>, ask: mpsc::Sender<AccountKey>) -> Self {
-        Self { keeper, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
+impl ReadWrite {
+    pub(super) fn new(comparer: Arc<Comparer>, ask: mpsc::Sender<AccountKey>) -> Self {
+        Self { comparer, ask, closed: ClosedFolders::default(), ignored: Ignored::default() }
     }
 
     fn folder(&self) -> Result<&Folder, StoreError> {
-        match &self.keeper.primary().tokens {
+        match &self.comparer.primary().tokens {
             Tokens::Own(folder) => Ok(folder),
             _ => Err(StoreError::Closed),
         }
@@ -55,16 +55,16 @@ impl Own {
         // Where both layouts have a file, one of them is ours, and the other one somebody's copy.
         let is_ours = folder.home(key) == path || path.symlink_metadata().is_err();
         let settled = if folder.is_home(path, key) && is_ours {
-            self.keeper.settle(folder, key, Cause::File(Via::EditedFile))?
+            self.comparer.settle(folder, key, Cause::File(Via::EditedFile))?
         } else {
-            self.keeper.take_in_copy(path, key, Via::EditedFile)?
+            self.comparer.take_in_copy(path, key, Via::EditedFile)?
         };
         Ok(settled == Settled::NotStill)
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        let keeper = &self.keeper;
-        activations::take_in(keeper.primary(), keeper.metrics(), keeper.reports(), path, id, via)
+        let comparer = &self.comparer;
+        activations::take_in(comparer.primary(), comparer.metrics(), comparer.reports(), path, id, via)
     }
 
     /// Puts back the files of accounts that have none.
@@ -83,12 +83,12 @@ impl Own {
         };
         let mut after = None;
         loop {
-            let keys = self.keeper.primary().journal().live_keys(after.as_ref(), PIECE)?;
+            let keys = self.comparer.primary().journal().live_keys(after.as_ref(), PIECE)?;
             let Some(last) = keys.last() else { return Ok(()) };
             after = Some(*last);
             for key in keys.iter().filter(|key| there.binary_search(&start(key)).is_err() && !is_closed(key)) {
                 if *failures < MANY
-                    && let Err(error) = self.keeper.settle(folder, key, Cause::File(Via::EditedFile))
+                    && let Err(error) = self.comparer.settle(folder, key, Cause::File(Via::EditedFile))
                 {
                     *failures += 1;
                     self.later(key, &error);
@@ -104,7 +104,7 @@ impl Own {
     }
 }
 
-impl Tender for Own {
+impl Intake for ReadWrite {
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError> {
         let folder = self.folder()?;
         let mut listing = folder::list(folder.root(), folder.layout())?;
@@ -113,14 +113,14 @@ impl Tender for Own {
         self.ignored.are(&listing.others);
         let folder = self.folder()?;
         // Before the scan says of any account that it is imported.
-        self.keeper.primary().progress.set_closed(self.closed.shards(), true);
+        self.comparer.primary().progress.set_closed(self.closed.shards(), true);
         let scan = Scan {
-            primary: self.keeper.primary(),
-            metrics: self.keeper.metrics(),
-            reports: self.keeper.reports(),
+            primary: self.comparer.primary(),
+            metrics: self.comparer.metrics(),
+            reports: self.comparer.reports(),
             root: folder.root(),
             layout: folder.layout(),
-            is_resumed: self.keeper.primary().journal().count() > 0,
+            is_resumed: self.comparer.primary().journal().count() > 0,
             stop,
         };
         if !scan.run(&listing)? {
@@ -128,7 +128,7 @@ impl Tender for Own {
         }
         // A copy elsewhere may have been newer than the file.
         for extra in &listing.extras {
-            if let Err(error) = self.keeper.settle(folder, &extra.key, Cause::File(Via::FirstScan)) {
+            if let Err(error) = self.comparer.settle(folder, &extra.key, Cause::File(Via::FirstScan)) {
                 self.later(&extra.key, &error);
             }
         }
@@ -141,7 +141,7 @@ impl Tender for Own {
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError> {
         let folder = self.folder()?;
         if since == SystemTime::UNIX_EPOCH {
-            self.keeper.reports().forget_all();
+            self.comparer.reports().forget_all();
         }
         let listing = folder::list(folder.root(), folder.layout())?;
         self.closed.are(&listing.closed, THEN);

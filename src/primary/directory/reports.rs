@@ -23,19 +23,23 @@ const REMEMBERED: u64 = 1 << 16;
 pub(super) struct Reports {
     /// When each was last changed.
     judged: moka::sync::Cache<PathBuf, SystemTime>,
-    named: Bound,
-    restored: Bound,
+    named: NamingBound,
+    restored: NamingBound,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { judged: moka::sync::Cache::new(REMEMBERED), named: Bound::of(NAMED), restored: Bound::of(RESTORED) }
+        Self {
+            judged: moka::sync::Cache::new(REMEMBERED),
+            named: NamingBound::of(NAMED),
+            restored: NamingBound::of(RESTORED),
+        }
     }
 }
 
 /// How many files are named.
 #[derive(Debug)]
-struct Bound {
+struct NamingBound {
     most: usize,
     /// Since when they are counted, and how many were named.
     lately: Mutex<(Instant, usize)>,
@@ -43,28 +47,28 @@ struct Bound {
 
 /// Whether a file may be named.
 #[derive(Debug, PartialEq, Eq)]
-enum Turn {
+enum NamingTurn {
     Named,
     /// The first one that is not.
     First,
     Silent,
 }
 
-impl Bound {
+impl NamingBound {
     fn of(most: usize) -> Self {
         Self { most, lately: Mutex::new((Instant::now(), 0)) }
     }
 
-    fn turn(&self) -> Turn {
+    fn turn(&self) -> NamingTurn {
         let mut lately = self.lately.lock();
         if lately.0.elapsed() >= PERIOD {
             *lately = (Instant::now(), 0);
         }
         lately.1 += 1;
         match lately.1.cmp(&(self.most + 1)) {
-            std::cmp::Ordering::Less => Turn::Named,
-            std::cmp::Ordering::Equal => Turn::First,
-            std::cmp::Ordering::Greater => Turn::Silent,
+            std::cmp::Ordering::Less => NamingTurn::Named,
+            std::cmp::Ordering::Equal => NamingTurn::First,
+            std::cmp::Ordering::Greater => NamingTurn::Silent,
         }
     }
 }
@@ -96,9 +100,9 @@ impl Reports {
     /// Says what is wrong with a file, and what that means, unless too many were named lately.
     pub(super) fn say_with(&self, path: &Path, reason: &str, then: &str) {
         match self.named.turn() {
-            Turn::Named => tracing::warn!("{} {reason}; {then}", path.display()),
-            Turn::First => tracing::warn!("further files that are refused are counted, not named"),
-            Turn::Silent => {}
+            NamingTurn::Named => tracing::warn!("{} {reason}; {then}", path.display()),
+            NamingTurn::First => tracing::warn!("further files that are refused are counted, not named"),
+            NamingTurn::Silent => {}
         }
     }
 
@@ -106,15 +110,15 @@ impl Reports {
     pub(super) fn restored(&self, path: &Path, account: &Called) {
         let key = account.key();
         match self.restored.turn() {
-            Turn::Named => tracing::warn!(
+            NamingTurn::Named => tracing::warn!(
                 account = %key,
                 "the file of {account} was removed and is restored: {}. To delete the account, sign a request with \
                  `nats-account-server delete-request --seed-file operator.nk {key} > request.jwt` and send it with \
                  `curl -X DELETE --data-binary @request.jwt URL-OF-THIS-SERVER/jwt/v1/accounts/{key}`",
                 path.display()
             ),
-            Turn::First => tracing::warn!("further files that were removed are restored and not named"),
-            Turn::Silent => {}
+            NamingTurn::First => tracing::warn!("further files that were removed are restored and not named"),
+            NamingTurn::Silent => {}
         }
     }
 
@@ -145,8 +149,11 @@ mod tests {
 
     #[test]
     fn so_many_files_are_named_and_the_next_one_ends_it() {
-        let bound = Bound::of(2);
+        let bound = NamingBound::of(2);
         let turns: Vec<_> = (0..5).map(|_| bound.turn()).collect();
-        assert_eq!(turns, [Turn::Named, Turn::Named, Turn::First, Turn::Silent, Turn::Silent]);
+        assert_eq!(
+            turns,
+            [NamingTurn::Named, NamingTurn::Named, NamingTurn::First, NamingTurn::Silent, NamingTurn::Silent]
+        );
     }
 }

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::progress::Stage;
+use super::progress::ScanStage;
 use super::reports::{self, Reports};
 use crate::clock;
 use crate::folder::{self, Layout, Listing, TokenFile, Unread};
@@ -32,7 +32,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What a scan came to.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct ScanTally {
     taken: AtomicU64,
     known: AtomicU64,
     refused: AtomicU64,
@@ -62,7 +62,7 @@ impl Scan<'_> {
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();
         progress.begin(files);
-        let (tally, began) = (Tally::default(), Instant::now());
+        let (tally, began) = (ScanTally::default(), Instant::now());
         let mut telling = Telling::of(files);
         // The name of an account that is asked for meanwhile leads to its place. Files to which no name leads come first:
         // once they are imported, an account without a file in its place has none.
@@ -72,7 +72,7 @@ impl Scan<'_> {
         if self.stop.is_cancelled() {
             return Ok(false);
         }
-        progress.reach(Stage::Placed);
+        progress.reach(ScanStage::Placed);
         let file = |at: usize| match listing.homes.get(at) {
             Some(key) => (*key, self.layout.place(self.root, key)),
             None => {
@@ -84,7 +84,7 @@ impl Scan<'_> {
         if self.stop.is_cancelled() {
             return Ok(false);
         }
-        progress.reach(Stage::Accounts);
+        progress.reach(ScanStage::Accounts);
         if files + listing.others.count > 0 {
             tracing::info!(
                 "took in the folder: {files} JWT files, of which {} are new, {} were known, {} are refused; {} files of \
@@ -104,7 +104,7 @@ impl Scan<'_> {
         &self,
         count: usize,
         file: impl Fn(usize) -> (AccountKey, PathBuf) + Sync,
-        tally: &Tally,
+        tally: &ScanTally,
         telling: &mut Telling,
     ) -> Result<(), StoreError> {
         let next = AtomicUsize::new(0);
@@ -127,7 +127,7 @@ impl Scan<'_> {
         count: usize,
         file: &(impl Fn(usize) -> (AccountKey, PathBuf) + Sync),
         next: &AtomicUsize,
-        tally: &Tally,
+        tally: &ScanTally,
     ) -> Result<(), StoreError> {
         loop {
             let from = next.fetch_add(PIECE, Ordering::Relaxed);
@@ -140,7 +140,7 @@ impl Scan<'_> {
         }
     }
 
-    fn piece(&self, files: impl Iterator<Item = (AccountKey, PathBuf)>, tally: &Tally) -> Result<(), StoreError> {
+    fn piece(&self, files: impl Iterator<Item = (AccountKey, PathBuf)>, tally: &ScanTally) -> Result<(), StoreError> {
         let mut admitted = Vec::with_capacity(PIECE);
         for (key, path) in files {
             if let Some(entry) = self.admit(&key, &path, tally) {
@@ -174,13 +174,13 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn refuse(&self, path: &Path, reason: &str, tally: &Tally) {
+    fn refuse(&self, path: &Path, reason: &str, tally: &ScanTally) {
         tally.refused.fetch_add(1, Ordering::Relaxed);
         self.reports.left(path, reason);
     }
 
     /// Reads and admits one file. `None`: there is nothing to commit.
-    fn admit(&self, key: &AccountKey, path: &Path, tally: &Tally) -> Option<Arc<Entry>> {
+    fn admit(&self, key: &AccountKey, path: &Path, tally: &ScanTally) -> Option<Arc<Entry>> {
         let bytes = match folder::read(path) {
             Ok((_, bytes)) => bytes,
             Err(Unread::Missing) => return None,
@@ -231,7 +231,7 @@ impl Telling {
     }
 }
 
-impl Tally {
+impl ScanTally {
     fn known(&self) {
         self.known.fetch_add(1, Ordering::Relaxed);
     }

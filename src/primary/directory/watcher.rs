@@ -1,4 +1,4 @@
-//! Tending a folder: the first scan, then whatever happens to it, for as long as the process lives.
+//! Directory a folder: the first scan, then whatever happens to it, for as long as the process lives.
 //!
 //! The system tells which files are touched; a look through the whole folder now and then is the safety net, and finds
 //! what happened while this server was stopped. A look is cheap, because the system keeps the time at which anything
@@ -10,20 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::compare::{Keeper, STILL};
-use super::intake::{Scanned, Tender};
-use super::progress::Stage;
-use super::read_only::Foreign;
-use super::read_write::Own;
-use super::source::Tokens;
-use super::writer::{self, Mirror, Mirrored};
+use super::compare::STILL;
+use super::intake::{Intake, Scanned};
+use super::progress::ScanStage;
+use super::writer::WriterProgress;
 use crate::folder::watch::Watch;
-use crate::metrics::Metrics;
 use crate::store::{self, StoreError};
 
 /// The name under which the journal keeps when the last whole look began, in unix milliseconds.
@@ -47,82 +42,37 @@ const UNWATCHED: Duration = Duration::from_secs(5);
 /// How long the mirror may take to catch up before files are judged all the same.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
-/// The work on a folder, under way.
-#[derive(Debug)]
-pub struct Tending {
-    primary: Arc<Primary>,
-    stop: CancellationToken,
-    intake: Option<JoinHandle<()>>,
-}
-
 /// Since when there may be news, and with whose eyes and in which folders one looked then.
 #[derive(Debug, Clone, Copy)]
-struct Last {
+struct LastLook {
     since: SystemTime,
     operator: u64,
     folders: u64,
 }
 
-impl Primary {
-    /// Starts tending the token folder, if there is one. `look_every`: how often it is looked through.
-    pub fn tend(self: &Arc<Self>, metrics: &Arc<Metrics>, look_every: Duration) -> Result<Tending, StoreError> {
-        let stop = CancellationToken::new();
-        let mut tending = Tending { primary: self.clone(), stop: stop.clone(), intake: None };
-        let intake = Intake { primary: self.clone(), look_every, stop, watch: None, mirrored: None, unwatched: 0 };
-        match &self.tokens {
-            Tokens::None => self.progress.reach(Stage::Complete),
-            Tokens::Own(_) => {
-                let mirrored = Mirrored::new(writer::begin(self)?);
-                let keeper = Arc::new(Keeper::new(self.clone(), metrics.clone()));
-                let (ask, asked) = tokio::sync::mpsc::channel(1024);
-                tokio::spawn(Mirror::new(keeper.clone(), mirrored.clone()).run(asked));
-                // A folder is tended once.
-                let _ = self.mirrored.set(mirrored.clone());
-                let own = Own::new(keeper, ask);
-                tending.intake = Some(tokio::spawn(Intake { mirrored: Some(mirrored), ..intake }.run(own)));
-            }
-            Tokens::Foreign(_) | Tokens::Nsc(_) => {
-                let foreign = Foreign::new(self.clone(), metrics.clone());
-                tending.intake = Some(tokio::spawn(intake.run(foreign)));
-            }
-        }
-        Ok(tending)
-    }
-}
-
-impl Tending {
-    /// Stops looking, and waits, no longer than `longest`, until all files are on disk.
-    pub async fn finish(&mut self, longest: Duration) {
-        self.stop.cancel();
-        if let Some(intake) = self.intake.take() {
-            // It ends at once, or in the middle of a look, which is not waited for.
-            let _ = tokio::time::timeout(Duration::from_secs(1), intake).await;
-        }
-        let Some(mirrored) = self.primary.mirrored.get() else { return };
-        let head = self.primary.journal().head().serial;
-        if !mirrored.wait(head, longest).await {
-            tracing::warn!(
-                "{} changes are not in the token folder yet; the journal has them, and the next start goes on",
-                head.saturating_sub(mirrored.synced())
-            );
-        }
-    }
-}
-
 /// The loop.
-struct Intake {
+pub(super) struct Watcher {
     primary: Arc<Primary>,
     look_every: Duration,
     stop: CancellationToken,
     watch: Option<Watch>,
-    mirrored: Option<Arc<Mirrored>>,
+    writer_progress: Option<Arc<WriterProgress>>,
     /// Folders that cannot be watched, as they were said last.
     unwatched: usize,
 }
 
-impl Intake {
-    async fn run(mut self, mut tender: impl Tender) {
-        let Some(mut last) = self.begin(&mut tender).await else { return };
+impl Watcher {
+    pub(super) const fn new(primary: Arc<Primary>, look_every: Duration, stop: CancellationToken) -> Self {
+        Self { primary, look_every, stop, watch: None, writer_progress: None, unwatched: 0 }
+    }
+
+    /// Judges files only when those that wait are written: such a file is not somebody's old copy.
+    pub(super) fn after(self, writer: Arc<WriterProgress>) -> Self {
+        Self { writer_progress: Some(writer), ..self }
+    }
+
+    pub(super) async fn run(mut self, mut intake: impl Intake) {
+        let Some(mut last) = self.begin(&mut intake).await else { return };
         // Not before: to read a million files makes as many events. What happens meanwhile, the first look finds.
         self.watch = match Watch::start() {
             Ok(watch) => Some(watch),
@@ -146,8 +96,8 @@ impl Intake {
                 let operator = self.operator();
                 let is_same = last.since <= started && operator == last.operator && last.since != UNIX_EPOCH;
                 let from = if is_same { last.since - MARGIN } else { UNIX_EPOCH };
-                let Some((returned, looked)) = blocking(tender, move |tender| tender.look(from)).await else { return };
-                tender = returned;
+                let Some((returned, looked)) = blocking(intake, move |intake| intake.look(from)).await else { return };
+                intake = returned;
                 let mut is_whole = false;
                 let mut is_seen_anew = false;
                 match looked {
@@ -161,17 +111,17 @@ impl Intake {
                         let there = fingerprint(&looked.folders);
                         if there != last.folders && from != UNIX_EPOCH {
                             // A folder that was moved here brings files that have not changed for long.
-                            last = Last { since: UNIX_EPOCH, operator, folders: there };
+                            last = LastLook { since: UNIX_EPOCH, operator, folders: there };
                             is_seen_anew = true;
                         } else if is_whole {
-                            last = Last { since: started, operator, folders: there };
+                            last = LastLook { since: started, operator, folders: there };
                             self.remember(&last).await;
                         }
                     }
                     Err(error) => tracing::error!("the token folder cannot be looked through: {error}"),
                 }
                 let every = if self.watch.is_some() { self.look_every } else { self.look_every.min(UNWATCHED) };
-                let every = tender.wants_look().map_or(every, |wanted| wanted.min(every));
+                let every = intake.wants_look().map_or(every, |wanted| wanted.min(every));
                 failures = if is_whole { 0 } else { failures + 1 };
                 let pause = match failures {
                     _ if is_seen_anew => Duration::ZERO,
@@ -181,45 +131,45 @@ impl Intake {
                 rest = Instant::now() + (began.elapsed() * SHARE).max(REST.min(every));
                 due = rest.max(Instant::now() + pause);
             }
-            let Some(returned) = self.attend(tender, &mut due).await else { return };
-            tender = returned;
+            let Some(returned) = self.attend(intake, &mut due).await else { return };
+            intake = returned;
             due = due.max(rest);
         }
     }
 
     /// Waits for what happens next, and does what there is to do about single files.
-    async fn attend<T: Tender>(&self, mut tender: T, due: &mut Instant) -> Option<T> {
+    async fn attend<T: Intake>(&self, mut intake: T, due: &mut Instant) -> Option<T> {
         let Some(watch) = &self.watch else {
             tokio::select! {
                 () = tokio::time::sleep_until(*due) => {}
                 () = self.stop.cancelled() => {}
             }
-            return Some(tender);
+            return Some(intake);
         };
         let tick = async { if watch.has_touched() { sleep(TICK).await } else { watch.wait().await } };
         tokio::select! {
-            () = tokio::time::sleep_until(*due) => return Some(tender),
-            () = self.stop.cancelled() => return Some(tender),
+            () = tokio::time::sleep_until(*due) => return Some(intake),
+            () = self.stop.cancelled() => return Some(intake),
             () = tick => {}
         }
         let files = watch.take_still(STILL);
         if !files.is_empty() {
-            let (returned, again) = blocking(tender, move |tender| Ok(tender.touched(files))).await?;
-            tender = returned;
+            let (returned, again) = blocking(intake, move |intake| Ok(intake.touched(files))).await?;
+            intake = returned;
             self.touch(again.unwrap_or_default());
-            if let Some(wanted) = tender.wants_look() {
+            if let Some(wanted) = intake.wants_look() {
                 *due = (*due).min(Instant::now() + wanted);
             }
         }
         if watch.take_everything() {
             *due = (*due).min(Instant::now() + STILL);
         }
-        Some(tender)
+        Some(intake)
     }
 
     /// Takes in what was there at start, unless an earlier process has. Returns since when there may be news; `None`: it
     /// was told to stop.
-    async fn begin(&self, tender: &mut impl Tender) -> Option<Last> {
+    async fn begin(&self, intake: &mut impl Intake) -> Option<LastLook> {
         let primary = self.primary.clone();
         let cursors = move || {
             let journal = primary.journal();
@@ -230,23 +180,23 @@ impl Intake {
             None
         });
         if let Some(((looked, operator), folders)) = looked {
-            self.primary.progress.reach(Stage::Complete);
-            if let Some(mirrored) = &self.mirrored {
+            self.primary.progress.reach(ScanStage::Complete);
+            if let Some(writer_progress) = &self.writer_progress {
                 // A file that waits to be written is not somebody's old copy.
-                mirrored.wait(self.primary.journal().head().serial, CATCH_UP).await;
+                writer_progress.wait(self.primary.journal().head().serial, CATCH_UP).await;
             }
-            return Some(Last { since: UNIX_EPOCH + Duration::from_millis(looked), operator, folders });
+            return Some(LastLook { since: UNIX_EPOCH + Duration::from_millis(looked), operator, folders });
         }
         let stop = self.stop.clone();
         let mut failures = 0;
         loop {
             let (since, operator) = (SystemTime::now(), self.operator());
-            match tokio::task::block_in_place(|| tender.scan(&stop)) {
+            match tokio::task::block_in_place(|| intake.scan(&stop)) {
                 Ok(Scanned::Done { folders, closed }) => {
-                    let last = Last { since, operator, folders: fingerprint(&folders) };
+                    let last = LastLook { since, operator, folders: fingerprint(&folders) };
                     self.primary.progress.set_closed(&closed, true);
                     self.remember(&last).await;
-                    self.primary.progress.reach(Stage::Complete);
+                    self.primary.progress.reach(ScanStage::Complete);
                     return Some(last);
                 }
                 Ok(Scanned::Stopped) => return None,
@@ -262,7 +212,7 @@ impl Intake {
 
     /// Remembers how far the folder is imported. Not while a shard cannot be read: then the next start scans from the beginning, so that
     /// it takes no account for absent whose file is in there.
-    async fn remember(&self, last: &Last) {
+    async fn remember(&self, last: &LastLook) {
         if self.primary.progress.closed() > 0 {
             return;
         }
@@ -329,13 +279,13 @@ fn fingerprint(folders: &[PathBuf]) -> u64 {
 
 /// Does something that blocks, on a thread for that, and gives the tender back. `None`: it is lost, which is a mistake
 /// in this program.
-async fn blocking<T: Tender, R: Send + 'static>(
-    mut tender: T,
+async fn blocking<T: Intake, R: Send + 'static>(
+    mut intake: T,
     act: impl FnOnce(&mut T) -> Result<R, StoreError> + Send + 'static,
 ) -> Option<(T, Result<R, StoreError>)> {
     let done = tokio::task::spawn_blocking(move || {
-        let result = act(&mut tender);
-        (tender, result)
+        let result = act(&mut intake);
+        (intake, result)
     })
     .await;
     done.inspect_err(|error| {

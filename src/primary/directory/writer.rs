@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::compare::{Cause, Keeper, Settled};
+use super::compare::{Cause, Comparer, Settled};
 use super::source::Tokens;
 use super::{Primary, activations};
 use crate::folder::Folder;
@@ -36,13 +36,13 @@ const MANY: usize = 256;
 
 /// How far the mirror has come, for those who ask.
 #[derive(Debug)]
-pub(in crate::primary) struct Mirrored {
+pub(in crate::primary) struct WriterProgress {
     written: AtomicU64,
     synced: watch::Sender<u64>,
     failing: Mutex<Option<String>>,
 }
 
-impl Mirrored {
+impl WriterProgress {
     pub(super) fn new(at: u64) -> Arc<Self> {
         Arc::new(Self { written: AtomicU64::new(at), synced: watch::Sender::new(at), failing: Mutex::default() })
     }
@@ -79,28 +79,28 @@ pub(super) fn begin(primary: &Primary) -> Result<u64, StoreError> {
 
 /// What a file is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+enum FileSubject {
     Account(AccountKey),
     Activation(HashId),
 }
 
 /// The work itself.
-pub(super) struct Mirror {
-    keeper: Arc<Keeper>,
-    state: Arc<Mirrored>,
+pub(super) struct Writer {
+    comparer: Arc<Comparer>,
+    state: Arc<WriterProgress>,
     /// What could not be settled, and the change that it is about.
-    failed: HashMap<What, u64>,
+    failed: HashMap<FileSubject, u64>,
     /// What somebody is writing the file of, likewise.
-    unsettled: HashMap<What, u64>,
+    unsettled: HashMap<FileSubject, u64>,
     pause: Duration,
     try_again: Instant,
     synced_at: Instant,
 }
 
-impl Mirror {
-    pub(super) fn new(keeper: Arc<Keeper>, state: Arc<Mirrored>) -> Self {
+impl Writer {
+    pub(super) fn new(comparer: Arc<Comparer>, state: Arc<WriterProgress>) -> Self {
         Self {
-            keeper,
+            comparer,
             state,
             failed: HashMap::new(),
             unsettled: HashMap::new(),
@@ -112,12 +112,12 @@ impl Mirror {
 
     /// Follows the journal for as long as the process lives. Whatever else finds a file in need sends its account.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<AccountKey>) {
-        let mut watch = self.keeper.primary().ring().watch();
+        let mut watch = self.comparer.primary().ring().watch();
         loop {
             let head = watch.borrow_and_update().serial;
-            self.keeper
+            self.comparer
                 .set_behind(self.state.written() < head || !self.failed.is_empty() || !self.unsettled.is_empty());
-            self.keeper.set_written(self.reached());
+            self.comparer.set_written(self.reached());
             self.again().await;
             if self.state.written() < head && self.failed.len() < MANY {
                 self.advance().await;
@@ -129,13 +129,13 @@ impl Mirror {
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             if !waits {
                 // It may not have been kept the first time: who waits for it in another process would wait in vain.
-                self.keeper.primary().notes().set_cursor(MIRROR, self.state.synced()).await;
+                self.comparer.primary().notes().set_cursor(MIRROR, self.state.synced()).await;
             }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
                 // Who looks at files ends before this does: then nobody asks any more.
                 Some(key) = asked.recv() => {
-                    self.unsettled.entry(What::Account(key)).or_insert_with(|| self.state.written());
+                    self.unsettled.entry(FileSubject::Account(key)).or_insert_with(|| self.state.written());
                 }
                 () = sleep(pause) => {}
             }
@@ -144,8 +144,8 @@ impl Mirror {
 
     /// Settles the accounts of the next changes.
     async fn advance(&mut self) {
-        let (keeper, after) = (self.keeper.clone(), self.state.written());
-        let pending = match blocking(move || keeper.primary().journal().pending(after, PIECE)).await {
+        let (comparer, after) = (self.comparer.clone(), self.state.written());
+        let pending = match blocking(move || comparer.primary().journal().pending(after, PIECE)).await {
             Ok(pending) => pending,
             Err(error) => {
                 self.fail(&error).await;
@@ -153,14 +153,14 @@ impl Mirror {
             }
         };
         // The last change of an account is the one that its file is about.
-        let mut all: HashMap<What, u64> =
-            pending.keys.into_iter().map(|(key, serial)| (What::Account(key), serial)).collect();
-        if self.keeper.primary().activation_files {
-            all.extend(pending.activations.into_iter().map(|(id, serial)| (What::Activation(id), serial)));
+        let mut all: HashMap<FileSubject, u64> =
+            pending.keys.into_iter().map(|(key, serial)| (FileSubject::Account(key), serial)).collect();
+        if self.comparer.primary().activation_files {
+            all.extend(pending.activations.into_iter().map(|(id, serial)| (FileSubject::Activation(id), serial)));
         }
         self.settle(all).await;
         self.state.written.store(pending.reached, Ordering::Release);
-        self.keeper.set_written(self.reached());
+        self.comparer.set_written(self.reached());
         self.show();
     }
 
@@ -185,15 +185,15 @@ impl Mirror {
         self.show();
     }
 
-    async fn settle(&mut self, all: HashMap<What, u64>) {
-        let keeper = self.keeper.clone();
+    async fn settle(&mut self, all: HashMap<FileSubject, u64>) {
+        let comparer = self.comparer.clone();
         let tried = all.clone();
         let done = tokio::task::spawn_blocking(move || {
             let mut results = Vec::new();
             let mut failures = 0;
-            let Tokens::Own(folder) = &keeper.primary().tokens else { return results };
+            let Tokens::Own(folder) = &comparer.primary().tokens else { return results };
             for (what, serial) in all {
-                let result = if failures < MANY { settle(&keeper, folder, what).map(Some) } else { Ok(None) };
+                let result = if failures < MANY { settle(&comparer, folder, what).map(Some) } else { Ok(None) };
                 failures += usize::from(result.is_err());
                 results.push((what, serial, result));
             }
@@ -217,7 +217,7 @@ impl Mirror {
                     self.failed.insert(what, serial);
                 }
                 Err(error) => {
-                    self.keeper.metrics().folder_failures.inc();
+                    self.comparer.metrics().folder_failures.inc();
                     self.failed.insert(what, serial);
                     first.get_or_insert(error);
                 }
@@ -255,8 +255,8 @@ impl Mirror {
         if self.state.synced() >= reached || self.synced_at.elapsed() < every {
             return;
         }
-        let keeper = self.keeper.clone();
-        let synced = blocking(move || match &keeper.primary().tokens {
+        let comparer = self.comparer.clone();
+        let synced = blocking(move || match &comparer.primary().tokens {
             Tokens::Own(folder) => Ok(folder.sync()?),
             _ => Ok(()),
         });
@@ -267,7 +267,7 @@ impl Mirror {
                 if self.failed.is_empty() && self.state.failure().is_some() {
                     self.state.set_failure(None);
                 }
-                self.keeper.primary().notes().set_cursor(MIRROR, reached).await;
+                self.comparer.primary().notes().set_cursor(MIRROR, reached).await;
                 self.state.synced.send_replace(reached);
             }
             Err(error) => self.fail(&error).await,
@@ -275,17 +275,17 @@ impl Mirror {
     }
 
     fn show(&self) {
-        let behind = self.keeper.primary().journal().head().serial.saturating_sub(self.reached());
-        self.keeper.metrics().folder_pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
+        let behind = self.comparer.primary().journal().head().serial.saturating_sub(self.reached());
+        self.comparer.metrics().folder_pending.set(i64::try_from(behind).unwrap_or(i64::MAX));
     }
 }
 
-fn settle(keeper: &Keeper, folder: &Folder, what: What) -> Result<Settled, StoreError> {
+fn settle(comparer: &Comparer, folder: &Folder, what: FileSubject) -> Result<Settled, StoreError> {
     match what {
-        What::Account(key) => keeper.settle(folder, &key, Cause::Journal),
-        What::Activation(id) => {
-            if activations::write(keeper.primary(), folder, &id)? {
-                keeper.metrics().folder_written.inc();
+        FileSubject::Account(key) => comparer.settle(folder, &key, Cause::Journal),
+        FileSubject::Activation(id) => {
+            if activations::write(comparer.primary(), folder, &id)? {
+                comparer.metrics().folder_written.inc();
             }
             Ok(Settled::Agreed)
         }

@@ -16,7 +16,7 @@ use super::position::Limit;
 use super::pull::Pull;
 use super::setup::Env;
 use crate::clock;
-use crate::gate::operator::{End, Way, replay};
+use crate::gate::operator::{ChainEnd, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -114,10 +114,10 @@ impl Operators {
             tracing::info!("the primary {} has another operator JWT", self.upstream.shown());
             change.log();
         }
-        let is_in_sync = matches!(replayed.end, End::InSync | End::Ahead);
+        let is_in_sync = matches!(replayed.end, ChainEnd::InSync | ChainEnd::Ahead);
         match replayed.end {
-            End::InSync | End::Ahead => turn.unconnected = None,
-            End::NotYet(seconds) => {
+            ChainEnd::InSync | ChainEnd::Ahead => turn.unconnected = None,
+            ChainEnd::NotYet(seconds) => {
                 tracing::warn!(
                     "the newest operator JWT of the primary {} is dated too far in the future; the one in force here stays \
                      until the clock allows it",
@@ -125,7 +125,7 @@ impl Operators {
                 );
                 self.ask_later(&mut turn, seconds);
             }
-            End::Unconnected(refusal) => {
+            ChainEnd::Unconnected(refusal) => {
                 let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
                 if !is_known {
                     tracing::warn!(

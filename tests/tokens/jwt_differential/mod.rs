@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use claims::Keys;
-use nats_account_server::commands::check::{Question, judge};
+use nats_account_server::commands::check::{CheckQuestion, judge};
 use nats_account_server::testkit;
 use nkeys::{KeyPair, KeyPairType};
 use random::Random;
@@ -35,7 +35,7 @@ fn spoilt_tokens_are_judged_as_the_library_judges() {
     let mut differ = Vec::new();
     let mut accepted = 0;
     for (question, theirs) in questions.iter().zip(&answers) {
-        let asked: Question = serde_json::from_value(question.clone()).unwrap();
+        let asked: CheckQuestion = serde_json::from_value(question.clone()).unwrap();
         let ours = serde_json::to_value(judge(&asked, now)).unwrap();
         let laxer = crate::verdicts::is_accepted(&ours) && !crate::verdicts::is_accepted(theirs);
         assert!(!laxer, "accepted, but not by the library: {question}\nours: {ours}\ntheirs: {theirs}");
