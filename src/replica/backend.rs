@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
+use super::cached_copy::CachedCopy;
 use super::onward::RelayFeed;
 use super::relay::Onward;
-use super::slot::Slot;
 use super::{Replica, ahead, digests};
 use crate::clock;
 use crate::config::ReplicaWrites;
@@ -27,7 +27,7 @@ use crate::store::{Follower, FollowerChange, StoreError, blocking};
 
 impl Backend for Replica {
     fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
-        self.parts.held.fresh(key).map(|slot| slot.answer())
+        self.parts.held.fresh(key).map(|copy| copy.answer())
     }
 
     fn look(&self, key: &AccountKey) -> Now {
@@ -57,7 +57,7 @@ impl Backend for Replica {
     fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {
         async move {
             match self.parts.pull.get(key).await? {
-                Some(slot) => Ok(Some(slot.answer())),
+                Some(copy) => Ok(Some(copy.answer())),
                 None => match self.parts.held.known.withheld_by(key) {
                     Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
                     None => Ok(None),
@@ -68,13 +68,13 @@ impl Backend for Replica {
     }
 
     fn called(&self, key: &AccountKey) -> Called {
-        self.parts.held.fresh(key).map_or_else(|| (*key).into(), |slot| slot.entry().called())
+        self.parts.held.fresh(key).map_or_else(|| (*key).into(), |copy| copy.entry().called())
     }
 
     fn lookup_now(&self, key: &AccountKey) -> Found {
         let held = &self.parts.held;
         match held.confirmed(key) {
-            Some(slot) => valid(slot.entry()).map_or(Found::Absent, Found::Served),
+            Some(copy) => valid(copy.entry()).map_or(Found::Absent, Found::Served),
             // Upstream may tell what the feed then confirms.
             None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
                 Found::Unsure
@@ -162,7 +162,7 @@ impl Backend for Replica {
         metrics.replica_cache_entries.set(gauge(entries));
         metrics.replica_cache_bytes.set(gauge(bytes));
         metrics.serial.set(gauge(held.freshness.serial()));
-        metrics.replica_ahead.set(held.known.memory.ahead());
+        metrics.replica_ahead.set(held.known.versions.ahead());
         metrics.clock_difference(self.parts.upstream.clock_difference());
         // Of the primary itself, whatever is between.
         metrics.replica_heard.set(held.freshness.heard_at() / 1000);
@@ -211,7 +211,7 @@ impl Upstream for Replica {
     }
 }
 
-impl Slot {
+impl CachedCopy {
     /// The JWT, and how current it is known to be now.
     fn answer(&self) -> Answer {
         Answer::cached(self.entry().clone(), self.position(), self.stamp())

@@ -52,7 +52,7 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
             theirs.sort_unstable_by_key(|(key, _)| *key);
         }
     }
-    let mut piece = Piece { held, head, found: Vec::new(), told: HashSet::new(), text: 0 };
+    let mut piece = DigestPiece { held, head, found: Vec::new(), told: HashSet::new(), text: 0 };
     for (key, mine) in theirs {
         piece.compare(&key, mine, ask)?;
         if piece.text >= TEXT {
@@ -62,7 +62,7 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
     Some(Comparison { head, differences: piece.found, next: None })
 }
 
-struct Piece<'h> {
+struct DigestPiece<'h> {
     held: &'h Held,
     head: Head,
     found: Vec<Difference>,
@@ -71,7 +71,7 @@ struct Piece<'h> {
     text: usize,
 }
 
-impl Piece<'_> {
+impl DigestPiece<'_> {
     /// `None`: something differs whose text is not here.
     fn compare(&mut self, key: &Key, mine: Option<Leaf>, ask: &Ask) -> Option<()> {
         let theirs = ask.have.get(key);
@@ -92,7 +92,7 @@ impl Piece<'_> {
             },
             Kind::Operator => (Content::Operator(self.held.known.operator_chain()?), None),
             Kind::Activation => {
-                let proof = self.held.known.shelf.get(&(ProofKind::Activation, key.raw))?;
+                let proof = self.held.known.proofs.get(&(ProofKind::Activation, key.raw))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
@@ -116,21 +116,21 @@ impl Piece<'_> {
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
         let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
-        keys.filter(|key| self.held.known.memory.peek(key, stands).unwrap_or(false)).copied().collect()
+        keys.filter(|key| self.held.known.versions.peek(key, stands).unwrap_or(false)).copied().collect()
     }
 
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
         let held = self.held;
         let (is_live, removed, deleted_by) =
-            held.known.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
+            held.known.versions.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }
         if is_live {
-            let slot = held.at_hand(key)?;
-            return Some((Content::Put(slot.entry().clone()), slot.position()));
+            let copy = held.at_hand(key)?;
+            return Some((Content::Put(copy.entry().clone()), copy.position()));
         }
-        let proof = held.known.shelf.get(&(ProofKind::Delete, deleted_by?))?;
+        let proof = held.known.proofs.get(&(ProofKind::Delete, deleted_by?))?;
         Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::setup::Place;
-use super::slot::Slot;
+use super::cached_copy::CachedCopy;
+use super::setup::SnapshotPlace;
 use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
@@ -30,7 +30,7 @@ pub(super) struct Disk {
     /// Accounts whose copy came, changed or went.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
     /// What left a mirror's cache because its signer was withdrawn, until it is on disk.
-    withheld: Mutex<HashMap<AccountKey, Arc<Slot>>>,
+    withheld: Mutex<HashMap<AccountKey, Arc<CachedCopy>>>,
     operator: AtomicBool,
     /// The id by which this replica is known upstream.
     identity: Mutex<FollowerId>,
@@ -45,7 +45,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Opens the snapshot, which must not be in use by another process. Says also where an earlier process stood.
-    pub(super) fn open(place: &Place, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
+    pub(super) fn open(place: &SnapshotPlace, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
@@ -101,7 +101,9 @@ impl Disk {
     }
 
     /// What a cache is to call for every entry that leaves it.
-    pub(super) fn on_leave(&self) -> impl Fn(Arc<AccountKey>, Arc<Slot>, moka::notification::RemovalCause) + use<> {
+    pub(super) fn on_leave(
+        &self,
+    ) -> impl Fn(Arc<AccountKey>, Arc<CachedCopy>, moka::notification::RemovalCause) + use<> {
         let copies = self.snapshot.is_lasting().then(|| self.copies.clone());
         let full = self.full.clone();
         move |key, _, cause| {
@@ -128,9 +130,9 @@ impl Disk {
     }
 
     /// A mirror's copy is about to leave the cache because its signer was withdrawn: it is kept on disk all the same.
-    pub(super) fn note_withheld(&self, key: &AccountKey, slot: Arc<Slot>) {
+    pub(super) fn note_withheld(&self, key: &AccountKey, copy: Arc<CachedCopy>) {
         if self.snapshot.is_lasting() {
-            self.withheld.lock().insert(*key, slot);
+            self.withheld.lock().insert(*key, copy);
         }
     }
 
@@ -192,7 +194,7 @@ impl Disk {
     }
 
     /// A mirror's copy that left the cache because its signer was withdrawn, until it is written.
-    pub(super) fn withheld(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+    pub(super) fn withheld(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         self.withheld.lock().get(key).cloned()
     }
 

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 
-use super::slot::Slot;
+use super::cached_copy::CachedCopy;
 use crate::key::AccountKey;
 use crate::node::Unavailable;
 
 /// What a request brings. `Ok(None)`: the primary does not know the account.
-pub(super) type Found = Result<Option<Arc<Slot>>, Unavailable>;
+pub(super) type Pulled = Result<Option<Arc<CachedCopy>>, Unavailable>;
 
 /// A request under way, shared by all who wait for it.
-pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Found> + Send>>>;
+pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Pulled> + Send>>>;
 
 /// Accounts that can be asked for at the same time.
 const MAX_FLIGHTS: usize = 50_000;

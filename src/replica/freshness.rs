@@ -22,7 +22,7 @@ pub(super) struct Freshness {
     stretch: AtomicU64,
     /// Told when the server answers a request although its feed is away.
     reached: Notify,
-    progress: Mutex<Progress>,
+    progress: Mutex<FeedProgress>,
     /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
     /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
     heard: AtomicI64,
@@ -33,7 +33,7 @@ pub(super) struct Freshness {
 /// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
 /// primary.
 #[derive(Debug, Default)]
-struct Progress {
+struct FeedProgress {
     caught_up: u64,
     synced: u64,
 }
@@ -46,7 +46,7 @@ impl Freshness {
         let heard = age.map_or(0, |age| (clock::uptime_millis() - age).min(-1));
         let serial = stand.position.map_or(0, |position| position.serial);
         // What an earlier process followed was compared before.
-        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
+        let progress = FeedProgress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
         Self {
             live: AtomicU64::new(0),
             stretch: AtomicU64::new(progress.synced),

@@ -16,6 +16,7 @@
 mod activations;
 mod ahead;
 mod backend;
+mod cached_copy;
 mod digests;
 mod disk;
 mod flights;
@@ -40,7 +41,6 @@ mod report;
 mod resync;
 mod rule;
 mod setup;
-mod slot;
 mod spread;
 mod unknown;
 
@@ -49,7 +49,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use setup::{BeginError, Place, Setup};
+pub use setup::{BeginError, Setup, SnapshotPlace};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
@@ -116,8 +116,8 @@ impl Replica {
     }
 
     /// Begins to write to the snapshot, and to bring back what it holds.
-    pub fn keep_up(&self) -> Result<(), StoreError> {
-        self.persist.keep_up()
+    pub fn begin_writing(&self) -> Result<(), StoreError> {
+        self.persist.begin_writing()
     }
 
     /// Follows the feed for as long as the process lives, whatever happens to the primary.
@@ -126,8 +126,8 @@ impl Replica {
     }
 
     /// Settles what the feed does not confirm, for as long as the process lives.
-    pub async fn settle(self: Arc<Self>) {
-        self.resync.clone().settle().await;
+    pub async fn compare_unconfirmed(self: Arc<Self>) {
+        self.resync.clone().compare_unconfirmed().await;
     }
 
     /// Goes back to a preferred server when that is well again, for as long as the process lives.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
-use super::relay::{Passed, Relay};
+use super::relay::{Relay, RelayedChange};
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Catchup, Head, Ring};
 use crate::node::{FeedSource, Located, Piece, Place, Recent};
@@ -29,7 +29,7 @@ pub(super) struct RelayFeed {
     pub(super) relay: Arc<Relay>,
     /// By what this process knows itself.
     pub(super) name: Arc<str>,
-    pub(super) ring: Arc<Ring<Passed>>,
+    pub(super) ring: Arc<Ring<RelayedChange>>,
 }
 
 impl FeedSource for RelayFeed {

@@ -19,7 +19,7 @@ const MANY: usize = 65_536;
 
 /// What keeps the position down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum PositionLimit {
     /// Copies that the feed does not confirm.
     Copies,
     /// All copies are being compared with the primary, because the feed could not go on.
@@ -36,7 +36,7 @@ const LIMITS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Positions {
     stand: Mutex<Stand>,
-    state: Mutex<State>,
+    state: Mutex<LimitState>,
     /// Told when the position may have moved. One waits.
     moved: Notify,
     /// Told when there may be something to compare. One waits.
@@ -44,7 +44,7 @@ pub(super) struct Positions {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimitState {
     limits: [Option<Head>; LIMITS],
     unconfirmed: HashSet<AccountKey>,
     many: usize,
@@ -53,14 +53,14 @@ struct State {
 impl Positions {
     /// What an earlier process left. `is_warm`: there are no copies on disk that are not in the cache.
     pub(super) fn after(stand: Stand, is_warm: bool) -> Self {
-        let mut state = State { many: MANY, ..State::default() };
+        let mut state = LimitState { many: MANY, ..LimitState::default() };
         if let Some(position) = stand.position {
             let confirmed = stand.confirmed.unwrap_or(Head::beginning(position.session));
             if !has_joined(&stand) {
-                state.limits[Limit::Comparison as usize] = Some(confirmed);
+                state.limits[PositionLimit::Comparison as usize] = Some(confirmed);
             }
             if !is_warm {
-                state.limits[Limit::WarmUp as usize] = Some(confirmed);
+                state.limits[PositionLimit::WarmUp as usize] = Some(confirmed);
             }
         }
         Self { stand: Mutex::new(stand), state: Mutex::new(state), moved: Notify::new(), work: Notify::new() }
@@ -140,7 +140,7 @@ impl Positions {
     }
 
     /// Everything is still current up to `to`, and not beyond, for this reason.
-    pub(super) fn set(&self, limit: Limit, to: Head) {
+    pub(super) fn set(&self, limit: PositionLimit, to: Head) {
         self.state.lock().set(limit, to);
         self.moved.notify_one();
         self.work.notify_one();
@@ -151,7 +151,7 @@ impl Positions {
         {
             let mut state = self.state.lock();
             state.unconfirmed.insert(*key);
-            state.set(Limit::Copies, to);
+            state.set(PositionLimit::Copies, to);
             if state.unconfirmed.len() >= state.many {
                 state.unconfirmed.retain(is_here);
                 state.many = MANY.max(state.unconfirmed.len() * 2);
@@ -163,7 +163,7 @@ impl Positions {
     }
 
     /// The reason is gone.
-    pub(super) fn lift(&self, limit: Limit) {
+    pub(super) fn lift(&self, limit: PositionLimit) {
         self.state.lock().limits[limit as usize] = None;
         self.moved.notify_one();
     }
@@ -185,7 +185,7 @@ impl Positions {
     }
 
     /// Where it keeps the position.
-    pub(super) fn get(&self, limit: Limit) -> Option<Head> {
+    pub(super) fn get(&self, limit: PositionLimit) -> Option<Head> {
         self.state.lock().limits[limit as usize]
     }
 
@@ -195,8 +195,8 @@ impl Positions {
     }
 }
 
-impl State {
-    fn set(&mut self, limit: Limit, to: Head) {
+impl LimitState {
+    fn set(&mut self, limit: PositionLimit, to: Head) {
         let place = &mut self.limits[limit as usize];
         *place = Some(place.map_or(to, |before| lower(to, &before)));
     }
@@ -207,7 +207,7 @@ impl State {
             return false;
         }
         self.unconfirmed.shrink_to(MANY);
-        (self.limits[Limit::Copies as usize], self.many) = (None, MANY);
+        (self.limits[PositionLimit::Copies as usize], self.many) = (None, MANY);
         true
     }
 }
@@ -250,15 +250,15 @@ mod tests {
     fn the_lowest_limit_counts_and_another_history_begins_at_its_beginning() {
         let limits = Positions::after(stand(None, None), true);
         assert_eq!(limits.of(at(1, 9)), at(1, 9));
-        limits.set(Limit::Comparison, at(1, 7));
-        limits.set(Limit::Operator, at(1, 8));
-        limits.set(Limit::Comparison, at(1, 8));
+        limits.set(PositionLimit::Comparison, at(1, 7));
+        limits.set(PositionLimit::Operator, at(1, 8));
+        limits.set(PositionLimit::Comparison, at(1, 8));
         assert_eq!([at(1, 9), at(1, 6), at(2, 9)].map(|position| limits.of(position)), [at(1, 7), at(1, 6), at(2, 0)]);
-        limits.set(Limit::Operator, at(2, 8));
+        limits.set(PositionLimit::Operator, at(2, 8));
         assert_eq!([at(1, 9), at(2, 9)].map(|position| limits.of(position)), [at(1, 0), at(2, 0)]);
-        limits.lift(Limit::Operator);
+        limits.lift(PositionLimit::Operator);
         assert_eq!(limits.of(at(1, 9)), at(1, 7));
-        limits.lift(Limit::Comparison);
+        limits.lift(PositionLimit::Comparison);
         assert_eq!(limits.of(at(1, 9)), at(1, 9));
     }
 

@@ -18,7 +18,7 @@ impl Replica {
         let mut add = |name, detail| checks.push(Check { name, ok: true, detail });
         let (entries, bytes) = held.size();
         add(if is_mirror { "mirror" } else { "cache" }, format!("{entries} JWTs, {bytes} bytes{full}"));
-        let (ahead, primary) = (held.known.memory.ahead(), upstream.shown());
+        let (ahead, primary) = (held.known.versions.ahead(), upstream.shown());
         if ahead > 0 {
             add(
                 "ahead",

@@ -12,19 +12,19 @@ use crate::feed::{Chain, Head, Link, Ring};
 
 /// A change as it was received.
 #[derive(Debug)]
-pub(super) struct Passed {
+pub(super) struct RelayedChange {
     item: Item,
     chain: Chain,
 }
 
-impl Passed {
+impl RelayedChange {
     /// The change.
     pub(super) const fn item(&self) -> &Item {
         &self.item
     }
 }
 
-impl Link for Passed {
+impl Link for RelayedChange {
     fn serial(&self) -> u64 {
         self.item.serial
     }
@@ -51,7 +51,7 @@ pub(super) enum Onward {
     /// Nothing: the primary has no feed.
     None,
     /// This.
-    Ring(Arc<Ring<Passed>>),
+    Ring(Arc<Ring<RelayedChange>>),
 }
 
 /// The way leads from replica to replica, and not to a primary.
@@ -64,10 +64,10 @@ pub(super) struct Loop(usize);
 
 /// The state of it.
 #[derive(Debug)]
-pub(super) struct Relay(Mutex<State>);
+pub(super) struct Relay(Mutex<RelayState>);
 
 #[derive(Debug)]
-struct State {
+struct RelayState {
     onward: Onward,
     /// The replicas between the primary and this one, the nearest one last.
     via: Vec<String>,
@@ -77,7 +77,7 @@ impl Relay {
     /// `position`: where an earlier process stood.
     pub(super) fn new(position: Option<Head>) -> Self {
         let onward = position.map_or(Onward::NotYet, |head| Onward::Ring(Arc::new(Ring::new(head))));
-        Self(Mutex::new(State { onward, via: Vec::new() }))
+        Self(Mutex::new(RelayState { onward, via: Vec::new() }))
     }
 
     /// This replica goes on from here, and not from where it stood before.
@@ -102,7 +102,7 @@ impl Relay {
         let onward = self.onward();
         match onward {
             Onward::Ring(ring) if ring.head().serial + 1 == reached.serial => {
-                ring.extend([Arc::new(Passed { item: item.clone(), chain: reached.chain })]);
+                ring.extend([Arc::new(RelayedChange { item: item.clone(), chain: reached.chain })]);
             }
             // Taking in the one before it has failed half-way.
             _ => self.begin(reached),
@@ -159,7 +159,7 @@ mod tests {
         serde_json::from_str(&text).expect("an item")
     }
 
-    fn ring(relay: &Relay) -> Arc<Ring<Passed>> {
+    fn ring(relay: &Relay) -> Arc<Ring<RelayedChange>> {
         match relay.onward() {
             Onward::Ring(ring) => ring,
             other => panic!("{other:?}"),
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_change_weighs_all_that_it_holds() {
-        let weight = |item: Item| Passed { item, chain: Chain::default() }.weight();
+        let weight = |item: Item| RelayedChange { item, chain: Chain::default() }.weight();
         let small = weight(item(1));
         for large in [
             Item { keys: vec!["A".repeat(56); 1_000], ..item(1) },

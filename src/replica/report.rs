@@ -50,11 +50,11 @@ pub(super) struct Reporting {
     opened: AtomicU64,
     leaving: AtomicBool,
     /// Of each server of the list: whether it counts us.
-    counts: Mutex<Vec<Counts>>,
+    counts: Mutex<Vec<ServerCounts>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
+enum ServerCounts {
     No,
     Yes,
     /// It does, and has to learn that this replica reports elsewhere.
@@ -63,13 +63,13 @@ enum Counts {
 
 /// The part of a report whose changes matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Said {
+struct ReportContent {
     place: usize,
     position: Option<Head>,
     below: Option<Below>,
 }
 
-impl Said {
+impl ReportContent {
     /// The lowest position that it confirms.
     fn lowest(&self) -> Option<Head> {
         let position = self.position?;
@@ -87,9 +87,9 @@ impl Said {
 }
 
 /// How reporting goes.
-struct Progress {
+struct ReportProgress {
     /// What the server has last heard.
-    heard: Option<Said>,
+    heard: Option<ReportContent>,
     /// When the last report was sent.
     sent: Instant,
     /// Since when there is something else to say.
@@ -101,7 +101,7 @@ struct Progress {
     jitter: f64,
 }
 
-impl Progress {
+impl ReportProgress {
     fn new() -> Self {
         // As if the last one was long ago.
         let sent = Instant::now().checked_sub(BEAT).unwrap_or_else(Instant::now);
@@ -109,7 +109,7 @@ impl Progress {
     }
 
     /// When the next report is due, if it says this.
-    fn due(&mut self, said: &Said, opened: u64, now: Instant) -> Instant {
+    fn due(&mut self, said: &ReportContent, opened: u64, now: Instant) -> Instant {
         let paced = self.sent + PACE.mul_f64(self.jitter);
         if let Some((until, before)) = self.waits
             && opened == before
@@ -147,16 +147,16 @@ impl Reporting {
             leads_on: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
-            counts: Mutex::new(vec![Counts::No; upstream.count()]),
+            counts: Mutex::new(vec![ServerCounts::No; upstream.count()]),
         }
     }
 
-    fn counts(&self, place: usize) -> Counts {
+    fn counts(&self, place: usize) -> ServerCounts {
         let counts = self.counts.lock();
-        counts.get(place).copied().unwrap_or(Counts::No)
+        counts.get(place).copied().unwrap_or(ServerCounts::No)
     }
 
-    fn set_counts(&self, place: usize, now: Counts) {
+    fn set_counts(&self, place: usize, now: ServerCounts) {
         if let Some(counts) = self.counts.lock().get_mut(place) {
             *counts = now;
         }
@@ -174,7 +174,7 @@ impl Reporting {
         let mut current = self.upstream.watch();
         // Called once, at start.
         let _ = self.about.set((name, behind));
-        let mut progress = Progress::new();
+        let mut progress = ReportProgress::new();
         while !self.is_leaving() {
             moved.borrow_and_update();
             let place = *current.borrow_and_update();
@@ -193,13 +193,13 @@ impl Reporting {
         }
     }
 
-    fn said(&self, place: usize) -> Said {
+    fn said(&self, place: usize) -> ReportContent {
         let position = self.held.positions.confirmed();
         let below = self.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
-        Said { place, position, below }
+        ReportContent { place, position, below }
     }
 
-    async fn send(self: &Arc<Self>, progress: &mut Progress, said: Said, opened: u64) {
+    async fn send(self: &Arc<Self>, progress: &mut ReportProgress, said: ReportContent, opened: u64) {
         let place = said.place;
         progress.jitter = rand::random_range(0.8..=1.2);
         (progress.sent, progress.changed) = (Instant::now(), None);
@@ -213,7 +213,7 @@ impl Reporting {
                     behind.below_was_heard();
                 }
                 progress.heard = Some(said);
-                self.set_counts(place, Counts::Yes);
+                self.set_counts(place, ServerCounts::Yes);
                 self.part_with_others(place);
                 return;
             }
@@ -239,7 +239,7 @@ impl Reporting {
         progress.heard = None;
     }
 
-    fn worded(&self, said: &Said, is_leaving: bool) -> Report {
+    fn worded(&self, said: &ReportContent, is_leaving: bool) -> Report {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
             id: self.held.disk.identity(),
@@ -259,15 +259,15 @@ impl Reporting {
     /// Tells the servers that count this replica that it reports elsewhere now.
     fn part_with_others(self: &Arc<Self>, current: usize) {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
-            if self.counts(place) == Counts::Yes {
-                self.set_counts(place, Counts::NoLonger);
+            if self.counts(place) == ServerCounts::Yes {
+                self.set_counts(place, ServerCounts::NoLonger);
                 self.env.runtime.spawn(self.clone().part_with(place));
             }
         }
     }
 
     async fn part_with(self: Arc<Self>, place: usize) {
-        while self.counts(place) == Counts::NoLonger && !self.is_leaving() {
+        while self.counts(place) == ServerCounts::NoLonger && !self.is_leaving() {
             if self.say_goodbye(place).await {
                 return;
             }
@@ -279,8 +279,8 @@ impl Reporting {
     async fn say_goodbye(&self, place: usize) -> bool {
         let answer = self.upstream.report(place, &self.worded(&self.said(place), true)).await;
         let is_heard = answer.is_ok_and(|status| !status.is_server_error());
-        if is_heard && self.counts(place) == Counts::NoLonger {
-            self.set_counts(place, Counts::No);
+        if is_heard && self.counts(place) == ServerCounts::NoLonger {
+            self.set_counts(place, ServerCounts::No);
         }
         is_heard
     }
@@ -289,7 +289,7 @@ impl Reporting {
     pub(super) async fn farewell(&self) {
         self.leaving.store(true, Ordering::Release);
         self.held.positions.look_again();
-        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != Counts::No);
+        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != ServerCounts::No);
         // A server that does not hear it goes on counting.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
     }
@@ -316,9 +316,9 @@ mod tests {
         Head { session: Session([session; 16]), serial, chain: Chain::default() }
     }
 
-    fn said(place: usize, position: Head, lowest: Option<Head>) -> Said {
+    fn said(place: usize, position: Head, lowest: Option<Head>) -> ReportContent {
         let below = lowest.map(|lowest| Below { lowest: Some(lowest), known: 1, ..Below::default() });
-        Said { place, position: Some(position), below }
+        ReportContent { place, position: Some(position), below }
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
             ("less", said(0, at(1, 5), Some(at(1, 4))), SOON * 2),
         ];
         for (what, said, after) in table {
-            let mut progress = Progress { heard: Some(quiet.clone()), sent: now, ..Progress::new() };
+            let mut progress = ReportProgress { heard: Some(quiet.clone()), sent: now, ..ReportProgress::new() };
             assert_eq!(progress.due(&said, 0, now + SOON), now + after, "{what}");
         }
     }
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn after_a_failure_it_waits_unless_a_feed_is_opened() {
         let said = said(0, at(1, 5), None);
-        let mut progress = Progress::new();
+        let mut progress = ReportProgress::new();
         let now = Instant::now();
         (progress.sent, progress.waits) = (now, Some((now + RARELY, 3)));
         assert_eq!(progress.due(&said, 3, now), now + RARELY);

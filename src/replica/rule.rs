@@ -4,7 +4,7 @@ use crate::gate::{Ordering as Order, Refusal};
 
 /// What is known here of the account or activation that a hint is about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownCopy {
     /// A copy is at hand, it or an earlier version is one that upstream itself gave, and that was neither deleted nor
     /// removed since.
     pub(super) is_confirmed: bool,
@@ -28,7 +28,7 @@ pub(super) enum Ruling {
 /// Whether a hint may be applied. `order`: how it compares with what is known here.
 ///
 /// A hint that is older, or that a deletion covers, is refused: upstream has nothing to add to that.
-pub(super) fn rule(order: Order, known: Known) -> Result<Ruling, Refusal> {
+pub(super) fn rule(order: Order, known: KnownCopy) -> Result<Ruling, Refusal> {
     match order {
         Order::Refused(refusal) => Err(refusal),
         Order::Same if known.is_confirmed && !known.is_accepted => Ok(Ruling::Nothing),
@@ -46,7 +46,7 @@ mod tests {
     /// What a hint leads to, in the order of: upstream accepted it; nothing is under way; something is.
     fn rulings(order: fn() -> Order, is_confirmed: bool) -> [Option<Ruling>; 3] {
         [(false, true), (false, false), (true, false)]
-            .map(|(is_asked, is_accepted)| rule(order(), Known { is_confirmed, is_asked, is_accepted }).ok())
+            .map(|(is_asked, is_accepted)| rule(order(), KnownCopy { is_confirmed, is_asked, is_accepted }).ok())
     }
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
         ] {
             assert_eq!(rulings(order, is_confirmed), [accepted, quiet, under_way], "{:?} {is_confirmed}", order());
         }
-        let both = Known { is_confirmed: true, is_asked: true, is_accepted: true };
+        let both = KnownCopy { is_confirmed: true, is_asked: true, is_accepted: true };
         assert_eq!(rule(Order::Newer, both).ok(), Some(Ask), "what is under way may be later than what was accepted");
     }
 }

@@ -31,7 +31,7 @@ pub struct Setup {
     /// What becomes of changes that clients send here.
     pub writes: ReplicaWrites,
     /// Where it keeps what it has seen.
-    pub place: Place,
+    pub place: SnapshotPlace,
     /// The identity of another operator whose JWT may take the place of the one in the snapshot.
     pub change_operator: Option<PublicKey>,
 }
@@ -47,7 +47,7 @@ impl Setup {
             ttl: replica.ttl,
             negative_ttl: replica.negative_ttl,
             writes: replica.writes,
-            place: Place::of(&settings.store),
+            place: SnapshotPlace::of(&settings.store),
             change_operator: settings.change_operator(),
         }
     }
@@ -69,7 +69,7 @@ pub enum BeginError {
 
 /// Where a replica keeps things.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct SnapshotPlace {
     /// The state folder; `None`: what is seen is remembered in a temporary file.
     pub state_dir: Option<PathBuf>,
     /// Whether a missing snapshot is an error.
@@ -78,7 +78,7 @@ pub struct Place {
     pub tokens: Option<PathBuf>,
 }
 
-impl Place {
+impl SnapshotPlace {
     /// A folder that is only read has no room for a snapshot.
     fn of(store: &Store) -> Self {
         let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));

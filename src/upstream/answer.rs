@@ -18,23 +18,30 @@ pub(crate) enum Fetched {
 
 /// An answer, and whose it is.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    /// What was answered.
+pub(crate) struct UpstreamAnswer {
+    /// The content.
     pub(crate) fetched: Fetched,
-    /// Whether it comes from the server whose feed is followed, and that server stands for it: only then does the feed say
-    /// how long it stays true.
+    /// The server that gave it.
+    pub(crate) source: AnswerSource,
+}
+
+/// What the server that gave an answer says about its age.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AnswerSource {
+    /// Whether the replica follows the feed of that server, and the server confirms the answer. Only then does the feed say how
+    /// long the answer stays true.
     pub(crate) is_followed: bool,
-    /// Whether it comes from the server whose feed is followed, even if that server does not confirm it.
+    /// Whether the replica follows the feed of that server, even if the server does not confirm the answer.
     pub(crate) is_of_followed: bool,
-    /// Whether it comes from a primary itself.
+    /// Whether the server is a primary.
     pub(crate) is_of_primary: bool,
-    /// How old it was already, in milliseconds.
+    /// How old the answer was already, in milliseconds.
     pub(crate) age: i64,
 }
 
 /// What one server answered.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct ServerAnswer {
     pub(super) fetched: Fetched,
     /// How old it was already, in milliseconds: it came from a replica.
     pub(super) age: i64,

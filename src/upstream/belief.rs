@@ -14,9 +14,9 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body;
-use super::found::{Look, Worth};
-use super::marks::Mark;
-use super::{Server, UpstreamError};
+use super::found::{AnswerLook, AnswerWorth};
+use super::marks::ServerMark;
+use super::{UpstreamError, UpstreamServer};
 use crate::feed::wire::SERVER_HEADER;
 
 /// For how long the probe speaks for a server without a mark. It may be a load balancer, which answers by itself as soon as its
@@ -79,7 +79,7 @@ pub(super) fn nothing(response: &Response) -> UpstreamError {
     look(response).stranger(response.url().path(), &[], false)
 }
 
-impl Server {
+impl UpstreamServer {
     /// Sends a request. An answer that says what the server lacks comes from an account server, or is an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, UpstreamError> {
         let result = self.send_on(request).await;
@@ -110,10 +110,10 @@ impl Server {
         let took = sent.elapsed();
         self.note_sender(&response)?;
         if !is_marked(&response) {
-            match Worth::of(response.status()) {
-                Worth::AsItIs => {}
-                Worth::Doubtful => self.vouch(&response).await?,
-                Worth::Useless => return Err(look(&response).useless()),
+            match AnswerWorth::of(response.status()) {
+                AnswerWorth::AsItIs => {}
+                AnswerWorth::Doubtful => self.vouch(&response).await?,
+                AnswerWorth::Useless => return Err(look(&response).useless()),
             }
         }
         self.clock.note(response.headers(), took, self.shown());
@@ -122,7 +122,7 @@ impl Server {
 
     /// Notes who sent an answer.
     fn note_sender(&self, response: &Response) -> Result<(), UpstreamError> {
-        let Some(mark) = Mark::of(response.headers()) else { return Ok(()) };
+        let Some(mark) = ServerMark::of(response.headers()) else { return Ok(()) };
         if mark.name == self.own_name() {
             return Err(UpstreamError::Ourselves);
         }
@@ -164,7 +164,7 @@ impl Server {
         if is_marked(&response) {
             return Ok(look.server);
         }
-        if Worth::of(look.status) == Worth::Useless {
+        if AnswerWorth::of(look.status) == AnswerWorth::Useless {
             return Err(look.useless());
         }
         if look.status.is_server_error() || look.status == StatusCode::TOO_MANY_REQUESTS {
@@ -203,8 +203,8 @@ impl Server {
     }
 }
 
-fn look(response: &Response) -> Look {
-    Look::at(response.status(), response.headers(), response.url())
+fn look(response: &Response) -> AnswerLook {
+    AnswerLook::at(response.status(), response.headers(), response.url())
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 use super::{Access, Setup};
 use crate::config::Secret;
 use crate::metrics::Metrics;
-use crate::tls::{Files, NotAfter, Snapshot, TlsError, User, explain};
+use crate::tls::{Files, NotAfter, Snapshot, TlsError, User};
 
-const SECTION: &str = "replica.tls";
+pub(super) const SECTION: &str = "replica.tls";
 /// Requests to a server that are under way at the same time at most, each on a connection. As many idle ones are kept.
 pub const MOST_REQUESTS: usize = 512;
 /// How long they are kept. Servers of ours keep them for 75 seconds, and load balancers for 60 as a rule: the side that closes
@@ -175,32 +175,4 @@ impl Pair {
         };
         Ok((pair, identity.and_then(|identity| identity.not_after)))
     }
-}
-
-/// What is wrong with TLS towards a server, in words that say what to do. `None`: something else is.
-pub(super) fn tls_problem(error: &reqwest::Error) -> Option<String> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let found = match inner {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        match found {
-            Some(rustls::Error::InvalidMessage(_)) => {
-                return Some(
-                    "it does not speak TLS, and the URL says https://: write http:// in primary, or turn TLS on there"
-                        .to_owned(),
-                );
-            }
-            Some(error) => return explain::connection(&error.to_string(), SECTION),
-            None => {}
-        }
-        // An io::Error hides what it holds from `source`, and shows only what that one has.
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }

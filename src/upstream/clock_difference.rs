@@ -58,10 +58,10 @@ impl Sample {
 
 /// What is known of the difference.
 #[derive(Debug, Default)]
-pub(super) struct ClockDifference(Mutex<State>);
+pub(super) struct ClockDifference(Mutex<ClockState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ClockState {
     /// The latest last.
     samples: VecDeque<Sample>,
     sampled: Option<Instant>,
@@ -72,7 +72,7 @@ struct State {
 
 /// What is worth a line in the log.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum ClockNews {
     TooLarge,
     Over,
 }
@@ -88,14 +88,14 @@ impl ClockDifference {
         let Some(millis) = state.difference() else { return };
         drop(state);
         match news {
-            Some(News::TooLarge) => {
+            Some(ClockNews::TooLarge) => {
                 tracing::warn!(
                     "the clock of this server is {} that of {server}: JWTs may be accepted too long or rejected too early; set the \
                      clock that is wrong, and keep it right with NTP",
                     words(millis)
                 );
             }
-            Some(News::Over) => tracing::info!("the clock of this server agrees with that of {server} again"),
+            Some(ClockNews::Over) => tracing::info!("the clock of this server agrees with that of {server} again"),
             None => {}
         }
     }
@@ -113,8 +113,8 @@ impl ClockDifference {
     }
 }
 
-impl State {
-    fn take(&mut self, sample: Sample, now: Instant) -> Option<News> {
+impl ClockState {
+    fn take(&mut self, sample: Sample, now: Instant) -> Option<ClockNews> {
         if self.sampled.is_some_and(|sampled| now.duration_since(sampled) < APART) {
             return None;
         }
@@ -128,13 +128,13 @@ impl State {
         self.is_too_large = middle.is_beyond(if was_too_large { OVER } else { TOLERATED });
         if !self.is_too_large {
             self.told = None;
-            return was_too_large.then_some(News::Over);
+            return was_too_large.then_some(ClockNews::Over);
         }
         if self.told.is_some_and(|told| now.duration_since(told) < REMIND) {
             return None;
         }
         self.told = Some(now);
-        Some(News::TooLarge)
+        Some(ClockNews::TooLarge)
     }
 
     fn middle(&self) -> Option<Sample> {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn one_answer_says_nothing_and_a_difference_is_said_once_and_when_it_is_over() {
-        let (mut state, start) = (State::default(), Instant::now());
+        let (mut state, start) = (ClockState::default(), Instant::now());
         let mut at = Duration::ZERO;
         // The difference in seconds, and what comes of it.
         let table = [
@@ -202,18 +202,18 @@ mod tests {
             (0, None, Some(0)),
             (-60, None, Some(0)),
             (60, None, Some(0)),
-            (61, Some(News::TooLarge), Some(60)),
+            (61, Some(ClockNews::TooLarge), Some(60)),
             (60, None, Some(60)),
             (0, None, Some(60)),
             (60, None, Some(60)),
-            (0, Some(News::Over), Some(0)),
+            (0, Some(ClockNews::Over), Some(0)),
             (5, None, Some(5)),
             (7, None, Some(5)),
-            (7, Some(News::TooLarge), Some(7)),
+            (7, Some(ClockNews::TooLarge), Some(7)),
             (5, None, Some(7)),
             (5, None, Some(5)),
             (4, None, Some(5)),
-            (4, Some(News::Over), Some(4)),
+            (4, Some(ClockNews::Over), Some(4)),
         ];
         for (number, (seconds, news, difference)) in table.into_iter().enumerate() {
             at += APART;
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_difference_that_lasts_is_said_again_and_rarely() {
-        let (mut state, start) = (State::default(), Instant::now());
+        let (mut state, start) = (ClockState::default(), Instant::now());
         let sample = Sample { least: -9_000, most: -8_000 };
         let said = (0..7_300).filter(|second| state.take(sample, start + Duration::from_secs(*second)).is_some());
         assert_eq!(said.collect::<Vec<_>>(), [2, 3602, 7202]);

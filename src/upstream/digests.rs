@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{Server, UpstreamError};
+use super::{UpstreamError, UpstreamServer};
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 
@@ -15,7 +15,7 @@ pub(crate) const MAX_ANSWER: usize = 4 << 20;
 /// How long an answer may take. It is no client's that waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-impl Server {
+impl UpstreamServer {
     pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
         let query = prefix
             .map_or_else(String::new, |prefix| format!("?prefix={}", data_encoding::HEXLOWER.encode(&prefix.bytes())));

@@ -11,7 +11,7 @@ const LONGEST_WORD: usize = 64;
 
 /// An answer without the mark of an account server, as far as it tells what sent it.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct AnswerLook {
     pub(super) status: StatusCode,
     /// The `Server` header, fit to be repeated.
     pub(super) server: Option<String>,
@@ -22,7 +22,7 @@ pub(super) struct Look {
 
 /// What an answer without the mark of an account server is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(super) enum AnswerWorth {
     /// Its status says nothing about what was asked, or its body speaks for itself.
     AsItIs,
     /// It counts only if it comes from an account server.
@@ -31,7 +31,7 @@ pub(super) enum Worth {
     Useless,
 }
 
-impl Worth {
+impl AnswerWorth {
     pub(super) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_MODIFIED => Self::Doubtful,
@@ -47,7 +47,7 @@ impl Worth {
     }
 }
 
-impl Look {
+impl AnswerLook {
     pub(super) fn at(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let target = text(LOCATION).and_then(|location| asked.join(location).ok());
@@ -133,24 +133,24 @@ impl Look {
 mod tests {
     use super::*;
 
-    fn look(status: u16, headers: &[(&'static str, &str)]) -> Look {
+    fn look(status: u16, headers: &[(&'static str, &str)]) -> AnswerLook {
         let headers = headers
             .iter()
             .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().expect("a value")));
         let asked = Url::parse("http://a.example:80/jwt/v1/accounts/").expect("a URL");
-        Look::at(StatusCode::from_u16(status).expect("a status"), &headers.collect(), &asked)
+        AnswerLook::at(StatusCode::from_u16(status).expect("a status"), &headers.collect(), &asked)
     }
 
     #[test]
     fn statuses_are_believed_of_account_servers_alone() {
         let table = [
-            (Worth::Doubtful, &[304u16, 400, 404, 405, 410, 413, 418, 421, 451][..]),
-            (Worth::Useless, &[300, 301, 302, 303, 307, 308, 401, 403, 407][..]),
-            (Worth::AsItIs, &[200, 204, 408, 429, 500, 501, 502, 503, 504, 507, 508][..]),
+            (AnswerWorth::Doubtful, &[304u16, 400, 404, 405, 410, 413, 418, 421, 451][..]),
+            (AnswerWorth::Useless, &[300, 301, 302, 303, 307, 308, 401, 403, 407][..]),
+            (AnswerWorth::AsItIs, &[200, 204, 408, 429, 500, 501, 502, 503, 504, 507, 508][..]),
         ];
         for (worth, statuses) in table {
             for status in statuses {
-                assert_eq!(Worth::of(StatusCode::from_u16(*status).expect("a status")), worth, "{status}");
+                assert_eq!(AnswerWorth::of(StatusCode::from_u16(*status).expect("a status")), worth, "{status}");
             }
         }
     }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_was_found_is_said_with_what_to_do() {
         let long = "x".repeat(1_000);
-        let table: [(Look, &[&str], bool, &[&str]); 6] = [
+        let table: [(AnswerLook, &[&str], bool, &[&str]); 6] = [
             (look(404, &[]), &["404 page not found"], true, &["gave 404 Not Found; it is the monitoring port"]),
             (look(404, &[]), &["default backend - 404"], false, &["default backend of an ingress"]),
             (

@@ -21,7 +21,7 @@ const STEADY: i64 = 60_000;
 
 /// Whether a server can be asked.
 #[derive(Debug, Clone)]
-pub(super) enum Verdict {
+pub(super) enum ServerVerdict {
     /// It is not known yet whose accounts it hosts.
     Unknown,
     /// It hosts our operator's accounts, and answers.
@@ -35,7 +35,7 @@ pub(super) enum Verdict {
 /// The record of one server.
 #[derive(Debug)]
 pub(super) struct Health {
-    verdict: Mutex<Verdict>,
+    verdict: Mutex<ServerVerdict>,
     failures: AtomicU32,
     rests_until: AtomicI64,
     preferred_since: AtomicI64,
@@ -46,7 +46,7 @@ pub(super) struct Health {
 impl Default for Health {
     fn default() -> Self {
         Self {
-            verdict: Mutex::new(Verdict::Unknown),
+            verdict: Mutex::new(ServerVerdict::Unknown),
             failures: AtomicU32::new(0),
             rests_until: AtomicI64::new(0),
             preferred_since: AtomicI64::new(0),
@@ -57,28 +57,28 @@ impl Default for Health {
 }
 
 impl Health {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> ServerVerdict {
         self.verdict.lock().clone()
     }
 
     /// Changes the verdict, and gives back the one before.
-    pub(super) fn judge(&self, verdict: Verdict) -> Verdict {
+    pub(super) fn judge(&self, verdict: ServerVerdict) -> ServerVerdict {
         std::mem::replace(&mut *self.verdict.lock(), verdict)
     }
 
     pub(super) fn is_well(&self) -> bool {
-        matches!(self.verdict(), Verdict::Well)
+        matches!(self.verdict(), ServerVerdict::Well)
     }
 
     pub(super) fn is_foreign(&self) -> bool {
-        matches!(self.verdict(), Verdict::Foreign(_))
+        matches!(self.verdict(), ServerVerdict::Foreign(_))
     }
 
     /// Why it is not to be asked if there is another one.
     pub(super) fn fault(&self) -> Option<Arc<str>> {
         match self.verdict() {
-            Verdict::Unknown | Verdict::Well => None,
-            Verdict::Failing(reason) | Verdict::Foreign(reason) => Some(reason),
+            ServerVerdict::Unknown | ServerVerdict::Well => None,
+            ServerVerdict::Failing(reason) | ServerVerdict::Foreign(reason) => Some(reason),
         }
     }
 
@@ -92,8 +92,8 @@ impl Health {
         self.failures.store(0, Ordering::Release);
         self.rests_until.store(0, Ordering::Release);
         let mut verdict = self.verdict.lock();
-        if matches!(*verdict, Verdict::Failing(_)) {
-            *verdict = Verdict::Unknown;
+        if matches!(*verdict, ServerVerdict::Failing(_)) {
+            *verdict = ServerVerdict::Unknown;
         }
     }
 
@@ -111,8 +111,8 @@ impl Health {
     /// It is not to be asked any more, if there is another one.
     pub(super) fn fail(&self, reason: &str) {
         let mut verdict = self.verdict.lock();
-        if !matches!(*verdict, Verdict::Foreign(_)) {
-            *verdict = Verdict::Failing(reason.into());
+        if !matches!(*verdict, ServerVerdict::Foreign(_)) {
+            *verdict = ServerVerdict::Failing(reason.into());
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn who_hosts_another_operator_does_so_however_it_fails() {
         let health = Health::default();
-        health.judge(Verdict::Foreign("foreign".into()));
+        health.judge(ServerVerdict::Foreign("foreign".into()));
         health.fail("slow");
         assert!(health.is_foreign());
     }

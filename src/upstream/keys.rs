@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::{Server, Upstream, UpstreamError};
+use super::{Upstream, UpstreamError, UpstreamServer};
 use crate::feed::Fingerprint;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
@@ -20,7 +20,7 @@ impl Upstream {
     }
 }
 
-impl Server {
+impl UpstreamServer {
     async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
         let mut response = self.send(self.about_keys()).await?;
         if response.status() != StatusCode::OK {

@@ -13,6 +13,7 @@ pub(crate) mod body;
 mod clients;
 mod clock_difference;
 mod digests;
+mod explain;
 mod found;
 mod health;
 mod keys;
@@ -38,12 +39,12 @@ use tokio::time::Instant;
 pub use clients::{MOST_REQUESTS, client};
 pub use setup::{Access, Setup};
 
-pub(crate) use answer::{Answer, Fetched, UpstreamError};
+pub(crate) use answer::{AnswerSource, Fetched, UpstreamAnswer, UpstreamError};
 pub(crate) use digests::MAX_ANSWER;
-pub(crate) use pack::Pack;
+pub(crate) use pack::PackBody;
 pub(crate) use places::Class;
-pub(crate) use server::Server;
-pub(crate) use stream::Stream;
+pub(crate) use server::UpstreamServer;
+pub(crate) use stream::FeedBody;
 
 use crate::feed::Head;
 use crate::feed::digest::Prefix;
@@ -53,7 +54,7 @@ use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::tls::Files;
 use clients::Clients;
-use health::Verdict;
+use health::ServerVerdict;
 
 /// How long a server has to begin with the feed.
 const OPENING: Duration = Duration::from_secs(5);
@@ -63,7 +64,7 @@ const OPENING_OF_MANY: Duration = Duration::from_secs(2);
 /// All servers, and which of them is the current one.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    servers: Vec<Server>,
+    servers: Vec<UpstreamServer>,
     /// The place of the current one in the list.
     current: watch::Sender<usize>,
     /// The place of the one whose feed was opened last.
@@ -86,8 +87,8 @@ impl Upstream {
     ) -> Result<Self, String> {
         let (clients, tls_files) =
             Clients::load(setup, name.clone(), metrics.clone()).map_err(|error| error.to_string())?;
-        let servers: Vec<Server> =
-            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+        let servers: Vec<UpstreamServer> =
+            setup.primaries.iter().map(|base| UpstreamServer::new(base, clients.clone())).collect::<Result<_, _>>()?;
         if servers.is_empty() {
             return Err("a replica needs a primary".to_owned());
         }
@@ -117,7 +118,7 @@ impl Upstream {
     }
 
     /// The one that everything goes to.
-    pub(crate) fn current(&self) -> &Server {
+    pub(crate) fn current(&self) -> &UpstreamServer {
         &self.servers[self.place()]
     }
 
@@ -171,7 +172,7 @@ impl Upstream {
 
     /// Whether a server has ever answered as a primary does, be it that it has no feed.
     pub(crate) fn was_reached(&self) -> bool {
-        self.servers.iter().any(Server::was_reached)
+        self.servers.iter().any(UpstreamServer::was_reached)
     }
 
     /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either.
@@ -188,7 +189,7 @@ impl Upstream {
 
     /// Opens the change feed, from a position or from wherever the server stands. Who gives it is the current one from
     /// then on.
-    pub(crate) async fn changes(&self, after: Option<&Head>) -> Result<Stream, UpstreamError> {
+    pub(crate) async fn changes(&self, after: Option<&Head>) -> Result<FeedBody, UpstreamError> {
         let operator = self.operator_wanted();
         let limit = if self.has_others() { OPENING_OF_MANY } else { OPENING };
         let mut failed = None;
@@ -214,7 +215,7 @@ impl Upstream {
                     server.health.answered();
                     self.go(place, |health| health.fault().unwrap_or_else(|| "it gives no feed".into()));
                     self.followed.store(place, Ordering::Release);
-                    return answer.map(|response| Stream::new(response, place, self.current.subscribe()));
+                    return answer.map(|response| FeedBody::new(response, place, self.current.subscribe()));
                 }
             }
         }
@@ -227,7 +228,7 @@ impl Upstream {
     }
 
     /// Begins to read everything that the current server holds.
-    pub(crate) async fn pack(&self) -> Result<Pack, UpstreamError> {
+    pub(crate) async fn pack(&self) -> Result<PackBody, UpstreamError> {
         self.current().pack().await
     }
 
@@ -242,7 +243,7 @@ impl Upstream {
     }
 
     /// The server whose feed is followed.
-    fn followed(&self) -> &Server {
+    fn followed(&self) -> &UpstreamServer {
         &self.servers[self.followed.load(Ordering::Acquire)]
     }
 
@@ -276,8 +277,8 @@ impl Upstream {
     /// Puts a server aside that turns out to host another operator's accounts.
     fn noted<T>(&self, place: usize, result: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
         if let Err(error @ UpstreamError::Foreign(_)) = &result {
-            let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
-            if !matches!(before, Verdict::Foreign(_)) {
+            let before = self.servers[place].health.judge(ServerVerdict::Foreign(error.to_string().into()));
+            if !matches!(before, ServerVerdict::Foreign(_)) {
                 self.metrics.replica_foreign_upstreams.inc();
                 tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
             }

@@ -7,16 +7,16 @@ use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use super::body;
-use super::{Server, UpstreamError};
+use super::{UpstreamError, UpstreamServer};
 
 /// How long the next piece may take. Servers of old read every file before they send the first byte.
-const SILENCE: Duration = Duration::from_secs(120);
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 /// The body of the pack of one server.
 #[derive(Debug)]
-pub(crate) struct Pack(reqwest::Response);
+pub(crate) struct PackBody(reqwest::Response);
 
-impl Pack {
+impl PackBody {
     /// The next piece; `None`: that was all.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match timeout(SILENCE, body::piece(&mut self.0)).await {
@@ -27,13 +27,13 @@ impl Pack {
     }
 }
 
-impl Server {
+impl UpstreamServer {
     /// Begins to read everything that it holds.
-    pub(super) async fn pack(&self) -> Result<Pack, UpstreamError> {
+    pub(super) async fn pack(&self) -> Result<PackBody, UpstreamError> {
         let answer = timeout(SILENCE, self.send(self.about_pack())).await;
         let response = answer.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
         match response.status() {
-            StatusCode::OK => Ok(Pack(response)),
+            StatusCode::OK => Ok(PackBody(response)),
             status => Err(UpstreamError::Status(status)),
         }
     }

@@ -1,14 +1,11 @@
 //! The lines of a pack, from wherever they come, and packs over HTTP.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 
+use super::explain::chain;
+use super::pack::SILENCE;
 use super::{Access, body, client};
 use crate::jwt::pack::{self, Line};
-
-/// How long the next piece may take. Servers of old read every file before they send the first byte.
-const SILENCE: Duration = Duration::from_secs(120);
 
 /// So many bytes without a line are no pack: a line is shorter, and nobody sends so many empty ones.
 const EMPTY: usize = 4 << 20;
@@ -17,14 +14,14 @@ const EMPTY: usize = 4 << 20;
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
 
 /// Cuts bytes that come in pieces into lines, and tells what is in them.
-pub(crate) struct Lines {
+pub(crate) struct PackLines {
     cut: pack::Lines,
     found: mpsc::Sender<Line>,
     /// Bytes since the last line.
     empty: usize,
 }
 
-impl Lines {
+impl PackLines {
     pub(crate) fn to(found: mpsc::Sender<Line>) -> Self {
         Self { cut: pack::Lines::default(), found, empty: 0 }
     }
@@ -73,7 +70,7 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
 
 /// Reads the pack of an account server to its end.
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
-    let mut lines = Lines::to(found);
+    let mut lines = PackLines::to(found);
     let client = client(access).map_err(|error| error.to_string())?;
     let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {
@@ -92,17 +89,6 @@ pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sende
 async fn soon<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let waited = tokio::time::timeout(SILENCE, future).await;
     waited.map_err(|_| format!("the server says nothing for {} seconds", SILENCE.as_secs()))
-}
-
-/// An error of the HTTP client with all its causes, and without the URL, in which a password may stand.
-pub(crate) fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::from("the request failed");
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

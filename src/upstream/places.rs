@@ -50,10 +50,10 @@ pub(crate) enum Class {
 
 /// The places of one server.
 #[derive(Debug)]
-pub(super) struct Places(Mutex<State>);
+pub(super) struct RequestPlaces(Mutex<PlacesState>);
 
 #[derive(Debug)]
-struct State {
+struct PlacesState {
     limit: f64,
     /// Until the first answer that did not come, the limit doubles with each round.
     is_starting: bool,
@@ -79,15 +79,15 @@ struct Waiter {
 
 /// A request under way. Dropped, it makes room for the next one.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct RequestPlace {
+    places: Arc<RequestPlaces>,
     class: Class,
     since: Instant,
 }
 
 /// How a request ended, for the number of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum RequestEnd {
     /// With an answer.
     Answered,
     /// Without one, or the server said that it has too much to do.
@@ -98,11 +98,11 @@ pub(super) enum Ended {
 
 /// The request cannot be answered in time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct NoPlace;
 
-impl Default for Places {
+impl Default for RequestPlaces {
     fn default() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(PlacesState {
             limit: FIRST,
             is_starting: true,
             shrunk_until: None,
@@ -116,7 +116,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl RequestPlaces {
     /// Whether at least half of the places are free.
     pub(super) fn has_room(&self) -> bool {
         let state = self.0.lock();
@@ -135,26 +135,26 @@ impl Places {
     }
 
     /// A place, now or in time for an answer by `deadline`.
-    pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<Place, Full> {
+    pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<RequestPlace, NoPlace> {
         let turn = {
             let mut state = self.0.lock();
             if state.has_place(class) {
                 return Ok(self.place(&mut state, class));
             }
             if !state.is_in_time(class, deadline) {
-                return Err(Full);
+                return Err(NoPlace);
             }
             let (turn, comes) = oneshot::channel();
             state.waiting(class).push_back(Waiter { deadline, turn });
             comes
         };
-        let waiting = Turn { places: self, class, turn: Some(turn) };
+        let waiting = PlaceTurn { places: self, class, turn: Some(turn) };
         waiting.comes(deadline).await
     }
 
-    fn place(self: &Arc<Self>, state: &mut State, class: Class) -> Place {
+    fn place(self: &Arc<Self>, state: &mut PlacesState, class: Class) -> RequestPlace {
         state.enter(class);
-        Place { places: self.clone(), class, since: Instant::now() }
+        RequestPlace { places: self.clone(), class, since: Instant::now() }
     }
 
     fn leave(&self, class: Class) {
@@ -165,26 +165,26 @@ impl Places {
 }
 
 /// A request that waits. If it is given up when its turn has come, the turn goes to the next one.
-struct Turn<'p> {
-    places: &'p Arc<Places>,
+struct PlaceTurn<'p> {
+    places: &'p Arc<RequestPlaces>,
     class: Class,
     turn: Option<oneshot::Receiver<()>>,
 }
 
-impl Turn<'_> {
-    async fn comes(mut self, deadline: Instant) -> Result<Place, Full> {
-        let Some(turn) = &mut self.turn else { return Err(Full) };
+impl PlaceTurn<'_> {
+    async fn comes(mut self, deadline: Instant) -> Result<RequestPlace, NoPlace> {
+        let Some(turn) = &mut self.turn else { return Err(NoPlace) };
         match tokio::time::timeout_at(deadline, turn).await {
             Ok(Ok(())) => {
                 self.turn = None;
-                Ok(Place { places: self.places.clone(), class: self.class, since: Instant::now() })
+                Ok(RequestPlace { places: self.places.clone(), class: self.class, since: Instant::now() })
             }
-            _ => Err(Full),
+            _ => Err(NoPlace),
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for PlaceTurn<'_> {
     fn drop(&mut self) {
         if let Some(mut turn) = self.turn.take() {
             turn.close();
@@ -195,26 +195,26 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Place {
+impl RequestPlace {
     /// Notes how the request ended.
-    pub(super) fn ended(self, how: Ended) {
+    pub(super) fn ended(self, how: RequestEnd) {
         let now = Instant::now();
         let mut state = self.places.0.lock();
         match how {
-            Ended::Answered => state.answered(now - self.since, now),
-            Ended::Overloaded => state.overloaded(now),
-            Ended::Otherwise => {}
+            RequestEnd::Answered => state.answered(now - self.since, now),
+            RequestEnd::Overloaded => state.overloaded(now),
+            RequestEnd::Otherwise => {}
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for RequestPlace {
     fn drop(&mut self) {
         self.places.leave(self.class);
     }
 }
 
-impl State {
+impl PlacesState {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     const fn most(&self) -> usize {
         // Between LEAST and MOST.

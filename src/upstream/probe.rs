@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Upstream;
-use super::health::Verdict;
+use super::health::ServerVerdict;
 use crate::backoff::drawn;
 
 /// How often they are looked at, at most; at least half as often again.
@@ -42,7 +42,7 @@ impl Upstream {
 
     /// A server that was left or put aside is well.
     fn is_well(&self, place: usize) {
-        self.servers[place].health.judge(Verdict::Unknown);
+        self.servers[place].health.judge(ServerVerdict::Unknown);
         self.servers[place].health.answered();
         if place < self.place() {
             self.go(place, |_| "it is well again, and preferred".into());

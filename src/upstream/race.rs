@@ -7,9 +7,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::answer::Given;
-use super::server::Ask;
-use super::{Answer, Class, Fetched, Upstream, UpstreamError};
+use super::answer::ServerAnswer;
+use super::server::JwtRequest;
+use super::{AnswerSource, Class, Fetched, Upstream, UpstreamAnswer, UpstreamError};
 
 /// How long all requests for one JWT may take together, whatever a single one may. A nats-server gives up after 1.9 s,
 /// and has to hear of it before that.
@@ -18,14 +18,19 @@ pub(super) const BUDGET: Duration = Duration::from_millis(1_400);
 impl Upstream {
     /// Asks for one JWT by its path behind `/jwt/v1/`. `etag`: the entity tag of the copy at hand, if it came from a server
     /// of our kind. `class`: whether it is known to exist.
-    pub(crate) async fn fetch(&self, path: &str, etag: Option<&Bytes>, class: Class) -> Result<Answer, UpstreamError> {
+    pub(crate) async fn fetch(
+        &self,
+        path: &str,
+        etag: Option<&Bytes>,
+        class: Class,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
         let deadline = Instant::now() + BUDGET;
         // One that has not answered by then is slow: the next one is asked as well.
         let patience = self.timeout.min(BUDGET) / 2;
         let operator = self.operator_wanted();
         let operator = operator.as_ref();
         let ask = |place: usize| async move {
-            let ask = Ask { path, etag, class, deadline, timeout: self.timeout, patience, operator };
+            let ask = JwtRequest { path, etag, class, deadline, timeout: self.timeout, patience, operator };
             let answer = self.servers[place].fetch(&ask).await;
             (place, self.noted(place, answer))
         };
@@ -38,7 +43,7 @@ impl Upstream {
                 biased;
                 Some((place, result)) = asked.next() => match result {
                     // The preferred one is slow. It may know more than one that it is copied to.
-                    Ok(given @ Given { fetched: Fetched::Absent, .. }) if place != first && !asked.is_empty() => {
+                    Ok(given @ ServerAnswer { fetched: Fetched::Absent, .. }) if place != first && !asked.is_empty() => {
                         absent.get_or_insert((place, given));
                         continue;
                     }
@@ -63,16 +68,18 @@ impl Upstream {
     }
 
     /// The answer of a server. Those that were asked before it have failed, or were given up.
-    fn answer(&self, place: usize, given: Given) -> Answer {
+    fn answer(&self, place: usize, given: ServerAnswer) -> UpstreamAnswer {
         self.answered(place);
         let followed = self.followed.load(std::sync::atomic::Ordering::Acquire);
         let is_of_followed = place == followed;
-        Answer {
+        UpstreamAnswer {
             fetched: given.fetched,
-            is_followed: is_of_followed && given.is_confirmed,
-            is_of_followed,
-            is_of_primary: given.is_primary,
-            age: given.age,
+            source: AnswerSource {
+                is_followed: is_of_followed && given.is_confirmed,
+                is_of_followed,
+                is_of_primary: given.is_primary,
+                age: given.age,
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode, header};
 
 use super::body::{self, BodyError};
-use super::pack_lines::chain;
+use super::explain::chain;
 use super::{Access, client};
 
 /// Longest time that one answer may take.
@@ -14,12 +14,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 
 /// The server.
-pub(crate) struct Remote {
+pub(crate) struct RemoteServer {
     client: reqwest::Client,
     base: String,
 }
 
-impl Remote {
+impl RemoteServer {
     /// The server at `url`, which `flag` gave, met as `access` says.
     pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
         reqwest::Url::parse(url).map_err(|error| format!("the URL of {flag} cannot be used: {error}"))?;
@@ -94,7 +94,7 @@ mod tests {
             ("https://name:secret@accounts.example.com/below", "https://accounts.example.com:443"),
             ("http://[::1]:9090/", "http://[::1]:9090"),
         ] {
-            let remote = Remote::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
+            let remote = RemoteServer::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
             assert_eq!(remote.shown(), shown, "{url}");
         }
     }

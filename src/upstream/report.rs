@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 
-use super::{Server, Upstream, UpstreamError};
+use super::{Upstream, UpstreamError, UpstreamServer};
 use crate::feed::wire::Report;
 
 impl Upstream {
@@ -28,11 +28,11 @@ impl Upstream {
 
     /// The URL of the server at a place of the list, without credentials.
     pub(crate) fn shown_at(&self, place: usize) -> &str {
-        self.servers.get(place).map_or("", Server::shown)
+        self.servers.get(place).map_or("", UpstreamServer::shown)
     }
 }
 
-impl Server {
+impl UpstreamServer {
     async fn report(&self, report: &Report) -> Result<StatusCode, UpstreamError> {
         let request = self.request_now(Method::POST, "followers").json(report);
         let response = self.send(request).await?;

@@ -9,15 +9,15 @@ use reqwest::{Response, StatusCode, header};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::answer::Given;
+use super::answer::ServerAnswer;
 use super::belief::{Belief, is_marked, nothing};
 use super::body::{self, BodyError};
-use super::clients::{self, Clients};
+use super::clients::Clients;
 use super::clock_difference::ClockDifference;
-use super::health::{Health, Sent, Verdict};
-use super::marks::Route;
-use super::places::{Class, Ended, Places};
-use super::{Fetched, UpstreamError};
+use super::health::{Health, Sent, ServerVerdict};
+use super::marks::UpstreamRoute;
+use super::places::{Class, RequestEnd, RequestPlaces};
+use super::{Fetched, UpstreamError, explain};
 use crate::clock;
 use crate::feed::Head;
 use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, PRIMARY_AGE_HEADER};
@@ -31,7 +31,7 @@ const MAX_CHAIN: usize = 2 * body::TOKEN;
 
 /// A request for one JWT.
 #[derive(Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct JwtRequest<'a> {
     /// Its path behind `/jwt/v1/`.
     pub(super) path: &'a str,
     /// The entity tag of the copy at hand, if it came from a server of our kind.
@@ -50,21 +50,21 @@ pub(super) struct Ask<'a> {
 
 /// A server, as a client sees it.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct UpstreamServer {
     clients: Arc<Clients>,
     base: String,
     shown: String,
     public: String,
-    places: Arc<Places>,
+    places: Arc<RequestPlaces>,
     reached: AtomicBool,
     vetting: Mutex<()>,
     pub(super) belief: Belief,
-    pub(super) route: Route,
+    pub(super) route: UpstreamRoute,
     pub(super) clock: ClockDifference,
     pub(super) health: Health,
 }
 
-impl Server {
+impl UpstreamServer {
     pub(super) fn new(base: &str, clients: Arc<Clients>) -> Result<Self, String> {
         let url = reqwest::Url::parse(base).map_err(|error| format!("the primary's URL cannot be used: {error}"))?;
         Ok(Self {
@@ -76,7 +76,7 @@ impl Server {
             reached: AtomicBool::new(false),
             vetting: Mutex::default(),
             belief: Belief::default(),
-            route: Route::default(),
+            route: UpstreamRoute::default(),
             clock: ClockDifference::default(),
             health: Health::default(),
         })
@@ -113,7 +113,7 @@ impl Server {
     }
 
     /// Asks for one JWT.
-    pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<Given, UpstreamError> {
+    pub(super) async fn fetch(&self, ask: &JwtRequest<'_>) -> Result<ServerAnswer, UpstreamError> {
         // That it waits, or is not sent, says nothing of the server.
         let place = self.places.take(ask.class, ask.deadline).await.map_err(|_| UpstreamError::Busy)?;
         let deadline = ask.deadline.min(Instant::now() + ask.timeout);
@@ -128,14 +128,14 @@ impl Server {
         .unwrap_or_else(|_| Err(UpstreamError::no_answer()));
         sent.answered();
         place.ended(match &result {
-            Ok(_) => Ended::Answered,
-            Err(UpstreamError::Transport(_)) => Ended::Overloaded,
+            Ok(_) => RequestEnd::Answered,
+            Err(UpstreamError::Transport(_)) => RequestEnd::Overloaded,
             Err(UpstreamError::Status(status))
                 if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
             {
-                Ended::Overloaded
+                RequestEnd::Overloaded
             }
-            Err(_) => Ended::Otherwise,
+            Err(_) => RequestEnd::Otherwise,
         });
         match &result {
             Ok(given) => {
@@ -150,7 +150,7 @@ impl Server {
         result
     }
 
-    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Given, UpstreamError> {
+    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<ServerAnswer, UpstreamError> {
         let mut request = self
             .clients
             .short()
@@ -179,7 +179,7 @@ impl Server {
             StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
         };
-        Ok(Given { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
+        Ok(ServerAnswer { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
     }
 
     /// Asks for the operator's JWT. `Ok(None)`: it has none either.
@@ -217,7 +217,7 @@ impl Server {
     /// The same, even if that was made sure of before.
     pub(super) async fn vet_anew(&self, operator: &PublicKey) -> Result<(), UpstreamError> {
         self.hosts(operator).await?;
-        self.health.judge(Verdict::Well);
+        self.health.judge(ServerVerdict::Well);
         Ok(())
     }
 
@@ -339,18 +339,10 @@ impl Server {
         if error.is_timeout() {
             return kind("no answer in time".into());
         }
-        if let Some(text) = clients::tls_problem(error) {
+        if let Some(text) = explain::tls_problem(error) {
             return kind(text);
         }
-        let mut text = String::new();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-        while let Some(error) = cause {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let mut text = explain::causes(error);
         if text.is_empty() {
             "the request failed".clone_into(&mut text);
         }

@@ -8,13 +8,13 @@ use super::body;
 
 /// The body of the change feed of one server.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(crate) struct FeedBody {
     response: reqwest::Response,
     place: usize,
     current: watch::Receiver<usize>,
 }
 
-impl Stream {
+impl FeedBody {
     pub(super) const fn new(response: reqwest::Response, place: usize, current: watch::Receiver<usize>) -> Self {
         Self { response, place, current }
     }

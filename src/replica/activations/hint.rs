@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::{Activations, Asked, Cached};
+use super::{Activations, AskedActivation, CachedActivation};
 use crate::clock;
 use crate::gate::{Judged, Ordering as Order, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
-use crate::replica::hint::Outcome;
-use crate::replica::rule::{Known, Ruling, rule};
+use crate::replica::hint::HintOutcome;
+use crate::replica::rule::{KnownCopy, Ruling, rule};
 
 impl Activations {
     /// Whether something is remembered of an activation, or will be when an answer has come.
@@ -20,12 +20,12 @@ impl Activations {
     }
 }
 
-fn is_for(asked: Option<&Asked>, id: &HashId) -> bool {
+fn is_for(asked: Option<&AskedActivation>, id: &HashId) -> bool {
     asked.is_some_and(|asked| asked.id == *id)
 }
 
 /// How an activation compares with the copy at hand, if there is one.
-fn order(copy: Option<&Cached>, offered: &Unproven) -> Order {
+fn order(copy: Option<&CachedActivation>, offered: &Unproven) -> Order {
     let Some(held) = copy.map(|copy| copy.judged.activation().version()) else { return Order::Newer };
     let offered = offered.version();
     match offered.iat.cmp(&held.iat) {
@@ -44,48 +44,48 @@ impl Activations {
     /// later than it would have been about the copy.
     pub(in crate::replica) fn hear(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
         let unproven = self.env.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
-        let outcome = if self.is_wanted(unproven.id()) { self.judge(unproven)? } else { Outcome::Ignored };
+        let outcome = if self.is_wanted(unproven.id()) { self.judge(unproven)? } else { HintOutcome::Ignored };
         self.hints.count(outcome);
-        Ok(outcome == Outcome::Applied)
+        Ok(outcome == HintOutcome::Applied)
     }
 
-    fn judge(&self, unproven: Unproven) -> Result<Outcome, Refusal> {
+    fn judge(&self, unproven: Unproven) -> Result<HintOutcome, Refusal> {
         let id = *unproven.id();
         // While this is locked, no request for it begins.
         let mut asked = self.lane(&id).asked.lock();
         let heard = self.heard.load(Ordering::SeqCst);
         let copy = self.cache.get(&id);
         let under_way = asked.as_mut().filter(|asked| asked.id == id);
-        let known = Known { is_confirmed: copy.is_some(), is_asked: under_way.is_some(), is_accepted: false };
+        let known = KnownCopy { is_confirmed: copy.is_some(), is_asked: under_way.is_some(), is_accepted: false };
         match (rule(order(copy.as_deref(), &unproven), known)?, copy, under_way) {
-            (Ruling::Nothing, ..) => Ok(Outcome::Ignored),
+            (Ruling::Nothing, ..) => Ok(HintOutcome::Ignored),
             (Ruling::Apply, Some(copy), _) => {
                 let Some(account) = self.held.at_hand(unproven.account()) else {
                     // Its account has left the cache, and is not asked for because of this.
-                    return Ok(self.doubt(&id, Some(&copy)));
+                    return Ok(self.mark_stale(&id, Some(&copy)));
                 };
                 let judged = Arc::new(Judged::new(Arc::new(unproven.prove(account.entry())?)));
                 let checked = AtomicI64::new(copy.checked.load(Ordering::Acquire));
-                self.keep(&id, Arc::new(Cached { judged, stretch: AtomicU64::new(0), checked }), heard);
-                Ok(Outcome::Applied)
+                self.insert(&id, Arc::new(CachedActivation { judged, stretch: AtomicU64::new(0), checked }), heard);
+                Ok(HintOutcome::Applied)
             }
             (_, _, Some(asked)) => {
-                asked.is_doubtful = asked.is_doubtful || self.hints.may_ask();
-                Ok(if asked.is_doubtful { Outcome::Asked } else { Outcome::Dropped })
+                asked.is_stale = asked.is_stale || self.hints.may_ask();
+                Ok(if asked.is_stale { HintOutcome::Asked } else { HintOutcome::Dropped })
             }
-            (_, copy, None) => Ok(self.doubt(&id, copy.as_deref())),
+            (_, copy, None) => Ok(self.mark_stale(&id, copy.as_deref())),
         }
     }
 
     /// Has the primary asked at the next request for an activation, if hints may cause that.
-    fn doubt(&self, id: &HashId, copy: Option<&Cached>) -> Outcome {
+    fn mark_stale(&self, id: &HashId, copy: Option<&CachedActivation>) -> HintOutcome {
         if !self.hints.may_ask() {
-            return Outcome::Dropped;
+            return HintOutcome::Dropped;
         }
         match copy {
-            Some(copy) => copy.doubt(),
+            Some(copy) => copy.mark_stale(),
             None => self.unknown.forget(id),
         }
-        Outcome::Asked
+        HintOutcome::Asked
     }
 }

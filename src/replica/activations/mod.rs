@@ -4,10 +4,10 @@
 //! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
 //! a few lanes.
 
+mod apply;
 mod hint;
-mod take;
 
-pub(super) use take::Kept;
+pub(super) use apply::ActivationOutcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub(super) struct Activations {
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
     hints: Arc<Hints>,
-    cache: moka::sync::Cache<HashId, Arc<Cached>>,
+    cache: moka::sync::Cache<HashId, Arc<CachedActivation>>,
     unknown: Unknown<HashId>,
     /// Moves when something is heard of any, so that an answer that was under way is not kept.
     heard: AtomicU64,
@@ -58,18 +58,18 @@ pub(super) struct Activations {
 struct Lane {
     turn: tokio::sync::Mutex<()>,
     /// What is being asked for.
-    asked: Mutex<Option<Asked>>,
+    asked: Mutex<Option<AskedActivation>>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct AskedActivation {
     id: HashId,
     /// Something was heard of it since: the answer may be of before.
-    is_doubtful: bool,
+    is_stale: bool,
 }
 
 #[derive(Debug)]
-struct Cached {
+struct CachedActivation {
     judged: Arc<Judged>,
     /// The stretch of feed within which it is confirmed; 0 if none.
     stretch: AtomicU64,
@@ -92,7 +92,7 @@ impl Activations {
     ) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(Self::share(env.setup.cache_bytes))
-            .weigher(|_, cached: &Arc<Cached>| {
+            .weigher(|_, cached: &Arc<CachedActivation>| {
                 // The token, twice for its decoded claims, and what surrounds it.
                 u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
             })
@@ -123,9 +123,9 @@ impl Activations {
     }
 }
 
-impl Cached {
+impl CachedActivation {
     /// There may be something newer: the primary is asked at the next request.
-    fn doubt(&self) {
+    fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
     }
@@ -149,12 +149,12 @@ impl Activations {
         if let Some(answer) = self.at_hand(id) {
             return Ok(answer);
         }
-        *lane.asked.lock() = Some(Asked { id: *id, is_doubtful: false });
+        *lane.asked.lock() = Some(AskedActivation { id: *id, is_stale: false });
         let answer = self.fetch(id).await;
-        if lane.asked.lock().take().is_some_and(|asked| asked.is_doubtful)
+        if lane.asked.lock().take().is_some_and(|asked| asked.is_stale)
             && let Some(cached) = self.cache.get(id)
         {
-            cached.doubt();
+            cached.mark_stale();
         }
         answer
     }
@@ -175,7 +175,7 @@ impl Activations {
     /// may take a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
         self.cache.contains_key(id)
-            || (looks_deep && self.held.known.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
+            || (looks_deep && self.held.known.proofs.get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
     /// What can be answered without asking.
@@ -196,7 +196,7 @@ impl Activations {
         // A mirror has it, and the feed says what becomes of it.
         if held.is_none()
             && (stretch.is_some() || self.upstream.is_resting())
-            && let Some(judged) = self.recall(id, stretch.unwrap_or(0), heard).await
+            && let Some(judged) = self.restore(id, stretch.unwrap_or(0), heard).await
         {
             return Ok(Some(judged));
         }
@@ -204,10 +204,10 @@ impl Activations {
         let exists = held.is_some() || self.pull.exists(&Key::activation(id));
         let class = if exists { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
-        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
+        let is_followed = answer.as_ref().is_ok_and(|answer| answer.source.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
         let undisturbed = || self.held.freshness.live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
-        let confirm = |cached: &Cached| {
+        let confirm = |cached: &CachedActivation| {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
         };
@@ -221,18 +221,18 @@ impl Activations {
         match fetched {
             Ok(Fetched::Token(token, _)) => match self.read_and_prove(&token, id).await? {
                 Ok(activation) => {
-                    let older = |cached: &&Arc<Cached>| activation.iat() < cached.judged.activation().iat();
+                    let older = |cached: &&Arc<CachedActivation>| activation.iat() < cached.judged.activation().iat();
                     if held.as_ref().filter(older).is_some() {
                         return Ok(at_hand());
                     }
                     let judged = Arc::new(Judged::new(Arc::new(activation)));
-                    let cached = Arc::new(Cached {
+                    let cached = Arc::new(CachedActivation {
                         judged: judged.clone(),
                         stretch: AtomicU64::new(0),
                         checked: AtomicI64::new(0),
                     });
                     confirm(&cached);
-                    self.keep(id, cached, heard);
+                    self.insert(id, cached, heard);
                     Ok(Some(judged))
                 }
                 Err(refusal) => {
@@ -256,7 +256,7 @@ impl Activations {
             }
             Err(error) => match at_hand() {
                 Some(judged) => Ok(Some(judged)),
-                None => match self.recall(id, 0, heard).await {
+                None => match self.restore(id, 0, heard).await {
                     Some(judged) => Ok(Some(judged)),
                     None => Err(self.pull.unavailable(&error.to_string())),
                 },
@@ -265,13 +265,16 @@ impl Activations {
     }
 
     /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
-    async fn recall(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
-        let kept = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+    async fn restore(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
+        let kept = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
-        let cached =
-            Arc::new(Cached { judged: judged.clone(), stretch: AtomicU64::new(stretch), checked: AtomicI64::new(0) });
-        self.keep(id, cached, heard);
+        let cached = Arc::new(CachedActivation {
+            judged: judged.clone(),
+            stretch: AtomicU64::new(stretch),
+            checked: AtomicI64::new(0),
+        });
+        self.insert(id, cached, heard);
         Some(judged)
     }
 
@@ -287,12 +290,12 @@ impl Activations {
     async fn prove(&self, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
         let account = *unproven.account();
         Ok(match self.pull.get(&account).await? {
-            Some(slot) => unproven.prove(slot.entry()),
+            Some(copy) => unproven.prove(copy.entry()),
             None => Err(crate::gate::ActivationRefusal::UnknownAccount(account).into()),
         })
     }
 
-    fn keep(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
+    fn insert(&self, id: &HashId, cached: Arc<CachedActivation>, heard: u64) {
         let moved = || self.heard.load(Ordering::SeqCst) != heard;
         if moved() {
             return;

@@ -7,18 +7,18 @@ use crate::clock;
 use crate::feed::wire::{Item, KIND_ACCOUNT, KIND_ACTIVATION, KIND_OPERATOR};
 use crate::gate::{Position, Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::held::Offer;
+use crate::replica::held::OfferOutcome;
 
 impl Follow {
-    pub(super) fn take(&self, item: &Item, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
+    pub(super) fn apply(&self, item: &Item, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
         match (item.kind.as_str(), &item.jwt) {
             (KIND_ACCOUNT, _) => {}
             (KIND_ACTIVATION, _) => {
-                self.parts.activations.take(item, at);
+                self.parts.activations.apply(item, at);
                 return Ok(());
             }
             (KIND_OPERATOR, Some(_)) => {
-                self.parts.operators.take_item(item, Via::Feed);
+                self.parts.operators.apply_item(item, Via::Feed);
                 return Ok(());
             }
             _ => return Ok(()),
@@ -29,23 +29,23 @@ impl Follow {
             let entry = Arc::new(self.parts.env.gate.admit(jwt.as_bytes(), expected.as_ref(), Via::Feed, now)?);
             let key = *entry.key();
             match self.parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                Offer::Taken(_) => self.parts.env.metrics.accepted(Via::Feed),
-                Offer::Kept => {}
-                Offer::Refetch => {
-                    self.parts.held.doubt([key]);
+                OfferOutcome::Applied(_) => self.parts.env.metrics.accepted(Via::Feed),
+                OfferOutcome::Kept => {}
+                OfferOutcome::Refetch => {
+                    self.parts.held.mark_stale([key]);
                     self.parts.pull.refetch(key);
                 }
             }
         } else if let Some(request) = &item.request {
             let tombstone = self.parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-            self.parts.held.bury(&tombstone, Some(at));
+            self.parts.held.apply_delete(&tombstone, Some(at));
             self.parts.held.is_ahead_of(&tombstone, tombstone.keys());
             self.parts.env.metrics.accepted(Via::Feed);
         } else if item.op == "remove" {
             self.parts.held.forget(named(item));
         } else {
             // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
-            self.parts.held.doubt(named(item));
+            self.parts.held.mark_stale(named(item));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! begins a new one, and what was cached before is asked about again when it is next wanted.
 
 mod apply;
-mod broken;
+mod error;
 mod pack;
 mod sse;
 mod stream;
@@ -23,7 +23,7 @@ use super::resync::Resync;
 use crate::backoff::drawn;
 use crate::feed::Head;
 use crate::upstream::UpstreamError;
-use broken::Broken;
+use error::FeedError;
 
 /// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub(super) struct Follow {
 
 /// Where the follower stands.
 #[derive(Debug, Default)]
-struct Follower {
+struct FollowerState {
     position: Option<Head>,
     /// Where the primary stood when it last said so.
     target: u64,
@@ -87,7 +87,8 @@ impl Follow {
 
     async fn follow_on(self: Arc<Self>) {
         let stand = self.parts.held.positions.stand();
-        let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
+        let mut follower =
+            FollowerState { position: stand.position, stretch: stand.stretch, ..FollowerState::default() };
         if let Some(position) = stand.position.filter(|_| !self.parts.held.positions.has_joined()) {
             // An earlier process was comparing what it held, and did not come to the end.
             self.resync.begin(position, stand.stretch);
@@ -107,11 +108,11 @@ impl Follow {
     }
 
     /// Ends when the server, which could not be reached, has answered somebody.
-    async fn reached_again(&self, broken: &Broken) {
+    async fn reached_again(&self, broken: &FeedError) {
         match broken {
-            Broken::Upstream(UpstreamError::Connect(_) | UpstreamError::Transport(_))
-            | Broken::Silent
-            | Broken::Ended => {
+            FeedError::Upstream(UpstreamError::Connect(_) | UpstreamError::Transport(_))
+            | FeedError::Silent
+            | FeedError::Ended => {
                 // Its feed alone may be broken: that is not asked for at every request.
                 tokio::time::sleep(NOT_SOONER).await;
                 self.parts.held.freshness.reached().await;
@@ -121,23 +122,23 @@ impl Follow {
     }
 
     /// Decides how to go on after a break: how long to wait, and whether the position still stands.
-    fn after(self: &Arc<Self>, follower: &mut Follower, broken: &Broken) -> Duration {
+    fn after(self: &Arc<Self>, follower: &mut FollowerState, broken: &FeedError) -> Duration {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
             (follower.failures, follower.restarts) = (0, 0);
         }
-        self.reporting.feed_leads_on(!matches!(broken, Broken::Loop(_)));
+        self.reporting.feed_leads_on(!matches!(broken, FeedError::Loop(_)));
         match broken {
-            Broken::Moved => return Duration::ZERO,
-            Broken::Silent | Broken::Loop(_) => self.parts.upstream.feed_failed(&broken.to_string()),
+            FeedError::Moved => return Duration::ZERO,
+            FeedError::Silent | FeedError::Loop(_) => self.parts.upstream.feed_failed(&broken.to_string()),
             // Once may be a matter of where we stood.
-            Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
+            FeedError::Format(_) | FeedError::Form(_) | FeedError::Chain(_) if follower.failures > 1 => {
                 self.parts.upstream.feed_failed(&broken.to_string());
             }
             _ => {}
         }
         match broken {
             // The position is given up, whatever else: we begin again wherever the primary stands.
-            Broken::Upstream(UpstreamError::Status(StatusCode::GONE)) | Broken::Chain(_) | Broken::Form(_)
+            FeedError::Upstream(UpstreamError::Status(StatusCode::GONE)) | FeedError::Chain(_) | FeedError::Form(_)
                 if follower.position.take().is_some() =>
             {
                 tracing::warn!(
@@ -149,7 +150,7 @@ impl Follow {
                 follower.restarts = (follower.restarts + 1).min(4);
                 return drawn(pause, 0.5..=1.0);
             }
-            Broken::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
+            FeedError::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                 if !std::mem::replace(&mut follower.told, true) {
                     tracing::info!(
                         "the primary {} has no change feed; entries are checked again after {:?}",
@@ -165,11 +166,11 @@ impl Follow {
                 }
                 return drawn(NO_FEED, 0.5..=1.0);
             }
-            Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
+            FeedError::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
                 tracing::error!("the change feed of {} is not followed: {broken}", self.parts.upstream.shown());
             }
             // That is in the log already.
-            Broken::Upstream(error) if error.is_told() => {}
+            FeedError::Upstream(error) if error.is_told() => {}
             _ if follower.failures == 0 => {
                 tracing::warn!(
                     "the change feed of {} is not to be had: {broken}; what is cached is served meanwhile",

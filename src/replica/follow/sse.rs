@@ -14,7 +14,7 @@ const CHANGE: &[u8] = b"event: change\n";
 
 /// One event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct SseEvent {
     /// Its type; `message` is written as the empty string.
     pub(super) kind: String,
     /// Its data lines, joined.
@@ -23,7 +23,7 @@ pub(super) struct Event {
 
 /// Puts events together from the pieces in which they arrive.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct SseReader {
     pending: Vec<u8>,
     /// Where to go on looking for an end: what is before has been looked through.
     scanned: usize,
@@ -34,9 +34,9 @@ pub(super) struct Reader {
 #[error("an event is larger than {MAX_EVENT} bytes")]
 pub(super) struct TooLarge;
 
-impl Reader {
+impl SseReader {
     /// Adds a piece and takes out the events that it completes. Comments are dropped.
-    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<Event>, TooLarge> {
+    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<SseEvent>, TooLarge> {
         self.pending.extend_from_slice(piece);
         let mut events = Vec::new();
         let mut start = 0;
@@ -53,7 +53,7 @@ impl Reader {
     }
 }
 
-impl Reader {
+impl SseReader {
     /// How much longer the stream may say nothing else because a change is arriving. Anything else that arrives, as a comment
     /// does, is no sign of life.
     pub(super) fn grace(&self) -> Duration {
@@ -65,8 +65,8 @@ impl Reader {
     }
 }
 
-fn parse(text: &str) -> Option<Event> {
-    let mut event = Event::default();
+fn parse(text: &str) -> Option<SseEvent> {
+    let mut event = SseEvent::default();
     let mut any = false;
     for line in text.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -93,13 +93,13 @@ mod tests {
     #[test]
     fn events_are_the_same_however_they_are_cut() {
         let text = ": hello\n\nevent: change\nid: 4\ndata: {\"a\":1}\n\nevent: heartbeat\ndata: x\ndata: y\n\n";
-        let whole = Reader::default().feed(&Bytes::from(text)).expect("small");
+        let whole = SseReader::default().feed(&Bytes::from(text)).expect("small");
         assert_eq!(whole.len(), 2);
-        assert_eq!(whole[0], Event { kind: "change".into(), data: "{\"a\":1}".into() });
-        assert_eq!(whole[1], Event { kind: "heartbeat".into(), data: "x\ny".into() });
+        assert_eq!(whole[0], SseEvent { kind: "change".into(), data: "{\"a\":1}".into() });
+        assert_eq!(whole[1], SseEvent { kind: "heartbeat".into(), data: "x\ny".into() });
         for size in 1..text.len() {
-            let mut reader = Reader::default();
-            let cut: Vec<Event> = text
+            let mut reader = SseReader::default();
+            let cut: Vec<SseEvent> = text
                 .as_bytes()
                 .chunks(size)
                 .flat_map(|piece| reader.feed(&Bytes::copy_from_slice(piece)).expect("small"))
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn only_a_change_that_arrives_gives_time() {
         let large = |start: &str| {
-            let mut reader = Reader::default();
+            let mut reader = SseReader::default();
             let piece = Bytes::from(format!("{start}{}", "x".repeat(10 * SLOWEST)));
             reader.feed(&piece).expect("small");
             reader.grace().as_secs()
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_event_without_end_is_given_up() {
-        let mut reader = Reader::default();
+        let mut reader = SseReader::default();
         let piece = Bytes::from(vec![b'x'; 1 << 20]);
         assert!((0..8).any(|_| reader.feed(&piece).is_err()));
     }

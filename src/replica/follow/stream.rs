@@ -6,14 +6,14 @@ use std::time::{Duration, Instant as StdInstant};
 use tokio::time::{Instant, timeout_at};
 
 use super::apply::named;
-use super::broken::Broken;
-use super::sse::{Event, Reader};
-use super::{Follow, Follower, SILENCE};
+use super::error::FeedError;
+use super::sse::{SseEvent, SseReader};
+use super::{Follow, FollowerState, SILENCE};
 use crate::clock;
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Chain, Head};
 use crate::gate::Via;
-use crate::replica::position::Limit;
+use crate::replica::position::PositionLimit;
 use crate::upstream::UpstreamError;
 
 /// How often those that follow this replica are told that its primary was heard.
@@ -24,7 +24,7 @@ const LONGEST: u64 = 1 << 40;
 
 /// What an event of a stream is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
+enum LifeSign {
     /// The primary lives.
     Life,
     /// Nothing. A server can send comments and events of other kinds without a primary behind it.
@@ -32,33 +32,38 @@ enum Sign {
 }
 
 impl Follow {
-    pub(super) async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        follower: &mut FollowerState,
+    ) -> Result<std::convert::Infallible, FeedError> {
         let mut response = self.parts.upstream.changes(follower.position.as_ref()).await?;
-        let mut reader = Reader::default();
+        let mut reader = SseReader::default();
         (follower.greeted, follower.woken) = (false, None);
         let mut heard = Instant::now();
         loop {
             let silent = heard + SILENCE + reader.grace();
             let piece = timeout_at(silent, response.chunk())
                 .await
-                .map_err(|_| Broken::Silent)?
-                .map_err(|error| if matches!(error, UpstreamError::Moved) { Broken::Moved } else { Broken::Ended })?
-                .ok_or(Broken::Ended)?;
-            let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
+                .map_err(|_| FeedError::Silent)?
+                .map_err(
+                    |error| if matches!(error, UpstreamError::Moved) { FeedError::Moved } else { FeedError::Ended },
+                )?
+                .ok_or(FeedError::Ended)?;
+            let events = reader.feed(&piece).map_err(|error| FeedError::Format(error.to_string()))?;
             for event in events {
-                if self.handle(follower, &event)? == Sign::Life {
+                if self.handle(follower, &event)? == LifeSign::Life {
                     heard = Instant::now();
                 }
             }
             // Where something comes all the time, the wait for it does not end by itself.
             if heard.elapsed() > SILENCE + reader.grace() {
-                return Err(Broken::Silent);
+                return Err(FeedError::Silent);
             }
         }
     }
 
-    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<Sign, Broken> {
-        let json = |error: serde_json::Error| Broken::Format(format!("event of the feed: {error}"));
+    fn handle(self: &Arc<Self>, follower: &mut FollowerState, event: &SseEvent) -> Result<LifeSign, FeedError> {
+        let json = |error: serde_json::Error| FeedError::Format(format!("event of the feed: {error}"));
         match event.kind.as_str() {
             "hello" | "heartbeat" => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
@@ -78,15 +83,15 @@ impl Follow {
                 self.advance(follower, &item)?;
             }
             // A later format may say more; what this one needs is above.
-            _ => return Ok(Sign::Nothing),
+            _ => return Ok(LifeSign::Nothing),
         }
-        Ok(Sign::Life)
+        Ok(LifeSign::Life)
     }
 
     /// A server that had no digests may have them by now.
-    fn compare_again(self: &Arc<Self>, follower: &Follower) {
+    fn compare_again(self: &Arc<Self>, follower: &FollowerState) {
         if let Some(position) = follower.position
-            && self.parts.held.positions.get(Limit::Comparison).is_some()
+            && self.parts.held.positions.get(PositionLimit::Comparison).is_some()
             && !self.resync.turns().is_under_way()
         {
             self.resync.begin(position, follower.stretch);
@@ -94,20 +99,20 @@ impl Follow {
     }
 
     /// The primary says where it stands: at the beginning, and with every heartbeat.
-    fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
-        let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+    fn stand(self: &Arc<Self>, follower: &mut FollowerState, page: &Page) -> Result<(), FeedError> {
+        let said = page.position().ok_or_else(|| FeedError::Format("its position cannot be read".into()))?;
         self.relay.comes_by(&page.via, &self.parts.env.name)?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
             // A server that turns to another history ends its streams. What follows costs too much for every event.
-            _ if follower.greeted => return Err(Broken::Session),
+            _ if follower.greeted => return Err(FeedError::Session),
             _ => {
                 let confirmed =
                     self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.parts.held.positions.set(Limit::Comparison, confirmed);
+                self.parts.held.positions.set(PositionLimit::Comparison, confirmed);
                 // The feed does not say whether it has changed before this.
-                self.parts.held.positions.set(Limit::Operator, confirmed);
+                self.parts.held.positions.set(PositionLimit::Operator, confirmed);
                 // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
                 if !self.parts.env.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
@@ -143,7 +148,7 @@ impl Follow {
         Ok(())
     }
 
-    fn go_live(&self, follower: &mut Follower, serial: u64) {
+    fn go_live(&self, follower: &mut FollowerState, serial: u64) {
         self.parts.held.freshness.hear(serial, follower.heard);
         let was_live = follower.live_since.is_some();
         if !was_live {
@@ -169,20 +174,20 @@ impl Follow {
         }
     }
 
-    fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
-        let format = |what: &str| Broken::Format(format!("change {}: {what}", item.serial));
+    fn advance(self: &Arc<Self>, follower: &mut FollowerState, item: &Item) -> Result<(), FeedError> {
+        let format = |what: &str| FeedError::Format(format!("change {}: {what}", item.serial));
         let position = follower.position.as_mut().ok_or_else(|| format("comes before the greeting"))?;
-        let (operation, body) = item.link().ok_or(Broken::Form(item.serial))?;
+        let (operation, body) = item.link().ok_or(FeedError::Form(item.serial))?;
         let chain = position.chain.next(item.serial, operation, &body);
         if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
-            return Err(Broken::Chain(item.serial));
+            return Err(FeedError::Chain(item.serial));
         }
         (position.serial, position.chain) = (item.serial, chain);
         let reached = *position;
         let at = reached.position(item.serial);
         let stretch = Some(follower.stretch);
         self.parts.pull.note_key(item);
-        match self.take(item, at, stretch) {
+        match self.apply(item, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {
                 self.parts.env.metrics.refused(Via::Feed, &refusal);
@@ -201,7 +206,7 @@ impl Follow {
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
                 // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
-                self.parts.held.doubt(named(item));
+                self.parts.held.mark_stale(named(item));
             }
         }
         self.resync.turns().touch(named(item));

@@ -18,7 +18,7 @@ use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::node::{ForwardError, Question, Relayed, Target, Write};
-use crate::upstream::{MAX_ANSWER, Server};
+use crate::upstream::{MAX_ANSWER, UpstreamServer};
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;
@@ -92,7 +92,12 @@ impl Forwarding {
             .unwrap_or_else(|_| Err(ForwardError::TimedOut { primary: primary(), limit }))
     }
 
-    async fn exchange(&self, server: &Server, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
+    async fn exchange(
+        &self,
+        server: &UpstreamServer,
+        write: &Write,
+        via: HeaderValue,
+    ) -> Result<Relayed, ForwardError> {
         let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
         let (method, path) = write.path();
         let mut headers = HeaderMap::new();
@@ -148,7 +153,7 @@ impl Forwarding {
                 }
             }
             Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
-                Ok(tombstone) => _ = self.parts.held.bury(&tombstone, None),
+                Ok(tombstone) => _ = self.parts.held.apply_delete(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }
@@ -160,7 +165,7 @@ impl Forwarding {
                 }
             }
             Target::Operator if body.is_empty() => {}
-            Target::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
+            Target::Operator => _ = self.parts.operators.apply(&[&*body], Via::Upstream),
             Target::Digests | Target::Comparison => {}
         }
     }
@@ -168,11 +173,11 @@ impl Forwarding {
     /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
     /// next one who wants the account asks.
     async fn ask_anew(&self, key: &AccountKey) {
-        self.parts.held.doubt([*key]);
+        self.parts.held.mark_stale([*key]);
         self.parts.held.may_be_known(key);
         let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
         if !matches!(tokio::time::timeout(self.parts.env.setup.upstream.timeout * 2, asked).await, Ok(Ok(_))) {
-            self.parts.held.doubt([*key]);
+            self.parts.held.mark_stale([*key]);
         }
     }
 }

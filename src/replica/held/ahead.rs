@@ -15,7 +15,7 @@ impl Held {
     ) {
         let is_later = |seen: &Seen| seen.is_live() || seen.held.deleted() != Some(&tombstone.deletion());
         for key in keys {
-            if self.known.memory.with(key, |seen| is_later(seen)) {
+            if self.known.versions.with(key, |seen| is_later(seen)) {
                 self.is_ahead(key);
             }
         }
@@ -30,7 +30,7 @@ impl Held {
 
     /// The same, where the primary was just asked. Returns whether there is something here.
     pub(in crate::replica) fn notice_ahead(&self, key: &AccountKey) -> bool {
-        let is_ahead = self.known.memory.with(key, |seen| {
+        let is_ahead = self.known.versions.with(key, |seen| {
             seen.ahead = leaf(key, seen).is_some();
             seen.ahead
         });
@@ -43,7 +43,7 @@ impl Held {
 
     /// The primary holds the same of an account.
     pub(in crate::replica) fn is_level(&self, key: &AccountKey) {
-        self.known.memory.with(key, |seen| {
+        self.known.versions.with(key, |seen| {
             seen.ahead = false;
             seen.give_heard(&self.env.gate.standing());
         });
@@ -51,7 +51,7 @@ impl Held {
 
     /// Says how much is newer here than at the primary.
     pub(in crate::replica) fn report_ahead(&self, primary: &str) {
-        let count = self.known.memory.ahead();
+        let count = self.known.versions.ahead();
         if count > 0 {
             tracing::warn!(
                 "{count} accounts are newer here than at the primary {primary}, which was restored from a backup or replaced: they \

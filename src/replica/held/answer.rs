@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use super::Held;
-use super::take::{AskedAt, Offer};
+use super::apply::{AskedAt, OfferOutcome};
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Position, Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::slot::Slot;
+use crate::replica::cached_copy::CachedCopy;
+use crate::upstream::AnswerSource;
 
 /// How things were with an account when the primary was asked about it.
 #[derive(Debug)]
-pub(in crate::replica) struct Asked {
+pub(in crate::replica) struct PullContext {
     /// The copy at hand.
-    held: Option<Arc<Slot>>,
+    held: Option<Arc<CachedCopy>>,
     /// The stretch of feed that was live.
     stretch: Option<u64>,
     /// The value of [`Held::epoch`].
@@ -26,30 +27,23 @@ pub(in crate::replica) struct Asked {
     position: Option<Head>,
 }
 
-impl Asked {
+impl PullContext {
     /// The copy whose entity tag goes with the request. Only a server of our kind gives places, and only its entity tags
     /// are known to change with the bytes.
-    pub(in crate::replica) fn named(&self) -> Option<&Arc<Slot>> {
-        self.held.as_ref().filter(|slot| slot.position().is_some())
+    pub(in crate::replica) fn named(&self) -> Option<&Arc<CachedCopy>> {
+        self.held.as_ref().filter(|copy| copy.position().is_some())
     }
 }
 
 /// What the primary answered about an account.
 #[derive(Debug)]
-pub(in crate::replica) struct Answered {
-    pub(in crate::replica) said: Said,
-    /// Whether the feed says how long that stays true.
-    pub(in crate::replica) is_followed: bool,
-    /// Whether it came from the server whose feed is followed.
-    pub(in crate::replica) is_of_followed: bool,
-    /// Whether it came from the primary itself.
-    pub(in crate::replica) is_of_primary: bool,
-    /// How old it was already, in milliseconds.
-    pub(in crate::replica) age: i64,
+pub(in crate::replica) struct PullAnswer {
+    pub(in crate::replica) said: PullResult,
+    pub(in crate::replica) source: AnswerSource,
 }
 
 #[derive(Debug)]
-pub(in crate::replica) enum Said {
+pub(in crate::replica) enum PullResult {
     /// This is the current version, committed there.
     Version(Arc<Entry>, Option<Position>),
     /// Something that did not pass the gate.
@@ -64,8 +58,8 @@ pub(in crate::replica) enum Said {
 
 impl Held {
     /// Notes how things are with an account before the primary is asked about it.
-    pub(in crate::replica) fn asked(&self, key: &AccountKey) -> Asked {
-        Asked {
+    pub(in crate::replica) fn asked(&self, key: &AccountKey) -> PullContext {
+        PullContext {
             forgotten: self.forgotten.of(key),
             stretch: self.freshness.live(),
             heard: self.epochs.of(key),
@@ -76,13 +70,13 @@ impl Held {
 
     /// Whether an answer may be older than something that came while it was under way, so that only a later answer tells:
     /// the primary let go of the account, or two versions of one second come from servers with different orders.
-    pub(in crate::replica) fn is_outdated(&self, key: &AccountKey, asked: &Asked, answer: &Answered) -> bool {
+    pub(in crate::replica) fn is_outdated(&self, key: &AccountKey, asked: &PullContext, answer: &PullAnswer) -> bool {
         if self.forgotten.of(key) != asked.forgotten {
             return true;
         }
         match &answer.said {
-            Said::Version(entry, at) if self.epochs.of(key) != asked.heard => {
-                self.known.memory.with(key, |seen| seen.held.is_open(&entry.version(), *at))
+            PullResult::Version(entry, at) if self.epochs.of(key) != asked.heard => {
+                self.known.versions.with(key, |seen| seen.held.is_open(&entry.version(), *at))
             }
             _ => false,
         }
@@ -93,10 +87,11 @@ impl Held {
     pub(in crate::replica) fn answered(
         &self,
         key: &AccountKey,
-        asked: &Asked,
-        answer: Answered,
-    ) -> Result<Option<Arc<Slot>>, String> {
-        let Answered { said, is_followed, is_of_followed, is_of_primary, age } = answer;
+        asked: &PullContext,
+        answer: PullAnswer,
+    ) -> Result<Option<Arc<CachedCopy>>, String> {
+        let PullAnswer { said, source } = answer;
+        let AnswerSource { is_followed, is_of_followed, is_of_primary, age } = source;
         let now = clock::uptime_millis();
         // Only an answer that nothing happened during, by who sends the feed, is current by the feed; any other one is
         // asked about again.
@@ -110,12 +105,12 @@ impl Held {
             AskedAt { forgotten: asked.forgotten, at: asked.position.filter(is_later) }
         };
         match said {
-            Said::Version(entry, at) => match self.offer(entry, Via::Upstream, at, stretch, Some(asked_at(at))) {
-                Ok(Offer::Taken(Some(slot))) => {
-                    slot.set_back(age);
-                    Ok(Some(slot))
+            PullResult::Version(entry, at) => match self.offer(entry, Via::Upstream, at, stretch, Some(asked_at(at))) {
+                Ok(OfferOutcome::Applied(Some(copy))) => {
+                    copy.set_back(age);
+                    Ok(Some(copy))
                 }
-                Ok(Offer::Taken(None) | Offer::Kept | Offer::Refetch) => self
+                Ok(OfferOutcome::Applied(None) | OfferOutcome::Kept | OfferOutcome::Refetch) => self
                     .unconfirmed(key, now)
                     .map(Some)
                     .ok_or_else(|| "it offers an earlier version than was seen here".to_owned()),
@@ -126,11 +121,11 @@ impl Held {
                     self.refused(key, &refusal, now)
                 }
             },
-            Said::Refused(refusal) => self.refused(key, &refusal, now),
-            Said::Unchanged => {
-                if let Some(slot) = &asked.held {
-                    self.confirm(slot, None, stretch, now);
-                    slot.set_back(age);
+            PullResult::Refused(refusal) => self.refused(key, &refusal, now),
+            PullResult::Unchanged => {
+                if let Some(copy) = &asked.held {
+                    self.confirm(copy, None, stretch, now);
+                    copy.set_back(age);
                     if is_undisturbed {
                         self.is_level(key);
                     }
@@ -138,13 +133,13 @@ impl Held {
                 let held = asked.held.clone();
                 Ok(self.cache.get(key).or_else(|| self.unless_deleted(key, held?)))
             }
-            Said::Absent => {
-                if let Some(slot) = self.unconfirmed(key, now) {
+            PullResult::Absent => {
+                if let Some(copy) = self.unconfirmed(key, now) {
                     tracing::debug!(account = %key, "the primary does not know {key}; the copy at hand is kept");
                     if is_undisturbed {
                         self.notice_ahead(key);
                     }
-                    return Ok(Some(slot));
+                    return Ok(Some(copy));
                 }
                 // While the feed is live, another server may be further behind.
                 self.unknown.remember(key, || {
@@ -153,13 +148,13 @@ impl Held {
                 Ok(None)
             }
             // What deleted it is known, and that the primary cannot be asked changes nothing about it.
-            Said::Nothing(_) if self.known.is_deleted(key) => Ok(None),
-            Said::Nothing(error) => Err(error),
+            PullResult::Nothing(_) if self.known.is_deleted(key) => Ok(None),
+            PullResult::Nothing(error) => Err(error),
         }
     }
 
     /// The primary's answer is no use. If it is merely older than what was seen, that is no attack.
-    fn refused(&self, key: &AccountKey, refusal: &Refusal, now: i64) -> Result<Option<Arc<Slot>>, String> {
+    fn refused(&self, key: &AccountKey, refusal: &Refusal, now: i64) -> Result<Option<Arc<CachedCopy>>, String> {
         if let Refusal::Deleted { .. } = refusal {
             return Ok(None);
         }
@@ -173,9 +168,9 @@ impl Held {
     }
 
     /// What is in the cache although the primary did not confirm it: it is not asked about again for a while.
-    fn unconfirmed(&self, key: &AccountKey, now: i64) -> Option<Arc<Slot>> {
-        let slot = self.cache.get(key)?;
-        slot.check(now);
-        Some(slot)
+    fn unconfirmed(&self, key: &AccountKey, now: i64) -> Option<Arc<CachedCopy>> {
+        let copy = self.cache.get(key)?;
+        copy.check(now);
+        Some(copy)
     }
 }

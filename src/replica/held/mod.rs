@@ -5,23 +5,23 @@
 
 mod ahead;
 mod answer;
+mod apply;
 mod judge;
-mod recall;
+mod restore;
 mod system;
-mod take;
 
 use std::sync::{Arc, OnceLock};
 
-pub(super) use answer::{Answered, Asked, Said};
-pub(super) use take::Offer;
+pub(super) use answer::{PullAnswer, PullContext, PullResult};
+pub(super) use apply::OfferOutcome;
 
+use super::cached_copy::CachedCopy;
 use super::disk::Disk;
 use super::flights::Flights;
 use super::freshness::Freshness;
 use super::known::{Known, leaf};
 use super::position::Positions;
 use super::setup::Env;
-use super::slot::Slot;
 use super::spread::Spread;
 use super::unknown::Unknown;
 use crate::clock;
@@ -44,7 +44,7 @@ pub(super) struct Held {
     /// Up to where all of this is current.
     pub(super) positions: Positions,
     flights: Arc<Flights>,
-    cache: moka::sync::Cache<AccountKey, Arc<Slot>>,
+    cache: moka::sync::Cache<AccountKey, Arc<CachedCopy>>,
     unknown: Unknown<AccountKey>,
     spread: Spread,
     /// Moves when something is heard of a key, so that an answer "unknown" under way is not believed.
@@ -52,7 +52,7 @@ pub(super) struct Held {
     /// Moves when the primary lets go of an account: a JWT that was asked for before is not to be cached.
     forgotten: Epochs,
     /// The system account's JWT, if it is configured.
-    system: OnceLock<Arc<Slot>>,
+    system: OnceLock<Arc<CachedCopy>>,
 }
 
 impl Held {
@@ -60,7 +60,7 @@ impl Held {
     pub(super) fn new(env: &Env, bytes: u64, disk: Arc<Disk>, stand: Stand, flights: Arc<Flights>) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_, slot: &Arc<Slot>| slot.weight())
+            .weigher(|_, copy: &Arc<CachedCopy>| copy.weight())
             .eviction_listener(disk.on_leave())
             .build();
         Self {
@@ -80,7 +80,7 @@ impl Held {
     }
 
     /// The copy of an account in the cache.
-    pub(super) fn copy(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+    pub(super) fn copy(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         self.cache.get(key)
     }
 
@@ -102,13 +102,13 @@ impl Held {
     }
 
     /// A copy that can be served without asking.
-    pub(super) fn fresh(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.cache.get(key).filter(|slot| self.is_fresh(key, &slot.stamp()))
+    pub(super) fn fresh(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+        self.cache.get(key).filter(|copy| self.is_fresh(key, &copy.stamp()))
     }
 
     /// A copy that the feed, which is live, confirms; not if the primary itself was not heard lately.
-    pub(super) fn confirmed(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.at_hand(key).filter(|slot| self.freshness.confirms(slot.stretch()) && self.freshness.is_current())
+    pub(super) fn confirmed(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+        self.at_hand(key).filter(|copy| self.freshness.confirms(copy.stretch()) && self.freshness.is_current())
     }
 
     /// Whether a copy can be served without asking.
@@ -118,22 +118,22 @@ impl Held {
     }
 
     /// The copy of an account: in the cache, or left by an earlier process.
-    pub(super) fn at_hand(&self, key: &AccountKey) -> Option<Arc<Slot>> {
-        self.cache.get(key).or_else(|| self.recall(key))
+    pub(super) fn at_hand(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+        self.cache.get(key).or_else(|| self.restore(key))
     }
 
     /// A copy that left the cache while somebody waited for a better one; not if it left because of a deletion or a
     /// removal, or because its signer was withdrawn.
-    pub(super) fn unless_deleted(&self, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
+    pub(super) fn unless_deleted(&self, key: &AccountKey, copy: Arc<CachedCopy>) -> Option<Arc<CachedCopy>> {
         let served =
-            self.env.gate.vouches(slot.entry().issuer()) && self.known.memory.with(key, |seen| seen.is_served());
-        served.then_some(slot)
+            self.env.gate.vouches(copy.entry().issuer()) && self.known.versions.with(key, |seen| seen.is_served());
+        served.then_some(copy)
     }
 
     /// Whether an account is known to exist, or to have existed.
     pub(super) fn was_seen(&self, key: &AccountKey) -> bool {
         let is_seen = |seen: &Seen| seen.newest().is_some() || seen.held.deleted().is_some();
-        self.cache.contains_key(key) || self.known.memory.peek(key, is_seen).unwrap_or(false)
+        self.cache.contains_key(key) || self.known.versions.peek(key, is_seen).unwrap_or(false)
     }
 
     /// Where this mirror stands, if it holds everything that is there.
@@ -171,7 +171,7 @@ impl Held {
     }
 
     /// Something newer than the copies of these accounts could not be applied.
-    pub(super) fn doubt(&self, keys: impl IntoIterator<Item = AccountKey>) {
+    pub(super) fn mark_stale(&self, keys: impl IntoIterator<Item = AccountKey>) {
         for key in keys {
             // The position is still before what was rejected.
             self.check_soon(&key, Some(self.positions.confirmed_or_beginning()));
@@ -183,8 +183,8 @@ impl Held {
     ///
     /// The epoch moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms nothing.
     fn check_soon(&self, key: &AccountKey, limit: Option<Head>) {
-        if let Some(slot) = self.at_hand(key) {
-            slot.doubt();
+        if let Some(copy) = self.at_hand(key) {
+            copy.mark_stale();
             self.disk.note_copy(key);
             if let Some(limit) = limit {
                 self.is_unconfirmed(key, limit);
@@ -216,13 +216,13 @@ impl Held {
 
     /// Whether there is a copy of an account, and it is remembered which version it is.
     pub(super) fn is_comparable(&self, key: &AccountKey) -> bool {
-        self.cache.contains_key(key) && self.known.memory.peek(key, |seen| leaf(key, seen)).flatten().is_some()
+        self.cache.contains_key(key) && self.known.versions.peek(key, |seen| leaf(key, seen)).flatten().is_some()
     }
 
     /// What is not here is not served. So a copy that cannot be compared is let go of.
     pub(super) fn confirm_if_gone(&self, key: &AccountKey) {
         // A copy comes with this held.
-        self.known.memory.with(key, |seen| {
+        self.known.versions.with(key, |seen| {
             if leaf(key, seen).is_none() || !self.cache.contains_key(key) {
                 self.drop_copy(key);
             }
@@ -233,10 +233,10 @@ impl Held {
     /// before; who is about to put something in meanwhile looks again afterwards.
     pub(super) fn enforce(&self) -> u64 {
         let mut withheld = 0;
-        for (key, slot) in &self.cache {
-            if !self.env.gate.vouches(slot.entry().issuer()) {
+        for (key, copy) in &self.cache {
+            if !self.env.gate.vouches(copy.entry().issuer()) {
                 if self.env.is_mirror() {
-                    self.disk.note_withheld(&key, slot);
+                    self.disk.note_withheld(&key, copy);
                 }
                 self.cache.invalidate(&*key);
                 withheld += 1;

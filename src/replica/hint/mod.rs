@@ -16,11 +16,11 @@ use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::upstream::Upstream;
-use waiting::Waiting;
+use waiting::WaitingHints;
 
 /// What became of a hint, as the metric `replica_hints_total` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum HintOutcome {
     /// It is served.
     Applied,
     /// Upstream was asked.
@@ -35,7 +35,7 @@ pub(super) enum Outcome {
     Ignored,
 }
 
-impl Outcome {
+impl HintOutcome {
     const fn label(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -55,13 +55,13 @@ pub(super) struct Hints {
     held: Arc<Held>,
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
-    waiting: Waiting,
+    waiting: WaitingHints,
 }
 
 impl Hints {
     pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
         let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
-        Self { env: env.clone(), held, pull, upstream, waiting: Waiting::default() }
+        Self { env: env.clone(), held, pull, upstream, waiting: WaitingHints::default() }
     }
 
     /// Whether a hint may cause a request now. `true` counts as that request.
@@ -73,14 +73,14 @@ impl Hints {
     pub(in crate::replica) fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.held.hear(&entry)? {
-            Ruling::Apply => self.count(Outcome::Applied),
-            Ruling::Nothing => self.count(Outcome::Ignored),
+            Ruling::Apply => self.count(HintOutcome::Applied),
+            Ruling::Nothing => self.count(HintOutcome::Ignored),
             Ruling::Ask => self.wait_with(entry),
         }
         Ok(())
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: HintOutcome) {
         self.env.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
     }
 }

@@ -1,16 +1,16 @@
 //! What was seen of every key, apart from the copies that are served, and the digest tree of it.
 
-mod memory;
-mod shelf;
+mod proofs;
 mod sums;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(super) use memory::{Memory, leaf};
-pub(super) use shelf::Shelf;
+pub(super) use proofs::Proofs;
+pub(super) use versions::{KnownVersions, leaf};
 
 use super::setup::Env;
 use crate::feed::digest::{Key, Kind, Leaf, Prefix, State, Sum, Toggle, Tree};
@@ -26,9 +26,9 @@ pub(super) struct Known {
     env: Env,
     snapshot: Arc<Snapshot>,
     /// What was seen of each account.
-    pub(super) memory: Memory,
+    pub(super) versions: KnownVersions,
     /// Delete requests and activations that a mirror keeps.
-    pub(super) shelf: Shelf,
+    pub(super) proofs: Proofs,
     sums: Arc<Sums>,
     /// Whether what was seen before the start is still being counted.
     counting: AtomicBool,
@@ -40,8 +40,8 @@ impl Known {
         Self {
             env: env.clone(),
             snapshot: snapshot.clone(),
-            memory: Memory::new(snapshot.clone(), sums.clone()),
-            shelf: Shelf::new(snapshot.clone(), sums.clone()),
+            versions: KnownVersions::new(snapshot.clone(), sums.clone()),
+            proofs: Proofs::new(snapshot.clone(), sums.clone()),
             sums,
             counting: AtomicBool::new(false),
         }
@@ -64,13 +64,13 @@ impl Known {
     }
 
     pub(super) fn is_deleted(&self, key: &AccountKey) -> bool {
-        self.memory.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
+        self.versions.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
     }
 
     /// The key that signed an account's JWT, if it is known here to be withheld.
     pub(super) fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
         let issuer =
-            self.memory.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
+            self.versions.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
         (!self.env.gate.vouches(&issuer)).then_some(issuer)
     }
 
@@ -104,22 +104,22 @@ impl Known {
     }
 
     /// Keeps a delete request, which proves what it deleted.
-    pub(super) fn keep_request(&self, tombstone: &Tombstone, at: Option<Position>) {
+    pub(super) fn store_request(&self, tombstone: &Tombstone, at: Option<Position>) {
         let id = (ProofKind::Delete, *tombstone.identity());
-        if self.env.is_mirror() && self.shelf.get(&id).is_none() {
-            self.shelf.put(id, Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at });
+        if self.env.is_mirror() && self.proofs.get(&id).is_none() {
+            self.proofs.put(id, Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at });
         }
     }
 
     /// The leaves of everything under a prefix.
     pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Key, Leaf)> {
         let mut leaves = BTreeMap::new();
-        for (key, seen) in self.memory.under(prefix) {
+        for (key, seen) in self.versions.under(prefix) {
             if let Some(leaf) = leaf(&key, &seen) {
                 leaves.insert(Key::account(&key), leaf);
             }
         }
-        self.shelf.leaves(prefix, &mut leaves);
+        self.proofs.leaves(prefix, &mut leaves);
         leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
         leaves.into_iter().collect()
     }
@@ -145,13 +145,13 @@ impl Known {
         match key.kind {
             Kind::Account => {
                 let account = AccountKey::from_raw(key.raw);
-                self.memory.peek(&account, |seen| leaf(&account, seen))?
+                self.versions.peek(&account, |seen| leaf(&account, seen))?
             }
             Kind::Operator => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
             Kind::Activation => {
                 let id = (ProofKind::Activation, key.raw);
-                let (_, leaf) = shelf::leaf_of(&id)?;
-                self.shelf.get(&id).map(|proof| leaf(&proof))
+                let (_, leaf) = proofs::leaf_of(&id)?;
+                self.proofs.get(&id).map(|proof| leaf(&proof))
             }
         }
     }
@@ -163,7 +163,7 @@ fn tree_of(walk: &Walk) -> rusqlite::Result<Tree> {
         tree.toggle(&Toggle::between(&Key::account(&key), None, leaf(&key, &seen)));
     })?;
     walk.proofs(ProofKind::Activation, |id, proof| {
-        if let Some((key, leaf)) = shelf::leaf_of(&id) {
+        if let Some((key, leaf)) = proofs::leaf_of(&id) {
             tree.toggle(&Toggle::between(&key, None, Some(leaf(&proof))));
         }
     })?;

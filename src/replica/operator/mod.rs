@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::held::Held;
-use super::position::Limit;
+use super::position::PositionLimit;
 use super::pull::Pull;
 use super::setup::Env;
 use crate::clock;
@@ -28,7 +28,7 @@ const LONGEST_WAIT: i64 = 60;
 
 /// How the operator JWTs here stand to upstream's. Its lock is held while the operator changes.
 #[derive(Debug, Default)]
-struct Turn {
+struct OperatorState {
     /// The version that upstream has in force and that cannot be connected with what is in force here, and why.
     unconnected: Option<(Identity, String)>,
     /// Whether upstream is about to be asked again, because the clock did not allow one of its links.
@@ -42,7 +42,7 @@ pub(super) struct Operators {
     held: Arc<Held>,
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
-    turn: Mutex<Turn>,
+    turn: Mutex<OperatorState>,
 }
 
 impl Operators {
@@ -68,8 +68,8 @@ impl Operators {
     /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
     ///
     /// Returns whether the one in force here is at least as new as the primary's now.
-    pub(super) fn take(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
-        self.try_take(links, via).unwrap_or_else(|refusal| {
+    pub(super) fn apply(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
+        self.try_apply(links, via).unwrap_or_else(|refusal| {
             self.env.metrics.refused(via, &refusal);
             tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.upstream.shown());
             false
@@ -78,18 +78,18 @@ impl Operators {
 
     /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
     /// comes without its links was passed on by a server that knows none: then they are asked for.
-    pub(super) fn take_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
-        let is_in_sync = self.take(&item.operator_links(), via);
+    pub(super) fn apply_item(self: &Arc<Self>, item: &Item, via: Via) -> bool {
+        let is_in_sync = self.apply(&item.operator_links(), via);
         if item.links.is_empty() && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync && self.held.positions.get(Limit::Operator).is_none() {
-            self.held.positions.set(Limit::Operator, self.held.positions.confirmed_or_beginning());
+        if !is_in_sync && self.held.positions.get(PositionLimit::Operator).is_none() {
+            self.held.positions.set(PositionLimit::Operator, self.held.positions.confirmed_or_beginning());
         }
         is_in_sync
     }
 
-    fn try_take(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
+    fn try_apply(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
         let now = clock::unix_seconds();
         let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
         // What is too many could not have been accepted there: the newest ones may do.
@@ -172,7 +172,7 @@ impl Operators {
                 match operators.upstream.operator_chain().await {
                     Ok(Some(links)) => {
                         let links: Vec<_> = links.iter().map(String::as_str).collect();
-                        operators.take(&links, Via::Upstream);
+                        operators.apply(&links, Via::Upstream);
                         return;
                     }
                     Ok(None) | Err(UpstreamError::Status(_)) => return,
@@ -184,7 +184,7 @@ impl Operators {
     }
 
     /// Asks again when the clock may allow a link.
-    fn ask_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
+    fn ask_later(self: &Arc<Self>, turn: &mut OperatorState, seconds: i64) {
         if std::mem::replace(&mut turn.waits, true) {
             return;
         }

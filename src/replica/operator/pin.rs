@@ -57,7 +57,7 @@ impl Operators {
             self.stand_by(standing.after(Arc::new(OperatorChain::begin(first))));
         }
         let links: Vec<_> = links.iter().map(String::as_str).collect();
-        self.take(&links, Via::Upstream);
+        self.apply(&links, Via::Upstream);
         Ok(())
     }
 }

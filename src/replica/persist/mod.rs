@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::cached_copy::CachedCopy;
 use super::parts::Parts;
 use super::position::lower;
 use super::resync::Resync;
-use super::slot::Slot;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -41,7 +41,7 @@ impl Persist {
     }
 
     /// Begins to write to the snapshot, and to bring back what it holds.
-    pub(super) fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(super) fn begin_writing(self: &Arc<Self>) -> Result<(), StoreError> {
         let failed = || StoreError::io("start a thread for", Path::new(FILE));
         let (persist, disk) = (Arc::downgrade(self), self.parts.held.disk.clone());
         let write_on = move || {
@@ -72,7 +72,7 @@ impl Persist {
     /// Writes what changed. A failure is logged, and what could not be written is tried again.
     fn write_down(&self) {
         let (disk, known) = (&self.parts.held.disk, &self.parts.held.known);
-        let (memory, shelf, positions) = (&known.memory, &known.shelf, &self.parts.held.positions);
+        let (versions, positions) = (&known.versions, &self.parts.held.positions);
         // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
         self.parts.held.size();
         let mut stand = positions.stand();
@@ -80,8 +80,8 @@ impl Persist {
         stand.heard = self.parts.held.freshness.heard_at();
         let (copies, operator) = disk.take_noted();
         let operator = operator.then(|| self.operator_now()).flatten();
-        let seen = memory.take_unwritten();
-        let proofs = shelf.unwritten_now();
+        let seen = versions.take_unwritten();
+        let proofs = known.proofs.unwritten_now();
         let mended = disk.snapshot().mended();
         let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
         // What came in while the copies were gathered may be among them.
@@ -90,19 +90,19 @@ impl Persist {
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = self.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();
         if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
-            memory.shrink();
+            versions.shrink();
             return;
         }
         let batch = Batch { stand, operator, copies, seen, proofs };
         if disk.write(&batch) {
-            memory.shrink();
-            shelf.is_written(&batch.proofs);
+            versions.shrink();
+            known.proofs.is_written(&batch.proofs);
             if disk.snapshot().mended() != mended {
                 self.resync.lost_something();
             }
             *self.written.lock() = Some(stand);
         } else {
-            memory.is_unwritten(&batch.seen);
+            versions.is_unwritten(&batch.seen);
             self.parts.env.metrics.replica_snapshot_failures.inc();
         }
     }
@@ -110,10 +110,10 @@ impl Persist {
     /// What is to be kept of an account; `None`: what is kept already.
     fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
         match self.parts.held.copy(key) {
-            Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
+            Some(copy) => Some((*key, Some(copy_of(key, &copy)))),
             // What signed it may be listed again, and the mirror be the primary by then.
             None if self.parts.env.is_mirror() && self.parts.held.known.withheld_by(key).is_some() => {
-                self.parts.held.disk.withheld(key).map(|slot| (*key, Some(copy_of(key, &slot))))
+                self.parts.held.disk.withheld(key).map(|copy| (*key, Some(copy_of(key, &copy))))
             }
             None => Some((*key, None)),
         }
@@ -127,12 +127,12 @@ impl Persist {
     }
 }
 
-fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
+fn copy_of(key: &AccountKey, copy: &CachedCopy) -> Copy {
     Copy {
         key: *key,
-        jwt: slot.entry().token().clone(),
-        at: slot.position(),
-        stretch: slot.stretch(),
-        confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
+        jwt: copy.entry().token().clone(),
+        at: copy.position(),
+        stretch: copy.stretch(),
+        confirmed: clock::unix_millis() - (clock::uptime_millis() - copy.confirmed()),
     }
 }

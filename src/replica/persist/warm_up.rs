@@ -9,7 +9,7 @@ use crate::clock;
 use crate::folder::{self, Layout};
 use crate::gate::Via;
 use crate::key::AccountKey;
-use crate::replica::position::Limit;
+use crate::replica::position::PositionLimit;
 
 /// How often is looked whether a damaged snapshot is mended.
 const MENDING: Duration = Duration::from_millis(20);
@@ -21,7 +21,7 @@ impl Persist {
         let snapshot = disk.snapshot();
         let mut count = loop {
             let mended = snapshot.mended();
-            let count = self.parts.held.take_copies();
+            let count = self.parts.held.restore_copies();
             // What could not be read may be readable when it is mended.
             while snapshot.is_damaged() && !disk.is_failing() {
                 std::thread::sleep(MENDING);
@@ -31,10 +31,10 @@ impl Persist {
             }
         };
         if let Some(tokens) = disk.tokens() {
-            count += self.take_tokens(tokens);
+            count += self.import_tokens(tokens);
         }
         disk.set_warm();
-        self.parts.held.positions.lift(Limit::WarmUp);
+        self.parts.held.positions.lift(PositionLimit::WarmUp);
         self.parts.held.positions.has_work();
         self.parts.pull.fill_soon();
         if count > 0 || disk.was_found() {
@@ -43,7 +43,7 @@ impl Persist {
     }
 
     /// Takes in what an earlier kind of server left in a folder of tokens. The folder is only read.
-    fn take_tokens(&self, root: &Path) -> u64 {
+    fn import_tokens(&self, root: &Path) -> u64 {
         let listing = match folder::list(root, Layout::Flat) {
             Ok(listing) => listing,
             Err(error) => {
@@ -55,7 +55,7 @@ impl Persist {
         let extras = listing.extras.iter().map(|file| (file.path.clone(), file.key));
         let mut count = 0;
         for (path, key) in homes.chain(extras) {
-            match self.take_token(&path, &key) {
+            match self.import_token(&path, &key) {
                 Ok(()) => count += 1,
                 Err(reason) => tracing::warn!("{} is not taken in: {reason}", path.display()),
             }
@@ -63,7 +63,7 @@ impl Persist {
         count
     }
 
-    fn take_token(&self, path: &Path, key: &AccountKey) -> Result<(), String> {
+    fn import_token(&self, path: &Path, key: &AccountKey) -> Result<(), String> {
         let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
         let admitted = self.parts.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
         let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);

@@ -28,8 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The keys that exist, as far as they are known.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Keys {
-    known: RwLock<Known>,
+pub(in crate::replica) struct UpstreamKeys {
+    known: RwLock<KnownKeys>,
     /// The history of upstream that is followed: it moves when another one begins.
     history: AtomicU64,
     /// Whether the list is being asked for.
@@ -39,7 +39,7 @@ pub(in crate::replica) struct Keys {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownKeys {
     /// In their order.
     listed: Vec<Fingerprint>,
     added: HashSet<Fingerprint>,
@@ -47,7 +47,7 @@ struct Known {
     complete: Option<u64>,
 }
 
-impl Keys {
+impl UpstreamKeys {
     /// Another history begins, whose keys are not known yet. Those of the one before are likely to exist there.
     pub(in crate::replica) fn begin(&self) {
         self.history.fetch_add(1, Ordering::AcqRel);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_list_is_complete_for_the_history_that_it_was_asked_for() {
-        let keys = Keys::default();
+        let keys = UpstreamKeys::default();
         assert!(!keys.are_complete() && !keys.contains(&key(1)));
         keys.add(&key(2));
         keys.complete(0, vec![Fingerprint::of(&key(1))]);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_the_feed_adds_is_bounded() {
-        let keys = Keys::default();
+        let keys = UpstreamKeys::default();
         keys.complete(0, Vec::new());
         for number in 0..=u32::try_from(MOST_ADDED).expect("small") {
             let mut raw = [0; 32];

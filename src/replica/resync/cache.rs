@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, Run, have};
+use super::{ResyncError, Run, have};
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::digest::{Key, Leaf};
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
+use crate::replica::cached_copy::CachedCopy;
 use crate::replica::known::leaf;
-use crate::replica::slot::Slot;
 
 /// Keys that one question names.
 pub(super) const PIECE: usize = 1000;
@@ -21,7 +21,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(25);
 const WARMING: Duration = Duration::from_millis(50);
 
 /// What is held of an account, and the value of its epoch before that was read.
-struct Held {
+struct ComparedCopy {
     key: AccountKey,
     leaf: Leaf,
     heard: Epoch,
@@ -30,7 +30,7 @@ struct Held {
 }
 
 impl Run {
-    pub(super) async fn cache(&self) -> Result<(), Failed> {
+    pub(super) async fn cache(&self) -> Result<(), ResyncError> {
         while !self.resync.parts.held.disk.is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
@@ -44,14 +44,14 @@ impl Run {
     }
 
     /// Compares copies, and takes over what differs.
-    pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
+    pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), ResyncError> {
         let parts = &self.resync.parts;
-        let mut held: Vec<Held> = Vec::new();
+        let mut held: Vec<ComparedCopy> = Vec::new();
         for key in keys {
             let heard = parts.held.epoch(key);
-            let known = parts.held.known.memory.peek(key, |seen| {
+            let known = parts.held.known.versions.peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
-                leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
+                leaf(key, seen).map(|leaf| ComparedCopy { key: *key, leaf, heard, is_noted })
             });
             held.extend(known.flatten());
         }
@@ -64,24 +64,24 @@ impl Run {
         loop {
             let answer = self.ask(&ask).await?;
             let goes_on = Self::goes_on(&mut ask, &answer)?;
-            differing.extend(self.take(answer, Some(asked.clone())).await?);
+            differing.extend(self.apply(answer, Some(asked.clone())).await?);
             if !goes_on {
                 break;
             }
-            left = left.checked_sub(1).ok_or(Failed::Format("it does not end"))?;
+            left = left.checked_sub(1).ok_or(ResyncError::Format("it does not end"))?;
         }
         let now = clock::uptime_millis();
-        for Held { key, heard, is_noted, .. } in held {
+        for ComparedCopy { key, heard, is_noted, .. } in held {
             // What was heard of it meanwhile is later.
             if differing.contains(&key) || parts.held.epoch(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
-            if !is_noted || parts.held.known.memory.ahead() > 0 {
+            if !is_noted || parts.held.known.versions.ahead() > 0 {
                 parts.held.is_level(&key);
             }
-            if let Some(slot) = parts.held.copy(&key) {
-                self.confirm(&slot, now);
+            if let Some(copy) = parts.held.copy(&key) {
+                self.confirm(&copy, now);
             }
         }
         if !parts.env.is_mirror() {
@@ -90,21 +90,21 @@ impl Run {
         Ok(())
     }
 
-    fn confirm(&self, slot: &Slot, now: i64) {
+    fn confirm(&self, copy: &CachedCopy, now: i64) {
         // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
-        if slot.stretch() == 0 {
-            self.resync.parts.held.confirm(slot, None, Some(self.stretch), now);
+        if copy.stretch() == 0 {
+            self.resync.parts.held.confirm(copy, None, Some(self.stretch), now);
         } else {
-            slot.confirm(None, Some(self.stretch), now);
-            self.resync.parts.held.positions.confirm(slot.entry().key());
+            copy.confirm(None, Some(self.stretch), now);
+            self.resync.parts.held.positions.confirm(copy.entry().key());
         }
     }
 
     /// Something may have come in between, of this account or of another one that shares its place among the epochs.
     fn note_unless_confirmed(&self, key: &AccountKey) {
         let parts = &self.resync.parts;
-        let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
+        let is_other = |copy: Arc<CachedCopy>| copy.stretch() != self.stretch;
+        let is_ahead = || parts.held.known.versions.peek(key, |seen| seen.ahead).unwrap_or(false);
         if parts.held.copy(key).is_some_and(is_other) && !is_ahead() {
             parts.held.is_unconfirmed(key, parts.held.positions.confirmed_or_beginning());
         }

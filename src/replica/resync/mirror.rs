@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, IN_VAIN, Run, have, short};
+use super::{IN_VAIN, ResyncError, Run, have, short};
 use crate::feed::digest::{Key, Prefix, Short, Sum};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session};
@@ -18,14 +18,14 @@ const MANY: usize = 24;
 const COUNTING: Duration = Duration::from_millis(20);
 
 impl Run {
-    pub(super) async fn mirror(&self) -> Result<(), Failed> {
+    pub(super) async fn mirror(&self) -> Result<(), ResyncError> {
         let parts = &self.resync.parts;
         while parts.held.known.is_counting() {
             self.is_current()?;
             tokio::time::sleep(COUNTING).await;
         }
         let leaf = |key: &AccountKey| parts.held.known.leaf_of(&Key::account(key));
-        let ahead: Vec<_> = parts.held.known.memory.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
+        let ahead: Vec<_> = parts.held.known.versions.all_ahead().into_iter().map(|key| (key, leaf(&key))).collect();
         let with_ahead = Self { ahead: Arc::new(ahead.iter().map(|(key, _)| *key).collect()), ..self.clone() };
         let differing = with_ahead.all().await?;
         with_ahead.orphans().await?;
@@ -39,7 +39,7 @@ impl Run {
     }
 
     /// Takes over all that differs. Returns which of the accounts that are newer here do.
-    async fn all(&self) -> Result<HashSet<AccountKey>, Failed> {
+    async fn all(&self) -> Result<HashSet<AccountKey>, ResyncError> {
         let mut differing = HashSet::new();
         // Without sums of its own everything is compared.
         match self.differing(None).await? {
@@ -58,7 +58,7 @@ impl Run {
     }
 
     /// Asks again for activations that came before their accounts.
-    async fn orphans(&self) -> Result<(), Failed> {
+    async fn orphans(&self) -> Result<(), ResyncError> {
         let orphans = std::mem::take(&mut self.found.lock().orphans);
         for ids in orphans.chunks(MOST) {
             // With a leaf that nothing has, what stands comes for certain.
@@ -70,35 +70,35 @@ impl Run {
     }
 
     /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
-    async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, Failed> {
+    async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, ResyncError> {
         let besides = self.resync.parts.held.known.operator_toggles();
         if !self.resync.parts.held.known.is_whole() {
             return Ok(None);
         }
         let page = self.resync.parts.upstream.digests(prefix).await?;
         self.is_current()?;
-        self.stands(&position(&page).ok_or(Failed::Format("its position"))?)?;
+        self.stands(&position(&page).ok_or(ResyncError::Format("its position"))?)?;
         let Some((sum, mine)) = self.resync.parts.held.known.look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
         }
         let mut theirs = BTreeMap::new();
         for (byte, sum) in page.children.iter().flatten() {
-            let byte = u8::from_str_radix(byte, 16).map_err(|_| Failed::Format("a child"))?;
+            let byte = u8::from_str_radix(byte, 16).map_err(|_| ResyncError::Format("a child"))?;
             theirs.insert(byte, short(sum)?);
         }
         let mine: BTreeMap<u8, Short> = mine.iter().map(|(byte, sum): &(u8, Sum)| (*byte, sum.short())).collect();
         Ok(Some((0..=u8::MAX).filter(|byte| theirs.get(byte) != mine.get(byte)).collect()))
     }
 
-    async fn node(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
+    async fn node(&self, node: u8) -> Result<HashSet<AccountKey>, ResyncError> {
         match self.differing(Some(Prefix::Node(node))).await? {
             Some(buckets) if buckets.len() < MANY => self.buckets(node, buckets).await,
             _ => self.all_of(node).await,
         }
     }
 
-    async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, Failed> {
+    async fn all_of(&self, node: u8) -> Result<HashSet<AccountKey>, ResyncError> {
         let parts = self.resync.parts.clone();
         let count = tokio::task::spawn_blocking(move || parts.held.known.leaves(Prefix::Node(node)).len()).await;
         if count.is_ok_and(|count| count <= MOST) {
@@ -108,7 +108,7 @@ impl Run {
         }
     }
 
-    async fn buckets(&self, node: u8, lows: impl IntoIterator<Item = u8>) -> Result<HashSet<AccountKey>, Failed> {
+    async fn buckets(&self, node: u8, lows: impl IntoIterator<Item = u8>) -> Result<HashSet<AccountKey>, ResyncError> {
         let mut differing = HashSet::new();
         for low in lows {
             differing.extend(self.prefix(Prefix::Bucket(u16::from_be_bytes([node, low]))).await?);
@@ -117,10 +117,10 @@ impl Run {
     }
 
     /// Takes over everything under a prefix that differs.
-    async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, Failed> {
+    async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, ResyncError> {
         let parts = self.resync.parts.clone();
         let leaves = tokio::task::spawn_blocking(move || parts.held.known.leaves(prefix)).await;
-        let leaves = leaves.map_err(|_| Failed::Outdated)?;
+        let leaves = leaves.map_err(|_| ResyncError::Outdated)?;
         let ask = DigestAsk {
             // What is not named comes although it is here, and changes nothing.
             have: have(leaves.iter().take(MOST)),
@@ -131,17 +131,17 @@ impl Run {
     }
 
     /// Takes over all that answers a question.
-    async fn pages(&self, mut ask: DigestAsk) -> Result<HashSet<AccountKey>, Failed> {
+    async fn pages(&self, mut ask: DigestAsk) -> Result<HashSet<AccountKey>, ResyncError> {
         let mut differing = HashSet::new();
         loop {
             let answer = self.ask(&ask).await?;
             let goes_on = Self::goes_on(&mut ask, &answer)?;
-            differing.extend(self.take(answer, None).await?);
+            differing.extend(self.apply(answer, None).await?);
             if !goes_on {
                 return Ok(differing);
             }
             if self.found.lock().in_vain > IN_VAIN {
-                return Err(Failed::Format("it goes on and on, and nothing in it is new"));
+                return Err(ResyncError::Format("it goes on and on, and nothing in it is new"));
             }
         }
     }

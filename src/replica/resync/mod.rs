@@ -4,13 +4,13 @@
 //! the comparison finds is as of that place or later, and the feed brings what comes after it. A mirror compares digest trees
 //! from the root down ([`mirror`]), a cache what it holds ([`cache`]); both fetch only what differs.
 //!
-//! What is newer here than at the primary stays, is served, and is said ([`take`]).
+//! What is newer here than at the primary stays, is served, and is said ([`apply`]).
 
+mod apply;
 mod cache;
 mod mirror;
-mod settle;
-mod take;
 mod turns;
+mod unconfirmed;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::parts::Parts;
-use super::position::Limit;
+use super::position::PositionLimit;
 use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::{Key, Leaf, Short};
@@ -27,7 +27,7 @@ use crate::feed::wire::{DigestAnswer, DigestAsk};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::upstream::UpstreamError;
-use turns::Turns;
+use turns::ResyncTurns;
 
 /// So many answers that lead on and change nothing are the end of a comparison.
 const IN_VAIN: u32 = 64;
@@ -41,7 +41,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Resync {
     parts: Parts,
-    turns: Turns,
+    turns: ResyncTurns,
 }
 
 /// One of them.
@@ -54,12 +54,12 @@ struct Run {
     number: u64,
     /// Accounts that were newer here before.
     ahead: Arc<HashSet<AccountKey>>,
-    found: Arc<Mutex<Found>>,
+    found: Arc<Mutex<RunNotes>>,
 }
 
 /// What is noted of what upstream said.
 #[derive(Debug, Default)]
-struct Found {
+struct RunNotes {
     /// Answers that led on and changed nothing here, since the last one that changed something.
     in_vain: u32,
     /// Activations whose accounts were not known here.
@@ -68,7 +68,7 @@ struct Found {
 
 /// Why it did not come to its end.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum ResyncError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("it stands before the place from which its feed goes on")]
@@ -83,11 +83,11 @@ enum Failed {
 
 impl Resync {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, turns: Turns::default() }
+        Self { parts, turns: ResyncTurns::default() }
     }
 
     /// Which comparison is the latest.
-    pub(super) const fn turns(&self) -> &Turns {
+    pub(super) const fn turns(&self) -> &ResyncTurns {
         &self.turns
     }
 
@@ -120,14 +120,14 @@ impl Run {
             let result = if self.resync.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
                 Ok(()) => return self.done(),
-                Err(Failed::Outdated) => return,
-                Err(Failed::Upstream(UpstreamError::Status(
+                Err(ResyncError::Outdated) => return,
+                Err(ResyncError::Upstream(UpstreamError::Status(
                     status @ (reqwest::StatusCode::NOT_FOUND
                     | reqwest::StatusCode::METHOD_NOT_ALLOWED
                     | reqwest::StatusCode::UNAUTHORIZED
                     | reqwest::StatusCode::FORBIDDEN),
                 ))) => return self.without_digests(status),
-                Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
+                Err(ResyncError::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
                     tracing::debug!("comparing with {} is tried again: {error}", self.resync.parts.upstream.shown());
                 }
@@ -148,7 +148,7 @@ impl Run {
         } else {
             parts.held.positions.join(self.stretch);
         }
-        parts.held.positions.lift(Limit::Comparison);
+        parts.held.positions.lift(PositionLimit::Comparison);
         parts.held.positions.has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
@@ -175,44 +175,44 @@ impl Run {
         if self.resync.parts.env.is_mirror() {
             // Its stretch goes on, and says nothing of what was confirmed before.
             let held: Vec<_> = self.resync.parts.held.accounts();
-            self.resync.parts.held.doubt(held);
+            self.resync.parts.held.mark_stale(held);
         }
         self.resync.turns.end();
         self.resync.parts.held.freshness.is_synced(self.stretch);
     }
 
     /// Whether no other one has begun since.
-    fn is_current(&self) -> Result<(), Failed> {
-        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
+    fn is_current(&self) -> Result<(), ResyncError> {
+        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(ResyncError::Outdated) }
     }
 
     /// Asks for a piece of what differs.
-    async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
+    async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, ResyncError> {
         self.is_current()?;
         let answer = self.resync.parts.upstream.compare(ask).await?;
         self.is_current()?;
-        let position = answer.position().ok_or(Failed::Format("its position"))?;
+        let position = answer.position().ok_or(ResyncError::Format("its position"))?;
         self.stands(&position)?;
         Ok(answer)
     }
 
     /// Whether there is more, and asks for that next. An answer that does not lead on would have us ask for ever.
-    fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, Failed> {
+    fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, ResyncError> {
         let key = |text: &Option<String>| text.as_deref().and_then(Key::parse);
         let (before, next) = (key(&ask.after), key(&answer.next));
         if answer.next.is_some() && (next.is_none() || next <= before) {
-            return Err(Failed::Format("where it goes on"));
+            return Err(ResyncError::Format("where it goes on"));
         }
         ask.after.clone_from(&answer.next);
         Ok(ask.after.is_some())
     }
 
     /// Whether an answer as of a position is of use.
-    fn stands(&self, position: &Head) -> Result<(), Failed> {
+    fn stands(&self, position: &Head) -> Result<(), ResyncError> {
         if position.session != self.from.session {
-            Err(Failed::Session)
+            Err(ResyncError::Session)
         } else if position.serial < self.from.serial {
-            Err(Failed::Behind)
+            Err(ResyncError::Behind)
         } else {
             Ok(())
         }
@@ -225,6 +225,6 @@ fn have<'k>(leaves: impl IntoIterator<Item = &'k (Key, Leaf)>) -> Vec<(String, S
 }
 
 /// A sum as it is written.
-fn short(text: &str) -> Result<Short, Failed> {
-    Short::parse(text).ok_or(Failed::Format("a sum"))
+fn short(text: &str) -> Result<Short, ResyncError> {
+    Short::parse(text).ok_or(ResyncError::Format("a sum"))
 }

@@ -12,26 +12,26 @@ const TOUCHED: usize = 100_000;
 
 /// The comparisons of this process.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Turns {
+pub(in crate::replica) struct ResyncTurns {
     /// How often one was begun.
     begun: AtomicU64,
     /// Accounts of which the feed has brought something since the comparison that is under way was begun.
-    touched: Mutex<Option<Touched>>,
+    touched: Mutex<Option<TouchedAccounts>>,
 }
 
 /// Accounts of which the feed has brought something.
 #[derive(Debug)]
-enum Touched {
+enum TouchedAccounts {
     These(HashSet<AccountKey>),
     /// More than are noted: any may be among them.
     Any,
 }
 
-impl Turns {
+impl ResyncTurns {
     /// Another comparison begins, and takes the place of an earlier one. Returns its number.
     pub(super) fn begin(&self) -> u64 {
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        *self.touched.lock() = Some(Touched::These(HashSet::new()));
+        *self.touched.lock() = Some(TouchedAccounts::These(HashSet::new()));
         number
     }
 
@@ -53,10 +53,10 @@ impl Turns {
     /// The feed has brought something of these accounts.
     pub(in crate::replica) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
         let mut touched = self.touched.lock();
-        if let Some(Touched::These(noted)) = &mut *touched {
+        if let Some(TouchedAccounts::These(noted)) = &mut *touched {
             noted.extend(keys);
             if noted.len() > TOUCHED {
-                *touched = Some(Touched::Any);
+                *touched = Some(TouchedAccounts::Any);
             }
         }
     }
@@ -66,8 +66,8 @@ impl Turns {
         let touched = self.touched.lock();
         match &*touched {
             None => false,
-            Some(Touched::These(noted)) => noted.contains(key),
-            Some(Touched::Any) => true,
+            Some(TouchedAccounts::These(noted)) => noted.contains(key),
+            Some(TouchedAccounts::Any) => true,
         }
     }
 }

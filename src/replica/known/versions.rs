@@ -21,8 +21,8 @@ const RECENT: usize = 64;
 
 /// The newest version and deletion seen of every account.
 #[derive(Debug)]
-pub(in crate::replica) struct Memory {
-    shards: [Mutex<Shard>; SHARDS],
+pub(in crate::replica) struct KnownVersions {
+    shards: [Mutex<VersionShard>; SHARDS],
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
     unwritten: AtomicUsize,
@@ -30,7 +30,7 @@ pub(in crate::replica) struct Memory {
     ahead: AtomicI64,
 }
 
-type Shard = HashMap<AccountKey, Cell>;
+type VersionShard = HashMap<AccountKey, Cell>;
 
 #[derive(Debug)]
 struct Cell {
@@ -38,7 +38,7 @@ struct Cell {
     is_written: bool,
 }
 
-impl Memory {
+impl KnownVersions {
     pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         let ahead = AtomicI64::new(i64::try_from(snapshot.ahead().len()).unwrap_or(i64::MAX));
         let shards = std::array::from_fn(|_| Mutex::default());
@@ -164,7 +164,7 @@ impl Memory {
         self.unwritten.store(0, Ordering::Relaxed);
     }
 
-    fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &AccountKey) -> MutexGuard<'_, VersionShard> {
         self.shards[usize::from(key.raw()[31]) % SHARDS].lock()
     }
 }

@@ -4,23 +4,23 @@
 use std::sync::Arc;
 
 use super::cache::{PAUSE, PIECE};
-use super::{Failed, LONGEST_PAUSE, Resync, Run, have};
+use super::{LONGEST_PAUSE, Resync, ResyncError, Run, have};
 use crate::backoff::Backoff;
 use crate::feed::digest::{Key, Leaf, State};
 use crate::feed::wire::DigestAsk;
 use crate::gate::Via;
-use crate::replica::position::Limit;
+use crate::replica::position::PositionLimit;
 
 impl Resync {
     /// Settles what the feed does not confirm, for as long as the process lives.
-    pub(in crate::replica) async fn settle(self: Arc<Self>) {
+    pub(in crate::replica) async fn compare_unconfirmed(self: Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
-            if !self.has_to_settle() {
+            if !self.has_unconfirmed() {
                 self.parts.held.positions.work().await;
                 continue;
             }
-            match self.settle_some().await {
+            match self.compare_some().await {
                 Ok(true) => backoff.reset(),
                 Ok(false) => {}
                 Err(error) => tracing::debug!("what the feed does not confirm is compared again later: {error}"),
@@ -29,42 +29,43 @@ impl Resync {
         }
     }
 
-    fn has_to_settle(&self) -> bool {
+    fn has_unconfirmed(&self) -> bool {
         self.parts.held.freshness.is_following()
-            && (self.parts.held.positions.get(Limit::Operator).is_some() || self.has_copies_to_settle())
+            && (self.parts.held.positions.get(PositionLimit::Operator).is_some() || self.has_unconfirmed_copies())
     }
 
     /// Whether there are unconfirmed copies, and not all are being compared anyway.
-    fn has_copies_to_settle(&self) -> bool {
-        self.parts.held.positions.get(Limit::Copies).is_some()
-            && self.parts.held.positions.get(Limit::Comparison).is_none()
+    fn has_unconfirmed_copies(&self) -> bool {
+        self.parts.held.positions.get(PositionLimit::Copies).is_some()
+            && self.parts.held.positions.get(PositionLimit::Comparison).is_none()
     }
 
     /// Settles a piece. Returns whether that changed anything.
-    async fn settle_some(self: &Arc<Self>) -> Result<bool, Failed> {
+    async fn compare_some(self: &Arc<Self>) -> Result<bool, ResyncError> {
         let stand = self.parts.held.positions.stand();
         let Some(from) = stand.position else { return Ok(false) };
         let number = self.turns.latest();
         let run = Run::new(self.clone(), from, stand.stretch, number);
-        let mut has_settled = false;
-        if self.parts.held.positions.get(Limit::Operator).is_some() && run.operator().await? {
-            self.parts.held.positions.lift(Limit::Operator);
-            has_settled = true;
+        let mut has_changed = false;
+        if self.parts.held.positions.get(PositionLimit::Operator).is_some() && run.operator().await? {
+            self.parts.held.positions.lift(PositionLimit::Operator);
+            has_changed = true;
         }
-        let keys = if self.has_copies_to_settle() { self.parts.held.positions.unconfirmed(PIECE) } else { Vec::new() };
+        let keys =
+            if self.has_unconfirmed_copies() { self.parts.held.positions.unconfirmed(PIECE) } else { Vec::new() };
         let (held, gone): (Vec<_>, Vec<_>) = keys.iter().copied().partition(|key| self.parts.held.is_comparable(key));
         gone.iter().for_each(|key| self.parts.held.confirm_if_gone(key));
         if !held.is_empty() {
             run.compare(&held).await?;
         }
-        Ok(has_settled || keys.iter().any(|key| !self.parts.held.positions.is_listed(key)))
+        Ok(has_changed || keys.iter().any(|key| !self.parts.held.positions.is_listed(key)))
     }
 }
 
 impl Run {
     /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
     /// primary's now.
-    async fn operator(&self) -> Result<bool, Failed> {
+    async fn operator(&self) -> Result<bool, ResyncError> {
         let parts = &self.resync.parts;
         // Without an operator, the one to begin with is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
@@ -73,7 +74,7 @@ impl Run {
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {
-            is_in_sync &= parts.operators.take_item(item, Via::Upstream);
+            is_in_sync &= parts.operators.apply_item(item, Via::Upstream);
         }
         Ok(is_in_sync)
     }

@@ -8,7 +8,7 @@ use crate::node::Stamp;
 
 /// An entry of the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct CachedCopy {
     entry: Arc<Entry>,
     position: OnceLock<Position>,
     /// The stretch of feed within which it is confirmed; 0 if none.
@@ -19,17 +19,17 @@ pub(super) struct Slot {
     checked: AtomicI64,
 }
 
-impl Slot {
+impl CachedCopy {
     pub(super) fn new(entry: Arc<Entry>, position: Option<Position>, stretch: Option<u64>, now: i64) -> Self {
-        let slot = Self {
+        let copy = Self {
             entry,
             position: OnceLock::new(),
             stretch: AtomicU64::new(0),
             confirmed: AtomicI64::new(0),
             checked: AtomicI64::new(0),
         };
-        slot.confirm(position, stretch, now);
-        slot
+        copy.confirm(position, stretch, now);
+        copy
     }
 
     /// One that was heard over NATS and not asked for. Upstream is asked about it as if it had been asked at `checked`.
@@ -44,7 +44,7 @@ impl Slot {
     }
 
     /// One that an earlier process kept: confirmed then, and to be asked about unless its stretch goes on.
-    pub(super) fn recalled(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
+    pub(super) fn restored(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
         Self {
             entry,
             position: position.map(OnceLock::from).unwrap_or_default(),
@@ -113,7 +113,7 @@ impl Slot {
     }
 
     /// There is something newer that could not be taken in: the primary is asked at the next request.
-    pub(super) fn doubt(&self) {
+    pub(super) fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
     }

@@ -6,7 +6,7 @@ use crate::upstream::UpstreamError;
 
 /// Why a stretch of feed ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum FeedError {
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
     #[error("nothing was heard for {} seconds", SILENCE.as_secs())]

@@ -9,8 +9,8 @@ use super::Held;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
-use crate::replica::position::Limit;
-use crate::replica::slot::Slot;
+use crate::replica::cached_copy::CachedCopy;
+use crate::replica::position::PositionLimit;
 use crate::store::snapshot::{Copy, Seen};
 
 /// Copies that are read at once.
@@ -18,11 +18,11 @@ const BATCH: u32 = 128;
 
 impl Held {
     /// The copy of an account that an earlier process left, if it may be served.
-    pub(in crate::replica) fn recall(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+    pub(in crate::replica) fn restore(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         if self.disk.is_warm() {
             return None;
         }
-        self.take_copy(self.disk.stored(key)?)
+        self.restore_copy(self.disk.stored(key)?)
     }
 
     /// Whether an earlier process left a copy of an account that was not brought back yet.
@@ -30,10 +30,10 @@ impl Held {
         !self.disk.is_warm() && self.disk.stored(key).is_some()
     }
 
-    fn take_copy(&self, copy: Copy) -> Option<Arc<Slot>> {
+    fn restore_copy(&self, stored: Copy) -> Option<Arc<CachedCopy>> {
         let stand = self.positions.stand();
-        let key = copy.key;
-        let entry = match self.env.gate.admit(&copy.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
+        let key = stored.key;
+        let entry = match self.env.gate.admit(&stored.jwt, Some(&key), Via::Snapshot, clock::unix_seconds()) {
             Ok(entry) => Arc::new(entry),
             Err(refusal) => {
                 self.env.metrics.refused(Via::Snapshot, &refusal);
@@ -44,19 +44,19 @@ impl Held {
                 return None;
             }
         };
-        let is_current = copy.stretch != 0 && copy.stretch >= stand.joined;
-        let confirmed = if is_current { copy.confirmed.max(stand.heard) } else { copy.confirmed };
+        let is_current = stored.stretch != 0 && stored.stretch >= stand.joined;
+        let confirmed = if is_current { stored.confirmed.max(stand.heard) } else { stored.confirmed };
         // If the clock was set back since, the copy is as old as anything can be.
         let age = clock::millis_since(confirmed).unwrap_or_else(clock::unix_millis);
         let confirmed = clock::uptime_millis() - age;
-        self.known.memory.with(&key, |seen| {
-            if let Some(slot) = self.cache.get(&key) {
-                return Some(slot);
+        self.known.versions.with(&key, |seen| {
+            if let Some(copy) = self.cache.get(&key) {
+                return Some(copy);
             }
             if seen.newest().is_none() && seen.held.deleted().is_none() {
                 // What was seen of it is lost: it begins with what is at hand. Only upstream gives places.
-                match copy.at {
-                    Some(_) => seen.held.put(entry.version(), copy.at, &self.env.gate.standing()),
+                match stored.at {
+                    Some(_) => seen.held.put(entry.version(), stored.at, &self.env.gate.standing()),
                     None => seen.heard = Some(entry.version()),
                 }
             }
@@ -64,34 +64,35 @@ impl Held {
                 self.disk.note_copy(&key);
                 return None;
             }
-            let slot = Arc::new(Slot::recalled(entry, copy.at, if is_current { stand.stretch } else { 0 }, confirmed));
-            if !is_current && copy.stretch != 0 {
+            let copy =
+                Arc::new(CachedCopy::restored(entry, stored.at, if is_current { stand.stretch } else { 0 }, confirmed));
+            if !is_current && stored.stretch != 0 {
                 // It belongs to no stretch from now on, on disk as well.
                 self.disk.note_copy(&key);
             }
-            self.cache.insert(key, slot.clone());
+            self.cache.insert(key, copy.clone());
             if !is_current {
                 self.is_unconfirmed(
                     &key,
-                    self.positions.get(Limit::WarmUp).unwrap_or_else(|| self.positions.beginning()),
+                    self.positions.get(PositionLimit::WarmUp).unwrap_or_else(|| self.positions.beginning()),
                 );
             }
-            if !self.env.gate.vouches(slot.entry().issuer()) {
+            if !self.env.gate.vouches(copy.entry().issuer()) {
                 self.cache.invalidate(&key);
                 return None;
             }
-            Some(slot)
+            Some(copy)
         })
     }
 
     /// Brings back everything. Returns how many copies are there then.
-    pub(in crate::replica) fn take_copies(&self) -> u64 {
+    pub(in crate::replica) fn restore_copies(&self) -> u64 {
         let (mut after, mut count) = (0, 0);
         while let Some((copies, last)) = self.disk.snapshot().copies(after, BATCH) {
             after = last;
-            for copy in copies {
-                let is_cached = self.cache.contains_key(&copy.key) || self.disk.is_noted(&copy.key);
-                count += u64::from(is_cached || self.take_copy(copy).is_some());
+            for stored in copies {
+                let is_cached = self.cache.contains_key(&stored.key) || self.disk.is_noted(&stored.key);
+                count += u64::from(is_cached || self.restore_copy(stored).is_some());
             }
         }
         count

@@ -8,14 +8,14 @@ use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
 use crate::key::AccountKey;
-use crate::replica::slot::Slot;
+use crate::replica::cached_copy::CachedCopy;
 use crate::store::snapshot::Seen;
 
 /// What became of a token that was offered.
 #[derive(Debug)]
-pub(in crate::replica) enum Offer {
+pub(in crate::replica) enum OfferOutcome {
     /// It is held now, and in the cache if somebody wants it.
-    Taken(Option<Arc<Slot>>),
+    Applied(Option<Arc<CachedCopy>>),
     /// What was held stays.
     Kept,
     /// Only the primary can tell.
@@ -33,7 +33,7 @@ pub(in crate::replica) struct AskedAt {
 
 /// Where a copy came from.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::replica) enum From {
+pub(in crate::replica) enum CopySource {
     /// Upstream was asked for it, when this replica was there on its feed (`None`: unknown).
     Asked(Option<Head>),
     /// Upstream told of it.
@@ -54,7 +54,7 @@ impl Held {
         at: Option<Position>,
         stretch: Option<u64>,
         asked: Option<AskedAt>,
-    ) -> Result<Offer, Refusal> {
+    ) -> Result<OfferOutcome, Refusal> {
         let key = *entry.key();
         let standing = self.env.gate.standing();
         // It was admitted a moment ago; the operator JWT may be another one by now.
@@ -62,10 +62,10 @@ impl Held {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
         self.epochs.bump(&key);
-        let offer = self.known.memory.with(&key, |seen| {
+        let offer = self.known.versions.with(&key, |seen| {
             if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
                 // The primary has let go of it since, and nothing will be heard of it again.
-                return Ok(Offer::Kept);
+                return Ok(OfferOutcome::Kept);
             }
             let held = &mut seen.held;
             if via == Via::Feed {
@@ -81,20 +81,20 @@ impl Held {
                     match seen.given(&entry.version(), via, &standing) {
                         Order::Newer | Order::Same => {}
                         Order::Refused(refusal) => return Err(refusal),
-                        Order::Behind | Order::Refetch => return Ok(Offer::Refetch),
+                        Order::Behind | Order::Refetch => return Ok(OfferOutcome::Refetch),
                     }
                     (seen.removed, seen.ahead) = (false, false);
                     let from = match via {
-                        Via::Upstream => From::Asked(asked.and_then(|asked| asked.at)),
-                        _ => From::Told,
+                        Via::Upstream => CopySource::Asked(asked.and_then(|asked| asked.at)),
+                        _ => CopySource::Told,
                     };
-                    Ok(Offer::Taken(self.keep(&key, &entry, at, stretch, from)))
+                    Ok(OfferOutcome::Applied(self.cache_if_wanted(&key, &entry, at, stretch, from)))
                 }
                 Order::Behind => {
                     held.note_behind(&entry.version(), at);
-                    Ok(Offer::Kept)
+                    Ok(OfferOutcome::Kept)
                 }
-                Order::Refetch => Ok(Offer::Refetch),
+                Order::Refetch => Ok(OfferOutcome::Refetch),
                 Order::Refused(refusal) => Err(refusal),
             }
         });
@@ -105,48 +105,53 @@ impl Held {
 
     /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
     /// account's memory held.
-    pub(in crate::replica) fn keep(
+    pub(in crate::replica) fn cache_if_wanted(
         &self,
         key: &AccountKey,
         entry: &Arc<Entry>,
         at: Option<Position>,
         stretch: Option<u64>,
-        from: From,
-    ) -> Option<Arc<Slot>> {
+        from: CopySource,
+    ) -> Option<Arc<CachedCopy>> {
         let now = clock::uptime_millis();
         let cached = self.cache.get(key);
-        if let Some(slot) = cached.as_ref().filter(|slot| slot.entry().identity() == entry.identity()) {
+        if let Some(copy) = cached.as_ref().filter(|copy| copy.entry().identity() == entry.identity()) {
             // The bytes that were served first stay, however the version is spelt this time.
-            self.confirm(slot, at, stretch, now);
+            self.confirm(copy, at, stretch, now);
             return cached;
         }
-        if !matches!(from, From::Asked(_)) && !self.is_wanted(key) {
+        if !matches!(from, CopySource::Asked(_)) && !self.is_wanted(key) {
             return None;
         }
-        self.put(key, Slot::new(entry.clone(), at, stretch, now), from)
+        self.put(key, CachedCopy::new(entry.clone(), at, stretch, now), from)
     }
 
     /// Puts a copy into the cache. Called with the account's memory held.
-    pub(in crate::replica) fn put(&self, key: &AccountKey, slot: Slot, from: From) -> Option<Arc<Slot>> {
-        let (slot, was_cached) = (Arc::new(slot), self.cache.contains_key(key));
-        self.cache.insert(*key, slot.clone());
+    pub(in crate::replica) fn put(
+        &self,
+        key: &AccountKey,
+        copy: CachedCopy,
+        from: CopySource,
+    ) -> Option<Arc<CachedCopy>> {
+        let (copy, was_cached) = (Arc::new(copy), self.cache.contains_key(key));
+        self.cache.insert(*key, copy.clone());
         self.disk.note_copy(key);
-        if self.is_current_stretch(slot.stretch()) {
+        if self.is_current_stretch(copy.stretch()) {
             self.positions.confirm(key);
         } else {
             match from {
-                From::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.positions.beginning())),
-                From::Told => self.is_unconfirmed(key, self.positions.beginning()),
-                From::Hint if self.was_current(key, was_cached) => {}
-                From::Hint => self.is_unconfirmed(key, self.positions.beginning()),
+                CopySource::Asked(at) => self.is_unconfirmed(key, at.unwrap_or_else(|| self.positions.beginning())),
+                CopySource::Told => self.is_unconfirmed(key, self.positions.beginning()),
+                CopySource::Hint if self.was_current(key, was_cached) => {}
+                CopySource::Hint => self.is_unconfirmed(key, self.positions.beginning()),
             }
         }
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
-        if !self.env.gate.vouches(slot.entry().issuer()) {
+        if !self.env.gate.vouches(copy.entry().issuer()) {
             self.cache.invalidate(key);
             return None;
         }
-        Some(slot)
+        Some(copy)
     }
 
     /// Whether the copy of an account, or that there is none, is current at the position of the feed. A hint over NATS replaces only what is
@@ -160,9 +165,9 @@ impl Held {
     }
 
     /// The primary said that a copy is current.
-    pub(in crate::replica) fn confirm(&self, slot: &Slot, at: Option<Position>, stretch: Option<u64>, now: i64) {
-        let key = slot.entry().key();
-        if slot.confirm(at, stretch, now) {
+    pub(in crate::replica) fn confirm(&self, copy: &CachedCopy, at: Option<Position>, stretch: Option<u64>, now: i64) {
+        let key = copy.entry().key();
+        if copy.confirm(at, stretch, now) {
             self.disk.note_copy(key);
         }
         if stretch.is_some_and(|stretch| self.is_current_stretch(stretch)) {
@@ -177,13 +182,13 @@ impl Held {
     }
 
     /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
-    pub(in crate::replica) fn bury(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
+    pub(in crate::replica) fn apply_delete(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
         let mut is_new = false;
         let standing = self.env.gate.standing();
-        self.known.keep_request(tombstone, at);
+        self.known.store_request(tombstone, at);
         for key in tombstone.keys() {
             self.epochs.bump(key);
-            self.known.memory.with(key, |seen| {
+            self.known.versions.with(key, |seen| {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     is_new = true;
                     seen.deleted_by = Some(*tombstone.identity());
@@ -208,9 +213,9 @@ impl Held {
             self.epochs.bump(&key);
             // Noted first: an answer that is under way then finds that it is outdated.
             self.forgotten.bump(&key);
-            if self.known.memory.peek(&key, Seen::is_known).unwrap_or(false) {
+            if self.known.versions.peek(&key, Seen::is_known).unwrap_or(false) {
                 was_known = true;
-                self.known.memory.with(&key, |seen| {
+                self.known.versions.with(&key, |seen| {
                     (seen.removed, seen.ahead, seen.heard) = (true, false, None);
                     self.forgotten.bump(&key);
                     self.drop_copy(&key);

@@ -12,13 +12,13 @@ use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
 /// Delete requests and activations, in the snapshot, and what of them is not written there yet.
 #[derive(Debug)]
-pub(in crate::replica) struct Shelf {
+pub(in crate::replica) struct Proofs {
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
     unwritten: Mutex<HashMap<ProofId, Option<Proof>>>,
 }
 
-impl Shelf {
+impl Proofs {
     pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         Self { snapshot, sums, unwritten: Mutex::default() }
     }
@@ -72,7 +72,7 @@ impl Shelf {
         }
     }
 
-    /// What is to be written. It stays here until [`Shelf::is_written`] says that it is.
+    /// What is to be written. It stays here until [`Proofs::is_written`] says that it is.
     pub(in crate::replica) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
         self.unwritten.lock().iter().map(|(id, proof)| (*id, proof.clone())).collect()
     }

@@ -11,11 +11,11 @@ use crate::store::snapshot::{Proof, ProofKind, Seen};
 
 /// What became of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::replica) enum Kept {
+pub(in crate::replica) enum ActivationOutcome {
     /// It is kept, and was not before.
-    Here,
+    Stored,
     /// It is not kept.
-    Not,
+    NotStored,
     /// It is not kept, because its account is not known here, or not yet.
     Orphan(HashId),
 }
@@ -23,19 +23,19 @@ pub(in crate::replica) enum Kept {
 impl Activations {
     /// Takes in what the primary says of an activation. Whether it is vouched for is judged when it is asked for; but a mirror
     /// keeps it only if its account is known here, because anybody can make an account and sign any number of them.
-    pub(in crate::replica) fn take(&self, item: &Item, at: Position) -> Kept {
-        let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return Kept::Not };
+    pub(in crate::replica) fn apply(&self, item: &Item, at: Position) -> ActivationOutcome {
+        let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return ActivationOutcome::NotStored };
         self.forget(&id);
         if !self.env.is_mirror() {
-            return Kept::Not;
+            return ActivationOutcome::NotStored;
         }
         let place = (ProofKind::Activation, *id.raw());
         let Some(jwt) = &item.jwt else {
             // Replaced ones are told without their text; their successor follows.
             if item.op == "remove" {
-                self.held.known.shelf.remove(place);
+                self.held.known.proofs.remove(place);
             }
-            return Kept::Not;
+            return ActivationOutcome::NotStored;
         };
         let read =
             |body: &[u8]| self.env.gate.read_activation(body, SentFor::id(&id), Via::Feed, clock::unix_seconds());
@@ -46,23 +46,23 @@ impl Activations {
             }
         };
         match read(jwt.as_bytes()) {
-            Ok(unproven) if !self.held.known.memory.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
+            Ok(unproven) if !self.held.known.versions.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
                 refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
-                Kept::Orphan(id)
+                ActivationOutcome::Orphan(id)
             }
             Ok(unproven) => {
                 let version = unproven.version();
-                let held = self.held.known.shelf.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
+                let held = self.held.known.proofs.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
                 if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
-                    return Kept::Not;
+                    return ActivationOutcome::NotStored;
                 }
                 let body = jwt.clone().into_bytes().into();
-                self.held.known.shelf.put(place, Proof { identity: version.identity, body, at: Some(at) });
-                Kept::Here
+                self.held.known.proofs.put(place, Proof { identity: version.identity, body, at: Some(at) });
+                ActivationOutcome::Stored
             }
             Err(refusal) => {
                 refused(&refusal);
-                Kept::Not
+                ActivationOutcome::NotStored
             }
         }
     }
