@@ -1,16 +1,16 @@
-//! What is newer here than at the primary, to be handed back to it.
+//! Accounts that are newer here than at the primary, for a client that hands them back.
 
 use super::held::Held;
 use crate::key::AccountKey;
 use crate::node::{Ahead, AheadPage};
 use crate::store::snapshot::ProofKind;
 
-/// So many accounts are told at once.
+/// The largest number of accounts of a page.
 const ACCOUNTS: usize = 500;
-/// So much text is told at once, in bytes.
+/// The text after which a page ends, in bytes.
 const TEXT: usize = 1 << 20;
 
-/// The accounts after `after` of which the primary was found to hold something older, or nothing. Blocks for queries.
+/// The accounts after `after` of which the primary holds something older, or nothing. Blocks for queries.
 pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
     let mut page = AheadPage { accounts: Vec::new(), next: None };
     let mut text = 0;

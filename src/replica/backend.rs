@@ -1,4 +1,4 @@
-//! A replica as the port sees it. Each question goes to the part that knows.
+//! The port of a replica. Each question goes to the part that knows the answer.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Backend for Replica {
 
     fn look(&self, key: &AccountKey) -> Now {
         Now::Miss(match self.parts.pull.miss(key) {
-            // The long way says why.
+            // `get` says why.
             Miss::Absent if self.parts.pull.is_withheld(key) => Miss::Ask,
             miss => miss,
         })
@@ -75,7 +75,7 @@ impl Backend for Replica {
         let held = &self.parts.held;
         match held.confirmed(key) {
             Some(copy) => valid(copy.entry()).map_or(Found::Absent, Found::Served),
-            // Upstream may tell what the feed then confirms.
+            // A request upstream may bring what the feed then confirms.
             None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
                 Found::Unsure
             }
@@ -133,7 +133,7 @@ impl Backend for Replica {
         let held = self.parts.held.clone();
         async move {
             if let Err(error) = blocking(move || held.disk.snapshot().set_followers(&changes)).await {
-                tracing::warn!("cannot write down the replicas that follow this one: {error}");
+                tracing::warn!("cannot store the replicas that follow this one: {error}");
             }
         }
         .boxed()
@@ -164,7 +164,7 @@ impl Backend for Replica {
         metrics.serial.set(gauge(held.freshness.serial()));
         metrics.replica_ahead.set(held.known.versions.ahead());
         metrics.clock_difference(self.parts.upstream.clock_difference());
-        // Of the primary itself, whatever is between.
+        // The age of the primary itself, not of a replica on the way.
         metrics.replica_heard.set(held.freshness.heard_at() / 1000);
     }
 }
@@ -212,7 +212,7 @@ impl Upstream for Replica {
 }
 
 impl CachedCopy {
-    /// The JWT, and how current it is known to be now.
+    /// The JWT, and how current it is now.
     fn answer(&self) -> Answer {
         Answer::cached(self.entry().clone(), self.position(), self.stamp())
     }
@@ -223,7 +223,7 @@ fn valid(entry: &Entry) -> Option<Bytes> {
     (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
 }
 
-/// What a mirror knows; a cache never does.
+/// The answer of a mirror. A cache has none.
 async fn of_mirror<T: Send + 'static>(
     find: impl FnOnce() -> Option<T> + Send + 'static,
 ) -> Result<Digested<T>, StoreError> {

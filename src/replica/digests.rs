@@ -1,7 +1,7 @@
-//! The digests of a mirror, for replicas behind it.
+//! The digests of a mirror, for replicas that follow it.
 //!
-//! A mirror answers only where it is sure that it holds everything: while it follows its primary, was compared with it, and
-//! nothing had to leave for want of room. What it cannot answer is the primary's to answer.
+//! A mirror answers only if it holds everything: it follows its primary, was compared with it, and its cache has room.
+//! The primary answers all other questions.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -14,12 +14,12 @@ use crate::gate::{Activation, Position, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::snapshot::{ProofKind, Seen};
 
-/// A piece with this much text is full, in bytes.
+/// The text after which a piece ends, in bytes.
 const TEXT: usize = 1 << 20;
-/// What surrounds the text of a difference, in bytes, about.
+/// The size of a difference without its text, in bytes, about.
 const AROUND: usize = 300;
 
-/// A place of the digest tree. `None`: only the primary can tell. Blocks for queries.
+/// A place of the digest tree. `None`: only the primary can answer. Blocks for queries.
 pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
     let head = held.knows_all()?;
     if let Some(prefix @ Prefix::Bucket(_)) = prefix {
@@ -32,10 +32,9 @@ pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
     Some(View { head, sum, below: Below::Sums(below) })
 }
 
-/// A piece of what stands here and differs from what is asked about. `None`: only the primary can tell. Blocks for
-/// queries.
+/// A piece of what differs here from what is asked about. `None`: only the primary can answer. Blocks for queries.
 pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
-    // What is found is as of this position, or later.
+    // The answer is as of this position, or later.
     let head = held.knows_all()?;
     let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut theirs: Vec<(Key, Option<Leaf>)> = Vec::new();
@@ -66,7 +65,7 @@ struct DigestPiece<'h> {
     held: &'h Held,
     head: Head,
     found: Vec<Difference>,
-    /// Requests that are in it: each is told once.
+    /// The delete requests in it. Each is included once.
     told: HashSet<[u8; 32]>,
     text: usize,
 }
@@ -97,7 +96,7 @@ impl DigestPiece<'_> {
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
         };
-        // Where it was committed is only of use in the history that is followed.
+        // The position of a commit is of use only in the history that is followed.
         let serial = at.filter(|at| at.session == self.head.session.0).map_or(self.head.serial, |at| at.serial);
         let change = Change { serial, chain: self.head.chain, at: 0, via: Via::Feed, content };
         self.text += AROUND + change.weight();

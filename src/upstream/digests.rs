@@ -1,4 +1,4 @@
-//! Asking a server for its digests, and for what differs.
+//! Requests for the digests of a server, and for what differs there.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::{UpstreamError, UpstreamServer};
 use crate::feed::digest::Prefix;
 use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 
-/// The largest answer that is read, in bytes: about 1 MiB of text, the largest chain of operator JWTs behind that, and JSON
+/// The largest answer that is read, in bytes: about 1 MiB of text, the largest chain of operator JWTs, and the JSON
 /// around them.
 pub(crate) const MAX_ANSWER: usize = 4 << 20;
-/// How long an answer may take. It is no client's that waits.
+/// The time limit of an answer. No client waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl UpstreamServer {
@@ -36,6 +36,6 @@ impl UpstreamServer {
         };
         let body = tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
         serde_json::from_slice(&body)
-            .map_err(|error| UpstreamError::Transport(format!("not what was asked for: {error}")))
+            .map_err(|error| UpstreamError::Transport(format!("cannot read its answer: {error}")))
     }
 }

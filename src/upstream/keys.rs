@@ -1,4 +1,4 @@
-//! Asking a server which keys exist there.
+//! Requests for the list of keys that exist on a server.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use crate::feed::Fingerprint;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
 
-/// How long the whole list may take. No client waits for it.
+/// The time limit for the whole list. No client waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Upstream {
-    /// The fingerprints of the keys that exist at the server whose feed is followed, and as of when.
+    /// The fingerprints of the keys that exist on the server whose feed the replica follows, and the position of the
+    /// list.
     pub(crate) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
         let answer = self.followed().keys();
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
@@ -34,7 +35,7 @@ impl UpstreamServer {
             Some(position) if rest.is_empty() => {
                 Ok((position, keys.iter().map(|key| Fingerprint::read(*key)).collect()))
             }
-            _ => Err(UpstreamError::Transport("its list of keys cannot be read".to_owned())),
+            _ => Err(UpstreamError::Transport("cannot read its list of keys".to_owned())),
         }
     }
 }

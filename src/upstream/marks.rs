@@ -1,16 +1,16 @@
-//! Who sent an answer, and through whom it came.
+//! The sender of an answer, and the servers on its way.
 
 use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 
 use crate::feed::wire::{LONGEST_NAME, SERVER_HEADER, UPSTREAM_HEADER, names};
 
-/// The mark of a server of our kind.
+/// The mark of one of our servers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ServerMark {
     /// The name of its process.
     pub(super) name: String,
-    /// The servers that it asks, if it says so.
+    /// Its upstream servers, if it names them.
     asks: Option<Vec<String>>,
 }
 
@@ -22,13 +22,13 @@ impl ServerMark {
     }
 }
 
-/// The servers on the way from this one: the one that answered last, those that this one asks, and so on.
+/// The servers on the way from this one: its upstream, the upstream of that, and so on.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamRoute(Mutex<Vec<String>>);
 
 impl UpstreamRoute {
-    /// Notes an answer. `own`: the name of this process. Returns how many other servers are asked before this one, if the way
-    /// leads back to it.
+    /// Notes an answer. `own`: the name of this process. If the way leads back to this process, returns the number of
+    /// servers before it.
     pub(super) fn note(&self, mark: ServerMark, own: &str) -> Option<usize> {
         let mut route = self.0.lock();
         match mark.asks {
@@ -39,7 +39,7 @@ impl UpstreamRoute {
         }
         let place = route.iter().position(|name| name == own);
         if let Some(place) = place {
-            // From here on it would only repeat itself.
+            // From here on the way repeats itself.
             route.truncate(place + 1);
         }
         place

@@ -1,4 +1,4 @@
-//! A pack that is being read.
+//! The pack of a server, as it arrives.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::body;
 use super::{UpstreamError, UpstreamServer};
 
-/// How long the next piece may take. Servers of old read every file before they send the first byte.
+/// The time limit for the next piece. Old servers read every file before they send the first byte.
 pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 /// The body of the pack of one server.
@@ -17,7 +17,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(120);
 pub(crate) struct PackBody(reqwest::Response);
 
 impl PackBody {
-    /// The next piece; `None`: that was all.
+    /// The next piece. `None`: the pack has ended.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match timeout(SILENCE, body::piece(&mut self.0)).await {
             Ok(Ok(piece)) => Ok(piece),
@@ -28,7 +28,7 @@ impl PackBody {
 }
 
 impl UpstreamServer {
-    /// Begins to read everything that it holds.
+    /// Starts to read the pack.
     pub(super) async fn pack(&self) -> Result<PackBody, UpstreamError> {
         let answer = timeout(SILENCE, self.send(self.about_pack())).await;
         let response = answer.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;

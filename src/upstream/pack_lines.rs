@@ -1,4 +1,4 @@
-//! The lines of a pack, from wherever they come, and packs over HTTP.
+//! The lines of packs, from files and over HTTP.
 
 use tokio::sync::mpsc;
 
@@ -7,17 +7,17 @@ use super::pack::SILENCE;
 use super::{Access, body, client};
 use crate::jwt::pack::{self, Line};
 
-/// So many bytes without a line are no pack: a line is shorter, and nobody sends so many empty ones.
+/// This many bytes without a line are not a pack: lines are shorter, and no server sends that many empty ones.
 const EMPTY: usize = 4 << 20;
 
-/// What a line that is none lacks.
+/// What is wrong with a line that is not one of a pack.
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
 
-/// Cuts bytes that come in pieces into lines, and tells what is in them.
+/// Cuts bytes that come in pieces into lines, and sends their content to a channel.
 pub(crate) struct PackLines {
     cut: pack::Lines,
     found: mpsc::Sender<Line>,
-    /// Bytes since the last line.
+    /// The number of bytes since the last line.
     empty: usize,
 }
 
@@ -26,7 +26,7 @@ impl PackLines {
         Self { cut: pack::Lines::default(), found, empty: 0 }
     }
 
-    /// The next bytes. `Err`: nobody listens any more, or this is no pack.
+    /// Adds bytes. The error says that the reader has ended, or that this is not a pack.
     pub(crate) async fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.empty += bytes.len();
         for line in self.cut.push(bytes).map_err(|error| error.to_string())? {
@@ -39,7 +39,7 @@ impl PackLines {
         Ok(())
     }
 
-    /// All was read.
+    /// Ends the pack.
     pub(crate) async fn end(mut self) -> Result<(), String> {
         match self.cut.end() {
             Some(line) => self.send(line).await,
@@ -52,9 +52,9 @@ impl PackLines {
     }
 }
 
-/// Where an account server has its pack.
+/// The URL of the pack of an account server, from any of its URLs.
 pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
-    let mut url = reqwest::Url::parse(text).map_err(|error| format!("the URL cannot be used: {error}"))?;
+    let mut url = reqwest::Url::parse(text).map_err(|error| format!("cannot use the URL: {error}"))?;
     let path = url.path().trim_end_matches('/').to_owned();
     let path = match path.strip_suffix("/pack") {
         Some(base) => format!("{base}/pack"),
@@ -68,7 +68,7 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
     Ok(url)
 }
 
-/// Reads the pack of an account server to its end.
+/// Reads the pack of an account server to its end. The error says what failed, without the URL.
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
     let mut lines = PackLines::to(found);
     let client = client(access).map_err(|error| error.to_string())?;
@@ -85,10 +85,10 @@ pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sende
     lines.end().await
 }
 
-/// Waits for the server as long as it may be silent.
+/// Waits for the server for [`SILENCE`] at most.
 async fn soon<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let waited = tokio::time::timeout(SILENCE, future).await;
-    waited.map_err(|_| format!("the server says nothing for {} seconds", SILENCE.as_secs()))
+    waited.map_err(|_| format!("the server sent nothing for {} seconds", SILENCE.as_secs()))
 }
 
 #[cfg(test)]

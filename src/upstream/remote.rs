@@ -1,4 +1,4 @@
-//! A server that runs, as a client sees it.
+//! A running server, as the client of a command.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::body::{self, BodyError};
 use super::explain::chain;
 use super::{Access, client};
 
-/// Longest time that one answer may take.
+/// The time limit of one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is sent that finds the server busy or away, before it is given up.
+/// How often a request is sent while the server is busy or away.
 const TRIES: u32 = 5;
 
 /// The server.
@@ -20,15 +20,15 @@ pub(crate) struct RemoteServer {
 }
 
 impl RemoteServer {
-    /// The server at `url`, which `flag` gave, met as `access` says.
+    /// The server at `url`, which the flag `flag` gave. The error says what is wrong with the URL or a TLS file.
     pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
-        reqwest::Url::parse(url).map_err(|error| format!("the URL of {flag} cannot be used: {error}"))?;
+        reqwest::Url::parse(url).map_err(|error| format!("cannot use the URL of {flag}: {error}"))?;
         let client = client(access).map_err(|error| error.to_string())?;
         let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
         Ok(Self { client, base })
     }
 
-    /// Sends a request until it is answered by who is not busy.
+    /// Sends a request until the server answers and is not busy. The error names the server and the last failure.
     pub(crate) async fn send(
         &self,
         make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
@@ -48,12 +48,12 @@ impl RemoteServer {
         }
     }
 
-    /// A URL there, below `/jwt/v1/`.
+    /// The URL of a path after `/jwt/v1/`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/jwt/v1/{path}", self.base)
     }
 
-    /// The server: scheme, host and port, without a password that its URL may hold.
+    /// The server: scheme, host and port, without the password that its URL may have.
     pub(crate) fn shown(&self) -> String {
         let url = reqwest::Url::parse(&self.base).ok();
         let shown = url
@@ -74,7 +74,7 @@ pub(crate) async fn text(mut reply: Response, most: usize) -> Result<String, Str
     })
 }
 
-/// What the server says, in one line.
+/// The text of the answer, in one line.
 pub(crate) async fn words(mut reply: Response) -> String {
     let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let lines = body::words(&mut reply).await;

@@ -1,4 +1,4 @@
-//! What the primary says of an activation, on the feed or in a comparison.
+//! Activations that the primary sends, on the feed or in a comparison.
 
 use std::time::Instant;
 
@@ -12,17 +12,18 @@ use crate::store::snapshot::{Proof, ProofKind, Seen};
 /// What became of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::replica) enum ActivationOutcome {
-    /// It is kept, and was not before.
+    /// It is stored now, and was not before.
     Stored,
-    /// It is not kept.
+    /// Nothing changed.
     NotStored,
-    /// It is not kept, because its account is not known here, or not yet.
+    /// It is not stored, because its account is not known here yet.
     Orphan(HashId),
 }
 
 impl Activations {
-    /// Takes in what the primary says of an activation. Whether it is vouched for is judged when it is asked for; but a mirror
-    /// keeps it only if its account is known here, because anybody can make an account and sign any number of them.
+    /// Applies what the primary says of an activation. A replica judges whether the account vouches for it when a
+    /// client asks. A mirror stores it only if its account is known here, because anyone can make an account and sign
+    /// any number of activations.
     pub(in crate::replica) fn apply(&self, item: &Item, at: Position) -> ActivationOutcome {
         let Some(id) = item.key.as_deref().and_then(HashId::parse) else { return ActivationOutcome::NotStored };
         self.forget(&id);
@@ -31,7 +32,7 @@ impl Activations {
         }
         let place = (ProofKind::Activation, *id.raw());
         let Some(jwt) = &item.jwt else {
-            // Replaced ones are told without their text; their successor follows.
+            // A replaced one comes without its text, and its successor follows.
             if item.op == "remove" {
                 self.held.known.proofs.remove(place);
             }
@@ -42,7 +43,7 @@ impl Activations {
         let refused = |refusal: &Refusal| {
             self.env.metrics.refused(Via::Feed, refusal);
             if let Some(held_back) = self.env.refusals.turn(Instant::now()) {
-                tracing::warn!("the primary's activation {id} is rejected: {refusal}{held_back}");
+                tracing::warn!("the activation {id} of the primary is rejected: {refusal}{held_back}");
             }
         };
         match read(jwt.as_bytes()) {

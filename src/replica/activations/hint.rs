@@ -1,7 +1,7 @@
-//! Activations that a replica hears of over NATS.
+//! Activations that a replica hears over NATS.
 //!
-//! They follow the rule of accounts ([`rule`]), with one difference: a hint makes no request for an activation. The next
-//! GET asks the primary.
+//! They follow the rule of accounts ([`rule`]), with one difference: a hint causes no request. The next GET asks the
+//! primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::replica::hint::HintOutcome;
 use crate::replica::rule::{KnownCopy, Ruling, rule};
 
 impl Activations {
-    /// Whether something is remembered of an activation, or will be when an answer has come.
+    /// Whether a copy or an absence is cached, or will be when an answer has come.
     fn is_wanted(&self, id: &HashId) -> bool {
         self.cache.contains_key(id) || self.unknown.contains(id) || is_for(self.lane(id).asked.lock().as_ref(), id)
     }
@@ -24,24 +24,24 @@ fn is_for(asked: Option<&AskedActivation>, id: &HashId) -> bool {
     asked.is_some_and(|asked| asked.id == *id)
 }
 
-/// How an activation compares with the copy at hand, if there is one.
+/// How an activation compares with the copy, if there is one.
 fn order(copy: Option<&CachedActivation>, offered: &Unproven) -> Order {
     let Some(held) = copy.map(|copy| copy.judged.activation().version()) else { return Order::Newer };
     let offered = offered.version();
     match offered.iat.cmp(&held.iat) {
         _ if offered.identity == held.identity => Order::Same,
         std::cmp::Ordering::Less => Order::Refused(Refusal::Older { held: held.iat, offered: offered.iat }),
-        // Of two of the same second only the primary knows which came later.
+        // Of two in one second, only the primary knows the order.
         std::cmp::Ordering::Equal => Order::Refetch,
         std::cmp::Ordering::Greater => Order::Newer,
     }
 }
 
 impl Activations {
-    /// Hears of an activation over NATS. Returns whether it is now the copy at hand.
+    /// Applies an activation from NATS. Returns whether it is now the copy.
     ///
-    /// One that is newer than a copy takes its place, if the account vouches for it, and the primary is asked about it no
-    /// later than it would have been about the copy.
+    /// A newer one replaces the copy if the account vouches for it. The replica asks the primary about it no later than
+    /// about the copy that it replaces.
     pub(in crate::replica) fn hear(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
         let unproven = self.env.gate.read_activation(token, sent_for, Via::Hint, clock::unix_seconds())?;
         let outcome = if self.is_wanted(unproven.id()) { self.judge(unproven)? } else { HintOutcome::Ignored };
@@ -61,7 +61,7 @@ impl Activations {
             (Ruling::Nothing, ..) => Ok(HintOutcome::Ignored),
             (Ruling::Apply, Some(copy), _) => {
                 let Some(account) = self.held.at_hand(unproven.account()) else {
-                    // Its account has left the cache, and is not asked for because of this.
+                    // Its account has left the cache, and a hint causes no request for it.
                     return Ok(self.mark_stale(&id, Some(&copy)));
                 };
                 let judged = Arc::new(Judged::new(Arc::new(unproven.prove(account.entry())?)));
@@ -77,7 +77,7 @@ impl Activations {
         }
     }
 
-    /// Has the primary asked at the next request for an activation, if hints may cause that.
+    /// Has the next request ask the primary, if hints may cause that now.
     fn mark_stale(&self, id: &HashId, copy: Option<&CachedActivation>) -> HintOutcome {
         if !self.hints.may_ask() {
             return HintOutcome::Dropped;

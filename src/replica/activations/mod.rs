@@ -1,8 +1,7 @@
-//! Activations on a replica: pulled when they are asked for, and judged here by the account that vouches.
+//! Activations on a replica: pulled on demand, and judged by the account that vouches for them.
 //!
-//! They are few and small, and nobody waits for one as a nats-server waits for an account. So this is simpler than what
-//! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
-//! a few lanes.
+//! They are few and small, and no nats-server waits for one. So this is simpler than for accounts. The feed removes
+//! them from the cache instead of updating them, and each of a few lanes asks for one at a time.
 
 mod apply;
 mod hint;
@@ -31,14 +30,14 @@ use crate::jwt::HashId;
 use crate::node::{Miss, Unavailable};
 use crate::store::snapshot::ProofKind;
 
-/// Activations that can be asked for at the same time.
+/// The number of requests that can be under way.
 const LANES: usize = 32;
 /// How long a request waits for the one before it.
 const TURN: Duration = Duration::from_secs(1);
-/// The part of the cache's bound that activations may take.
+/// The share of the cache for activations is one in this number.
 const SHARE: u64 = 16;
 
-/// What a replica holds of activations.
+/// The activations of a replica.
 #[derive(Debug)]
 pub(super) struct Activations {
     env: Env,
@@ -48,37 +47,36 @@ pub(super) struct Activations {
     hints: Arc<Hints>,
     cache: moka::sync::Cache<HashId, Arc<CachedActivation>>,
     unknown: Unknown<HashId>,
-    /// Moves when something is heard of any, so that an answer that was under way is not kept.
+    /// Moves when the primary changes any activation, so that an answer that was under way is not cached.
     heard: AtomicU64,
     lanes: [Lane; LANES],
 }
 
-/// Where one after another asks the primary.
+/// One request at a time.
 #[derive(Debug, Default)]
 struct Lane {
     turn: tokio::sync::Mutex<()>,
-    /// What is being asked for.
     asked: Mutex<Option<AskedActivation>>,
 }
 
 #[derive(Debug)]
 struct AskedActivation {
     id: HashId,
-    /// Something was heard of it since: the answer may be of before.
+    /// The replica heard of it since, so the answer may be outdated.
     is_stale: bool,
 }
 
 #[derive(Debug)]
 struct CachedActivation {
     judged: Arc<Judged>,
-    /// The stretch of feed within which it is confirmed; 0 if none.
+    /// The stretch of the feed that confirms it; 0 if none.
     stretch: AtomicU64,
-    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: it is to be asked.
+    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: the next request asks it.
     checked: AtomicI64,
 }
 
 impl Activations {
-    /// Bytes of a cache's bound that are for activations.
+    /// The bytes of the cache for activations.
     pub(super) const fn share(bytes: u64) -> u64 {
         bytes / SHARE
     }
@@ -111,7 +109,7 @@ impl Activations {
         }
     }
 
-    /// Something changed at the primary.
+    /// Drops what is cached, because the primary has changed it.
     pub(super) fn forget(&self, id: &HashId) {
         self.heard.fetch_add(1, Ordering::SeqCst);
         self.cache.invalidate(id);
@@ -124,7 +122,7 @@ impl Activations {
 }
 
 impl CachedActivation {
-    /// There may be something newer: the primary is asked at the next request.
+    /// The next request asks the primary, because it may have something newer.
     fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
@@ -132,7 +130,7 @@ impl CachedActivation {
 }
 
 impl Activations {
-    /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
+    /// An activation: from the cache, or pulled. Its account has still to vouch for it. `Ok(None)`: the primary does
     /// not know it.
     pub(super) async fn get(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
         if let Some(answer) = self.at_hand(id) {
@@ -145,7 +143,7 @@ impl Activations {
         }
         let lane = self.lane(id);
         let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.pull.crowded()) };
-        // Who was before us may have brought it.
+        // The request before may have brought it.
         if let Some(answer) = self.at_hand(id) {
             return Ok(answer);
         }
@@ -159,7 +157,7 @@ impl Activations {
         answer
     }
 
-    /// What there is to do about an activation of which nothing is at hand that could be served without asking.
+    /// What to do about an activation that cannot be served without a request.
     pub(super) fn miss(&self, id: &HashId) -> Miss {
         if let Some(found) = self.at_hand(id) {
             return if found.is_some() { Miss::Ask } else { Miss::Absent };
@@ -171,14 +169,13 @@ impl Activations {
         self.pull.weigh(self.pull.exists(&Key::activation(id)), is_certain)
     }
 
-    /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
-    /// may take a query.
+    /// Whether there is a copy, even a stale one. `looks_deep`: also among the proofs, which may take a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
         self.cache.contains_key(id)
             || (looks_deep && self.held.known.proofs.get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
-    /// What can be answered without asking.
+    /// The answer that needs no request.
     pub(super) fn at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
         let Some(cached) = self.cache.get(id) else {
             return self.unknown.contains(id).then_some(None);
@@ -193,7 +190,7 @@ impl Activations {
     async fn fetch(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
         let (stretch, heard) = (self.held.freshness.live(), self.heard.load(Ordering::SeqCst));
         let held = self.cache.get(id);
-        // A mirror has it, and the feed says what becomes of it.
+        // A mirror has it, and the feed keeps it current.
         if held.is_none()
             && (stretch.is_some() || self.upstream.is_resting())
             && let Some(judged) = self.restore(id, stretch.unwrap_or(0), heard).await
@@ -211,7 +208,7 @@ impl Activations {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
         };
-        // What is at hand stays, whatever the primary lacks: its account and its expiry decide.
+        // The copy stays if the primary lacks it: its account and its expiry decide.
         let at_hand = || {
             held.as_ref().map(|cached| {
                 cached.checked.store(clock::uptime_millis(), Ordering::Release);
@@ -237,7 +234,7 @@ impl Activations {
                 }
                 Err(refusal) => {
                     self.env.metrics.refused(Via::Upstream, &refusal);
-                    tracing::warn!("the primary's activation {id} is refused: {refusal}");
+                    tracing::warn!("the activation {id} of the primary is rejected: {refusal}");
                     at_hand().map(Some).ok_or_else(|| self.pull.unavailable(&refusal.to_string()))
                 }
             },
@@ -264,7 +261,7 @@ impl Activations {
         }
     }
 
-    /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
+    /// The activation that a mirror stores, if its account vouches for it.
     async fn restore(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
         let kept = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
@@ -286,7 +283,7 @@ impl Activations {
         }
     }
 
-    /// Admits an activation if its account vouches for it, which is fetched like any other.
+    /// Admits an activation if its account vouches for it. Pulls the account if necessary.
     async fn prove(&self, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
         let account = *unproven.account();
         Ok(match self.pull.get(&account).await? {

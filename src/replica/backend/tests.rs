@@ -1,4 +1,4 @@
-//! What a replica cannot say.
+//! Questions that a replica cannot answer.
 
 use std::time::Duration;
 

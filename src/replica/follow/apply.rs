@@ -1,4 +1,4 @@
-//! One change of the feed, applied to what is held.
+//! Applies one change of the feed.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Follow {
         } else if item.op == "remove" {
             self.parts.held.forget(named(item));
         } else {
-            // A version that is no longer kept. The one that replaced it follows; until then, ours is not current.
+            // The text of a replaced version is gone. Its successor follows, and until then our copy is not current.
             self.parts.held.mark_stale(named(item));
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! A mirror of a primary of old, which has neither a feed nor digests, begins with its pack, as replicas of old did.
+//! A mirror of an old primary, which has neither a feed nor digests, begins with the pack of the primary.
 //!
-//! What the pack brings is at hand when the primary is away, and no more than that: an entry is asked about again as any
-//! other behind such a primary.
+//! The pack gives copies to serve while the primary is away, and no more. The replica asks about each of them again
+//! like about any other.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ enum PackError {
     Upstream(#[from] UpstreamError),
     #[error("its pack cannot be read: {0}")]
     Format(#[from] TooLong),
-    #[error("there is no room for the rest of its pack, which is fetched as it is asked for")]
+    #[error("the cache has no room for the rest of its pack; this replica fetches those JWTs on demand")]
     Full,
 }
 
-/// What became of the lines.
+/// The number of lines by result.
 #[derive(Debug, Default)]
 struct PackTally {
     taken: u64,
@@ -31,7 +31,7 @@ struct PackTally {
 }
 
 impl Follow {
-    /// Takes in the pack of the primary, in the background.
+    /// Applies the pack of the primary, in the background.
     pub(super) fn begin_with_pack(self: &Arc<Self>) {
         let follow = self.clone();
         self.parts.env.runtime.spawn(async move {
@@ -54,7 +54,7 @@ impl Follow {
         while let Some(piece) = pack.chunk().await? {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.apply_lines(lines.push(&piece)?, asked, tally).await;
-            // The cache notices that something does not fit when it is looked after.
+            // The cache counts what does not fit only when its pending work is run.
             self.parts.held.size();
             if self.parts.held.disk.is_full() || bytes > self.parts.env.setup.cache_bytes {
                 return Err(PackError::Full);
@@ -64,7 +64,7 @@ impl Follow {
         Ok(())
     }
 
-    /// Signatures are checked where others do not wait for it.
+    /// Checks signatures on a thread of its own, because that takes long.
     async fn apply_lines(self: &Arc<Self>, lines: Vec<Line>, asked: i64, tally: &mut PackTally) {
         let follow = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
@@ -77,7 +77,7 @@ impl Follow {
                     Err(refusal) => {
                         tally.refused += 1;
                         follow.parts.env.metrics.refused(Via::Upstream, &refusal);
-                        tracing::debug!("line {} of the primary's pack is refused: {refusal}", found.number);
+                        tracing::debug!("line {} of the primary's pack is rejected: {refusal}", found.number);
                     }
                 }
             }
@@ -91,7 +91,7 @@ impl Follow {
 
     fn apply_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
         let entry = self.parts.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
-        // An account may have been pulled since, so at the same `iat` what is held stays.
+        // A client may have pulled the account since, so at the same `iat` the copy stays.
         if let OfferOutcome::Applied(Some(copy)) =
             self.parts.held.offer(Arc::new(entry), Via::Pack, None, None, None)?
         {

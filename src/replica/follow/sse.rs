@@ -1,4 +1,4 @@
-//! Reading `text/event-stream`.
+//! Reads `text/event-stream`.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 /// The largest event, in bytes: a change with the largest token, as JSON.
 const MAX_EVENT: usize = 4 << 20;
 
-/// A change whose bytes come more slowly than this, in bytes a second, does not come.
+/// The slowest rate of a change that is accepted, in bytes per second.
 const SLOWEST: usize = 32 << 10;
-/// How a change begins on the wire.
+/// The start of a change on the wire.
 const CHANGE: &[u8] = b"event: change\n";
 
 /// One event of a stream.
@@ -21,11 +21,11 @@ pub(super) struct SseEvent {
     pub(super) data: String,
 }
 
-/// Puts events together from the pieces in which they arrive.
+/// Joins the pieces that arrive to events.
 #[derive(Debug, Default)]
 pub(super) struct SseReader {
     pending: Vec<u8>,
-    /// Where to go on looking for an end: what is before has been looked through.
+    /// Where the search for an end continues.
     scanned: usize,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct SseReader {
 pub(super) struct TooLarge;
 
 impl SseReader {
-    /// Adds a piece and takes out the events that it completes. Comments are dropped.
+    /// Adds a piece, and returns the events that it completes. Comments are dropped.
     pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<SseEvent>, TooLarge> {
         self.pending.extend_from_slice(piece);
         let mut events = Vec::new();
@@ -47,15 +47,15 @@ impl SseReader {
             self.scanned = start;
         }
         self.pending.drain(..start);
-        // The end may be cut in its middle.
+        // The end may be split between two pieces.
         self.scanned = self.pending.len().saturating_sub(1);
         if self.pending.len() > MAX_EVENT { Err(TooLarge) } else { Ok(events) }
     }
 }
 
 impl SseReader {
-    /// How much longer the stream may say nothing else because a change is arriving. Anything else that arrives, as a comment
-    /// does, is no sign of life.
+    /// How much longer the stream may be silent because a change is arriving. Comments and other events do not count as
+    /// life.
     pub(super) fn grace(&self) -> Duration {
         if self.pending.starts_with(CHANGE) {
             Duration::from_secs((self.pending.len() / SLOWEST) as u64)

@@ -16,18 +16,18 @@ use crate::gate::Via;
 use crate::replica::position::PositionLimit;
 use crate::upstream::UpstreamError;
 
-/// How often those that follow this replica are told that its primary was heard.
+/// The shortest pause between two wake-ups of the followers of this replica for heartbeats.
 const WAKE: Duration = Duration::from_millis(200);
 
-/// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
+/// A longer time since the primary was heard, in milliseconds, counts as this.
 const LONGEST: u64 = 1 << 40;
 
-/// What an event of a stream is good for.
+/// What an event of a stream proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LifeSign {
-    /// The primary lives.
+    /// The primary is up.
     Life,
-    /// Nothing. A server can send comments and events of other kinds without a primary behind it.
+    /// Nothing. A server can send comments and events of other kinds without a primary.
     Nothing,
 }
 
@@ -55,7 +55,7 @@ impl Follow {
                     heard = Instant::now();
                 }
             }
-            // Where something comes all the time, the wait for it does not end by itself.
+            // While something arrives all the time, the time limit above never expires.
             if heard.elapsed() > SILENCE + reader.grace() {
                 return Err(FeedError::Silent);
             }
@@ -63,12 +63,12 @@ impl Follow {
     }
 
     fn handle(self: &Arc<Self>, follower: &mut FollowerState, event: &SseEvent) -> Result<LifeSign, FeedError> {
-        let json = |error: serde_json::Error| FeedError::Format(format!("event of the feed: {error}"));
+        let json = |error: serde_json::Error| FeedError::Format(format!("cannot read an event of the feed: {error}"));
         match event.kind.as_str() {
             "hello" | "heartbeat" => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
                 self.stand(follower, &page)?;
-                // Once for each stream, however often it says hello.
+                // Once for each stream, even if the greeting is repeated.
                 let is_opened = !std::mem::replace(&mut follower.greeted, true);
                 if is_opened {
                     self.reporting.feed_opened();
@@ -82,7 +82,7 @@ impl Follow {
                 let item: Item = serde_json::from_str(&event.data).map_err(json)?;
                 self.advance(follower, &item)?;
             }
-            // A later format may say more; what this one needs is above.
+            // A later format may have more events.
             _ => return Ok(LifeSign::Nothing),
         }
         Ok(LifeSign::Life)
@@ -98,22 +98,23 @@ impl Follow {
         }
     }
 
-    /// The primary says where it stands: at the beginning, and with every heartbeat.
+    /// Handles the position of the primary, from the greeting and each heartbeat.
     fn stand(self: &Arc<Self>, follower: &mut FollowerState, page: &Page) -> Result<(), FeedError> {
-        let said = page.position().ok_or_else(|| FeedError::Format("its position cannot be read".into()))?;
+        let said =
+            page.position().ok_or_else(|| FeedError::Format("cannot read the position of the primary".into()))?;
         self.relay.comes_by(&page.via, &self.parts.env.name)?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
-            // A server that turns to another history ends its streams. What follows costs too much for every event.
+            // A server with a new history ends its streams. The work below is too much for every event.
             _ if follower.greeted => return Err(FeedError::Session),
             _ => {
                 let confirmed =
                     self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
                 self.parts.held.positions.set(PositionLimit::Comparison, confirmed);
-                // The feed does not say whether it has changed before this.
+                // The feed does not say whether the operator JWT changed before this.
                 self.parts.held.positions.set(PositionLimit::Operator, confirmed);
-                // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
+                // A mirror is compared as a whole, and its stretch continues. A cache is compared piece by piece.
                 if !self.parts.env.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
                 }
@@ -126,7 +127,7 @@ impl Follow {
                 self.parts.pull.begin_history();
                 self.relay.begin(said);
                 self.resync.begin(said, follower.stretch);
-                // The feed does not say what was changed before this.
+                // The feed does not say what changed before this.
                 self.parts.operators.ask();
                 said
             }
@@ -135,11 +136,11 @@ impl Follow {
         self.relay.open(position);
         follower.target = page.head;
         let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
-        // 0 is never.
+        // 0 means never.
         follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
             self.go_live(follower, position.serial);
-            // It wakes all that follow this replica.
+            // A wake-up reaches all followers of this replica.
             if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
                 follower.woken = Some(Instant::now());
                 self.relay.wake();
@@ -160,14 +161,14 @@ impl Follow {
             tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
         }
         if !was_live {
-            // A server that is further behind may have said of an account that it does not know it.
+            // A server that is further behind may have answered that it does not know an account.
             self.parts.held.all_may_be_known();
             self.parts.held.positions.look_again();
             self.parts.held.positions.has_work();
         }
     }
 
-    /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
+    /// Notes that all changes up to a position are applied. A mirror that is being compared may lack earlier ones.
     fn applied(&self, position: Head, stretch: u64) {
         if !self.parts.env.is_mirror() || self.parts.held.freshness.was_synced(stretch) {
             self.parts.held.positions.applied(position, stretch);
@@ -176,7 +177,7 @@ impl Follow {
 
     fn advance(self: &Arc<Self>, follower: &mut FollowerState, item: &Item) -> Result<(), FeedError> {
         let format = |what: &str| FeedError::Format(format!("change {}: {what}", item.serial));
-        let position = follower.position.as_mut().ok_or_else(|| format("comes before the greeting"))?;
+        let position = follower.position.as_mut().ok_or_else(|| format("it comes before the greeting"))?;
         let (operation, body) = item.link().ok_or(FeedError::Form(item.serial))?;
         let chain = position.chain.next(item.serial, operation, &body);
         if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
@@ -192,11 +193,11 @@ impl Follow {
             Err(refusal) if refusal.is_conflict() => {
                 self.parts.env.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!(
-                    "change {} of the primary {} is not taken: {refusal}",
+                    "change {} of the primary {} changes nothing: {refusal}",
                     item.serial,
                     self.parts.upstream.shown()
                 );
-                // Unless a later change brings what is here, the primary went back and was then written to.
+                // Either a later change brings this version, or the primary was set back and then written to.
                 named(item).for_each(|key| self.parts.held.is_ahead(&key));
             }
             Err(refusal) => {
@@ -205,7 +206,7 @@ impl Follow {
                     let (serial, primary) = (item.serial, self.parts.upstream.shown());
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
-                // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
+                // Our operator JWT may be the old one, so our copy may be outdated.
                 self.parts.held.mark_stale(named(item));
             }
         }

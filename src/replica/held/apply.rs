@@ -1,4 +1,4 @@
-//! Taking in what was admitted: against what was seen, and into the cache if it is wanted there.
+//! Applies JWTs and deletions that passed the gate: to the known versions, and to the cache if the account is wanted.
 
 use std::sync::Arc;
 
@@ -11,42 +11,41 @@ use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 use crate::store::snapshot::Seen;
 
-/// What became of a token that was offered.
+/// What became of a JWT.
 #[derive(Debug)]
 pub(in crate::replica) enum OfferOutcome {
-    /// It is held now, and in the cache if somebody wants it.
+    /// It is the current version, and cached if it is wanted.
     Applied(Option<Arc<CachedCopy>>),
-    /// What was held stays.
+    /// The earlier version stays.
     Kept,
-    /// Only the primary can tell.
+    /// Only the primary knows the order.
     Refetch,
 }
 
-/// When a JWT was asked for.
+/// When the request for a JWT began.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::replica) struct AskedAt {
-    /// Where the epoch of what the primary lets go of was.
+    /// The epoch of removals.
     pub(in crate::replica) forgotten: Epoch,
-    /// Where this replica was on the feed of the server that answered; `None`: it does not follow that server's feed.
+    /// The position on the feed of the server that answered. `None`: this replica does not follow that feed.
     pub(in crate::replica) at: Option<Head>,
 }
 
-/// Where a copy came from.
+/// Where a copy comes from.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::replica) enum CopySource {
-    /// Upstream was asked for it, when this replica was there on its feed (`None`: unknown).
+    /// From a request upstream, which began at this position on its feed. `None`: unknown.
     Asked(Option<Head>),
-    /// Upstream told of it.
+    /// Upstream sent it without a request.
     Told,
-    /// It was heard over NATS, or a client of this replica sent it to upstream: it is newer than what it replaces.
+    /// From NATS, or from a client of this replica that upstream accepted it from. It is newer than what it replaces.
     Hint,
 }
 
 impl Held {
-    /// Compares an admitted JWT that upstream gave with what was seen, and caches it if it is served from there. For a JWT
-    /// that upstream did not give see [`Held::judge`].
+    /// Applies a JWT that upstream gave. For any other JWT, see [`Held::judge`].
     ///
-    /// `stretch`: the feed was live in this stretch from before the token was asked for until now.
+    /// `stretch`: the stretch that was live from before the request until now.
     pub(in crate::replica) fn offer(
         &self,
         entry: Arc<Entry>,
@@ -57,14 +56,14 @@ impl Held {
     ) -> Result<OfferOutcome, Refusal> {
         let key = *entry.key();
         let standing = self.env.gate.standing();
-        // It was admitted a moment ago; the operator JWT may be another one by now.
+        // The operator JWT may have changed since it was admitted.
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
         self.epochs.bump(&key);
         let offer = self.known.versions.with(&key, |seen| {
             if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
-                // The primary has let go of it since, and nothing will be heard of it again.
+                // The primary has removed the account since, and sends nothing more about it.
                 return Ok(OfferOutcome::Kept);
             }
             let held = &mut seen.held;
@@ -103,8 +102,8 @@ impl Held {
         offer
     }
 
-    /// Puts the current version into the cache if it is wanted there: for certain if it was asked for. Called with the
-    /// account's memory held.
+    /// Caches the current version if it is wanted. A version that was requested is wanted. Called with the known
+    /// versions of the account locked.
     pub(in crate::replica) fn cache_if_wanted(
         &self,
         key: &AccountKey,
@@ -116,7 +115,7 @@ impl Held {
         let now = clock::uptime_millis();
         let cached = self.cache.get(key);
         if let Some(copy) = cached.as_ref().filter(|copy| copy.entry().identity() == entry.identity()) {
-            // The bytes that were served first stay, however the version is spelt this time.
+            // The bytes that were served first stay, even if the same version is spelt in another way.
             self.confirm(copy, at, stretch, now);
             return cached;
         }
@@ -126,7 +125,7 @@ impl Held {
         self.put(key, CachedCopy::new(entry.clone(), at, stretch, now), from)
     }
 
-    /// Puts a copy into the cache. Called with the account's memory held.
+    /// Puts a copy into the cache. Called with the known versions of the account locked.
     pub(in crate::replica) fn put(
         &self,
         key: &AccountKey,
@@ -146,7 +145,7 @@ impl Held {
                 CopySource::Hint => self.is_unconfirmed(key, self.positions.beginning()),
             }
         }
-        // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
+        // The operator JWT may have changed after the cache was searched for withdrawn signers.
         if !self.env.gate.vouches(copy.entry().issuer()) {
             self.cache.invalidate(key);
             return None;
@@ -154,8 +153,8 @@ impl Held {
         Some(copy)
     }
 
-    /// Whether the copy of an account, or that there is none, is current at the position of the feed. A hint over NATS replaces only what is
-    /// older, so then the hint is current as well.
+    /// Whether the copy of an account, or its absence, is current at the position of the feed. A hint replaces only
+    /// older copies, so then the hint is current as well.
     fn was_current(&self, key: &AccountKey, is_cached: bool) -> bool {
         if is_cached {
             !self.positions.is_listed(key)
@@ -164,7 +163,7 @@ impl Held {
         }
     }
 
-    /// The primary said that a copy is current.
+    /// Notes that the primary confirmed a copy.
     pub(in crate::replica) fn confirm(&self, copy: &CachedCopy, at: Option<Position>, stretch: Option<u64>, now: i64) {
         let key = copy.entry().key();
         if copy.confirm(at, stretch, now) {
@@ -175,13 +174,13 @@ impl Held {
         }
     }
 
-    /// Whether a copy that was confirmed in a stretch of feed is current at the position of the feed. A mirror has one stretch, and is
-    /// compared as a whole.
+    /// Whether a copy of this stretch is current at the position of the feed. A mirror has one stretch, and is compared
+    /// as a whole.
     fn is_current_stretch(&self, stretch: u64) -> bool {
         stretch != 0 && (self.env.is_mirror() || stretch == self.freshness.stretch())
     }
 
-    /// Takes in a deletion from the feed. Returns whether it is new for one of its accounts.
+    /// Applies a deletion. Returns whether it is new for one of its accounts.
     pub(in crate::replica) fn apply_delete(&self, tombstone: &Tombstone, at: Option<Position>) -> bool {
         let mut is_new = false;
         let standing = self.env.gate.standing();
@@ -204,14 +203,13 @@ impl Held {
         is_new
     }
 
-    /// Forgets copies that the primary's read-only folder no longer holds. What was seen of the accounts still bars what
-    /// is older. Of an account that was never seen, nothing is remembered: no proof comes with a removal. Returns whether
-    /// there was something to forget.
+    /// Drops copies that the primary's read-only folder no longer has. The known versions still reject older JWTs. Of
+    /// an unknown account nothing is stored, because a removal proves nothing. Returns whether an account was known.
     pub(in crate::replica) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
         let mut was_known = false;
         for key in keys {
             self.epochs.bump(&key);
-            // Noted first: an answer that is under way then finds that it is outdated.
+            // First, so that an answer under way is recognised as outdated.
             self.forgotten.bump(&key);
             if self.known.versions.peek(&key, Seen::is_known).unwrap_or(false) {
                 was_known = true;

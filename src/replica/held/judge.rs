@@ -1,4 +1,4 @@
-//! JWTs that upstream did not give, judged against what is known and applied if that is the ruling.
+//! Judges JWTs that upstream did not give, and applies them if the rule says so.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::replica::cached_copy::CachedCopy;
 use crate::replica::rule::{KnownCopy, Ruling, rule};
 
 impl Held {
-    /// Decides about a hint that passed the gate, and applies it if that is what is decided.
+    /// Judges a hint that passed the gate, and applies it if the rule says so.
     pub(in crate::replica) fn hear(&self, entry: &Arc<Entry>) -> Result<Ruling, Refusal> {
         // If no client wants the account, the first GET for it asks upstream anyway.
         if self.is_wanted(entry.key()) { self.judge(entry, false) } else { Ok(Ruling::Nothing) }
     }
 
-    /// Applies [`rule`] to an admitted JWT of an account. `is_accepted`: upstream has accepted it from a client of ours.
+    /// Applies [`rule`] to a JWT. `is_accepted`: upstream accepted it from a client of this replica.
     pub(in crate::replica) fn judge(&self, entry: &Arc<Entry>, is_accepted: bool) -> Result<Ruling, Refusal> {
         let (key, version) = (*entry.key(), entry.version());
         let standing = self.env.gate.standing();
-        // It was admitted a moment ago; the operator JWT may be another one by now.
+        // The operator JWT may have changed since it was admitted.
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
-        // A copy of an earlier process is at hand as well.
+        // The copy of an earlier process counts as well.
         let _ = self.at_hand(&key);
         self.known.versions.with(&key, |seen| {
             let copy = self.cache.get(&key);
@@ -52,7 +52,7 @@ impl Held {
         })
     }
 
-    /// Serves a JWT that an earlier server left on disk, until upstream says otherwise.
+    /// Serves a JWT that an earlier kind of server left on disk, until upstream says otherwise.
     pub(in crate::replica) fn find(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
         let (key, version) = (*entry.key(), entry.version());
         self.epochs.bump(&key);
@@ -71,8 +71,8 @@ impl Held {
         found
     }
 
-    /// The copy that takes the place of another one: upstream is asked about it when it would have been asked about that
-    /// one, or after a time-to-live if the feed spoke for that one.
+    /// The copy that replaces another one. Upstream is asked about it when it would have been asked about the earlier
+    /// one, or after a time-to-live if the feed confirmed that.
     fn in_place_of(&self, copy: &CachedCopy, entry: &Arc<Entry>) -> CachedCopy {
         let now = clock::uptime_millis();
         let checked = if self.freshness.confirms(copy.stretch()) { now } else { copy.checked() };

@@ -1,7 +1,7 @@
-//! Copies that an earlier process left, brought back.
+//! Restores copies that an earlier process stored.
 //!
-//! Nothing is verified before the start: the copy that is asked for comes first, through the gate, and the rest follows in the
-//! background.
+//! Nothing is verified before the start. A copy that a client asks for comes first, through the gate, and the others
+//! follow in the background.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::replica::cached_copy::CachedCopy;
 use crate::replica::position::PositionLimit;
 use crate::store::snapshot::{Copy, Seen};
 
-/// Copies that are read at once.
+/// The number of copies that are read at once.
 const BATCH: u32 = 128;
 
 impl Held {
-    /// The copy of an account that an earlier process left, if it may be served.
+    /// The copy of an account that an earlier process stored, if it may be served.
     pub(in crate::replica) fn restore(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         if self.disk.is_warm() {
             return None;
@@ -25,7 +25,7 @@ impl Held {
         self.restore_copy(self.disk.stored(key)?)
     }
 
-    /// Whether an earlier process left a copy of an account that was not brought back yet.
+    /// Whether an earlier process stored a copy that is not restored yet.
     pub(in crate::replica) fn is_stored(&self, key: &AccountKey) -> bool {
         !self.disk.is_warm() && self.disk.stored(key).is_some()
     }
@@ -38,7 +38,7 @@ impl Held {
             Err(refusal) => {
                 self.env.metrics.refused(Via::Snapshot, &refusal);
                 if !matches!(refusal, Refusal::Untrusted(_)) {
-                    tracing::warn!("the copy of {key} in the snapshot is refused: {refusal}");
+                    tracing::warn!("the JWT of {key} in the snapshot is rejected: {refusal}");
                 }
                 self.disk.note_copy(&key);
                 return None;
@@ -46,7 +46,7 @@ impl Held {
         };
         let is_current = stored.stretch != 0 && stored.stretch >= stand.joined;
         let confirmed = if is_current { stored.confirmed.max(stand.heard) } else { stored.confirmed };
-        // If the clock was set back since, the copy is as old as anything can be.
+        // If the clock was set back since, the copy counts as very old.
         let age = clock::millis_since(confirmed).unwrap_or_else(clock::unix_millis);
         let confirmed = clock::uptime_millis() - age;
         self.known.versions.with(&key, |seen| {
@@ -54,7 +54,7 @@ impl Held {
                 return Some(copy);
             }
             if seen.newest().is_none() && seen.held.deleted().is_none() {
-                // What was seen of it is lost: it begins with what is at hand. Only upstream gives places.
+                // The known version is lost, and begins with the copy. Only upstream gives positions.
                 match stored.at {
                     Some(_) => seen.held.put(entry.version(), stored.at, &self.env.gate.standing()),
                     None => seen.heard = Some(entry.version()),
@@ -67,7 +67,7 @@ impl Held {
             let copy =
                 Arc::new(CachedCopy::restored(entry, stored.at, if is_current { stand.stretch } else { 0 }, confirmed));
             if !is_current && stored.stretch != 0 {
-                // It belongs to no stretch from now on, on disk as well.
+                // It belongs to no stretch from now on, and the disk must say so too.
                 self.disk.note_copy(&key);
             }
             self.cache.insert(key, copy.clone());
@@ -85,7 +85,7 @@ impl Held {
         })
     }
 
-    /// Brings back everything. Returns how many copies are there then.
+    /// Restores everything. Returns the number of copies.
     pub(in crate::replica) fn restore_copies(&self) -> u64 {
         let (mut after, mut count) = (0, 0);
         while let Some((copies, last)) = self.disk.snapshot().copies(after, BATCH) {
@@ -99,7 +99,7 @@ impl Held {
     }
 }
 
-/// Whether a JWT is the very version that was seen last, and still to be served.
+/// Whether a JWT is the newest known version, and may be served.
 fn is_of(seen: &Seen, entry: &crate::gate::Entry) -> bool {
     seen.newest() == Some(&entry.version()) && seen.is_served()
 }

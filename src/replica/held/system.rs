@@ -1,6 +1,6 @@
-//! The system account's JWT that the configuration of a replica carries.
+//! The system account's JWT from the settings of a replica.
 //!
-//! nats-servers need it to start at all, so it is served where the primary has none, or cannot be asked.
+//! nats-servers need it to start, so the replica serves it if the primary has none or is unreachable.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 
 impl Held {
-    /// Takes the configured JWT of the system account. The first one stays.
+    /// Sets the configured JWT of the system account. The first one stays. Fails if the gate rejects it.
     pub(in crate::replica) fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
         let entry = self.env.gate.admit(token, None, Via::Configured, clock::unix_seconds())?;
         let copy = CachedCopy::new(Arc::new(entry), None, None, clock::uptime_millis());
-        // The primary is asked every time.
+        // Every request asks the primary.
         copy.mark_stale();
         // Called once, at start.
         let _ = self.system.set(Arc::new(copy));
@@ -27,7 +27,7 @@ impl Held {
         self.system.get().is_some_and(|copy| copy.entry().key() == key)
     }
 
-    /// The configured JWT, if it is this account's, and nothing was seen that it must not go back behind.
+    /// The configured JWT, if it is this account's, and no newer version is known.
     pub(in crate::replica) fn configured(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         let copy = self.system.get().filter(|copy| copy.entry().key() == key)?;
         let (version, standing) = (copy.entry().version(), self.env.gate.standing());

@@ -1,8 +1,8 @@
-//! JWTs that upstream did not give: those that a replica hears over NATS.
+//! Hints: JWTs that a replica hears over NATS.
 //!
-//! Each carries the operator's signature, and none proves that it is current: any user of the system account can repeat
-//! an old one. So it is a hint, as NOTIFY is in DNS. It is applied if it is newer than what upstream gave. Otherwise it is
-//! a reason to ask upstream, whose answer counts ([`super::rule`]). Requests of clients come before such questions ([`waiting`]).
+//! Each has the operator's signature, but may be old, because any user of the system account can repeat an old one. So
+//! it is a hint, as NOTIFY is in DNS. The replica applies it if it is newer than what upstream gave. Otherwise the
+//! replica asks upstream, whose answer counts ([`super::rule`]). Requests of clients come first ([`waiting`]).
 
 mod waiting;
 
@@ -18,20 +18,20 @@ use crate::key::AccountKey;
 use crate::upstream::Upstream;
 use waiting::WaitingHints;
 
-/// What became of a hint, as the metric `replica_hints_total` has it.
+/// What became of a hint, for the metric `replica_hints_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HintOutcome {
     /// It is served.
     Applied,
     /// Upstream was asked.
     Asked,
-    /// It waited for its turn, and by then there was nothing to ask.
+    /// When its turn came, there was nothing left to ask.
     Settled,
-    /// Another one of the same account waits for its turn already.
+    /// Another hint of the same account waits already.
     Joined,
-    /// There was no place to wait, or upstream could not be asked. The feed or the next GET brings what there is.
+    /// The queue was full, or upstream was unreachable. The feed or the next GET brings the current version.
     Dropped,
-    /// It is what is served, or no client has asked for the account here.
+    /// It is served already, or no client asked for the account here.
     Ignored,
 }
 
@@ -48,7 +48,7 @@ impl HintOutcome {
     }
 }
 
-/// Hints, and what they may cause.
+/// Hints, and the requests that they may cause.
 #[derive(Debug)]
 pub(super) struct Hints {
     env: Env,
@@ -69,7 +69,7 @@ impl Hints {
         self.waiting.may_ask()
     }
 
-    /// Hears a claims update over NATS, whose subject named `expected`.
+    /// Handles a claims update from NATS, whose subject named `expected`.
     pub(in crate::replica) fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.held.hear(&entry)? {

@@ -1,9 +1,9 @@
-//! Hints that are a reason to ask upstream, until it is their turn.
+//! Hints that wait for a request to upstream.
 //!
-//! A tool that repeats everything it has makes as many hints as there are accounts. What they cause is bounded: one waits
-//! for each account, few requests are under way at a time and in a second, and only while clients leave room. Most hints
-//! need no request: when it is their turn, the feed has brought the change. The feed or the next GET also brings what is
-//! dropped.
+//! A tool that repeats all its JWTs sends as many hints as there are accounts. So their effect is bounded: one hint
+//! waits for each account, few requests are under way at a time and in a second, and clients come first. Most hints
+//! need no request, because the feed has brought the change before their turn. The feed or the next GET also brings
+//! what is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use crate::gate::Entry;
 use crate::key::AccountKey;
 use crate::replica::rule::Ruling;
 
-/// Accounts that can wait.
+/// The largest number of accounts that wait.
 const ACCOUNTS: usize = 1024;
-/// Text that can wait, in bytes.
+/// The largest text that waits, in bytes.
 const TEXT: usize = 8 << 20;
-/// Accounts that are asked about at the same time.
+/// The largest number of requests under way.
 const LANES: usize = 4;
-/// Requests that hints may cause in a second, and at once after a quiet second.
+/// The number of requests in a second, and at once after a quiet second.
 const RATE: u64 = 40;
-/// How long a feed that is live has to bring the change before it is asked about.
+/// How long a live feed has to bring the change before a request.
 const FEED_FIRST: Duration = Duration::from_millis(500);
-/// How often a hint whose turn it is looks for room for a request.
+/// The pause between two checks for room for a request.
 const ROOM: Duration = Duration::from_millis(25);
 
 /// The hints that wait, and how many requests they may still cause.
@@ -48,13 +48,13 @@ struct HintQueue {
 #[derive(Debug, Clone)]
 struct WaitingHint {
     entry: Arc<Entry>,
-    /// Another one is of the same second, so that upstream has to be asked.
+    /// Another one is of the same second, so only upstream knows the order.
     is_tied: bool,
     due: Instant,
 }
 
 impl HintQueue {
-    /// Puts a hint in, and says what became of it and whether another lane is wanted.
+    /// Adds a hint. Returns its outcome, if it does not wait, and whether another lane must start.
     fn push(&mut self, entry: Arc<Entry>, due: Instant) -> (Option<HintOutcome>, bool) {
         let (key, text) = (*entry.key(), entry.token().len());
         if let Some(turn) = self.turns.get_mut(&key) {
@@ -78,7 +78,7 @@ impl HintQueue {
         (None, is_wanted)
     }
 
-    /// Takes out the next one. `None`: nothing waits, and the lane ends.
+    /// Takes the next one. `None`: nothing waits, and the lane ends.
     fn pop(&mut self) -> Option<WaitingHint> {
         let turn = self.order.pop_front().and_then(|key| self.turns.remove(&key));
         match &turn {
@@ -97,7 +97,7 @@ impl WaitingHints {
 }
 
 impl Hints {
-    /// Lets a hint wait for its turn.
+    /// Adds a hint to the queue.
     pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
         let patience = if self.held.freshness.is_following() && self.held.freshness.is_current() {
             FEED_FIRST
@@ -112,7 +112,7 @@ impl Hints {
             let hints = self.clone();
             self.env.runtime.spawn(async move {
                 loop {
-                    // Not locked while something is waited for.
+                    // Not locked during the wait.
                     let turn = hints.waiting.queue.lock().pop();
                     let Some(turn) = turn else { return };
                     let outcome = hints.take_turn(turn).await;
@@ -125,7 +125,7 @@ impl Hints {
     async fn take_turn(self: &Arc<Self>, turn: WaitingHint) -> HintOutcome {
         let key = *turn.entry.key();
         tokio::time::sleep_until(turn.due.into()).await;
-        // What upstream answers to a request that is under way comes first.
+        // The answer under way comes first.
         if let Some(flight) = self.pull.under_way(&key) {
             let _ = flight.await;
         }
@@ -145,7 +145,7 @@ impl Hints {
         if self.upstream.is_resting() {
             return HintOutcome::Dropped;
         }
-        // The request applies its own answer. One that is under way by now began after the hint was heard.
+        // The request applies its own answer. One under way began after the hint was heard.
         match self.pull.flight(key).await {
             Ok(_) => HintOutcome::Asked,
             Err(_) => HintOutcome::Dropped,
@@ -180,7 +180,7 @@ mod tests {
     use crate::gate::{Gate, Via};
     use crate::jwt::encode;
 
-    /// A JWT of an account, signed in this second, with this number of characters in it besides its claims.
+    /// A JWT of an account with this many characters besides its claims.
     fn entry(account: &KeyPair, iat: i64, name: &str, text: usize) -> Arc<Entry> {
         let claims = json!({
             "sub": account.public_key(), "name": name, "iat": iat,
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(outcomes, [None, None, Some(HintOutcome::Joined), Some(HintOutcome::Joined)]);
         let turn = queue.pop().expect("one waits");
         assert_eq!((turn.entry.iat(), turn.is_tied), (2, false));
-        // Of two of one second, neither is applied without asking.
+        // Of two in one second, neither is applied without a request.
         assert_eq!(push(&mut queue, &entry(&other, 1, "b", 0)), Some(HintOutcome::Joined));
         assert!(queue.pop().expect("the other").is_tied);
         assert!(queue.pop().is_none());

@@ -1,4 +1,4 @@
-//! What was seen of every key, apart from the copies that are served, and the digest tree of it.
+//! What was seen of every key, apart from the cached copies, and its digest tree.
 
 mod proofs;
 mod sums;
@@ -20,17 +20,17 @@ use crate::store::StoreError;
 use crate::store::snapshot::{Proof, ProofKind, Snapshot, Walk};
 use sums::Sums;
 
-/// What was seen of accounts, the proofs that a mirror keeps, and their digest tree.
+/// The known versions of accounts, the proofs of a mirror, and their digest tree.
 #[derive(Debug)]
 pub(super) struct Known {
     env: Env,
     snapshot: Arc<Snapshot>,
-    /// What was seen of each account.
+    /// The versions that were seen of each account.
     pub(super) versions: KnownVersions,
-    /// Delete requests and activations that a mirror keeps.
+    /// The delete requests and activations of a mirror.
     pub(super) proofs: Proofs,
     sums: Arc<Sums>,
-    /// Whether what was seen before the start is still being counted.
+    /// Whether the tree still lacks versions from before the start.
     counting: AtomicBool,
 }
 
@@ -47,18 +47,18 @@ impl Known {
         }
     }
 
-    /// Whether the tree has everything that was seen.
+    /// Whether the tree is complete.
     pub(super) fn is_whole(&self) -> bool {
         self.sums.is_whole()
     }
 
-    /// Something of what was seen is lost: the tree says nothing any more.
+    /// Invalidates the tree, because something is lost.
     pub(super) fn break_off(&self) {
         self.sums.break_off();
     }
 
-    /// The sum of a place of the tree, and the sums below it, as if what `besides` says were there as well. `None`: nothing is
-    /// known.
+    /// The sum of a place of the tree, and the sums below it, as if `besides` were in the tree. `None`: the tree is
+    /// incomplete.
     pub(super) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
         self.sums.look(prefix, besides)
     }
@@ -67,24 +67,24 @@ impl Known {
         self.versions.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
     }
 
-    /// The key that signed an account's JWT, if it is known here to be withheld.
+    /// The key that signed an account's JWT, if that is withheld.
     pub(super) fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
         let issuer =
             self.versions.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
         (!self.env.gate.vouches(&issuer)).then_some(issuer)
     }
 
-    /// Whether what was seen before the start is still being counted.
+    /// Whether the tree still lacks versions from before the start.
     pub(super) fn is_counting(&self) -> bool {
         self.counting.load(Ordering::Acquire)
     }
 
-    /// Begins to count what was seen before the start.
+    /// Starts to add versions from before the start to the tree.
     pub(super) fn count(self: &Arc<Self>) -> Result<(), StoreError> {
         if !self.env.is_mirror() {
             return Ok(());
         }
-        // The view is of now: what changes from now on is counted as it changes.
+        // The walk has a fixed view. Later changes are added as they come.
         let Some(walk) = self.snapshot.walk() else {
             self.sums.begin_with(&Tree::default());
             return Ok(());
@@ -95,7 +95,7 @@ impl Known {
             match tree_of(&walk) {
                 Ok(tree) if !known.snapshot.is_damaged() => known.sums.begin_with(&tree),
                 Ok(_) => {}
-                Err(error) => tracing::warn!("what was seen cannot be counted, and is compared one by one: {error}"),
+                Err(error) => tracing::warn!("cannot build the digest tree, so comparisons list every key: {error}"),
             }
             known.counting.store(false, Ordering::Release);
         };
@@ -103,7 +103,7 @@ impl Known {
         std::thread::Builder::new().name("digests".into()).spawn(counting).map(drop).map_err(failed)
     }
 
-    /// Keeps a delete request, which proves what it deleted.
+    /// Stores a delete request, which proves its deletions.
     pub(super) fn store_request(&self, tombstone: &Tombstone, at: Option<Position>) {
         let id = (ProofKind::Delete, *tombstone.identity());
         if self.env.is_mirror() && self.proofs.get(&id).is_none() {
@@ -124,7 +124,6 @@ impl Known {
         leaves.into_iter().collect()
     }
 
-    /// The operator JWTs in force.
     pub(super) fn operator_chain(&self) -> Option<Arc<OperatorChain>> {
         self.env.gate.standing().chain().cloned()
     }

@@ -1,4 +1,4 @@
-//! What a mirror keeps besides the accounts' JWTs: the requests that deleted some, and activations.
+//! The proofs of a mirror: delete requests and activations.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::feed::digest::{Key, Leaf, Prefix, State};
 use crate::jwt::HashId;
 use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
-/// Delete requests and activations, in the snapshot, and what of them is not written there yet.
+/// Delete requests and activations: in the snapshot, and those that are not written yet.
 #[derive(Debug)]
 pub(in crate::replica) struct Proofs {
     snapshot: Arc<Snapshot>,
@@ -23,18 +23,16 @@ impl Proofs {
         Self { snapshot, sums, unwritten: Mutex::default() }
     }
 
-    /// What is kept.
     pub(in crate::replica) fn get(&self, id: &ProofId) -> Option<Proof> {
         let unwritten = self.unwritten.lock().get(id).cloned();
         unwritten.unwrap_or_else(|| self.snapshot.proof(id))
     }
 
-    /// Puts something on the shelf, on a mirror.
+    /// Stores a proof, on a mirror.
     pub(in crate::replica) fn put(&self, id: ProofId, proof: Proof) {
         self.set(id, Some(proof));
     }
 
-    /// Takes something off.
     pub(in crate::replica) fn remove(&self, id: ProofId) {
         self.set(id, None);
     }
@@ -46,7 +44,7 @@ impl Proofs {
         let mut unwritten = self.unwritten.lock();
         let before = unwritten.get(&id).cloned().unwrap_or_else(|| self.snapshot.proof(&id));
         if before.is_none() && proof.is_none() {
-            // Anybody can name what is not here.
+            // Anyone can name a key that does not exist.
             return;
         }
         if let Some((key, leaf)) = leaf_of(&id) {
@@ -57,7 +55,7 @@ impl Proofs {
 
     /// The leaves of the activations under a prefix.
     pub(in crate::replica) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Key, Leaf>) {
-        // Written first: what is written between the two looks is in both.
+        // The snapshot first: what is written between the two reads is in both.
         for (id, proof) in self.snapshot.proofs_under(ProofKind::Activation, prefix) {
             if let Some((key, leaf)) = leaf_of(&id) {
                 leaves.insert(key, leaf(&proof));
@@ -72,12 +70,12 @@ impl Proofs {
         }
     }
 
-    /// What is to be written. It stays here until [`Proofs::is_written`] says that it is.
+    /// What must be written. It stays here until [`Proofs::is_written`].
     pub(in crate::replica) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
         self.unwritten.lock().iter().map(|(id, proof)| (*id, proof.clone())).collect()
     }
 
-    /// What was written, unless it has changed since.
+    /// Drops what was written, unless it has changed since.
     pub(in crate::replica) fn is_written(&self, written: &[(ProofId, Option<Proof>)]) {
         let mut unwritten = self.unwritten.lock();
         for (id, proof) in written {
@@ -88,7 +86,7 @@ impl Proofs {
     }
 }
 
-/// The place of an activation in the tree, and how its leaf is made. Requests have none: what they delete has.
+/// The place of an activation in the tree, and the way to its leaf. A delete request has none, but its accounts have.
 pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Key, impl Fn(&Proof) -> Leaf + use<>)> {
     let (ProofKind::Activation, raw) = id else { return None };
     let key = Key::activation(&HashId::from_raw(*raw));

@@ -1,4 +1,4 @@
-//! Bringing back what an earlier process kept, or an earlier kind of server, in the background.
+//! Restores what an earlier process or an earlier kind of server stored, in the background.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::replica::position::PositionLimit;
 
-/// How often is looked whether a damaged snapshot is mended.
+/// The pause between two checks whether a damaged snapshot is mended.
 const MENDING: Duration = Duration::from_millis(20);
 
 impl Persist {
-    /// Brings back all that an earlier process kept.
+    /// Restores all that an earlier process stored.
     pub(super) fn warm_up(&self) {
         let (start, disk) = (Instant::now(), &self.parts.held.disk);
         let snapshot = disk.snapshot();
         let mut count = loop {
             let mended = snapshot.mended();
             let count = self.parts.held.restore_copies();
-            // What could not be read may be readable when it is mended.
+            // A mended snapshot may have more readable rows.
             while snapshot.is_damaged() && !disk.is_failing() {
                 std::thread::sleep(MENDING);
             }
@@ -38,16 +38,16 @@ impl Persist {
         self.parts.held.positions.has_work();
         self.parts.pull.fill_soon();
         if count > 0 || disk.was_found() {
-            tracing::info!("{count} JWTs were brought back from disk in {:.1} s", start.elapsed().as_secs_f64());
+            tracing::info!("restored {count} JWTs from disk in {:.1} s", start.elapsed().as_secs_f64());
         }
     }
 
-    /// Takes in what an earlier kind of server left in a folder of tokens. The folder is only read.
+    /// Imports the folder of an earlier kind of server. The folder is only read.
     fn import_tokens(&self, root: &Path) -> u64 {
         let listing = match folder::list(root, Layout::Flat) {
             Ok(listing) => listing,
             Err(error) => {
-                tracing::warn!("the JWTs of an earlier server are not taken in: {error}");
+                tracing::warn!("cannot import the JWTs of an earlier server: {error}");
                 return 0;
             }
         };

@@ -1,4 +1,4 @@
-//! Pulling JWTs: whether upstream is asked, and a single request per account, however many ask.
+//! Pulls JWTs: one request for each account, shared by all clients that wait for it.
 
 mod fill;
 mod keys;
@@ -22,12 +22,12 @@ use crate::node::{Miss, Unavailable};
 use crate::upstream::{Class, Fetched, Upstream};
 use keys::UpstreamKeys;
 
-/// How long an answer waits for the primary when a copy is at hand.
+/// How long an answer waits for the primary if there is a copy.
 const STALE_WAIT: Duration = Duration::from_millis(700);
-/// How long it waits for one that has not answered yet since this process began.
+/// The same for a primary that has not answered yet since the start.
 const FIRST_WAIT: Duration = Duration::from_millis(150);
 
-/// Requests to upstream for accounts, and what is known of which exist there.
+/// Requests for accounts, and which keys exist upstream.
 #[derive(Debug)]
 pub(super) struct Pull {
     env: Env,
@@ -37,7 +37,7 @@ pub(super) struct Pull {
     keys: UpstreamKeys,
 }
 
-/// Takes a request off the list when it has ended, however it ended.
+/// Removes a request from the list when it has ended, even by a panic.
 struct Landing {
     pull: Arc<Pull>,
     key: AccountKey,
@@ -50,7 +50,7 @@ impl Drop for Landing {
 }
 
 impl Pull {
-    /// `flights`: the ones that `held` looks at.
+    /// `flights`: those that `held` knows.
     pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>, flights: Arc<Flights>) -> Self {
         Self {
             env: env.clone(),
@@ -63,8 +63,7 @@ impl Pull {
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
     ///
-    /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a
-    /// copy is.
+    /// Takes at most the time limit of one request, and less than a second if there is a copy.
     pub(super) async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<CachedCopy>>, Unavailable> {
         let held = self.held.at_hand(key);
         let found = match held {
@@ -89,7 +88,8 @@ impl Pull {
         {
             return Some(fresh);
         }
-        // Unknown there, unreachable, or slow: absence is no deletion, and a stale answer now beats a late one.
+        // The account is unknown there, or the server is unreachable or slow. Absence is never a deletion, and a stale
+        // answer now is better than a late one.
         self.env.metrics.replica_stale.inc();
         self.held.copy(key).or_else(|| self.held.unless_deleted(key, copy))
     }
@@ -104,19 +104,18 @@ impl Pull {
         self.keys.begin();
     }
 
-    /// Whether there is nothing to serve of an account because its JWT is withheld.
+    /// Whether an account is not served because its JWT is withheld.
     pub(super) fn is_withheld(&self, key: &AccountKey) -> bool {
-        // To look into the snapshot costs a query, which keys that do not exist are not worth.
+        // A look into the snapshot costs a query, which made-up keys are not worth.
         let may_exist = self.keys.contains(&Key::account(key)) || !self.knows_all_keys();
         may_exist && !self.held.has_copy(key) && self.held.known.withheld_by(key).is_some()
     }
 
-    /// The request for an account that is under way, if there is one.
     pub(super) fn under_way(&self, key: &AccountKey) -> Option<Flight> {
         self.flights.get(key)
     }
 
-    /// Asks the primary about an account, by a request that begins after this was called, and does not wait for it.
+    /// Sends a request for an account in the background, which begins after this call.
     pub(super) fn refetch(self: &Arc<Self>, key: AccountKey) {
         let (pull, before) = (self.clone(), self.under_way(&key));
         self.env.runtime.spawn(async move {
@@ -125,7 +124,7 @@ impl Pull {
         });
     }
 
-    /// Waits for a request that was under way, and then for another one.
+    /// Waits for a request under way, and then for another one.
     pub(super) async fn flight_after(self: &Arc<Self>, before: Option<Flight>, key: AccountKey) -> Pulled {
         if let Some(before) = before {
             let _ = before.await;
@@ -133,9 +132,10 @@ impl Pull {
         self.flight(key).await
     }
 
-    /// Joins the request for `key` that is under way, or starts one. It runs to its end even if nobody waits any more.
+    /// Joins the request for `key` that is under way, or begins one. It runs to its end even if all waiting clients
+    /// leave.
     pub(super) fn flight(self: &Arc<Self>, key: AccountKey) -> Flight {
-        let too_many = || Err(self.unavailable("too many accounts are being asked for"));
+        let too_many = || Err(self.unavailable("requests for too many accounts are under way"));
         self.flights.join(key, || self.take_off(key)).unwrap_or_else(|| std::future::ready(too_many()).boxed().shared())
     }
 
@@ -145,7 +145,7 @@ impl Pull {
         self.env.runtime.spawn(async move {
             let outcome = landing.pull.fetch(&key).await;
             drop(landing);
-            // Nobody may be waiting any more.
+            // All waiting clients may have left.
             let _ = done.send(outcome);
         });
         let aborted = self.unavailable("the request was given up");

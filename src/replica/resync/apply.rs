@@ -1,4 +1,4 @@
-//! Taking in what stands at the primary and differs from what is here.
+//! Applies what differs at the primary.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::replica::activations::ActivationOutcome;
 use crate::replica::held::OfferOutcome;
 
 impl Run {
-    /// Takes in a piece. `asked`: the accounts it is about, if not about all. Returns those that differ; where it is about all,
-    /// of those that were newer here.
+    /// Applies a piece. `asked`: the accounts that it is about, or `None` for all. Returns those that differ; for all,
+    /// those of them that were newer here.
     pub(super) async fn apply(
         &self,
         answer: DigestAnswer,
@@ -45,7 +45,7 @@ impl Run {
             KIND_ACCOUNT => self.apply_account(item, keys, at).unwrap_or_else(|refusal| {
                 parts.env.metrics.refused(Via::Upstream, &refusal);
                 if let Some(held_back) = parts.env.refusals.turn(Instant::now()) {
-                    tracing::warn!("what {} holds is rejected: {refusal}{held_back}", parts.upstream.shown());
+                    tracing::warn!("a JWT of {} is rejected: {refusal}{held_back}", parts.upstream.shown());
                 }
                 parts.held.mark_stale(keys.iter().copied());
                 false
@@ -82,7 +82,7 @@ impl Run {
                     return Ok(true);
                 }
                 Ok(OfferOutcome::Kept) if self.resync.turns.has_touched(&key) => {}
-                // A history that was cut back and written to again gives the same serials to other changes.
+                // A history that was set back and written to again gives the same serials to other changes.
                 Ok(OfferOutcome::Kept) => parts.held.is_ahead(&key),
                 Ok(OfferOutcome::Refetch) => {
                     parts.held.mark_stale([key]);

@@ -1,4 +1,4 @@
-//! What a cache holds, compared piece by piece. It serves meanwhile.
+//! Compares the copies of a cache piece by piece, while they are served.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 use crate::replica::known::leaf;
 
-/// Keys that one question names.
+/// The number of keys of one question.
 pub(super) const PIECE: usize = 1000;
-/// A pause between two questions: what is asked for meanwhile comes first.
+/// The pause between two questions, in which other requests come first.
 pub(super) const PAUSE: Duration = Duration::from_millis(25);
-/// How often is looked whether all that an earlier process kept is back.
+/// The pause between two checks whether all copies of an earlier process are restored.
 const WARMING: Duration = Duration::from_millis(50);
 
-/// What is held of an account, and the value of its epoch before that was read.
+/// A copy to compare, and the epoch of its account from before it was read.
 struct ComparedCopy {
     key: AccountKey,
     leaf: Leaf,
     heard: Epoch,
-    /// Whether it is noted that the primary has the same.
+    /// Whether the primary is known to have the same.
     is_noted: bool,
 }
 
@@ -43,7 +43,7 @@ impl Run {
         Ok(())
     }
 
-    /// Compares copies, and takes over what differs.
+    /// Compares copies, and applies what differs.
     pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), ResyncError> {
         let parts = &self.resync.parts;
         let mut held: Vec<ComparedCopy> = Vec::new();
@@ -59,7 +59,7 @@ impl Run {
         let asked: HashSet<AccountKey> = held.iter().map(|held| held.key).collect();
         let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
         let mut differing = HashSet::new();
-        // Each answer is about one of the keys at least.
+        // Each answer is about at least one of the keys.
         let mut left = held.len();
         loop {
             let answer = self.ask(&ask).await?;
@@ -68,11 +68,11 @@ impl Run {
             if !goes_on {
                 break;
             }
-            left = left.checked_sub(1).ok_or(ResyncError::Format("it does not end"))?;
+            left = left.checked_sub(1).ok_or(ResyncError::Format("an end"))?;
         }
         let now = clock::uptime_millis();
         for ComparedCopy { key, heard, is_noted, .. } in held {
-            // What was heard of it meanwhile is later.
+            // The replica heard something later of it.
             if differing.contains(&key) || parts.held.epoch(&key) != heard {
                 continue;
             }
@@ -91,7 +91,7 @@ impl Run {
     }
 
     fn confirm(&self, copy: &CachedCopy, now: i64) {
-        // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
+        // On disk, every earlier stretch counts as confirmed once everything was compared.
         if copy.stretch() == 0 {
             self.resync.parts.held.confirm(copy, None, Some(self.stretch), now);
         } else {
@@ -100,7 +100,7 @@ impl Run {
         }
     }
 
-    /// Something may have come in between, of this account or of another one that shares its place among the epochs.
+    /// Something may have changed in between, of this account or of another one with the same epoch counter.
     fn note_unless_confirmed(&self, key: &AccountKey) {
         let parts = &self.resync.parts;
         let is_other = |copy: Arc<CachedCopy>| copy.stretch() != self.stretch;

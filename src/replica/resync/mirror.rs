@@ -1,4 +1,4 @@
-//! The digest trees, compared from the root down.
+//! Compares the digest trees from the root down.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
 
-/// Keys that one question names at most.
+/// The largest number of keys of one question.
 const MOST: usize = 1000;
-/// From so many differing buckets on a node is asked about as a whole.
+/// The number of differing buckets from which a question covers the whole node.
 const MANY: usize = 24;
-/// How often is looked whether what was seen before the start is counted.
+/// The pause between two checks whether the tree is complete.
 const COUNTING: Duration = Duration::from_millis(20);
 
 impl Run {
@@ -38,10 +38,10 @@ impl Run {
         Ok(())
     }
 
-    /// Takes over all that differs. Returns which of the accounts that are newer here do.
+    /// Applies all that differs. Returns which of the accounts that are newer here do.
     async fn all(&self) -> Result<HashSet<AccountKey>, ResyncError> {
         let mut differing = HashSet::new();
-        // Without sums of its own everything is compared.
+        // Without a tree of its own, the mirror compares everything.
         match self.differing(None).await? {
             Some(nodes) => {
                 for node in nodes {
@@ -57,11 +57,11 @@ impl Run {
         Ok(differing)
     }
 
-    /// Asks again for activations that came before their accounts.
+    /// Requests activations again that came before their accounts.
     async fn orphans(&self) -> Result<(), ResyncError> {
         let orphans = std::mem::take(&mut self.found.lock().orphans);
         for ids in orphans.chunks(MOST) {
-            // With a leaf that nothing has, what stands comes for certain.
+            // No leaf equals this one, so the answer includes them for certain.
             let have = ids.iter().map(|id| (Key::activation(id).text(), Short::default().to_string())).collect();
             let ask = DigestAsk { have, ..DigestAsk::default() };
             self.pages(ask).await?;
@@ -69,7 +69,7 @@ impl Run {
         Ok(())
     }
 
-    /// The bytes that lead to differing sums below a place. `None`: nothing is known of it here.
+    /// The bytes that lead to differing sums below a place. `None`: the tree here is incomplete.
     async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, ResyncError> {
         let besides = self.resync.parts.held.known.operator_toggles();
         if !self.resync.parts.held.known.is_whole() {
@@ -77,7 +77,7 @@ impl Run {
         }
         let page = self.resync.parts.upstream.digests(prefix).await?;
         self.is_current()?;
-        self.stands(&position(&page).ok_or(ResyncError::Format("its position"))?)?;
+        self.stands(&position(&page).ok_or(ResyncError::Format("the position"))?)?;
         let Some((sum, mine)) = self.resync.parts.held.known.look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
@@ -116,13 +116,13 @@ impl Run {
         Ok(differing)
     }
 
-    /// Takes over everything under a prefix that differs.
+    /// Applies everything under a prefix that differs.
     async fn prefix(&self, prefix: Prefix) -> Result<HashSet<AccountKey>, ResyncError> {
         let parts = self.resync.parts.clone();
         let leaves = tokio::task::spawn_blocking(move || parts.held.known.leaves(prefix)).await;
         let leaves = leaves.map_err(|_| ResyncError::Outdated)?;
         let ask = DigestAsk {
-            // What is not named comes although it is here, and changes nothing.
+            // The answer repeats keys that are not named, which changes nothing.
             have: have(leaves.iter().take(MOST)),
             prefix: Some(data_encoding::HEXLOWER.encode(&prefix.bytes())),
             after: None,
@@ -130,7 +130,7 @@ impl Run {
         self.pages(ask).await
     }
 
-    /// Takes over all that answers a question.
+    /// Applies all answers to a question.
     async fn pages(&self, mut ask: DigestAsk) -> Result<HashSet<AccountKey>, ResyncError> {
         let mut differing = HashSet::new();
         loop {
@@ -141,7 +141,7 @@ impl Run {
                 return Ok(differing);
             }
             if self.found.lock().in_vain > IN_VAIN {
-                return Err(ResyncError::Format("it goes on and on, and nothing in it is new"));
+                return Err(ResyncError::Format("an end"));
             }
         }
     }

@@ -1,5 +1,9 @@
-//! Comparing with the primary what the feed does not confirm: copies from other servers, copies whose successor was refused, and
-//! the operator's JWT where the feed did not go on. Until then they keep down the position that this replica confirms.
+//! Compares with the primary what the feed does not confirm. Until then it limits the position that this replica
+//! confirms:
+//!
+//! * copies from other servers
+//! * copies whose successor was rejected
+//! * the operator JWT, if the feed could not continue
 
 use std::sync::Arc;
 
@@ -12,7 +16,7 @@ use crate::gate::Via;
 use crate::replica::position::PositionLimit;
 
 impl Resync {
-    /// Settles what the feed does not confirm, for as long as the process lives.
+    /// Compares what the feed does not confirm, as long as the process lives.
     pub(in crate::replica) async fn compare_unconfirmed(self: Arc<Self>) {
         let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
         loop {
@@ -23,7 +27,11 @@ impl Resync {
             match self.compare_some().await {
                 Ok(true) => backoff.reset(),
                 Ok(false) => {}
-                Err(error) => tracing::debug!("what the feed does not confirm is compared again later: {error}"),
+                Err(error) => {
+                    tracing::debug!(
+                        "cannot compare the copies that the feed does not confirm, and will retry: {error}"
+                    );
+                }
             }
             backoff.wait().await;
         }
@@ -34,13 +42,13 @@ impl Resync {
             && (self.parts.held.positions.get(PositionLimit::Operator).is_some() || self.has_unconfirmed_copies())
     }
 
-    /// Whether there are unconfirmed copies, and not all are being compared anyway.
+    /// Whether there are unconfirmed copies, and no comparison of all copies is under way.
     fn has_unconfirmed_copies(&self) -> bool {
         self.parts.held.positions.get(PositionLimit::Copies).is_some()
             && self.parts.held.positions.get(PositionLimit::Comparison).is_none()
     }
 
-    /// Settles a piece. Returns whether that changed anything.
+    /// Compares a piece. Returns whether that changed anything.
     async fn compare_some(self: &Arc<Self>) -> Result<bool, ResyncError> {
         let stand = self.parts.held.positions.stand();
         let Some(from) = stand.position else { return Ok(false) };
@@ -63,11 +71,11 @@ impl Resync {
 }
 
 impl Run {
-    /// Adopts the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as the
-    /// primary's now.
+    /// Applies the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as
+    /// the primary's.
     async fn operator(&self) -> Result<bool, ResyncError> {
         let parts = &self.resync.parts;
-        // Without an operator, the one to begin with is pinned.
+        // Without an operator, the first one is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Key::operator(trust.identity());
         let leaf = Leaf::of(&key, &State::Held(*trust.version()));
