@@ -21,37 +21,27 @@ pub(super) struct CachedCopy {
 
 impl CachedCopy {
     pub(super) fn new(entry: Arc<Entry>, position: Option<Position>, stretch: Option<u64>, now: i64) -> Self {
-        let copy = Self {
-            entry,
-            position: OnceLock::new(),
-            stretch: AtomicU64::new(0),
-            confirmed: AtomicI64::new(0),
-            checked: AtomicI64::new(0),
-        };
-        copy.confirm(position, stretch, now);
-        copy
+        Self::of(entry, position, stretch.unwrap_or(0), now, now)
     }
 
     /// A copy that was heard over NATS. Upstream is asked about it as if it had been asked at `checked`.
     pub(super) fn heard(entry: Arc<Entry>, checked: i64, now: i64) -> Self {
-        Self {
-            entry,
-            position: OnceLock::new(),
-            stretch: AtomicU64::new(0),
-            confirmed: AtomicI64::new(now),
-            checked: AtomicI64::new(checked),
-        }
+        Self::of(entry, None, 0, now, checked)
     }
 
-    /// A copy that an earlier process stored, confirmed at `confirmed`. The next request asks about it unless its
-    /// stretch continues.
+    /// A copy that an earlier process stored, confirmed at `confirmed`. The next request asks about it unless its stretch
+    /// continues.
     pub(super) fn restored(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
+        Self::of(entry, position, stretch, confirmed, 0)
+    }
+
+    fn of(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64, checked: i64) -> Self {
         Self {
             entry,
             position: position.map(OnceLock::from).unwrap_or_default(),
             stretch: AtomicU64::new(stretch),
             confirmed: AtomicI64::new(confirmed),
-            checked: AtomicI64::new(0),
+            checked: AtomicI64::new(checked),
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
         leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
         return Some(View { head, sum, below: Below::Leaves(leaves) });
     }
-    let (sum, below) = held.known.look(prefix, &held.known.operator_toggles())?;
+    let (sum, below) = held.known.sums.look(prefix, &held.known.operator_toggles())?;
     Some(View { head, sum, below: Below::Sums(below) })
 }
 

@@ -16,14 +16,16 @@ pub(crate) const MAX_ANSWER: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl UpstreamServer {
-    pub(super) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
+    /// A place of the digest tree.
+    pub(crate) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
         let query = prefix
             .map_or_else(String::new, |prefix| format!("?prefix={}", data_encoding::HEXLOWER.encode(&prefix.bytes())));
-        self.read(self.about_digests(Method::GET, &query)).await
+        self.read(self.slow_request(Method::GET, &format!("digests{query}"))).await
     }
 
-    pub(super) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
-        self.read(self.about_digests(Method::POST, "").json(ask)).await
+    /// What differs there from what is here.
+    pub(crate) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
+        self.read(self.slow_request(Method::POST, "digests").json(ask)).await
     }
 
     async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, UpstreamError> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::UpstreamError;
+use crate::backoff::drawn;
 use crate::clock;
 
-/// The longest pause after failures, in milliseconds.
-const MAX_REST: i64 = 5_000;
+/// The longest pause after failures, without a quarter that is drawn.
+const MAX_REST: Duration = Duration::from_secs(5);
 /// The number of failures in a row after which a reachable server counts as failing. A single failure may concern one
 /// account.
 const STRIKES: u32 = 3;
@@ -101,9 +102,9 @@ impl Health {
     /// It gave no usable answer.
     pub(super) fn failed(&self, error: &UpstreamError) {
         let failures = self.failures.fetch_add(1, Ordering::AcqRel);
-        let pause = (100i64 << failures.min(6)).min(MAX_REST);
-        let jitter = rand::random_range(0..=pause / 4);
-        self.rests_until.store(clock::uptime_millis() + pause + jitter, Ordering::Release);
+        let rest = drawn(Duration::from_millis(100 << failures.min(6)).min(MAX_REST), 1.0..=1.25);
+        let rest = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+        self.rests_until.store(clock::uptime_millis() + rest, Ordering::Release);
         if failures + 1 >= STRIKES || error.is_lasting() {
             self.fail(&error.to_string());
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use tokio::time::timeout;
 
-use super::{Upstream, UpstreamError, UpstreamServer};
+use super::{UpstreamError, UpstreamServer};
 use crate::feed::Fingerprint;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
@@ -12,18 +13,14 @@ use crate::gate::Position;
 /// The time limit for the whole list. No client waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Upstream {
-    /// The fingerprints of the keys that exist on the server whose feed the replica follows, and the position of the
-    /// list.
-    pub(crate) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
-        let answer = self.followed().keys();
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
-    }
-}
-
 impl UpstreamServer {
-    async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
-        let mut response = self.send(self.about_keys()).await?;
+    /// The fingerprints of the keys that exist on the server, and the position of the list.
+    pub(crate) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+        timeout(PATIENCE, self.list()).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
+    }
+
+    async fn list(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+        let mut response = self.send(self.slow_request(Method::GET, "keys")).await?;
         if response.status() != StatusCode::OK {
             return Err(UpstreamError::Status(response.status()));
         }

@@ -44,14 +44,11 @@ pub use setup::{Access, Setup};
 
 pub(crate) use answer::{AnswerSource, Fetched, UpstreamAnswer, UpstreamError};
 pub(crate) use digests::MAX_ANSWER;
-pub(crate) use pack::PackBody;
 pub(crate) use places::Class;
 pub(crate) use server::UpstreamServer;
 pub(crate) use stream::FeedBody;
 
 use crate::feed::Head;
-use crate::feed::digest::Prefix;
-use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
@@ -151,7 +148,7 @@ impl Upstream {
     }
 
     pub(crate) fn public(&self) -> &str {
-        self.current().public()
+        &self.current().public
     }
 
     /// Whether all servers failed so recently that a copy is better than a wait for them.
@@ -161,17 +158,17 @@ impl Upstream {
 
     /// Whether the current server has room for a request that no client waits for.
     pub(crate) fn has_room(&self) -> bool {
-        self.current().has_room()
+        self.current().places.has_room()
     }
 
     /// Whether a request could be sent at once.
     pub(crate) fn has_place(&self, class: Class) -> bool {
-        self.current().has_place(class)
+        self.current().places.has_place(class)
     }
 
     /// Whether a request would probably be answered in time.
     pub(crate) fn accepts(&self, class: Class) -> bool {
-        self.current().accepts(class, Instant::now() + race::BUDGET)
+        self.current().places.accepts(class, Instant::now() + race::BUDGET)
     }
 
     /// Whether a server has ever answered as a primary does, with or without a feed.
@@ -226,28 +223,13 @@ impl Upstream {
         Err(failed.unwrap_or_else(|| self.all_foreign()))
     }
 
-    /// A place of the digest tree of the server whose feed the replica follows.
-    pub(crate) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
-        self.followed().digests(prefix).await
-    }
-
-    /// Starts to read the pack of the current server.
-    pub(crate) async fn pack(&self) -> Result<PackBody, UpstreamError> {
-        self.current().pack().await
-    }
-
-    /// What differs there from what is here.
-    pub(crate) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
-        self.followed().compare(ask).await
-    }
-
     /// Marks the server whose feed the replica follows as failing.
     pub(crate) fn feed_failed(&self, reason: &str) {
         self.followed().health.fail(reason);
     }
 
     /// The server whose feed the replica follows.
-    fn followed(&self) -> &UpstreamServer {
+    pub(crate) fn followed(&self) -> &UpstreamServer {
         &self.servers[self.followed.load(Ordering::Acquire)]
     }
 

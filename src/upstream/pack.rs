@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use tokio::time::timeout;
 
 use super::body;
@@ -28,9 +28,9 @@ impl PackBody {
 }
 
 impl UpstreamServer {
-    /// Starts to read the pack.
-    pub(super) async fn pack(&self) -> Result<PackBody, UpstreamError> {
-        let answer = timeout(SILENCE, self.send(self.about_pack())).await;
+    /// Starts to read the pack. Without a limit, because v1.0.3 would stop at 10 000 accounts.
+    pub(crate) async fn pack(&self) -> Result<PackBody, UpstreamError> {
+        let answer = timeout(SILENCE, self.send(self.slow_request(Method::GET, "pack?max=-1"))).await;
         let response = answer.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
         match response.status() {
             StatusCode::OK => Ok(PackBody(response)),

@@ -54,8 +54,9 @@ pub(crate) struct UpstreamServer {
     clients: Arc<Clients>,
     base: String,
     shown: String,
-    public: String,
-    places: Arc<RequestPlaces>,
+    /// Its URL for a client that has its own credentials.
+    pub(super) public: String,
+    pub(super) places: Arc<RequestPlaces>,
     reached: AtomicBool,
     vetting: Mutex<()>,
     pub(super) belief: Belief,
@@ -87,29 +88,9 @@ impl UpstreamServer {
         &self.shown
     }
 
-    /// Its URL for a client that has its own credentials.
-    pub(super) fn public(&self) -> &str {
-        &self.public
-    }
-
     /// Whether it has ever answered as a primary does, with or without a feed.
     pub(super) fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
-    }
-
-    /// Whether at least half of the places for requests are free.
-    pub(super) fn has_room(&self) -> bool {
-        self.places.has_room()
-    }
-
-    /// Whether a request could be sent at once.
-    pub(super) fn has_place(&self, class: Class) -> bool {
-        self.places.has_place(class)
-    }
-
-    /// Whether a request would probably be answered by `deadline`.
-    pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
-        self.places.accepts(class, deadline)
     }
 
     /// Requests one JWT.
@@ -291,28 +272,13 @@ impl UpstreamServer {
         self.clients.short().get(format!("{}{path}", self.base))
     }
 
-    /// Begins a request about digests.
-    pub(super) fn about_digests(&self, method: reqwest::Method, query: &str) -> reqwest::RequestBuilder {
-        self.clients.streams().request(method, format!("{}/jwt/v1/digests{query}", self.base))
-    }
-
-    /// Begins a request for the list of keys that exist.
-    pub(super) fn about_keys(&self) -> reqwest::RequestBuilder {
-        self.clients.streams().get(format!("{}/jwt/v1/keys", self.base))
-    }
-
-    /// Begins a request for the pack. Without a limit, because v1.0.3 would stop at 10 000 accounts.
-    pub(super) fn about_pack(&self) -> reqwest::RequestBuilder {
-        self.clients.streams().get(format!("{}/jwt/v1/pack?max=-1", self.base))
-    }
-
     /// Begins a request that is answered at once. `path`: the path after `/jwt/v1/`.
     pub(super) fn request_now(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.short().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
-    /// Begins a request that changes something. `path`: path and query after `/jwt/v1/`. It has no time limit.
-    pub(crate) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// Begins a request without a time limit. `path`: path and query after `/jwt/v1/`.
+    pub(crate) fn slow_request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 

@@ -34,7 +34,7 @@ impl Activations {
         let Some(jwt) = &item.jwt else {
             // A replaced one comes without its text, and its successor follows.
             if item.op == "remove" {
-                self.held.known.proofs.remove(place);
+                self.held.known.proofs.set(place, None);
             }
             return ActivationOutcome::NotStored;
         };
@@ -58,7 +58,7 @@ impl Activations {
                     return ActivationOutcome::NotStored;
                 }
                 let body = jwt.clone().into_bytes().into();
-                self.held.known.proofs.put(place, Proof { identity: version.identity, body, at: Some(at) });
+                self.held.known.proofs.set(place, Some(Proof { identity: version.identity, body, at: Some(at) }));
                 ActivationOutcome::Stored
             }
             Err(refusal) => {

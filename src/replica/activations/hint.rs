@@ -4,7 +4,7 @@
 //! primary.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{Activations, AskedActivation, CachedActivation};
 use crate::clock;
@@ -65,8 +65,8 @@ impl Activations {
                     return Ok(self.mark_stale(&id, Some(&copy)));
                 };
                 let judged = Arc::new(Judged::new(Arc::new(unproven.prove(account.entry())?)));
-                let checked = AtomicI64::new(copy.checked.load(Ordering::Acquire));
-                self.insert(&id, Arc::new(CachedActivation { judged, stretch: AtomicU64::new(0), checked }), heard);
+                let checked = copy.checked.load(Ordering::Acquire);
+                self.insert(&id, Arc::new(CachedActivation::new(judged, 0, checked)), heard);
                 Ok(HintOutcome::Applied)
             }
             (_, _, Some(asked)) => {

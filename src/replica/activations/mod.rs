@@ -122,6 +122,10 @@ impl Activations {
 }
 
 impl CachedActivation {
+    const fn new(judged: Arc<Judged>, stretch: u64, checked: i64) -> Self {
+        Self { judged, stretch: AtomicU64::new(stretch), checked: AtomicI64::new(checked) }
+    }
+
     /// The next request asks the primary, because it may have something newer.
     fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
@@ -223,11 +227,7 @@ impl Activations {
                         return Ok(at_hand());
                     }
                     let judged = Arc::new(Judged::new(Arc::new(activation)));
-                    let cached = Arc::new(CachedActivation {
-                        judged: judged.clone(),
-                        stretch: AtomicU64::new(0),
-                        checked: AtomicI64::new(0),
-                    });
+                    let cached = Arc::new(CachedActivation::new(judged.clone(), 0, 0));
                     confirm(&cached);
                     self.insert(id, cached, heard);
                     Ok(Some(judged))
@@ -266,11 +266,7 @@ impl Activations {
         let kept = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
-        let cached = Arc::new(CachedActivation {
-            judged: judged.clone(),
-            stretch: AtomicU64::new(stretch),
-            checked: AtomicI64::new(0),
-        });
+        let cached = Arc::new(CachedActivation::new(judged.clone(), stretch, 0));
         self.insert(id, cached, heard);
         Some(judged)
     }

@@ -49,7 +49,7 @@ impl Follow {
 
     async fn apply_pack(self: &Arc<Self>, tally: &mut PackTally) -> Result<(), PackError> {
         let asked = clock::uptime_millis();
-        let mut pack = self.parts.upstream.pack().await?;
+        let mut pack = self.parts.upstream.current().pack().await?;
         let (mut lines, mut bytes) = (Lines::default(), 0);
         while let Some(piece) = pack.chunk().await? {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);

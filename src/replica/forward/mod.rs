@@ -110,7 +110,7 @@ impl Forwarding {
         let (request, most) = if write.target.is_question() {
             (server.for_others(method, &path), MAX_ANSWER)
         } else {
-            (server.change(method, &path), MAX_RECEIPTS)
+            (server.slow_request(method, &path), MAX_RECEIPTS)
         };
         // The credentials of the client replace ours.
         let request = request.headers(headers).body(write.body.clone());

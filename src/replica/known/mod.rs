@@ -13,7 +13,7 @@ pub(super) use proofs::Proofs;
 pub(super) use versions::{KnownVersions, leaf};
 
 use super::setup::Env;
-use crate::feed::digest::{Key, Kind, Leaf, Prefix, State, Sum, Toggle, Tree};
+use crate::feed::digest::{Key, Kind, Leaf, Prefix, State, Toggle, Tree};
 use crate::gate::{OperatorChain, Position, Tombstone};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
@@ -29,7 +29,8 @@ pub(super) struct Known {
     pub(super) versions: KnownVersions,
     /// The delete requests and activations of a mirror.
     pub(super) proofs: Proofs,
-    sums: Arc<Sums>,
+    /// Their digest tree.
+    pub(super) sums: Arc<Sums>,
     /// Whether the tree still lacks versions from before the start.
     counting: AtomicBool,
 }
@@ -45,22 +46,6 @@ impl Known {
             sums,
             counting: AtomicBool::new(false),
         }
-    }
-
-    /// Whether the tree is complete.
-    pub(super) fn is_whole(&self) -> bool {
-        self.sums.is_whole()
-    }
-
-    /// Invalidates the tree, because something is lost.
-    pub(super) fn break_off(&self) {
-        self.sums.break_off();
-    }
-
-    /// The sum of a place of the tree, and the sums below it, as if `besides` were in the tree. `None`: the tree is
-    /// incomplete.
-    pub(super) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
-        self.sums.look(prefix, besides)
     }
 
     pub(super) fn is_deleted(&self, key: &AccountKey) -> bool {
@@ -107,7 +92,8 @@ impl Known {
     pub(super) fn store_request(&self, tombstone: &Tombstone, at: Option<Position>) {
         let id = (ProofKind::Delete, *tombstone.identity());
         if self.env.is_mirror() && self.proofs.get(&id).is_none() {
-            self.proofs.put(id, Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at });
+            let proof = Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at };
+            self.proofs.set(id, Some(proof));
         }
     }
 

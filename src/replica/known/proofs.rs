@@ -28,16 +28,8 @@ impl Proofs {
         unwritten.unwrap_or_else(|| self.snapshot.proof(id))
     }
 
-    /// Stores a proof, on a mirror.
-    pub(in crate::replica) fn put(&self, id: ProofId, proof: Proof) {
-        self.set(id, Some(proof));
-    }
-
-    pub(in crate::replica) fn remove(&self, id: ProofId) {
-        self.set(id, None);
-    }
-
-    fn set(&self, id: ProofId, proof: Option<Proof>) {
+    /// Stores or removes a proof, on a mirror.
+    pub(in crate::replica) fn set(&self, id: ProofId, proof: Option<Proof>) {
         if !self.sums.are_kept() {
             return;
         }

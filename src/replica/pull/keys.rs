@@ -149,7 +149,7 @@ impl Pull {
     async fn ask_for_keys(&self, history: u64, from: Head) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while self.keys.history() == history {
-            match self.upstream.keys().await {
+            match self.upstream.followed().keys().await {
                 Ok((position, keys)) if position.session == from.session.0 && position.serial >= from.serial => {
                     tracing::debug!(
                         "{} keys exist at {} as of serial {}",

@@ -72,13 +72,13 @@ impl Run {
     /// The bytes that lead to differing sums below a place. `None`: the tree here is incomplete.
     async fn differing(&self, prefix: Option<Prefix>) -> Result<Option<Vec<u8>>, ResyncError> {
         let besides = self.resync.parts.held.known.operator_toggles();
-        if !self.resync.parts.held.known.is_whole() {
+        if !self.resync.parts.held.known.sums.is_whole() {
             return Ok(None);
         }
-        let page = self.resync.parts.upstream.digests(prefix).await?;
+        let page = self.resync.parts.upstream.followed().digests(prefix).await?;
         self.is_current()?;
         self.stands(&position(&page).ok_or(ResyncError::Format("the position"))?)?;
-        let Some((sum, mine)) = self.resync.parts.held.known.look(prefix, &besides) else { return Ok(None) };
+        let Some((sum, mine)) = self.resync.parts.held.known.sums.look(prefix, &besides) else { return Ok(None) };
         if short(&page.sum)? == sum.short() {
             return Ok(Some(Vec::new()));
         }

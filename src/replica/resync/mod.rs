@@ -101,7 +101,7 @@ impl Resync {
     /// Compares again, because some known versions are lost.
     pub(super) fn lost_something(self: &Arc<Self>) {
         if self.parts.env.is_mirror() {
-            self.parts.held.known.break_off();
+            self.parts.held.known.sums.break_off();
             let stand = self.parts.held.positions.stand();
             if let Some(position) = stand.position {
                 self.begin(position, stand.stretch);
@@ -193,7 +193,7 @@ impl Run {
     /// Requests a piece of what differs.
     async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, ResyncError> {
         self.is_current()?;
-        let answer = self.resync.parts.upstream.compare(ask).await?;
+        let answer = self.resync.parts.upstream.followed().compare(ask).await?;
         self.is_current()?;
         let position = answer.position().ok_or(ResyncError::Format("the position"))?;
         self.stands(&position)?;
