@@ -34,7 +34,7 @@ pub(super) struct Disk {
     operator: AtomicBool,
     /// The id of this replica upstream.
     identity: Mutex<FollowerId>,
-    /// Whether the cache has all that an earlier process stored, as far as there is room.
+    /// Whether the cache has all that an earlier process stored, or is full.
     warm: AtomicBool,
     closing: Mutex<bool>,
     wake: Condvar,

@@ -38,7 +38,7 @@ const REMIND: Duration = Duration::from_secs(600);
 /// The pause between two log lines with different findings.
 const NEWS: Duration = Duration::from_secs(5);
 
-/// Whether a server is an account server, as far as that is known.
+/// What is known of whether a server is an account server.
 #[derive(Debug, Default)]
 pub(super) struct Belief {
     /// Whether an answer with the mark came from it. From then on, an answer without the mark comes from another

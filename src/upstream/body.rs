@@ -55,7 +55,7 @@ pub(crate) async fn text(response: &mut Response, most: usize) -> Result<String,
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The text that a server sends with an error, as far as it comes soon and is short: its lines, without control
+/// The text that a server sends with an error, cut off if it is slow or long: its lines, without control
 /// characters.
 pub(crate) async fn words(response: &mut Response) -> Vec<String> {
     let mut body = Vec::new();

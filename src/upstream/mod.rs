@@ -127,7 +127,7 @@ impl Upstream {
         self.current().shown()
     }
 
-    /// The servers on the way from this one, the nearest first, as far as they are named.
+    /// The known servers on the way from this one, the nearest first.
     pub(crate) fn route(&self) -> Vec<String> {
         self.current().route.names()
     }

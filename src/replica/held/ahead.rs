@@ -55,7 +55,7 @@ impl Held {
         if count > 0 {
             tracing::warn!(
                 "{count} accounts are newer here than at the primary {primary}, which was restored from a backup or replaced; this \
-                 replica goes on serving them. Hand them back with `nats-account-server restore --from URL-OF-THIS-SERVER`"
+                 replica goes on serving them; hand them back with `nats-account-server restore --from URL-OF-THIS-SERVER`"
             );
         }
     }

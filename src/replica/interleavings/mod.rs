@@ -1,4 +1,4 @@
-//! Hints, answers, the feed and restarts in every order, against a model of what has to be served.
+//! Hints, answers, the feed and restarts in every order, against a model of what must be served.
 //!
 //! The primary is honest: it commits in order, its feed brings every change once, and an answer is what it held when it
 //! was asked or later. Hints are not honest: any version is heard at any time.
@@ -134,7 +134,7 @@ impl<'w> Play<'w> {
     }
 
     fn hint(&mut self, version: Option<Version>) -> bool {
-        // The account has versions of so many seconds only.
+        // The account has no later versions.
         let Some(version) = version.filter(|(second, _)| *second <= SECONDS) else { return false };
         let heard = self.world.replica.parts.held.hear(&self.world.account.entry(version));
         let is_wanted = self.model.is_wanted(self.is_mirror());

@@ -26,7 +26,7 @@ const MOST_ADDED: usize = 1 << 19;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The keys that exist, as far as they are known.
+/// The known keys.
 #[derive(Debug, Default)]
 pub(in crate::replica) struct UpstreamKeys {
     known: RwLock<KnownKeys>,
@@ -53,7 +53,7 @@ impl UpstreamKeys {
         self.history.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether a key exists, as far as is known.
+    /// Whether a key is known to exist.
     pub(in crate::replica) fn contains(&self, key: &Key) -> bool {
         let key = Fingerprint::of(key);
         let known = self.known.read();

@@ -33,7 +33,7 @@ impl Pull {
         self.weigh(exists, is_certain)
     }
 
-    /// The same for a key that exists or not, as far as is known. `is_certain`: all keys are known.
+    /// The same for a key. `exists`: whether it is known to exist. `is_certain`: all keys are known.
     pub(in crate::replica) fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
         if exists {
             return if self.upstream.accepts(Class::Known) { Miss::Ask } else { Miss::Crowded };

@@ -94,7 +94,7 @@ impl Pull {
         self.held.copy(key).or_else(|| self.held.unless_deleted(key, copy))
     }
 
-    /// Whether a key exists upstream, as far as is known.
+    /// Whether a key is known to exist upstream.
     pub(super) fn exists(&self, key: &Key) -> bool {
         self.keys.contains(key)
     }
