@@ -1,20 +1,20 @@
-//! What is newer here than at the primary, to be handed back to it.
+//! Accounts that are newer here than at the primary, for a client that hands them back.
 
 use super::held::Held;
 use crate::key::AccountKey;
 use crate::node::{Ahead, AheadPage};
 use crate::store::snapshot::ProofKind;
 
-/// So many accounts are told at once.
+/// The largest number of accounts of a page.
 const ACCOUNTS: usize = 500;
-/// So much text is told at once, in bytes.
+/// The text after which a page ends, in bytes.
 const TEXT: usize = 1 << 20;
 
-/// The accounts after `after` of which the primary was found to hold something older, or nothing. Blocks for queries.
+/// The accounts after `after` of which the primary holds something older, or nothing. Blocks for queries.
 pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
     let mut page = AheadPage { accounts: Vec::new(), next: None };
     let mut text = 0;
-    for key in held.known.memory.all_ahead().into_iter().filter(|key| after.is_none_or(|after| key > after)) {
+    for key in held.known.versions.all_ahead().into_iter().filter(|key| after.is_none_or(|after| key > after)) {
         if page.accounts.len() == ACCOUNTS || text >= TEXT {
             page.next = page.accounts.last().map(|last| *last.key());
             break;
@@ -27,11 +27,11 @@ pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
 }
 
 fn account(held: &Held, key: AccountKey) -> Ahead {
-    let Some(seen) = held.known.memory.peek(&key, Clone::clone) else { return Ahead::Missing(key) };
+    let Some(seen) = held.known.versions.peek(&key, Clone::clone) else { return Ahead::Missing(key) };
     if seen.is_live() {
-        let slot = held.at_hand(&key).filter(|slot| seen.newest() == Some(&slot.entry().version()));
-        return slot.map_or(Ahead::Missing(key), |slot| Ahead::Held(key, slot.entry().token().clone()));
+        let copy = held.at_hand(&key).filter(|copy| seen.newest() == Some(&copy.entry().version()));
+        return copy.map_or(Ahead::Missing(key), |copy| Ahead::Held(key, copy.entry().token().clone()));
     }
-    let request = seen.deleted_by.and_then(|identity| held.known.shelf.get(&(ProofKind::Delete, identity)));
+    let request = seen.deleted_by.and_then(|identity| held.known.proofs.get(&(ProofKind::Delete, identity)));
     request.map_or(Ahead::Missing(key), |request| Ahead::Deleted(key, request.body))
 }

@@ -1,4 +1,4 @@
-//! A replica as the port sees it. Each question goes to the part that knows.
+//! The port of a replica. Each question goes to the part that knows the answer.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 
+use super::cached_copy::CachedCopy;
 use super::onward::RelayFeed;
 use super::relay::Onward;
-use super::slot::Slot;
 use super::{Replica, ahead, digests};
 use crate::clock;
 use crate::config::ReplicaWrites;
@@ -27,12 +27,12 @@ use crate::store::{Follower, FollowerChange, StoreError, blocking};
 
 impl Backend for Replica {
     fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
-        self.parts.held.fresh(key).map(|slot| slot.answer())
+        self.parts.held.fresh(key).map(|copy| copy.answer())
     }
 
     fn look(&self, key: &AccountKey) -> Now {
         Now::Miss(match self.parts.pull.miss(key) {
-            // The long way says why.
+            // `get` says why.
             Miss::Absent if self.parts.pull.is_withheld(key) => Miss::Ask,
             miss => miss,
         })
@@ -57,7 +57,7 @@ impl Backend for Replica {
     fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {
         async move {
             match self.parts.pull.get(key).await? {
-                Some(slot) => Ok(Some(slot.answer())),
+                Some(copy) => Ok(Some(copy.answer())),
                 None => match self.parts.held.known.withheld_by(key) {
                     Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
                     None => Ok(None),
@@ -68,14 +68,14 @@ impl Backend for Replica {
     }
 
     fn called(&self, key: &AccountKey) -> Called {
-        self.parts.held.fresh(key).map_or_else(|| (*key).into(), |slot| slot.entry().called())
+        self.parts.held.fresh(key).map_or_else(|| (*key).into(), |copy| copy.entry().called())
     }
 
     fn lookup_now(&self, key: &AccountKey) -> Found {
         let held = &self.parts.held;
         match held.confirmed(key) {
-            Some(slot) => valid(slot.entry()).map_or(Found::Absent, Found::Served),
-            // Upstream may tell what the feed then confirms.
+            Some(copy) => valid(copy.entry()).map_or(Found::Absent, Found::Served),
+            // A request upstream may bring what the feed then confirms.
             None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
                 Found::Unsure
             }
@@ -133,7 +133,7 @@ impl Backend for Replica {
         let held = self.parts.held.clone();
         async move {
             if let Err(error) = blocking(move || held.disk.snapshot().set_followers(&changes)).await {
-                tracing::warn!("cannot write down the replicas that follow this one: {error}");
+                tracing::warn!("cannot store the replicas that follow this one: {error}");
             }
         }
         .boxed()
@@ -162,9 +162,9 @@ impl Backend for Replica {
         metrics.replica_cache_entries.set(gauge(entries));
         metrics.replica_cache_bytes.set(gauge(bytes));
         metrics.serial.set(gauge(held.freshness.serial()));
-        metrics.replica_ahead.set(held.known.memory.ahead());
+        metrics.replica_ahead.set(held.known.versions.ahead());
         metrics.clock_difference(self.parts.upstream.clock_difference());
-        // Of the primary itself, whatever is between.
+        // The age of the primary itself, not of a replica on the way.
         metrics.replica_heard.set(held.freshness.heard_at() / 1000);
     }
 }
@@ -211,8 +211,8 @@ impl Upstream for Replica {
     }
 }
 
-impl Slot {
-    /// The JWT, and how current it is known to be now.
+impl CachedCopy {
+    /// The JWT, and how current it is now.
     fn answer(&self) -> Answer {
         Answer::cached(self.entry().clone(), self.position(), self.stamp())
     }
@@ -223,7 +223,7 @@ fn valid(entry: &Entry) -> Option<Bytes> {
     (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
 }
 
-/// What a mirror knows; a cache never does.
+/// The answer of a mirror. A cache has none.
 async fn of_mirror<T: Send + 'static>(
     find: impl FnOnce() -> Option<T> + Send + 'static,
 ) -> Result<Digested<T>, StoreError> {

@@ -1,7 +1,7 @@
-//! The digests of a mirror, for replicas behind it.
+//! The digests of a mirror, for replicas that follow it.
 //!
-//! A mirror answers only where it is sure that it holds everything: while it follows its primary, was compared with it, and
-//! nothing had to leave for want of room. What it cannot answer is the primary's to answer.
+//! A mirror answers only if it holds everything: it follows its primary, was compared with it, and its cache has room.
+//! The primary answers all other questions.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -14,12 +14,12 @@ use crate::gate::{Activation, Position, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::snapshot::{ProofKind, Seen};
 
-/// A piece with this much text is full, in bytes.
+/// The text after which a piece ends, in bytes.
 const TEXT: usize = 1 << 20;
-/// What surrounds the text of a difference, in bytes, about.
+/// The size of a difference without its text, in bytes, about.
 const AROUND: usize = 300;
 
-/// A place of the digest tree. `None`: only the primary can tell. Blocks for queries.
+/// A place of the digest tree. `None`: only the primary can answer. Blocks for queries.
 pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
     let head = held.knows_all()?;
     if let Some(prefix @ Prefix::Bucket(_)) = prefix {
@@ -28,14 +28,13 @@ pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
         leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
         return Some(View { head, sum, below: Below::Leaves(leaves) });
     }
-    let (sum, below) = held.known.look(prefix, &held.known.operator_toggles())?;
+    let (sum, below) = held.known.sums.look(prefix, &held.known.operator_toggles())?;
     Some(View { head, sum, below: Below::Sums(below) })
 }
 
-/// A piece of what stands here and differs from what is asked about. `None`: only the primary can tell. Blocks for
-/// queries.
+/// A piece of what differs here from what is asked about. `None`: only the primary can answer. Blocks for queries.
 pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
-    // What is found is as of this position, or later.
+    // The answer is as of this position, or later.
     let head = held.knows_all()?;
     let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut theirs: Vec<(Subject, Option<Leaf>)> = Vec::new();
@@ -52,7 +51,7 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
             theirs.sort_unstable_by_key(|(key, _)| *key);
         }
     }
-    let mut piece = Piece { held, head, found: Vec::new(), told: HashSet::new(), text: 0 };
+    let mut piece = DigestPiece { held, head, found: Vec::new(), told: HashSet::new(), text: 0 };
     for (key, mine) in theirs {
         piece.compare(&key, mine, ask)?;
         if piece.text >= TEXT {
@@ -62,16 +61,16 @@ pub(super) fn compare(held: &Held, ask: &Ask) -> Option<Comparison> {
     Some(Comparison { head, differences: piece.found, next: None })
 }
 
-struct Piece<'h> {
+struct DigestPiece<'h> {
     held: &'h Held,
     head: Head,
     found: Vec<Difference>,
-    /// Requests that are in it: each is told once.
+    /// The delete requests in it. Each is included once.
     told: HashSet<[u8; 32]>,
     text: usize,
 }
 
-impl Piece<'_> {
+impl DigestPiece<'_> {
     /// `None`: something differs whose text is not here.
     fn compare(&mut self, key: &Subject, mine: Option<Leaf>, ask: &Ask) -> Option<()> {
         let theirs = ask.have.get(key);
@@ -92,12 +91,12 @@ impl Piece<'_> {
             },
             Subject::Operator(_) => (Content::Operator(self.held.known.operator_chain()?), None),
             Subject::Activation(id) => {
-                let proof = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+                let proof = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
                 let digest = <[u8; 32] as From<_>>::from(<sha2::Sha256 as sha2::Digest>::digest(&proof.body));
                 (Content::Activation(Arc::new(Activation::reopen(&proof.body, &digest)?)), proof.at)
             }
         };
-        // Where it was committed is only of use in the history that is followed.
+        // The position of a commit is of use only in the history that is followed.
         let serial = at.filter(|at| at.session == self.head.session.0).map_or(self.head.serial, |at| at.serial);
         let change = Change { serial, chain: self.head.chain, at: 0, via: Via::Feed, content };
         self.text += AROUND + change.weight();
@@ -116,21 +115,21 @@ impl Piece<'_> {
     fn deleted_by(&self, tombstone: &Tombstone) -> Vec<AccountKey> {
         let stands = |seen: &Seen| !seen.is_live() && seen.deleted_by == Some(*tombstone.identity());
         let keys = tombstone.keys().iter();
-        keys.filter(|key| self.held.known.memory.peek(key, stands).unwrap_or(false)).copied().collect()
+        keys.filter(|key| self.held.known.versions.peek(key, stands).unwrap_or(false)).copied().collect()
     }
 
     fn account(&self, key: &AccountKey) -> Option<(Content, Option<Position>)> {
         let held = self.held;
         let (is_live, removed, deleted_by) =
-            held.known.memory.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
+            held.known.versions.peek(key, |seen| (seen.is_live(), seen.removed, seen.deleted_by))?;
         if removed {
             return None;
         }
         if is_live {
-            let slot = held.at_hand(key)?;
-            return Some((Content::Put(slot.entry().clone()), slot.position()));
+            let copy = held.at_hand(key)?;
+            return Some((Content::Put(copy.entry().clone()), copy.position()));
         }
-        let proof = held.known.shelf.get(&(ProofKind::Delete, deleted_by?))?;
+        let proof = held.known.proofs.get(&(ProofKind::Delete, deleted_by?))?;
         Some((Content::Delete(Arc::new(Tombstone::reopen(proof.body)?)), proof.at))
     }
 }

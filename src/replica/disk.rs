@@ -1,6 +1,6 @@
-//! What a replica keeps on disk, and what is noted to be written there.
+//! The snapshot on disk, and the list of what must be written to it.
 //!
-//! The parts of a replica note here what has changed. [`super::persist`] gathers it and writes it. Nothing else knows how the
+//! The parts of a replica note changes here. [`super::persist`] gathers and writes them. No other part knows how the
 //! disk is organised.
 
 use std::collections::{HashMap, HashSet};
@@ -11,30 +11,30 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::setup::Place;
-use super::slot::Slot;
+use super::cached_copy::CachedCopy;
+use super::setup::SnapshotPlace;
 use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
 use crate::store::{FollowerId, StoreError};
 
-/// This many accounts that changed are written at once.
+/// The number of changed accounts that starts a write at once.
 const MANY: usize = 2000;
 
-/// The snapshot, and what is not written there yet.
+/// The snapshot, and what is not written yet.
 #[derive(Debug)]
 pub(super) struct Disk {
     snapshot: Arc<Snapshot>,
     found: Found,
     tokens: Option<PathBuf>,
-    /// Accounts whose copy came, changed or went.
+    /// Accounts whose copy came, changed or left.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
-    /// What left a mirror's cache because its signer was withdrawn, until it is on disk.
-    withheld: Mutex<HashMap<AccountKey, Arc<Slot>>>,
+    /// Copies of a mirror that left the cache because their signer was withdrawn, until they are on disk.
+    withheld: Mutex<HashMap<AccountKey, Arc<CachedCopy>>>,
     operator: AtomicBool,
-    /// The id by which this replica is known upstream.
+    /// The id of this replica upstream.
     identity: Mutex<FollowerId>,
-    /// Whether all that an earlier process kept is in the cache, as far as it has room.
+    /// Whether the cache has all that an earlier process stored, or is full.
     warm: AtomicBool,
     closing: Mutex<bool>,
     wake: Condvar,
@@ -44,23 +44,24 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Opens the snapshot, which must not be in use by another process. Says also where an earlier process stood.
-    pub(super) fn open(place: &Place, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
+    /// Opens the snapshot, which no other process may use. Returns also the position of the earlier process. Fails if
+    /// the state folder is in use, missing or unusable.
+    pub(super) fn open(place: &SnapshotPlace, is_mirror: bool) -> Result<(Self, Stand), StoreError> {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
             Found::Whole | Found::Nothing => {}
             Found::MovedAway(away) => tracing::error!(
-                "the snapshot cannot be used and was moved to {}: what was seen of accounts is forgotten, and a new one \
-                 begins",
+                "the snapshot is unusable and was moved to {}; this replica forgets what it saw of accounts, and begins a \
+                 new one",
                 away.display()
             ),
-            Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
+            Found::CutOff => tracing::error!("the snapshot is truncated; this replica uses the rest"),
         }
         let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
         if is_mirror && !stand.is_mirror {
-            // What a cache holds is not everything.
+            // A cache does not hold everything.
             stand.position = None;
         }
         stand.is_mirror = is_mirror;
@@ -90,18 +91,20 @@ impl Disk {
         &self.snapshot
     }
 
-    /// The id by which this replica is known upstream.
+    /// The id of this replica upstream.
     pub(super) fn identity(&self) -> FollowerId {
         *self.identity.lock()
     }
 
-    /// Takes another id, because this one is another replica's as well.
+    /// Takes another id, because another replica uses this one.
     pub(super) fn renew_identity(&self) {
         *self.identity.lock() = new_identity(&self.snapshot);
     }
 
-    /// What a cache is to call for every entry that leaves it.
-    pub(super) fn on_leave(&self) -> impl Fn(Arc<AccountKey>, Arc<Slot>, moka::notification::RemovalCause) + use<> {
+    /// The listener for copies that leave the cache.
+    pub(super) fn on_leave(
+        &self,
+    ) -> impl Fn(Arc<AccountKey>, Arc<CachedCopy>, moka::notification::RemovalCause) + use<> {
         let copies = self.snapshot.is_lasting().then(|| self.copies.clone());
         let full = self.full.clone();
         move |key, _, cause| {
@@ -116,7 +119,7 @@ impl Disk {
         }
     }
 
-    /// A copy came, or what is known of it changed.
+    /// A copy came or changed.
     pub(super) fn note_copy(&self, key: &AccountKey) {
         if self.snapshot.is_lasting() {
             let mut copies = self.copies.lock();
@@ -127,19 +130,18 @@ impl Disk {
         }
     }
 
-    /// A mirror's copy is about to leave the cache because its signer was withdrawn: it is kept on disk all the same.
-    pub(super) fn note_withheld(&self, key: &AccountKey, slot: Arc<Slot>) {
+    /// A mirror stores a copy even if it leaves the cache because its signer was withdrawn.
+    pub(super) fn note_withheld(&self, key: &AccountKey, copy: Arc<CachedCopy>) {
         if self.snapshot.is_lasting() {
-            self.withheld.lock().insert(*key, slot);
+            self.withheld.lock().insert(*key, copy);
         }
     }
 
-    /// The operator changed.
     pub(super) fn note_operator(&self) {
         self.operator.store(true, Ordering::Release);
     }
 
-    /// For people: how it does. `None`: nothing is kept.
+    /// The state of the snapshot, for people. `None`: nothing is stored.
     pub(super) fn describe(&self) -> Option<String> {
         if !self.snapshot.is_lasting() {
             return None;
@@ -147,65 +149,64 @@ impl Disk {
         let mut text = if self.failing.load(Ordering::Acquire) {
             "cannot be written; see the log".to_owned()
         } else if self.is_warm() {
-            "is kept".to_owned()
+            "is stored".to_owned()
         } else {
-            "is being brought back".to_owned()
+            "is being restored".to_owned()
         };
         match self.snapshot.lost() {
             0 => {}
             lost => text.push_str(&format!("; it was damaged, and at least {lost} rows were lost")),
         }
         match &self.found {
-            Found::MovedAway(_) => text.push_str("; the one before cannot be used and was moved away, see the log"),
-            Found::CutOff => text.push_str("; it was found cut off"),
+            Found::MovedAway(_) => text.push_str("; the earlier one is unusable and was moved away, see the log"),
+            Found::CutOff => text.push_str("; it was truncated at start"),
             Found::Whole | Found::Nothing => {}
         }
         Some(text)
     }
 
-    /// Whether something had to leave the cache for want of room.
+    /// Whether a copy had to leave because the cache was full.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Acquire)
     }
 
-    /// Goes back to what is written, as after a restart.
+    /// Returns to what is written, as after a restart.
     #[cfg(test)]
     pub(super) fn restart(&self) {
         self.copies.lock().clear();
         self.warm.store(false, Ordering::Release);
     }
 
-    /// The copy that an earlier process left of an account, unless something has happened to it since. Blocks for a query.
+    /// The copy of an account that an earlier process stored, unless it has changed since. Blocks for a query.
     pub(super) fn stored(&self, key: &AccountKey) -> Option<Copy> {
         if self.is_noted(key) { None } else { self.snapshot.copy(key) }
     }
 
-    /// Whether something has happened to a copy that is not written yet.
+    /// Whether a copy has changed since the last write.
     pub(super) fn is_noted(&self, key: &AccountKey) -> bool {
         self.copies.lock().contains(key)
     }
 
-    /// Takes what is noted: accounts whose copies changed, and whether the operator did.
+    /// Takes the list: accounts whose copies changed, and whether the operator did.
     pub(super) fn take_noted(&self) -> (Vec<AccountKey>, bool) {
         let operator = self.operator.swap(false, Ordering::AcqRel);
         (std::mem::take(&mut *self.copies.lock()).into_iter().collect(), operator)
     }
 
     /// A mirror's copy that left the cache because its signer was withdrawn, until it is written.
-    pub(super) fn withheld(&self, key: &AccountKey) -> Option<Arc<Slot>> {
+    pub(super) fn withheld(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         self.withheld.lock().get(key).cloned()
     }
 
-    /// Writes what was gathered. A failure is logged, and what could not be written is noted again. Returns whether it is
-    /// written.
+    /// Writes a batch. A failure is logged, and the batch is noted again. Returns whether it is written.
     pub(super) fn write(&self, batch: &Batch) -> bool {
         let written: HashSet<_> = batch.copies.iter().map(|(key, _)| *key).collect();
         match self.snapshot.write(batch) {
             Ok(()) => {
-                // What was noted since has another slot, and is in the next batch.
+                // A later change has another copy, and is in the next batch.
                 self.withheld.lock().retain(|key, _| !written.contains(key));
                 if self.failing.swap(false, Ordering::AcqRel) {
-                    tracing::info!("the snapshot is written again");
+                    tracing::info!("writing the snapshot succeeded again");
                 }
                 true
             }
@@ -213,19 +214,19 @@ impl Disk {
                 self.copies.lock().extend(written);
                 self.operator.fetch_or(batch.operator.is_some(), Ordering::AcqRel);
                 if !self.failing.swap(true, Ordering::AcqRel) {
-                    tracing::error!("the snapshot cannot be written, and is tried again: {error}");
+                    tracing::error!("cannot write the snapshot, and will retry: {error}");
                 }
                 false
             }
         }
     }
 
-    /// Whether the last attempt to write has failed.
+    /// Whether the last write failed.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Acquire)
     }
 
-    /// Waits until something is to be written, but no longer than `pause`. Returns whether the writing is to end.
+    /// Waits until a write is due, but no longer than `pause`. Returns whether the writer must end.
     pub(super) fn wait(&self, pause: Duration) -> bool {
         let mut closing = self.closing.lock();
         if !*closing {
@@ -234,38 +235,38 @@ impl Disk {
         *closing
     }
 
-    /// The writing is to end.
+    /// Tells the writer to end.
     pub(super) fn close(&self) {
         *self.closing.lock() = true;
         self.wake.notify_all();
     }
 
-    /// A folder of tokens from before whose JWTs are still to be read.
+    /// The folder of JWTs of an earlier kind of server, if they must still be imported.
     pub(super) fn tokens(&self) -> Option<&Path> {
         self.tokens.as_deref()
     }
 
-    /// Whether an earlier process left something.
+    /// Whether an earlier process left a snapshot.
     pub(super) fn was_found(&self) -> bool {
         self.found != Found::Nothing
     }
 
-    /// All that an earlier process kept is in the cache, if it has room for it.
+    /// Notes that the cache has all that an earlier process stored.
     pub(super) fn set_warm(&self) {
         self.warm.store(true, Ordering::Release);
     }
 
-    /// Whether no copies are on disk only.
+    /// Whether the cache has all that an earlier process stored.
     pub(super) fn is_warm(&self) -> bool {
         self.warm.load(Ordering::Acquire)
     }
 }
 
-/// An id that no other replica has. If it cannot be kept, it lives as long as the process.
+/// A random id. If it cannot be stored, it lives as long as the process.
 fn new_identity(snapshot: &Snapshot) -> FollowerId {
     let identity = rand::random();
     if let Err(error) = snapshot.set_identity(&identity) {
-        tracing::warn!("the id of this replica is not kept: {error}");
+        tracing::warn!("cannot store the id of this replica, which gets another one at the next start: {error}");
     }
     identity
 }

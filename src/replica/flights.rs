@@ -1,4 +1,4 @@
-//! Requests to upstream that are under way: one for each account, shared by all who wait for it.
+//! Requests to upstream that are under way: one for each account, shared by all clients that wait for it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 
-use super::slot::Slot;
+use super::cached_copy::CachedCopy;
 use crate::key::AccountKey;
 use crate::node::Unavailable;
 
-/// What a request brings. `Ok(None)`: the primary does not know the account.
-pub(super) type Found = Result<Option<Arc<Slot>>, Unavailable>;
+/// The result of a request. `Ok(None)`: the primary does not know the account.
+pub(super) type Pulled = Result<Option<Arc<CachedCopy>>, Unavailable>;
 
-/// A request under way, shared by all who wait for it.
-pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Found> + Send>>>;
+/// A request under way.
+pub(super) type Flight = Shared<Pin<Box<dyn Future<Output = Pulled> + Send>>>;
 
-/// Accounts that can be asked for at the same time.
+/// The largest number of requests under way.
 const MAX_FLIGHTS: usize = 50_000;
 
 /// The requests that are under way.
@@ -26,17 +26,15 @@ const MAX_FLIGHTS: usize = 50_000;
 pub(super) struct Flights(Mutex<HashMap<AccountKey, Flight>>);
 
 impl Flights {
-    /// The request for an account.
     pub(super) fn get(&self, key: &AccountKey) -> Option<Flight> {
         self.0.lock().get(key).cloned()
     }
 
-    /// Whether an account is being asked about.
     pub(super) fn contains(&self, key: &AccountKey) -> bool {
         self.0.lock().contains_key(key)
     }
 
-    /// Joins the request for an account, or begins it, while nobody else does. `None`: too many are under way.
+    /// Joins the request for an account, or begins one. `None`: too many are under way.
     pub(super) fn join(&self, key: AccountKey, begin: impl FnOnce() -> Flight) -> Option<Flight> {
         let mut flights = self.0.lock();
         if let Some(flight) = flights.get(&key) {
@@ -50,7 +48,6 @@ impl Flights {
         Some(flight)
     }
 
-    /// The request for an account has ended.
     pub(super) fn remove(&self, key: &AccountKey) {
         self.0.lock().remove(key);
     }

@@ -1,4 +1,4 @@
-//! How far the feed is, and what that makes current.
+//! Whether the feed is live, and which copies that makes current.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -9,44 +9,43 @@ use crate::clock;
 use crate::node::{Ages, Stamp};
 use crate::store::snapshot::Stand;
 
-/// A primary that was heard within this many milliseconds counts as heard now.
+/// A primary that was heard within this many milliseconds counts as present.
 const CURRENT: i64 = 5_000;
 
-/// Whether the feed is connected and caught up, and when it was last heard.
+/// Whether the feed is connected and caught up, and when the primary was last heard.
 #[derive(Debug)]
 pub(super) struct Freshness {
-    /// The number of the unbroken stretch of feed that is live; 0 while there is none.
+    /// The number of the stretch that is live; 0 while there is none.
     live: AtomicU64,
-    /// The number of the stretch that confirms copies up to where this replica stands, live or not; 0 while a mirror is being
-    /// compared.
+    /// The number of the stretch that confirms copies up to the position of this replica, live or not; 0 while a mirror
+    /// is being compared.
     stretch: AtomicU64,
-    /// Told when the server answers a request although its feed is away.
+    /// Notified when the server answers a request although its feed is away.
     reached: Notify,
-    progress: Mutex<Progress>,
-    /// When the primary itself, whatever is between, was last known to stand where this replica does, in milliseconds of
-    /// [`clock::uptime_millis`], be it by an earlier process; 0 if never.
+    progress: Mutex<FeedProgress>,
+    /// When the primary itself was last known to be at the position of this replica, in milliseconds of
+    /// [`clock::uptime_millis`], even by an earlier process; 0 if never.
     heard: AtomicI64,
-    /// Where the primary's journal stood then.
+    /// The serial of the primary's journal at that time.
     serial: AtomicU64,
 }
 
-/// What it takes for a stretch to be live: that the feed has caught up, and on a mirror that it was compared with the
-/// primary.
+/// What makes a stretch live: the feed has caught up, and a mirror was compared with the primary.
 #[derive(Debug, Default)]
-struct Progress {
+struct FeedProgress {
     caught_up: u64,
     synced: u64,
 }
 
 impl Freshness {
-    /// What an earlier process left.
+    /// The state that an earlier process left.
     pub(super) fn after(stand: &Stand) -> Self {
-        // If the clock was set back since, it is as if the primary had never been heard.
+        // If the clock was set back since, the primary counts as never heard.
         let age = Some(stand.heard).filter(|heard| *heard != 0).and_then(clock::millis_since);
         let heard = age.map_or(0, |age| (clock::uptime_millis() - age).min(-1));
         let serial = stand.position.map_or(0, |position| position.serial);
         // What an earlier process followed was compared before.
-        let progress = Progress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
+        let progress = FeedProgress { caught_up: 0, synced: stand.position.map_or(0, |_| stand.stretch) };
         Self {
             live: AtomicU64::new(0),
             stretch: AtomicU64::new(progress.synced),
@@ -57,12 +56,12 @@ impl Freshness {
         }
     }
 
-    /// The stretch of feed that is live, if one is.
+    /// The stretch that is live, if one is.
     pub(super) fn live(&self) -> Option<u64> {
         Some(self.live.load(Ordering::Acquire)).filter(|live| *live != 0)
     }
 
-    /// The stretch that confirms copies up to where this replica stands; 0: none does.
+    /// The stretch that confirms copies up to the position of this replica; 0: none.
     pub(super) fn stretch(&self) -> u64 {
         self.stretch.load(Ordering::Acquire)
     }
@@ -72,23 +71,23 @@ impl Freshness {
         self.live().is_some()
     }
 
-    /// Whether the feed, which is live, speaks for copies that were confirmed in a stretch.
+    /// Whether the feed is live and confirms copies of a stretch.
     pub(super) fn confirms(&self, stretch: u64) -> bool {
         self.live() == Some(stretch)
     }
 
-    /// Milliseconds since the primary was last heard on the feed; `None`: never.
+    /// Milliseconds since the primary was last heard on the feed. `None`: never.
     pub(super) fn silence(&self) -> Option<i64> {
         let heard = self.heard.load(Ordering::Acquire);
         (heard != 0).then(|| clock::uptime_millis() - heard)
     }
 
-    /// When that was, unix milliseconds; 0: never.
+    /// When the primary was last heard, in unix milliseconds; 0: never.
     pub(super) fn heard_at(&self) -> i64 {
         self.silence().map_or(0, |silence| clock::unix_millis() - silence)
     }
 
-    /// Whether the primary itself was heard lately, whatever is between.
+    /// Whether the primary itself was heard lately.
     pub(super) fn is_current(&self) -> bool {
         self.silence().is_some_and(|silence| silence < CURRENT)
     }
@@ -98,19 +97,19 @@ impl Freshness {
         self.serial.load(Ordering::Acquire)
     }
 
-    /// Milliseconds since the primary itself was last known to stand where this replica does, whatever is between them.
+    /// Milliseconds since the primary itself was last known to be at the position of this replica.
     pub(super) fn primary_age(&self) -> u64 {
         u64::try_from(self.silence().unwrap_or_else(clock::unix_millis)).unwrap_or(0)
     }
 
-    /// How old an entry is, and what this replica knows of its primary.
+    /// How old a copy is, and when the primary was last heard.
     pub(super) fn ages(&self, stamp: &Stamp) -> Ages {
         let (now, heard) = (clock::uptime_millis(), self.heard.load(Ordering::Acquire));
         let live = self.live.load(Ordering::Acquire);
         let confirmed = match stamp.stretch {
             0 => stamp.confirmed,
             stretch if stretch == live => heard,
-            // It was confirmed as long as the feed was live, and may have been asked about since.
+            // The live feed confirmed it, and a request may have confirmed it later.
             stretch if stretch == self.stretch() => stamp.confirmed.max(heard),
             _ => stamp.confirmed,
         };
@@ -118,24 +117,25 @@ impl Freshness {
         Ages { entry: seconds(confirmed), primary: (heard != 0).then(|| seconds(heard)) }
     }
 
-    /// Whether the feed, up to where this replica stands, confirms an entry.
+    /// Whether the feed, up to the position of this replica, confirms a copy.
     pub(super) fn is_confirmed(&self, stamp: &Stamp) -> bool {
         let stretch = self.stretch();
         stretch != 0 && stamp.stretch == stretch
     }
 
-    /// A cache's copies are confirmed in this stretch from now on.
+    /// From now on, this stretch confirms the copies of a cache.
     pub(super) fn begin_stretch(&self, stretch: u64) {
         self.stretch.store(stretch, Ordering::Release);
     }
 
-    /// The primary was known to stand at `serial`, where this replica does, at a time of [`clock::uptime_millis`].
+    /// Notes that the primary was at `serial`, as this replica is, at a time of [`clock::uptime_millis`].
     pub(super) fn hear(&self, serial: u64, heard: i64) {
         self.serial.store(serial, Ordering::Release);
         self.heard.store(heard, Ordering::Release);
     }
 
-    /// The feed has caught up, or (0) has ended. `needs_sync`: a comparison has to have ended as well.
+    /// Notes that the feed has caught up, or (0) has ended. `needs_sync`: a comparison must have ended as well. Returns
+    /// whether that changed which stretch is live.
     pub(super) fn has_caught_up(&self, stretch: u64, needs_sync: bool) -> bool {
         let mut progress = self.progress.lock();
         progress.caught_up = stretch;
@@ -146,7 +146,7 @@ impl Freshness {
         self.live.swap(live, Ordering::AcqRel) != live
     }
 
-    /// What is here was compared with the primary.
+    /// Notes that the mirror was compared with the primary.
     pub(super) fn is_synced(&self, stretch: u64) {
         let mut progress = self.progress.lock();
         progress.synced = stretch;
@@ -156,19 +156,19 @@ impl Freshness {
         }
     }
 
-    /// What is here may differ from the primary, until it was compared.
+    /// Notes that the mirror may differ from the primary until it is compared.
     pub(super) fn is_unsynced(&self) {
         self.progress.lock().synced = 0;
         self.stretch.store(0, Ordering::Release);
         self.live.store(0, Ordering::Release);
     }
 
-    /// Whether what is here was compared with the primary, or goes on from there.
+    /// Whether the mirror was compared with the primary in this stretch.
     pub(super) fn was_synced(&self, stretch: u64) -> bool {
         self.progress.lock().synced == stretch
     }
 
-    /// The server has answered a request.
+    /// Notes that the server has answered a request.
     pub(super) fn server_answered(&self) {
         if !self.is_following() {
             self.reached.notify_waiters();

@@ -1,21 +1,26 @@
-//! A replica: a bounded, read-only cache in front of a primary.
+//! A replica: a bounded, read-only cache of a primary.
 //!
-//! It pulls a JWT on the first request for it, and keeps it up to date by the primary's change feed ([`follow`]). What it
-//! hears over NATS is a hint ([`hint`]). While the feed is connected, what is held is current. Without it, entries are asked
-//! about again after a time-to-live, and an answer never waits long for that: whoever has an entry answers it, whatever
-//! is down.
+//! It pulls a JWT on the first request for it, and keeps it current by the primary's change feed ([`follow`]). What it
+//! hears over NATS is a hint ([`hint`]). Without the feed, it asks about a copy again after a time-to-live. An answer
+//! never waits long for that: a replica that has a copy answers, whatever else is down.
 //!
-//! Everything passes the gate, and what was seen of each account is remembered apart from the cache ([`known`]), so
-//! neither a lying primary nor an eviction takes an account back.
+//! Every JWT passes the gate. The versions that were seen of each account are stored apart from the cache ([`known`]).
+//! So neither a lying primary nor an eviction can roll an account back.
 //!
-//! A replica is made of parts, each in a file or folder of its own, which alone can touch its fields. From the ground up:
-//! what is known of one thing ([`freshness`], [`position`], [`disk`], [`known`]), what is served ([`held`]), what is asked for
-//! ([`pull`], [`activations`], [`operator`], [`hint`]), and what goes on in the background ([`resync`], [`follow`],
-//! [`persist`], [`report`]). [`Replica`] puts them together, and passes on what other rooms ask.
+//! A replica consists of parts. Each has a file or folder of its own, and only that can touch its fields. From the
+//! ground up:
+//!
+//! * what is known of one thing: [`freshness`], [`position`], [`disk`], [`known`]
+//! * what is served: [`held`]
+//! * what is requested: [`pull`], [`activations`], [`operator`], [`hint`]
+//! * what runs in the background: [`resync`], [`follow`], [`persist`], [`report`]
+//!
+//! [`Replica`] puts them together, and passes on what other rooms ask.
 
 mod activations;
 mod ahead;
 mod backend;
+mod cached_copy;
 mod digests;
 mod disk;
 mod flights;
@@ -40,7 +45,6 @@ mod report;
 mod resync;
 mod rule;
 mod setup;
-mod slot;
 mod spread;
 mod unknown;
 
@@ -49,7 +53,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use setup::{BeginError, Place, Setup};
+pub use setup::{BeginError, Setup, SnapshotPlace};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
@@ -88,7 +92,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica with an empty cache, and at hand what an earlier process kept. Background work runs on `runtime`.
+    /// A replica with an empty cache, on the snapshot of an earlier process. Background work runs on `runtime`. Fails
+    /// if the snapshot, the URL of a primary or the operator JWT cannot be used.
     pub fn new(setup: Setup, gate: Arc<Gate>, metrics: Arc<Metrics>, runtime: Handle) -> Result<Arc<Self>, BeginError> {
         let (setup, name) = (Arc::new(setup), new_name().into());
         let refusals = Arc::new(Rarely::every(Duration::from_secs(1)));
@@ -115,70 +120,71 @@ impl Replica {
         Ok(Arc::new(Self { parts, resync, relay, reporting, forwarding, follow, persist }))
     }
 
-    /// Begins to write to the snapshot, and to bring back what it holds.
-    pub fn keep_up(&self) -> Result<(), StoreError> {
-        self.persist.keep_up()
+    /// Starts to write to the snapshot, and to restore its copies. Fails if no thread can be started.
+    pub fn begin_writing(&self) -> Result<(), StoreError> {
+        self.persist.begin_writing()
     }
 
-    /// Follows the feed for as long as the process lives, whatever happens to the primary.
+    /// Follows the feed as long as the process lives, whatever happens to the primary.
     pub async fn follow(self: Arc<Self>) {
         self.follow.clone().follow().await;
     }
 
-    /// Settles what the feed does not confirm, for as long as the process lives.
-    pub async fn settle(self: Arc<Self>) {
-        self.resync.clone().settle().await;
+    /// Compares the copies that the feed does not confirm, as long as the process lives.
+    pub async fn compare_unconfirmed(self: Arc<Self>) {
+        self.resync.clone().compare_unconfirmed().await;
     }
 
-    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    /// Returns to a preferred server when that answers again, as long as the process lives.
     pub async fn look_after_upstream(self: Arc<Self>) {
         self.parts.upstream.look_after().await;
     }
 
     /// Asks the primary for its operator until it shows one, and trusts that one from then on.
     ///
-    /// It is what an old configuration without an operator gets, and better than nothing; but it is the primary's word,
-    /// so such a replica cannot tell a lying primary from an honest one.
+    /// An old configuration without an operator gets this. It is only the word of the primary: such a replica cannot
+    /// tell a lying primary from an honest one.
     pub async fn pin_operator(self: Arc<Self>) {
         self.parts.operators.clone().pin().await;
     }
 
-    /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
+    /// Reports to the upstream server as long as the process lives. `name`: the name for people.
     pub async fn report(self: Arc<Self>, name: String, behind: Arc<Replicas>) {
         self.reporting.clone().report(name, behind).await;
     }
 
-    /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
+    /// Tells all servers that count this replica that it ends, within a moment.
     pub async fn farewell(&self) {
         self.reporting.farewell().await;
     }
 
-    /// Writes what is not written yet, and ends the writing.
+    /// Writes what is not written yet, and ends the writer.
     pub fn close(&self) {
         self.persist.close();
     }
 
-    /// The URL of the server that is asked now, without credentials.
+    /// The URL of the upstream server, without credentials.
     pub fn primary(&self) -> &str {
         self.parts.upstream.shown()
     }
 
-    /// By what this process knows itself.
+    /// The name of this process on the wire.
     pub fn name(&self) -> &str {
         &self.parts.env.name
     }
 
-    /// The TLS files towards the primary, to be watched.
+    /// The TLS files for upstream, to be watched.
     pub fn tls_files(&self) -> &Arc<TlsFiles> {
         self.parts.upstream.tls_files()
     }
 
-    /// Meets the primary in another way from the next request on. What is broken is logged and changes nothing. Blocks.
+    /// Uses another token and other TLS files from the next request on. An unusable file is logged and changes nothing.
+    /// Blocks.
     pub fn set_access(&self, access: &Access) {
         self.parts.upstream.set_access(access);
     }
 
-    /// Takes the configured JWT of the system account. The first one stays.
+    /// Sets the configured JWT of the system account. The first one stays. Fails if the gate rejects it.
     pub fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
         self.parts.held.set_system_jwt(token)
     }

@@ -1,4 +1,4 @@
-//! The feed of a replica: the changes that it received, for replicas behind it.
+//! The feed of a replica, for the replicas that follow it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,17 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
-use super::relay::{Passed, Relay};
+use super::relay::{Relay, RelayedChange};
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Catchup, Head, Ring};
 use crate::node::{FeedSource, Located, Piece, Place, Recent};
 use crate::store::StoreError;
 
-/// How long a follower that is ahead of this replica waits for it: it may have been with another one that is faster.
+/// How long the feed waits for a position that a follower has from a faster server.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
-/// Milliseconds that make it worth to be told: in a circle of replicas it would be told for ever.
+/// The shortest age gain that is worth a heartbeat, in milliseconds. Without it, a circle of replicas would send
+/// heartbeats for ever.
 const NEWS: u64 = 500;
 
 /// The changes of one ring of a replica.
@@ -27,9 +28,9 @@ const NEWS: u64 = 500;
 pub(super) struct RelayFeed {
     pub(super) held: Arc<Held>,
     pub(super) relay: Arc<Relay>,
-    /// By what this process knows itself.
+    /// The name of this process on the wire.
     pub(super) name: Arc<str>,
-    pub(super) ring: Arc<Ring<Passed>>,
+    pub(super) ring: Arc<Ring<RelayedChange>>,
 }
 
 impl FeedSource for RelayFeed {
@@ -68,8 +69,7 @@ impl FeedSource for RelayFeed {
         } else if position.serial > head.serial {
             Located::Ahead
         } else if position.serial < self.ring.floor() || self.ring.chain_at(position.serial) == Some(position.chain) {
-            // Below the floor it is too far back to be known here. The primary looks at the lowest position with its
-            // chain value.
+            // A position below the floor is not known here. The primary checks the chain value of the lowest position.
             Located::Here
         } else {
             Located::Elsewhere
@@ -93,7 +93,7 @@ impl FeedSource for RelayFeed {
     }
 
     fn complete(&self, page: Page) -> Page {
-        // The replicas between the primary and those behind this one, which is the last.
+        // The replicas between the primary and the followers; this one is the last.
         let mut via = self.relay.via();
         via.push(self.name.to_string());
         Page { floor: self.ring.floor(), age: self.held.freshness.primary_age(), via, ..page }

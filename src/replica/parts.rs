@@ -1,4 +1,4 @@
-//! The parts that the work in the background is built on.
+//! The parts that background work uses.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Up to where everything that is served here without asking is current.
+//! The position up to which everything that this replica serves without a request is current.
 //!
-//! The feed was applied up to some change. That is not yet the answer: a copy may have come from another server that is further
-//! behind, and this replica would serve it if no server answers. Each such reason is a *limit*: the position that was true
-//! before the reason came up. This replica confirms upstream the lowest of all limits and of where the feed was applied.
+//! Up to some change, the feed was applied. That alone is not enough: a copy may have come from a server that is
+//! further behind, and this replica would serve it if no server answers. Each such reason is a *limit*: the position
+//! from before the reason. The replica confirms upstream the lowest of all limits and the applied position.
 //! `docs/replication.md` says what that promises.
 
 use std::collections::HashSet;
@@ -14,64 +14,64 @@ use crate::feed::{Head, Session};
 use crate::key::AccountKey;
 use crate::store::snapshot::Stand;
 
-/// Unconfirmed copies that are noted before those that have left the cache are dropped.
+/// The number of unconfirmed copies at which those without a copy in the cache are dropped.
 const MANY: usize = 65_536;
 
-/// What keeps the position down.
+/// Why the position is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
-    /// Copies that the feed does not confirm.
+pub(super) enum PositionLimit {
+    /// The feed does not confirm some copies.
     Copies,
-    /// All copies are being compared with the primary, because the feed could not go on.
+    /// All copies are being compared with the primary, because the feed could not continue.
     Comparison,
-    /// Copies that an earlier process kept are still on disk only.
+    /// Copies of an earlier process are still on disk only.
     WarmUp,
-    /// The operator's JWT in force may not be the primary's.
+    /// The operator JWT in force may not be the primary's.
     Operator,
 }
 
 const LIMITS: usize = 4;
 
-/// Up to where the feed was applied, the limits, and the copies behind one of them.
+/// The applied position, the limits, and the unconfirmed copies.
 #[derive(Debug)]
 pub(super) struct Positions {
     stand: Mutex<Stand>,
-    state: Mutex<State>,
-    /// Told when the position may have moved. One waits.
+    state: Mutex<LimitState>,
+    /// Notified when the position may have moved. One task waits.
     moved: Notify,
-    /// Told when there may be something to compare. One waits.
+    /// Notified when there may be something to compare. One task waits.
     work: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimitState {
     limits: [Option<Head>; LIMITS],
     unconfirmed: HashSet<AccountKey>,
     many: usize,
 }
 
 impl Positions {
-    /// What an earlier process left. `is_warm`: there are no copies on disk that are not in the cache.
+    /// The state that an earlier process left. `is_warm`: no copies are on disk only.
     pub(super) fn after(stand: Stand, is_warm: bool) -> Self {
-        let mut state = State { many: MANY, ..State::default() };
+        let mut state = LimitState { many: MANY, ..LimitState::default() };
         if let Some(position) = stand.position {
             let confirmed = stand.confirmed.unwrap_or(Head::beginning(position.session));
             if !has_joined(&stand) {
-                state.limits[Limit::Comparison as usize] = Some(confirmed);
+                state.limits[PositionLimit::Comparison as usize] = Some(confirmed);
             }
             if !is_warm {
-                state.limits[Limit::WarmUp as usize] = Some(confirmed);
+                state.limits[PositionLimit::WarmUp as usize] = Some(confirmed);
             }
         }
         Self { stand: Mutex::new(stand), state: Mutex::new(state), moved: Notify::new(), work: Notify::new() }
     }
 
-    /// Where the follower of the feed stands, and up to where everything was applied.
+    /// The position of the follower, up to which everything was applied.
     pub(super) fn stand(&self) -> Stand {
         *self.stand.lock()
     }
 
-    /// Everything was applied up to a position, in this stretch.
+    /// Notes that everything was applied up to a position, in this stretch.
     pub(super) fn applied(&self, position: Head, stretch: u64) {
         {
             let mut stand = self.stand.lock();
@@ -83,53 +83,53 @@ impl Positions {
         self.moved.notify_one();
     }
 
-    /// All that is held was compared with the primary in this stretch.
+    /// Notes that all copies were compared with the primary in this stretch.
     pub(super) fn join(&self, stretch: u64) {
         let mut stand = self.stand.lock();
         if stand.stretch == stretch {
-            // Whatever was not confirmed is in no stretch at all.
+            // A copy that was not confirmed has no stretch at all.
             stand.joined = 1;
         }
     }
 
-    /// Whether a cache has compared all that it held before the stretch that it is in. A mirror keeps no position before it
-    /// has.
+    /// Whether a cache has compared all copies from before its stretch. A mirror stores no position before it has.
     pub(super) fn has_joined(&self) -> bool {
         has_joined(&self.stand())
     }
 
-    /// Up to where everything that is served here without asking is current; `None`: no history is followed yet.
+    /// The position up to which everything that is served without a request is current. `None`: no history is followed
+    /// yet.
     pub(super) fn confirmed(&self) -> Option<Head> {
-        // What limits a position is noted before the position moves on, so the limits are looked at last.
+        // A limit is set before the position moves, so the limits are read last.
         self.stand().position.map(|position| self.of(position))
     }
 
-    /// The same; the beginning of the history if none is followed yet.
+    /// The same, or the beginning of the history.
     pub(super) fn confirmed_or_beginning(&self) -> Head {
         self.confirmed().unwrap_or_else(|| self.beginning())
     }
 
-    /// The position to fall back to for a copy of unknown age: the beginning of the history.
+    /// The position for a copy of unknown age: the beginning of the history.
     pub(super) fn beginning(&self) -> Head {
         Head::beginning(self.stand().position.map_or(Session([0; 16]), |position| position.session))
     }
 
-    /// Waits until the position may have moved. One waits at a time.
+    /// Waits until the position may have moved. For one task.
     pub(super) async fn moved(&self) {
         self.moved.notified().await;
     }
 
-    /// Waits until there may be something to compare. One waits at a time.
+    /// Waits until there may be something to compare. For one task.
     pub(super) async fn work(&self) {
         self.work.notified().await;
     }
 
-    /// Something else may have changed that is reported upstream.
+    /// Wakes the task that reports upstream.
     pub(super) fn look_again(&self) {
         self.moved.notify_one();
     }
 
-    /// There may be something to compare.
+    /// Wakes the task that compares.
     pub(super) fn has_work(&self) {
         self.work.notify_one();
     }
@@ -139,19 +139,20 @@ impl Positions {
         self.state.lock().limits.iter().flatten().fold(position, lower)
     }
 
-    /// Everything is still current up to `to`, and not beyond, for this reason.
-    pub(super) fn set(&self, limit: Limit, to: Head) {
+    /// Limits the position to `to`.
+    pub(super) fn set(&self, limit: PositionLimit, to: Head) {
         self.state.lock().set(limit, to);
         self.moved.notify_one();
         self.work.notify_one();
     }
 
-    /// The copy of an account is current up to `to`, and may be no further. `is_here`: whether there is a copy of an account.
+    /// Notes that the copy of an account is current up to `to`, and maybe no further. `is_here`: whether an account has
+    /// a copy.
     pub(super) fn is_unconfirmed(&self, key: &AccountKey, to: Head, is_here: impl Fn(&AccountKey) -> bool) {
         {
             let mut state = self.state.lock();
             state.unconfirmed.insert(*key);
-            state.set(Limit::Copies, to);
+            state.set(PositionLimit::Copies, to);
             if state.unconfirmed.len() >= state.many {
                 state.unconfirmed.retain(is_here);
                 state.many = MANY.max(state.unconfirmed.len() * 2);
@@ -162,13 +163,13 @@ impl Positions {
         self.work.notify_one();
     }
 
-    /// The reason is gone.
-    pub(super) fn lift(&self, limit: Limit) {
+    /// Lifts a limit.
+    pub(super) fn lift(&self, limit: PositionLimit) {
         self.state.lock().limits[limit as usize] = None;
         self.moved.notify_one();
     }
 
-    /// The feed confirms what is here of an account, or nothing is here.
+    /// Notes that the feed confirms the copy of an account, or that there is none.
     pub(super) fn confirm(&self, key: &AccountKey) {
         {
             let mut state = self.state.lock();
@@ -179,24 +180,23 @@ impl Positions {
         self.moved.notify_one();
     }
 
-    /// Whether the feed does not confirm what is here of an account.
+    /// Whether the copy of an account is unconfirmed.
     pub(super) fn is_listed(&self, key: &AccountKey) -> bool {
         self.state.lock().unconfirmed.contains(key)
     }
 
-    /// Where it keeps the position.
-    pub(super) fn get(&self, limit: Limit) -> Option<Head> {
+    pub(super) fn get(&self, limit: PositionLimit) -> Option<Head> {
         self.state.lock().limits[limit as usize]
     }
 
-    /// Some accounts whose copies are unconfirmed.
+    /// Some accounts with unconfirmed copies.
     pub(super) fn unconfirmed(&self, most: usize) -> Vec<AccountKey> {
         self.state.lock().unconfirmed.iter().take(most).copied().collect()
     }
 }
 
-impl State {
-    fn set(&mut self, limit: Limit, to: Head) {
+impl LimitState {
+    fn set(&mut self, limit: PositionLimit, to: Head) {
         let place = &mut self.limits[limit as usize];
         *place = Some(place.map_or(to, |before| lower(to, &before)));
     }
@@ -207,12 +207,12 @@ impl State {
             return false;
         }
         self.unconfirmed.shrink_to(MANY);
-        (self.limits[Limit::Copies as usize], self.many) = (None, MANY);
+        (self.limits[PositionLimit::Copies as usize], self.many) = (None, MANY);
         true
     }
 }
 
-/// The lower of two positions. Of two histories nothing is common but the beginning.
+/// The lower of two positions. Two histories share only the beginning.
 pub(super) fn lower(one: Head, other: &Head) -> Head {
     if one.session != other.session {
         Head::beginning(one.session)
@@ -223,7 +223,7 @@ pub(super) fn lower(one: Head, other: &Head) -> Head {
     }
 }
 
-/// Whether nothing from before the stretch counts as confirmed in it.
+/// Whether no earlier stretch counts as confirmed.
 const fn has_joined(stand: &Stand) -> bool {
     stand.is_mirror || stand.joined <= 1
 }
@@ -250,15 +250,15 @@ mod tests {
     fn the_lowest_limit_counts_and_another_history_begins_at_its_beginning() {
         let limits = Positions::after(stand(None, None), true);
         assert_eq!(limits.of(at(1, 9)), at(1, 9));
-        limits.set(Limit::Comparison, at(1, 7));
-        limits.set(Limit::Operator, at(1, 8));
-        limits.set(Limit::Comparison, at(1, 8));
+        limits.set(PositionLimit::Comparison, at(1, 7));
+        limits.set(PositionLimit::Operator, at(1, 8));
+        limits.set(PositionLimit::Comparison, at(1, 8));
         assert_eq!([at(1, 9), at(1, 6), at(2, 9)].map(|position| limits.of(position)), [at(1, 7), at(1, 6), at(2, 0)]);
-        limits.set(Limit::Operator, at(2, 8));
+        limits.set(PositionLimit::Operator, at(2, 8));
         assert_eq!([at(1, 9), at(2, 9)].map(|position| limits.of(position)), [at(1, 0), at(2, 0)]);
-        limits.lift(Limit::Operator);
+        limits.lift(PositionLimit::Operator);
         assert_eq!(limits.of(at(1, 9)), at(1, 7));
-        limits.lift(Limit::Comparison);
+        limits.lift(PositionLimit::Comparison);
         assert_eq!(limits.of(at(1, 9)), at(1, 9));
     }
 

@@ -4,21 +4,21 @@ use super::Replica;
 use crate::node::Check;
 
 impl Replica {
-    /// Losing the primary does not end readiness: what is here is served.
+    /// A replica stays ready without its primary, because it serves what it has.
     pub(super) fn readiness(&self) -> Vec<Check> {
         let (held, upstream) = (&self.parts.held, &self.parts.upstream);
         let was_reached = held.freshness.silence().is_some() || upstream.was_reached();
         let mut checks = vec![Check { name: "primary", ok: was_reached, detail: self.primary_detail(was_reached) }];
         let is_mirror = self.parts.env.is_mirror();
         let full = if is_mirror && held.disk.is_full() {
-            "; it is full, and serves what has no room as a cache does: raise replica.cache_bytes"
+            "; it is full, and fetches the rest on demand: raise replica.cache_bytes"
         } else {
             ""
         };
         let mut add = |name, detail| checks.push(Check { name, ok: true, detail });
         let (entries, bytes) = held.size();
         add(if is_mirror { "mirror" } else { "cache" }, format!("{entries} JWTs, {bytes} bytes{full}"));
-        let (ahead, primary) = (held.known.memory.ahead(), upstream.shown());
+        let (ahead, primary) = (held.known.versions.ahead(), upstream.shown());
         if ahead > 0 {
             add(
                 "ahead",
@@ -55,7 +55,7 @@ impl Replica {
             }
             (None, true, Some(fault)) => format!("{primary}: {fault}"),
             (None, true, None) => format!("{primary} answers, but no change feed is followed"),
-            (None, false, Some(fault)) => format!("{primary} cannot be used: {fault}"),
+            (None, false, Some(fault)) => format!("cannot use {primary}: {fault}"),
             (None, false, None) => format!("{primary} was not reached yet"),
         }
     }

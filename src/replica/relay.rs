@@ -1,7 +1,7 @@
-//! What a replica passes on to replicas behind it: the changes that it received, after it took them in.
+//! The changes that a replica passes on to its followers, after it applied them.
 //!
-//! A ring holds one unbroken history. When the primary turns out to have another one, or changes were missed, that ring
-//! ends, with everybody who follows it, and a new one begins where this replica goes on.
+//! A ring holds one unbroken history. When the primary has another history, or changes were missed, the ring ends
+//! together with its followers' streams. A new one begins where this replica continues.
 
 use std::sync::Arc;
 
@@ -12,19 +12,18 @@ use crate::feed::{Chain, Head, Link, Ring};
 
 /// A change as it was received.
 #[derive(Debug)]
-pub(super) struct Passed {
+pub(super) struct RelayedChange {
     item: Item,
     chain: Chain,
 }
 
-impl Passed {
-    /// The change.
+impl RelayedChange {
     pub(super) const fn item(&self) -> &Item {
         &self.item
     }
 }
 
-impl Link for Passed {
+impl Link for RelayedChange {
     fn serial(&self) -> u64 {
         self.item.serial
     }
@@ -33,7 +32,7 @@ impl Link for Passed {
         self.chain
     }
 
-    /// All that it takes in memory counts, because upstream says how much there is of it.
+    /// All memory counts, because upstream decides how much there is.
     fn weight(&self) -> usize {
         let Item { chain, kind, op, key, jwt, keys, request, digest, links, serial: _, at: _ } = &self.item;
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -43,80 +42,80 @@ impl Link for Passed {
     }
 }
 
-/// What replicas behind this one can follow.
+/// What the followers of this replica can follow.
 #[derive(Debug, Clone)]
 pub(super) enum Onward {
     /// Nothing yet: the primary was not followed so far.
     NotYet,
     /// Nothing: the primary has no feed.
     None,
-    /// This.
-    Ring(Arc<Ring<Passed>>),
+    /// This ring.
+    Ring(Arc<Ring<RelayedChange>>),
 }
 
 /// The way leads from replica to replica, and not to a primary.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "it is reached by way of {0} replicas, which are too many, or this one is among them: the setting primary has to lead \
+    "its feed comes by way of {0} replicas, which are too many, or this one is among them: the setting primary must lead \
      to a server that is no replica"
 )]
 pub(super) struct Loop(usize);
 
-/// The state of it.
+/// The ring, and the way of the feed.
 #[derive(Debug)]
-pub(super) struct Relay(Mutex<State>);
+pub(super) struct Relay(Mutex<RelayState>);
 
 #[derive(Debug)]
-struct State {
+struct RelayState {
     onward: Onward,
     /// The replicas between the primary and this one, the nearest one last.
     via: Vec<String>,
 }
 
 impl Relay {
-    /// `position`: where an earlier process stood.
+    /// `position`: where an earlier process stopped.
     pub(super) fn new(position: Option<Head>) -> Self {
         let onward = position.map_or(Onward::NotYet, |head| Onward::Ring(Arc::new(Ring::new(head))));
-        Self(Mutex::new(State { onward, via: Vec::new() }))
+        Self(Mutex::new(RelayState { onward, via: Vec::new() }))
     }
 
-    /// This replica goes on from here, and not from where it stood before.
+    /// Begins a new ring at `head`.
     pub(super) fn begin(&self, head: Head) {
         self.replace(Onward::Ring(Arc::new(Ring::new(head))));
     }
 
-    /// This replica goes on from where it stood, be it that its primary had no feed meanwhile.
+    /// Continues at `head`, even if the primary had no feed for a while.
     pub(super) fn open(&self, head: Head) {
         if !matches!(self.onward(), Onward::Ring(_)) {
             self.begin(head);
         }
     }
 
-    /// The primary has no feed.
+    /// Ends the ring: the primary has no feed.
     pub(super) fn stop(&self) {
         self.replace(Onward::None);
     }
 
-    /// A change was taken in, and led to `reached`.
+    /// Passes on a change that was applied and led to `reached`.
     pub(super) fn pass(&self, item: &Item, reached: Head) {
         let onward = self.onward();
         match onward {
             Onward::Ring(ring) if ring.head().serial + 1 == reached.serial => {
-                ring.extend([Arc::new(Passed { item: item.clone(), chain: reached.chain })]);
+                ring.extend([Arc::new(RelayedChange { item: item.clone(), chain: reached.chain })]);
             }
-            // Taking in the one before it has failed half-way.
+            // The change before failed half-way.
             _ => self.begin(reached),
         }
     }
 
-    /// The primary was heard. Those behind this replica are to know at once, or what each tier waits would add up.
+    /// Wakes the followers for a heartbeat at once. Otherwise the waits of all tiers would add up.
     pub(super) fn wake(&self) {
         if let Onward::Ring(ring) = self.onward() {
             ring.wake();
         }
     }
 
-    /// Notes by which replicas the feed comes. `name`: this one's.
+    /// Sets the replicas on the way of the feed. `name`: the name of this process.
     pub(super) fn comes_by(&self, via: &[String], name: &str) -> Result<(), Loop> {
         if via.len() >= MAX_HOPS || via.iter().any(|hop| hop == name) {
             return Err(Loop(via.len()));
@@ -125,12 +124,10 @@ impl Relay {
         Ok(())
     }
 
-    /// The replicas between the primary and this one, the nearest one last.
     pub(super) fn via(&self) -> Vec<String> {
         self.0.lock().via.clone()
     }
 
-    /// What replicas behind this one can follow.
     pub(super) fn onward(&self) -> Onward {
         self.0.lock().onward.clone()
     }
@@ -159,7 +156,7 @@ mod tests {
         serde_json::from_str(&text).expect("an item")
     }
 
-    fn ring(relay: &Relay) -> Arc<Ring<Passed>> {
+    fn ring(relay: &Relay) -> Arc<Ring<RelayedChange>> {
         match relay.onward() {
             Onward::Ring(ring) => ring,
             other => panic!("{other:?}"),
@@ -188,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_change_weighs_all_that_it_holds() {
-        let weight = |item: Item| Passed { item, chain: Chain::default() }.weight();
+        let weight = |item: Item| RelayedChange { item, chain: Chain::default() }.weight();
         let small = weight(item(1));
         for large in [
             Item { keys: vec!["A".repeat(56); 1_000], ..item(1) },

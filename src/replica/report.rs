@@ -1,7 +1,7 @@
-//! Confirming upstream who this replica is, and up to where what it serves is current. Specified in `docs/replication.md`.
+//! Reports to upstream: which replica this is, and up to where it is current. `docs/replication.md` specifies it.
 //!
-//! One report at a time is under way. A position that has moved on is reported at once after a quiet time, and ten times a
-//! second while it goes on moving; what else has changed, a moment later; and all of it every few seconds.
+//! One report is under way at a time. After a quiet time, a new position is reported at once, and then ten times a
+//! second while it moves. Other changes follow a moment later. A full report comes every few seconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,22 +20,23 @@ use crate::feed::wire::{Below, Confirmation, Report};
 use crate::node::Replicas;
 use crate::upstream::{Upstream, UpstreamError};
 
-/// The pause between two reports while the position moves on.
+/// The pause between two reports while the position moves.
 const PACE: Duration = Duration::from_millis(100);
-/// How long a change waits that makes nothing more current: it may be gone by then.
+/// How long a change waits that confirms nothing more. It may be undone by then.
 const SOON: Duration = Duration::from_millis(100);
-/// How often a report comes although nothing has changed.
+/// The pause between two reports without a change.
 const BEAT: Duration = Duration::from_secs(3);
 /// The pause after a first failure; it doubles up to [`BEAT`].
 const RETRY: Duration = Duration::from_millis(200);
-/// The pause after an answer that another report would get as well: a server that does not know reports, or refuses this one.
+/// The pause after an answer that the next report would get as well: the server does not know reports, or rejects this
+/// one.
 const RARELY: Duration = Duration::from_secs(60);
-/// How often a replica says goodbye to a server that it left, until that has heard it.
+/// The pause before a server that this replica left is told that again.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How long the process waits to have said goodbye.
+/// How long the process waits for its farewell.
 const GOODBYE: Duration = Duration::from_millis(300);
 
-/// What it takes to report.
+/// What reporting takes.
 #[derive(Debug)]
 pub(super) struct Reporting {
     env: Env,
@@ -49,27 +50,27 @@ pub(super) struct Reporting {
     /// How often a feed was opened.
     opened: AtomicU64,
     leaving: AtomicBool,
-    /// Of each server of the list: whether it counts us.
-    counts: Mutex<Vec<Counts>>,
+    /// Whether each server of the list counts this replica.
+    counts: Mutex<Vec<ServerCounts>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
+enum ServerCounts {
     No,
     Yes,
-    /// It does, and has to learn that this replica reports elsewhere.
+    /// It does, and must learn that this replica reports elsewhere.
     NoLonger,
 }
 
 /// The part of a report whose changes matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Said {
+struct ReportContent {
     place: usize,
     position: Option<Head>,
     below: Option<Below>,
 }
 
-impl Said {
+impl ReportContent {
     /// The lowest position that it confirms.
     fn lowest(&self) -> Option<Head> {
         let position = self.position?;
@@ -77,7 +78,7 @@ impl Said {
         Some(below.map_or(position, |below| super::position::lower(position, &below)))
     }
 
-    /// Whether it confirms what another one does not.
+    /// Whether it confirms more than another one.
     fn confirms_more(&self, than: &Self) -> bool {
         match (self.lowest(), than.lowest()) {
             (Some(now), Some(before)) => now.session != before.session || now.serial > before.serial,
@@ -86,30 +87,30 @@ impl Said {
     }
 }
 
-/// How reporting goes.
-struct Progress {
-    /// What the server has last heard.
-    heard: Option<Said>,
+/// The state of reporting.
+struct ReportProgress {
+    /// The report that the server heard last.
+    heard: Option<ReportContent>,
     /// When the last report was sent.
     sent: Instant,
-    /// Since when there is something else to say.
+    /// When the content first differed from that.
     changed: Option<Instant>,
-    /// No report before this time, unless a feed was opened since: how often one was then.
+    /// No report before this time, unless a feed was opened since. The number: how often one was opened by then.
     waits: Option<(Instant, u64)>,
     backoff: Backoff,
-    /// A factor for pauses, so that a fleet does not march in step.
+    /// A factor for pauses, so that replicas do not report in step.
     jitter: f64,
 }
 
-impl Progress {
+impl ReportProgress {
     fn new() -> Self {
         // As if the last one was long ago.
         let sent = Instant::now().checked_sub(BEAT).unwrap_or_else(Instant::now);
         Self { heard: None, sent, changed: None, waits: None, backoff: Backoff::new(RETRY, BEAT), jitter: 1.0 }
     }
 
-    /// When the next report is due, if it says this.
-    fn due(&mut self, said: &Said, opened: u64, now: Instant) -> Instant {
+    /// When a report with this content is due.
+    fn due(&mut self, said: &ReportContent, opened: u64, now: Instant) -> Instant {
         let paced = self.sent + PACE.mul_f64(self.jitter);
         if let Some((until, before)) = self.waits
             && opened == before
@@ -130,7 +131,7 @@ impl Progress {
     }
 }
 
-/// When a report is sent again that the server does not want now.
+/// When to repeat a report that the server does not accept.
 fn rarely() -> Instant {
     Instant::now() + drawn(RARELY, 0.8..=1.2)
 }
@@ -147,16 +148,16 @@ impl Reporting {
             leads_on: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
-            counts: Mutex::new(vec![Counts::No; upstream.count()]),
+            counts: Mutex::new(vec![ServerCounts::No; upstream.count()]),
         }
     }
 
-    fn counts(&self, place: usize) -> Counts {
+    fn counts(&self, place: usize) -> ServerCounts {
         let counts = self.counts.lock();
-        counts.get(place).copied().unwrap_or(Counts::No)
+        counts.get(place).copied().unwrap_or(ServerCounts::No)
     }
 
-    fn set_counts(&self, place: usize, now: Counts) {
+    fn set_counts(&self, place: usize, now: ServerCounts) {
         if let Some(counts) = self.counts.lock().get_mut(place) {
             *counts = now;
         }
@@ -168,13 +169,13 @@ impl Reporting {
 }
 
 impl Reporting {
-    /// Reports to the server that is asked, for as long as the process lives. `name`: what people call this replica.
+    /// Reports to the upstream server as long as the process lives. `name`: the name for people.
     pub(super) async fn report(self: Arc<Self>, name: String, behind: Arc<Replicas>) {
         let mut moved = behind.watch();
         let mut current = self.upstream.watch();
         // Called once, at start.
         let _ = self.about.set((name, behind));
-        let mut progress = Progress::new();
+        let mut progress = ReportProgress::new();
         while !self.is_leaving() {
             moved.borrow_and_update();
             let place = *current.borrow_and_update();
@@ -193,13 +194,13 @@ impl Reporting {
         }
     }
 
-    fn said(&self, place: usize) -> Said {
+    fn said(&self, place: usize) -> ReportContent {
         let position = self.held.positions.confirmed();
         let below = self.about.get().and_then(|(_, behind)| behind.below(position.as_ref()));
-        Said { place, position, below }
+        ReportContent { place, position, below }
     }
 
-    async fn send(self: &Arc<Self>, progress: &mut Progress, said: Said, opened: u64) {
+    async fn send(self: &Arc<Self>, progress: &mut ReportProgress, said: ReportContent, opened: u64) {
         let place = said.place;
         progress.jitter = rand::random_range(0.8..=1.2);
         (progress.sent, progress.changed) = (Instant::now(), None);
@@ -213,33 +214,33 @@ impl Reporting {
                     behind.below_was_heard();
                 }
                 progress.heard = Some(said);
-                self.set_counts(place, Counts::Yes);
+                self.set_counts(place, ServerCounts::Yes);
                 self.part_with_others(place);
                 return;
             }
             Ok(StatusCode::CONFLICT) => {
                 tracing::warn!(
-                    "another replica reports to {server} with the id of this one: was its folder copied? This one takes \
-                     another id"
+                    "another replica reports to {server} with the id of this one: was its folder copied? This replica \
+                     takes another id"
                 );
                 self.held.disk.renew_identity();
             }
-            // An older server: it goes on without.
+            // An older server works without reports.
             Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
             Ok(status) if status.is_client_error() => {
-                tracing::warn!("{server} does not accept the report of this replica: it answered with status {status}");
+                tracing::warn!("{server} rejects the reports of this replica: it answered with status {status}");
                 progress.waits = Some((rarely(), opened));
             }
             Ok(_) | Err(_) => {
                 progress.waits = Some((Instant::now() + progress.backoff.pause(), opened));
                 let error = answer.map_or_else(|error| error, UpstreamError::Status);
-                tracing::debug!("the report of this replica does not reach {server}: {error}");
+                tracing::debug!("cannot send the report of this replica to {server}: {error}");
             }
         }
         progress.heard = None;
     }
 
-    fn worded(&self, said: &Said, is_leaving: bool) -> Report {
+    fn worded(&self, said: &ReportContent, is_leaving: bool) -> Report {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
             id: self.held.disk.identity(),
@@ -259,15 +260,15 @@ impl Reporting {
     /// Tells the servers that count this replica that it reports elsewhere now.
     fn part_with_others(self: &Arc<Self>, current: usize) {
         for place in (0..self.upstream.count()).filter(|place| *place != current) {
-            if self.counts(place) == Counts::Yes {
-                self.set_counts(place, Counts::NoLonger);
+            if self.counts(place) == ServerCounts::Yes {
+                self.set_counts(place, ServerCounts::NoLonger);
                 self.env.runtime.spawn(self.clone().part_with(place));
             }
         }
     }
 
     async fn part_with(self: Arc<Self>, place: usize) {
-        while self.counts(place) == Counts::NoLonger && !self.is_leaving() {
+        while self.counts(place) == ServerCounts::NoLonger && !self.is_leaving() {
             if self.say_goodbye(place).await {
                 return;
             }
@@ -275,26 +276,26 @@ impl Reporting {
         }
     }
 
-    /// Tells a server not to count this replica any more. Returns whether it heard that.
+    /// Tells a server to stop counting this replica. Returns whether it heard that.
     async fn say_goodbye(&self, place: usize) -> bool {
         let answer = self.upstream.report(place, &self.worded(&self.said(place), true)).await;
         let is_heard = answer.is_ok_and(|status| !status.is_server_error());
-        if is_heard && self.counts(place) == Counts::NoLonger {
-            self.set_counts(place, Counts::No);
+        if is_heard && self.counts(place) == ServerCounts::NoLonger {
+            self.set_counts(place, ServerCounts::No);
         }
         is_heard
     }
 
-    /// Says goodbye to all servers that count this replica, within a moment, and reports no more.
+    /// Tells all servers that count this replica that it ends, within a moment. Then reports end.
     pub(super) async fn farewell(&self) {
         self.leaving.store(true, Ordering::Release);
         self.held.positions.look_again();
-        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != Counts::No);
-        // A server that does not hear it goes on counting.
+        let counting = (0..self.upstream.count()).filter(|place| self.counts(*place) != ServerCounts::No);
+        // A server that does not hear it counts on.
         let _ = timeout(GOODBYE, join_all(counting.map(|place| self.say_goodbye(place)))).await;
     }
 
-    /// The server that is asked has opened its feed.
+    /// Notes that the upstream server has opened its feed.
     pub(super) fn feed_opened(&self) {
         self.opened.fetch_add(1, Ordering::AcqRel);
         self.feed_leads_on(true);
@@ -316,9 +317,9 @@ mod tests {
         Head { session: Session([session; 16]), serial, chain: Chain::default() }
     }
 
-    fn said(place: usize, position: Head, lowest: Option<Head>) -> Said {
+    fn said(place: usize, position: Head, lowest: Option<Head>) -> ReportContent {
         let below = lowest.map(|lowest| Below { lowest: Some(lowest), known: 1, ..Below::default() });
-        Said { place, position: Some(position), below }
+        ReportContent { place, position: Some(position), below }
     }
 
     #[test]
@@ -334,7 +335,7 @@ mod tests {
             ("less", said(0, at(1, 5), Some(at(1, 4))), SOON * 2),
         ];
         for (what, said, after) in table {
-            let mut progress = Progress { heard: Some(quiet.clone()), sent: now, ..Progress::new() };
+            let mut progress = ReportProgress { heard: Some(quiet.clone()), sent: now, ..ReportProgress::new() };
             assert_eq!(progress.due(&said, 0, now + SOON), now + after, "{what}");
         }
     }
@@ -342,7 +343,7 @@ mod tests {
     #[test]
     fn after_a_failure_it_waits_unless_a_feed_is_opened() {
         let said = said(0, at(1, 5), None);
-        let mut progress = Progress::new();
+        let mut progress = ReportProgress::new();
         let now = Instant::now();
         (progress.sent, progress.waits) = (now, Some((now + RARELY, 3)));
         assert_eq!(progress.due(&said, 3, now), now + RARELY);

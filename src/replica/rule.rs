@@ -1,16 +1,15 @@
-//! What a JWT that upstream did not give leads to.
+//! The rule for JWTs that upstream did not give.
 
 use crate::gate::{Ordering as Order, Refusal};
 
-/// What is known here of the account or activation that a hint is about.
+/// What is known here of the account or activation of a hint.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
-    /// A copy is at hand, it or an earlier version is one that upstream itself gave, and that was neither deleted nor
-    /// removed since.
+pub(super) struct KnownCopy {
+    /// There is a copy, upstream gave it or an earlier version, and no deletion or removal followed.
     pub(super) is_confirmed: bool,
-    /// A request to upstream is under way, and may be answered with something newer.
+    /// A request to upstream is under way, and may bring something newer.
     pub(super) is_asked: bool,
-    /// Upstream accepted this very version from a client of this replica: it is a hint no longer.
+    /// Upstream accepted this very version from a client of this replica, so it is no longer a hint.
     pub(super) is_accepted: bool,
 }
 
@@ -19,16 +18,16 @@ pub(super) struct Known {
 pub(super) enum Ruling {
     /// It is served from now on.
     Apply,
-    /// Upstream is asked; until it answers, everything stays as it is.
+    /// The replica asks upstream. Until the answer, nothing changes.
     Ask,
-    /// It is what is served.
+    /// It is served already.
     Nothing,
 }
 
-/// Whether a hint may be applied. `order`: how it compares with what is known here.
+/// Whether to apply a hint. `order`: how it compares with the known versions.
 ///
-/// A hint that is older, or that a deletion covers, is refused: upstream has nothing to add to that.
-pub(super) fn rule(order: Order, known: Known) -> Result<Ruling, Refusal> {
+/// Rejects a hint that is older, or that a deletion covers. Upstream could not change that.
+pub(super) fn rule(order: Order, known: KnownCopy) -> Result<Ruling, Refusal> {
     match order {
         Order::Refused(refusal) => Err(refusal),
         Order::Same if known.is_confirmed && !known.is_accepted => Ok(Ruling::Nothing),
@@ -43,10 +42,10 @@ pub(super) fn rule(order: Order, known: Known) -> Result<Ruling, Refusal> {
 mod tests {
     use super::*;
 
-    /// What a hint leads to, in the order of: upstream accepted it; nothing is under way; something is.
+    /// The ruling if upstream accepted it, if nothing is under way, and if something is.
     fn rulings(order: fn() -> Order, is_confirmed: bool) -> [Option<Ruling>; 3] {
         [(false, true), (false, false), (true, false)]
-            .map(|(is_asked, is_accepted)| rule(order(), Known { is_confirmed, is_asked, is_accepted }).ok())
+            .map(|(is_asked, is_accepted)| rule(order(), KnownCopy { is_confirmed, is_asked, is_accepted }).ok())
     }
 
     #[test]
@@ -65,7 +64,7 @@ mod tests {
         ] {
             assert_eq!(rulings(order, is_confirmed), [accepted, quiet, under_way], "{:?} {is_confirmed}", order());
         }
-        let both = Known { is_confirmed: true, is_asked: true, is_accepted: true };
+        let both = KnownCopy { is_confirmed: true, is_asked: true, is_accepted: true };
         assert_eq!(rule(Order::Newer, both).ok(), Some(Ask), "what is under way may be later than what was accepted");
     }
 }

@@ -1,4 +1,4 @@
-//! How a replica is set up, and what all its parts share.
+//! The setup of a replica, and what all its parts share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::rarely::Rarely;
 use crate::store::StoreError;
 use crate::upstream;
 
-/// How a replica is set up.
+/// The setup of a replica.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The servers that it asks.
     pub upstream: upstream::Setup,
     /// Whether the replica stores all JWTs, or caches those that were asked for.
     pub mode: ReplicaMode,
-    /// Bound of the cache, in bytes.
+    /// The bound of the cache, in bytes.
     pub cache_bytes: u64,
-    /// How long an entry is served without asking again, where there is no feed.
+    /// How long a copy is served without a request, if there is no feed.
     pub ttl: Duration,
-    /// How long an unknown account is remembered as unknown.
+    /// How long an absent account is cached as absent.
     pub negative_ttl: Duration,
-    /// What becomes of changes that clients send here.
+    /// How the replica answers changes of clients.
     pub writes: ReplicaWrites,
-    /// Where it keeps what it has seen.
-    pub place: Place,
-    /// The identity of another operator whose JWT may take the place of the one in the snapshot.
+    /// Where it stores what it has seen.
+    pub place: SnapshotPlace,
+    /// The identity of another operator whose JWT may replace the one in the snapshot.
     pub change_operator: Option<PublicKey>,
 }
 
@@ -47,38 +47,38 @@ impl Setup {
             ttl: replica.ttl,
             negative_ttl: replica.negative_ttl,
             writes: replica.writes,
-            place: Place::of(&settings.store),
+            place: SnapshotPlace::of(&settings.store),
             change_operator: settings.change_operator(),
         }
     }
 }
 
-/// Why a replica cannot begin.
+/// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
-    /// Its snapshot cannot be used.
+    /// The snapshot cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The primary cannot be asked the way it is configured.
+    /// The URL of a primary or a TLS file cannot be used.
     #[error("{0}")]
     Primary(String),
-    /// The configured operator JWT cannot be used with the snapshot.
+    /// The configured operator JWT does not fit the snapshot.
     #[error("cannot start with the configured operator JWT: {0}")]
     Operator(crate::gate::OperatorRefusal),
 }
 
-/// Where a replica keeps things.
+/// Where a replica stores its state.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
-    /// The state folder; `None`: what is seen is remembered in a temporary file.
+pub struct SnapshotPlace {
+    /// The state folder. `None`: a temporary file.
     pub state_dir: Option<PathBuf>,
     /// Whether a missing snapshot is an error.
     pub require_existing: bool,
-    /// A folder of tokens from before, which are taken in if there is no snapshot yet.
+    /// A folder of JWTs of an earlier kind of server, which are imported if there is no snapshot yet.
     pub tokens: Option<PathBuf>,
 }
 
-impl Place {
+impl SnapshotPlace {
     /// A folder that is only read has no room for a snapshot.
     fn of(store: &Store) -> Self {
         let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));
@@ -90,22 +90,22 @@ impl Place {
     }
 }
 
-/// What every part of a replica may use, and none of them owns.
+/// What every part of a replica may use, and none owns.
 #[derive(Debug, Clone)]
 pub(super) struct Env {
     pub(super) setup: Arc<Setup>,
-    /// By what this process knows itself, in `Via` and in the feed.
+    /// The name of this process on the wire, for `Via` and the feed.
     pub(super) name: Arc<str>,
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
-    /// Lines about what upstream offers and the gate rejects: it can offer any number of such things.
+    /// Limits log lines about what the gate rejects: upstream can send any number of such things.
     pub(super) refusals: Arc<Rarely>,
     /// Background work runs on it.
     pub(super) runtime: Handle,
 }
 
 impl Env {
-    /// Whether everything is to be kept.
+    /// Whether the replica stores all JWTs.
     pub(super) fn is_mirror(&self) -> bool {
         self.setup.mode == ReplicaMode::Mirror
     }

@@ -1,10 +1,10 @@
-//! When entries are checked again: each at a time of its own, and on each replica at another one.
+//! When copies are checked again: at different times for each account and each replica.
 
 use std::time::Duration;
 
 use crate::key::AccountKey;
 
-/// What tells this replica from others.
+/// What makes the times of this replica different from those of others.
 #[derive(Debug)]
 pub(super) struct Spread(u64);
 
@@ -15,12 +15,12 @@ impl Default for Spread {
 }
 
 impl Spread {
-    /// `ttl`, a tenth of it more or less: the same at each time for one account on one replica. So accounts that were pulled
+    /// `ttl`, a tenth more or less: always the same for one account on one replica. So accounts that were pulled
     /// together are not checked together, nor is one account by all replicas at once.
     pub(super) fn of(&self, ttl: Duration, key: &AccountKey) -> Duration {
         let [.., a, b, c, d] = key.raw();
         let mixed = (u64::from(u32::from_le_bytes([*a, *b, *c, *d])) ^ self.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        // From 900 to 1100; the upper half of a product is its mixed one.
+        // From 900 to 1100. The upper half of the product is the mixed one.
         let share = 900 + u32::try_from(((mixed >> 32) * 201) >> 32).unwrap_or(0);
         ttl * share / 1000
     }

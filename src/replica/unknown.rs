@@ -1,7 +1,7 @@
-//! What the primary does not know, remembered for a moment.
+//! Caches which keys the primary does not know.
 //!
-//! The primary's answer says what was true when it gave it. What is heard of a key since then is later, so the key is
-//! forgotten here when something is heard of it, also if that is while the answer is being remembered.
+//! The answer of the primary says what was true when it was given. What is heard of a key since then is later. So a key
+//! is dropped here when something is heard of it, even while the answer is being cached.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use moka::ops::compute::Op;
 
-/// Keys that are remembered at most.
+/// The largest number of keys.
 const ENTRIES: u64 = 100_000;
 
 /// Keys of accounts or activations.
@@ -17,7 +17,7 @@ const ENTRIES: u64 = 100_000;
 pub(super) struct Unknown<K: Debug + Eq + Hash + Send + Sync + 'static>(moka::sync::Cache<K, ()>);
 
 impl<K: Clone + Debug + Eq + Hash + Send + Sync + 'static> Unknown<K> {
-    /// None yet. `ttl`: how long each is remembered.
+    /// `ttl`: how long each key stays.
     pub(super) fn new(ttl: Duration) -> Self {
         Self(moka::sync::Cache::builder().max_capacity(ENTRIES).time_to_live(ttl).build())
     }
@@ -26,24 +26,22 @@ impl<K: Clone + Debug + Eq + Hash + Send + Sync + 'static> Unknown<K> {
         self.0.contains_key(key)
     }
 
-    /// Remembers a key, unless something was heard of it: `is_last_word` says whether nothing was, and has to notice what
-    /// [`Unknown::forget`] is about to be called for.
+    /// Adds a key, unless something was heard of it. `is_last_word` says whether nothing was. It must notice everything
+    /// for which [`Unknown::forget`] is about to be called.
     pub(super) fn remember(&self, key: &K, is_last_word: impl Fn() -> bool) {
-        // Computed, not inserted: computations of one key exclude each other. So a key is forgotten before the question,
-        // and the answer is no, or after it is remembered.
+        // Computations of one key exclude each other. So a key is dropped before the question, whose answer is then no,
+        // or after it was added.
         self.0.entry_by_ref(key).and_compute_with(|_| if is_last_word() { Op::Put(()) } else { Op::Nop });
-        // All are forgotten without waiting for anybody.
+        // `forget_all` does not wait for computations.
         if !is_last_word() {
             self.forget(key);
         }
     }
 
-    /// Something is heard of a key.
     pub(super) fn forget(&self, key: &K) {
         self.0.entry_by_ref(key).and_compute_with(|_| Op::Remove);
     }
 
-    /// Something is heard that may be of any key.
     pub(super) fn forget_all(&self) {
         self.0.invalidate_all();
     }
@@ -58,8 +56,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// Remembers a key of which something is heard right after it was asked whether anything is. Returns whether it was
-    /// remembered when it had been forgotten, and whether it is in the end.
+    /// Adds a key of which something is heard right after the question. Returns whether it was there after it was
+    /// dropped, and whether it is there in the end.
     fn heard_in_between(forget: impl Fn(&Unknown<u8>) + Send + 'static) -> (bool, bool) {
         let unknown = Arc::new(Unknown::new(LONG));
         let (start, begin) = mpsc::channel();
@@ -74,7 +72,7 @@ mod tests {
         unknown.remember(&1, || {
             if !asked.replace(true) {
                 start.send(()).expect("it waits for that");
-                // Where it does not have to wait until the key is remembered, it comes before that.
+                // If it does not wait for the key to be added, it comes before that.
                 is_early.set(is_done.recv_timeout(Duration::from_millis(100)).is_ok());
                 return true;
             }

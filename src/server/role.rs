@@ -135,7 +135,7 @@ async fn begin_replica(
     system_jwt: Option<String>,
     port: u16,
 ) -> Result<(), StartError> {
-    replica.keep_up()?;
+    replica.begin_writing()?;
     if let Some(token) = system_jwt {
         replica.set_system_jwt(token.as_bytes()).map_err(|error| StartError::SystemAccountJwt(error.to_string()))?;
     }
@@ -146,7 +146,7 @@ async fn begin_replica(
     tokio::spawn(replica.tls_files().clone().watch());
     tokio::spawn(replica.clone().look_after_upstream());
     tokio::spawn(replica.clone().follow());
-    tokio::spawn(replica.clone().settle());
+    tokio::spawn(replica.clone().compare_unconfirmed());
     let name = settings.replica.name.clone().unwrap_or_else(|| default_name(port));
     tokio::spawn(replica.clone().report(name, node.replicas().clone()));
     match edge {

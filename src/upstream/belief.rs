@@ -1,9 +1,9 @@
-//! Whether a server is an account server: the one place that decides it.
+//! Decides whether a server is an account server. No other place decides that.
 //!
-//! Whatever answers at an address can say 404. Believed of the primary, that would mean that no account exists. So an answer
-//! that says what a server lacks counts only with the mark that every server of our kind puts on its answers
-//! ([`SERVER_HEADER`]). Older servers have no mark. They show what they are by the probe that nats-server sends at its start,
-//! `GET /jwt/v1/accounts/`, which each of them answers with 200 and nothing.
+//! Any server can answer 404. If a replica believed every 404 of its primary, no account would exist. So an answer that
+//! something does not exist counts only with the mark that our servers put on their answers ([`SERVER_HEADER`]). Older
+//! servers have no mark. For them, the replica sends the probe that nats-server sends at its start, `GET
+//! /jwt/v1/accounts/`. Every account server answers it with 200 and an empty body.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,37 +14,39 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body;
-use super::found::{Look, Worth};
-use super::marks::Mark;
-use super::{Server, UpstreamError};
+use super::found::{AnswerLook, AnswerWorth};
+use super::marks::ServerMark;
+use super::{UpstreamError, UpstreamServer};
 use crate::feed::wire::SERVER_HEADER;
 
-/// For how long the probe speaks for a server without a mark. It may be a load balancer, which answers by itself as soon as its
-/// account servers are down.
+/// How long a probe counts for a server without a mark. The server may be a load balancer that answers by itself as
+/// soon as its account servers are down.
 const PROVEN: Duration = Duration::from_secs(1);
-/// How often a server that turned out to be something else is asked again, at most.
+/// The shortest time between two probes of a server that is not an account server.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often a request is sent that comes back to this process. Behind a load balancer others may get it.
+/// How often a request is sent that comes back to this process. Behind a load balancer, a repeated request may reach
+/// another server.
 const TRIES: u32 = 5;
-/// How many requests in a row may come back however often they are sent, before it is said.
+/// How many requests in a row may come back to this process before it logs that.
 const CHANCE: u32 = 2;
 /// The largest answer of a monitoring port that is read, in bytes.
 const VARZ: usize = 256 << 10;
-/// What shows an older account server.
+/// The path that only an account server answers with 200 and nothing.
 const PROBE: &str = "/jwt/v1/accounts/";
-/// How often the same finding is written to the log.
+/// The pause between two log lines with the same finding.
 const REMIND: Duration = Duration::from_secs(600);
-/// How often other findings are.
+/// The pause between two log lines with different findings.
 const NEWS: Duration = Duration::from_secs(5);
 
 /// What is known of whether a server is an account server.
 #[derive(Debug, Default)]
 pub(super) struct Belief {
-    /// Whether an answer with the mark came from it. From then on an answer without it is another server's.
+    /// Whether an answer with the mark came from it. From then on, an answer without the mark comes from another
+    /// server.
     was_marked: AtomicBool,
-    /// How many requests in a row came back to this process, however often they were sent.
+    /// How many requests in a row came back to this process, after all repetitions.
     returned: AtomicU32,
-    /// What the last probe showed. Held while it is sent: all that doubt share one.
+    /// The result of the last probe. Locked while a probe is under way, so that all requests share one.
     probed: tokio::sync::Mutex<Option<Probed>>,
     told: Mutex<Option<(Instant, String)>>,
 }
@@ -69,18 +71,18 @@ impl Belief {
     }
 }
 
-/// Whether a server of our kind sent an answer.
+/// Whether one of our servers sent an answer.
 pub(super) fn is_marked(response: &Response) -> bool {
     response.headers().contains_key(SERVER_HEADER)
 }
 
-/// The error that an answer is that has nothing in it where an account server always has something.
+/// The error for an answer that is empty where an account server's answer never is.
 pub(super) fn nothing(response: &Response) -> UpstreamError {
     look(response).stranger(response.url().path(), &[], false)
 }
 
-impl Server {
-    /// Sends a request. An answer that says what the server lacks comes from an account server, or is an error.
+impl UpstreamServer {
+    /// Sends a request. An answer that something does not exist comes from an account server, or is an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, UpstreamError> {
         let result = self.send_on(request).await;
         if let Err(error) = &result {
@@ -89,12 +91,12 @@ impl Server {
         result
     }
 
-    /// Sends a request, and again while it comes back to this process.
+    /// Sends a request, and sends it again while it comes back to this process.
     async fn send_on(&self, mut request: RequestBuilder) -> Result<Response, UpstreamError> {
         for _ in 1..TRIES {
             let again = request.try_clone();
             match (self.send_once(request).await, again) {
-                // On another connection, which may lead elsewhere.
+                // Another connection may lead to another server.
                 (Err(UpstreamError::Ourselves), Some(again)) => {
                     request = again.header(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -110,30 +112,30 @@ impl Server {
         let took = sent.elapsed();
         self.note_sender(&response)?;
         if !is_marked(&response) {
-            match Worth::of(response.status()) {
-                Worth::AsItIs => {}
-                Worth::Doubtful => self.vouch(&response).await?,
-                Worth::Useless => return Err(look(&response).useless()),
+            match AnswerWorth::of(response.status()) {
+                AnswerWorth::AsItIs => {}
+                AnswerWorth::Doubtful => self.vouch(&response).await?,
+                AnswerWorth::Useless => return Err(look(&response).useless()),
             }
         }
         self.clock.note(response.headers(), took, self.shown());
         Ok(response)
     }
 
-    /// Notes who sent an answer.
+    /// Notes the sender of an answer.
     fn note_sender(&self, response: &Response) -> Result<(), UpstreamError> {
-        let Some(mark) = Mark::of(response.headers()) else { return Ok(()) };
+        let Some(mark) = ServerMark::of(response.headers()) else { return Ok(()) };
         if mark.name == self.own_name() {
             return Err(UpstreamError::Ourselves);
         }
         self.belief.returned.store(0, Ordering::Release);
         self.belief.was_marked.store(true, Ordering::Release);
         let circle = self.route.note(mark, self.own_name());
-        // What another one has at hand it may give.
+        // A replica in a circle may still answer from its cache.
         circle.filter(|_| response.status().is_server_error()).map_or(Ok(()), |hops| Err(UpstreamError::Circle(hops)))
     }
 
-    /// Makes sure that an answer, whatever it says, comes from an account server.
+    /// Makes sure that an answer comes from an account server, whatever it says.
     pub(crate) async fn vouch(&self, response: &Response) -> Result<(), UpstreamError> {
         if is_marked(response) {
             return Ok(());
@@ -156,7 +158,7 @@ impl Server {
         answer
     }
 
-    /// Asks what only an account server answers as it should. Gives the `Server` header of one that does.
+    /// Sends the probe. Returns the `Server` header of a server that passes.
     async fn probe(&self) -> Result<Option<String>, UpstreamError> {
         let mut response = self.probing(PROBE).await?;
         self.note_sender(&response)?;
@@ -164,7 +166,7 @@ impl Server {
         if is_marked(&response) {
             return Ok(look.server);
         }
-        if Worth::of(look.status) == Worth::Useless {
+        if AnswerWorth::of(look.status) == AnswerWorth::Useless {
             return Err(look.useless());
         }
         if look.status.is_server_error() || look.status == StatusCode::TOO_MANY_REQUESTS {
@@ -189,22 +191,22 @@ impl Server {
         self.get_now(path).send().await.map_err(|error| self.transport(&error))
     }
 
-    /// Writes to the log what an operator can do something about, once, and now and then again.
+    /// Logs an error that an operator must act on, and repeats the line now and then.
     fn tell(&self, error: &UpstreamError) {
-        // Behind a load balancer that may happen now and then.
+        // Behind a load balancer, a request may come back by chance.
         let is_chance =
             matches!(error, UpstreamError::Ourselves) && self.belief.returned.fetch_add(1, Ordering::AcqRel) < CHANCE;
         if error.is_told() && !is_chance {
             let text = error.to_string();
             if self.belief.is_news(&text, Instant::now()) {
-                tracing::warn!("the primary {} cannot be used: {text}", self.shown());
+                tracing::warn!("cannot use the primary {}: {text}", self.shown());
             }
         }
     }
 }
 
-fn look(response: &Response) -> Look {
-    Look::at(response.status(), response.headers(), response.url())
+fn look(response: &Response) -> AnswerLook {
+    AnswerLook::at(response.status(), response.headers(), response.url())
 }
 
 #[cfg(test)]

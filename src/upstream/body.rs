@@ -1,7 +1,7 @@
-//! Reading what a server answers, and never more than is expected of it.
+//! Reads the bodies of answers, each up to a bound.
 //!
-//! Nothing else reads a body: a server that lies, or anybody on the way to it, could send without end. `clippy.toml` forbids
-//! the methods that read to the end.
+//! No other code reads a body, because a server could send without end. `clippy.toml` forbids the methods that read to
+//! the end.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use tokio::time::timeout;
 
 /// The largest answer with one JWT, in bytes: a token and some white space.
 pub(crate) const TOKEN: usize = (1 << 20) + 4096;
-/// How much is read of the text of an error, in bytes.
+/// The number of bytes of an error text that are read.
 const WORDS: usize = 4096;
-/// How long the text of an error may take.
+/// The time limit for reading an error text.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a body was not read to its end.
+/// Why a body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// It is larger than was expected.
+    /// The body is larger than expected.
     #[error("the answer has more than the {0} bytes that are expected")]
     TooLarge(usize),
-    /// It broke off.
+    /// The body broke off.
     #[error(transparent)]
     Http(#[from] reqwest::Error),
 }
 
-/// The next piece of a body that has no bound of its own. Its reader bounds what it keeps.
+/// The next piece of a body that has no bound. The caller bounds what it stores.
 #[expect(clippy::disallowed_methods, reason = "everything else reads through this")]
 pub(crate) async fn piece(response: &mut Response) -> reqwest::Result<Option<Bytes>> {
     response.chunk().await
@@ -55,7 +55,8 @@ pub(crate) async fn text(response: &mut Response, most: usize) -> Result<String,
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// What a server says about an error, as far as it comes soon and is short. Lines without what cannot be printed.
+/// The text that a server sends with an error, cut off if it is slow or long: its lines, without control
+/// characters.
 pub(crate) async fn words(response: &mut Response) -> Vec<String> {
     let mut body = Vec::new();
     let read = async {
@@ -65,7 +66,7 @@ pub(crate) async fn words(response: &mut Response) -> Vec<String> {
             body.extend_from_slice(&piece[..piece.len().min(WORDS - body.len())]);
         }
     };
-    // What came in time is what there is to say.
+    // The part that came in time is enough.
     let _ = timeout(PATIENCE, read).await;
     let text = String::from_utf8_lossy(&body);
     let lines = text.lines().map(|line| line.chars().filter(|symbol| !symbol.is_control()).collect::<String>());

@@ -1,4 +1,4 @@
-//! The HTTP clients that a replica asks its primary with, made anew when their TLS files or their token change.
+//! The HTTP clients for account servers. They are replaced when their TLS files or their token change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,27 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, VIA};
 use super::{Access, Setup};
 use crate::config::Secret;
 use crate::metrics::Metrics;
-use crate::tls::{NotAfter, TlsError, TlsFiles, TlsFilesUser, TlsSnapshot, explain};
+use crate::tls::{NotAfter, TlsError, TlsFiles, TlsFilesUser, TlsSnapshot};
 
-const SECTION: &str = "replica.tls";
-/// Requests to a server that are under way at the same time at most, each on a connection. As many idle ones are kept.
+pub(super) const SECTION: &str = "replica.tls";
+/// The largest number of requests to a server under way, each on its own connection. As many idle connections are kept.
 pub const MOST_REQUESTS: usize = 512;
-/// How long they are kept. Servers of ours keep them for 75 seconds, and load balancers for 60 as a rule: the side that closes
-/// one should be the one that sends requests.
+/// How long idle connections are kept. Our servers keep them for 75 seconds, and load balancers usually for 60. The
+/// client should be the side that closes.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the system asks the other side of an idle connection for a sign of life.
+/// The interval of TCP keepalive probes on an idle connection.
 const ALIVE: Duration = Duration::from_secs(2);
-/// Signs of life that are missed in a row on a connection that is dead. Else every idle connection would cost a request its
-/// time after a network lost them.
+/// The number of missed probes in a row after which a connection is dead. Without probes, each dead connection costs a
+/// request its time limit.
 const MISSED: u32 = 2;
 
-/// A client for who asks a primary now and then, and is no replica. It waits for answers as long as they come.
+/// A client for commands, which send few requests. It has no time limit for an answer. The error says which TLS file is
+/// unusable.
 pub fn client(access: &Access) -> Result<reqwest::Client, TlsError> {
     Ok(Pair::of(&TlsSnapshot::read(SECTION, &access.tls), CONNECT, access.token.as_ref(), None)?.0.streams)
 }
 
-/// How long such a one waits for a connection at most.
+/// The time limit for the connections of commands, at most.
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// The clients in use.
@@ -45,13 +46,13 @@ pub(super) struct Clients {
 struct Pair {
     short: reqwest::Client,
     streams: reqwest::Client,
-    /// Shows neither the token nor the certificate.
+    /// Sends neither the token nor the certificate.
     plain: reqwest::Client,
     has_certificate: bool,
 }
 
 impl Clients {
-    /// The clients of a replica, and the files to be watched. Requests carry the name of this process.
+    /// The clients of a replica, and the TLS files to watch. Requests carry `name`, the name of this process.
     pub(super) fn load(
         setup: &Setup,
         name: Arc<str>,
@@ -67,37 +68,37 @@ impl Clients {
         Ok((clients, files))
     }
 
-    /// Shows another token from the next change of the files on, which the caller brings about.
+    /// Uses another token from the next reload of the TLS files on. The caller starts that reload.
     pub(super) fn set_token(&self, token: Option<Secret>) {
         *self.token.lock() = token;
     }
 
-    /// By what this process knows itself.
+    /// The name of this process on the wire.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// For requests that are answered at once.
+    /// The client for requests that are answered at once.
     pub(super) fn short(&self) -> reqwest::Client {
         self.current.load().short.clone()
     }
 
-    /// What to do about a primary that takes a TLS connection and then closes it: its word for the reason may be lost
-    /// with the connection.
+    /// Advice about a primary that accepts a TLS connection and then closes it. Its reason may be lost with the
+    /// connection.
     pub(super) fn advice(&self) -> &'static str {
         if self.current.load().has_certificate {
             "does it accept our certificate?"
         } else {
-            "if it wants a client certificate: name one in replica.tls.cert, and its key in replica.tls.key"
+            "if it requires a client certificate, set replica.tls.cert and replica.tls.key"
         }
     }
 
-    /// For what others ask through this replica: our credentials are not theirs.
+    /// The client for requests on behalf of other clients, which must not use our credentials.
     pub(super) fn plain(&self) -> reqwest::Client {
         self.current.load().plain.clone()
     }
 
-    /// For answers that do not end.
+    /// The client for answers without an end.
     pub(super) fn streams(&self) -> reqwest::Client {
         self.current.load().streams.clone()
     }
@@ -107,7 +108,7 @@ impl TlsFilesUser for Clients {
     fn apply(&self, snapshot: &TlsSnapshot) -> Result<Option<NotAfter>, TlsError> {
         let token = self.token.lock().clone();
         let (pair, not_after) = Pair::of(snapshot, self.timeout, token.as_ref(), Some(&self.name))?;
-        // What is under way ends with the clients that it began with.
+        // Requests under way end with the earlier clients.
         self.current.store(Arc::new(pair));
         Ok(not_after)
     }
@@ -130,20 +131,22 @@ impl Pair {
         let identity = snapshot.identity()?;
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
-            // The settings take only what can stand in a header.
+            // The settings accept only characters that a header can carry.
             let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
-            let mut value = value.map_err(|_| snapshot.refused("the token cannot stand in a header".to_owned()))?;
+            let mut value = value
+                .map_err(|_| snapshot.refused("the token has characters that a header cannot carry".to_owned()))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        // It is how a server notices that it is asked by way of itself, and how a load balancer knows a replica.
+        // A server notices by this header that a request came by way of itself. A load balancer recognises a replica by
+        // it.
         if let Some(name) = name.and_then(|name| HeaderValue::from_str(&format!("1.1 {name}")).ok()) {
             headers.insert(VIA, name);
         }
         let client = |shows_us: bool| {
             let mut client = reqwest::Client::builder()
                 .no_proxy()
-                // A primary that could send us anywhere could make us ask inside the network that we stand in.
+                // A redirection could make this server send requests inside its own network.
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(timeout.min(Duration::from_millis(800)))
                 .tcp_nodelay(true)
@@ -175,32 +178,4 @@ impl Pair {
         };
         Ok((pair, identity.and_then(|identity| identity.not_after)))
     }
-}
-
-/// What is wrong with TLS towards a server, in words that say what to do. `None`: something else is.
-pub(super) fn tls_problem(error: &reqwest::Error) -> Option<String> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let found = match inner {
-            Some(inner) => inner.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        match found {
-            Some(rustls::Error::InvalidMessage(_)) => {
-                return Some(
-                    "it does not speak TLS, and the URL says https://: write http:// in primary, or turn TLS on there"
-                        .to_owned(),
-                );
-            }
-            Some(error) => return explain::connection(&error.to_string(), SECTION),
-            None => {}
-        }
-        // An io::Error hides what it holds from `source`, and shows only what that one has.
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
 }

@@ -1,8 +1,8 @@
-//! How the clock of this server differs from that of the server that it asks.
+//! How the clock of this server differs from the clock of its upstream.
 //!
-//! What a replica accepts depends on the time: whether a JWT has expired, and whether it is dated in the future. Every answer has a
-//! `Date`, of a whole second, and it was written between the moment in which the request left and the one in which the answer
-//! came. One answer may come from a cache, or the clock may be set just then, so the middle one of three counts.
+//! What a replica accepts depends on the time: whether a JWT has expired, and whether it is dated in the future. Every
+//! answer has a `Date` in whole seconds. The server wrote it after the request left, and before the answer arrived. One
+//! answer may come from a cache, or a clock may change at that moment. So the median of three samples counts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use tokio::time::Instant;
 
 use crate::clock;
 
-/// A larger difference is said, in milliseconds.
+/// A larger difference is logged, in milliseconds.
 const TOLERATED: i64 = 5_000;
-/// One that was said has to be smaller than this to be over, in milliseconds.
+/// A difference that was logged is over when it is smaller than this, in milliseconds.
 const OVER: i64 = 4_000;
-/// Answers of which the middle one counts.
+/// The number of samples whose median counts.
 const SAMPLES: usize = 3;
-/// They are apart by at least this.
+/// The shortest time between two samples.
 const APART: Duration = Duration::from_millis(500);
-/// An answer that may be from any moment of a longer time says too little, in milliseconds.
+/// A sample with a wider range than this says too little, in milliseconds.
 const WIDEST: i64 = 5_000;
-/// How often it is said that it lasts.
+/// The pause between two log lines about the same difference.
 const REMIND: Duration = Duration::from_secs(3600);
 
-/// How much later it is here than there, in milliseconds: between these.
+/// The range of how much later it is here than there, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Sample {
     least: i64,
@@ -34,9 +34,9 @@ struct Sample {
 }
 
 impl Sample {
-    /// `sent`, `received`: by the clock here, in unix milliseconds.
+    /// `sent`, `received`: by the clock of this server, in unix milliseconds.
     fn of(headers: &HeaderMap, sent: i64, received: i64) -> Option<Self> {
-        // The `Date` of a copy is that of the original.
+        // The `Date` of a cached answer is that of the original.
         if headers.contains_key(AGE) {
             return None;
         }
@@ -50,35 +50,35 @@ impl Sample {
         i64::midpoint(self.least, self.most)
     }
 
-    /// Whether the difference is certainly larger.
+    /// Whether the difference is larger than `bound` for certain.
     const fn is_beyond(self, bound: i64) -> bool {
         self.least > bound || self.most < -bound
     }
 }
 
-/// What is known of the difference.
+/// The samples of one server.
 #[derive(Debug, Default)]
-pub(super) struct ClockDifference(Mutex<State>);
+pub(super) struct ClockDifference(Mutex<ClockState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ClockState {
     /// The latest last.
     samples: VecDeque<Sample>,
     sampled: Option<Instant>,
-    /// When it was said that it is too large, if it is.
+    /// When the difference was last logged as too large, if it is.
     told: Option<Instant>,
     is_too_large: bool,
 }
 
-/// What is worth a line in the log.
+/// An event for the log.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum ClockNews {
     TooLarge,
     Over,
 }
 
 impl ClockDifference {
-    /// Notes an answer of `server` to a request that took so long.
+    /// Notes an answer of `server`. `took`: the time from request to answer.
     pub(super) fn note(&self, headers: &HeaderMap, took: Duration, server: &str) {
         let received = clock::unix_millis();
         let sent = received.saturating_sub(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
@@ -88,14 +88,14 @@ impl ClockDifference {
         let Some(millis) = state.difference() else { return };
         drop(state);
         match news {
-            Some(News::TooLarge) => {
+            Some(ClockNews::TooLarge) => {
                 tracing::warn!(
                     "the clock of this server is {} that of {server}: JWTs may be accepted too long or rejected too early; set the \
                      clock that is wrong, and keep it right with NTP",
                     words(millis)
                 );
             }
-            Some(News::Over) => tracing::info!("the clock of this server agrees with that of {server} again"),
+            Some(ClockNews::Over) => tracing::info!("the clock of this server agrees with that of {server} again"),
             None => {}
         }
     }
@@ -106,15 +106,15 @@ impl ClockDifference {
         self.0.lock().difference().map(|millis| millis as f64 / 1000.0)
     }
 
-    /// For people: what the clock here is to that one, if the difference is too large.
+    /// The difference in words, if it is too large.
     pub(super) fn describe(&self) -> Option<String> {
         let state = self.0.lock();
         state.difference().filter(|_| state.is_too_large).map(words)
     }
 }
 
-impl State {
-    fn take(&mut self, sample: Sample, now: Instant) -> Option<News> {
+impl ClockState {
+    fn take(&mut self, sample: Sample, now: Instant) -> Option<ClockNews> {
         if self.sampled.is_some_and(|sampled| now.duration_since(sampled) < APART) {
             return None;
         }
@@ -128,13 +128,13 @@ impl State {
         self.is_too_large = middle.is_beyond(if was_too_large { OVER } else { TOLERATED });
         if !self.is_too_large {
             self.told = None;
-            return was_too_large.then_some(News::Over);
+            return was_too_large.then_some(ClockNews::Over);
         }
         if self.told.is_some_and(|told| now.duration_since(told) < REMIND) {
             return None;
         }
         self.told = Some(now);
-        Some(News::TooLarge)
+        Some(ClockNews::TooLarge)
     }
 
     fn middle(&self) -> Option<Sample> {
@@ -148,7 +148,7 @@ impl State {
     }
 }
 
-/// As in "62 s ahead of".
+/// The difference in words, as in "62 s ahead of".
 fn words(millis: i64) -> String {
     let seconds = (millis.unsigned_abs() + 500) / 1000;
     if millis < 0 { format!("{seconds} s behind") } else { format!("{seconds} s ahead of") }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn one_answer_says_nothing_and_a_difference_is_said_once_and_when_it_is_over() {
-        let (mut state, start) = (State::default(), Instant::now());
+        let (mut state, start) = (ClockState::default(), Instant::now());
         let mut at = Duration::ZERO;
         // The difference in seconds, and what comes of it.
         let table = [
@@ -202,18 +202,18 @@ mod tests {
             (0, None, Some(0)),
             (-60, None, Some(0)),
             (60, None, Some(0)),
-            (61, Some(News::TooLarge), Some(60)),
+            (61, Some(ClockNews::TooLarge), Some(60)),
             (60, None, Some(60)),
             (0, None, Some(60)),
             (60, None, Some(60)),
-            (0, Some(News::Over), Some(0)),
+            (0, Some(ClockNews::Over), Some(0)),
             (5, None, Some(5)),
             (7, None, Some(5)),
-            (7, Some(News::TooLarge), Some(7)),
+            (7, Some(ClockNews::TooLarge), Some(7)),
             (5, None, Some(7)),
             (5, None, Some(5)),
             (4, None, Some(5)),
-            (4, Some(News::Over), Some(4)),
+            (4, Some(ClockNews::Over), Some(4)),
         ];
         for (number, (seconds, news, difference)) in table.into_iter().enumerate() {
             at += APART;
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_difference_that_lasts_is_said_again_and_rarely() {
-        let (mut state, start) = (State::default(), Instant::now());
+        let (mut state, start) = (ClockState::default(), Instant::now());
         let sample = Sample { least: -9_000, most: -8_000 };
         let said = (0..7_300).filter(|second| state.take(sample, start + Duration::from_secs(*second)).is_some());
         assert_eq!(said.collect::<Vec<_>>(), [2, 3602, 7202]);

@@ -1,4 +1,4 @@
-//! What a server that is no account server looks like, in words that say what to do.
+//! Describes a server that is not an account server, and says what to do.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, SERVER};
 use reqwest::{StatusCode, Url};
@@ -6,14 +6,14 @@ use reqwest::{StatusCode, Url};
 use super::UpstreamError;
 use crate::excerpt::excerpt_of;
 
-/// Bytes of a header that are repeated.
+/// The number of bytes of a header that are quoted.
 const LONGEST_WORD: usize = 64;
 
-/// An answer without the mark of an account server, as far as it tells what sent it.
+/// An answer without the mark of an account server, and what it says about its sender.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct AnswerLook {
     pub(super) status: StatusCode,
-    /// The `Server` header, fit to be repeated.
+    /// The `Server` header, safe to quote.
     pub(super) server: Option<String>,
     is_page: bool,
     /// The scheme, host and port that it redirects to.
@@ -22,20 +22,20 @@ pub(super) struct Look {
 
 /// What an answer without the mark of an account server is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Worth {
-    /// Its status says nothing about what was asked, or its body speaks for itself.
+pub(super) enum AnswerWorth {
+    /// The status says nothing about what was requested, or the body proves itself.
     AsItIs,
-    /// It counts only if it comes from an account server.
+    /// The answer counts only if it comes from an account server.
     Doubtful,
-    /// It is never an account server's own answer.
+    /// An account server never answers so.
     Useless,
 }
 
-impl Worth {
+impl AnswerWorth {
     pub(super) fn of(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_MODIFIED => Self::Doubtful,
-            // Too slow, or too many: whatever sends it, it passes.
+            // The server is overloaded, whatever it is. That passes.
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Self::AsItIs,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Self::Useless
@@ -47,7 +47,7 @@ impl Worth {
     }
 }
 
-impl Look {
+impl AnswerLook {
     pub(super) fn at(status: StatusCode, headers: &HeaderMap, asked: &Url) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let target = text(LOCATION).and_then(|location| asked.join(location).ok());
@@ -55,41 +55,41 @@ impl Look {
             status,
             server: text(SERVER).map(|server| excerpt_of(server, LONGEST_WORD).to_string()),
             is_page: text(CONTENT_TYPE).is_some_and(|kind| kind.trim_start().starts_with("text/html")),
-            // Its path and query may hold what nobody else should read, and so may its user.
+            // The path, the query and the user may be secret.
             leads_to: target.map(|target| target.origin().ascii_serialization()),
         }
     }
 
-    /// Whether another kind of server than an old account server sent it: those send plain texts.
+    /// Whether it is a web page. Old account servers send plain texts.
     pub(super) const fn is_page(&self) -> bool {
         self.is_page
     }
 
-    /// The error that an answer is which no account server gives.
+    /// The error for an answer that no account server gives.
     pub(super) fn useless(&self) -> UpstreamError {
         let status = self.status;
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamError::Denied(
                 status,
-                "it wants other credentials than this replica shows: check replica.token, the user and password in \
+                "it rejects the credentials of this replica: check replica.token, the user and password in \
                  primary, and the client certificate in replica.tls.cert",
             ),
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => UpstreamError::Denied(
                 status,
-                "a proxy answers there and wants credentials: set primary to the URL of the account server itself",
+                "a proxy answered and wants credentials: set primary to the URL of the account server itself",
             ),
             _ => {
                 let to = self.leads_to.as_deref().unwrap_or("another place");
                 UpstreamError::Useless(format!(
-                    "it answered with status {status} and redirects to {to}; a replica follows no redirection: set primary \
+                    "it answered with status {status} and redirects to {to}; replicas follow no redirection: set primary \
                      to the URL of the account server itself"
                 ))
             }
         }
     }
 
-    /// The error that an answer is whose sender does not behave like an account server. `asked`: what it was asked for.
-    /// `words`: what its body says. `is_monitoring`: it shows what a nats-server's monitoring port shows.
+    /// The error for an answer of a server that does not behave like an account server. `asked`: the path of the
+    /// request. `words`: the lines of the body. `is_monitoring`: whether it looks like a nats-server's monitoring port.
     pub(super) fn stranger(&self, asked: &str, words: &[String], is_monitoring: bool) -> UpstreamError {
         let words = words.join("\n").to_lowercase();
         if words.contains("http request to an https server")
@@ -117,7 +117,7 @@ impl Look {
         UpstreamError::Useless(text)
     }
 
-    /// The same of a server that was an account server before, and has lost its mark.
+    /// The error for a server that was an account server before, and whose answers have lost the mark.
     pub(super) fn lost(&self, asked: &str) -> UpstreamError {
         let server = self.server.as_ref().map_or_else(String::new, |server| format!(" with `Server: {server}`"));
         let page = if self.is_page { " and a web page" } else { "" };
@@ -133,24 +133,24 @@ impl Look {
 mod tests {
     use super::*;
 
-    fn look(status: u16, headers: &[(&'static str, &str)]) -> Look {
+    fn look(status: u16, headers: &[(&'static str, &str)]) -> AnswerLook {
         let headers = headers
             .iter()
             .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().expect("a value")));
         let asked = Url::parse("http://a.example:80/jwt/v1/accounts/").expect("a URL");
-        Look::at(StatusCode::from_u16(status).expect("a status"), &headers.collect(), &asked)
+        AnswerLook::at(StatusCode::from_u16(status).expect("a status"), &headers.collect(), &asked)
     }
 
     #[test]
     fn statuses_are_believed_of_account_servers_alone() {
         let table = [
-            (Worth::Doubtful, &[304u16, 400, 404, 405, 410, 413, 418, 421, 451][..]),
-            (Worth::Useless, &[300, 301, 302, 303, 307, 308, 401, 403, 407][..]),
-            (Worth::AsItIs, &[200, 204, 408, 429, 500, 501, 502, 503, 504, 507, 508][..]),
+            (AnswerWorth::Doubtful, &[304u16, 400, 404, 405, 410, 413, 418, 421, 451][..]),
+            (AnswerWorth::Useless, &[300, 301, 302, 303, 307, 308, 401, 403, 407][..]),
+            (AnswerWorth::AsItIs, &[200, 204, 408, 429, 500, 501, 502, 503, 504, 507, 508][..]),
         ];
         for (worth, statuses) in table {
             for status in statuses {
-                assert_eq!(Worth::of(StatusCode::from_u16(*status).expect("a status")), worth, "{status}");
+                assert_eq!(AnswerWorth::of(StatusCode::from_u16(*status).expect("a status")), worth, "{status}");
             }
         }
     }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_was_found_is_said_with_what_to_do() {
         let long = "x".repeat(1_000);
-        let table: [(Look, &[&str], bool, &[&str]); 6] = [
+        let table: [(AnswerLook, &[&str], bool, &[&str]); 6] = [
             (look(404, &[]), &["404 page not found"], true, &["gave 404 Not Found; it is the monitoring port"]),
             (look(404, &[]), &["default backend - 404"], false, &["default backend of an ingress"]),
             (

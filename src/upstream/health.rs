@@ -1,4 +1,4 @@
-//! What is thought of one server, by how it answered lately.
+//! The health of one server, from its latest answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -7,35 +7,37 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::UpstreamError;
+use crate::backoff::drawn;
 use crate::clock;
 
-/// The longest pause after failures, in milliseconds.
-const MAX_REST: i64 = 5_000;
-/// Failures in a row after which a server that can be reached counts as failing. One may be a matter of one account.
+/// The longest pause after failures, without a quarter that is drawn.
+const MAX_REST: Duration = Duration::from_secs(5);
+/// The number of failures in a row after which a reachable server counts as failing. A single failure may concern one
+/// account.
 const STRIKES: u32 = 3;
-/// How long a server that was left stays so at least, in milliseconds; it doubles each time.
+/// The shortest time for which a server stays out of use, in milliseconds. It doubles each time.
 const FIRST_LEAVE: i64 = 1_000;
 const MAX_LEAVE: i64 = 60_000;
-/// Who was preferred for this long, in milliseconds, starts anew with [`FIRST_LEAVE`].
+/// A server that was preferred for this long, in milliseconds, begins with [`FIRST_LEAVE`] again.
 const STEADY: i64 = 60_000;
 
-/// Whether a server can be asked.
+/// Whether a server can be used.
 #[derive(Debug, Clone)]
-pub(super) enum Verdict {
-    /// It is not known yet whose accounts it hosts.
+pub(super) enum ServerVerdict {
+    /// It is not known yet which operator's accounts it hosts.
     Unknown,
     /// It hosts our operator's accounts, and answers.
     Well,
-    /// It does not answer, or not usefully, for this reason.
+    /// It does not give usable answers, for this reason.
     Failing(Arc<str>),
-    /// It hosts another operator's accounts. What it says is of no use, least of all that it does not know an account.
+    /// It hosts another operator's accounts. Its answers are of no use, above all that it does not know an account.
     Foreign(Arc<str>),
 }
 
 /// The record of one server.
 #[derive(Debug)]
 pub(super) struct Health {
-    verdict: Mutex<Verdict>,
+    verdict: Mutex<ServerVerdict>,
     failures: AtomicU32,
     rests_until: AtomicI64,
     preferred_since: AtomicI64,
@@ -46,7 +48,7 @@ pub(super) struct Health {
 impl Default for Health {
     fn default() -> Self {
         Self {
-            verdict: Mutex::new(Verdict::Unknown),
+            verdict: Mutex::new(ServerVerdict::Unknown),
             failures: AtomicU32::new(0),
             rests_until: AtomicI64::new(0),
             preferred_since: AtomicI64::new(0),
@@ -57,32 +59,32 @@ impl Default for Health {
 }
 
 impl Health {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> ServerVerdict {
         self.verdict.lock().clone()
     }
 
-    /// Changes the verdict, and gives back the one before.
-    pub(super) fn judge(&self, verdict: Verdict) -> Verdict {
+    /// Sets the verdict, and returns the earlier one.
+    pub(super) fn judge(&self, verdict: ServerVerdict) -> ServerVerdict {
         std::mem::replace(&mut *self.verdict.lock(), verdict)
     }
 
     pub(super) fn is_well(&self) -> bool {
-        matches!(self.verdict(), Verdict::Well)
+        matches!(self.verdict(), ServerVerdict::Well)
     }
 
     pub(super) fn is_foreign(&self) -> bool {
-        matches!(self.verdict(), Verdict::Foreign(_))
+        matches!(self.verdict(), ServerVerdict::Foreign(_))
     }
 
-    /// Why it is not to be asked if there is another one.
+    /// Why another server, if there is one, is better.
     pub(super) fn fault(&self) -> Option<Arc<str>> {
         match self.verdict() {
-            Verdict::Unknown | Verdict::Well => None,
-            Verdict::Failing(reason) | Verdict::Foreign(reason) => Some(reason),
+            ServerVerdict::Unknown | ServerVerdict::Well => None,
+            ServerVerdict::Failing(reason) | ServerVerdict::Foreign(reason) => Some(reason),
         }
     }
 
-    /// Whether it failed so recently that it is not worth waiting for while something else is at hand.
+    /// Whether it failed so recently that a copy is better than a wait for it.
     pub(super) fn is_resting(&self) -> bool {
         clock::uptime_millis() < self.rests_until.load(Ordering::Acquire)
     }
@@ -92,37 +94,37 @@ impl Health {
         self.failures.store(0, Ordering::Release);
         self.rests_until.store(0, Ordering::Release);
         let mut verdict = self.verdict.lock();
-        if matches!(*verdict, Verdict::Failing(_)) {
-            *verdict = Verdict::Unknown;
+        if matches!(*verdict, ServerVerdict::Failing(_)) {
+            *verdict = ServerVerdict::Unknown;
         }
     }
 
-    /// It gave none.
+    /// It gave no usable answer.
     pub(super) fn failed(&self, error: &UpstreamError) {
         let failures = self.failures.fetch_add(1, Ordering::AcqRel);
-        let pause = (100i64 << failures.min(6)).min(MAX_REST);
-        let jitter = rand::random_range(0..=pause / 4);
-        self.rests_until.store(clock::uptime_millis() + pause + jitter, Ordering::Release);
+        let rest = drawn(Duration::from_millis(100 << failures.min(6)).min(MAX_REST), 1.0..=1.25);
+        let rest = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+        self.rests_until.store(clock::uptime_millis() + rest, Ordering::Release);
         if failures + 1 >= STRIKES || error.is_lasting() {
             self.fail(&error.to_string());
         }
     }
 
-    /// It is not to be asked any more, if there is another one.
+    /// Marks it as failing, so that another server is used if there is one.
     pub(super) fn fail(&self, reason: &str) {
         let mut verdict = self.verdict.lock();
-        if !matches!(*verdict, Verdict::Foreign(_)) {
-            *verdict = Verdict::Failing(reason.into());
+        if !matches!(*verdict, ServerVerdict::Foreign(_)) {
+            *verdict = ServerVerdict::Failing(reason.into());
         }
     }
 
-    /// All traffic goes to it from now on.
+    /// All requests go to it from now on.
     pub(super) fn prefer(&self) {
         self.preferred_since.store(clock::uptime_millis(), Ordering::Release);
     }
 
-    /// All traffic goes elsewhere from now on. Who is left again and again is left for longer each time, so that one that
-    /// looks well and is not does not drag everything to and fro.
+    /// All requests go to another server from now on. The server stays out of use longer each time, so that one that
+    /// only seems healthy does not move all traffic back and forth.
     pub(super) fn leave(&self) {
         let now = clock::uptime_millis();
         if now - self.preferred_since.load(Ordering::Acquire) > STEADY {
@@ -132,13 +134,13 @@ impl Health {
         self.left_until.store(now + (FIRST_LEAVE << leaves).min(MAX_LEAVE), Ordering::Release);
     }
 
-    /// Whether it has been left for long enough.
+    /// Whether it was out of use for long enough.
     pub(super) fn may_return(&self) -> bool {
         clock::uptime_millis() >= self.left_until.load(Ordering::Acquire)
     }
 }
 
-/// A request that was sent. If it is given up after this long, that counts against the server.
+/// A request that was sent. If it is given up after `patience`, that counts against the server.
 pub(super) struct Sent<'a> {
     health: &'a Health,
     at: tokio::time::Instant,
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn who_hosts_another_operator_does_so_however_it_fails() {
         let health = Health::default();
-        health.judge(Verdict::Foreign("foreign".into()));
+        health.judge(ServerVerdict::Foreign("foreign".into()));
         health.fail("slow");
         assert!(health.is_foreign());
     }

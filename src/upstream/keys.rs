@@ -1,28 +1,26 @@
-//! Asking a server which keys exist there.
+//! Requests for the list of keys that exist on a server.
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
+use tokio::time::timeout;
 
-use super::{Server, Upstream, UpstreamError};
+use super::{UpstreamError, UpstreamServer};
 use crate::feed::Fingerprint;
 use crate::feed::wire::{self, POSITION_HEADER};
 use crate::gate::Position;
 
-/// How long the whole list may take. No client waits for it.
+/// The time limit for the whole list. No client waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Upstream {
-    /// The fingerprints of the keys that exist at the server whose feed is followed, and as of when.
+impl UpstreamServer {
+    /// The fingerprints of the keys that exist on the server, and the position of the list.
     pub(crate) async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
-        let answer = self.followed().keys();
-        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
+        timeout(PATIENCE, self.list()).await.unwrap_or_else(|_| Err(UpstreamError::no_answer()))
     }
-}
 
-impl Server {
-    async fn keys(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
-        let mut response = self.send(self.about_keys()).await?;
+    async fn list(&self) -> Result<(Position, Vec<Fingerprint>), UpstreamError> {
+        let mut response = self.send(self.slow_request(Method::GET, "keys")).await?;
         if response.status() != StatusCode::OK {
             return Err(UpstreamError::Status(response.status()));
         }
@@ -34,7 +32,7 @@ impl Server {
             Some(position) if rest.is_empty() => {
                 Ok((position, keys.iter().map(|key| Fingerprint::read(*key)).collect()))
             }
-            _ => Err(UpstreamError::Transport("its list of keys cannot be read".to_owned())),
+            _ => Err(UpstreamError::Transport("cannot read its list of keys".to_owned())),
         }
     }
 }

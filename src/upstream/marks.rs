@@ -1,20 +1,20 @@
-//! Who sent an answer, and through whom it came.
+//! The sender of an answer, and the servers on its way.
 
 use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 
 use crate::feed::wire::{LONGEST_NAME, SERVER_HEADER, UPSTREAM_HEADER, names};
 
-/// The mark of a server of our kind.
+/// The mark of one of our servers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct ServerMark {
     /// The name of its process.
     pub(super) name: String,
-    /// The servers that it asks, if it says so.
+    /// Its upstream servers, if it names them.
     asks: Option<Vec<String>>,
 }
 
-impl Mark {
+impl ServerMark {
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let name = text(SERVER_HEADER)?.trim().chars().take(LONGEST_NAME).collect();
@@ -22,14 +22,14 @@ impl Mark {
     }
 }
 
-/// The servers on the way from this one: the one that answered last, those that this one asks, and so on.
+/// The servers on the way from this one: its upstream, the upstream of that, and so on.
 #[derive(Debug, Default)]
-pub(super) struct Route(Mutex<Vec<String>>);
+pub(super) struct UpstreamRoute(Mutex<Vec<String>>);
 
-impl Route {
-    /// Notes an answer. `own`: the name of this process. Returns how many other servers are asked before this one, if the way
-    /// leads back to it.
-    pub(super) fn note(&self, mark: Mark, own: &str) -> Option<usize> {
+impl UpstreamRoute {
+    /// Notes an answer. `own`: the name of this process. If the way leads back to this process, returns the number of
+    /// servers before it.
+    pub(super) fn note(&self, mark: ServerMark, own: &str) -> Option<usize> {
         let mut route = self.0.lock();
         match mark.asks {
             Some(asks) => *route = std::iter::once(mark.name).chain(asks).collect(),
@@ -39,7 +39,7 @@ impl Route {
         }
         let place = route.iter().position(|name| name == own);
         if let Some(place) = place {
-            // From here on it would only repeat itself.
+            // From here on the way repeats itself.
             route.truncate(place + 1);
         }
         place
@@ -54,13 +54,13 @@ impl Route {
 mod tests {
     use super::*;
 
-    fn mark(name: &str, asks: Option<&str>) -> Mark {
-        Mark { name: name.to_owned(), asks: asks.map(names) }
+    fn mark(name: &str, asks: Option<&str>) -> ServerMark {
+        ServerMark { name: name.to_owned(), asks: asks.map(names) }
     }
 
     #[test]
     fn a_way_that_leads_back_is_noticed() {
-        let route = Route::default();
+        let route = UpstreamRoute::default();
         let table = [
             (mark("b", Some("")), None, "b"),
             (mark("b", Some("c, p")), None, "b c p"),
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn a_mark_is_bounded() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Mark::of(&headers), None);
+        assert_eq!(ServerMark::of(&headers), None);
         headers.insert(SERVER_HEADER, "x".repeat(5_000).parse().expect("a value"));
         headers.insert(UPSTREAM_HEADER, "y,".repeat(1_000).parse().expect("a value"));
-        let mark = Mark::of(&headers).expect("a mark");
+        let mark = ServerMark::of(&headers).expect("a mark");
         assert_eq!((mark.name.len(), mark.asks.map(|asks| asks.len())), (LONGEST_NAME, Some(8)));
     }
 }

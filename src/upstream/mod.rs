@@ -1,11 +1,14 @@
-//! The servers that a replica asks: its primary, and others that can stand in for it.
+//! The client of other account servers, for replicas, imports and commands.
 //!
-//! They are a list, in the order of preference. All traffic goes to one of them, the current one: pulled JWTs, the feed,
-//! changes that are sent on. When that one fails and another one can answer, the other one becomes the current one; when an
-//! earlier one is well again ([`probe`]), everything goes back to it. A request that fails is asked elsewhere at once, or
-//! even before it has failed ([`race`]), so nobody has to wait until that is decided.
+//! A replica has a list of servers in the order of preference ([`Upstream`]): its primary, and others that can stand in
+//! for it. All requests go to one of them, the current one: pulled JWTs, the feed, and forwarded changes. When the
+//! current one fails and another one answers, that one becomes the current one. When a preferred one answers again
+//! ([`probe`]), requests return to it. A request that fails or is slow goes to the next server at once ([`race`]), so
+//! no client waits for that decision.
 //!
-//! Nothing here is trusted: which JWT counts, the gate decides, whoever sent it.
+//! Commands speak to one server ([`remote`]), and imports read packs ([`pack_lines`]).
+//!
+//! Nothing here is trusted. The gate decides which JWT counts, whichever server sent it.
 
 mod answer;
 mod belief;
@@ -13,6 +16,7 @@ pub(crate) mod body;
 mod clients;
 mod clock_difference;
 mod digests;
+mod explain;
 mod found;
 mod health;
 mod keys;
@@ -38,35 +42,32 @@ use tokio::time::Instant;
 pub use clients::{MOST_REQUESTS, client};
 pub use setup::{Access, Setup};
 
-pub(crate) use answer::{Answer, Fetched, UpstreamError};
+pub(crate) use answer::{AnswerSource, Fetched, UpstreamAnswer, UpstreamError};
 pub(crate) use digests::MAX_ANSWER;
-pub(crate) use pack::Pack;
 pub(crate) use places::Class;
-pub(crate) use server::Server;
-pub(crate) use stream::Stream;
+pub(crate) use server::UpstreamServer;
+pub(crate) use stream::FeedBody;
 
 use crate::feed::Head;
-use crate::feed::digest::Prefix;
-use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
 use crate::tls::TlsFiles;
 use clients::Clients;
-use health::Verdict;
+use health::ServerVerdict;
 
-/// How long a server has to begin with the feed.
+/// The time limit for the start of the feed.
 const OPENING: Duration = Duration::from_secs(5);
-/// The same, if there is another one to be asked.
+/// The same limit if there are other servers.
 const OPENING_OF_MANY: Duration = Duration::from_secs(2);
 
 /// All servers, and which of them is the current one.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    servers: Vec<Server>,
-    /// The place of the current one in the list.
+    servers: Vec<UpstreamServer>,
+    /// The index of the current one.
     current: watch::Sender<usize>,
-    /// The place of the one whose feed was opened last.
+    /// The index of the server whose feed was opened last.
     followed: AtomicUsize,
     clients: Arc<Clients>,
     tls_files: Arc<TlsFiles>,
@@ -76,8 +77,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// The servers of a setup; the first one is the current one. `name`: by what this process knows itself. The error says why
-    /// they cannot be asked.
+    /// The servers of a setup; the first one is the current one. `name`: the name of this process on the wire. The
+    /// error says which URL or TLS file is unusable.
     pub(crate) fn new(
         setup: &Setup,
         name: &Arc<str>,
@@ -86,10 +87,10 @@ impl Upstream {
     ) -> Result<Self, String> {
         let (clients, tls_files) =
             Clients::load(setup, name.clone(), metrics.clone()).map_err(|error| error.to_string())?;
-        let servers: Vec<Server> =
-            setup.primaries.iter().map(|base| Server::new(base, clients.clone())).collect::<Result<_, _>>()?;
+        let servers: Vec<UpstreamServer> =
+            setup.primaries.iter().map(|base| UpstreamServer::new(base, clients.clone())).collect::<Result<_, _>>()?;
         if servers.is_empty() {
-            return Err("a replica needs a primary".to_owned());
+            return Err("a replica needs a primary: set primary".to_owned());
         }
         let upstream = Self {
             servers,
@@ -110,14 +111,15 @@ impl Upstream {
         &self.tls_files
     }
 
-    /// Meets the servers in another way from the next request on. What is broken is logged and changes nothing. Blocks.
+    /// Uses another token and other TLS files from the next request on. An unusable file is logged and changes nothing.
+    /// Blocks.
     pub(crate) fn set_access(&self, access: &Access) {
         self.clients.set_token(access.token.clone());
         self.tls_files.reload(access.tls.clone());
     }
 
-    /// The one that everything goes to.
-    pub(crate) fn current(&self) -> &Server {
+    /// The server that all requests go to.
+    pub(crate) fn current(&self) -> &UpstreamServer {
         &self.servers[self.place()]
     }
 
@@ -125,56 +127,56 @@ impl Upstream {
         self.current().shown()
     }
 
-    /// The servers on the way from this one, the nearest first, as far as they say so.
+    /// The known servers on the way from this one, the nearest first.
     pub(crate) fn route(&self) -> Vec<String> {
         self.current().route.names()
     }
 
-    /// How many seconds later it is here than there; `None`: not known yet.
+    /// How many seconds later it is here than there. `None`: not known yet.
     pub(crate) fn clock_difference(&self) -> Option<f64> {
         self.current().clock.seconds()
     }
 
-    /// For people: a clock here that is too far from the one there.
+    /// The clock difference in words, if it is too large.
     pub(crate) fn clock_problem(&self) -> Option<String> {
         self.current().clock.describe()
     }
 
-    /// What speaks against it.
+    /// The fault of the current server, if it has one.
     pub(crate) fn fault(&self) -> Option<Arc<str>> {
         self.current().health.fault()
     }
 
     pub(crate) fn public(&self) -> &str {
-        self.current().public()
+        &self.current().public
     }
 
-    /// Whether all servers failed so recently that they are not worth waiting for while a copy is at hand.
+    /// Whether all servers failed so recently that a copy is better than a wait for them.
     pub(crate) fn is_resting(&self) -> bool {
         self.servers.iter().all(|server| server.health.is_foreign() || server.health.is_resting())
     }
 
     /// Whether the current server has room for a request that no client waits for.
     pub(crate) fn has_room(&self) -> bool {
-        self.current().has_room()
+        self.current().places.has_room()
     }
 
     /// Whether a request could be sent at once.
     pub(crate) fn has_place(&self, class: Class) -> bool {
-        self.current().has_place(class)
+        self.current().places.has_place(class)
     }
 
     /// Whether a request would probably be answered in time.
     pub(crate) fn accepts(&self, class: Class) -> bool {
-        self.current().accepts(class, Instant::now() + race::BUDGET)
+        self.current().places.accepts(class, Instant::now() + race::BUDGET)
     }
 
-    /// Whether a server has ever answered as a primary does, be it that it has no feed.
+    /// Whether a server has ever answered as a primary does, with or without a feed.
     pub(crate) fn was_reached(&self) -> bool {
-        self.servers.iter().any(Server::was_reached)
+        self.servers.iter().any(UpstreamServer::was_reached)
     }
 
-    /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either.
+    /// Requests the operator JWTs in force, oldest first. `Ok(None)`: the server has none.
     pub(crate) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
         let mut failed = None;
         for place in self.candidates() {
@@ -186,16 +188,16 @@ impl Upstream {
         Err(failed.unwrap_or_else(|| self.all_foreign()))
     }
 
-    /// Opens the change feed, from a position or from wherever the server stands. Who gives it is the current one from
-    /// then on.
-    pub(crate) async fn changes(&self, after: Option<&Head>) -> Result<Stream, UpstreamError> {
+    /// Opens the change feed, from a position or from the current one of the server. The server that gives it becomes
+    /// the current one.
+    pub(crate) async fn changes(&self, after: Option<&Head>) -> Result<FeedBody, UpstreamError> {
         let operator = self.operator_wanted();
         let limit = if self.has_others() { OPENING_OF_MANY } else { OPENING };
         let mut failed = None;
         for place in self.candidates() {
             let server = &self.servers[place];
             let opened = tokio::time::timeout(limit, async {
-                // It may be another one than it was when the last feed ended.
+                // The server may be another one since the last feed ended.
                 match operator.as_ref() {
                     Some(operator) => self.noted(place, server.vet_anew(operator).await),
                     None => Ok(()),
@@ -214,35 +216,20 @@ impl Upstream {
                     server.health.answered();
                     self.go(place, |health| health.fault().unwrap_or_else(|| "it gives no feed".into()));
                     self.followed.store(place, Ordering::Release);
-                    return answer.map(|response| Stream::new(response, place, self.current.subscribe()));
+                    return answer.map(|response| FeedBody::new(response, place, self.current.subscribe()));
                 }
             }
         }
         Err(failed.unwrap_or_else(|| self.all_foreign()))
     }
 
-    /// A place of the digest tree of the server whose feed is followed.
-    pub(crate) async fn digests(&self, prefix: Option<Prefix>) -> Result<DigestPage, UpstreamError> {
-        self.followed().digests(prefix).await
-    }
-
-    /// Begins to read everything that the current server holds.
-    pub(crate) async fn pack(&self) -> Result<Pack, UpstreamError> {
-        self.current().pack().await
-    }
-
-    /// What differs there from what is held here.
-    pub(crate) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
-        self.followed().compare(ask).await
-    }
-
-    /// The feed of the current server is of no use.
+    /// Marks the server whose feed the replica follows as failing.
     pub(crate) fn feed_failed(&self, reason: &str) {
         self.followed().health.fail(reason);
     }
 
-    /// The server whose feed is followed.
-    fn followed(&self) -> &Server {
+    /// The server whose feed the replica follows.
+    pub(crate) fn followed(&self) -> &UpstreamServer {
         &self.servers[self.followed.load(Ordering::Acquire)]
     }
 
@@ -254,12 +241,12 @@ impl Upstream {
         self.servers.len() > 1
     }
 
-    /// The operator whose accounts a server must host to be asked; `None` where there is nothing to choose, or nothing known.
+    /// The operator whose accounts a server must host. `None`: there is only one server, or no operator is known.
     fn operator_wanted(&self) -> Option<PublicKey> {
         self.has_others().then(|| self.gate.trust().map(|trust| *trust.identity()))?
     }
 
-    /// Who can be asked, in this order: the current one, the others, and last those that are known to fail.
+    /// The usable servers, in this order: the current one, the others, and last those that are known to fail.
     fn candidates(&self) -> Vec<usize> {
         let current = self.place();
         let mut places: Vec<usize> =
@@ -270,22 +257,25 @@ impl Upstream {
 
     fn all_foreign(&self) -> UpstreamError {
         let fault = self.fault();
-        UpstreamError::Transport(fault.map_or_else(|| "it cannot be asked".to_owned(), |fault| fault.to_string()))
+        UpstreamError::Transport(fault.map_or_else(|| "no server can be reached".to_owned(), |fault| fault.to_string()))
     }
 
-    /// Puts a server aside that turns out to host another operator's accounts.
+    /// Takes a server out of use that hosts another operator's accounts.
     fn noted<T>(&self, place: usize, result: Result<T, UpstreamError>) -> Result<T, UpstreamError> {
         if let Err(error @ UpstreamError::Foreign(_)) = &result {
-            let before = self.servers[place].health.judge(Verdict::Foreign(error.to_string().into()));
-            if !matches!(before, Verdict::Foreign(_)) {
+            let before = self.servers[place].health.judge(ServerVerdict::Foreign(error.to_string().into()));
+            if !matches!(before, ServerVerdict::Foreign(_)) {
                 self.metrics.replica_foreign_upstreams.inc();
-                tracing::error!("{} is put aside, and looked at again later: {error}", self.servers[place].shown());
+                tracing::error!(
+                    "{} is not used for now, and checked again later: {error}",
+                    self.servers[place].shown()
+                );
             }
         }
         result
     }
 
-    /// A server has answered: if the current one cannot, everything goes to this one.
+    /// A server has answered. If the current one has a fault, requests go to this one.
     fn answered(&self, place: usize) {
         let current = self.place();
         if place != current
@@ -295,7 +285,7 @@ impl Upstream {
         }
     }
 
-    /// Makes a server the current one. `why` says what speaks against the one that is.
+    /// Makes a server the current one. `why` gives the fault of the earlier one.
     fn go(&self, place: usize, why: impl FnOnce(&health::Health) -> Arc<str>) {
         let mut left = None;
         self.current.send_if_modified(|current| {
@@ -311,9 +301,9 @@ impl Upstream {
         self.show();
         self.metrics.replica_failovers.inc();
         if place < left {
-            tracing::info!("{} is asked again, and no longer {}: {why}", to.shown(), from.shown());
+            tracing::info!("requests go to {} again instead of {}: {why}", to.shown(), from.shown());
         } else {
-            tracing::warn!("{} is asked from now on, and no longer {}: {why}", to.shown(), from.shown());
+            tracing::warn!("requests now go to {} instead of {}: {why}", to.shown(), from.shown());
         }
     }
 
@@ -322,7 +312,7 @@ impl Upstream {
         for (place, server) in self.servers.iter().enumerate() {
             self.metrics.replica_upstream.with_label_values(&[server.shown()]).set(i64::from(place == current));
         }
-        // One that is listed twice is one.
+        // A server that is listed twice has one series.
         self.metrics.replica_upstream.with_label_values(&[self.shown()]).set(1);
     }
 }

@@ -1,23 +1,23 @@
-//! A pack that is being read.
+//! The pack of a server, as it arrives.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use tokio::time::timeout;
 
 use super::body;
-use super::{Server, UpstreamError};
+use super::{UpstreamError, UpstreamServer};
 
-/// How long the next piece may take. Servers of old read every file before they send the first byte.
-const SILENCE: Duration = Duration::from_secs(120);
+/// The time limit for the next piece. Old servers read every file before they send the first byte.
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 /// The body of the pack of one server.
 #[derive(Debug)]
-pub(crate) struct Pack(reqwest::Response);
+pub(crate) struct PackBody(reqwest::Response);
 
-impl Pack {
-    /// The next piece; `None`: that was all.
+impl PackBody {
+    /// The next piece. `None`: the pack has ended.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         match timeout(SILENCE, body::piece(&mut self.0)).await {
             Ok(Ok(piece)) => Ok(piece),
@@ -27,13 +27,13 @@ impl Pack {
     }
 }
 
-impl Server {
-    /// Begins to read everything that it holds.
-    pub(super) async fn pack(&self) -> Result<Pack, UpstreamError> {
-        let answer = timeout(SILENCE, self.send(self.about_pack())).await;
+impl UpstreamServer {
+    /// Starts to read the pack. Without a limit, because v1.0.3 would stop at 10 000 accounts.
+    pub(crate) async fn pack(&self) -> Result<PackBody, UpstreamError> {
+        let answer = timeout(SILENCE, self.send(self.slow_request(Method::GET, "pack?max=-1"))).await;
         let response = answer.unwrap_or_else(|_| Err(UpstreamError::no_answer()))?;
         match response.status() {
-            StatusCode::OK => Ok(Pack(response)),
+            StatusCode::OK => Ok(PackBody(response)),
             status => Err(UpstreamError::Status(status)),
         }
     }

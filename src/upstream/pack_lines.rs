@@ -1,35 +1,32 @@
-//! The lines of a pack, from wherever they come, and packs over HTTP.
-
-use std::time::Duration;
+//! The lines of packs, from files and over HTTP.
 
 use tokio::sync::mpsc;
 
+use super::explain::chain;
+use super::pack::SILENCE;
 use super::{Access, body, client};
 use crate::jwt::pack::{self, Line};
 
-/// How long the next piece may take. Servers of old read every file before they send the first byte.
-const SILENCE: Duration = Duration::from_secs(120);
-
-/// So many bytes without a line are no pack: a line is shorter, and nobody sends so many empty ones.
+/// This many bytes without a line are not a pack: lines are shorter, and no server sends that many empty ones.
 const EMPTY: usize = 4 << 20;
 
-/// What a line that is none lacks.
+/// What is wrong with a line that is not one of a pack.
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
 
-/// Cuts bytes that come in pieces into lines, and tells what is in them.
-pub(crate) struct Lines {
+/// Cuts bytes that come in pieces into lines, and sends their content to a channel.
+pub(crate) struct PackLines {
     cut: pack::Lines,
     found: mpsc::Sender<Line>,
-    /// Bytes since the last line.
+    /// The number of bytes since the last line.
     empty: usize,
 }
 
-impl Lines {
+impl PackLines {
     pub(crate) fn to(found: mpsc::Sender<Line>) -> Self {
         Self { cut: pack::Lines::default(), found, empty: 0 }
     }
 
-    /// The next bytes. `Err`: nobody listens any more, or this is no pack.
+    /// Adds bytes. The error says that the reader has ended, or that this is not a pack.
     pub(crate) async fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.empty += bytes.len();
         for line in self.cut.push(bytes).map_err(|error| error.to_string())? {
@@ -42,7 +39,7 @@ impl Lines {
         Ok(())
     }
 
-    /// All was read.
+    /// Ends the pack.
     pub(crate) async fn end(mut self) -> Result<(), String> {
         match self.cut.end() {
             Some(line) => self.send(line).await,
@@ -55,9 +52,9 @@ impl Lines {
     }
 }
 
-/// Where an account server has its pack.
+/// The URL of the pack of an account server, from any of its URLs.
 pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
-    let mut url = reqwest::Url::parse(text).map_err(|error| format!("the URL cannot be used: {error}"))?;
+    let mut url = reqwest::Url::parse(text).map_err(|error| format!("cannot use the URL: {error}"))?;
     let path = url.path().trim_end_matches('/').to_owned();
     let path = match path.strip_suffix("/pack") {
         Some(base) => format!("{base}/pack"),
@@ -71,9 +68,9 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
     Ok(url)
 }
 
-/// Reads the pack of an account server to its end.
+/// Reads the pack of an account server to its end. The error says what failed, without the URL.
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
-    let mut lines = Lines::to(found);
+    let mut lines = PackLines::to(found);
     let client = client(access).map_err(|error| error.to_string())?;
     let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {
@@ -88,21 +85,10 @@ pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sende
     lines.end().await
 }
 
-/// Waits for the server as long as it may be silent.
+/// Waits for the server for [`SILENCE`] at most.
 async fn soon<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let waited = tokio::time::timeout(SILENCE, future).await;
-    waited.map_err(|_| format!("the server says nothing for {} seconds", SILENCE.as_secs()))
-}
-
-/// An error of the HTTP client with all its causes, and without the URL, in which a password may stand.
-pub(crate) fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::from("the request failed");
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
+    waited.map_err(|_| format!("the server sent nothing for {} seconds", SILENCE.as_secs()))
 }
 
 #[cfg(test)]

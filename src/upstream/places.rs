@@ -1,12 +1,12 @@
-//! Places for requests to one server: how many are sent at the same time, and whose turn it is.
+//! Places for requests to one server: how many are under way, and which request is next.
 //!
-//! A queue that is served in order collapses under load: by the time of its turn, each request has too little time left.
-//! Here a request that cannot be answered in time is rejected at once, before it takes a place, so what is sent is also
-//! answered. Requests about what is known to exist come first, and the others have a share only: keys that do not exist
-//! cost a client nothing to invent.
+//! A queue that is served in order collapses under load, because each request has too little time left when its turn
+//! comes. Here a request that cannot be answered in time is rejected before it takes a place. So the requests that are
+//! sent are also answered. Requests for keys that exist come first, and the others get a share. A client can invent
+//! keys that do not exist at no cost.
 //!
-//! The number of places follows the server: it doubles while answers come in time, shrinks when they do not, and then
-//! grows slowly again. So a server that is overloaded by many replicas gets less from each of them.
+//! The number of places follows the server. It doubles while answers come in time, shrinks when they do not, and then
+//! grows slowly again. So a server that is overloaded by many replicas gets fewer requests from each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,53 +18,53 @@ use tokio::time::Instant;
 
 use super::MOST_REQUESTS;
 
-/// Places at the beginning.
+/// The number of places at the beginning.
 const FIRST: f64 = 128.0;
-/// Places at least.
+/// The smallest number of places.
 const LEAST: f64 = 8.0;
-/// Places at most.
+/// The largest number of places.
 const MOST: usize = MOST_REQUESTS;
-/// Requests about unknown keys may take one place in this number.
+/// Requests for unknown keys may take one place in this number.
 const SHARE: usize = 4;
-/// Requests that wait at most, of each class.
+/// The largest number of waiting requests of each class.
 const MOST_WAITING: usize = 16_384;
-/// What is left of the places after an answer that did not come.
+/// The factor for the number of places after an answer that did not come.
 const SHRINK: f64 = 0.8;
-/// How many places each answer brings after that. Every round of answers makes them an eighth more.
+/// The number of places that each answer adds after that. Every round of answers adds an eighth.
 const GROWTH: f64 = 0.125;
-/// A server that answered nothing for so long was away.
+/// A server without an answer for this long was away.
 const AWAY: Duration = Duration::from_secs(1);
-/// How much an answer time counts that was just measured.
+/// The weight of the latest answer time.
 const WEIGHT: f64 = 0.1;
-/// The answer time that is assumed before one was measured.
+/// The answer time that is assumed before the first one is measured.
 const ASSUMED: Duration = Duration::from_millis(20);
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Something that exists, or existed: it was seen before, or upstream listed it.
+    /// A key that exists or existed: this replica saw it, or upstream listed it.
     Known,
-    /// Something that nothing is known of.
+    /// A key of which nothing is known.
     Unknown,
 }
 
 /// The places of one server.
 #[derive(Debug)]
-pub(super) struct Places(Mutex<State>);
+pub(super) struct RequestPlaces(Mutex<PlacesState>);
 
 #[derive(Debug)]
-struct State {
+struct PlacesState {
     limit: f64,
-    /// Until the first answer that did not come, the limit doubles with each round.
+    /// The limit doubles with each round until an answer does not come.
     is_starting: bool,
-    /// Before this, answers that do not come belong to a round that shrank the limit already.
+    /// Until then, answers that do not come belong to the round that shrank the limit.
     shrunk_until: Option<Instant>,
     taken: usize,
     /// Those of [`Class::Unknown`].
     taken_unknown: usize,
-    /// How long an answer takes, in seconds, smoothed.
+    /// The smoothed answer time, in seconds.
     answer_time: f64,
-    /// When the last one came.
+    /// When the last answer came.
     answered: Instant,
     known: VecDeque<Waiter>,
     unknown: VecDeque<Waiter>,
@@ -72,37 +72,37 @@ struct State {
 
 #[derive(Debug)]
 struct Waiter {
-    /// When it has to have its answer.
+    /// When it must have its answer.
     deadline: Instant,
     turn: oneshot::Sender<()>,
 }
 
-/// A request under way. Dropped, it makes room for the next one.
+/// A request under way. When it is dropped, the next one gets its place.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct RequestPlace {
+    places: Arc<RequestPlaces>,
     class: Class,
     since: Instant,
 }
 
 /// How a request ended, for the number of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum RequestEnd {
     /// With an answer.
     Answered,
-    /// Without one, or the server said that it has too much to do.
+    /// Without an answer, or the server said that it is overloaded.
     Overloaded,
-    /// In a way that says nothing about the server's load.
+    /// In a way that says nothing about the load of the server.
     Otherwise,
 }
 
 /// The request cannot be answered in time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct NoPlace;
 
-impl Default for Places {
+impl Default for RequestPlaces {
     fn default() -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(PlacesState {
             limit: FIRST,
             is_starting: true,
             shrunk_until: None,
@@ -116,7 +116,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl RequestPlaces {
     /// Whether at least half of the places are free.
     pub(super) fn has_room(&self) -> bool {
         let state = self.0.lock();
@@ -128,33 +128,33 @@ impl Places {
         self.0.lock().has_place(class)
     }
 
-    /// Whether a request could be sent at once, or would not wait for too long.
+    /// Whether a request could be sent at once or soon enough.
     pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
         let state = self.0.lock();
         state.has_place(class) || state.is_in_time(class, deadline)
     }
 
     /// A place, now or in time for an answer by `deadline`.
-    pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<Place, Full> {
+    pub(super) async fn take(self: &Arc<Self>, class: Class, deadline: Instant) -> Result<RequestPlace, NoPlace> {
         let turn = {
             let mut state = self.0.lock();
             if state.has_place(class) {
                 return Ok(self.place(&mut state, class));
             }
             if !state.is_in_time(class, deadline) {
-                return Err(Full);
+                return Err(NoPlace);
             }
             let (turn, comes) = oneshot::channel();
             state.waiting(class).push_back(Waiter { deadline, turn });
             comes
         };
-        let waiting = Turn { places: self, class, turn: Some(turn) };
+        let waiting = PlaceTurn { places: self, class, turn: Some(turn) };
         waiting.comes(deadline).await
     }
 
-    fn place(self: &Arc<Self>, state: &mut State, class: Class) -> Place {
+    fn place(self: &Arc<Self>, state: &mut PlacesState, class: Class) -> RequestPlace {
         state.enter(class);
-        Place { places: self.clone(), class, since: Instant::now() }
+        RequestPlace { places: self.clone(), class, since: Instant::now() }
     }
 
     fn leave(&self, class: Class) {
@@ -164,27 +164,27 @@ impl Places {
     }
 }
 
-/// A request that waits. If it is given up when its turn has come, the turn goes to the next one.
-struct Turn<'p> {
-    places: &'p Arc<Places>,
+/// A request that waits. If it is given up when its turn has come, the next one gets the turn.
+struct PlaceTurn<'p> {
+    places: &'p Arc<RequestPlaces>,
     class: Class,
     turn: Option<oneshot::Receiver<()>>,
 }
 
-impl Turn<'_> {
-    async fn comes(mut self, deadline: Instant) -> Result<Place, Full> {
-        let Some(turn) = &mut self.turn else { return Err(Full) };
+impl PlaceTurn<'_> {
+    async fn comes(mut self, deadline: Instant) -> Result<RequestPlace, NoPlace> {
+        let Some(turn) = &mut self.turn else { return Err(NoPlace) };
         match tokio::time::timeout_at(deadline, turn).await {
             Ok(Ok(())) => {
                 self.turn = None;
-                Ok(Place { places: self.places.clone(), class: self.class, since: Instant::now() })
+                Ok(RequestPlace { places: self.places.clone(), class: self.class, since: Instant::now() })
             }
-            _ => Err(Full),
+            _ => Err(NoPlace),
         }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for PlaceTurn<'_> {
     fn drop(&mut self) {
         if let Some(mut turn) = self.turn.take() {
             turn.close();
@@ -195,33 +195,33 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Place {
+impl RequestPlace {
     /// Notes how the request ended.
-    pub(super) fn ended(self, how: Ended) {
+    pub(super) fn ended(self, how: RequestEnd) {
         let now = Instant::now();
         let mut state = self.places.0.lock();
         match how {
-            Ended::Answered => state.answered(now - self.since, now),
-            Ended::Overloaded => state.overloaded(now),
-            Ended::Otherwise => {}
+            RequestEnd::Answered => state.answered(now - self.since, now),
+            RequestEnd::Overloaded => state.overloaded(now),
+            RequestEnd::Otherwise => {}
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for RequestPlace {
     fn drop(&mut self) {
         self.places.leave(self.class);
     }
 }
 
-impl State {
+impl PlacesState {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     const fn most(&self) -> usize {
         // Between LEAST and MOST.
         self.limit as usize
     }
 
-    /// The places that a class may take.
+    /// The number of places that a class may take.
     fn most_of(&self, class: Class) -> usize {
         match class {
             Class::Known => self.most(),
@@ -229,7 +229,7 @@ impl State {
         }
     }
 
-    /// Whether there is a place, and nobody waits for it.
+    /// Whether there is a place and no request waits for it.
     fn has_place(&self, class: Class) -> bool {
         self.is_free(class) && self.known.is_empty() && (class == Class::Known || self.unknown.is_empty())
     }
@@ -238,7 +238,7 @@ impl State {
         self.taken < self.most() && (class == Class::Known || self.taken_unknown < self.most_of(class))
     }
 
-    /// Whether a request that waits from now on is probably answered by its deadline.
+    /// Whether a request that starts to wait now is probably answered by its deadline.
     fn is_in_time(&self, class: Class, deadline: Instant) -> bool {
         let waiting = match class {
             Class::Known => self.known.len(),
@@ -273,7 +273,7 @@ impl State {
         }
     }
 
-    /// Gives free places to those who wait. One that would be answered too late gets none.
+    /// Gives free places to waiting requests. One that would be answered too late gets none.
     fn pass_on(&mut self) {
         let latest = Instant::now() + Duration::from_secs_f64(self.answer_time);
         for class in [Class::Known, Class::Unknown] {
@@ -291,10 +291,10 @@ impl State {
         self.answer_time += (after.as_secs_f64() - self.answer_time) * WEIGHT;
         let silence = now.saturating_duration_since(std::mem::replace(&mut self.answered, now));
         if silence >= AWAY && self.limit < FIRST {
-            // It was not overloaded but away.
+            // It was away, not overloaded.
             (self.limit, self.is_starting) = (FIRST, true);
         }
-        // Places that are not used say nothing about how many more there could be.
+        // If places are unused, more places would tell nothing.
         if self.taken * 2 >= self.most() {
             let more = if self.is_starting { 1.0 } else { GROWTH };
             self.limit = (self.limit + more).min(MOST as f64);
@@ -305,7 +305,7 @@ impl State {
         self.is_starting = false;
         if self.shrunk_until.is_none_or(|until| now >= until) {
             self.limit = (self.limit * SHRINK).max(LEAST);
-            // What is under way was sent before.
+            // Requests under way were sent before.
             self.shrunk_until = Some(now + Duration::from_secs_f64(self.answer_time));
         }
     }

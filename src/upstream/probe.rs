@@ -1,27 +1,27 @@
-//! Looking after servers that are not asked now, to go back to an earlier one when it is well again.
+//! Checks of the servers that are not in use, so that requests return to a preferred one when it answers again.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::Upstream;
-use super::health::Verdict;
+use super::health::ServerVerdict;
 use crate::backoff::drawn;
 
-/// How often they are looked at, at most; at least half as often again.
+/// The longest pause between two checks; the shortest is half of it.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Good looks in a row that it takes to go back.
+/// The number of good checks in a row before requests return.
 const LOOKS: u32 = 2;
 
 impl Upstream {
-    /// Goes back to a preferred server when that is well again, for as long as the process lives.
+    /// Returns to a preferred server when that answers again. Runs as long as the process.
     pub(crate) async fn look_after(&self) {
         if !self.has_others() {
             return;
         }
         let mut good = vec![0; self.servers.len()];
         loop {
-            // A fleet is not to march in step.
+            // Replicas that lost a server in one moment must not all check it in one.
             tokio::time::sleep(drawn(PAUSE, 0.5..=1.0)).await;
             let current = self.place();
             let (operator, all) = (self.operator_wanted(), self.servers.iter().enumerate());
@@ -40,9 +40,9 @@ impl Upstream {
         }
     }
 
-    /// A server that was left or put aside is well.
+    /// A server that was out of use answers again.
     fn is_well(&self, place: usize) {
-        self.servers[place].health.judge(Verdict::Unknown);
+        self.servers[place].health.judge(ServerVerdict::Unknown);
         self.servers[place].health.answered();
         if place < self.place() {
             self.go(place, |_| "it is well again, and preferred".into());

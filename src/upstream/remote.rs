@@ -1,34 +1,34 @@
-//! A server that runs, as a client sees it.
+//! A running server, as the client of a command.
 
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
 
 use super::body::{self, BodyError};
-use super::pack_lines::chain;
+use super::explain::chain;
 use super::{Access, client};
 
-/// Longest time that one answer may take.
+/// The time limit of one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a request is sent that finds the server busy or away, before it is given up.
+/// How often a request is sent while the server is busy or away.
 const TRIES: u32 = 5;
 
 /// The server.
-pub(crate) struct Remote {
+pub(crate) struct RemoteServer {
     client: reqwest::Client,
     base: String,
 }
 
-impl Remote {
-    /// The server at `url`, which `flag` gave, met as `access` says.
+impl RemoteServer {
+    /// The server at `url`, which the flag `flag` gave. The error says what is wrong with the URL or a TLS file.
     pub(crate) fn new(url: &str, flag: &str, access: &Access) -> Result<Self, String> {
-        reqwest::Url::parse(url).map_err(|error| format!("the URL of {flag} cannot be used: {error}"))?;
+        reqwest::Url::parse(url).map_err(|error| format!("cannot use the URL of {flag}: {error}"))?;
         let client = client(access).map_err(|error| error.to_string())?;
         let base = url.trim_end_matches('/').trim_end_matches("/jwt/v1").trim_end_matches('/').to_owned();
         Ok(Self { client, base })
     }
 
-    /// Sends a request until it is answered by who is not busy.
+    /// Sends a request until the server answers and is not busy. The error names the server and the last failure.
     pub(crate) async fn send(
         &self,
         make: impl Fn(&reqwest::Client) -> reqwest::RequestBuilder,
@@ -48,12 +48,12 @@ impl Remote {
         }
     }
 
-    /// A URL there, below `/jwt/v1/`.
+    /// The URL of a path after `/jwt/v1/`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/jwt/v1/{path}", self.base)
     }
 
-    /// The server: scheme, host and port, without a password that its URL may hold.
+    /// The server: scheme, host and port, without the password that its URL may have.
     pub(crate) fn shown(&self) -> String {
         let url = reqwest::Url::parse(&self.base).ok();
         let shown = url
@@ -74,7 +74,7 @@ pub(crate) async fn text(mut reply: Response, most: usize) -> Result<String, Str
     })
 }
 
-/// What the server says, in one line.
+/// The text of the answer, in one line.
 pub(crate) async fn words(mut reply: Response) -> String {
     let location = reply.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let lines = body::words(&mut reply).await;
@@ -94,7 +94,7 @@ mod tests {
             ("https://name:secret@accounts.example.com/below", "https://accounts.example.com:443"),
             ("http://[::1]:9090/", "http://[::1]:9090"),
         ] {
-            let remote = Remote::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
+            let remote = RemoteServer::new(url, "--to", &Access::of(&Settings::default().replica)).expect("a server");
             assert_eq!(remote.shown(), shown, "{url}");
         }
     }

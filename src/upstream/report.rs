@@ -1,24 +1,24 @@
-//! Telling a server who we are, and up to where what we serve is current.
+//! Reports to a server: which replica this is, and up to where it is current.
 
 use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 
-use super::{Server, Upstream, UpstreamError};
+use super::{Upstream, UpstreamError, UpstreamServer};
 use crate::feed::wire::Report;
 
 impl Upstream {
-    /// The place in the list of the server that everything goes to, as it changes.
+    /// The index of the current server, as it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<usize> {
         self.current.subscribe()
     }
 
-    /// How many servers there are.
+    /// The number of servers.
     pub(crate) const fn count(&self) -> usize {
         self.servers.len()
     }
 
-    /// Sends a report to the server at a place of the list. It neither waits for other requests, nor they for it, and whether it
-    /// arrives says nothing of the server.
+    /// Sends a report to the server at an index of the list. It takes no place of other requests, and its failure does
+    /// not count against the server.
     pub(crate) async fn report(&self, place: usize, report: &Report) -> Result<StatusCode, UpstreamError> {
         match self.servers.get(place) {
             Some(server) => server.report(report).await,
@@ -26,13 +26,13 @@ impl Upstream {
         }
     }
 
-    /// The URL of the server at a place of the list, without credentials.
+    /// The URL of the server at an index of the list, without credentials.
     pub(crate) fn shown_at(&self, place: usize) -> &str {
-        self.servers.get(place).map_or("", Server::shown)
+        self.servers.get(place).map_or("", UpstreamServer::shown)
     }
 }
 
-impl Server {
+impl UpstreamServer {
     async fn report(&self, report: &Report) -> Result<StatusCode, UpstreamError> {
         let request = self.request_now(Method::POST, "followers").json(report);
         let response = self.send(request).await?;

@@ -9,64 +9,65 @@ use reqwest::{Response, StatusCode, header};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::answer::Given;
+use super::answer::ServerAnswer;
 use super::belief::{Belief, is_marked, nothing};
 use super::body::{self, BodyError};
-use super::clients::{self, Clients};
+use super::clients::Clients;
 use super::clock_difference::ClockDifference;
-use super::health::{Health, Sent, Verdict};
-use super::marks::Route;
-use super::places::{Class, Ended, Places};
-use super::{Fetched, UpstreamError};
+use super::health::{Health, Sent, ServerVerdict};
+use super::marks::UpstreamRoute;
+use super::places::{Class, RequestEnd, RequestPlaces};
+use super::{Fetched, UpstreamError, explain};
 use crate::clock;
 use crate::feed::Head;
 use crate::feed::wire::{self, CONFIRMED_HEADER, OperatorPage, POSITION_HEADER, PRIMARY_AGE_HEADER};
 use crate::gate::Trust;
 use crate::key::PublicKey;
 
-/// Characters of another operator's name that are shown.
+/// The number of characters of another operator's name that are shown.
 const LONGEST_NAME: usize = 64;
-/// The largest list of operator JWTs that is read, in bytes: the longest chain, and JSON around it.
+/// The largest list of operator JWTs that is read, in bytes: the longest chain, and the JSON around it.
 const MAX_CHAIN: usize = 2 * body::TOKEN;
 
 /// A request for one JWT.
 #[derive(Debug)]
-pub(super) struct Ask<'a> {
-    /// Its path behind `/jwt/v1/`.
+pub(super) struct JwtRequest<'a> {
+    /// Its path after `/jwt/v1/`.
     pub(super) path: &'a str,
-    /// The entity tag of the copy at hand, if it came from a server of our kind.
+    /// The entity tag of the copy, if one of our servers gave it.
     pub(super) etag: Option<&'a Bytes>,
     /// Whether it is known to exist.
     pub(super) class: Class,
-    /// Until when the answer is of use, the wait for a place included.
+    /// Until when the answer is of use, including the wait for a place.
     pub(super) deadline: Instant,
-    /// How long the server has for it.
+    /// The time limit of the server.
     pub(super) timeout: Duration,
-    /// If it is given up after this long, the server was slow.
+    /// If the request is given up after this long, the server was slow.
     pub(super) patience: Duration,
-    /// Whose accounts the server must host, if that is known and matters.
+    /// The operator whose accounts the server must host, if that matters.
     pub(super) operator: Option<&'a PublicKey>,
 }
 
 /// A server, as a client sees it.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct UpstreamServer {
     clients: Arc<Clients>,
     base: String,
     shown: String,
-    public: String,
-    places: Arc<Places>,
+    /// Its URL for a client that has its own credentials.
+    pub(super) public: String,
+    pub(super) places: Arc<RequestPlaces>,
     reached: AtomicBool,
     vetting: Mutex<()>,
     pub(super) belief: Belief,
-    pub(super) route: Route,
+    pub(super) route: UpstreamRoute,
     pub(super) clock: ClockDifference,
     pub(super) health: Health,
 }
 
-impl Server {
+impl UpstreamServer {
     pub(super) fn new(base: &str, clients: Arc<Clients>) -> Result<Self, String> {
-        let url = reqwest::Url::parse(base).map_err(|error| format!("the primary's URL cannot be used: {error}"))?;
+        let url = reqwest::Url::parse(base).map_err(|error| format!("cannot use the URL of the primary: {error}"))?;
         Ok(Self {
             clients,
             base: base.to_owned(),
@@ -76,7 +77,7 @@ impl Server {
             reached: AtomicBool::new(false),
             vetting: Mutex::default(),
             belief: Belief::default(),
-            route: Route::default(),
+            route: UpstreamRoute::default(),
             clock: ClockDifference::default(),
             health: Health::default(),
         })
@@ -87,34 +88,14 @@ impl Server {
         &self.shown
     }
 
-    /// Its URL as a client would use it that has credentials of its own.
-    pub(super) fn public(&self) -> &str {
-        &self.public
-    }
-
-    /// Whether it has ever answered as a primary does, be it that it has no feed.
+    /// Whether it has ever answered as a primary does, with or without a feed.
     pub(super) fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Acquire)
     }
 
-    /// Whether at least half of the places for requests are free.
-    pub(super) fn has_room(&self) -> bool {
-        self.places.has_room()
-    }
-
-    /// Whether a request could be sent at once.
-    pub(super) fn has_place(&self, class: Class) -> bool {
-        self.places.has_place(class)
-    }
-
-    /// Whether a request would probably be answered by `deadline`.
-    pub(super) fn accepts(&self, class: Class, deadline: Instant) -> bool {
-        self.places.accepts(class, deadline)
-    }
-
-    /// Asks for one JWT.
-    pub(super) async fn fetch(&self, ask: &Ask<'_>) -> Result<Given, UpstreamError> {
-        // That it waits, or is not sent, says nothing of the server.
+    /// Requests one JWT.
+    pub(super) async fn fetch(&self, ask: &JwtRequest<'_>) -> Result<ServerAnswer, UpstreamError> {
+        // A wait for a place says nothing about the server.
         let place = self.places.take(ask.class, ask.deadline).await.map_err(|_| UpstreamError::Busy)?;
         let deadline = ask.deadline.min(Instant::now() + ask.timeout);
         let sent = Sent::now(&self.health, ask.patience);
@@ -128,18 +109,19 @@ impl Server {
         .unwrap_or_else(|_| Err(UpstreamError::no_answer()));
         sent.answered();
         place.ended(match &result {
-            Ok(_) => Ended::Answered,
-            Err(UpstreamError::Transport(_)) => Ended::Overloaded,
+            Ok(_) => RequestEnd::Answered,
+            Err(UpstreamError::Transport(_)) => RequestEnd::Overloaded,
             Err(UpstreamError::Status(status))
                 if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS =>
             {
-                Ended::Overloaded
+                RequestEnd::Overloaded
             }
-            Err(_) => Ended::Otherwise,
+            Err(_) => RequestEnd::Otherwise,
         });
         match &result {
             Ok(given) => {
-                // What answers everything with nothing passes for an older server until it has given something.
+                // A server that answers everything with an empty body looks like an older server until it has sent
+                // something.
                 if !matches!(&given.fetched, Fetched::Token(token, _) if token.is_empty()) {
                     self.reached.store(true, Ordering::Release);
                 }
@@ -150,7 +132,7 @@ impl Server {
         result
     }
 
-    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<Given, UpstreamError> {
+    async fn fetch_once(&self, path: &str, etag: Option<&Bytes>) -> Result<ServerAnswer, UpstreamError> {
         let mut request = self
             .clients
             .short()
@@ -162,7 +144,7 @@ impl Server {
         }
         let mut response = self.send(request).await?;
         let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        // A replica says so where its own feed stands for the answer.
+        // A replica says that where its own feed confirms the answer.
         let is_primary = said(PRIMARY_AGE_HEADER).is_none();
         let is_confirmed = is_primary || said(CONFIRMED_HEADER).is_some();
         let age = said(header::AGE.as_str()).and_then(|age| age.parse::<u32>().ok()).unwrap_or(0);
@@ -179,10 +161,10 @@ impl Server {
             StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
         };
-        Ok(Given { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
+        Ok(ServerAnswer { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
     }
 
-    /// Asks for the operator's JWT. `Ok(None)`: it has none either.
+    /// Requests the operator JWT. `Ok(None)`: the server has none.
     pub(super) async fn operator(&self) -> Result<Option<String>, UpstreamError> {
         let mut response = self.send(self.get_now("/jwt/v1/operator")).await?;
         match response.status() {
@@ -192,8 +174,8 @@ impl Server {
         }
     }
 
-    /// Asks for the operator JWTs in force, oldest first. `Ok(None)`: there is none either. A server of format 1 shows the last
-    /// one alone.
+    /// Requests the operator JWTs in force, oldest first. `Ok(None)`: the server has none. A server of format 1 shows
+    /// the last one only.
     pub(super) async fn operator_chain(&self) -> Result<Option<Vec<String>>, UpstreamError> {
         let mut response = self.send(self.get_now("/jwt/v1/operator?chain=true")).await?;
         match response.status() {
@@ -207,27 +189,27 @@ impl Server {
         }
     }
 
-    /// Makes sure once that it hosts this operator's accounts. `None`: whose they are does not matter.
+    /// Checks once that it hosts this operator's accounts. `None`: every operator is accepted.
     async fn vet(&self, operator: Option<&PublicKey>) -> Result<(), UpstreamError> {
         let Some(operator) = operator else { return Ok(()) };
         let _alone = self.vetting.lock().await;
         if self.health.is_well() { Ok(()) } else { self.vet_anew(operator).await }
     }
 
-    /// The same, even if that was made sure of before.
+    /// Checks that again, even if it passed before.
     pub(super) async fn vet_anew(&self, operator: &PublicKey) -> Result<(), UpstreamError> {
         self.hosts(operator).await?;
-        self.health.judge(Verdict::Well);
+        self.health.judge(ServerVerdict::Well);
         Ok(())
     }
 
-    /// Looks whether it hosts this operator's accounts. One that shows no operator is given the benefit of the doubt: old
-    /// servers may have none, and all that comes passes the gate.
+    /// Checks whether it hosts this operator's accounts. A server that shows no operator passes: old servers may have
+    /// none, and every JWT passes the gate.
     async fn hosts(&self, operator: &PublicKey) -> Result<(), UpstreamError> {
         let Some(jwt) = self.operator().await? else { return Ok(()) };
         match Trust::from_operator_jwt(&jwt, clock::unix_seconds()) {
             Ok(shown) if shown.identity() != operator => {
-                // Its name is as long as it likes.
+                // The server decides how long the name is.
                 let name: String = shown.name().chars().take(LONGEST_NAME).collect();
                 Err(UpstreamError::Foreign(format!("{} ({name})", shown.identity())))
             }
@@ -235,10 +217,10 @@ impl Server {
         }
     }
 
-    /// Looks whether it is well, without asking it for much.
+    /// Checks whether it is healthy, with a small request.
     pub(super) async fn look(&self, operator: Option<&PublicKey>) -> Result<(), UpstreamError> {
         let response = self.send(self.get_now("/readyz")).await?;
-        // Servers of old do not know the path, and that is an answer.
+        // Old servers do not know the path, and that is an answer.
         if response.status().is_server_error() {
             return Err(UpstreamError::Status(response.status()));
         }
@@ -249,7 +231,7 @@ impl Server {
         }
     }
 
-    /// Opens the change feed within `limit`, from a position or from wherever the server stands.
+    /// Opens the change feed within `limit`, from a position or from the current one of the server.
     pub(super) async fn changes(&self, after: Option<&Head>, limit: Duration) -> Result<Response, UpstreamError> {
         let mut url = format!("{}/jwt/v1/changes", self.base);
         if let Some(after) = after {
@@ -270,7 +252,7 @@ impl Server {
             .await
             .map_err(|_| UpstreamError::Transport(format!("no answer within {} seconds", limit.as_secs())))??;
         let status = response.status();
-        // A page in the place of a feed says nothing, whatever else is there.
+        // A web page instead of a feed says nothing.
         if is_marked(&response) && !status.is_server_error() || status.is_client_error() || is_stream(&response) {
             self.reached.store(true, Ordering::Release);
         }
@@ -280,52 +262,37 @@ impl Server {
         }
     }
 
-    /// By what this process knows itself.
+    /// The name of this process on the wire.
     pub(super) fn own_name(&self) -> &str {
         self.clients.name()
     }
 
-    /// Begins a GET that is answered at once, by its whole path.
+    /// Begins a GET that is answered at once. `path`: the whole path.
     pub(super) fn get_now(&self, path: &str) -> reqwest::RequestBuilder {
         self.clients.short().get(format!("{}{path}", self.base))
     }
 
-    /// Begins a request about digests.
-    pub(super) fn about_digests(&self, method: reqwest::Method, query: &str) -> reqwest::RequestBuilder {
-        self.clients.streams().request(method, format!("{}/jwt/v1/digests{query}", self.base))
-    }
-
-    /// Begins a request for the list of keys that exist.
-    pub(super) fn about_keys(&self) -> reqwest::RequestBuilder {
-        self.clients.streams().get(format!("{}/jwt/v1/keys", self.base))
-    }
-
-    /// Begins a request for all that it holds. Without a limit; v1.0.3 would otherwise stop at 10 000 accounts.
-    pub(super) fn about_pack(&self) -> reqwest::RequestBuilder {
-        self.clients.streams().get(format!("{}/jwt/v1/pack?max=-1", self.base))
-    }
-
-    /// Begins a request that is answered at once, by its path behind `/jwt/v1/`.
+    /// Begins a request that is answered at once. `path`: the path after `/jwt/v1/`.
     pub(super) fn request_now(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.short().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
-    /// Begins a request that changes something, by its path and query behind `/jwt/v1/`. It has no time-out.
-    pub(crate) fn change(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    /// Begins a request without a time limit. `path`: path and query after `/jwt/v1/`.
+    pub(crate) fn slow_request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.streams().request(method, format!("{}/jwt/v1/{path}", self.base))
     }
 
-    /// Begins a request in the name of somebody else, who shows what there is to show. It has no time-out.
+    /// Begins a request on behalf of a client, with the credentials of that client alone. It has no time limit.
     pub(crate) fn for_others(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.clients.plain().request(method, format!("{}/jwt/v1/{path}", self.public))
     }
 
-    /// Reads a body that is no larger than a token can be.
+    /// Reads a body of at most the largest JWT.
     async fn body(&self, response: &mut Response) -> Result<Bytes, UpstreamError> {
         self.body_up_to(response, body::TOKEN).await
     }
 
-    /// Reads a body that is no larger than `most` bytes.
+    /// Reads a body of at most `most` bytes.
     pub(crate) async fn body_up_to(&self, response: &mut Response, most: usize) -> Result<Bytes, UpstreamError> {
         body::read(response, most).await.map_err(|error| match error {
             BodyError::TooLarge(_) => UpstreamError::TooLarge,
@@ -333,28 +300,20 @@ impl Server {
         })
     }
 
-    /// A transport error with its causes, and without the URL, which may carry credentials.
+    /// A transport error with its causes. The URL is left out, because it may have credentials.
     pub(crate) fn transport(&self, error: &reqwest::Error) -> UpstreamError {
         let kind = if error.is_connect() { UpstreamError::Connect } else { UpstreamError::Transport };
         if error.is_timeout() {
             return kind("no answer in time".into());
         }
-        if let Some(text) = clients::tls_problem(error) {
+        if let Some(text) = explain::tls_problem(error) {
             return kind(text);
         }
-        let mut text = String::new();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-        while let Some(error) = cause {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let mut text = explain::causes(error);
         if text.is_empty() {
             "the request failed".clone_into(&mut text);
         }
-        // Nothing else answers HTTP with a record of TLS.
+        // Only a TLS server answers HTTP with a TLS record.
         if self.base.starts_with("http:") && text.contains("invalid HTTP version") {
             return kind(
                 "it does not speak plain HTTP, and the URL says http://: write https:// in primary".to_owned(),
@@ -368,7 +327,7 @@ impl Server {
     }
 }
 
-/// Whether a body may be a JWT. One that is not is the gate's to reject if it comes from an account server.
+/// Whether a body may be a JWT. If an account server sent another body, the gate rejects it.
 fn looks_like_jwt(body: &[u8]) -> bool {
     let body = body.trim_ascii();
     let is_text = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_=.".contains(byte);
@@ -380,10 +339,10 @@ fn is_stream(response: &Response) -> bool {
     response.status() == StatusCode::OK && kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
 }
 
-/// The URL with another user in the place of the one that it names, if it names one, and without a password.
+/// The URL with another user instead of its own, if it has one, and without a password.
 fn with_user(mut url: reqwest::Url, user: &str) -> String {
     if !url.username().is_empty() || url.password().is_some() {
-        // Cannot fail for a URL that had a user name.
+        // Cannot fail for a URL that had a user.
         let _ = url.set_username(user);
         let _ = url.set_password(None);
     }

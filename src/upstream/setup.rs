@@ -1,4 +1,4 @@
-//! How other account servers are reached, from the settings.
+//! How to reach other account servers, from the settings.
 
 use std::time::Duration;
 

@@ -10,12 +10,12 @@ use crate::config::Settings;
 use crate::gate::{Gate, Via};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::upstream::remote::{Remote, text, words};
+use crate::upstream::remote::{RemoteServer, text, words};
 use crate::upstream::{Access, body};
 
 /// The primary, as a client sees it.
 pub(super) struct Online {
-    remote: Remote,
+    remote: RemoteServer,
     /// What a dry run judges by, if an operator is configured; its primary is not asked.
     gate: Option<Gate>,
     dry_run: bool,
@@ -23,7 +23,7 @@ pub(super) struct Online {
 
 impl Online {
     pub(super) fn new(url: &str, settings: &Settings, dry_run: bool) -> Result<Self, String> {
-        let remote = Remote::new(url, "--to", &Access::of(&settings.replica))?;
+        let remote = RemoteServer::new(url, "--to", &Access::of(&settings.replica))?;
         let gate = settings.operator.as_ref().filter(|_| dry_run).map(|_| gate_of(settings)).transpose()?;
         Ok(Self { remote, gate, dry_run })
     }

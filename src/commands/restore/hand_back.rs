@@ -14,7 +14,7 @@ use super::super::{Exit, say};
 use crate::config::{Secret, Settings};
 use crate::feed::wire::{Ahead, AheadPage};
 use crate::key::AccountKey;
-use crate::upstream::remote::{Remote, text, words};
+use crate::upstream::remote::{RemoteServer, text, words};
 use crate::upstream::{Access, body};
 
 /// The largest page that a replica gives, in bytes: about 1 MiB of text, the largest request behind that, and JSON around them.
@@ -60,7 +60,7 @@ pub(super) async fn run(settings: &Settings, from: &str, args: &HandBackArgs) ->
             .map_err(|error| format!("cannot read the token in {}: {error}", file.display()))?;
         access.token = Some(Secret::from(token.trim().to_owned()));
     }
-    let replica = Remote::new(from, "--from", &access)?;
+    let replica = RemoteServer::new(from, "--from", &access)?;
     let (mut after, mut last) = (String::new(), None);
     let mut back = None;
     loop {
@@ -114,7 +114,7 @@ fn key_of(text: &str) -> Result<Option<[u8; 32]>, String> {
     Ok(Some(*key.raw()))
 }
 
-async fn page(replica: &Remote, after: &str) -> Result<AheadPage, String> {
+async fn page(replica: &RemoteServer, after: &str) -> Result<AheadPage, String> {
     let url = replica.url(&format!("ahead?after={after}"));
     let reply = replica.send(|client| client.get(&url)).await?;
     match reply.status() {
@@ -126,7 +126,7 @@ async fn page(replica: &Remote, after: &str) -> Result<AheadPage, String> {
 }
 
 struct HandBack {
-    primary: Remote,
+    primary: RemoteServer,
     dry_run: bool,
     /// SHA-256 of the delete requests that were sent: one is about many accounts.
     sent: HashSet<[u8; 32]>,
@@ -141,7 +141,7 @@ impl HandBack {
             refused: Findings::of("rejected"),
             missing: Findings::of("not at hand at the replica, though it has seen them: ask another one"),
         };
-        Ok(Self { primary: Remote::new(url, "--to", access)?, dry_run, sent: HashSet::new(), report })
+        Ok(Self { primary: RemoteServer::new(url, "--to", access)?, dry_run, sent: HashSet::new(), report })
     }
 
     async fn account(&mut self, Ahead { key, jwt, request }: &Ahead) -> Result<(), String> {
@@ -196,7 +196,7 @@ impl HandBack {
         }
     }
 
-    fn end(&self, replica: &Remote) -> Result<(), Exit> {
+    fn end(&self, replica: &RemoteServer) -> Result<(), Exit> {
         let HandBackReport { back, same, refused, missing } = &self.report;
         let verb = if self.dry_run { "would be handed back" } else { "handed back" };
         say(&format!("from {} to {}:", replica.shown(), self.primary.shown()));

@@ -1,13 +1,12 @@
-//! Activations on a replica: pulled when they are asked for, and judged here by the account that vouches.
+//! Activations on a replica: pulled on demand, and judged by the account that vouches for them.
 //!
-//! They are few and small, and nobody waits for one as a nats-server waits for an account. So this is simpler than what
-//! accounts have: the feed does not bring them up to date but throws them out, and one is asked for at a time in each of
-//! a few lanes.
+//! They are few and small, and no nats-server waits for one. So this is simpler than for accounts. The feed removes
+//! them from the cache instead of updating them, and each of a few lanes asks for one at a time.
 
+mod apply;
 mod hint;
-mod take;
 
-pub(super) use take::Kept;
+pub(super) use apply::ActivationOutcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -31,14 +30,14 @@ use crate::jwt::HashId;
 use crate::node::{Miss, Unavailable};
 use crate::store::snapshot::ProofKind;
 
-/// Activations that can be asked for at the same time.
+/// The number of requests that can be under way.
 const LANES: usize = 32;
 /// How long a request waits for the one before it.
 const TURN: Duration = Duration::from_secs(1);
-/// The part of the cache's bound that activations may take.
+/// The share of the cache for activations is one in this number.
 const SHARE: u64 = 16;
 
-/// What a replica holds of activations.
+/// The activations of a replica.
 #[derive(Debug)]
 pub(super) struct Activations {
     env: Env,
@@ -46,39 +45,38 @@ pub(super) struct Activations {
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
     hints: Arc<Hints>,
-    cache: moka::sync::Cache<HashId, Arc<Cached>>,
+    cache: moka::sync::Cache<HashId, Arc<CachedActivation>>,
     unknown: Unknown<HashId>,
-    /// Moves when something is heard of any, so that an answer that was under way is not kept.
+    /// Moves when the primary changes any activation, so that an answer that was under way is not cached.
     heard: AtomicU64,
     lanes: [Lane; LANES],
 }
 
-/// Where one after another asks the primary.
+/// One request at a time.
 #[derive(Debug, Default)]
 struct Lane {
     turn: tokio::sync::Mutex<()>,
-    /// What is being asked for.
-    asked: Mutex<Option<Asked>>,
+    asked: Mutex<Option<AskedActivation>>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct AskedActivation {
     id: HashId,
-    /// Something was heard of it since: the answer may be of before.
-    is_doubtful: bool,
+    /// The replica heard of it since, so the answer may be outdated.
+    is_stale: bool,
 }
 
 #[derive(Debug)]
-struct Cached {
+struct CachedActivation {
     judged: Arc<Judged>,
-    /// The stretch of feed within which it is confirmed; 0 if none.
+    /// The stretch of the feed that confirms it; 0 if none.
     stretch: AtomicU64,
-    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: it is to be asked.
+    /// When the primary was last asked, in milliseconds of [`clock::uptime_millis`]; 0: the next request asks it.
     checked: AtomicI64,
 }
 
 impl Activations {
-    /// Bytes of a cache's bound that are for activations.
+    /// The bytes of the cache for activations.
     pub(super) const fn share(bytes: u64) -> u64 {
         bytes / SHARE
     }
@@ -92,7 +90,7 @@ impl Activations {
     ) -> Self {
         let cache = moka::sync::Cache::builder()
             .max_capacity(Self::share(env.setup.cache_bytes))
-            .weigher(|_, cached: &Arc<Cached>| {
+            .weigher(|_, cached: &Arc<CachedActivation>| {
                 // The token, twice for its decoded claims, and what surrounds it.
                 u32::try_from(cached.judged.activation().token().len() * 2 + 640).unwrap_or(u32::MAX)
             })
@@ -111,7 +109,7 @@ impl Activations {
         }
     }
 
-    /// Something changed at the primary.
+    /// Drops what is cached, because the primary has changed it.
     pub(super) fn forget(&self, id: &HashId) {
         self.heard.fetch_add(1, Ordering::SeqCst);
         self.cache.invalidate(id);
@@ -123,16 +121,20 @@ impl Activations {
     }
 }
 
-impl Cached {
-    /// There may be something newer: the primary is asked at the next request.
-    fn doubt(&self) {
+impl CachedActivation {
+    const fn new(judged: Arc<Judged>, stretch: u64, checked: i64) -> Self {
+        Self { judged, stretch: AtomicU64::new(stretch), checked: AtomicI64::new(checked) }
+    }
+
+    /// The next request asks the primary, because it may have something newer.
+    fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);
     }
 }
 
 impl Activations {
-    /// An activation: from the cache, or pulled; still to be judged by its account's JWT. `Ok(None)`: the primary does
+    /// An activation: from the cache, or pulled. Its account has still to vouch for it. `Ok(None)`: the primary does
     /// not know it.
     pub(super) async fn get(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
         if let Some(answer) = self.at_hand(id) {
@@ -145,21 +147,21 @@ impl Activations {
         }
         let lane = self.lane(id);
         let Ok(_turn) = timeout(TURN, lane.turn.lock()).await else { return Err(self.pull.crowded()) };
-        // Who was before us may have brought it.
+        // The request before may have brought it.
         if let Some(answer) = self.at_hand(id) {
             return Ok(answer);
         }
-        *lane.asked.lock() = Some(Asked { id: *id, is_doubtful: false });
+        *lane.asked.lock() = Some(AskedActivation { id: *id, is_stale: false });
         let answer = self.fetch(id).await;
-        if lane.asked.lock().take().is_some_and(|asked| asked.is_doubtful)
+        if lane.asked.lock().take().is_some_and(|asked| asked.is_stale)
             && let Some(cached) = self.cache.get(id)
         {
-            cached.doubt();
+            cached.mark_stale();
         }
         answer
     }
 
-    /// What there is to do about an activation of which nothing is at hand that could be served without asking.
+    /// What to do about an activation that cannot be served without a request.
     pub(super) fn miss(&self, id: &HashId) -> Miss {
         if let Some(found) = self.at_hand(id) {
             return if found.is_some() { Miss::Ask } else { Miss::Absent };
@@ -171,14 +173,13 @@ impl Activations {
         self.pull.weigh(self.pull.exists(&Subject::Activation(*id)), is_certain)
     }
 
-    /// Whether there is a copy of an activation, be it one that has to be asked about. `looks_deep`: also on the shelf, which
-    /// may take a query.
+    /// Whether there is a copy, even a stale one. `looks_deep`: also among the proofs, which may take a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
         self.cache.contains_key(id)
-            || (looks_deep && self.held.known.shelf.get(&(ProofKind::Activation, *id.raw())).is_some())
+            || (looks_deep && self.held.known.proofs.get(&(ProofKind::Activation, *id.raw())).is_some())
     }
 
-    /// What can be answered without asking.
+    /// The answer that needs no request.
     pub(super) fn at_hand(&self, id: &HashId) -> Option<Option<Arc<Judged>>> {
         let Some(cached) = self.cache.get(id) else {
             return self.unknown.contains(id).then_some(None);
@@ -193,10 +194,10 @@ impl Activations {
     async fn fetch(&self, id: &HashId) -> Result<Option<Arc<Judged>>, Unavailable> {
         let (stretch, heard) = (self.held.freshness.live(), self.heard.load(Ordering::SeqCst));
         let held = self.cache.get(id);
-        // A mirror has it, and the feed says what becomes of it.
+        // A mirror has it, and the feed keeps it current.
         if held.is_none()
             && (stretch.is_some() || self.upstream.is_resting())
-            && let Some(judged) = self.recall(id, stretch.unwrap_or(0), heard).await
+            && let Some(judged) = self.restore(id, stretch.unwrap_or(0), heard).await
         {
             return Ok(Some(judged));
         }
@@ -204,14 +205,14 @@ impl Activations {
         let exists = held.is_some() || self.pull.exists(&Subject::Activation(*id));
         let class = if exists { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
-        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
+        let is_followed = answer.as_ref().is_ok_and(|answer| answer.source.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
         let undisturbed = || self.held.freshness.live() == stretch && self.heard.load(Ordering::SeqCst) == heard;
-        let confirm = |cached: &Cached| {
+        let confirm = |cached: &CachedActivation| {
             cached.stretch.store(stretch.filter(|_| is_followed && undisturbed()).unwrap_or(0), Ordering::Release);
             cached.checked.store(clock::uptime_millis(), Ordering::Release);
         };
-        // What is at hand stays, whatever the primary lacks: its account and its expiry decide.
+        // The copy stays if the primary lacks it: its account and its expiry decide.
         let at_hand = || {
             held.as_ref().map(|cached| {
                 cached.checked.store(clock::uptime_millis(), Ordering::Release);
@@ -221,23 +222,19 @@ impl Activations {
         match fetched {
             Ok(Fetched::Token(token, _)) => match self.read_and_prove(&token, id).await? {
                 Ok(activation) => {
-                    let older = |cached: &&Arc<Cached>| activation.iat() < cached.judged.activation().iat();
+                    let older = |cached: &&Arc<CachedActivation>| activation.iat() < cached.judged.activation().iat();
                     if held.as_ref().filter(older).is_some() {
                         return Ok(at_hand());
                     }
                     let judged = Arc::new(Judged::new(Arc::new(activation)));
-                    let cached = Arc::new(Cached {
-                        judged: judged.clone(),
-                        stretch: AtomicU64::new(0),
-                        checked: AtomicI64::new(0),
-                    });
+                    let cached = Arc::new(CachedActivation::new(judged.clone(), 0, 0));
                     confirm(&cached);
-                    self.keep(id, cached, heard);
+                    self.insert(id, cached, heard);
                     Ok(Some(judged))
                 }
                 Err(refusal) => {
                     self.env.metrics.refused(Via::Upstream, &refusal);
-                    tracing::warn!("the primary's activation {id} is refused: {refusal}");
+                    tracing::warn!("the activation {id} of the primary is rejected: {refusal}");
                     at_hand().map(Some).ok_or_else(|| self.pull.unavailable(&refusal.to_string()))
                 }
             },
@@ -256,7 +253,7 @@ impl Activations {
             }
             Err(error) => match at_hand() {
                 Some(judged) => Ok(Some(judged)),
-                None => match self.recall(id, 0, heard).await {
+                None => match self.restore(id, 0, heard).await {
                     Some(judged) => Ok(Some(judged)),
                     None => Err(self.pull.unavailable(&error.to_string())),
                 },
@@ -264,14 +261,13 @@ impl Activations {
         }
     }
 
-    /// What a mirror keeps of an activation, if its account, which it holds as well, vouches for it.
-    async fn recall(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
-        let kept = self.held.known.shelf.get(&(ProofKind::Activation, *id.raw()))?;
+    /// The activation that a mirror stores, if its account vouches for it.
+    async fn restore(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
+        let kept = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
         let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
-        let cached =
-            Arc::new(Cached { judged: judged.clone(), stretch: AtomicU64::new(stretch), checked: AtomicI64::new(0) });
-        self.keep(id, cached, heard);
+        let cached = Arc::new(CachedActivation::new(judged.clone(), stretch, 0));
+        self.insert(id, cached, heard);
         Some(judged)
     }
 
@@ -283,16 +279,16 @@ impl Activations {
         }
     }
 
-    /// Admits an activation if its account vouches for it, which is fetched like any other.
+    /// Admits an activation if its account vouches for it. Pulls the account if necessary.
     async fn prove(&self, unproven: Unproven) -> Result<Result<Activation, Refusal>, Unavailable> {
         let account = *unproven.account();
         Ok(match self.pull.get(&account).await? {
-            Some(slot) => unproven.prove(slot.entry()),
+            Some(copy) => unproven.prove(copy.entry()),
             None => Err(crate::gate::ActivationRefusal::UnknownAccount(account).into()),
         })
     }
 
-    fn keep(&self, id: &HashId, cached: Arc<Cached>, heard: u64) {
+    fn insert(&self, id: &HashId, cached: Arc<CachedActivation>, heard: u64) {
         let moved = || self.heard.load(Ordering::SeqCst) != heard;
         if moved() {
             return;

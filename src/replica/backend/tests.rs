@@ -1,4 +1,4 @@
-//! What a replica cannot say.
+//! Questions that a replica cannot answer.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
 use crate::node::{Node, NodeParts};
-use crate::replica::{Place, Setup};
+use crate::replica::{Setup, SnapshotPlace};
 use crate::upstream::{self, Access};
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_replica_does_not_know_all_accounts() {
         ttl: Duration::from_secs(5),
         negative_ttl: Duration::from_secs(1),
         writes: ReplicaWrites::Refuse,
-        place: Place::default(),
+        place: SnapshotPlace::default(),
         change_operator: None,
     };
     let runtime = tokio::runtime::Handle::current();

@@ -1,4 +1,4 @@
-//! One change of the feed, applied to what is held.
+//! Applies one change of the feed.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use super::Follow;
 use crate::clock;
 use crate::feed::wire::{UpstreamChange, UpstreamContent};
 use crate::gate::{Position, Refusal, Via};
-use crate::replica::held::Offer;
+use crate::replica::held::OfferOutcome;
 
 impl Follow {
-    pub(super) fn take(&self, change: &UpstreamChange<'_>, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
+    pub(super) fn apply(&self, change: &UpstreamChange<'_>, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
         let (parts, now) = (&self.parts, clock::unix_seconds());
         let accounts = change.accounts.iter();
         match &change.content {
@@ -17,27 +17,29 @@ impl Follow {
                 let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), key.as_ref(), Via::Feed, now)?);
                 let key = *entry.key();
                 match parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                    Offer::Taken(_) => parts.env.metrics.accepted(Via::Feed),
-                    Offer::Kept => {}
-                    Offer::Refetch => {
-                        parts.held.doubt([key]);
+                    OfferOutcome::Applied(_) => parts.env.metrics.accepted(Via::Feed),
+                    OfferOutcome::Kept => {}
+                    OfferOutcome::Refetch => {
+                        parts.held.mark_stale([key]);
                         parts.pull.refetch(key);
                     }
                 }
             }
-            // The version that replaced it follows; until then, ours is not current.
-            UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => parts.held.doubt(accounts.copied()),
+            // The text of a replaced version is gone. Its successor follows, and until then our copy is not current.
+            UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => {
+                parts.held.mark_stale(accounts.copied())
+            }
             UpstreamContent::Delete(request) => {
                 let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-                parts.held.bury(&tombstone, Some(at));
+                parts.held.apply_delete(&tombstone, Some(at));
                 parts.held.is_ahead_of(&tombstone, tombstone.keys());
                 parts.env.metrics.accepted(Via::Feed);
             }
             UpstreamContent::Removed => _ = parts.held.forget(accounts.copied()),
             UpstreamContent::Operator { jwts, is_linked } if !jwts.is_empty() => {
-                parts.operators.take_linked(jwts, *is_linked, Via::Feed);
+                parts.operators.apply_linked(jwts, *is_linked, Via::Feed);
             }
-            UpstreamContent::Activation { id, jwt } => _ = parts.activations.take(id, *jwt, at),
+            UpstreamContent::Activation { id, jwt } => _ = parts.activations.apply(id, *jwt, at),
             UpstreamContent::Forgotten(id) => parts.activations.drop_expired(id),
             UpstreamContent::Operator { .. } | UpstreamContent::Unknown => {}
         }

@@ -1,11 +1,11 @@
-//! Following the primary's change feed.
+//! Follows the change feed of the primary.
 //!
-//! An unbroken run of changes is a *stretch*. What was confirmed within the stretch that is live now is current. A feed
-//! that comes back and goes on where it stopped continues its stretch; one that cannot (another session, another chain)
-//! begins a new one, and what was cached before is asked about again when it is next wanted.
+//! An unbroken run of changes is a *stretch*. The stretch that is live now keeps current what it confirms. A feed that
+//! continues where it stopped continues its stretch. A feed that cannot (another session, another chain) begins a new
+//! one, and the replica asks about earlier copies again when clients want them.
 
 mod apply;
-mod broken;
+mod error;
 mod pack;
 mod sse;
 mod stream;
@@ -23,20 +23,20 @@ use super::resync::Resync;
 use crate::backoff::drawn;
 use crate::feed::Head;
 use crate::upstream::UpstreamError;
-use broken::Broken;
+use error::FeedError;
 
-/// A feed that says nothing for this long is given up. The primary's heartbeat comes every 2 seconds.
+/// A feed that is silent for this long is given up. The primary's heartbeat comes every 2 seconds.
 const SILENCE: Duration = Duration::from_secs(5);
-/// How long a primary without a feed is left alone before it is asked for one again.
+/// The longest pause before a primary without a feed is asked for one again.
 const NO_FEED: Duration = Duration::from_secs(10);
 
-/// A server that answers again is asked for its feed no sooner than this after the last time.
+/// The shortest pause before a server that answers again is asked for its feed.
 const NOT_SOONER: Duration = Duration::from_millis(100);
 
-/// A feed that lived for this long was a good one: what comes after it is a new failure.
+/// A feed that lived this long was healthy: a later failure counts as the first.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// What following the feed takes. Where the follower stands is only in its task.
+/// What following the feed takes. The state of the follower lives in its task.
 #[derive(Debug)]
 pub(super) struct Follow {
     parts: Parts,
@@ -45,25 +45,25 @@ pub(super) struct Follow {
     reporting: Arc<Reporting>,
 }
 
-/// Where the follower stands.
+/// The state of the follower.
 #[derive(Debug, Default)]
-struct Follower {
+struct FollowerState {
     position: Option<Head>,
-    /// Where the primary stood when it last said so.
+    /// The position of the primary when it last sent one.
     target: u64,
-    /// When the primary itself said so, in milliseconds of [`crate::clock::uptime_millis`].
+    /// When the primary itself sent it, in milliseconds of [`crate::clock::uptime_millis`].
     heard: i64,
     stretch: u64,
     failures: u32,
     /// How often the position was given up.
     restarts: u32,
     told: bool,
-    /// Whether the pack of a primary without a feed was asked for.
+    /// Whether the pack of a primary without a feed was requested.
     packed: bool,
     live_since: Option<Instant>,
-    /// Whether the stream has said hello.
+    /// Whether the stream has sent its greeting.
     greeted: bool,
-    /// When those that follow this replica were last told that the primary was heard.
+    /// When the followers of this replica were last woken for a heartbeat.
     woken: Option<Instant>,
 }
 
@@ -72,14 +72,14 @@ impl Follow {
         Self { parts, resync, relay, reporting }
     }
 
-    /// Follows the feed for as long as the process lives, whatever happens to the primary.
+    /// Follows the feed as long as the process lives, whatever happens to the primary.
     pub(super) async fn follow(self: Arc<Self>) {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
-            // It does not end by itself.
+            // Only a panic ends it.
             self.parts.held.freshness.has_caught_up(0, true);
             if let Err(error) = following {
-                tracing::error!("following the primary failed, and begins again: {error}");
+                tracing::error!("the follower of the primary failed, and starts again: {error}");
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -87,9 +87,10 @@ impl Follow {
 
     async fn follow_on(self: Arc<Self>) {
         let stand = self.parts.held.positions.stand();
-        let mut follower = Follower { position: stand.position, stretch: stand.stretch, ..Follower::default() };
+        let mut follower =
+            FollowerState { position: stand.position, stretch: stand.stretch, ..FollowerState::default() };
         if let Some(position) = stand.position.filter(|_| !self.parts.held.positions.has_joined()) {
-            // An earlier process was comparing what it held, and did not come to the end.
+            // An earlier process did not finish a comparison.
             self.resync.begin(position, stand.stretch);
         }
         loop {
@@ -106,13 +107,13 @@ impl Follow {
         }
     }
 
-    /// Ends when the server, which could not be reached, has answered somebody.
-    async fn reached_again(&self, broken: &Broken) {
+    /// Ends when the server, which was unreachable, has answered a request.
+    async fn reached_again(&self, broken: &FeedError) {
         match broken {
-            Broken::Upstream(UpstreamError::Connect(_) | UpstreamError::Transport(_))
-            | Broken::Silent
-            | Broken::Ended => {
-                // Its feed alone may be broken: that is not asked for at every request.
+            FeedError::Upstream(UpstreamError::Connect(_) | UpstreamError::Transport(_))
+            | FeedError::Silent
+            | FeedError::Ended => {
+                // The feed alone may be broken, so not every answer leads to a request for it.
                 tokio::time::sleep(NOT_SOONER).await;
                 self.parts.held.freshness.reached().await;
             }
@@ -120,39 +121,39 @@ impl Follow {
         }
     }
 
-    /// Decides how to go on after a break: how long to wait, and whether the position still stands.
-    fn after(self: &Arc<Self>, follower: &mut Follower, broken: &Broken) -> Duration {
+    /// Decides what follows a break: the pause, and whether the position is still valid.
+    fn after(self: &Arc<Self>, follower: &mut FollowerState, broken: &FeedError) -> Duration {
         if follower.live_since.take().is_some_and(|since| since.elapsed() > STEADY) {
             (follower.failures, follower.restarts) = (0, 0);
         }
-        self.reporting.feed_leads_on(!matches!(broken, Broken::Loop(_)));
+        self.reporting.feed_leads_on(!matches!(broken, FeedError::Loop(_)));
         match broken {
-            Broken::Moved => return Duration::ZERO,
-            Broken::Silent | Broken::Loop(_) => self.parts.upstream.feed_failed(&broken.to_string()),
-            // Once may be a matter of where we stood.
-            Broken::Format(_) | Broken::Form(_) | Broken::Chain(_) if follower.failures > 1 => {
+            FeedError::Moved => return Duration::ZERO,
+            FeedError::Silent | FeedError::Loop(_) => self.parts.upstream.feed_failed(&broken.to_string()),
+            // A single failure may depend on our position.
+            FeedError::Format(_) | FeedError::Form(_) | FeedError::Chain(_) if follower.failures > 1 => {
                 self.parts.upstream.feed_failed(&broken.to_string());
             }
             _ => {}
         }
         match broken {
-            // The position is given up, whatever else: we begin again wherever the primary stands.
-            Broken::Upstream(UpstreamError::Status(StatusCode::GONE)) | Broken::Chain(_) | Broken::Form(_)
+            // The position is given up. The follower begins at the current one of the primary.
+            FeedError::Upstream(UpstreamError::Status(StatusCode::GONE)) | FeedError::Chain(_) | FeedError::Form(_)
                 if follower.position.take().is_some() =>
             {
                 tracing::warn!(
-                    "the primary {} has another history than the one followed ({broken}); what is held is compared with it",
+                    "the primary {} has another history than the one followed ({broken}); this replica compares what it holds with it",
                     self.parts.upstream.shown()
                 );
-                // It is there: only who is told so again and again waits longer.
+                // The server is up. The pause grows only if this happens repeatedly.
                 let pause = Duration::from_millis(10 << (2 * follower.restarts));
                 follower.restarts = (follower.restarts + 1).min(4);
                 return drawn(pause, 0.5..=1.0);
             }
-            Broken::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
+            FeedError::Upstream(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                 if !std::mem::replace(&mut follower.told, true) {
                     tracing::info!(
-                        "the primary {} has no change feed; entries are checked again after {:?}",
+                        "the primary {} has no change feed; this replica checks JWTs again after {:?}",
                         self.parts.upstream.shown(),
                         self.parts.env.setup.ttl
                     );
@@ -165,14 +166,14 @@ impl Follow {
                 }
                 return drawn(NO_FEED, 0.5..=1.0);
             }
-            Broken::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
-                tracing::error!("the change feed of {} is not followed: {broken}", self.parts.upstream.shown());
+            FeedError::Loop(_) if !std::mem::replace(&mut follower.told, true) => {
+                tracing::error!("cannot follow the change feed of {}: {broken}", self.parts.upstream.shown());
             }
-            // That is in the log already.
-            Broken::Upstream(error) if error.is_told() => {}
+            // The client has logged it.
+            FeedError::Upstream(error) if error.is_told() => {}
             _ if follower.failures == 0 => {
                 tracing::warn!(
-                    "the change feed of {} is not to be had: {broken}; what is cached is served meanwhile",
+                    "cannot read the change feed of {}: {broken}; serving from cache",
                     self.parts.upstream.shown()
                 );
             }

@@ -1,7 +1,7 @@
-//! A mirror of a primary of old, which has neither a feed nor digests, begins with its pack, as replicas of old did.
+//! A mirror of an old primary, which has neither a feed nor digests, begins with the pack of the primary.
 //!
-//! What the pack brings is at hand when the primary is away, and no more than that: an entry is asked about again as any
-//! other behind such a primary.
+//! The pack gives copies to serve while the primary is away, and no more. The replica asks about each of them again
+//! like about any other.
 
 use std::sync::Arc;
 
@@ -9,37 +9,37 @@ use super::Follow;
 use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::jwt::pack::{Found, Line, Lines, TooLong};
-use crate::replica::held::Offer;
+use crate::replica::held::OfferOutcome;
 use crate::upstream::UpstreamError;
 
 /// Why a pack was not read to its end.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+enum PackError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("its pack cannot be read: {0}")]
     Format(#[from] TooLong),
-    #[error("there is no room for the rest of its pack, which is fetched as it is asked for")]
+    #[error("the cache has no room for the rest of its pack; this replica fetches those JWTs on demand")]
     Full,
 }
 
-/// What became of the lines.
+/// The number of lines by result.
 #[derive(Debug, Default)]
-struct Tally {
+struct PackTally {
     taken: u64,
     refused: u64,
 }
 
 impl Follow {
-    /// Takes in the pack of the primary, in the background.
+    /// Applies the pack of the primary, in the background.
     pub(super) fn begin_with_pack(self: &Arc<Self>) {
         let follow = self.clone();
         self.parts.env.runtime.spawn(async move {
-            let mut tally = Tally::default();
-            if let Err(broken) = follow.take_pack(&mut tally).await {
+            let mut tally = PackTally::default();
+            if let Err(broken) = follow.apply_pack(&mut tally).await {
                 tracing::warn!("unable to initialize from primary, {}: {broken}", follow.parts.upstream.shown());
             }
-            let Tally { taken, refused } = tally;
+            let PackTally { taken, refused } = tally;
             tracing::info!(
                 "{taken} JWTs of the pack of {} are at hand, {refused} are refused",
                 follow.parts.upstream.shown()
@@ -47,37 +47,37 @@ impl Follow {
         });
     }
 
-    async fn take_pack(self: &Arc<Self>, tally: &mut Tally) -> Result<(), Broken> {
+    async fn apply_pack(self: &Arc<Self>, tally: &mut PackTally) -> Result<(), PackError> {
         let asked = clock::uptime_millis();
-        let mut pack = self.parts.upstream.pack().await?;
+        let mut pack = self.parts.upstream.current().pack().await?;
         let (mut lines, mut bytes) = (Lines::default(), 0);
         while let Some(piece) = pack.chunk().await? {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            self.take_lines(lines.push(&piece)?, asked, tally).await;
-            // The cache notices that something does not fit when it is looked after.
+            self.apply_lines(lines.push(&piece)?, asked, tally).await;
+            // The cache counts what does not fit only when its pending work is run.
             self.parts.held.size();
             if self.parts.held.disk.is_full() || bytes > self.parts.env.setup.cache_bytes {
-                return Err(Broken::Full);
+                return Err(PackError::Full);
             }
         }
-        self.take_lines(lines.end().into_iter().collect(), asked, tally).await;
+        self.apply_lines(lines.end().into_iter().collect(), asked, tally).await;
         Ok(())
     }
 
-    /// Signatures are checked where others do not wait for it.
-    async fn take_lines(self: &Arc<Self>, lines: Vec<Line>, asked: i64, tally: &mut Tally) {
+    /// Checks signatures on a thread of its own, because that takes long.
+    async fn apply_lines(self: &Arc<Self>, lines: Vec<Line>, asked: i64, tally: &mut PackTally) {
         let follow = self.clone();
         let taken = tokio::task::spawn_blocking(move || {
-            let mut tally = Tally::default();
+            let mut tally = PackTally::default();
             // Any other line is of an activation.
             for found in lines.into_iter().flatten() {
-                match follow.take_found(&found, asked) {
+                match follow.apply_found(&found, asked) {
                     Ok(()) => tally.taken += 1,
                     Err(refusal) if refusal.is_conflict() => {}
                     Err(refusal) => {
                         tally.refused += 1;
                         follow.parts.env.metrics.refused(Via::Upstream, &refusal);
-                        tracing::debug!("line {} of the primary's pack is refused: {refusal}", found.number);
+                        tracing::debug!("line {} of the primary's pack is rejected: {refusal}", found.number);
                     }
                 }
             }
@@ -89,11 +89,13 @@ impl Follow {
         }
     }
 
-    fn take_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
+    fn apply_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
         let entry = self.parts.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
-        // An account may have been pulled since, so at the same `iat` what is held stays.
-        if let Offer::Taken(Some(slot)) = self.parts.held.offer(Arc::new(entry), Via::Pack, None, None, None)? {
-            slot.set_back(clock::uptime_millis() - asked);
+        // A client may have pulled the account since, so at the same `iat` the copy stays.
+        if let OfferOutcome::Applied(Some(copy)) =
+            self.parts.held.offer(Arc::new(entry), Via::Pack, None, None, None)?
+        {
+            copy.set_back(clock::uptime_millis() - asked);
             self.parts.env.metrics.accepted(Via::Upstream);
         }
         Ok(())

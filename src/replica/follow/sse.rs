@@ -1,4 +1,4 @@
-//! Reading `text/event-stream`.
+//! Reads `text/event-stream`.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use bytes::Bytes;
 /// The largest event, in bytes: a change with the largest token, as JSON.
 const MAX_EVENT: usize = 4 << 20;
 
-/// A change whose bytes come more slowly than this, in bytes a second, does not come.
+/// The slowest rate of a change that is accepted, in bytes per second.
 const SLOWEST: usize = 32 << 10;
-/// How a change begins on the wire.
+/// The start of a change on the wire.
 const CHANGE: &[u8] = b"event: change\n";
 
 /// One event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct SseEvent {
     /// Its type; `message` is written as the empty string.
     pub(super) kind: String,
     /// Its data lines, joined.
     pub(super) data: String,
 }
 
-/// Puts events together from the pieces in which they arrive.
+/// Joins the pieces that arrive to events.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct SseReader {
     pending: Vec<u8>,
-    /// Where to go on looking for an end: what is before has been looked through.
+    /// Where the search for an end continues.
     scanned: usize,
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Reader {
 #[error("an event is larger than {MAX_EVENT} bytes")]
 pub(super) struct TooLarge;
 
-impl Reader {
-    /// Adds a piece and takes out the events that it completes. Comments are dropped.
-    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<Event>, TooLarge> {
+impl SseReader {
+    /// Adds a piece, and returns the events that it completes. Comments are dropped.
+    pub(super) fn feed(&mut self, piece: &Bytes) -> Result<Vec<SseEvent>, TooLarge> {
         self.pending.extend_from_slice(piece);
         let mut events = Vec::new();
         let mut start = 0;
@@ -47,15 +47,15 @@ impl Reader {
             self.scanned = start;
         }
         self.pending.drain(..start);
-        // The end may be cut in its middle.
+        // The end may be split between two pieces.
         self.scanned = self.pending.len().saturating_sub(1);
         if self.pending.len() > MAX_EVENT { Err(TooLarge) } else { Ok(events) }
     }
 }
 
-impl Reader {
-    /// How much longer the stream may say nothing else because a change is arriving. Anything else that arrives, as a comment
-    /// does, is no sign of life.
+impl SseReader {
+    /// How much longer the stream may be silent because a change is arriving. Comments and other events do not count as
+    /// life.
     pub(super) fn grace(&self) -> Duration {
         if self.pending.starts_with(CHANGE) {
             Duration::from_secs((self.pending.len() / SLOWEST) as u64)
@@ -65,8 +65,8 @@ impl Reader {
     }
 }
 
-fn parse(text: &str) -> Option<Event> {
-    let mut event = Event::default();
+fn parse(text: &str) -> Option<SseEvent> {
+    let mut event = SseEvent::default();
     let mut any = false;
     for line in text.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -93,13 +93,13 @@ mod tests {
     #[test]
     fn events_are_the_same_however_they_are_cut() {
         let text = ": hello\n\nevent: change\nid: 4\ndata: {\"a\":1}\n\nevent: heartbeat\ndata: x\ndata: y\n\n";
-        let whole = Reader::default().feed(&Bytes::from(text)).expect("small");
+        let whole = SseReader::default().feed(&Bytes::from(text)).expect("small");
         assert_eq!(whole.len(), 2);
-        assert_eq!(whole[0], Event { kind: "change".into(), data: "{\"a\":1}".into() });
-        assert_eq!(whole[1], Event { kind: "heartbeat".into(), data: "x\ny".into() });
+        assert_eq!(whole[0], SseEvent { kind: "change".into(), data: "{\"a\":1}".into() });
+        assert_eq!(whole[1], SseEvent { kind: "heartbeat".into(), data: "x\ny".into() });
         for size in 1..text.len() {
-            let mut reader = Reader::default();
-            let cut: Vec<Event> = text
+            let mut reader = SseReader::default();
+            let cut: Vec<SseEvent> = text
                 .as_bytes()
                 .chunks(size)
                 .flat_map(|piece| reader.feed(&Bytes::copy_from_slice(piece)).expect("small"))
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn only_a_change_that_arrives_gives_time() {
         let large = |start: &str| {
-            let mut reader = Reader::default();
+            let mut reader = SseReader::default();
             let piece = Bytes::from(format!("{start}{}", "x".repeat(10 * SLOWEST)));
             reader.feed(&piece).expect("small");
             reader.grace().as_secs()
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_event_without_end_is_given_up() {
-        let mut reader = Reader::default();
+        let mut reader = SseReader::default();
         let piece = Bytes::from(vec![b'x'; 1 << 20]);
         assert!((0..8).any(|_| reader.feed(&piece).is_err()));
     }

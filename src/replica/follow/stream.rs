@@ -5,64 +5,69 @@ use std::time::{Duration, Instant as StdInstant};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::broken::Broken;
-use super::sse::{Event, Reader};
-use super::{Follow, Follower, SILENCE};
+use super::error::FeedError;
+use super::sse::{SseEvent, SseReader};
+use super::{Follow, FollowerState, SILENCE};
 use crate::clock;
 use crate::feed::wire::{Item, Page, UpstreamChange};
 use crate::feed::{Chain, Head};
 use crate::gate::Via;
-use crate::replica::position::Limit;
+use crate::replica::position::PositionLimit;
 use crate::upstream::UpstreamError;
 
-/// How often those that follow this replica are told that its primary was heard.
+/// The shortest pause between two wake-ups of the followers of this replica for heartbeats.
 const WAKE: Duration = Duration::from_millis(200);
 
-/// The longest time, in milliseconds, since a primary was heard that is believed: it is as good as never.
+/// A longer time since the primary was heard, in milliseconds, counts as this.
 const LONGEST: u64 = 1 << 40;
 
-/// What an event of a stream is good for.
+/// What an event of a stream proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    /// The primary lives.
+enum LifeSign {
+    /// The primary is up.
     Life,
-    /// Nothing. A server can send comments and events of other kinds without a primary behind it.
+    /// Nothing. A server can send comments and events of other kinds without a primary.
     Nothing,
 }
 
 impl Follow {
-    pub(super) async fn run(self: &Arc<Self>, follower: &mut Follower) -> Result<std::convert::Infallible, Broken> {
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        follower: &mut FollowerState,
+    ) -> Result<std::convert::Infallible, FeedError> {
         let mut response = self.parts.upstream.changes(follower.position.as_ref()).await?;
-        let mut reader = Reader::default();
+        let mut reader = SseReader::default();
         (follower.greeted, follower.woken) = (false, None);
         let mut heard = Instant::now();
         loop {
             let silent = heard + SILENCE + reader.grace();
             let piece = timeout_at(silent, response.chunk())
                 .await
-                .map_err(|_| Broken::Silent)?
-                .map_err(|error| if matches!(error, UpstreamError::Moved) { Broken::Moved } else { Broken::Ended })?
-                .ok_or(Broken::Ended)?;
-            let events = reader.feed(&piece).map_err(|error| Broken::Format(error.to_string()))?;
+                .map_err(|_| FeedError::Silent)?
+                .map_err(
+                    |error| if matches!(error, UpstreamError::Moved) { FeedError::Moved } else { FeedError::Ended },
+                )?
+                .ok_or(FeedError::Ended)?;
+            let events = reader.feed(&piece).map_err(|error| FeedError::Format(error.to_string()))?;
             for event in events {
-                if self.handle(follower, &event)? == Sign::Life {
+                if self.handle(follower, &event)? == LifeSign::Life {
                     heard = Instant::now();
                 }
             }
-            // Where something comes all the time, the wait for it does not end by itself.
+            // While something arrives all the time, the time limit above never expires.
             if heard.elapsed() > SILENCE + reader.grace() {
-                return Err(Broken::Silent);
+                return Err(FeedError::Silent);
             }
         }
     }
 
-    fn handle(self: &Arc<Self>, follower: &mut Follower, event: &Event) -> Result<Sign, Broken> {
-        let json = |error: serde_json::Error| Broken::Format(format!("event of the feed: {error}"));
+    fn handle(self: &Arc<Self>, follower: &mut FollowerState, event: &SseEvent) -> Result<LifeSign, FeedError> {
+        let json = |error: serde_json::Error| FeedError::Format(format!("cannot read an event of the feed: {error}"));
         match event.kind.as_str() {
             "hello" | "heartbeat" => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
                 self.stand(follower, &page)?;
-                // Once for each stream, however often it says hello.
+                // Once for each stream, even if the greeting is repeated.
                 let is_opened = !std::mem::replace(&mut follower.greeted, true);
                 if is_opened {
                     self.reporting.feed_opened();
@@ -76,38 +81,39 @@ impl Follow {
                 let item: Item = serde_json::from_str(&event.data).map_err(json)?;
                 self.advance(follower, &item)?;
             }
-            // A later format may say more; what this one needs is above.
-            _ => return Ok(Sign::Nothing),
+            // A later format may have more events.
+            _ => return Ok(LifeSign::Nothing),
         }
-        Ok(Sign::Life)
+        Ok(LifeSign::Life)
     }
 
     /// A server that had no digests may have them by now.
-    fn compare_again(self: &Arc<Self>, follower: &Follower) {
+    fn compare_again(self: &Arc<Self>, follower: &FollowerState) {
         if let Some(position) = follower.position
-            && self.parts.held.positions.get(Limit::Comparison).is_some()
+            && self.parts.held.positions.get(PositionLimit::Comparison).is_some()
             && !self.resync.turns().is_under_way()
         {
             self.resync.begin(position, follower.stretch);
         }
     }
 
-    /// The primary says where it stands: at the beginning, and with every heartbeat.
-    fn stand(self: &Arc<Self>, follower: &mut Follower, page: &Page) -> Result<(), Broken> {
-        let said = page.position().ok_or_else(|| Broken::Format("its position cannot be read".into()))?;
+    /// Handles the position of the primary, from the greeting and each heartbeat.
+    fn stand(self: &Arc<Self>, follower: &mut FollowerState, page: &Page) -> Result<(), FeedError> {
+        let said =
+            page.position().ok_or_else(|| FeedError::Format("cannot read the position of the primary".into()))?;
         self.relay.comes_by(&page.via, &self.parts.env.name)?;
         let position = match follower.position {
             Some(position) if position.session == said.session => position,
-            // A server that turns to another history ends its streams. What follows costs too much for every event.
-            _ if follower.greeted => return Err(Broken::Session),
+            // A server with a new history ends its streams. The work below is too much for every event.
+            _ if follower.greeted => return Err(FeedError::Session),
             _ => {
                 let confirmed =
                     self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
                 let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.parts.held.positions.set(Limit::Comparison, confirmed);
-                // The feed does not say whether it has changed before this.
-                self.parts.held.positions.set(Limit::Operator, confirmed);
-                // A mirror is compared as a whole, and then goes on as before; a cache piece by piece.
+                self.parts.held.positions.set(PositionLimit::Comparison, confirmed);
+                // The feed does not say whether the operator JWT changed before this.
+                self.parts.held.positions.set(PositionLimit::Operator, confirmed);
+                // A mirror is compared as a whole, and its stretch continues. A cache is compared piece by piece.
                 if !self.parts.env.is_mirror() || follower.stretch == 0 {
                     follower.stretch += 1;
                 }
@@ -120,7 +126,7 @@ impl Follow {
                 self.parts.pull.begin_history();
                 self.relay.begin(said);
                 self.resync.begin(said, follower.stretch);
-                // The feed does not say what was changed before this.
+                // The feed does not say what changed before this.
                 self.parts.operators.ask();
                 said
             }
@@ -129,11 +135,11 @@ impl Follow {
         self.relay.open(position);
         follower.target = page.head;
         let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
-        // 0 is never.
+        // 0 means never.
         follower.heard = if heard == 0 { -1 } else { heard };
         if position.serial >= page.head {
             self.go_live(follower, position.serial);
-            // It wakes all that follow this replica.
+            // A wake-up reaches all followers of this replica.
             if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
                 follower.woken = Some(Instant::now());
                 self.relay.wake();
@@ -142,7 +148,7 @@ impl Follow {
         Ok(())
     }
 
-    fn go_live(&self, follower: &mut Follower, serial: u64) {
+    fn go_live(&self, follower: &mut FollowerState, serial: u64) {
         self.parts.held.freshness.hear(serial, follower.heard);
         let was_live = follower.live_since.is_some();
         if !was_live {
@@ -154,27 +160,27 @@ impl Follow {
             tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
         }
         if !was_live {
-            // A server that is further behind may have said of an account that it does not know it.
+            // A server that is further behind may have answered that it does not know an account.
             self.parts.held.all_may_be_known();
             self.parts.held.positions.look_again();
             self.parts.held.positions.has_work();
         }
     }
 
-    /// Everything up to a position is taken in. A mirror that is being compared may lack something from before.
+    /// Notes that all changes up to a position are applied. A mirror that is being compared may lack earlier ones.
     fn applied(&self, position: Head, stretch: u64) {
         if !self.parts.env.is_mirror() || self.parts.held.freshness.was_synced(stretch) {
             self.parts.held.positions.applied(position, stretch);
         }
     }
 
-    fn advance(self: &Arc<Self>, follower: &mut Follower, item: &Item) -> Result<(), Broken> {
-        let format = |what: &str| Broken::Format(format!("change {}: {what}", item.serial));
-        let position = follower.position.as_mut().ok_or_else(|| format("comes before the greeting"))?;
-        let (operation, body) = item.link().ok_or(Broken::Form(item.serial))?;
+    fn advance(self: &Arc<Self>, follower: &mut FollowerState, item: &Item) -> Result<(), FeedError> {
+        let format = |what: &str| FeedError::Format(format!("change {}: {what}", item.serial));
+        let position = follower.position.as_mut().ok_or_else(|| format("it comes before the greeting"))?;
+        let (operation, body) = item.link().ok_or(FeedError::Form(item.serial))?;
         let chain = position.chain.next(item.serial, operation, &body);
         if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
-            return Err(Broken::Chain(item.serial));
+            return Err(FeedError::Chain(item.serial));
         }
         (position.serial, position.chain) = (item.serial, chain);
         let reached = *position;
@@ -182,16 +188,16 @@ impl Follow {
         let stretch = Some(follower.stretch);
         let change = UpstreamChange::from(item);
         self.parts.pull.note_key(&change);
-        match self.take(&change, at, stretch) {
+        match self.apply(&change, at, stretch) {
             Ok(()) => {}
             Err(refusal) if refusal.is_conflict() => {
                 self.parts.env.metrics.refused(Via::Feed, &refusal);
                 tracing::debug!(
-                    "change {} of the primary {} is not taken: {refusal}",
+                    "change {} of the primary {} changes nothing: {refusal}",
                     item.serial,
                     self.parts.upstream.shown()
                 );
-                // Unless a later change brings what is here, the primary went back and was then written to.
+                // Either a later change brings this version, or the primary was set back and then written to.
                 change.accounts.iter().for_each(|key| self.parts.held.is_ahead(key));
             }
             Err(refusal) => {
@@ -200,8 +206,8 @@ impl Follow {
                     let (serial, primary) = (item.serial, self.parts.upstream.shown());
                     tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
                 }
-                // It may be that we are the one who is behind, with an old operator JWT: what is held is not current.
-                self.parts.held.doubt(change.accounts.iter().copied());
+                // Our operator JWT may be the old one, so our copy may be outdated.
+                self.parts.held.mark_stale(change.accounts.iter().copied());
             }
         }
         self.resync.turns().touch(change.accounts.iter().copied());

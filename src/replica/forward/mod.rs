@@ -1,8 +1,8 @@
-//! Changes that clients send to this replica, sent on to its primary: `replica.writes` is `forward`. Questions that only a
-//! primary can answer go the same way.
+//! Forwards changes of clients to the primary if `replica.writes` is `forward`. It also forwards questions that only a
+//! primary can answer.
 //!
-//! The primary decides; its answer goes back as it is. What it took in is taken in here, too, before its answer is passed
-//! on, through the gate like all else: who was told that his change is made sees it here.
+//! The primary decides, and its answer returns unchanged. Before that, this replica applies the accepted change itself,
+//! through the gate. So a client that gets 200 can read its change here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,18 @@ use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::node::{ForwardError, Question, Relayed, Target, Write};
-use crate::upstream::{MAX_ANSWER, Server};
+use crate::upstream::{MAX_ANSWER, UpstreamServer};
 
-/// Changes that wait for the primary at the same time.
+/// The largest number of changes under way.
 const PLACES: usize = 64;
-/// Questions about digests that do. Their answers are large.
+/// The largest number of questions under way. Their answers are large.
 const QUESTIONS: usize = 4;
-/// The largest answer to a change that is passed back, in bytes: receipts of many nats-servers.
+/// The largest answer to a change that is returned, in bytes: receipts of many nats-servers.
 const MAX_RECEIPTS: usize = 1 << 20;
-/// How long the primary has for its answer, besides the time for which it is to wait for receipts: it may have to wait
-/// for its disk, or for a signing service.
+/// The time limit of the primary, on top of the wait for receipts. It may wait for its disk or a signing service.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// What goes back from the primary, beside status and body.
+/// The headers of the primary that are returned.
 const PASSED_BACK: [header::HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::ALLOW,
@@ -39,7 +38,7 @@ const PASSED_BACK: [header::HeaderName; 5] = [
     header::HeaderName::from_static("nas-receipts"),
 ];
 
-/// What it takes to forward.
+/// What forwarding takes.
 #[derive(Debug)]
 pub(super) struct Forwarding {
     parts: Parts,
@@ -52,7 +51,7 @@ impl Forwarding {
         Self { parts, places: Semaphore::new(PLACES), questions: Semaphore::new(QUESTIONS) }
     }
 
-    /// Sends a change on to the primary. When this returns an answer, what the primary took in is taken in here.
+    /// Forwards a change to the primary. Before it returns an answer, it applies an accepted change here.
     pub(super) async fn forward(&self, write: &Write) -> Result<Relayed, ForwardError> {
         let result = self.relay(write).await;
         let outcome = match &result {
@@ -64,15 +63,14 @@ impl Forwarding {
             Err(error) => error.label(),
         };
         self.parts.env.metrics.replica_writes.with_label_values(&["forward", outcome]).inc();
-        // 202 is a promise of the signing service's: nothing has changed yet.
+        // 202 is a promise of the signing service: nothing has changed yet.
         if result.as_ref().is_ok_and(|answer| answer.status == 200) {
             self.catch_up(write).await;
         }
         result
     }
 
-    /// Asks the primary a question about digests, which only a server that holds everything can answer, and gives its answer
-    /// as it is.
+    /// Forwards a question about digests, and returns the answer of the primary unchanged.
     pub(super) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
         let target = if question.body.is_some() { Target::Comparison } else { Target::Digests };
         let Question { query, headers, body } = question;
@@ -80,7 +78,7 @@ impl Forwarding {
     }
 
     async fn relay(&self, write: &Write) -> Result<Relayed, ForwardError> {
-        // It does not change its mind on the way, whatever becomes of that server meanwhile.
+        // The server stays the same, even if another one becomes the current one.
         let server = self.parts.upstream.current();
         let primary = || server.shown().to_owned();
         let via = write.via(&self.parts.env.name).map_err(|hops| ForwardError::Loop { hops, primary: primary() })?;
@@ -92,7 +90,12 @@ impl Forwarding {
             .unwrap_or_else(|_| Err(ForwardError::TimedOut { primary: primary(), limit }))
     }
 
-    async fn exchange(&self, server: &Server, write: &Write, via: HeaderValue) -> Result<Relayed, ForwardError> {
+    async fn exchange(
+        &self,
+        server: &UpstreamServer,
+        write: &Write,
+        via: HeaderValue,
+    ) -> Result<Relayed, ForwardError> {
         let lost = |reason: String| ForwardError::Lost { primary: server.shown().to_owned(), reason };
         let (method, path) = write.path();
         let mut headers = HeaderMap::new();
@@ -107,9 +110,9 @@ impl Forwarding {
         let (request, most) = if write.target.is_question() {
             (server.for_others(method, &path), MAX_ANSWER)
         } else {
-            (server.change(method, &path), MAX_RECEIPTS)
+            (server.slow_request(method, &path), MAX_RECEIPTS)
         };
-        // They take the place of ours: who says himself who he is, is judged by that.
+        // The credentials of the client replace ours.
         let request = request.headers(headers).body(write.body.clone());
         let mut response = request.send().await.map_err(|error| {
             let reason = server.transport(&error).to_string();
@@ -119,7 +122,7 @@ impl Forwarding {
                 lost(reason)
             }
         })?;
-        // Nobody is told that a change was made by a server that makes none.
+        // Only an account server may report that a change was made.
         if !response.status().is_server_error() && !is_about_login(response.status()) {
             server.vouch(&response).await.map_err(|error| lost(error.to_string()))?;
         }
@@ -128,56 +131,56 @@ impl Forwarding {
         Ok(Relayed { status, headers, body })
     }
 
-    /// Takes in what the primary took in.
+    /// Applies what the primary accepted.
     async fn catch_up(&self, write: &Write) {
         let now = clock::unix_seconds();
-        // The primary accepted it. If it is nothing to us, there is only something to ask for.
+        // The primary accepted it. If it is invalid here, the replica asks the primary.
         let body = given(&write.body).unwrap_or_default();
         let bare = body.as_bytes();
         match write.target {
             Target::Push(key) => {
-                // What is under way may be answered with what was true before the change.
+                // The answer under way may be from before the change.
                 if let Some(before) = self.parts.pull.under_way(&key) {
                     let _ = tokio::time::timeout(self.parts.env.setup.upstream.timeout, before).await;
                 }
                 let admitted = self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now);
                 match admitted.and_then(|entry| self.parts.held.judge(&Arc::new(entry), true)) {
                     Ok(Ruling::Apply | Ruling::Nothing) => {}
-                    // Only the primary knows which of two of one second is later, or what its signing service signed.
+                    // Only the primary knows which of two in one second is later, or what its signing service signed.
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
             Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
-                Ok(tombstone) => _ = self.parts.held.bury(&tombstone, None),
+                Ok(tombstone) => _ = self.parts.held.apply_delete(&tombstone, None),
                 Err(refusal) => {
-                    tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
+                    tracing::warn!(account = %key, "the primary accepted a delete request that this replica rejects: {refusal}");
                 }
             },
-            // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
+            // The next request pulls it. If the gate rejects it, it is not served here.
             Target::Activation => {
                 if let Ok(unproven) = self.parts.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
                     self.parts.activations.forget(unproven.id());
                 }
             }
             Target::Operator if body.is_empty() => {}
-            Target::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
+            Target::Operator => _ = self.parts.operators.apply(&[&*body], Via::Upstream),
             Target::Digests | Target::Comparison => {}
         }
     }
 
-    /// Waits for an answer of the primary about an account that was asked for from now on. If there is none in time, the
-    /// next one who wants the account asks.
+    /// Waits for an answer of the primary to a request that begins now. If there is none in time, the next client that
+    /// wants the account causes a request.
     async fn ask_anew(&self, key: &AccountKey) {
-        self.parts.held.doubt([*key]);
+        self.parts.held.mark_stale([*key]);
         self.parts.held.may_be_known(key);
         let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
         if !matches!(tokio::time::timeout(self.parts.env.setup.upstream.timeout * 2, asked).await, Ok(Ok(_))) {
-            self.parts.held.doubt([*key]);
+            self.parts.held.mark_stale([*key]);
         }
     }
 }
 
-/// Whether an answer is about who the client is, which something before the primary may decide.
+/// Whether the answer is about credentials. A proxy in front of the primary may give it.
 const fn is_about_login(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
 }
@@ -188,8 +191,8 @@ fn passed_back(response: &Response) -> Vec<(String, Vec<u8>)> {
         let values = response.headers().get_all(&name).iter();
         headers.extend(values.map(|value| (name.as_str().to_owned(), value.as_bytes().to_owned())));
     }
-    // A redirection is not followed: who could send us anywhere could make us ask inside the network that we stand in.
-    // What it means here would mean something else to the client, so it gets the whole address.
+    // A redirection is not followed, because it could lead inside our network. A relative address would mean another
+    // server to the client, so it gets the whole one.
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
     if let Some(url) = location.and_then(|text| response.url().join(text).ok()) {
         headers.push((header::LOCATION.as_str().to_owned(), url.as_str().as_bytes().to_owned()));

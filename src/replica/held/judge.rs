@@ -1,34 +1,34 @@
-//! JWTs that upstream did not give, judged against what is known and applied if that is the ruling.
+//! Judges JWTs that upstream did not give, and applies them if the rule says so.
 
 use std::sync::Arc;
 
 use super::Held;
-use super::take::From;
+use super::apply::CopySource;
 use crate::clock;
 use crate::gate::{Entry, Ordering as Order, Refusal, Via};
-use crate::replica::rule::{Known, Ruling, rule};
-use crate::replica::slot::Slot;
+use crate::replica::cached_copy::CachedCopy;
+use crate::replica::rule::{KnownCopy, Ruling, rule};
 
 impl Held {
-    /// Decides about a hint that passed the gate, and applies it if that is what is decided.
+    /// Judges a hint that passed the gate, and applies it if the rule says so.
     pub(in crate::replica) fn hear(&self, entry: &Arc<Entry>) -> Result<Ruling, Refusal> {
         // If no client wants the account, the first GET for it asks upstream anyway.
         if self.is_wanted(entry.key()) { self.judge(entry, false) } else { Ok(Ruling::Nothing) }
     }
 
-    /// Applies [`rule`] to an admitted JWT of an account. `is_accepted`: upstream has accepted it from a client of ours.
+    /// Applies [`rule`] to a JWT. `is_accepted`: upstream accepted it from a client of this replica.
     pub(in crate::replica) fn judge(&self, entry: &Arc<Entry>, is_accepted: bool) -> Result<Ruling, Refusal> {
         let (key, version) = (*entry.key(), entry.version());
         let standing = self.env.gate.standing();
-        // It was admitted a moment ago; the operator JWT may be another one by now.
+        // The operator JWT may have changed since it was admitted.
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
-        // A copy of an earlier process is at hand as well.
+        // The copy of an earlier process counts as well.
         let _ = self.at_hand(&key);
-        self.known.memory.with(&key, |seen| {
+        self.known.versions.with(&key, |seen| {
             let copy = self.cache.get(&key);
-            let known = Known {
+            let known = KnownCopy {
                 is_confirmed: copy.is_some() && seen.held.is_live() && !seen.removed,
                 is_asked: self.flights.contains(&key),
                 is_accepted,
@@ -41,29 +41,29 @@ impl Held {
             if is_accepted {
                 seen.held.put(version, None, &standing);
                 (seen.heard, seen.removed, seen.ahead) = (None, false, false);
-                self.keep(&key, entry, None, None, From::Hint);
+                self.cache_if_wanted(&key, entry, None, None, CopySource::Hint);
                 self.unknown.forget(&key);
             } else if let Some(copy) = copy {
                 seen.heard = Some(version);
-                self.put(&key, self.in_place_of(&copy, entry), From::Hint);
+                self.put(&key, self.in_place_of(&copy, entry), CopySource::Hint);
             }
             self.epochs.bump(&key);
             Ok(ruling)
         })
     }
 
-    /// Serves a JWT that an earlier server left on disk, until upstream says otherwise.
+    /// Serves a JWT that an earlier kind of server left on disk, until upstream says otherwise.
     pub(in crate::replica) fn find(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
         let (key, version) = (*entry.key(), entry.version());
         self.epochs.bump(&key);
-        let found = self.known.memory.with(&key, |seen| {
+        let found = self.known.versions.with(&key, |seen| {
             match seen.order(&version, Via::FirstScan, &self.env.gate.standing()) {
                 Order::Newer => seen.heard = Some(version),
                 Order::Same => {}
                 Order::Refused(refusal) => return Err(refusal),
                 Order::Behind | Order::Refetch => return Err(Refusal::Tie(version.iat)),
             }
-            self.keep(&key, entry, None, None, From::Asked(None));
+            self.cache_if_wanted(&key, entry, None, None, CopySource::Asked(None));
             Ok(())
         });
         self.unknown.forget(&key);
@@ -71,11 +71,11 @@ impl Held {
         found
     }
 
-    /// The copy that takes the place of another one: upstream is asked about it when it would have been asked about that
-    /// one, or after a time-to-live if the feed spoke for that one.
-    fn in_place_of(&self, copy: &Slot, entry: &Arc<Entry>) -> Slot {
+    /// The copy that replaces another one. Upstream is asked about it when it would have been asked about the earlier
+    /// one, or after a time-to-live if the feed confirmed that.
+    fn in_place_of(&self, copy: &CachedCopy, entry: &Arc<Entry>) -> CachedCopy {
         let now = clock::uptime_millis();
         let checked = if self.freshness.confirms(copy.stretch()) { now } else { copy.checked() };
-        Slot::heard(entry.clone(), checked, now)
+        CachedCopy::heard(entry.clone(), checked, now)
     }
 }

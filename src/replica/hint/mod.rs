@@ -1,8 +1,8 @@
-//! JWTs that upstream did not give: those that a replica hears over NATS.
+//! Hints: JWTs that a replica hears over NATS.
 //!
-//! Each carries the operator's signature, and none proves that it is current: any user of the system account can repeat
-//! an old one. So it is a hint, as NOTIFY is in DNS. It is applied if it is newer than what upstream gave. Otherwise it is
-//! a reason to ask upstream, whose answer counts ([`super::rule`]). Requests of clients come before such questions ([`waiting`]).
+//! Each has the operator's signature, but may be old, because any user of the system account can repeat an old one. So
+//! it is a hint, as NOTIFY is in DNS. The replica applies it if it is newer than what upstream gave. Otherwise the
+//! replica asks upstream, whose answer counts ([`super::rule`]). Requests of clients come first ([`waiting`]).
 
 mod waiting;
 
@@ -16,26 +16,26 @@ use crate::clock;
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::upstream::Upstream;
-use waiting::Waiting;
+use waiting::WaitingHints;
 
-/// What became of a hint, as the metric `replica_hints_total` has it.
+/// What became of a hint, for the metric `replica_hints_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum HintOutcome {
     /// It is served.
     Applied,
     /// Upstream was asked.
     Asked,
-    /// It waited for its turn, and by then there was nothing to ask.
+    /// When its turn came, there was nothing left to ask.
     Settled,
-    /// Another one of the same account waits for its turn already.
+    /// Another hint of the same account waits already.
     Joined,
-    /// There was no place to wait, or upstream could not be asked. The feed or the next GET brings what there is.
+    /// The queue was full, or upstream was unreachable. The feed or the next GET brings the current version.
     Dropped,
-    /// It is what is served, or no client has asked for the account here.
+    /// It is served already, or no client asked for the account here.
     Ignored,
 }
 
-impl Outcome {
+impl HintOutcome {
     const fn label(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -48,20 +48,20 @@ impl Outcome {
     }
 }
 
-/// Hints, and what they may cause.
+/// Hints, and the requests that they may cause.
 #[derive(Debug)]
 pub(super) struct Hints {
     env: Env,
     held: Arc<Held>,
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
-    waiting: Waiting,
+    waiting: WaitingHints,
 }
 
 impl Hints {
     pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
         let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
-        Self { env: env.clone(), held, pull, upstream, waiting: Waiting::default() }
+        Self { env: env.clone(), held, pull, upstream, waiting: WaitingHints::default() }
     }
 
     /// Whether a hint may cause a request now. `true` counts as that request.
@@ -69,18 +69,18 @@ impl Hints {
         self.waiting.may_ask()
     }
 
-    /// Hears a claims update over NATS, whose subject named `expected`.
+    /// Handles a claims update from NATS, whose subject named `expected`.
     pub(in crate::replica) fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.held.hear(&entry)? {
-            Ruling::Apply => self.count(Outcome::Applied),
-            Ruling::Nothing => self.count(Outcome::Ignored),
+            Ruling::Apply => self.count(HintOutcome::Applied),
+            Ruling::Nothing => self.count(HintOutcome::Ignored),
             Ruling::Ask => self.wait_with(entry),
         }
         Ok(())
     }
 
-    pub(super) fn count(&self, outcome: Outcome) {
+    pub(super) fn count(&self, outcome: HintOutcome) {
         self.env.metrics.replica_hints.with_label_values(&[outcome.label()]).inc();
     }
 }

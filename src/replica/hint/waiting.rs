@@ -1,9 +1,9 @@
-//! Hints that are a reason to ask upstream, until it is their turn.
+//! Hints that wait for a request to upstream.
 //!
-//! A tool that repeats everything it has makes as many hints as there are accounts. What they cause is bounded: one waits
-//! for each account, few requests are under way at a time and in a second, and only while clients leave room. Most hints
-//! need no request: when it is their turn, the feed has brought the change. The feed or the next GET also brings what is
-//! dropped.
+//! A tool that repeats all its JWTs sends as many hints as there are accounts. So their effect is bounded: one hint
+//! waits for each account, few requests are under way at a time and in a second, and clients come first. Most hints
+//! need no request, because the feed has brought the change before their turn. The feed or the next GET also brings
+//! what is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,51 +11,51 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Hints, Outcome};
+use super::{HintOutcome, Hints};
 use crate::gate::Entry;
 use crate::key::AccountKey;
 use crate::replica::rule::Ruling;
 
-/// Accounts that can wait.
+/// The largest number of accounts that wait.
 const ACCOUNTS: usize = 1024;
-/// Text that can wait, in bytes.
+/// The largest text that waits, in bytes.
 const TEXT: usize = 8 << 20;
-/// Accounts that are asked about at the same time.
+/// The largest number of requests under way.
 const LANES: usize = 4;
-/// Requests that hints may cause in a second, and at once after a quiet second.
+/// The number of requests in a second, and at once after a quiet second.
 const RATE: u64 = 40;
-/// How long a feed that is live has to bring the change before it is asked about.
+/// How long a live feed has to bring the change before a request.
 const FEED_FIRST: Duration = Duration::from_millis(500);
-/// How often a hint whose turn it is looks for room for a request.
+/// The pause between two checks for room for a request.
 const ROOM: Duration = Duration::from_millis(25);
 
 /// The hints that wait, and how many requests they may still cause.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    queue: Mutex<Queue>,
+pub(super) struct WaitingHints {
+    queue: Mutex<HintQueue>,
     rate: Rate,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct HintQueue {
     order: VecDeque<AccountKey>,
-    turns: HashMap<AccountKey, Turn>,
+    turns: HashMap<AccountKey, WaitingHint>,
     text: usize,
     lanes: usize,
 }
 
 /// The newest hint of an account.
 #[derive(Debug, Clone)]
-struct Turn {
+struct WaitingHint {
     entry: Arc<Entry>,
-    /// Another one is of the same second, so that upstream has to be asked.
+    /// Another one is of the same second, so only upstream knows the order.
     is_tied: bool,
     due: Instant,
 }
 
-impl Queue {
-    /// Puts a hint in, and says what became of it and whether another lane is wanted.
-    fn push(&mut self, entry: Arc<Entry>, due: Instant) -> (Option<Outcome>, bool) {
+impl HintQueue {
+    /// Adds a hint. Returns its outcome, if it does not wait, and whether another lane must start.
+    fn push(&mut self, entry: Arc<Entry>, due: Instant) -> (Option<HintOutcome>, bool) {
         let (key, text) = (*entry.key(), entry.token().len());
         if let Some(turn) = self.turns.get_mut(&key) {
             let held = turn.entry.token().len();
@@ -65,21 +65,21 @@ impl Queue {
                 self.text = self.text - held + text;
                 (turn.entry, turn.is_tied) = (entry, false);
             }
-            return (Some(Outcome::Joined), false);
+            return (Some(HintOutcome::Joined), false);
         }
         if self.turns.len() >= ACCOUNTS || self.text + text > TEXT {
-            return (Some(Outcome::Dropped), false);
+            return (Some(HintOutcome::Dropped), false);
         }
         self.text += text;
         self.order.push_back(key);
-        self.turns.insert(key, Turn { entry, is_tied: false, due });
+        self.turns.insert(key, WaitingHint { entry, is_tied: false, due });
         let is_wanted = self.lanes < LANES;
         self.lanes += usize::from(is_wanted);
         (None, is_wanted)
     }
 
-    /// Takes out the next one. `None`: nothing waits, and the lane ends.
-    fn pop(&mut self) -> Option<Turn> {
+    /// Takes the next one. `None`: nothing waits, and the lane ends.
+    fn pop(&mut self) -> Option<WaitingHint> {
         let turn = self.order.pop_front().and_then(|key| self.turns.remove(&key));
         match &turn {
             Some(turn) => self.text -= turn.entry.token().len(),
@@ -89,7 +89,7 @@ impl Queue {
     }
 }
 
-impl Waiting {
+impl WaitingHints {
     /// Whether a hint may cause a request now. `true` counts as that request.
     pub(super) fn may_ask(&self) -> bool {
         self.rate.take(Instant::now())
@@ -97,7 +97,7 @@ impl Waiting {
 }
 
 impl Hints {
-    /// Lets a hint wait for its turn.
+    /// Adds a hint to the queue.
     pub(super) fn wait_with(self: &Arc<Self>, entry: Arc<Entry>) {
         let patience = if self.held.freshness.is_following() && self.held.freshness.is_current() {
             FEED_FIRST
@@ -112,7 +112,7 @@ impl Hints {
             let hints = self.clone();
             self.env.runtime.spawn(async move {
                 loop {
-                    // Not locked while something is waited for.
+                    // Not locked during the wait.
                     let turn = hints.waiting.queue.lock().pop();
                     let Some(turn) = turn else { return };
                     let outcome = hints.take_turn(turn).await;
@@ -122,33 +122,33 @@ impl Hints {
         }
     }
 
-    async fn take_turn(self: &Arc<Self>, turn: Turn) -> Outcome {
+    async fn take_turn(self: &Arc<Self>, turn: WaitingHint) -> HintOutcome {
         let key = *turn.entry.key();
         tokio::time::sleep_until(turn.due.into()).await;
-        // What upstream answers to a request that is under way comes first.
+        // The answer under way comes first.
         if let Some(flight) = self.pull.under_way(&key) {
             let _ = flight.await;
         }
         if !turn.is_tied {
             match self.held.judge(&turn.entry, false) {
                 Ok(Ruling::Ask) => {}
-                Ok(Ruling::Apply) => return Outcome::Applied,
-                Ok(Ruling::Nothing) | Err(_) => return Outcome::Settled,
+                Ok(Ruling::Apply) => return HintOutcome::Applied,
+                Ok(Ruling::Nothing) | Err(_) => return HintOutcome::Settled,
             }
         }
         while !self.upstream.has_room() || !self.waiting.may_ask() {
             if self.upstream.is_resting() {
-                return Outcome::Dropped;
+                return HintOutcome::Dropped;
             }
             tokio::time::sleep(ROOM).await;
         }
         if self.upstream.is_resting() {
-            return Outcome::Dropped;
+            return HintOutcome::Dropped;
         }
-        // The request applies its own answer. One that is under way by now began after the hint was heard.
+        // The request applies its own answer. One under way began after the hint was heard.
         match self.pull.flight(key).await {
-            Ok(_) => Outcome::Asked,
-            Err(_) => Outcome::Dropped,
+            Ok(_) => HintOutcome::Asked,
+            Err(_) => HintOutcome::Dropped,
         }
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     use crate::gate::{Gate, Via};
     use crate::jwt::encode;
 
-    /// A JWT of an account, signed in this second, with this number of characters in it besides its claims.
+    /// A JWT of an account with this many characters besides its claims.
     fn entry(account: &KeyPair, iat: i64, name: &str, text: usize) -> Arc<Entry> {
         let claims = json!({
             "sub": account.public_key(), "name": name, "iat": iat,
@@ -190,21 +190,21 @@ mod tests {
         Arc::new(Gate::new(None, None, 0).admit(jwt.as_bytes(), None, Via::Upstream, iat).expect("admitted"))
     }
 
-    fn push(queue: &mut Queue, entry: &Arc<Entry>) -> Option<Outcome> {
+    fn push(queue: &mut HintQueue, entry: &Arc<Entry>) -> Option<HintOutcome> {
         queue.push(entry.clone(), Instant::now()).0
     }
 
     #[test]
     fn one_hint_waits_for_each_account_the_newest() {
-        let (mut queue, account, other) = (Queue::default(), KeyPair::new_account(), KeyPair::new_account());
+        let (mut queue, account, other) = (HintQueue::default(), KeyPair::new_account(), KeyPair::new_account());
         let [old, new] = [1, 2].map(|iat| entry(&account, iat, "a", 0));
         let second = entry(&other, 1, "a", 0);
         let outcomes = [&new, &second, &old, &new].map(|entry| push(&mut queue, entry));
-        assert_eq!(outcomes, [None, None, Some(Outcome::Joined), Some(Outcome::Joined)]);
+        assert_eq!(outcomes, [None, None, Some(HintOutcome::Joined), Some(HintOutcome::Joined)]);
         let turn = queue.pop().expect("one waits");
         assert_eq!((turn.entry.iat(), turn.is_tied), (2, false));
-        // Of two of one second, neither is applied without asking.
-        assert_eq!(push(&mut queue, &entry(&other, 1, "b", 0)), Some(Outcome::Joined));
+        // Of two in one second, neither is applied without a request.
+        assert_eq!(push(&mut queue, &entry(&other, 1, "b", 0)), Some(HintOutcome::Joined));
         assert!(queue.pop().expect("the other").is_tied);
         assert!(queue.pop().is_none());
         assert_eq!((queue.text, queue.turns.len(), queue.order.len()), (0, 0, 0));
@@ -212,11 +212,11 @@ mod tests {
 
     #[test]
     fn what_waits_and_who_works_it_off_is_bounded() {
-        let mut queue = Queue::default();
+        let mut queue = HintQueue::default();
         let large = |_| entry(&KeyPair::new_account(), 1, "a", 700_000);
         let entries: Vec<_> = (0..12).map(large).collect();
         let pushed: Vec<_> = entries.iter().map(|entry| queue.push(entry.clone(), Instant::now())).collect();
-        let dropped = pushed.iter().filter(|(outcome, _)| *outcome == Some(Outcome::Dropped)).count();
+        let dropped = pushed.iter().filter(|(outcome, _)| *outcome == Some(HintOutcome::Dropped)).count();
         assert!((3..6).contains(&dropped), "{dropped}");
         assert!(queue.text <= TEXT);
         assert_eq!(pushed.iter().filter(|(_, needs_lane)| *needs_lane).count(), LANES);
@@ -230,7 +230,7 @@ mod tests {
             raw[..8].copy_from_slice(&n.to_be_bytes());
             (AccountKey::from_raw(raw), turn.clone())
         }));
-        assert_eq!(push(&mut queue, &small), Some(Outcome::Dropped));
+        assert_eq!(push(&mut queue, &small), Some(HintOutcome::Dropped));
     }
 
     #[test]

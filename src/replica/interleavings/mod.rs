@@ -1,4 +1,4 @@
-//! Hints, answers, the feed and restarts in every order, against a model of what has to be served.
+//! Hints, answers, the feed and restarts in every order, against a model of what must be served.
 //!
 //! The primary is honest: it commits in order, its feed brings every change once, and an answer is what it held when it
 //! was asked or later. Hints are not honest: any version is heard at any time.
@@ -13,8 +13,9 @@ use proptest::prelude::*;
 
 use crate::config::ReplicaMode;
 use crate::gate::{Position, Via};
-use crate::replica::held::{Answered, Asked, Offer, Said};
+use crate::replica::held::{OfferOutcome, PullAnswer, PullContext, PullResult};
 use crate::replica::rule::Ruling;
+use crate::upstream::AnswerSource;
 use model::Event::{
     self, Answer, AnswerOfThen, Ask, Delete, DeleteLater, Evict, Fail, Feed, Forward, Hint, HintNext, HintOld, HintTie,
     Put, PutBack, PutTie, Remove, Restart,
@@ -29,7 +30,7 @@ struct Play<'w> {
     model: Model,
     /// Changes that the feed has brought.
     fed: usize,
-    asked: Option<(Asked, usize)>,
+    asked: Option<(PullContext, usize)>,
 }
 
 impl<'w> Play<'w> {
@@ -62,15 +63,16 @@ impl<'w> Play<'w> {
         let (replica, account) = (&self.world.replica, &self.world.account);
         let Some((asked, begun)) = self.asked.take() else { return false };
         let served = changes.map(|changes| self.primary.at(changes.max(begun)));
-        let named = |version| asked.named().filter(|slot| slot.entry().identity() == account.entry(version).identity());
+        let named = |version| asked.named().filter(|copy| copy.entry().identity() == account.entry(version).identity());
         let said = match served {
-            None => Said::Nothing("it is busy".into()),
-            Some(None) => Said::Absent,
-            Some(Some((version, _))) if named(version).is_some() => Said::Unchanged,
-            Some(Some((version, by))) => Said::Version(account.entry(version), Some(Self::position(by))),
+            None => PullResult::Nothing("it is busy".into()),
+            Some(None) => PullResult::Absent,
+            Some(Some((version, _))) if named(version).is_some() => PullResult::Unchanged,
+            Some(Some((version, by))) => PullResult::Version(account.entry(version), Some(Self::position(by))),
         };
-        let is_unchanged = matches!(said, Said::Unchanged);
-        let answer = Answered { said, is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
+        let is_unchanged = matches!(said, PullResult::Unchanged);
+        let source = AnswerSource { is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
+        let answer = PullAnswer { said, source };
         if replica.parts.held.is_outdated(&account.key, &asked, &answer) {
             // The replica asks again, and nothing comes between.
             self.model.is_disturbed = false;
@@ -97,7 +99,7 @@ impl<'w> Play<'w> {
             Change::Put(version) => {
                 let offer = replica.parts.held.offer(account.entry(version), Via::Feed, at, None, None);
                 let is_open = self.model.give(version, self.fed, By::Feed, self.is_mirror());
-                assert_eq!(matches!(offer, Ok(Offer::Refetch)), is_open, "{offer:?}");
+                assert_eq!(matches!(offer, Ok(OfferOutcome::Refetch)), is_open, "{offer:?}");
                 if is_open {
                     // Of two of one second, the primary tells.
                     self.answer(Some(self.primary.log.len()));
@@ -106,7 +108,7 @@ impl<'w> Play<'w> {
                 }
             }
             Change::Delete(second) => {
-                replica.parts.held.bury(&account.requests[second], at);
+                replica.parts.held.apply_delete(&account.requests[second], at);
                 self.model.delete(second);
             }
             Change::Remove => {
@@ -132,7 +134,7 @@ impl<'w> Play<'w> {
     }
 
     fn hint(&mut self, version: Option<Version>) -> bool {
-        // The account has versions of so many seconds only.
+        // The account has no later versions.
         let Some(version) = version.filter(|(second, _)| *second <= SECONDS) else { return false };
         let heard = self.world.replica.parts.held.hear(&self.world.account.entry(version));
         let is_wanted = self.model.is_wanted(self.is_mirror());
@@ -149,7 +151,7 @@ impl<'w> Play<'w> {
     fn restart(&mut self) -> bool {
         let (replica, key) = (&self.world.replica, &self.world.account.key);
         replica.close();
-        replica.parts.held.known.memory.restart();
+        replica.parts.held.known.versions.restart();
         replica.parts.held.evict(key);
         replica.parts.held.may_be_known(key);
         replica.parts.held.flights().remove(key);
@@ -184,11 +186,11 @@ impl<'w> Play<'w> {
     }
 
     fn served(&self) -> Option<Version> {
-        let slot = self.world.replica.parts.held.at_hand(&self.world.account.key)?;
+        let copy = self.world.replica.parts.held.at_hand(&self.world.account.key)?;
         let versions = self.world.account.versions.iter().enumerate();
         versions
             .flat_map(|(second, two)| two.iter().enumerate().map(move |(which, entry)| ((second, which), entry)))
-            .find(|(_, entry)| entry.identity() == slot.entry().identity())
+            .find(|(_, entry)| entry.identity() == copy.entry().identity())
             .map(|(version, _)| version)
     }
 
@@ -210,7 +212,10 @@ impl<'w> Play<'w> {
         let is_ahead = here != there;
         assert!(!is_ahead || here > there, "{here:?} instead of {there:?}");
         assert!(!is_ahead || !matches!(self.primary.log.last(), Some(Change::Remove)), "{here:?} came back");
-        assert_eq!(self.world.replica.parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false), is_ahead);
+        assert_eq!(
+            self.world.replica.parts.held.known.versions.peek(key, |seen| seen.ahead).unwrap_or(false),
+            is_ahead
+        );
     }
 }
 

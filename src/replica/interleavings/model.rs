@@ -1,4 +1,4 @@
-//! A primary, and what a replica of it has to serve: what upstream gave and what was heard are kept apart.
+//! A primary, and what a replica of it must serve. It keeps apart what upstream gave and what was heard.
 
 /// Seconds in which something can be signed.
 pub(super) const SECONDS: usize = 12;
@@ -131,7 +131,7 @@ impl Primary {
     }
 }
 
-/// What a replica has to serve.
+/// What a replica must serve.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     /// The newest version that upstream gave, and which change brought it.

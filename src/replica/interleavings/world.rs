@@ -13,7 +13,7 @@ use crate::gate::{Entry, Gate, Tombstone, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
-use crate::replica::{Place, Replica, Setup};
+use crate::replica::{Replica, Setup, SnapshotPlace};
 use crate::upstream::{self, Access};
 
 /// An account with everything that can be said of it, signed.
@@ -89,7 +89,7 @@ impl World {
             ttl: hour,
             negative_ttl: hour,
             writes: ReplicaWrites::Refuse,
-            place: Place { state_dir: Some(folder.path().to_owned()), ..Place::default() },
+            place: SnapshotPlace { state_dir: Some(folder.path().to_owned()), ..SnapshotPlace::default() },
             change_operator: None,
         };
         let account = Account::new(&operator, &gate, now);
@@ -102,7 +102,7 @@ impl World {
     /// Nothing was ever heard of the account.
     pub(super) fn forget(&self) {
         let (replica, key) = (&self.replica, &self.account.key);
-        replica.parts.held.known.memory.with(key, |seen| *seen = Default::default());
+        replica.parts.held.known.versions.with(key, |seen| *seen = Default::default());
         replica.parts.held.drop_copy(key);
         replica.parts.held.may_be_known(key);
         replica.parts.held.flights().remove(key);

@@ -1,37 +1,38 @@
-//! What was seen of every key, apart from the copies that are served, and the digest tree of it.
+//! What was seen of every key, apart from the cached copies, and its digest tree.
 
-mod memory;
-mod shelf;
+mod proofs;
 mod sums;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(super) use memory::{Memory, leaf};
-pub(super) use shelf::Shelf;
+pub(super) use proofs::Proofs;
+pub(super) use versions::{KnownVersions, leaf};
 
 use super::setup::Env;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, Prefix, State, Sum, Toggle, Tree};
+use crate::feed::digest::{Leaf, Prefix, State, Toggle, Tree};
 use crate::gate::{OperatorChain, Position, Tombstone};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
 use crate::store::snapshot::{Proof, ProofKind, Snapshot, Walk};
 use sums::Sums;
 
-/// What was seen of accounts, the proofs that a mirror keeps, and their digest tree.
+/// The known versions of accounts, the proofs of a mirror, and their digest tree.
 #[derive(Debug)]
 pub(super) struct Known {
     env: Env,
     snapshot: Arc<Snapshot>,
-    /// What was seen of each account.
-    pub(super) memory: Memory,
-    /// Delete requests and activations that a mirror keeps.
-    pub(super) shelf: Shelf,
-    sums: Arc<Sums>,
-    /// Whether what was seen before the start is still being counted.
+    /// The versions that were seen of each account.
+    pub(super) versions: KnownVersions,
+    /// The delete requests and activations of a mirror.
+    pub(super) proofs: Proofs,
+    /// Their digest tree.
+    pub(super) sums: Arc<Sums>,
+    /// Whether the tree still lacks versions from before the start.
     counting: AtomicBool,
 }
 
@@ -41,51 +42,35 @@ impl Known {
         Self {
             env: env.clone(),
             snapshot: snapshot.clone(),
-            memory: Memory::new(snapshot.clone(), sums.clone()),
-            shelf: Shelf::new(snapshot.clone(), sums.clone()),
+            versions: KnownVersions::new(snapshot.clone(), sums.clone()),
+            proofs: Proofs::new(snapshot.clone(), sums.clone()),
             sums,
             counting: AtomicBool::new(false),
         }
     }
 
-    /// Whether the tree has everything that was seen.
-    pub(super) fn is_whole(&self) -> bool {
-        self.sums.is_whole()
-    }
-
-    /// Something of what was seen is lost: the tree says nothing any more.
-    pub(super) fn break_off(&self) {
-        self.sums.break_off();
-    }
-
-    /// The sum of a place of the tree, and the sums below it, as if what `besides` says were there as well. `None`: nothing is
-    /// known.
-    pub(super) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
-        self.sums.look(prefix, besides)
-    }
-
     pub(super) fn is_deleted(&self, key: &AccountKey) -> bool {
-        self.memory.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
+        self.versions.peek(key, |seen| seen.held.deleted().is_some() && !seen.is_live()).unwrap_or(false)
     }
 
-    /// The key that signed an account's JWT, if it is known here to be withheld.
+    /// The key that signed an account's JWT, if that is withheld.
     pub(super) fn withheld_by(&self, key: &AccountKey) -> Option<PublicKey> {
         let issuer =
-            self.memory.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
+            self.versions.peek(key, |seen| seen.newest().filter(|_| seen.is_live()).map(|newest| newest.issuer))??;
         (!self.env.gate.vouches(&issuer)).then_some(issuer)
     }
 
-    /// Whether what was seen before the start is still being counted.
+    /// Whether the tree still lacks versions from before the start.
     pub(super) fn is_counting(&self) -> bool {
         self.counting.load(Ordering::Acquire)
     }
 
-    /// Begins to count what was seen before the start.
+    /// Starts to add versions from before the start to the tree.
     pub(super) fn count(self: &Arc<Self>) -> Result<(), StoreError> {
         if !self.env.is_mirror() {
             return Ok(());
         }
-        // The view is of now: what changes from now on is counted as it changes.
+        // The walk has a fixed view. Later changes are added as they come.
         let Some(walk) = self.snapshot.walk() else {
             self.sums.begin_with(&Tree::default());
             return Ok(());
@@ -96,7 +81,7 @@ impl Known {
             match tree_of(&walk) {
                 Ok(tree) if !known.snapshot.is_damaged() => known.sums.begin_with(&tree),
                 Ok(_) => {}
-                Err(error) => tracing::warn!("what was seen cannot be counted, and is compared one by one: {error}"),
+                Err(error) => tracing::warn!("cannot build the digest tree, so comparisons list every key: {error}"),
             }
             known.counting.store(false, Ordering::Release);
         };
@@ -104,28 +89,28 @@ impl Known {
         std::thread::Builder::new().name("digests".into()).spawn(counting).map(drop).map_err(failed)
     }
 
-    /// Keeps a delete request, which proves what it deleted.
-    pub(super) fn keep_request(&self, tombstone: &Tombstone, at: Option<Position>) {
+    /// Stores a delete request, which proves its deletions.
+    pub(super) fn store_request(&self, tombstone: &Tombstone, at: Option<Position>) {
         let id = (ProofKind::Delete, *tombstone.identity());
-        if self.env.is_mirror() && self.shelf.get(&id).is_none() {
-            self.shelf.put(id, Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at });
+        if self.env.is_mirror() && self.proofs.get(&id).is_none() {
+            let proof = Proof { identity: *tombstone.identity(), body: tombstone.request().clone(), at };
+            self.proofs.set(id, Some(proof));
         }
     }
 
     /// The leaves of everything under a prefix.
     pub(super) fn leaves(&self, prefix: Prefix) -> Vec<(Subject, Leaf)> {
         let mut leaves = BTreeMap::new();
-        for (key, seen) in self.memory.under(prefix) {
+        for (key, seen) in self.versions.under(prefix) {
             if let Some(leaf) = leaf(&key, &seen) {
                 leaves.insert(Subject::Account(key), leaf);
             }
         }
-        self.shelf.leaves(prefix, &mut leaves);
+        self.proofs.leaves(prefix, &mut leaves);
         leaves.extend(self.operator_leaf().filter(|(key, _)| prefix.contains(key)));
         leaves.into_iter().collect()
     }
 
-    /// The operator JWTs in force.
     pub(super) fn operator_chain(&self) -> Option<Arc<OperatorChain>> {
         self.env.gate.standing().chain().cloned()
     }
@@ -144,12 +129,12 @@ impl Known {
 
     pub(super) fn leaf_of(&self, key: &Subject) -> Option<Leaf> {
         match key {
-            Subject::Account(account) => self.memory.peek(account, |seen| leaf(account, seen))?,
+            Subject::Account(account) => self.versions.peek(account, |seen| leaf(account, seen))?,
             Subject::Operator(_) => self.operator_leaf().filter(|(own, _)| own == key).map(|(_, leaf)| leaf),
             Subject::Activation(id) => {
                 let id = (ProofKind::Activation, *id.raw());
-                let (_, leaf) = shelf::leaf_of(&id)?;
-                self.shelf.get(&id).map(|proof| leaf(&proof))
+                let (_, leaf) = proofs::leaf_of(&id)?;
+                self.proofs.get(&id).map(|proof| leaf(&proof))
             }
         }
     }
@@ -161,7 +146,7 @@ fn tree_of(walk: &Walk) -> rusqlite::Result<Tree> {
         tree.toggle(&Toggle::between(&Subject::Account(key), None, leaf(&key, &seen)));
     })?;
     walk.proofs(ProofKind::Activation, |id, proof| {
-        if let Some((key, leaf)) = shelf::leaf_of(&id) {
+        if let Some((key, leaf)) = proofs::leaf_of(&id) {
             tree.toggle(&Toggle::between(&key, None, Some(leaf(&proof))));
         }
     })?;

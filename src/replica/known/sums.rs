@@ -1,6 +1,6 @@
-//! The digest tree of a mirror, by which it finds out where it differs from its primary, and those behind it from it.
+//! The digest tree of a mirror. It shows where the mirror differs from its primary, and its followers from the mirror.
 //!
-//! It is kept while what is seen changes. What was seen before the start is added in the background.
+//! Each change updates it. Versions from before the start are added in the background.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::feed::Subject;
 use crate::feed::digest::{Leaf, Prefix, Sum, Toggle, Tree};
 
-/// The tree of what a replica has seen; none on a cache.
+/// The tree of what a replica has seen. A cache has none.
 #[derive(Debug, Default)]
 pub(in crate::replica) struct Sums {
     tree: Option<Mutex<Tree>>,
@@ -21,12 +21,11 @@ impl Sums {
         Self { tree: is_mirror.then(Mutex::default), is_whole: AtomicBool::new(false) }
     }
 
-    /// Whether sums are kept.
     pub(in crate::replica) const fn are_kept(&self) -> bool {
         self.tree.is_some()
     }
 
-    /// What stands for a key changed.
+    /// Updates the leaf of a key.
     pub(in crate::replica) fn change(&self, key: &Subject, before: Option<Leaf>, after: Option<Leaf>) {
         if let Some(tree) = &self.tree
             && before != after
@@ -35,7 +34,7 @@ impl Sums {
         }
     }
 
-    /// Adds what was there before the first change, which makes the tree whole.
+    /// Adds what was there before the first change. Then the tree is complete.
     pub(in crate::replica) fn begin_with(&self, earlier: &Tree) {
         if let Some(tree) = &self.tree {
             let mut tree = tree.lock();
@@ -44,23 +43,22 @@ impl Sums {
         self.is_whole.store(true, Ordering::Release);
     }
 
-    /// Whether all that was seen is in the tree.
     pub(in crate::replica) fn is_whole(&self) -> bool {
         self.is_whole.load(Ordering::Acquire)
     }
 
-    /// Something of what is in the tree is lost: it says nothing any more.
+    /// Invalidates the tree, because something is lost.
     pub(in crate::replica) fn break_off(&self) {
         self.is_whole.store(false, Ordering::Release);
     }
 
-    /// The sum of a place, and the sums below it, as if what `besides` says stood as well. `None`: nothing is known.
+    /// The sum of a place, and the sums below it, as if `besides` were in the tree. `None`: the tree is incomplete.
     pub(in crate::replica) fn look(&self, prefix: Option<Prefix>, besides: &[Toggle]) -> Option<(Sum, Vec<(u8, Sum)>)> {
         if !self.is_whole() {
             return None;
         }
         let mut tree = self.tree.as_ref()?.lock();
-        // The same again undoes it.
+        // A second toggle undoes the first.
         besides.iter().for_each(|toggle| tree.toggle(toggle));
         let below = match prefix {
             None => tree.children(None),

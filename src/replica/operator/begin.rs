@@ -1,4 +1,4 @@
-//! The operator that a process begins with: the one of an earlier process, or the configured one.
+//! The operator at the start: from an earlier process, or the configured one.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::gate::operator::{self, Begun, Way};
 use crate::gate::{OperatorChange, OperatorRefusal, Standing};
 
 impl Operators {
-    /// Trusts the operator that an earlier process trusted, and then the one that is configured, if that may take its place.
+    /// Trusts the operator of the earlier process, and then the configured one if that may replace it. Fails if the
+    /// configured one contradicts the snapshot.
     pub(in crate::replica) fn begin(&self) -> Result<(), OperatorRefusal> {
         let stored = self.held.disk.snapshot().operator();
         let configured = self.env.gate.trust();
@@ -20,14 +21,14 @@ impl Operators {
             Begun::Kept => None,
             Begun::Refused(refusal) => {
                 tracing::warn!(
-                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
+                    "cannot use the configured operator JWT; the one in the snapshot stays in force: {refusal}"
                 );
                 None
             }
             Begun::First(chain) | Begun::Next(chain) => Some(chain),
             Begun::Changed(chain) => {
                 tracing::warn!(
-                    "the operator changes to {}: nothing that the former one signed will be served",
+                    "the operator changes to {}: JWTs that the former one signed are withheld",
                     chain.anchor().identity()
                 );
                 Some(chain)

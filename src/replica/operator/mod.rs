@@ -1,7 +1,7 @@
-//! The operator's JWT on a replica: from its own file, from the primary's feed, or asked for.
+//! The operator JWT of a replica: from its file, from the feed, or from a request to the primary.
 //!
-//! The primary is a mere carrier here, as everywhere: it sends the operator JWTs in force as a chain, and each link counts
-//! because of who signed it. So a lying primary can keep a withdrawal from us, but neither list a key nor bring one back.
+//! The primary only carries it. It sends the operator JWTs in force as a chain, and each link counts because of its
+//! signature. So a lying primary can hide a withdrawal, but can neither list a key nor bring one back.
 
 mod begin;
 mod pin;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::held::Held;
-use super::position::Limit;
+use super::position::PositionLimit;
 use super::pull::Pull;
 use super::setup::Env;
 use crate::clock;
@@ -20,28 +20,28 @@ use crate::gate::operator::{ChainEnd, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
 use crate::upstream::{Upstream, UpstreamError};
 
-/// How often a primary that has just begun to answer is asked for its operator again if that fails.
+/// How often a failed request for the operator JWTs is repeated.
 const TRIES: u32 = 5;
-/// The longest time until a link that the clock does not allow yet is asked for again, in seconds.
+/// The longest pause before a link that is dated in the future is requested again, in seconds.
 const LONGEST_WAIT: i64 = 60;
 
-/// How the operator JWTs here stand to upstream's. Its lock is held while the operator changes.
+/// How the operator JWTs here relate to those of upstream. Locked while the operator changes.
 #[derive(Debug, Default)]
-struct Turn {
-    /// The version that upstream has in force and that cannot be connected with what is in force here, and why.
+struct OperatorState {
+    /// The version in force upstream that cannot be linked with the one here, and why.
     unconnected: Option<(Identity, String)>,
-    /// Whether upstream is about to be asked again, because the clock did not allow one of its links.
+    /// Whether a request waits for the clock to allow a link.
     waits: bool,
 }
 
-/// The operator's JWT in force, and how it follows the primary's.
+/// The operator JWT in force, and how it follows the primary's.
 #[derive(Debug)]
 pub(super) struct Operators {
     env: Env,
     held: Arc<Held>,
     pull: Arc<Pull>,
     upstream: Arc<Upstream>,
-    turn: Mutex<Turn>,
+    turn: Mutex<OperatorState>,
 }
 
 impl Operators {
@@ -50,7 +50,7 @@ impl Operators {
         Self { env: env.clone(), held, pull, upstream, turn: Mutex::default() }
     }
 
-    /// Brings another operator JWT into force, as a file has it. Says what it changes.
+    /// Brings the operator JWT of a file into force. Returns what that changes. Fails if the chain does not accept it.
     pub(super) fn configure(self: &Arc<Self>, trust: &Arc<Trust>) -> Result<OperatorChange, Refusal> {
         let _turn = self.turn.lock();
         let before = Arc::clone(&self.env.gate.standing());
@@ -64,40 +64,40 @@ impl Operators {
         Ok(change)
     }
 
-    /// Takes over the operator JWTs that the primary has in force, oldest first. Those that are known change nothing.
+    /// Applies the operator JWTs that the primary has in force, oldest first. Known ones change nothing.
     ///
-    /// Returns whether the one in force here is at least as new as the primary's now.
-    pub(super) fn take(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
-        self.try_take(links, via).unwrap_or_else(|refusal| {
+    /// Returns whether the one in force here is at least as new as the primary's.
+    pub(super) fn apply(self: &Arc<Self>, links: &[&str], via: Via) -> bool {
+        self.try_apply(links, via).unwrap_or_else(|refusal| {
             self.env.metrics.refused(via, &refusal);
             tracing::warn!("the operator JWT of the primary {} is rejected: {refusal}", self.upstream.shown());
             false
         })
     }
 
-    /// The same, as feed and comparison have it. Nothing is confirmed past it until the one in force here is as new. What
-    /// comes without its links was passed on by a server that knows none: then they are asked for.
-    pub(super) fn take_linked(self: &Arc<Self>, jwts: &[&str], is_linked: bool, via: Via) -> bool {
-        let is_in_sync = self.take(jwts, via);
+    /// Applies an operator change of the feed or a comparison. The position stays before it until the one in force here
+    /// is as new. A change without links came by a server that knows none, so they are requested.
+    pub(super) fn apply_linked(self: &Arc<Self>, jwts: &[&str], is_linked: bool, via: Via) -> bool {
+        let is_in_sync = self.apply(jwts, via);
         if !is_linked && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync && self.held.positions.get(Limit::Operator).is_none() {
-            self.held.positions.set(Limit::Operator, self.held.positions.confirmed_or_beginning());
+        if !is_in_sync && self.held.positions.get(PositionLimit::Operator).is_none() {
+            self.held.positions.set(PositionLimit::Operator, self.held.positions.confirmed_or_beginning());
         }
         is_in_sync
     }
 
-    fn try_take(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
+    fn try_apply(self: &Arc<Self>, links: &[&str], via: Via) -> Result<bool, Refusal> {
         let now = clock::unix_seconds();
         let read = |jwt: &&str| Trust::from_operator_jwt(jwt, now).map(Arc::new);
-        // What is too many could not have been accepted there: the newest ones may do.
+        // The primary could not have accepted more. The newest ones may be enough.
         let surplus = links.len().saturating_sub(MOST_LINKS);
         let links =
             links[surplus..].iter().map(read).collect::<Result<Vec<_>, _>>().map_err(OperatorRefusal::Invalid)?;
         let mut turn = self.turn.lock();
         let mut standing = Standing::clone(&self.env.gate.standing());
-        // Without an operator, the one to begin with is pinned: see `pin`.
+        // Without an operator, the first one is pinned: see `pin`.
         let (Some(chain), Some(last)) = (standing.chain().cloned(), links.last()) else { return Ok(true) };
         let replayed = replay(&chain, &links, &self.env.gate.arrival(Way::Upstream, now));
         let mut changes = Vec::new();
@@ -149,7 +149,7 @@ impl Operators {
         }
     }
 
-    /// Lets other keys count. Says how much was in the cache that may no longer be served.
+    /// Changes which keys are trusted. Returns the number of copies that are withheld now.
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
         self.env.gate.set_standing(standing);
         self.held.disk.note_operator();
@@ -158,12 +158,12 @@ impl Operators {
         withheld
     }
 
-    /// Why the operator JWT of the primary cannot be connected with the one in force here, if that is so.
+    /// Why the operator JWT of the primary cannot be linked with the one in force here, if so.
     pub(super) fn unconnected(&self) -> Option<String> {
         self.turn.lock().unconnected.as_ref().map(|(_, why)| why.clone())
     }
 
-    /// Asks the primary for its operator JWTs: a change of them may have been missed. Not waited for.
+    /// Requests the operator JWTs of the primary in the background, because a change may have been missed.
     pub(super) fn ask(self: &Arc<Self>) {
         let operators = self.clone();
         self.env.runtime.spawn(async move {
@@ -171,7 +171,7 @@ impl Operators {
                 match operators.upstream.operator_chain().await {
                     Ok(Some(links)) => {
                         let links: Vec<_> = links.iter().map(String::as_str).collect();
-                        operators.take(&links, Via::Upstream);
+                        operators.apply(&links, Via::Upstream);
                         return;
                     }
                     Ok(None) | Err(UpstreamError::Status(_)) => return,
@@ -182,8 +182,8 @@ impl Operators {
         });
     }
 
-    /// Asks again when the clock may allow a link.
-    fn ask_later(self: &Arc<Self>, turn: &mut Turn, seconds: i64) {
+    /// Repeats the request when the clock may allow a link.
+    fn ask_later(self: &Arc<Self>, turn: &mut OperatorState, seconds: i64) {
         if std::mem::replace(&mut turn.waits, true) {
             return;
         }

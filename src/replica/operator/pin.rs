@@ -1,4 +1,4 @@
-//! A replica without an operator of its own pins the one that its primary shows first.
+//! A replica without an operator trusts the first one that its primary shows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,14 @@ use super::Operators;
 use crate::clock;
 use crate::gate::{OperatorChain, Trust, TrustError, Via};
 
-/// How often a primary that shows no operator is asked again.
+/// The pause before a primary that shows no operator is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 impl Operators {
-    /// Asks the primary for its operator until it shows one, and trusts that one from then on.
-    ///
-    /// It is what an old configuration without an operator gets, and better than nothing; but it is the primary's word,
-    /// so such a replica cannot tell a lying primary from an honest one.
+    /// Asks the primary for its operator until it shows one. See
+    /// [`Replica::pin_operator`](crate::replica::Replica::pin_operator).
     pub(in crate::replica) async fn pin(self: Arc<Self>) {
-        // One may be configured while this one is asked for.
+        // One may be configured during the request.
         while self.env.gate.trust().is_none() {
             match self.upstream.operator_chain().await {
                 Ok(Some(links)) => match self.adopt(&links) {
@@ -37,7 +35,7 @@ impl Operators {
         }
     }
 
-    /// Begins with the oldest of the operator JWTs that the primary has in force; the others follow from it.
+    /// Begins with the oldest operator JWT that the primary has in force. The others follow from it.
     fn adopt(self: &Arc<Self>, links: &[String]) -> Result<(), TrustError> {
         let Some(first) = links.first() else { return Ok(()) };
         let first = Arc::new(Trust::from_operator_jwt(first, clock::unix_seconds())?);
@@ -57,7 +55,7 @@ impl Operators {
             self.stand_by(standing.after(Arc::new(OperatorChain::begin(first))));
         }
         let links: Vec<_> = links.iter().map(String::as_str).collect();
-        self.take(&links, Via::Upstream);
+        self.apply(&links, Via::Upstream);
         Ok(())
     }
 }

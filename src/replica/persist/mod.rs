@@ -1,7 +1,7 @@
-//! Writing to disk what has changed, and bringing back what an earlier process kept.
+//! Writes changes to disk, and restores what an earlier process stored.
 //!
-//! A thread of its own writes every half second. It notes first how far the feed was applied, and then gathers what changed, so
-//! that what is on disk is never behind the position beside it.
+//! A thread writes every half second. It reads the position first, and then gathers the changes. So the disk is never
+//! behind the position that is written with them.
 
 mod warm_up;
 
@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::cached_copy::CachedCopy;
 use super::parts::Parts;
 use super::position::lower;
 use super::resync::Resync;
-use super::slot::Slot;
 use crate::clock;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::snapshot::{Batch, Copy, FILE, Operator, Stand};
 
-/// How often what changed is written.
+/// The pause between two writes.
 const EVERY: Duration = Duration::from_millis(500);
-/// How often it is written that nothing but time has passed, in milliseconds.
+/// The longest time without a write while only time has passed, in milliseconds.
 const IDLE: i64 = 10_000;
 
 /// The thread that writes, and what it wrote last.
@@ -40,8 +40,8 @@ impl Persist {
         Self { parts, resync, writer: Mutex::default(), written: Mutex::default() }
     }
 
-    /// Begins to write to the snapshot, and to bring back what it holds.
-    pub(super) fn keep_up(self: &Arc<Self>) -> Result<(), StoreError> {
+    /// Starts to write to the snapshot, and to restore its copies. Fails if no thread can be started.
+    pub(super) fn begin_writing(self: &Arc<Self>) -> Result<(), StoreError> {
         let failed = || StoreError::io("start a thread for", Path::new(FILE));
         let (persist, disk) = (Arc::downgrade(self), self.parts.held.disk.clone());
         let write_on = move || {
@@ -59,67 +59,67 @@ impl Persist {
         Ok(())
     }
 
-    /// Writes what is not written yet, and ends the writing.
+    /// Writes what is not written yet, and ends the writer.
     pub(super) fn close(&self) {
         self.parts.held.disk.close();
         if let Some(writer) = self.writer.lock().take() {
-            // A writer that panicked has said so already.
+            // A writer that panicked has logged that.
             let _ = writer.join();
         }
         self.write_down();
     }
 
-    /// Writes what changed. A failure is logged, and what could not be written is tried again.
+    /// Writes what changed. A failure is logged, and the next write includes it.
     fn write_down(&self) {
         let (disk, known) = (&self.parts.held.disk, &self.parts.held.known);
-        let (memory, shelf, positions) = (&known.memory, &known.shelf, &self.parts.held.positions);
-        // What is about to be evicted takes memory until somebody looks after it, and writes no row that goes at once.
+        let (versions, positions) = (&known.versions, &self.parts.held.positions);
+        // Evicted copies leave first, so that no row is written for them.
         self.parts.held.size();
         let mut stand = positions.stand();
         let confirmed = positions.confirmed();
         stand.heard = self.parts.held.freshness.heard_at();
         let (copies, operator) = disk.take_noted();
         let operator = operator.then(|| self.operator_now()).flatten();
-        let seen = memory.take_unwritten();
-        let proofs = shelf.unwritten_now();
+        let seen = versions.take_unwritten();
+        let proofs = known.proofs.unwritten_now();
         let mended = disk.snapshot().mended();
         let copies: Vec<_> = copies.into_iter().filter_map(|key| self.copy_now(&key)).collect();
-        // What came in while the copies were gathered may be among them.
+        // Copies that came in the meantime may be among the gathered ones.
         stand.confirmed = confirmed.zip(positions.confirmed()).map(|(before, after)| lower(before, &after));
         let is_news = |written: &Stand| Stand { heard: 0, ..*written } != Stand { heard: 0, ..stand };
         let is_idle = |written: &Stand| !is_news(written) && stand.heard - written.heard < IDLE;
         let is_idle = self.written.lock().as_ref().is_some_and(is_idle) && !disk.snapshot().is_damaged();
         if is_idle && operator.is_none() && copies.is_empty() && seen.is_empty() && proofs.is_empty() {
-            memory.shrink();
+            versions.shrink();
             return;
         }
         let batch = Batch { stand, operator, copies, seen, proofs };
         if disk.write(&batch) {
-            memory.shrink();
-            shelf.is_written(&batch.proofs);
+            versions.shrink();
+            known.proofs.is_written(&batch.proofs);
             if disk.snapshot().mended() != mended {
                 self.resync.lost_something();
             }
             *self.written.lock() = Some(stand);
         } else {
-            memory.is_unwritten(&batch.seen);
+            versions.is_unwritten(&batch.seen);
             self.parts.env.metrics.replica_snapshot_failures.inc();
         }
     }
 
-    /// What is to be kept of an account; `None`: what is kept already.
+    /// What to write for an account. `None`: the disk has it.
     fn copy_now(&self, key: &AccountKey) -> Option<(AccountKey, Option<Copy>)> {
         match self.parts.held.copy(key) {
-            Some(slot) => Some((*key, Some(copy_of(key, &slot)))),
-            // What signed it may be listed again, and the mirror be the primary by then.
+            Some(copy) => Some((*key, Some(copy_of(key, &copy)))),
+            // The signer may be listed again, when this mirror may be the primary.
             None if self.parts.env.is_mirror() && self.parts.held.known.withheld_by(key).is_some() => {
-                self.parts.held.disk.withheld(key).map(|slot| (*key, Some(copy_of(key, &slot))))
+                self.parts.held.disk.withheld(key).map(|copy| (*key, Some(copy_of(key, &copy))))
             }
             None => Some((*key, None)),
         }
     }
 
-    /// The operator as it is trusted now.
+    /// The operator that is trusted now.
     fn operator_now(&self) -> Option<Operator> {
         let standing = self.parts.env.gate.standing();
         let withdrawn = standing.withdrawn().map(|(key, at)| (*key, at)).collect();
@@ -127,12 +127,12 @@ impl Persist {
     }
 }
 
-fn copy_of(key: &AccountKey, slot: &Slot) -> Copy {
+fn copy_of(key: &AccountKey, copy: &CachedCopy) -> Copy {
     Copy {
         key: *key,
-        jwt: slot.entry().token().clone(),
-        at: slot.position(),
-        stretch: slot.stretch(),
-        confirmed: clock::unix_millis() - (clock::uptime_millis() - slot.confirmed()),
+        jwt: copy.entry().token().clone(),
+        at: copy.position(),
+        stretch: copy.stretch(),
+        confirmed: clock::unix_millis() - (clock::uptime_millis() - copy.confirmed()),
     }
 }

@@ -1,18 +1,18 @@
-//! What a mirror should hold and does not, fetched in the background.
+//! Fetches what a mirror should hold and does not, in the background.
 //!
-//! A mirror is a cache in which every account is wanted, and that knows the sums of what it has seen. It lets go of what does
-//! not fit, as any cache, says so, and fetches that when it is asked for.
+//! A mirror is a cache that wants every account, and has a digest tree. Like a cache, it evicts what does not fit. It
+//! reports that, and fetches evicted JWTs on demand.
 
 use std::sync::Arc;
 
 use super::Pull;
 use crate::key::AccountKey;
 
-/// Accounts that are fetched at the same time because their JWT is missing.
+/// The number of requests under way.
 const FILLING: usize = 16;
 
 impl Pull {
-    /// Fetches what a mirror should hold and does not, in the background.
+    /// Fetches the missing JWTs of a mirror, in the background.
     pub(in crate::replica) fn fill_soon(self: &Arc<Self>) {
         if self.env.is_mirror() {
             let pull = self.clone();
@@ -20,7 +20,7 @@ impl Pull {
         }
     }
 
-    /// Fetches what a mirror should hold and does not: what was damaged on disk, or was withheld.
+    /// Fetches the missing JWTs of a mirror: those that were damaged on disk, or withheld.
     pub(in crate::replica) async fn fill(self: &Arc<Self>) {
         let pull = self.clone();
         let missing = tokio::task::spawn_blocking(move || pull.missing()).await.unwrap_or_default();
@@ -29,7 +29,7 @@ impl Pull {
                 return;
             }
             let flights: Vec<_> = keys.iter().map(|key| self.flight(*key)).collect();
-            // What it brings is taken in by itself.
+            // Each request applies its own answer.
             let _ = futures_util::future::join_all(flights).await;
         }
     }
@@ -43,7 +43,7 @@ impl Pull {
         let Some(walk) = self.held.disk.snapshot().walk() else { return missing };
         let walked = walk.seen(|key, seen| {
             let is_served = seen.is_served() && !seen.ahead;
-            // Where what was heard is withheld, what upstream gave may be served.
+            // If the hint is withheld, the version of upstream may be served.
             let is_vouched =
                 seen.heard.iter().chain(seen.held.version()).any(|version| standing.vouches(&version.issuer));
             if is_served && is_vouched && !self.held.has_copy(&key) {
@@ -51,7 +51,7 @@ impl Pull {
             }
         });
         if let Err(error) = walked {
-            tracing::warn!("cannot look for what is missing: {error}");
+            tracing::warn!("cannot search the snapshot for missing JWTs: {error}");
         }
         missing
     }

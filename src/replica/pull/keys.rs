@@ -1,7 +1,7 @@
-//! Which keys exist upstream: a list that upstream gives, and what its feed brings after that.
+//! Which keys exist upstream: a list from upstream, and the changes of its feed since.
 //!
-//! To ask upstream for a key that nobody ever made costs as much as for one that exists, and anybody can invent keys. By the
-//! list, requests for what exists come first. While the feed is live, it also tells what does not exist.
+//! A request for a made-up key costs upstream as much as one for a real key, and anyone can make up keys. With the
+//! list, requests for real keys come first. While the feed is live, the list also shows which keys do not exist.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,53 +19,52 @@ use crate::gate::Position;
 use crate::key::AccountKey;
 use crate::upstream::UpstreamError;
 
-/// Keys that the feed brings after a list at most. If there are more, the list is asked for again.
+/// The largest number of keys that the feed adds to a list. If there are more, the list is requested again.
 const MOST_ADDED: usize = 1 << 19;
-/// The first pause after a list that could not be read; it doubles up to the longest.
+/// The first pause after a failed request for the list; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The keys that exist, as far as they are known.
+/// The known keys.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Keys {
-    known: RwLock<Known>,
-    /// The history of upstream that is followed: it moves when another one begins.
+pub(in crate::replica) struct UpstreamKeys {
+    known: RwLock<KnownKeys>,
+    /// The number of the history that is followed.
     history: AtomicU64,
-    /// Whether the list is being asked for.
+    /// Whether the list is being requested.
     is_asked: AtomicBool,
-    /// Whether upstream has none.
+    /// Whether upstream has no list.
     is_lacking: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    /// In their order.
+struct KnownKeys {
+    /// Sorted.
     listed: Vec<Fingerprint>,
     added: HashSet<Fingerprint>,
-    /// The history of which these are all keys.
+    /// The history whose keys these are, if they are all.
     complete: Option<u64>,
 }
 
-impl Keys {
-    /// Another history begins, whose keys are not known yet. Those of the one before are likely to exist there.
+impl UpstreamKeys {
+    /// Another history begins. Its keys are not known yet, but probably include those of the earlier one.
     pub(in crate::replica) fn begin(&self) {
         self.history.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether a key exists, as far as is known.
+    /// Whether a key is known to exist.
     pub(in crate::replica) fn contains(&self, key: &Subject) -> bool {
         let key = Fingerprint::of(key);
         let known = self.known.read();
         known.listed.binary_search(&key).is_ok() || known.added.contains(&key)
     }
 
-    /// Whether a key that is not contained does not exist, up to where the feed was followed.
+    /// Whether all other keys do not exist, up to the position of the feed.
     pub(in crate::replica) fn are_complete(&self) -> bool {
         let complete = self.known.read().complete;
         complete == Some(self.history())
     }
 
-    /// A key exists from now on.
     pub(in crate::replica) fn add(&self, key: &Subject) {
         if self.contains(key) {
             return;
@@ -78,7 +77,7 @@ impl Keys {
         known.added.insert(Fingerprint::of(key));
     }
 
-    /// These are all keys of a history, but for those that were added since it is followed.
+    /// Sets all keys of a history, besides those that its feed has added.
     fn complete(&self, history: u64, mut keys: Vec<Fingerprint>) {
         keys.sort_unstable();
         let mut known = self.known.write();
@@ -99,26 +98,26 @@ impl Keys {
 }
 
 impl Pull {
-    /// Whether an account that [`Pull::may_exist`] denies does not exist, as far as upstream's feed has come.
+    /// Whether an account that [`Pull::may_exist`] denies does not exist, up to the position of the feed.
     pub(in crate::replica) fn knows_all_keys(&self) -> bool {
         self.held.freshness.is_following() && self.held.freshness.is_current() && self.keys.are_complete()
     }
 
     /// Whether an account is known to exist, or to have existed.
     pub(in crate::replica) fn may_exist(&self, key: &AccountKey) -> bool {
-        // The last one may take a query.
+        // The second one may take a query.
         self.keys.contains(&Subject::Account(*key)) || self.held.was_seen(key)
     }
 
-    /// All keys that exist, for those who follow this pull. `None`: it does not know them.
+    /// All keys that exist, for followers. `None`: they are not known.
     pub(in crate::replica) fn key_list(&self) -> Option<(Position, Vec<Fingerprint>)> {
-        // Before the keys: what comes between is in the list as well.
+        // Read first: keys that come in between are in the list as well.
         let (serial, position) = (self.held.freshness.serial(), self.held.positions.stand().position?);
         let keys = self.knows_all_keys().then(|| self.keys.all())?;
         Some((Position { session: position.session.0, serial }, keys))
     }
 
-    /// The feed has brought a change. Whether it was accepted here or not: the key may exist upstream.
+    /// Adds the key of a change of the feed. Even if the gate rejects the change, the key may exist upstream.
     pub(in crate::replica) fn note_key(&self, change: &UpstreamChange<'_>) {
         match change.content {
             UpstreamContent::Put { key: Some(key), .. } => self.keys.add(&Subject::Account(key)),
@@ -127,8 +126,8 @@ impl Pull {
         }
     }
 
-    /// Asks for the list of keys, unless it is there, or was asked for, or upstream has none. `from`: where this replica is
-    /// on the feed. `is_opened`: the feed was opened just now, so upstream may be another version than before.
+    /// Requests the list of keys, unless it is known, under way, or missing upstream. `from`: the position on the feed.
+    /// `is_opened`: the feed was just opened, so upstream may be another version than before.
     pub(in crate::replica) fn list_keys(self: &Arc<Self>, from: Head, is_opened: bool) {
         if is_opened {
             self.keys.is_lacking.store(false, Ordering::Release);
@@ -150,7 +149,7 @@ impl Pull {
     async fn ask_for_keys(&self, history: u64, from: Head) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while self.keys.history() == history {
-            match self.upstream.keys().await {
+            match self.upstream.followed().keys().await {
                 Ok((position, keys)) if position.session == from.session.0 && position.serial >= from.serial => {
                     tracing::debug!(
                         "{} keys exist at {} as of serial {}",
@@ -160,13 +159,13 @@ impl Pull {
                     );
                     return self.keys.complete(history, keys);
                 }
-                // Another server behind the same address, or one that made its list before.
+                // Another server behind the same address, or an older list.
                 Ok(_) => {}
                 Err(UpstreamError::Status(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)) => {
                     return self.keys.is_lacking.store(true, Ordering::Release);
                 }
                 Err(error) => {
-                    tracing::debug!("the list of keys cannot be read from {}: {error}", self.upstream.shown());
+                    tracing::debug!("cannot read the list of keys of {}: {error}", self.upstream.shown());
                 }
             }
             backoff.wait().await;
@@ -184,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_list_is_complete_for_the_history_that_it_was_asked_for() {
-        let keys = Keys::default();
+        let keys = UpstreamKeys::default();
         assert!(!keys.are_complete() && !keys.contains(&key(1)));
         keys.add(&key(2));
         keys.complete(0, vec![Fingerprint::of(&key(1))]);
@@ -200,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_the_feed_adds_is_bounded() {
-        let keys = Keys::default();
+        let keys = UpstreamKeys::default();
         keys.complete(0, Vec::new());
         for number in 0..=u32::try_from(MOST_ADDED).expect("small") {
             let mut raw = [0; 32];

@@ -1,8 +1,8 @@
-//! What is not at hand, and whether upstream is asked for it.
+//! Decides whether a miss causes a request upstream.
 //!
-//! A request that has to go upstream costs much more than one that is answered here, and anybody can make up keys. So what
-//! is known to exist comes first, what is known not to exist is answered here while upstream is busy, and what upstream
-//! cannot answer in time is not asked for.
+//! Such a request costs much more than an answer from here, and anyone can make up keys. So requests for known keys
+//! come first. While upstream is busy, the replica itself answers for keys that do not exist. It sends no request that
+//! upstream cannot answer in time.
 
 use super::Pull;
 use crate::feed::Subject;
@@ -11,9 +11,9 @@ use crate::node::{Miss, Unavailable};
 use crate::upstream::Class;
 
 impl Pull {
-    /// What there is to do about an account of which nothing is at hand that could be served without asking.
+    /// What to do about an account that cannot be served without a request.
     pub(in crate::replica) fn miss(&self, key: &AccountKey) -> Miss {
-        // What earlier processes left, and what is configured, is served whatever upstream says.
+        // The replica serves copies of earlier processes and the configured JWT, whatever upstream says.
         if self.held.has_copy(key) || !self.held.disk.is_warm() || self.held.is_configured(key) {
             return Miss::Ask;
         }
@@ -25,7 +25,7 @@ impl Pull {
         }
         let is_certain = self.knows_all_keys();
         let exists = if is_certain {
-            // The list is of what was ever there since it was made.
+            // The list also has keys that were deleted after it was made.
             self.keys.contains(&Subject::Account(*key)) && !self.held.known.is_deleted(key)
         } else {
             self.may_exist(key)
@@ -33,13 +33,13 @@ impl Pull {
         self.weigh(exists, is_certain)
     }
 
-    /// The same of a key that exists or not, as far as is known. `is_certain`: all keys are known.
+    /// The same for a key. `exists`: whether it is known to exist. `is_certain`: all keys are known.
     pub(in crate::replica) fn weigh(&self, exists: bool, is_certain: bool) -> Miss {
         if exists {
             return if self.upstream.accepts(Class::Known) { Miss::Ask } else { Miss::Crowded };
         }
         if is_certain && (self.env.is_mirror() || !self.upstream.has_place(Class::Unknown)) {
-            // A client is better served by what is known than by a wait for upstream.
+            // The known answer is better for a client than a wait for upstream.
             return Miss::Absent;
         }
         if is_certain || self.upstream.accepts(Class::Unknown) {
@@ -49,7 +49,6 @@ impl Pull {
         }
     }
 
-    /// Upstream cannot answer in time.
     pub(in crate::replica) fn crowded(&self) -> Unavailable {
         self.unavailable("too many requests to it are under way")
     }

@@ -1,4 +1,4 @@
-//! Pulling JWTs: whether upstream is asked, and a single request per account, however many ask.
+//! Pulls JWTs: one request for each account, shared by all clients that wait for it.
 
 mod fill;
 mod keys;
@@ -10,34 +10,34 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
-use super::flights::{Flight, Flights, Found};
-use super::held::{Answered, Asked, Held, Said};
+use super::cached_copy::CachedCopy;
+use super::flights::{Flight, Flights, Pulled};
+use super::held::{Held, PullAnswer, PullContext, PullResult};
 use super::setup::Env;
-use super::slot::Slot;
 use crate::clock;
 use crate::feed::Subject;
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::{Class, Fetched, Upstream};
-use keys::Keys;
+use keys::UpstreamKeys;
 
-/// How long an answer waits for the primary when a copy is at hand.
+/// How long an answer waits for the primary if there is a copy.
 const STALE_WAIT: Duration = Duration::from_millis(700);
-/// How long it waits for one that has not answered yet since this process began.
+/// The same for a primary that has not answered yet since the start.
 const FIRST_WAIT: Duration = Duration::from_millis(150);
 
-/// Requests to upstream for accounts, and what is known of which exist there.
+/// Requests for accounts, and which keys exist upstream.
 #[derive(Debug)]
 pub(super) struct Pull {
     env: Env,
     held: Arc<Held>,
     upstream: Arc<Upstream>,
     flights: Arc<Flights>,
-    keys: Keys,
+    keys: UpstreamKeys,
 }
 
-/// Takes a request off the list when it has ended, however it ended.
+/// Removes a request from the list when it has ended, even by a panic.
 struct Landing {
     pull: Arc<Pull>,
     key: AccountKey,
@@ -50,20 +50,25 @@ impl Drop for Landing {
 }
 
 impl Pull {
-    /// `flights`: the ones that `held` looks at.
+    /// `flights`: those that `held` knows.
     pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>, flights: Arc<Flights>) -> Self {
-        Self { env: env.clone(), held: held.clone(), upstream: upstream.clone(), flights, keys: Keys::default() }
+        Self {
+            env: env.clone(),
+            held: held.clone(),
+            upstream: upstream.clone(),
+            flights,
+            keys: UpstreamKeys::default(),
+        }
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
     ///
-    /// Takes at most the time-out of one request to the primary when nothing is at hand, and less than a second when a
-    /// copy is.
-    pub(super) async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<Slot>>, Unavailable> {
+    /// Takes at most the time limit of one request, and less than a second if there is a copy.
+    pub(super) async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<CachedCopy>>, Unavailable> {
         let held = self.held.at_hand(key);
         let found = match held {
-            Some(slot) if self.held.is_fresh(key, &slot.stamp()) => Ok(Some(slot)),
-            Some(slot) => Ok(self.revalidated(key, slot).await),
+            Some(copy) if self.held.is_fresh(key, &copy.stamp()) => Ok(Some(copy)),
+            Some(copy) => Ok(self.revalidated(key, copy).await),
             None => match self.miss(key) {
                 Miss::Absent => Ok(None),
                 Miss::Ask | Miss::AskUnknown { .. } => self.flight(*key).await,
@@ -71,24 +76,25 @@ impl Pull {
             },
         };
         match found {
-            Ok(Some(slot)) => Ok(Some(slot)),
-            nothing => self.held.configured(key).map_or(nothing, |slot| Ok(Some(slot))),
+            Ok(Some(copy)) => Ok(Some(copy)),
+            nothing => self.held.configured(key).map_or(nothing, |copy| Ok(Some(copy))),
         }
     }
 
-    async fn revalidated(self: &Arc<Self>, key: &AccountKey, slot: Arc<Slot>) -> Option<Arc<Slot>> {
+    async fn revalidated(self: &Arc<Self>, key: &AccountKey, copy: Arc<CachedCopy>) -> Option<Arc<CachedCopy>> {
         let wait = if self.upstream.was_reached() { STALE_WAIT } else { FIRST_WAIT };
         if !self.upstream.is_resting()
             && let Ok(Ok(Some(fresh))) = tokio::time::timeout(wait, self.flight(*key)).await
         {
             return Some(fresh);
         }
-        // Unknown there, unreachable, or slow: absence is no deletion, and a stale answer now beats a late one.
+        // The account is unknown there, or the server is unreachable or slow. Absence is never a deletion, and a stale
+        // answer now is better than a late one.
         self.env.metrics.replica_stale.inc();
-        self.held.copy(key).or_else(|| self.held.unless_deleted(key, slot))
+        self.held.copy(key).or_else(|| self.held.unless_deleted(key, copy))
     }
 
-    /// Whether a key exists upstream, as far as is known.
+    /// Whether a key is known to exist upstream.
     pub(super) fn exists(&self, key: &Subject) -> bool {
         self.keys.contains(key)
     }
@@ -98,19 +104,18 @@ impl Pull {
         self.keys.begin();
     }
 
-    /// Whether there is nothing to serve of an account because its JWT is withheld.
+    /// Whether an account is not served because its JWT is withheld.
     pub(super) fn is_withheld(&self, key: &AccountKey) -> bool {
-        // To look into the snapshot costs a query, which keys that do not exist are not worth.
+        // A look into the snapshot costs a query, which made-up keys are not worth.
         let may_exist = self.keys.contains(&Subject::Account(*key)) || !self.knows_all_keys();
         may_exist && !self.held.has_copy(key) && self.held.known.withheld_by(key).is_some()
     }
 
-    /// The request for an account that is under way, if there is one.
     pub(super) fn under_way(&self, key: &AccountKey) -> Option<Flight> {
         self.flights.get(key)
     }
 
-    /// Asks the primary about an account, by a request that begins after this was called, and does not wait for it.
+    /// Sends a request for an account in the background, which begins after this call.
     pub(super) fn refetch(self: &Arc<Self>, key: AccountKey) {
         let (pull, before) = (self.clone(), self.under_way(&key));
         self.env.runtime.spawn(async move {
@@ -119,17 +124,18 @@ impl Pull {
         });
     }
 
-    /// Waits for a request that was under way, and then for another one.
-    pub(super) async fn flight_after(self: &Arc<Self>, before: Option<Flight>, key: AccountKey) -> Found {
+    /// Waits for a request under way, and then for another one.
+    pub(super) async fn flight_after(self: &Arc<Self>, before: Option<Flight>, key: AccountKey) -> Pulled {
         if let Some(before) = before {
             let _ = before.await;
         }
         self.flight(key).await
     }
 
-    /// Joins the request for `key` that is under way, or starts one. It runs to its end even if nobody waits any more.
+    /// Joins the request for `key` that is under way, or begins one. It runs to its end even if all waiting clients
+    /// leave.
     pub(super) fn flight(self: &Arc<Self>, key: AccountKey) -> Flight {
-        let too_many = || Err(self.unavailable("too many accounts are being asked for"));
+        let too_many = || Err(self.unavailable("requests for too many accounts are under way"));
         self.flights.join(key, || self.take_off(key)).unwrap_or_else(|| std::future::ready(too_many()).boxed().shared())
     }
 
@@ -139,14 +145,14 @@ impl Pull {
         self.env.runtime.spawn(async move {
             let outcome = landing.pull.fetch(&key).await;
             drop(landing);
-            // Nobody may be waiting any more.
+            // All waiting clients may have left.
             let _ = done.send(outcome);
         });
         let aborted = self.unavailable("the request was given up");
         async move { result.await.unwrap_or(Err(aborted)) }.boxed().shared()
     }
 
-    async fn fetch(&self, key: &AccountKey) -> Found {
+    async fn fetch(&self, key: &AccountKey) -> Pulled {
         let mut asked = self.held.asked(key);
         let mut answer = self.ask(key, &asked).await;
         if self.held.is_outdated(key, &asked, &answer) {
@@ -156,28 +162,25 @@ impl Pull {
         self.held.answered(key, &asked, answer).map_err(|reason| self.unavailable(&reason))
     }
 
-    async fn ask(&self, key: &AccountKey, asked: &Asked) -> Answered {
-        let etag = asked.named().map(|slot| slot.entry().etag());
+    async fn ask(&self, key: &AccountKey, asked: &PullContext) -> PullAnswer {
+        let etag = asked.named().map(|copy| copy.entry().etag());
         let class = if self.may_exist(key) { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
         if answer.is_ok() {
             self.held.freshness.server_answered();
         }
-        let is_followed = answer.as_ref().is_ok_and(|answer| answer.is_followed);
-        let is_of_followed = answer.as_ref().is_ok_and(|answer| answer.is_of_followed);
-        let is_of_primary = answer.as_ref().is_ok_and(|answer| answer.is_of_primary);
-        let age = answer.as_ref().map_or(0, |answer| answer.age);
+        let source = answer.as_ref().map(|answer| answer.source).unwrap_or_default();
         let (result, said) = match answer.map(|answer| answer.fetched) {
             Ok(Fetched::Token(token, at)) => {
                 let admitted = self.env.gate.admit(&token, Some(key), Via::Upstream, clock::unix_seconds());
-                ("found", admitted.map_or_else(Said::Refused, |entry| Said::Version(Arc::new(entry), at)))
+                ("found", admitted.map_or_else(PullResult::Refused, |entry| PullResult::Version(Arc::new(entry), at)))
             }
-            Ok(Fetched::NotModified) => ("unchanged", Said::Unchanged),
-            Ok(Fetched::Absent) => ("absent", Said::Absent),
-            Err(error) => ("failed", Said::Nothing(error.to_string())),
+            Ok(Fetched::NotModified) => ("unchanged", PullResult::Unchanged),
+            Ok(Fetched::Absent) => ("absent", PullResult::Absent),
+            Err(error) => ("failed", PullResult::Nothing(error.to_string())),
         };
         self.env.metrics.replica_fetches.with_label_values(&[result]).inc();
-        Answered { said, is_followed, is_of_followed, is_of_primary, age }
+        PullAnswer { said, source }
     }
 
     pub(super) fn unavailable(&self, reason: &str) -> Unavailable {

@@ -1,37 +1,37 @@
-//! What a cache holds, compared piece by piece. It serves meanwhile.
+//! Compares the copies of a cache piece by piece, while they are served.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failed, Run, have};
+use super::{ResyncError, Run, have};
 use crate::clock;
 use crate::epoch::Epoch;
 use crate::feed::Subject;
 use crate::feed::digest::Leaf;
 use crate::feed::wire::DigestAsk;
 use crate::key::AccountKey;
+use crate::replica::cached_copy::CachedCopy;
 use crate::replica::known::leaf;
-use crate::replica::slot::Slot;
 
-/// Keys that one question names.
+/// The number of keys of one question.
 pub(super) const PIECE: usize = 1000;
-/// A pause between two questions: what is asked for meanwhile comes first.
+/// The pause between two questions, in which other requests come first.
 pub(super) const PAUSE: Duration = Duration::from_millis(25);
-/// How often is looked whether all that an earlier process kept is back.
+/// The pause between two checks whether all copies of an earlier process are restored.
 const WARMING: Duration = Duration::from_millis(50);
 
-/// What is held of an account, and the value of its epoch before that was read.
-struct Held {
+/// A copy to compare, and the epoch of its account from before it was read.
+struct ComparedCopy {
     key: AccountKey,
     leaf: Leaf,
     heard: Epoch,
-    /// Whether it is noted that the primary has the same.
+    /// Whether the primary is known to have the same.
     is_noted: bool,
 }
 
 impl Run {
-    pub(super) async fn cache(&self) -> Result<(), Failed> {
+    pub(super) async fn cache(&self) -> Result<(), ResyncError> {
         while !self.resync.parts.held.disk.is_warm() {
             self.is_current()?;
             tokio::time::sleep(WARMING).await;
@@ -44,15 +44,15 @@ impl Run {
         Ok(())
     }
 
-    /// Compares copies, and takes over what differs.
-    pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), Failed> {
+    /// Compares copies, and applies what differs.
+    pub(super) async fn compare(&self, keys: &[AccountKey]) -> Result<(), ResyncError> {
         let parts = &self.resync.parts;
-        let mut held: Vec<Held> = Vec::new();
+        let mut held: Vec<ComparedCopy> = Vec::new();
         for key in keys {
             let heard = parts.held.epoch(key);
-            let known = parts.held.known.memory.peek(key, |seen| {
+            let known = parts.held.known.versions.peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
-                leaf(key, seen).map(|leaf| Held { key: *key, leaf, heard, is_noted })
+                leaf(key, seen).map(|leaf| ComparedCopy { key: *key, leaf, heard, is_noted })
             });
             held.extend(known.flatten());
         }
@@ -60,29 +60,29 @@ impl Run {
         let asked: HashSet<AccountKey> = held.iter().map(|held| held.key).collect();
         let mut ask = DigestAsk { have: have(&leaves), ..DigestAsk::default() };
         let mut differing = HashSet::new();
-        // Each answer is about one of the keys at least.
+        // Each answer is about at least one of the keys.
         let mut left = held.len();
         loop {
             let answer = self.ask(&ask).await?;
             let goes_on = Self::goes_on(&mut ask, &answer)?;
-            differing.extend(self.take(answer, Some(asked.clone())).await?);
+            differing.extend(self.apply(answer, Some(asked.clone())).await?);
             if !goes_on {
                 break;
             }
-            left = left.checked_sub(1).ok_or(Failed::Format("it does not end"))?;
+            left = left.checked_sub(1).ok_or(ResyncError::Format("an end"))?;
         }
         let now = clock::uptime_millis();
-        for Held { key, heard, is_noted, .. } in held {
-            // What was heard of it meanwhile is later.
+        for ComparedCopy { key, heard, is_noted, .. } in held {
+            // The replica heard something later of it.
             if differing.contains(&key) || parts.held.epoch(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
-            if !is_noted || parts.held.known.memory.ahead() > 0 {
+            if !is_noted || parts.held.known.versions.ahead() > 0 {
                 parts.held.is_level(&key);
             }
-            if let Some(slot) = parts.held.copy(&key) {
-                self.confirm(&slot, now);
+            if let Some(copy) = parts.held.copy(&key) {
+                self.confirm(&copy, now);
             }
         }
         if !parts.env.is_mirror() {
@@ -91,21 +91,21 @@ impl Run {
         Ok(())
     }
 
-    fn confirm(&self, slot: &Slot, now: i64) {
-        // On disk, all that is in an earlier stretch counts as confirmed once everything was compared.
-        if slot.stretch() == 0 {
-            self.resync.parts.held.confirm(slot, None, Some(self.stretch), now);
+    fn confirm(&self, copy: &CachedCopy, now: i64) {
+        // On disk, every earlier stretch counts as confirmed once everything was compared.
+        if copy.stretch() == 0 {
+            self.resync.parts.held.confirm(copy, None, Some(self.stretch), now);
         } else {
-            slot.confirm(None, Some(self.stretch), now);
-            self.resync.parts.held.positions.confirm(slot.entry().key());
+            copy.confirm(None, Some(self.stretch), now);
+            self.resync.parts.held.positions.confirm(copy.entry().key());
         }
     }
 
-    /// Something may have come in between, of this account or of another one that shares its place among the epochs.
+    /// Something may have changed in between, of this account or of another one with the same epoch counter.
     fn note_unless_confirmed(&self, key: &AccountKey) {
         let parts = &self.resync.parts;
-        let is_other = |slot: Arc<Slot>| slot.stretch() != self.stretch;
-        let is_ahead = || parts.held.known.memory.peek(key, |seen| seen.ahead).unwrap_or(false);
+        let is_other = |copy: Arc<CachedCopy>| copy.stretch() != self.stretch;
+        let is_ahead = || parts.held.known.versions.peek(key, |seen| seen.ahead).unwrap_or(false);
         if parts.held.copy(key).is_some_and(is_other) && !is_ahead() {
             parts.held.is_unconfirmed(key, parts.held.positions.confirmed_or_beginning());
         }

@@ -1,16 +1,17 @@
-//! Finding out what changed where the feed cannot say it: its history is another one, or goes back not far enough.
+//! Compares a replica with its primary when the feed cannot say what changed: the history is another one, or begins too
+//! late.
 //!
-//! The feed is opened first, at where the primary stands, and then what is here is compared with what stands there. What
-//! the comparison finds is as of that place or later, and the feed brings what comes after it. A mirror compares digest trees
-//! from the root down ([`mirror`]), a cache what it holds ([`cache`]); both fetch only what differs.
+//! The replica opens the feed at the position of the primary first, and then compares. The comparison is as of that
+//! position or later, and the feed brings what follows. A mirror compares digest trees from the root down ([`mirror`]),
+//! a cache its copies ([`cache`]). Both fetch only what differs.
 //!
-//! What is newer here than at the primary stays, is served, and is said ([`take`]).
+//! What is newer here than at the primary stays, is served, and is reported ([`apply`]).
 
+mod apply;
 mod cache;
 mod mirror;
-mod settle;
-mod take;
 mod turns;
+mod unconfirmed;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::parts::Parts;
-use super::position::Limit;
+use super::position::PositionLimit;
 use crate::backoff::Backoff;
 use crate::feed::digest::{Leaf, Short};
 use crate::feed::wire::{DigestAnswer, DigestAsk};
@@ -27,11 +28,11 @@ use crate::feed::{Head, Subject};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::upstream::UpstreamError;
-use turns::Turns;
+use turns::ResyncTurns;
 
-/// So many answers that lead on and change nothing are the end of a comparison.
+/// The number of answers without a change, and with a continuation, that end a comparison.
 const IN_VAIN: u32 = 64;
-/// Activations that are asked for again when all accounts are known.
+/// The largest number of activations that are requested again when all accounts are known.
 const ORPHANS: usize = 10_000;
 /// The first and the longest pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -41,66 +42,66 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Resync {
     parts: Parts,
-    turns: Turns,
+    turns: ResyncTurns,
 }
 
-/// One of them.
+/// One comparison.
 #[derive(Debug, Clone)]
 struct Run {
     resync: Arc<Resync>,
-    /// Where the feed goes on from.
+    /// The position from which the feed continues.
     from: Head,
     stretch: u64,
     number: u64,
     /// Accounts that were newer here before.
     ahead: Arc<HashSet<AccountKey>>,
-    found: Arc<Mutex<Found>>,
+    found: Arc<Mutex<RunNotes>>,
 }
 
-/// What is noted of what upstream said.
+/// Notes about the answers of upstream.
 #[derive(Debug, Default)]
-struct Found {
-    /// Answers that led on and changed nothing here, since the last one that changed something.
+struct RunNotes {
+    /// The number of answers without a change since the last one with a change.
     in_vain: u32,
     /// Activations whose accounts were not known here.
     orphans: Vec<HashId>,
 }
 
-/// Why it did not come to its end.
+/// Why a comparison did not finish.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum ResyncError {
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    #[error("it stands before the place from which its feed goes on")]
+    #[error("it is behind the position from which its feed continues")]
     Behind,
-    #[error("its history is another one by now")]
+    #[error("its history changed during the comparison")]
     Session,
-    #[error("its answer cannot be read: {0}")]
+    #[error("cannot read {0} in its answer")]
     Format(&'static str),
-    #[error("another one has begun")]
+    #[error("a later comparison has begun")]
     Outdated,
 }
 
 impl Resync {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, turns: Turns::default() }
+        Self { parts, turns: ResyncTurns::default() }
     }
 
     /// Which comparison is the latest.
-    pub(super) const fn turns(&self) -> &Turns {
+    pub(super) const fn turns(&self) -> &ResyncTurns {
         &self.turns
     }
 
-    /// Begins to compare what is here with the primary, whose feed goes on from `from`. An earlier comparison ends.
+    /// Starts a comparison with the primary, whose feed continues from `from`. An earlier comparison ends.
     pub(super) fn begin(self: &Arc<Self>, from: Head, stretch: u64) {
         let number = self.turns.begin();
         self.parts.env.runtime.spawn(Run::new(self.clone(), from, stretch, number).run());
     }
 
-    /// Something of what was seen is lost.
+    /// Compares again, because some known versions are lost.
     pub(super) fn lost_something(self: &Arc<Self>) {
         if self.parts.env.is_mirror() {
-            self.parts.held.known.break_off();
+            self.parts.held.known.sums.break_off();
             let stand = self.parts.held.positions.stand();
             if let Some(position) = stand.position {
                 self.begin(position, stand.stretch);
@@ -120,16 +121,19 @@ impl Run {
             let result = if self.resync.parts.env.is_mirror() { self.mirror().await } else { self.cache().await };
             match result {
                 Ok(()) => return self.done(),
-                Err(Failed::Outdated) => return,
-                Err(Failed::Upstream(UpstreamError::Status(
+                Err(ResyncError::Outdated) => return,
+                Err(ResyncError::Upstream(UpstreamError::Status(
                     status @ (reqwest::StatusCode::NOT_FOUND
                     | reqwest::StatusCode::METHOD_NOT_ALLOWED
                     | reqwest::StatusCode::UNAUTHORIZED
                     | reqwest::StatusCode::FORBIDDEN),
                 ))) => return self.without_digests(status),
-                Err(Failed::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
+                Err(ResyncError::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
-                    tracing::debug!("comparing with {} is tried again: {error}", self.resync.parts.upstream.shown());
+                    tracing::debug!(
+                        "cannot compare with {}, and will retry: {error}",
+                        self.resync.parts.upstream.shown()
+                    );
                 }
             }
             backoff.wait().await;
@@ -148,7 +152,7 @@ impl Run {
         } else {
             parts.held.positions.join(self.stretch);
         }
-        parts.held.positions.lift(Limit::Comparison);
+        parts.held.positions.lift(PositionLimit::Comparison);
         parts.held.positions.has_work();
         tracing::info!(
             "compared with {}: what is held is as there from serial {} on",
@@ -158,73 +162,73 @@ impl Run {
         parts.held.report_ahead(parts.upstream.shown());
     }
 
-    /// The server has no digests: what is held is asked about when it is wanted.
+    /// The server has no digests: the replica asks about copies when clients want them.
     fn without_digests(&self, status: reqwest::StatusCode) {
         let (primary, fetched) = (
             self.resync.parts.upstream.shown(),
-            if self.resync.parts.env.is_mirror() { ", and what is not held fetched then" } else { "" },
+            if self.resync.parts.env.is_mirror() { ", and fetches missing ones then" } else { "" },
         );
         if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
             tracing::warn!(
-                "{primary} does not give its digests to this replica (status {status}); what is held is checked as it is asked \
-                 for{fetched}. A hub shows its primary the token of the one that asks: give this replica the token of that primary"
+                "{primary} rejects requests of this replica for digests (status {status}); the replica checks JWTs as clients ask for \
+                 them{fetched}. A hub forwards the token of the replica: give this replica the token of the primary"
             );
         } else {
-            tracing::info!("{primary} has no digests; what is held is checked as it is asked for{fetched}");
+            tracing::info!("{primary} has no digests; this replica checks JWTs as clients ask for them{fetched}");
         }
         if self.resync.parts.env.is_mirror() {
-            // Its stretch goes on, and says nothing of what was confirmed before.
+            // Its stretch continues, and confirms nothing from before.
             let held: Vec<_> = self.resync.parts.held.accounts();
-            self.resync.parts.held.doubt(held);
+            self.resync.parts.held.mark_stale(held);
         }
         self.resync.turns.end();
         self.resync.parts.held.freshness.is_synced(self.stretch);
     }
 
-    /// Whether no other one has begun since.
-    fn is_current(&self) -> Result<(), Failed> {
-        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(Failed::Outdated) }
+    /// Fails if a later comparison has begun.
+    fn is_current(&self) -> Result<(), ResyncError> {
+        if self.resync.turns.latest() == self.number { Ok(()) } else { Err(ResyncError::Outdated) }
     }
 
-    /// Asks for a piece of what differs.
-    async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, Failed> {
+    /// Requests a piece of what differs.
+    async fn ask(&self, ask: &DigestAsk) -> Result<DigestAnswer, ResyncError> {
         self.is_current()?;
-        let answer = self.resync.parts.upstream.compare(ask).await?;
+        let answer = self.resync.parts.upstream.followed().compare(ask).await?;
         self.is_current()?;
-        let position = answer.position().ok_or(Failed::Format("its position"))?;
+        let position = answer.position().ok_or(ResyncError::Format("the position"))?;
         self.stands(&position)?;
         Ok(answer)
     }
 
-    /// Whether there is more, and asks for that next. An answer that does not lead on would have us ask for ever.
-    fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, Failed> {
+    /// Whether the answer continues. If so, `ask` is moved there. An answer that repeats itself would never end.
+    fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, ResyncError> {
         let key = |text: &Option<String>| text.as_deref().and_then(Subject::parse);
         let (before, next) = (key(&ask.after), key(&answer.next));
         if answer.next.is_some() && (next.is_none() || next <= before) {
-            return Err(Failed::Format("where it goes on"));
+            return Err(ResyncError::Format("the next key"));
         }
         ask.after.clone_from(&answer.next);
         Ok(ask.after.is_some())
     }
 
-    /// Whether an answer as of a position is of use.
-    fn stands(&self, position: &Head) -> Result<(), Failed> {
+    /// Fails if an answer as of this position is of no use.
+    fn stands(&self, position: &Head) -> Result<(), ResyncError> {
         if position.session != self.from.session {
-            Err(Failed::Session)
+            Err(ResyncError::Session)
         } else if position.serial < self.from.serial {
-            Err(Failed::Behind)
+            Err(ResyncError::Behind)
         } else {
             Ok(())
         }
     }
 }
 
-/// What is held, as a question has it.
+/// The leaves, as a question has them.
 fn have<'k>(leaves: impl IntoIterator<Item = &'k (Subject, Leaf)>) -> Vec<(String, String)> {
     leaves.into_iter().map(|(key, leaf)| (key.text(), leaf.short().to_string())).collect()
 }
 
-/// A sum as it is written.
-fn short(text: &str) -> Result<Short, Failed> {
-    Short::parse(text).ok_or(Failed::Format("a sum"))
+/// Reads a sum.
+fn short(text: &str) -> Result<Short, ResyncError> {
+    Short::parse(text).ok_or(ResyncError::Format("a sum"))
 }

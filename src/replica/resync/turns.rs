@@ -1,4 +1,4 @@
-//! Which comparison is the latest, and what the feed has brought since it was begun.
+//! Which comparison is the latest, and what the feed has brought since it began.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,67 +7,64 @@ use parking_lot::Mutex;
 
 use crate::key::AccountKey;
 
-/// This many accounts are noted while a comparison is under way; beyond that, all count as noted.
+/// The largest number of accounts that are noted during a comparison. Beyond that, all count as noted.
 const TOUCHED: usize = 100_000;
 
 /// The comparisons of this process.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Turns {
-    /// How often one was begun.
+pub(in crate::replica) struct ResyncTurns {
+    /// How many were begun.
     begun: AtomicU64,
-    /// Accounts of which the feed has brought something since the comparison that is under way was begun.
-    touched: Mutex<Option<Touched>>,
+    /// Accounts that the feed has changed since the comparison under way began.
+    touched: Mutex<Option<TouchedAccounts>>,
 }
 
-/// Accounts of which the feed has brought something.
+/// Accounts that the feed has changed.
 #[derive(Debug)]
-enum Touched {
+enum TouchedAccounts {
     These(HashSet<AccountKey>),
-    /// More than are noted: any may be among them.
+    /// Too many to note: each account may be among them.
     Any,
 }
 
-impl Turns {
-    /// Another comparison begins, and takes the place of an earlier one. Returns its number.
+impl ResyncTurns {
+    /// Begins another comparison, which replaces an earlier one. Returns its number.
     pub(super) fn begin(&self) -> u64 {
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        *self.touched.lock() = Some(Touched::These(HashSet::new()));
+        *self.touched.lock() = Some(TouchedAccounts::These(HashSet::new()));
         number
     }
 
-    /// The comparison has ended.
     pub(super) fn end(&self) {
         *self.touched.lock() = None;
     }
 
-    /// The number of the latest one.
     pub(super) fn latest(&self) -> u64 {
         self.begun.load(Ordering::Acquire)
     }
 
-    /// Whether a comparison is under way.
     pub(in crate::replica) fn is_under_way(&self) -> bool {
         self.touched.lock().is_some()
     }
 
-    /// The feed has brought something of these accounts.
+    /// Notes accounts that the feed has changed.
     pub(in crate::replica) fn touch(&self, keys: impl Iterator<Item = AccountKey>) {
         let mut touched = self.touched.lock();
-        if let Some(Touched::These(noted)) = &mut *touched {
+        if let Some(TouchedAccounts::These(noted)) = &mut *touched {
             noted.extend(keys);
             if noted.len() > TOUCHED {
-                *touched = Some(Touched::Any);
+                *touched = Some(TouchedAccounts::Any);
             }
         }
     }
 
-    /// Whether what is here of an account may be later than what a comparison finds.
+    /// Whether an account may be later here than in the comparison.
     pub(super) fn has_touched(&self, key: &AccountKey) -> bool {
         let touched = self.touched.lock();
         match &*touched {
             None => false,
-            Some(Touched::These(noted)) => noted.contains(key),
-            Some(Touched::Any) => true,
+            Some(TouchedAccounts::These(noted)) => noted.contains(key),
+            Some(TouchedAccounts::Any) => true,
         }
     }
 }

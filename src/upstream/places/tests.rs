@@ -9,7 +9,7 @@ fn soon() -> Instant {
 }
 
 /// Takes places until the next one would have to be waited for.
-async fn fill(places: &Arc<Places>, class: Class) -> Vec<Place> {
+async fn fill(places: &Arc<RequestPlaces>, class: Class) -> Vec<RequestPlace> {
     let mut taken = Vec::new();
     while places.0.lock().has_place(class) {
         taken.push(places.take(class, soon()).await.expect("there is a place"));
@@ -19,7 +19,7 @@ async fn fill(places: &Arc<Places>, class: Class) -> Vec<Place> {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_keys_have_a_share_and_known_ones_come_first() {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(RequestPlaces::default());
     let unknown = fill(&places, Class::Unknown).await;
     assert_eq!(unknown.len(), 32);
     let mut known = fill(&places, Class::Known).await;
@@ -46,7 +46,7 @@ async fn unknown_keys_have_a_share_and_known_ones_come_first() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_answered_in_time_is_rejected_at_once() {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(RequestPlaces::default());
     places.0.lock().answer_time = ROUND.as_secs_f64();
     let taken = fill(&places, Class::Known).await;
     let began = Instant::now();
@@ -61,7 +61,7 @@ async fn what_cannot_be_answered_in_time_is_rejected_at_once() {
     }
     // The next one waits for another round, and is answered in a third one.
     assert!(!places.accepts(Class::Known, began + ROUND * 3 / 2));
-    assert_eq!(places.take(Class::Known, began + ROUND * 3 / 2).await.map(drop), Err(Full));
+    assert_eq!(places.take(Class::Known, began + ROUND * 3 / 2).await.map(drop), Err(NoPlace));
     assert_eq!(Instant::now(), began);
     assert!(places.accepts(Class::Known, began + ROUND * 5 / 2));
     assert!(!places.accepts(Class::Unknown, began + ROUND * 5 / 2));
@@ -73,7 +73,7 @@ async fn what_cannot_be_answered_in_time_is_rejected_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_nobody_waits_for_goes_to_the_next_one() {
-    let places = Arc::new(Places::default());
+    let places = Arc::new(RequestPlaces::default());
     let mut taken = fill(&places, Class::Known).await;
     let wait = || {
         let places = places.clone();
@@ -96,32 +96,32 @@ async fn a_turn_that_nobody_waits_for_goes_to_the_next_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_number_of_places_follows_the_server() {
-    let places = Arc::new(Places::default());
-    let round = async |how: Ended| {
+    let places = Arc::new(RequestPlaces::default());
+    let round = async |how: RequestEnd| {
         let taken = fill(&places, Class::Known).await;
         tokio::time::advance(ROUND).await;
         let count = taken.len();
         taken.into_iter().for_each(|place| place.ended(how));
         count
     };
-    assert_eq!(round(Ended::Answered).await, 128);
-    let doubled = round(Ended::Answered).await;
+    assert_eq!(round(RequestEnd::Answered).await, 128);
+    let doubled = round(RequestEnd::Answered).await;
     assert!((160..=256).contains(&doubled), "{doubled}");
     for _ in 0..10 {
-        round(Ended::Answered).await;
+        round(RequestEnd::Answered).await;
     }
-    assert_eq!(round(Ended::Otherwise).await, MOST);
+    assert_eq!(round(RequestEnd::Otherwise).await, MOST);
     // However many fail, one round shrinks it once.
-    round(Ended::Overloaded).await;
-    assert_eq!(round(Ended::Answered).await, 409);
+    round(RequestEnd::Overloaded).await;
+    assert_eq!(round(RequestEnd::Answered).await, 409);
     for _ in 0..40 {
-        round(Ended::Overloaded).await;
+        round(RequestEnd::Overloaded).await;
     }
-    assert_eq!(round(Ended::Otherwise).await, 8);
+    assert_eq!(round(RequestEnd::Otherwise).await, 8);
     // After a time without any answer, one says that the server is back.
     tokio::time::advance(Duration::from_secs(5)).await;
-    round(Ended::Answered).await;
-    assert!(round(Ended::Answered).await >= 128);
+    round(RequestEnd::Answered).await;
+    assert!(round(RequestEnd::Answered).await >= 128);
 }
 
 /// A server that answers each request after [`ROUND`], asked for ten times what it can answer.
@@ -132,7 +132,7 @@ async fn goodput_stays_at_its_maximum_whatever_is_offered() {
     /// After these, the number of places has found its level.
     const SETTLED: usize = 15;
     for offered in [MOST, 2 * MOST, 10 * MOST] {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(RequestPlaces::default());
         let (answered, late) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut before = 0;
         for round in 0..ROUNDS {
@@ -145,7 +145,7 @@ async fn goodput_stays_at_its_maximum_whatever_is_offered() {
                     let deadline = Instant::now() + BUDGET;
                     let Ok(place) = places.take(Class::Known, deadline).await else { return };
                     tokio::time::sleep(ROUND).await;
-                    place.ended(Ended::Answered);
+                    place.ended(RequestEnd::Answered);
                     let count = if Instant::now() <= deadline { &answered } else { &late };
                     count.fetch_add(1, Ordering::Relaxed);
                 });

@@ -1,7 +1,7 @@
-//! What was seen of each account, apart from the cache.
+//! The versions that were seen of each account, apart from the cache.
 //!
-//! An evicted JWT, or one that was never wanted here, still says what the account must not go back behind. All of it is
-//! in the snapshot; in memory is what was not written yet, and a little of what was looked at lately.
+//! An evicted JWT, or one that no client wanted, still tells which older JWTs to reject. All versions are in the
+//! snapshot. In memory are those that are not written yet, and a few that were used lately.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -17,21 +17,21 @@ use crate::key::AccountKey;
 use crate::store::snapshot::{Seen, Snapshot};
 
 const SHARDS: usize = 64;
-/// Accounts of a shard that stay in memory although they are written.
+/// The number of written accounts of a shard that stay in memory.
 const RECENT: usize = 64;
 
 /// The newest version and deletion seen of every account.
 #[derive(Debug)]
-pub(in crate::replica) struct Memory {
-    shards: [Mutex<Shard>; SHARDS],
+pub(in crate::replica) struct KnownVersions {
+    shards: [Mutex<VersionShard>; SHARDS],
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
     unwritten: AtomicUsize,
-    /// Accounts of which the primary holds something older, or nothing.
+    /// The number of accounts of which the primary holds something older, or nothing.
     ahead: AtomicI64,
 }
 
-type Shard = HashMap<AccountKey, Cell>;
+type VersionShard = HashMap<AccountKey, Cell>;
 
 #[derive(Debug)]
 struct Cell {
@@ -39,17 +39,17 @@ struct Cell {
     is_written: bool,
 }
 
-impl Memory {
+impl KnownVersions {
     pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         let ahead = AtomicI64::new(i64::try_from(snapshot.ahead().len()).unwrap_or(i64::MAX));
         let shards = std::array::from_fn(|_| Mutex::default());
         Self { shards, snapshot, sums, unwritten: AtomicUsize::new(0), ahead }
     }
 
-    /// Looks at, or changes, what is known of one account. Nobody else does meanwhile. Blocks for a query if the account
-    /// was not looked at lately.
+    /// Reads or changes what is known of one account, with its shard locked. Blocks for a query if the account was not
+    /// used lately.
     ///
-    /// Nothing is remembered of an account that was never seen, unless that changes.
+    /// Nothing is stored for an unknown account unless `act` changes it.
     pub(in crate::replica) fn with<T>(&self, key: &AccountKey, act: impl FnOnce(&mut Seen) -> T) -> T {
         let mut shard = self.shard(key);
         let cell = match shard.entry(*key) {
@@ -74,21 +74,20 @@ impl Memory {
         result
     }
 
-    /// Accounts of which the primary was found to hold something older, or nothing.
+    /// The number of accounts of which the primary holds something older, or nothing.
     pub(in crate::replica) fn ahead(&self) -> i64 {
         self.ahead.load(Ordering::Relaxed)
     }
 
-    /// Those accounts.
     pub(in crate::replica) fn all_ahead(&self) -> Vec<AccountKey> {
         let mut keys: BTreeMap<AccountKey, bool> = self.snapshot.ahead().into_iter().map(|key| (key, true)).collect();
         self.each_recent(|key, seen| _ = keys.insert(*key, seen.ahead));
         keys.into_iter().filter(|(_, ahead)| *ahead).map(|(key, _)| key).collect()
     }
 
-    /// What is remembered of the accounts under a prefix. Blocks for a query.
+    /// What is known of the accounts under a prefix. Blocks for a query.
     pub(in crate::replica) fn under(&self, prefix: Prefix) -> BTreeMap<AccountKey, Seen> {
-        // Written first: what is written between the two looks is in both.
+        // The snapshot first: what is written between the two reads is in both.
         let mut found: BTreeMap<_, _> = self.snapshot.seen_under(prefix).into_iter().collect();
         self.each_recent(|key, seen| {
             if prefix.contains(&Subject::Account(*key)) {
@@ -105,7 +104,7 @@ impl Memory {
         }
     }
 
-    /// Looks at what is known of one account, and remembers nothing for having been asked.
+    /// Reads what is known of one account, and stores nothing. May block for a query.
     pub(in crate::replica) fn peek<T>(&self, key: &AccountKey, look: impl FnOnce(&Seen) -> T) -> Option<T> {
         if let Some(cell) = self.shard(key).get(key) {
             return Some(look(&cell.seen));
@@ -113,12 +112,12 @@ impl Memory {
         self.snapshot.seen(key).map(|seen| look(&seen))
     }
 
-    /// Accounts whose memory is to be written, about.
+    /// The number of accounts that must be written, about.
     pub(in crate::replica) fn unwritten(&self) -> usize {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// What is to be written. It counts as written from now on; who fails to write it says so.
+    /// Takes what must be written. It counts as written until the caller reports a failure.
     pub(in crate::replica) fn take_unwritten(&self) -> Vec<(AccountKey, Seen)> {
         let mut taken = Vec::with_capacity(self.unwritten());
         for shard in &self.shards {
@@ -132,10 +131,10 @@ impl Memory {
         taken
     }
 
-    /// What was taken could not be written.
+    /// Reports that these could not be written.
     pub(in crate::replica) fn is_unwritten(&self, taken: &[(AccountKey, Seen)]) {
         for (key, _) in taken {
-            // Nothing leaves memory between taking and this.
+            // Nothing leaves memory in between.
             if let Some(cell) = self.shard(key).get_mut(key)
                 && std::mem::replace(&mut cell.is_written, false)
             {
@@ -144,7 +143,7 @@ impl Memory {
         }
     }
 
-    /// Lets go of most of what is written.
+    /// Drops most written accounts from memory.
     pub(in crate::replica) fn shrink(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();
@@ -158,19 +157,19 @@ impl Memory {
         }
     }
 
-    /// Goes back to what is written, as after a restart.
+    /// Returns to what is written, as after a restart.
     #[cfg(test)]
     pub(in crate::replica) fn restart(&self) {
         self.shards.iter().for_each(|shard| shard.lock().clear());
         self.unwritten.store(0, Ordering::Relaxed);
     }
 
-    fn shard(&self, key: &AccountKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &AccountKey) -> MutexGuard<'_, VersionShard> {
         self.shards[usize::from(key.raw()[31]) % SHARDS].lock()
     }
 }
 
-/// The leaf of what is remembered of an account.
+/// The leaf of an account.
 pub(in crate::replica) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
     let key = Subject::Account(*key);
     match seen.heard {

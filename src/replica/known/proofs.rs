@@ -1,4 +1,4 @@
-//! What a mirror keeps besides the accounts' JWTs: the requests that deleted some, and activations.
+//! The proofs of a mirror: delete requests and activations.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,43 +11,33 @@ use crate::feed::digest::{Leaf, Prefix, State};
 use crate::jwt::HashId;
 use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
-/// Delete requests and activations, in the snapshot, and what of them is not written there yet.
+/// Delete requests and activations: in the snapshot, and those that are not written yet.
 #[derive(Debug)]
-pub(in crate::replica) struct Shelf {
+pub(in crate::replica) struct Proofs {
     snapshot: Arc<Snapshot>,
     sums: Arc<Sums>,
     unwritten: Mutex<HashMap<ProofId, Option<Proof>>>,
 }
 
-impl Shelf {
+impl Proofs {
     pub(in crate::replica) fn new(snapshot: Arc<Snapshot>, sums: Arc<Sums>) -> Self {
         Self { snapshot, sums, unwritten: Mutex::default() }
     }
 
-    /// What is kept.
     pub(in crate::replica) fn get(&self, id: &ProofId) -> Option<Proof> {
         let unwritten = self.unwritten.lock().get(id).cloned();
         unwritten.unwrap_or_else(|| self.snapshot.proof(id))
     }
 
-    /// Puts something on the shelf, on a mirror.
-    pub(in crate::replica) fn put(&self, id: ProofId, proof: Proof) {
-        self.set(id, Some(proof));
-    }
-
-    /// Takes something off.
-    pub(in crate::replica) fn remove(&self, id: ProofId) {
-        self.set(id, None);
-    }
-
-    fn set(&self, id: ProofId, proof: Option<Proof>) {
+    /// Stores or removes a proof, on a mirror.
+    pub(in crate::replica) fn set(&self, id: ProofId, proof: Option<Proof>) {
         if !self.sums.are_kept() {
             return;
         }
         let mut unwritten = self.unwritten.lock();
         let before = unwritten.get(&id).cloned().unwrap_or_else(|| self.snapshot.proof(&id));
         if before.is_none() && proof.is_none() {
-            // Anybody can name what is not here.
+            // Anyone can name a key that does not exist.
             return;
         }
         if let Some((key, leaf)) = leaf_of(&id) {
@@ -58,7 +48,7 @@ impl Shelf {
 
     /// The leaves of the activations under a prefix.
     pub(in crate::replica) fn leaves(&self, prefix: Prefix, leaves: &mut BTreeMap<Subject, Leaf>) {
-        // Written first: what is written between the two looks is in both.
+        // The snapshot first: what is written between the two reads is in both.
         for (id, proof) in self.snapshot.proofs_under(ProofKind::Activation, prefix) {
             if let Some((key, leaf)) = leaf_of(&id) {
                 leaves.insert(key, leaf(&proof));
@@ -73,12 +63,12 @@ impl Shelf {
         }
     }
 
-    /// What is to be written. It stays here until [`Shelf::is_written`] says that it is.
+    /// What must be written. It stays here until [`Proofs::is_written`].
     pub(in crate::replica) fn unwritten_now(&self) -> Vec<(ProofId, Option<Proof>)> {
         self.unwritten.lock().iter().map(|(id, proof)| (*id, proof.clone())).collect()
     }
 
-    /// What was written, unless it has changed since.
+    /// Drops what was written, unless it has changed since.
     pub(in crate::replica) fn is_written(&self, written: &[(ProofId, Option<Proof>)]) {
         let mut unwritten = self.unwritten.lock();
         for (id, proof) in written {
@@ -89,7 +79,7 @@ impl Shelf {
     }
 }
 
-/// The place of an activation in the tree, and how its leaf is made. Requests have none: what they delete has.
+/// The place of an activation in the tree, and the way to its leaf. A delete request has none, but its accounts have.
 pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Subject, impl Fn(&Proof) -> Leaf + use<>)> {
     let (ProofKind::Activation, raw) = id else { return None };
     let key = Subject::Activation(HashId::from_raw(*raw));
