@@ -1,6 +1,6 @@
 //! `flush`: waits until everything that was acknowledged is in the token folder, and on disk.
 //!
-//! It asks nobody: the journal says how far it is itself, and how far the folder has followed. So it works on the
+//! It asks no server: the journal says how far it is itself, and how far the folder has followed. So it works on the
 //! machine that has the folder, whether or not HTTP can be reached from there.
 
 use std::io::Write as _;

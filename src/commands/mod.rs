@@ -1,4 +1,4 @@
-//! What the program does: serve, and the commands beside that.
+//! What the program does: serve, and the other commands.
 
 pub mod args;
 pub mod backup;

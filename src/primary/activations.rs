@@ -1,5 +1,4 @@
-//! Activations on a primary: taken in with the account that vouches, read back for whoever asks, forgotten when they have
-//! expired.
+//! Activations on a primary: stored if their account vouches for them, looked up, and forgotten after they expire.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +45,7 @@ impl ActivationCache {
         Self { cache, changes: AtomicU64::new(0), per_account }
     }
 
-    /// Called with every committed change, before anybody is told of it.
+    /// Called with every committed change, before it is answered or followed.
     pub(super) fn follow(&self, change: &Change) {
         if let Content::Activation(activation) = &change.content {
             self.changes.fetch_add(1, Ordering::SeqCst);
@@ -69,7 +68,7 @@ impl ActivationCache {
 }
 
 impl Primary {
-    /// Takes in an activation: vouched for by an account that is held, ordered, durable when this returns.
+    /// Stores an activation for which a stored account vouches: ordered, and durable when this returns.
     pub async fn submit_activation(
         self: &Arc<Self>,
         token: &[u8],

@@ -251,7 +251,7 @@ impl Primary {
             format!("{} accounts at serial {} of session {}{closed}", journal.count(), head.serial, head.session)
         } else {
             let (done, total) = progress.files();
-            format!("taking in the folder: {done} of {total} files, {} accounts so far", journal.count())
+            format!("importing the folder: {done} of {total} files, {} accounts so far", journal.count())
         };
         Check { name: "store", ok: progress.is_complete() && journal.is_open() && !journal.is_lost(), detail }
     }

@@ -48,12 +48,12 @@ impl BodyCache {
         self.cache.get(key)
     }
 
-    /// Called with every committed change, before anybody is told of it.
+    /// Called with every committed change, before it is answered or followed.
     pub(super) fn follow(&self, change: &Change) {
         for key in change.keys() {
             self.epochs.bump(key);
             let op = match &change.content {
-                // Who scans a million files does not ask for them.
+                // A scan of a million files would push out what clients ask for.
                 Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
                 // The operator JWT may have changed in the same transaction.
                 Content::Put(entry) if self.gate.vouches(entry.issuer()) => {

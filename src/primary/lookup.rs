@@ -24,7 +24,7 @@ use crate::store::{StoreError, blocking};
 /// A query that takes more milliseconds than this had to wait for a disk that is slow: on a busy machine, threads lose their turn for
 /// less.
 const SLOW: i64 = 25;
-/// For so many milliseconds after that, queries are made on threads of their own.
+/// For this many milliseconds after that, queries run on threads that may be blocked.
 const SLOW_FOR: i64 = 500;
 /// How long an answer waits for the scan. A nats-server waits for 1.9 seconds.
 pub(super) const SCAN_WAIT: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ impl Primary {
         })
     }
 
-    /// What an account holds, as far as that is known without waiting. `None`: [`Primary::lookup`] finds out.
+    /// What an account holds, if that is known without waiting. `None`: [`Primary::lookup`] finds out.
     pub fn lookup_now(&self, key: &AccountKey) -> Option<Lookup> {
         match self.progress.imported(key) {
             Some(imported) => self.in_time(|| self.look(imported)),
@@ -190,7 +190,7 @@ impl Primary {
     /// To hand a query to another thread and back costs more than the query, as long as its pages are in memory.
     fn in_time<T>(&self, query: impl FnOnce() -> Result<T, StoreError>) -> Option<T> {
         let began = clock::uptime_millis();
-        // Who has been at it for long has not come back yet, and whoever followed him would wait likewise.
+        // A query that has been under way for long shows a slow disk, and this one would wait as well.
         let under_way = self.reading_since.load(Ordering::Relaxed);
         if began < self.slow_until.load(Ordering::Relaxed) || (under_way != 0 && began - under_way > SLOW) {
             return None;

@@ -1,4 +1,4 @@
-//! What a peer's pack holds, compared with what is held here, and taken in where it is newer.
+//! Importing what is newer in the pack of a peer.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct PackOffer {
 }
 
 impl Primary {
-    /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
+    /// Compares the JWTs of a peer with the stored ones, and stores what is newer: durable when this returns. One verdict for
     /// each, in order.
     pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, CommitError> {
         let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
@@ -49,8 +49,8 @@ impl Primary {
         Ok(verdicts)
     }
 
-    /// What is to be committed, or what can be said without that. Most of a pack is what is held: it is told by its
-    /// digest, and its signature is not checked.
+    /// What to commit, or the verdict if that is known without a commit. Most of a pack is stored here already: the digest
+    /// shows it, so the signature is not checked.
     fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<PackOffer, Verdict>>, StoreError> {
         let now = clock::unix_seconds();
         let weigh = |(key, token): &(AccountKey, Bytes)| {

@@ -5,9 +5,9 @@
 //! it durable. What follows from a change (the body cache, followers, notifications) follows from the journal.
 //!
 //! Bodies are served from a bounded cache ([`bodies`]); what is not there is read from the journal. Nothing is kept in
-//! memory per account. What a key signed that the operator does not vouch for is kept and not served ([`operator`]).
+//! memory per account. What a key signed that the operator does not vouch for is stored and not served ([`operator`]).
 //!
-//! The folder of tokens follows the journal ([`directory`]), and what others do to its files is taken in.
+//! The folder of tokens follows the journal ([`directory`]), and what others do to its files is imported.
 
 mod activations;
 mod backend;
@@ -53,7 +53,7 @@ use progress::ScanStage;
 use seam::Seam;
 use source::Tokens;
 
-/// The part of the caches' bound that activations may take: one in so many bytes.
+/// Activations may take one in this many bytes of the caches' bound.
 const ACTIVATIONS_SHARE: u64 = 16;
 
 /// The owner of the journal.
@@ -69,15 +69,15 @@ pub struct Primary {
     seam: Seam,
     history_age: Duration,
     activation_files: bool,
-    /// Until then, in milliseconds of [`clock::uptime_millis`], the journal is taken to be slow.
+    /// Until then, in milliseconds of [`clock::uptime_millis`], the journal counts as slow.
     slow_until: AtomicI64,
-    /// Since when somebody has been reading it on a thread that others wait for; 0: nobody is.
+    /// Since when a query has been running on a thread that others wait for; 0: none is.
     reading_since: AtomicI64,
     /// One change of the operator JWT at a time; the first is under way since the start.
     operator_turn: Mutex<Option<Committing>>,
     /// What the configured operator JWT changed at the start.
     operator_begun: Option<OperatorChange>,
-    /// Told when the operator's file in an nsc folder was written.
+    /// Notified when the operator's file in an nsc folder was written.
     operator_edited: Notify,
     /// How far the token folder has followed the journal, if it is ours to write.
     writer_progress: OnceLock<Arc<WriterProgress>>,
@@ -139,7 +139,7 @@ impl Primary {
         })
     }
 
-    /// How far the first look through the folder has come.
+    /// How far the first scan of the folder has come.
     pub const fn progress(&self) -> &ScanProgress {
         &self.progress
     }
@@ -149,7 +149,7 @@ impl Primary {
         self.progress.reach(ScanStage::Placed);
     }
 
-    /// Whether the accounts are those of a folder that somebody else keeps: nothing can be pushed then.
+    /// Whether the accounts are those of a folder that somebody else maintains: then nothing can be pushed.
     pub const fn is_read_only(&self) -> bool {
         self.tokens.is_foreign()
     }
@@ -201,7 +201,7 @@ impl Primary {
         }
     }
 
-    /// Takes in an account JWT: admitted, ordered, durable when this returns.
+    /// Stores an account JWT: admitted, ordered, and durable when this returns.
     pub async fn submit(
         self: &Arc<Self>,
         token: &[u8],
@@ -244,7 +244,7 @@ impl Primary {
         Submitted { entry, changed, position: self.journal.head().position(serial) }
     }
 
-    /// Takes in an operator-signed delete request. Returns it, and whether anything changed; then also tells the log.
+    /// Applies an operator-signed delete request. Returns it, and whether anything changed; a change is logged.
     ///
     /// `expected`: the one account it was addressed to, if the path says so.
     pub async fn delete(
@@ -260,7 +260,7 @@ impl Primary {
             return Err(Refusal::DeleteElsewhere(*expected).into());
         }
         self.import_before(tombstone.keys(), via).await?;
-        // Afterwards nobody knows the names.
+        // The names are gone with the accounts.
         let accounts: Vec<_> = tombstone.keys().iter().map(|key| self.called(key)).collect();
         let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
         let changed = split(outcome).0;
@@ -290,7 +290,7 @@ impl Primary {
 }
 
 /// A folder that has the snapshot of a replica and no journal is not one to begin an empty journal in: what its primary held
-/// would be unknown to everybody who asks.
+/// would be unknown.
 fn no_replica(journal: &Path) -> Result<(), StoreError> {
     let snapshot = journal.with_file_name(snapshot::FILE);
     if journal.exists() || !snapshot.exists() {

@@ -149,7 +149,7 @@ impl ScanProgress {
         self.moved.send_if_modified(|now| stage > std::mem::replace(now, stage.max(*now)));
     }
 
-    /// Begins anew, as after another start.
+    /// Starts again, as after another start of the process.
     #[cfg(test)]
     pub(super) fn restart(&self) {
         self.stage.store(ScanStage::Begun as u8, Ordering::Release);

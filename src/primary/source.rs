@@ -9,12 +9,12 @@ use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 
-/// Where tokens are kept beside the journal.
+/// Where tokens are stored next to the journal.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// Nowhere.
     Memory,
-    /// In a folder of ours: what is pushed is written there, and what others write there is taken in.
+    /// In a folder of ours: what is pushed is written there, and what others write there is imported.
     Folder {
         /// The folder.
         dir: PathBuf,
@@ -23,7 +23,7 @@ pub enum Source {
         /// The mode of the files that are written.
         mode: u32,
     },
-    /// In a folder that somebody else keeps: it is only read, and what leaves it leaves us.
+    /// In a folder that somebody else maintains: it is only read, and an account whose file leaves it is removed.
     ReadOnly(PathBuf),
     /// In an operator's folder of nsc, likewise only read.
     Nsc(PathBuf),
@@ -79,7 +79,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The tokens beside the journal, opened.
+/// The tokens next to the journal, opened.
 #[derive(Debug)]
 pub(super) enum Tokens {
     None,

@@ -66,7 +66,7 @@ pub fn run(args: &CheckArgs, stdin: &mut dyn BufRead, stdout: &mut dyn Write) ->
     };
     match done {
         Ok(all_accepted) => Exit::unless(all_accepted),
-        // Whoever reads the output has gone; there is nobody to tell.
+        // The reader of the output is gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::told()),
         Err(error) => Err(complaint(1, &error.to_string())),
     }

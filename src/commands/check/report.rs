@@ -120,7 +120,7 @@ fn question(name: &str, kind: &str, token: &str, operator: Option<&(OperatorJwt,
     }
 }
 
-/// Why a push of this token would be refused, as far as it can be told without the server's store.
+/// Why a push of this token would be rejected, judged without the server's store.
 fn refusal(verdict: &CheckVerdict, now: i64) -> Option<String> {
     if verdict.decode != "ok" {
         return Some(verdict.decode.clone());

@@ -43,7 +43,7 @@ pub struct CheckQuestion {
     pub key: String,
 }
 
-/// A text and how often it stands there.
+/// A text and how often it occurs.
 #[derive(Debug, Deserialize)]
 pub struct CheckPart {
     text: String,
@@ -204,7 +204,7 @@ impl CheckQuestion {
 }
 
 /// Line ends behind a token are not part of it: the Go library passes over them, and so does intake. Anything else
-/// behind it is judged as it stands.
+/// after it is judged as it is.
 fn line_ends_trimmed(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }

@@ -12,7 +12,7 @@ use crate::key::{Kind, PublicKey};
 
 /// The largest file that is looked at, in bytes: a seed and all that may stand around it.
 const MAX_BYTES: usize = 64 << 10;
-/// A text with so many characters of a seed's may be one of which some are missing; a whole one has 58.
+/// A text with this many characters of a seed may be a damaged seed; a whole one has 58.
 const LIKE_A_SEED: usize = 40;
 
 /// Reads the key pair of an operator, or of one of its signing keys, from a file; `-` is the standard input.
@@ -56,7 +56,7 @@ fn text(name: &str, from: &mut dyn Read) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(bytes)
 }
 
-/// The operator key pair in a text: a seed on a line of its own, whatever stands around it.
+/// The operator key pair in a text: a seed on a line of its own, whatever is around it.
 fn operator(name: &str, text: &[u8]) -> Result<KeyPair, String> {
     let lines = || text.split(|byte| *byte == b'\n').filter_map(|line| Some(std::str::from_utf8(line).ok()?.trim()));
     let Some(seed) = lines().find(|line| is_like_one(line)) else {

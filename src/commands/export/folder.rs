@@ -95,7 +95,7 @@ impl super::ExportTarget for FolderTarget {
 impl Drop for FolderTarget {
     fn drop(&mut self) {
         if let Some(made) = &self.made {
-            // A folder of another program is left without anything of ours. If that fails, it is in nobody's way.
+            // Another program's folder keeps nothing of ours. A leftover after a failure does no harm.
             let _ = fs::remove_dir_all(made);
         }
     }

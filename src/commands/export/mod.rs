@@ -111,7 +111,7 @@ enum ExportItem {
     Bad(String),
 }
 
-/// What an export came to.
+/// The result of an export.
 #[derive(Debug)]
 struct ExportReport {
     written: u64,

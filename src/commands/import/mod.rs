@@ -1,4 +1,4 @@
-//! `import`: accounts of a folder, an nsc store, a pack or a full resolver, taken in by a primary.
+//! `import`: accounts of a folder, an nsc store, a pack or a full resolver, imported by a primary.
 //!
 //! The primary is one that is stopped, whose folder this command opens as the server would, or one that runs and is sent
 //! every JWT. Either way all of them pass the gate, and what is held yields only to what is newer.
@@ -117,7 +117,7 @@ impl ImportFate {
     }
 }
 
-/// Who takes in.
+/// Where the accounts are imported.
 enum ImportTarget {
     Offline(offline::Offline),
     Online(online::Online),
@@ -174,7 +174,7 @@ pub(super) fn run(settings: &Settings, args: &ImportArgs) -> Result<(), Exit> {
     })
 }
 
-/// Takes in everything that is found. What only makes sense when all accounts are there comes last.
+/// Imports everything that is found. Tokens that need their account come last.
 async fn take_in(target: &Arc<ImportTarget>, mut found: mpsc::Receiver<FoundToken>) -> Result<ImportReport, String> {
     let (mut report, mut under_way) = (ImportReport::new(), JoinSet::new());
     let (mut activations, mut deleted) = (Vec::new(), Vec::new());

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::primary::{self, Directory, Primary};
 use crate::store::journal::{self, CommitError};
 
-/// How often it is looked whether the primary's own folder is taken in.
+/// How often to check whether the primary's own folder is imported.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long the folder may take to follow, before that is left to the server.
 const FOLLOW: Duration = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-//! What an import came to.
+//! The result of an import.
 
 use std::io::{self, Write};
 

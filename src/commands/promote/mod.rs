@@ -2,7 +2,7 @@
 //!
 //! A mirror holds all that its primary held, and remembers what the primary had replaced, refused and deleted. Both goes into
 //! a new journal, so that nothing comes back by the promotion that was gone before. What the mirror does not hold is found
-//! first, because nobody else may have it.
+//! first, because no other server may have it.
 
 mod gather;
 mod trust;

@@ -36,7 +36,7 @@ pub(super) fn trusted(settings: &Settings, snapshot: &Snapshot) -> Result<Truste
     let gate = given.gate;
     let before = Standing::restore(kept.clone(), withdrawn.iter().copied().collect());
     let arrival = gate.arrival(Way::File, clock::unix_seconds());
-    // Who changes the operator does so when the primary starts.
+    // The operator changes when the primary starts.
     let begun = begin(kept.as_deref(), gate.trust().as_ref(), None, &arrival).map_err(|error| match error {
         OperatorRefusal::Other { ours, offered } => {
             failed(&format!("the snapshot is of the operator {ours}, and {offered} is configured"))

@@ -32,7 +32,7 @@ pub(super) struct HandBackArgs {
     /// Say what would be handed back, and send nothing
     #[arg(long, requires = "from")]
     dry_run: bool,
-    /// File with a token that both servers, or what stands before them, want to see
+    /// File with a token that both servers, or proxies in front of them, require
     #[arg(long, value_name = "FILE", requires = "from")]
     token_file: Option<PathBuf>,
 }

@@ -1,7 +1,6 @@
-//! Activations as files, as servers of old kept them: taken in where they are found, and written if that is wanted.
+//! Activations as files: imported wherever they are, and written if `store.activation_files` is set, as the Go server did.
 //!
-//! They are not written unless asked for, because a nats-server that opens the folder takes every `.jwt` file for an
-//! account's.
+//! By default they are not written, because a nats-server that opens the folder takes every `.jwt` file for an account's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::journal::CommitError;
 
-/// Takes in one file. The accounts that vouch come first: without them it is refused. Returns whether it is to be looked
-/// at again. Blocks.
-pub(super) fn take_in(
+/// Imports one file. Its account must be stored before, because that vouches for it. Returns whether to read the file again
+/// later. Blocks.
+pub(super) fn import(
     primary: &Arc<Primary>,
     metrics: &Metrics,
     reports: &Reports,
@@ -43,7 +42,7 @@ pub(super) fn take_in(
         Err(CommitError::Refused(refusal)) => {
             metrics.refused(via, &refusal);
             if refusal.is_conflict() {
-                tracing::debug!("{} is not taken in: {refusal}", path.display());
+                tracing::debug!("{} is not imported: {refusal}", path.display());
             } else {
                 reports.left(path, &reports::refused(&refusal));
             }
@@ -53,7 +52,7 @@ pub(super) fn take_in(
     Ok(false)
 }
 
-/// Writes the file of an activation, unless it holds just that. What somebody wrote there meanwhile is taken in first.
+/// Writes the file of an activation, unless it holds just that. Other content is imported first.
 /// Returns whether it was written. Blocks.
 pub(super) fn write(primary: &Arc<Primary>, folder: &Folder, id: &HashId) -> Result<bool, StoreError> {
     if let Ok((_, bytes)) = folder::read(&folder.activation(id)) {
@@ -61,7 +60,7 @@ pub(super) fn write(primary: &Arc<Primary>, folder: &Folder, id: &HashId) -> Res
         if held.is_some_and(|held| held.activation.token() == bytes.trim_ascii_end()) {
             return Ok(false);
         }
-        // An older one, or what is refused, is of no use to anybody.
+        // An older one, or a rejected one, is overwritten.
         if let Err(CommitError::Failed(error)) =
             primary.submit_activation_blocking(&bytes, SentFor::id(id), Via::EditedFile)
         {

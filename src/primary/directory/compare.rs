@@ -1,13 +1,13 @@
-//! Keeping one account's file and the journal in agreement, whichever of the two has moved.
+//! Bringing the file of one account and the journal into agreement, whichever of the two changed.
 //!
-//! [`Comparer::settle`] looks at both and does what is missing: it writes what the journal has and the folder has not,
-//! marks what was deleted, and takes in what somebody wrote. It can be called at any time and any number of times, for
-//! whatever reason: after a change, after a crash, because the system reported something, or because it is time to look.
+//! [`Comparer::settle`] reads both and does what is missing. It writes what only the journal has, marks what was deleted,
+//! and imports what somebody wrote. It can be called at any time, any number of times, and for any reason: after a change,
+//! after a crash, after an event of the file system, or in a periodic scan.
 //!
-//! A file that we wrote is known by inode, size and time. Where it is the journal that has moved, a file that holds an
-//! earlier version of the account is ours, too: it waits to be written. Any other content is somebody's: it goes through the gate before anything is written over it. What the gate refuses,
-//! or what is older, is moved to the folder of refused things, and what the journal holds is put in its place. Where
-//! the journal holds nothing, the file is left alone and reported.
+//! A file that we wrote is known by inode, size and time. If the journal has changed, a file with an earlier version of the
+//! account is ours too: it waits to be written. Any other content is somebody's, and passes the gate before anything
+//! replaces it. If the gate rejects it, or if it is older, it is moved to the folder of rejected files, and the stored JWT
+//! is written in its place. If the journal stores nothing for the place, the file stays as it is and is reported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,32 +29,32 @@ use crate::store::journal::Presence;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
-/// Accounts are settled one by one within each of so many groups, and side by side among them.
+/// Groups of accounts. Those of one group are settled one after the other.
 const GROUPS: usize = 64;
-/// A file that is changed again each time it was settled is left for later.
+/// Attempts to settle a file that somebody keeps changing.
 const ATTEMPTS: usize = 8;
 
-/// Why an account is looked at.
+/// Why an account is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The journal has moved.
+    /// The journal has changed.
     Journal,
-    /// The file was found, or has moved. A token in it would come on this path.
+    /// The file was found or has changed. A token in it comes on this path.
     File(Via),
 }
 
-/// What settling an account came to.
+/// How settling an account ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// File and journal agree: they did before, or something was done about it.
+    /// File and journal agree.
     Agreed,
-    /// The file holds what nobody can use, and the journal has nothing for its place.
+    /// The file cannot be used, and the journal has nothing for its place.
     Left,
     /// Somebody is writing the file now.
     NotStill,
 }
 
-/// Keeps the files of a folder of ours.
+/// Compares the files of a folder of ours with the journal.
 #[derive(Debug)]
 pub(super) struct Comparer {
     primary: Arc<Primary>,
@@ -67,7 +67,7 @@ pub(super) struct Comparer {
 }
 
 impl Comparer {
-    /// A keeper of the folder that `primary` has, which must be one of ours.
+    /// For the folder of `primary`, which must be one of ours.
     pub(super) fn new(primary: Arc<Primary>, metrics: Arc<Metrics>) -> Self {
         Self {
             primary,
@@ -83,7 +83,7 @@ impl Comparer {
         &self.primary
     }
 
-    /// What was said of files that stay as they are.
+    /// The log lines about files that stay as they are.
     pub(super) const fn reports(&self) -> &Reports {
         &self.reports
     }
@@ -113,10 +113,10 @@ impl Comparer {
         Ok(Settled::NotStill)
     }
 
-    /// One attempt. `None`: something has moved, and both are to be looked at again.
+    /// One attempt. `None`: something has changed, so compare both again.
     fn step(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Option<Settled>, StoreError> {
         let home = folder.home(key);
-        // What the journal cannot read may be put back by the file.
+        // If the journal's text is damaged, the file may restore it.
         let presence = self.primary.journal.presence(key);
         let there = self.places.look(&self.primary.journal, &home, key, &presence, cause == Cause::Journal)?;
         if matches!(presence, Ok(Presence::Live(_))) {
@@ -142,7 +142,7 @@ impl Comparer {
                 self.places.forget(key);
                 Ok(Some(Settled::Agreed))
             }
-            (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
+            (_, There::Token(..)) => self.import(folder, key, &home, cause, presence),
             // A nats-server or an older account server that opens the folder reads bare JWTs only.
             (Ok(Presence::Live(held)), There::Decorated(there)) => {
                 let settled = self.write(folder, key, &held.entry, Some(there))?;
@@ -168,7 +168,7 @@ impl Comparer {
     }
 
     fn judge(&self, path: &Path, key: &AccountKey, bytes: &[u8], via: Via) -> Result<FileVerdict, StoreError> {
-        let verdict = self.primary.judge(bytes, Some(key), via, &self.metrics);
+        let verdict = self.primary.judge(path, bytes, Some(key), via, &self.metrics);
         if verdict.is_err() {
             self.reports.forget(path);
         }
@@ -176,7 +176,7 @@ impl Comparer {
     }
 
     /// Somebody wrote this file.
-    fn take_in(
+    fn import(
         &self,
         folder: &Folder,
         key: &AccountKey,
@@ -188,7 +188,7 @@ impl Comparer {
             Cause::Journal => Via::EditedFile,
             Cause::File(via) => via,
         };
-        // If not, it is gone, or different, again.
+        // An error means that it changed again.
         let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
         let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
         if is_unknown && !self.reports.is_news(home) {
@@ -196,17 +196,13 @@ impl Comparer {
         }
         match self.judge(home, key, &bytes, via)? {
             FileVerdict::Taken(entry) => {
-                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), home.display());
-                if via == Via::FirstScan {
-                    self.primary.remark(home, &entry);
-                }
                 if digest_of(&bytes).1 {
                     self.places.wrote(key, look.stamp, *entry.digest());
                 }
                 Ok(None)
             }
             FileVerdict::Same => {
-                // The same version in another spelling: ours is the one that is served.
+                // The same version in another spelling. The stored spelling is the one that is served.
                 let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
@@ -222,7 +218,7 @@ impl Comparer {
         }
     }
 
-    /// Writes what the journal holds, if what was `there` still is. `None`: it is not.
+    /// Writes what the journal holds, unless something else than `there` is in the place now: `None`.
     fn write(
         &self,
         folder: &Folder,
@@ -248,8 +244,8 @@ impl Comparer {
         Ok(())
     }
 
-    /// Takes in a copy that lies where no file of ours would: it is read, and never touched.
-    pub(super) fn take_in_copy(&self, path: &Path, key: &AccountKey, via: Via) -> Result<Settled, StoreError> {
+    /// Imports a copy that is where no file of ours would be. It is only read.
+    pub(super) fn import_copy(&self, path: &Path, key: &AccountKey, via: Via) -> Result<Settled, StoreError> {
         let (look, bytes) = match folder::read(path) {
             Ok(read) => read,
             Err(Unread::Missing) => return Ok(Settled::Agreed),
@@ -266,11 +262,7 @@ impl Comparer {
             return Ok(Settled::Agreed);
         }
         match self.judge(path, key, &bytes, via)? {
-            FileVerdict::Taken(entry) => {
-                tracing::info!(account = %key, via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
-                Ok(Settled::Agreed)
-            }
-            FileVerdict::Same | FileVerdict::Conflict(_) => Ok(Settled::Agreed),
+            FileVerdict::Taken(_) | FileVerdict::Same | FileVerdict::Conflict(_) => Ok(Settled::Agreed),
             FileVerdict::Refused(refusal) => {
                 self.reports.say(path, &reports::refused(&refusal));
                 Ok(Settled::Left)

@@ -1,4 +1,4 @@
-//! What is asked of those who tend a folder, whoever owns it.
+//! What the watcher asks of either intake.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -9,24 +9,24 @@ use crate::folder::Shard;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 
-/// What is done about a folder, whoever owns it. All of it blocks.
+/// Imports what happens to a folder. Every method blocks.
 pub(super) trait Intake: Send + 'static {
-    /// Takes in everything, for the first time.
+    /// Imports everything, for the first time.
     fn scan(&mut self, stop: &CancellationToken) -> Result<Scanned, StoreError>;
 
-    /// Looks at everything that changed since a time. Returns the folders to watch, and the files to look at again.
+    /// Imports everything that changed since a time.
     fn look(&mut self, since: SystemTime) -> Result<Looked, StoreError>;
 
-    /// Looks at files that were touched. Returns those to look at again.
+    /// Imports files that were touched. Returns those to try again.
     fn touched(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf>;
 
-    /// When it wants to look again, if it has a reason of its own.
+    /// The time until the next look, if the intake has a reason of its own.
     fn wants_look(&self) -> Option<Duration> {
         None
     }
 }
 
-/// What a first scan came to.
+/// How a first scan ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scanned {
     /// It was told to stop.
@@ -40,7 +40,7 @@ pub(super) enum Scanned {
     },
 }
 
-/// What a look came to.
+/// How a look through the folder ended.
 #[derive(Debug)]
 pub(super) struct Looked {
     pub(super) folders: Vec<PathBuf>,

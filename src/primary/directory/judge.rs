@@ -1,6 +1,4 @@
-//! Judging what a file holds.
-//!
-//! Every file passes the gate. What it makes of the content is told apart by what is to be done with the file.
+//! Judging what a file holds: every file passes the gate, and its verdict decides what happens to the file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,20 +14,21 @@ use crate::store::journal::CommitError;
 /// What became of a file's content.
 #[derive(Debug)]
 pub(super) enum FileVerdict {
-    /// It is held now, and that is a change.
+    /// It is stored now, and was not before.
     Taken(Arc<Entry>),
-    /// Exactly this version is held.
+    /// Exactly this version is stored.
     Same,
-    /// It is sound, but what is held stays.
+    /// It is valid, but the stored version stays.
     Conflict(Refusal),
-    /// It is not to be served by anybody.
+    /// It is not valid.
     Refused(Refusal),
 }
 
 impl Primary {
-    /// Takes in the content of a file, if the gate lets it. `key`: the account in the file's name. Blocks.
+    /// Imports the content of a file, if the gate accepts it, and logs what changed. `key`: the account in the file's name. Blocks.
     pub(super) fn judge(
         &self,
+        path: &Path,
         bytes: &[u8],
         key: Option<&AccountKey>,
         via: Via,
@@ -38,7 +37,12 @@ impl Primary {
         match self.submit_blocking(bytes, key, via) {
             Ok(submitted) if submitted.changed => {
                 metrics.accepted(via);
-                Ok(FileVerdict::Taken(submitted.entry))
+                let entry = submitted.entry;
+                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
+                if via == Via::FirstScan {
+                    self.remark(path, &entry);
+                }
+                Ok(FileVerdict::Taken(entry))
             }
             Ok(_) => Ok(FileVerdict::Same),
             Err(CommitError::Refused(refusal)) => {
@@ -52,7 +56,7 @@ impl Primary {
         }
     }
 
-    /// Says so if a token that is kept for old times' sake would be refused today.
+    /// Warns of a token that a scan accepts and a push would not.
     pub(super) fn remark(&self, path: &Path, entry: &Entry) {
         let now = clock::unix_seconds();
         if entry.is_expired(now) {

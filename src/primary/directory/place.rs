@@ -14,13 +14,13 @@ use crate::key::AccountKey;
 use crate::store::journal::Presence;
 use crate::store::{JournalReader, StoreError};
 
-/// Files whose stamp is remembered. One that is not is read to be known.
+/// Files whose stamp is remembered. Any other file has to be read.
 const REMEMBERED: u64 = 1 << 16;
 
 /// What there is in an account's place.
 pub(super) enum There {
     Nothing,
-    /// The JWT with this digest, as far as white space at its end goes; and its stamp, if we wrote it.
+    /// The JWT with this digest, white space at its end aside; and its stamp, if we wrote it.
     Token(Digest, Option<Stamp>),
     /// What is held, with something around it: lines of dashes, quotes.
     Decorated(Stamp),
@@ -69,7 +69,7 @@ impl Places {
         self.known.invalidate(key);
     }
 
-    /// Looks at an account's place. `is_moved`: the journal has moved.
+    /// Looks at an account's place. `is_moved`: the journal has changed.
     pub(super) fn look(
         &self,
         journal: &JournalReader,
@@ -131,9 +131,9 @@ fn junk(path: &Path, unread: Unread) -> Result<There, StoreError> {
     match unread {
         Unread::Io(error) if is_system(&error) => Err(StoreError::io("read", path)(error)),
         Unread::Changing => Ok(There::NotStill),
-        // Not even the place can be looked at.
+        // Not even its metadata can be read.
         Unread::Io(error) if folder::changed(path).is_none() => Err(StoreError::io("read", path)(error)),
-        // It was whole a moment ago, perhaps, and will be again.
+        // Somebody may be writing it.
         _ if !folder::is_still(path, STILL) => Ok(There::NotStill),
         unread => Ok(There::Junk(unread.to_string())),
     }

@@ -1,4 +1,4 @@
-//! Tending a folder that somebody else keeps: it is only read, and what leaves it leaves us.
+//! The intake of a folder that somebody else maintains: it is only read, and an account whose file leaves it is removed.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ use crate::store::journal::{Presence, Write};
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
 
-/// The tender of a folder that is only read.
+/// The intake of a folder that is only read.
 pub(super) struct ReadOnly {
     primary: Arc<Primary>,
     metrics: Arc<Metrics>,
     reports: Reports,
     /// Which account each file of an nsc folder is about: its name does not say.
     accounts: HashMap<PathBuf, AccountKey>,
-    /// Files that are gone, and perhaps not the last of them.
+    /// Files that are gone; more may follow.
     leaving: HashMap<PathBuf, AccountKey>,
     removals: Removals,
     closed: ClosedFolders,
@@ -47,7 +47,7 @@ pub(super) struct ReadOnly {
 /// What a closed sub-folder means, for people.
 const THEN: &str = "no account that may be in it counts as removed; give this server's user the right to read it";
 
-/// What was found in a look.
+/// What a scan found.
 struct FoundFiles {
     files: Vec<PathBuf>,
     activations: Vec<(PathBuf, HashId)>,
@@ -94,7 +94,7 @@ impl ReadOnly {
         }
     }
 
-    /// The account that a file is about, as far as that is known without reading it.
+    /// The account that a file is about, if that is known without reading it.
     fn account_of(&self, path: &Path) -> Option<AccountKey> {
         match &self.primary.tokens {
             Tokens::Nsc(_) => self.accounts.get(path).copied(),
@@ -115,7 +115,7 @@ impl ReadOnly {
             || (!closed.is_empty() && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
     }
 
-    /// Takes in one file. Returns whether it is to be looked at again.
+    /// Imports one file. Returns whether to read it again later.
     fn file(&mut self, path: &Path, via: Via) -> Result<bool, StoreError> {
         let (look, bytes) = match folder::read(path) {
             Ok(read) => read,
@@ -145,14 +145,8 @@ impl ReadOnly {
                 None => return Ok(false),
             },
         };
-        match self.primary.judge(&bytes, key.as_ref(), via, &self.metrics)? {
-            FileVerdict::Taken(entry) => {
-                tracing::info!(account = %entry.key(), via = via.label(), "updated JWT for account - {} from {}", entry.called(), path.display());
-                if via == Via::FirstScan {
-                    self.primary.remark(path, &entry);
-                }
-            }
-            FileVerdict::Same => {}
+        match self.primary.judge(path, &bytes, key.as_ref(), via, &self.metrics)? {
+            FileVerdict::Taken(_) | FileVerdict::Same => {}
             FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {
                 self.reports.say_with(path, &reports::refused(&refusal), "what was served before stays");
             }
@@ -161,11 +155,11 @@ impl ReadOnly {
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
-        activations::take_in(&self.primary, &self.metrics, &self.reports, path, id, via)
+        activations::import(&self.primary, &self.metrics, &self.reports, path, id, via)
     }
 
-    /// Whether the accounts of an nsc folder have to wait, because the operator's file was written: they may be signed with
-    /// a key that the operator has only from now on. Tells that it was, once it is still.
+    /// Whether the accounts of an nsc folder have to wait because the operator's file was written: a key that is new in it may
+    /// have signed them. Once the file is still, whoever waits for an edit is notified.
     fn operator_first(&mut self) -> bool {
         let Tokens::Nsc(root) = &self.primary.tokens else { return false };
         let edit = self.operator.look(root);
@@ -175,13 +169,13 @@ impl ReadOnly {
         matches!(edit, OperatorEdit::BeingWritten | OperatorEdit::Written)
     }
 
-    /// Removes accounts whose files are gone; all of `missing` were found missing now.
+    /// Removes accounts whose files were found missing now.
     fn remove(&mut self, mut missing: Vec<AccountKey>) {
-        // The system account may have come from the configuration, and without it nobody is told of anything.
+        // The system account may come from the configuration, and without it no nats-server can be informed.
         let system = self.primary.gate.system_account();
         missing.retain(|key| Some(*key) != system && !self.may_be_hidden(key));
         let go = self.removals.believe(missing, self.primary.journal.count());
-        // Afterwards nobody knows the names.
+        // The names are gone with the accounts.
         let accounts: Vec<_> = go.iter().map(|key| self.primary.called(key)).collect();
         let writes = go.iter().map(|key| Write::Remove(*key, Via::EditedFile)).collect();
         for (account, outcome) in accounts.iter().zip(self.primary.journal.commit_all_blocking(writes)) {
@@ -266,7 +260,7 @@ impl Intake for ReadOnly {
             after = Some(*last);
             missing.extend(keys.into_iter().filter(|key| !there.contains(key)));
         }
-        // An account of nsc whose file cannot be read now is not gone: whose it is, only its content would say.
+        // An unreadable file of nsc may be that of any missing account, because only its content says whose it is.
         let is_nsc = matches!(self.primary.tokens, Tokens::Nsc(_));
         if !is_nsc || found.files.iter().all(|path| self.account_of(path).is_some()) {
             self.remove(missing);
@@ -293,7 +287,7 @@ impl Intake for ReadOnly {
                 match done {
                     Ok(true) => again.push(path),
                     Ok(false) => {}
-                    Err(error) => tracing::error!("{} is not taken in: {error}", path.display()),
+                    Err(error) => tracing::error!("{} is not imported: {error}", path.display()),
                 }
             } else if let Some(key) = self.account_of(&path)
                 && !self.is_elsewhere(&key, &path)
@@ -302,8 +296,8 @@ impl Intake for ReadOnly {
                 leaving.insert(path, key);
             }
         }
-        // Files are removed one after the other. Only when no more of them go is it known how many that were; and a
-        // folder that is gone as a whole says nothing about what was in it.
+        // Files are removed one after the other, so how many are gone is known only when no more follow. A folder that is
+        // gone as a whole says nothing about its files.
         if !self.primary.tokens.root().is_some_and(Path::is_dir) {
             self.leaving.clear();
             return again;

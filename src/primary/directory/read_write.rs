@@ -1,4 +1,4 @@
-//! Tending a folder of ours: what others write there is taken in, and what they remove is put back.
+//! The intake of a folder of ours: what others write there is imported, and what they remove is restored.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::store::StoreError;
 
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
-/// After so many failures in one look the rest is left to the next.
+/// Failures in one scan after which the rest waits for the next.
 const MANY: usize = 100;
 
-/// The tender of a folder of ours.
+/// The intake of a folder of ours.
 pub(super) struct ReadWrite {
     comparer: Arc<Comparer>,
-    /// Where accounts go whose file could not be settled now.
+    /// To the writer: accounts whose file could not be settled now.
     ask: mpsc::Sender<AccountKey>,
     closed: ClosedFolders,
     ignored: Ignored,
@@ -50,24 +50,24 @@ impl ReadWrite {
         }
     }
 
-    /// Settles one file. Returns whether it is to be looked at again.
+    /// Settles one file. Returns whether to settle it again later.
     fn file(&self, folder: &Folder, path: &Path, key: &AccountKey) -> Result<bool, StoreError> {
-        // Where both layouts have a file, one of them is ours, and the other one somebody's copy.
+        // If both layouts have a file, one of them is ours, and the other one is somebody's copy.
         let is_ours = folder.home(key) == path || path.symlink_metadata().is_err();
         let settled = if folder.is_home(path, key) && is_ours {
             self.comparer.settle(folder, key, Cause::File(Via::EditedFile))?
         } else {
-            self.comparer.take_in_copy(path, key, Via::EditedFile)?
+            self.comparer.import_copy(path, key, Via::EditedFile)?
         };
         Ok(settled == Settled::NotStill)
     }
 
     fn activation(&self, path: &Path, id: &HashId, via: Via) -> Result<bool, StoreError> {
         let comparer = &self.comparer;
-        activations::take_in(comparer.primary(), comparer.metrics(), comparer.reports(), path, id, via)
+        activations::import(comparer.primary(), comparer.metrics(), comparer.reports(), path, id, via)
     }
 
-    /// Puts back the files of accounts that have none.
+    /// Restores the files of accounts that have none.
     fn restore(&self, folder: &Folder, listing: &Listing, failures: &mut usize) -> Result<(), StoreError> {
         // 16 bytes of a key tell accounts apart, and a million of them take 16 MB.
         let start = |key: &AccountKey| key.raw().first_chunk::<16>().copied().unwrap_or_default();
@@ -180,7 +180,7 @@ impl Intake for ReadWrite {
             let Some(key) = named(&path) else {
                 match activations::named(&path).map(|id| self.activation(&path, &id, Via::EditedFile)) {
                     Some(Ok(true)) => again.push(path),
-                    Some(Err(error)) => tracing::error!("{} is not taken in: {error}", path.display()),
+                    Some(Err(error)) => tracing::error!("{} is not imported: {error}", path.display()),
                     Some(Ok(false)) | None => {}
                 }
                 continue;

@@ -30,7 +30,7 @@ const PIECE: usize = 256;
 /// How often the log says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// What a scan came to.
+/// What a scan counts.
 #[derive(Debug, Default)]
 pub(super) struct ScanTally {
     taken: AtomicU64,
@@ -57,7 +57,7 @@ pub(super) struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Takes in everything that was listed. `false`: it was told to stop before the end. Blocks.
+    /// Imports everything that was listed. `false`: it was stopped before the end. Blocks.
     pub(super) fn run(&self, listing: &Listing) -> Result<bool, StoreError> {
         let progress = &self.primary.progress;
         let files = listing.homes.len() + listing.extras.len();
@@ -87,7 +87,7 @@ impl Scan<'_> {
         progress.reach(ScanStage::Accounts);
         if files + listing.others.count > 0 {
             tracing::info!(
-                "took in the folder: {files} JWT files, of which {} are new, {} were known, {} are refused; {} files of \
+                "imported the folder: {files} JWT files, of which {} are new, {} were known, {} are rejected; {} files of \
                  other names; in {:.1} s",
                 tally.taken.load(Ordering::Relaxed),
                 tally.known.load(Ordering::Relaxed),
@@ -99,7 +99,7 @@ impl Scan<'_> {
         Ok(true)
     }
 
-    /// Imports so many files on all cores.
+    /// Imports `count` files on all cores.
     fn import(
         &self,
         count: usize,
@@ -158,7 +158,7 @@ impl Scan<'_> {
                 }
                 Ok(Outcome::Same { .. }) => tally.known(),
                 Err(CommitError::Refused(refusal)) if refusal.is_conflict() => {
-                    tracing::debug!("{} is not taken in: {refusal}", path.display());
+                    tracing::debug!("{} is not imported: {refusal}", path.display());
                     tally.known();
                 }
                 Err(CommitError::Refused(refusal)) => {
@@ -218,7 +218,7 @@ struct Telling {
 
 impl Telling {
     fn of(files: usize) -> Self {
-        let bar = Bar::new("taking in the folder", files.try_into().unwrap_or(u64::MAX));
+        let bar = Bar::new("importing the folder", files.try_into().unwrap_or(u64::MAX));
         Self { bar, files, said: Instant::now() }
     }
 
@@ -226,7 +226,7 @@ impl Telling {
         self.bar.set(done);
         if self.said.elapsed() > SAY_EVERY {
             self.said = Instant::now();
-            tracing::info!("taking in the folder: {done} of {} files", self.files);
+            tracing::info!("importing the folder: {done} of {} files", self.files);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Directory a folder: the first scan, then whatever happens to it, for as long as the process lives.
+//! Watching a folder: the first scan, then whatever happens to it, for as long as the process lives.
 //!
-//! The system tells which files are touched; a look through the whole folder now and then is the safety net, and finds
-//! what happened while this server was stopped. A look is cheap, because the system keeps the time at which anything
-//! about a file last changed, and no program can set that back: only what changed since the last look is read.
+//! The system reports which files are touched. A periodic look through the whole folder is the safety net, and finds what
+//! happened while this server was stopped. A look is cheap: the system keeps the time at which anything about a file last
+//! changed, and no program can set that time back. So only files that changed since the last look are read.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -21,28 +21,28 @@ use super::writer::WriterProgress;
 use crate::folder::watch::Watch;
 use crate::store::{self, StoreError};
 
-/// The name under which the journal keeps when the last whole look began, in unix milliseconds.
+/// The journal's name for the time when the last whole look began, in unix milliseconds.
 const LOOKED: &str = "looked";
-/// And the one under which it keeps whose eyes it was with: some bytes of the operator JWT's digest.
+/// Its name for the operator JWT that was in force then: some bytes of the digest.
 const OPERATOR: &str = "looked as";
-/// And the one under which it keeps which folders there were: some bytes of a digest of them.
+/// Its name for the sub-folders that existed then: some bytes of a digest of them.
 const FOLDERS: &str = "looked in";
-/// The pause before a first scan or a look that failed is tried again. It doubles each time, up to the time between looks.
+/// The pause after a first scan or a look that failed. It doubles each time, up to the time between looks.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Looks follow each other no faster than this, whatever asks for them.
+/// The shortest pause between two looks.
 const REST: Duration = Duration::from_secs(1);
 /// Clocks of files tick coarsely, and one file system may be a little behind another.
 const MARGIN: Duration = Duration::from_secs(2);
-/// A look costs at most this part of the time: the pause after it is so many times as long as it took.
+/// The pause after a look is at least this many times as long as the look took.
 const SHARE: u32 = 20;
-/// How often touched files are looked at, to see whether they are still.
+/// The interval at which touched files are checked for being still.
 const TICK: Duration = Duration::from_millis(100);
-/// A folder that cannot be watched is looked through this often, if that is not too much work.
+/// The time between looks at a folder that cannot be watched, if that is not too much work.
 const UNWATCHED: Duration = Duration::from_secs(5);
-/// How long the mirror may take to catch up before files are judged all the same.
+/// The longest wait for the writer to catch up before files are judged.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
-/// Since when there may be news, and with whose eyes and in which folders one looked then.
+/// When the last whole look began, and under which operator JWT and in which sub-folders.
 #[derive(Debug, Clone, Copy)]
 struct LastLook {
     since: SystemTime,
@@ -57,7 +57,7 @@ pub(super) struct Watcher {
     stop: CancellationToken,
     watch: Option<Watch>,
     writer_progress: Option<Arc<WriterProgress>>,
-    /// Folders that cannot be watched, as they were said last.
+    /// How many folders cannot be watched, as the log said last.
     unwatched: usize,
 }
 
@@ -73,7 +73,7 @@ impl Watcher {
 
     pub(super) async fn run(mut self, mut intake: impl Intake) {
         let Some(mut last) = self.begin(&mut intake).await else { return };
-        // Not before: to read a million files makes as many events. What happens meanwhile, the first look finds.
+        // Not earlier, because reading a million files makes as many events. The first look finds what happens until now.
         self.watch = match Watch::start() {
             Ok(watch) => Some(watch),
             Err(error) => {
@@ -85,14 +85,14 @@ impl Watcher {
             self.add(&[root.to_owned()]);
         }
         let mut due = Instant::now();
-        // Looks have their share of the time, whatever asks for them.
+        // Looks get a bounded share of the time, whatever asks for them.
         let mut rest = due;
         let mut failures = 0;
         while !self.stop.is_cancelled() {
             if due <= Instant::now() {
                 let began = Instant::now();
                 let started = SystemTime::now();
-                // A clock that was set back tells nothing about what is new, and another operator sees with other eyes.
+                // A clock that was set back cannot tell what is new, and another operator JWT may accept other files.
                 let operator = self.operator();
                 let is_same = last.since <= started && operator == last.operator && last.since != UNIX_EPOCH;
                 let from = if is_same { last.since - MARGIN } else { UNIX_EPOCH };
@@ -103,14 +103,14 @@ impl Watcher {
                 match looked {
                     Ok(looked) => {
                         self.add(&looked.folders);
-                        // Where nothing is watched, the next look is what looks again.
+                        // If nothing is watched, only the next look can read those files again.
                         is_whole = looked.is_whole && (self.watch.is_some() || looked.again.is_empty());
                         self.touch(looked.again);
                         let is_imported = from == UNIX_EPOCH && is_whole;
                         self.primary.progress.set_closed(&looked.closed, is_imported);
                         let there = fingerprint(&looked.folders);
                         if there != last.folders && from != UNIX_EPOCH {
-                            // A folder that was moved here brings files that have not changed for long.
+                            // A folder that was moved here can have files that changed long ago.
                             last = LastLook { since: UNIX_EPOCH, operator, folders: there };
                             is_seen_anew = true;
                         } else if is_whole {
@@ -137,7 +137,7 @@ impl Watcher {
         }
     }
 
-    /// Waits for what happens next, and does what there is to do about single files.
+    /// Waits for the next event, and has touched files imported.
     async fn attend<T: Intake>(&self, mut intake: T, due: &mut Instant) -> Option<T> {
         let Some(watch) = &self.watch else {
             tokio::select! {
@@ -167,8 +167,7 @@ impl Watcher {
         Some(intake)
     }
 
-    /// Takes in what was there at start, unless an earlier process has. Returns since when there may be news; `None`: it
-    /// was told to stop.
+    /// Imports what was there at the start, unless an earlier process did. Returns the last look; `None` if stopped.
     async fn begin(&self, intake: &mut impl Intake) -> Option<LastLook> {
         let primary = self.primary.clone();
         let cursors = move || {
@@ -200,7 +199,7 @@ impl Watcher {
                     return Some(last);
                 }
                 Ok(Scanned::Stopped) => return None,
-                Err(error) => tracing::error!("the token folder cannot be taken in: {error}; it is tried again"),
+                Err(error) => tracing::error!("cannot import the token folder: {error}; trying again"),
             }
             failures += 1;
             tokio::select! {
@@ -210,8 +209,8 @@ impl Watcher {
         }
     }
 
-    /// Remembers how far the folder is imported. Not while a shard cannot be read: then the next start scans from the beginning, so that
-    /// it takes no account for absent whose file is in there.
+    /// Notes in the journal how far the folder is imported. While a shard cannot be read, nothing is noted: the next start
+    /// then scans everything, so that no account with a file in that shard counts as absent.
     async fn remember(&self, last: &LastLook) {
         if self.primary.progress.closed() > 0 {
             return;
@@ -223,7 +222,7 @@ impl Watcher {
         notes.set_cursor(LOOKED, u64::try_from(millis).unwrap_or(0)).await;
     }
 
-    /// Which operator JWT decides now.
+    /// Which operator JWT is in force.
     fn operator(&self) -> u64 {
         let digest = self.primary.gate.trust().map(|trust| Sha256::digest(trust.token()));
         let start = digest.and_then(|digest| digest.first_chunk::<8>().copied());
@@ -254,12 +253,12 @@ impl Watcher {
     }
 }
 
-/// The pause after so many failures in a row.
+/// The pause after a number of failures in a row.
 fn again(failures: u32) -> Duration {
     AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(16))
 }
 
-/// Which folders there are: which ones by their names, and on the disk.
+/// A number for a set of folders: their names, and which ones they are on the disk.
 fn fingerprint(folders: &[PathBuf]) -> u64 {
     let mut folders: Vec<_> = folders
         .iter()
@@ -277,8 +276,7 @@ fn fingerprint(folders: &[PathBuf]) -> u64 {
     hash.finalize().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes) >> 1)
 }
 
-/// Does something that blocks, on a thread for that, and gives the tender back. `None`: it is lost, which is a mistake
-/// in this program.
+/// Runs a method of the intake on a thread that may be blocked, and gives the intake back. `None`: the thread panicked.
 async fn blocking<T: Intake, R: Send + 'static>(
     mut intake: T,
     act: impl FnOnce(&mut T) -> Result<R, StoreError> + Send + 'static,
@@ -289,7 +287,9 @@ async fn blocking<T: Intake, R: Send + 'static>(
     })
     .await;
     done.inspect_err(|error| {
-        tracing::error!("the token folder is not looked at any more: {error}; what is pushed is still written there. Restart this server");
+        tracing::error!(
+            "the token folder is no longer watched: {error}; pushed JWTs are still written to it. Restart this server"
+        );
     })
     .ok()
 }

@@ -1,9 +1,9 @@
 //! The folder follows the journal.
 //!
-//! To make files in a folder of a million is slow, so a push does not wait for it: the mirror reads which accounts have
-//! changed, and settles each of them once, however often it changed. Every now and then it has the file system write
-//! everything to disk, and remembers in the journal up to which change all files are there. After a crash it goes on
-//! from that change. What cannot be written is tried again, and holds up nothing else.
+//! Files in a folder of a million are slow to make, so a push does not wait for its file. The writer reads from the journal
+//! which accounts have changed, and settles each of them once, however often it changed. Every few seconds it has the file
+//! system write everything to disk, and notes in the journal up to which change all files are on disk. After a crash it
+//! continues from there. A file that cannot be written is tried again, and delays no other file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use crate::key::AccountKey;
 use crate::store::journal::MIRROR;
 use crate::store::{StoreError, blocking};
 
-/// Changes that are looked at in one piece.
+/// Changes that are read in one piece.
 const PIECE: u64 = 2048;
 /// Under steady load, everything is synced this often.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 /// With nothing left to write, it is synced after this long.
 const SYNC_IDLE: Duration = Duration::from_millis(200);
-/// The pause before what failed is tried again grows up to this.
+/// The longest pause before a file that failed is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// With so many accounts failing, it is the folder that fails: no more are tried until it is well again.
+/// If this many files fail, the folder itself fails: no more are tried until it works again.
 const MANY: usize = 256;
 
-/// How far the mirror has come, for those who ask.
+/// How far the writer has come.
 #[derive(Debug)]
 pub(in crate::primary) struct WriterProgress {
     written: AtomicU64,
@@ -72,7 +72,7 @@ impl WriterProgress {
     }
 }
 
-/// Where the mirror stood when it was last remembered.
+/// The change up to which all files are on disk, as the journal notes it.
 pub(super) fn begin(primary: &Primary) -> Result<u64, StoreError> {
     Ok(primary.journal().cursor(MIRROR)?.unwrap_or(0))
 }
@@ -84,13 +84,13 @@ enum FileSubject {
     Activation(HashId),
 }
 
-/// The work itself.
+/// The loop that writes.
 pub(super) struct Writer {
     comparer: Arc<Comparer>,
     state: Arc<WriterProgress>,
-    /// What could not be settled, and the change that it is about.
+    /// Files that could not be settled, and the change that each is about.
     failed: HashMap<FileSubject, u64>,
-    /// What somebody is writing the file of, likewise.
+    /// Files that somebody is writing now, likewise.
     unsettled: HashMap<FileSubject, u64>,
     pause: Duration,
     try_again: Instant,
@@ -110,7 +110,7 @@ impl Writer {
         }
     }
 
-    /// Follows the journal for as long as the process lives. Whatever else finds a file in need sends its account.
+    /// Follows the journal for as long as the process lives. `asked`: accounts whose file others could not settle.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<AccountKey>) {
         let mut watch = self.comparer.primary().ring().watch();
         loop {
@@ -128,12 +128,12 @@ impl Writer {
             let waits = !self.failed.is_empty() || !self.unsettled.is_empty() || self.state.synced() < self.reached();
             let pause = if waits { SYNC_IDLE } else { Duration::from_secs(60) };
             if !waits {
-                // It may not have been kept the first time: who waits for it in another process would wait in vain.
+                // The first attempt to note it may have failed, and another process may be waiting for it.
                 self.comparer.primary().notes().set_cursor(MIRROR, self.state.synced()).await;
             }
             tokio::select! {
                 moved = watch.changed() => if moved.is_err() { return },
-                // Who looks at files ends before this does: then nobody asks any more.
+                // The watcher ends before this loop: then no accounts come.
                 Some(key) = asked.recv() => {
                     self.unsettled.entry(FileSubject::Account(key)).or_insert_with(|| self.state.written());
                 }
@@ -164,7 +164,7 @@ impl Writer {
         self.show();
     }
 
-    /// Tries again what failed, when it is time, and what was being written by others.
+    /// When it is time, tries the files again that failed or that somebody was writing.
     async fn again(&mut self) {
         if self.try_again > Instant::now() || (self.failed.is_empty() && self.unsettled.is_empty()) {
             return;
@@ -179,7 +179,7 @@ impl Writer {
                 self.state.set_failure(None);
             }
             self.pause = Duration::ZERO;
-            // Files that are being written are looked at again in a while.
+            // Files that somebody is writing are tried again a little later.
             self.try_again = Instant::now() + SYNC_IDLE;
         }
         self.show();
@@ -202,7 +202,7 @@ impl Writer {
         .await;
         let mut first = None;
         let Ok(done) = done else {
-            // A mistake in this program; the files are not on disk all the same.
+            // The thread panicked, and may have written nothing.
             self.failed.extend(tried);
             return self.fail(&StoreError::Closed).await;
         };
@@ -212,7 +212,7 @@ impl Writer {
                     self.unsettled.insert(what, serial);
                 }
                 Ok(Some(_)) => {}
-                // Not even tried.
+                // It was not tried.
                 Ok(None) => {
                     self.failed.insert(what, serial);
                 }
@@ -243,13 +243,13 @@ impl Writer {
         }
     }
 
-    /// All files are written up to here.
+    /// The change up to which all files are written.
     fn reached(&self) -> u64 {
         let waiting = self.failed.values().chain(self.unsettled.values()).min();
         waiting.map_or(self.state.written(), |serial| serial.saturating_sub(1).min(self.state.written()))
     }
 
-    /// Has everything written to disk, if it is time for that, and remembers how far it is.
+    /// If it is time, has everything written to disk, and notes in the journal how far that is.
     async fn sync(&mut self, every: Duration) {
         let reached = self.reached();
         if self.state.synced() >= reached || self.synced_at.elapsed() < every {
