@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::follower::Follower;
+use super::follower::FeedFollower;
 use super::follower_places;
 use super::outgoing::{self, Outgoing};
 use super::peer::Client;
@@ -17,10 +17,10 @@ use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
-use crate::node::{Changes, Feed, Piece, Place, StoreError};
+use crate::node::{Changes, Feed, FeedPiece, FeedPlace, StoreError};
 
 /// Changes in one answer at most.
-const ANSWER: Piece = Piece { changes: 500, bytes: 256 << 10 };
+const ANSWER: FeedPiece = FeedPiece { changes: 500, bytes: 256 << 10 };
 /// The longest wait of a long-poll.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long a long-poll that has something to answer waits for its turn.
@@ -35,7 +35,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::NOT_FOUND, message);
         }
     };
-    let asked = match Asked::of(&Params::of(request)) {
+    let asked = match FeedQuery::of(&Params::of(request)) {
         Ok(asked) => asked,
         Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
@@ -47,19 +47,21 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             .finish();
     }
     let (from, is_proven) = match asked.start(&feed).await {
-        Ok(Start::From(from)) => (from, asked.is_proof()),
-        Ok(Start::Elsewhere) => return gone(&feed),
-        Ok(Start::Ahead) => return not_yet(request, "this replica is behind that position, and its primary is away"),
+        Ok(FeedStart::From(from)) => (from, asked.is_proof()),
+        Ok(FeedStart::Elsewhere) => return gone(&feed),
+        Ok(FeedStart::Ahead) => {
+            return not_yet(request, "this replica is behind that position, and its primary is away");
+        }
         Err(error) => return failed(request, &error),
     };
     let client = Client { is_proven, ..Client::of(request, shared) };
     let Ok(place) = shared.scarce.follow(client) else { return full(request) };
     if wants_stream(request) {
-        let follower = Follower::new(shared.node.clone(), feed, from, client, place, &shared.scarce);
+        let follower = FeedFollower::new(shared.node.clone(), feed, from, client, place, &shared.scarce);
         return HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/event-stream"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
-            .streaming(stream::unfold(follower, Follower::next));
+            .streaming(stream::unfold(follower, FeedFollower::next));
     }
     match wait(shared, &feed, from, asked.wait, &place).await {
         Waited::Changed => answer(request, shared, &feed, from, client, place).await,
@@ -70,7 +72,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
 }
 
 /// What the query says.
-struct Asked {
+struct FeedQuery {
     session: Option<Session>,
     after: Option<u64>,
     chain: Option<Chain>,
@@ -78,7 +80,7 @@ struct Asked {
 }
 
 /// Where to begin.
-enum Start {
+enum FeedStart {
     From(Head),
     /// The asker stands on another history, or beyond this one.
     Elsewhere,
@@ -86,7 +88,7 @@ enum Start {
     Ahead,
 }
 
-impl Asked {
+impl FeedQuery {
     fn of(params: &Params) -> Result<Self, String> {
         let bad = |name: &str, wanted: &str| format!("bad {name} parameter\n{wanted} is expected");
         let given = |name: &str| params.get(name).filter(|value| !value.is_empty());
@@ -112,22 +114,22 @@ impl Asked {
     }
 
     /// The position to go on from.
-    async fn start(&self, feed: &Changes) -> Result<Start, StoreError> {
+    async fn start(&self, feed: &Changes) -> Result<FeedStart, StoreError> {
         let head = feed.head();
         if self.session.is_some_and(|session| session != head.session) {
-            return Ok(Start::Elsewhere);
+            return Ok(FeedStart::Elsewhere);
         }
-        let Some(after) = self.after else { return Ok(Start::From(head)) };
+        let Some(after) = self.after else { return Ok(FeedStart::From(head)) };
         if i64::try_from(after).is_err() {
             // Beyond what any journal can count to.
-            return Ok(Start::Elsewhere);
+            return Ok(FeedStart::Elsewhere);
         }
         Ok(match feed.place(after).await? {
-            Place::At(chain) if self.chain.is_none_or(|asked| asked == chain) => {
-                Start::From(Head { session: head.session, serial: after, chain })
+            FeedPlace::At(chain) if self.chain.is_none_or(|asked| asked == chain) => {
+                FeedStart::From(Head { session: head.session, serial: after, chain })
             }
-            Place::At(_) | Place::Elsewhere => Start::Elsewhere,
-            Place::Ahead => Start::Ahead,
+            FeedPlace::At(_) | FeedPlace::Elsewhere => FeedStart::Elsewhere,
+            FeedPlace::Ahead => FeedStart::Ahead,
         })
     }
 }
@@ -150,7 +152,13 @@ enum Waited {
 }
 
 /// Waits for a change after a position, up to a time, or until the server stops.
-async fn wait(shared: &Shared, feed: &Changes, from: Head, limit: Duration, place: &follower_places::Place) -> Waited {
+async fn wait(
+    shared: &Shared,
+    feed: &Changes,
+    from: Head,
+    limit: Duration,
+    place: &follower_places::FollowerPlace,
+) -> Waited {
     let deadline = Instant::now() + limit;
     let mut watch = feed.watch();
     loop {
@@ -176,7 +184,7 @@ async fn answer(
     feed: &Changes,
     from: Head,
     client: Client,
-    place: follower_places::Place,
+    place: follower_places::FollowerPlace,
 ) -> HttpResponse {
     let turn = async {
         let turn = shared.scarce.sending.take(client, ANSWER.bytes).await.ok()?;

@@ -10,11 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::places::{Place, Places, UnderWay};
+use super::places::{ConnectionPlace, ConnectionPlaces, InFlight};
 use super::rejections::MAX_METHOD;
-use super::reply::Why;
+use super::reply::Rejection;
 use super::route::{Route, decoded};
-use super::writes::{self, Change};
+use super::writes::{self, WriteRoute};
 use super::{
     Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, held, help, history, keys,
     mark, meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
@@ -43,7 +43,7 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
-    let under_way = request.conn_data::<Rc<Place>>().map(Place::begin);
+    let under_way = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
     Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
 }
 
@@ -75,7 +75,7 @@ async fn slow(
     request: HttpRequest,
     payload: web::Payload,
     shared: Arc<Shared>,
-    under_way: Option<UnderWay>,
+    under_way: Option<InFlight>,
     started: Instant,
 ) -> HttpResponse {
     let path = decoded(request.uri().path());
@@ -90,7 +90,7 @@ async fn slow(
     mark::name_upstream(response.headers_mut(), &shared.node);
     shared.mark.put(response.headers_mut());
     let label = route.label();
-    let why = response.extensions_mut().remove::<Why>();
+    let why = response.extensions_mut().remove::<Rejection>();
     if let Some(why) = why {
         shared.rejections.request(&request, &shared, label, response.status(), &why);
     }
@@ -104,7 +104,7 @@ async fn slow(
 /// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
 /// at the end may be about to send a request. While every place is taken, an answer makes room for somebody else.
 fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
-    if shared.node.is_leaving() || Places::are_full() {
+    if shared.node.is_leaving() || ConnectionPlaces::are_full() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
@@ -124,16 +124,16 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
             return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
         }
         Route::Account(key) if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Push(key)).await;
+            return writes::answer(request, payload, shared, WriteRoute::Push(key)).await;
         }
         Route::Account(key) if *method == Method::DELETE => {
-            return writes::answer(request, payload, shared, Change::Delete(key)).await;
+            return writes::answer(request, payload, shared, WriteRoute::Delete(key)).await;
         }
         Route::Activations if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Activation).await;
+            return writes::answer(request, payload, shared, WriteRoute::Activation).await;
         }
         Route::Operator if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Operator).await;
+            return writes::answer(request, payload, shared, WriteRoute::Operator).await;
         }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,

@@ -31,16 +31,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The limits of the whole server.
 #[derive(Debug)]
 pub(super) struct Limits {
-    pushes: Option<Limit>,
-    unknown_keys: Option<Limit>,
-    listings: Option<Limit>,
+    pushes: Option<ClientLimit>,
+    unknown_keys: Option<ClientLimit>,
+    listings: Option<ClientLimit>,
     /// Clients whose pushes are rejected unread until then.
     held_off: moka::sync::Cache<IpAddr, Instant>,
 }
 
 /// One kind of requests.
 #[derive(Debug)]
-struct Limit {
+struct ClientLimit {
     name: &'static str,
     limiter: DefaultKeyedRateLimiter<IpAddr>,
 }
@@ -58,7 +58,7 @@ impl Limits {
             let rate = NonZeroU32::new(rate)?;
             let quota =
                 Quota::per_second(rate).allow_burst(rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1)));
-            Some(Limit { name, limiter: RateLimiter::keyed(quota) })
+            Some(ClientLimit { name, limiter: RateLimiter::keyed(quota) })
         };
         Self {
             pushes: limit("pushes", rates.pushes),
@@ -101,7 +101,7 @@ impl Limits {
     }
 }
 
-impl Limit {
+impl ClientLimit {
     fn count(&self, client: IpAddr) -> Result<(), TooMany> {
         if self.limiter.len() > CLIENTS {
             self.limiter.retain_recent();

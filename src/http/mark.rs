@@ -13,9 +13,9 @@ const UPSTREAM: HeaderName = HeaderName::from_static(UPSTREAM_HEADER);
 
 /// The mark of all answers. Each worker has its own, so that no two cores count who uses it.
 #[derive(Debug)]
-pub(super) struct Mark(HeaderValue);
+pub(super) struct ServerMark(HeaderValue);
 
-impl Mark {
+impl ServerMark {
     pub(super) fn of(node: &Node) -> Self {
         Self(value(node.name()))
     }

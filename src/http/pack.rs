@@ -78,7 +78,7 @@ fn max(params: &Params) -> Result<usize, String> {
 }
 
 /// What is on its way to the client.
-enum Part {
+enum PackPart {
     Lines(Bytes),
     /// All was sent.
     End,
@@ -89,7 +89,7 @@ struct Packing {
     node: Arc<Node>,
     left: usize,
     is_first: bool,
-    sender: mpsc::Sender<Part>,
+    sender: mpsc::Sender<PackPart>,
     turn: Turn,
 }
 
@@ -98,7 +98,7 @@ impl Packing {
         let draining = self.node.draining().clone();
         loop {
             let lines = self.lines(&piece);
-            let sent = async { lines.is_empty() || self.send(Part::Lines(lines)).await };
+            let sent = async { lines.is_empty() || self.send(PackPart::Lines(lines)).await };
             let goes_on = tokio::select! {
                 sent = sent => sent,
                 () = self.turn.lost().cancelled() => false,
@@ -111,7 +111,7 @@ impl Packing {
                 );
             }
             let Some(after) = piece.next.filter(|_| self.left > 0) else {
-                self.send(Part::End).await;
+                self.send(PackPart::End).await;
                 return;
             };
             piece = match self.node.served(Some(after), PIECE.min(self.left)).await {
@@ -135,16 +135,18 @@ impl Packing {
         lines.freeze()
     }
 
-    async fn send(&self, part: Part) -> bool {
+    async fn send(&self, part: PackPart) -> bool {
         matches!(timeout(PATIENCE, self.sender.send(part)).await, Ok(Ok(())))
     }
 }
 
-async fn next(parts: Option<mpsc::Receiver<Part>>) -> Option<(io::Result<Bytes>, Option<mpsc::Receiver<Part>>)> {
+async fn next(
+    parts: Option<mpsc::Receiver<PackPart>>,
+) -> Option<(io::Result<Bytes>, Option<mpsc::Receiver<PackPart>>)> {
     let mut parts = parts?;
     match parts.recv().await {
-        Some(Part::Lines(lines)) => Some((Ok(lines), Some(parts))),
-        Some(Part::End) => None,
+        Some(PackPart::Lines(lines)) => Some((Ok(lines), Some(parts))),
+        Some(PackPart::End) => None,
         None => Some((Err(io::Error::other("the pack could not be completed")), None)),
     }
 }

@@ -20,16 +20,16 @@ const MAX_TOKEN: usize = 8 << 10;
 
 /// The answers of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Front(HashMap<AccountKey, Kept>);
+pub(super) struct WorkerCache(HashMap<AccountKey, CachedAnswer>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedAnswer {
     epoch: Epoch,
     answer: Answer,
     body: Bytes,
 }
 
-impl Front {
+impl WorkerCache {
     /// Responds with an answer that can be given without waiting, and its body.
     pub(super) fn respond<R>(
         &mut self,
@@ -62,7 +62,7 @@ impl Front {
         // A copy of its own: to count the holders of a shared one is again what the cores would quarrel over.
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
-        self.0.insert(*key, Kept { epoch, answer, body });
+        self.0.insert(*key, CachedAnswer { epoch, answer, body });
         Ok(response)
     }
 }
@@ -87,7 +87,7 @@ mod tests {
         gate: Arc<Gate>,
         fake: Arc<Fake>,
         node: Node,
-        front: Front,
+        front: WorkerCache,
     }
 
     impl World {
@@ -98,7 +98,7 @@ mod tests {
             let (gate, fake) =
                 (Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600)), Arc::new(Fake::default()));
             let node = fake.node(&gate);
-            Self { operator, account: KeyPair::new_account(), gate, fake, node, front: Front::default() }
+            Self { operator, account: KeyPair::new_account(), gate, fake, node, front: WorkerCache::default() }
         }
 
         /// Has the role hold a JWT with this name.

@@ -10,11 +10,11 @@ use super::{Shared, activations, allow, client, operator, propagation, push, rep
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
-use crate::node::{ForwardError, Relayed, Target, Upstream, Write, WriteError, Writes};
+use crate::node::{ForwardError, ForwardTarget, Relayed, Upstream, Write, WriteError, Writes};
 
 /// What is to be changed, as the path says it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Change<'p> {
+pub(super) enum WriteRoute<'p> {
     /// `POST /jwt/v1/accounts/<key>`
     Push(&'p str),
     /// `DELETE /jwt/v1/accounts/<key>`
@@ -29,7 +29,7 @@ pub(super) async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     shared: &Shared,
-    change: Change<'_>,
+    change: WriteRoute<'_>,
 ) -> HttpResponse {
     let address = client::address(request, shared);
     if let Err(too_many) = shared.limits.may_push(address) {
@@ -45,23 +45,23 @@ pub(super) async fn answer(
     response
 }
 
-async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: Change<'_>) -> HttpResponse {
+async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: WriteRoute<'_>) -> HttpResponse {
     let count = |mode, outcome| shared.node.metrics().replica_writes.with_label_values(&[mode, outcome]).inc();
     match shared.node.writes() {
         Writes::Here => match change {
-            Change::Push(key) => push::post(request, payload, shared, key).await,
-            Change::Delete(key) => push::delete(request, payload, shared, key).await,
-            Change::Activation => activations::post(request, payload, shared).await,
-            Change::Operator => operator::post(request, payload, shared).await,
+            WriteRoute::Push(key) => push::post(request, payload, shared, key).await,
+            WriteRoute::Delete(key) => push::delete(request, payload, shared, key).await,
+            WriteRoute::Activation => activations::post(request, payload, shared).await,
+            WriteRoute::Operator => operator::post(request, payload, shared).await,
         },
         Writes::Refused(error) => {
             if matches!(error, WriteError::ReadOnly(_)) {
                 count("refuse", "refused");
             }
             let allow = match change {
-                Change::Push(_) | Change::Delete(_) => allow::account(false),
-                Change::Activation => allow::activations(false),
-                Change::Operator => allow::operator(false),
+                WriteRoute::Push(_) | WriteRoute::Delete(_) => allow::account(false),
+                WriteRoute::Activation => allow::activations(false),
+                WriteRoute::Operator => allow::operator(false),
             };
             reply::method_not_allowed(request, allow, &error.to_string())
         }
@@ -97,17 +97,20 @@ async fn forward(
     request: &HttpRequest,
     payload: web::Payload,
     shared: &Shared,
-    change: Change<'_>,
+    change: WriteRoute<'_>,
     way: &dyn Upstream,
 ) -> Result<HttpResponse, HttpResponse> {
     // What the primary would refuse whatever the body is, is refused here, in the same words.
     let (target, body) = match change {
-        Change::Push(key) | Change::Delete(key) => {
+        WriteRoute::Push(key) | WriteRoute::Delete(key) => {
             let (key, body) = push::addressed(request, payload, shared, key).await?;
-            (if *request.method() == Method::POST { Target::Push(key) } else { Target::Delete(key) }, body)
+            (
+                if *request.method() == Method::POST { ForwardTarget::Push(key) } else { ForwardTarget::Delete(key) },
+                body,
+            )
         }
-        Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
-        Change::Operator => (Target::Operator, push::body(request, payload, shared).await?),
+        WriteRoute::Activation => (ForwardTarget::Activation, push::body(request, payload, shared).await?),
+        WriteRoute::Operator => (ForwardTarget::Operator, push::body(request, payload, shared).await?),
     };
     // It goes no further, whatever the primary would make of it.
     if let Err(found) = given(&body.bytes)
@@ -116,8 +119,12 @@ async fn forward(
         return Err(push::not_written(request, "", Refusal::from(found).into()));
     }
     let wait = match target {
-        Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
-        Target::Activation | Target::Operator | Target::Digests | Target::Comparison => None,
+        ForwardTarget::Push(_) | ForwardTarget::Delete(_) => {
+            propagation::waiting(request)?.map(|waiting| waiting.limit)
+        }
+        ForwardTarget::Activation | ForwardTarget::Operator | ForwardTarget::Digests | ForwardTarget::Comparison => {
+            None
+        }
     };
     let write = Write {
         target,

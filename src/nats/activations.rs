@@ -48,12 +48,13 @@ pub(super) async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>)
             continue;
         };
         // It ends with the process.
-        let _ = lanes[usize::from(id.raw()[0]) % LANES].send(Heard { issuer, id, payload, _room: room }).await;
+        let _ =
+            lanes[usize::from(id.raw()[0]) % LANES].send(HeardActivation { issuer, id, payload, _room: room }).await;
     }
 }
 
 /// An activation, as it was announced.
-struct Heard {
+struct HeardActivation {
     issuer: AccountKey,
     id: HashId,
     payload: Bytes,
@@ -74,10 +75,10 @@ impl Hearing {
     }
 
     /// Takes in one after another.
-    fn lane(self: Arc<Self>) -> mpsc::Sender<Heard> {
-        let (sender, mut heard) = mpsc::channel::<Heard>(WAITING);
+    fn lane(self: Arc<Self>) -> mpsc::Sender<HeardActivation> {
+        let (sender, mut heard) = mpsc::channel::<HeardActivation>(WAITING);
         tokio::spawn(async move {
-            while let Some(Heard { issuer, id, payload, _room }) = heard.recv().await {
+            while let Some(HeardActivation { issuer, id, payload, _room }) = heard.recv().await {
                 self.take(&payload, Some(SentFor { id: Some(&id), issuer: Some(&issuer) })).await;
             }
         });

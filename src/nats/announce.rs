@@ -24,13 +24,13 @@ use super::connect::Connected;
 use super::delete;
 use super::discovery::RollCall;
 use super::link::Link;
-use super::progress::Progress;
-use super::receipts::Receipts;
+use super::progress::AnnounceProgress;
+use super::receipts::ReceiptCollector;
 use super::reconcile::Comparer;
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, News, Node};
+use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, Node, Outgoing};
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
@@ -79,10 +79,10 @@ pub(super) fn start(
     asked: mpsc::Receiver<Again>,
     comparer: Option<Arc<Comparer>>,
 ) {
-    let task = Task {
+    let task = AnnounceTask {
         inbox: connected.client().new_inbox(),
         number: AtomicU64::new(0),
-        receipts: Arc::new(Receipts::new(node.receipts().clone(), node.metrics().clone(), comparer.clone())),
+        receipts: Arc::new(ReceiptCollector::new(node.receipts().clone(), node.metrics().clone(), comparer.clone())),
         receipts_timeout: connected.link().setup.receipts_timeout,
         metrics: node.metrics().clone(),
         connected,
@@ -93,18 +93,18 @@ pub(super) fn start(
 }
 
 /// The work itself.
-struct Task {
+struct AnnounceTask {
     connected: Arc<Connected>,
     node: Arc<Node>,
     inbox: String,
     number: AtomicU64,
-    receipts: Arc<Receipts>,
+    receipts: Arc<ReceiptCollector>,
     receipts_timeout: Duration,
     metrics: Arc<Metrics>,
     comparer: Option<Arc<Comparer>>,
 }
 
-impl Task {
+impl AnnounceTask {
     async fn run(self, mut asked: mpsc::Receiver<Again>) {
         let client: &Client = self.connected.client();
         let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
@@ -140,13 +140,13 @@ impl Task {
     }
 
     /// Where to begin: where we stopped.
-    async fn begin(&self) -> Progress {
+    async fn begin(&self) -> AnnounceProgress {
         loop {
             match self.node.cursor(CURSOR).await {
                 Ok(cursor) => {
                     let at = cursor.unwrap_or(0);
                     self.receipts.kept().passed(at);
-                    return Progress::from(at);
+                    return AnnounceProgress::from(at);
                 }
                 Err(error) => tracing::error!("cannot read which changes were announced: {error}"),
             }
@@ -154,7 +154,7 @@ impl Task {
         }
     }
 
-    async fn remember(&self, progress: &mut Progress) {
+    async fn remember(&self, progress: &mut AnnounceProgress) {
         if progress.written.0 != progress.confirmed && progress.written.1.elapsed() >= CURSOR_EVERY {
             self.node.set_cursor(CURSOR, progress.confirmed).await;
             progress.written = (progress.confirmed, Instant::now());
@@ -162,9 +162,9 @@ impl Task {
     }
 
     /// Announces the next changes. `false`: they could not be read or sent.
-    async fn advance(&self, progress: &mut Progress) -> bool {
+    async fn advance(&self, progress: &mut AnnounceProgress) -> bool {
         let connection = self.connected.generation();
-        let (reached, news) = match self.node.news_after(progress.sent, BATCH).await {
+        let (reached, news) = match self.node.outgoing_after(progress.sent, BATCH).await {
             Ok(Some(read)) => read,
             Ok(None) => return false,
             Err(error) => {
@@ -175,10 +175,10 @@ impl Task {
         };
         for news in &news {
             match news {
-                News::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
-                News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
-                News::Activation(activation) => self.publish_activation(activation).await,
-                News::Deletion(request) => {
+                Outgoing::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
+                Outgoing::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
+                Outgoing::Activation(activation) => self.publish_activation(activation).await,
+                Outgoing::Deletion(request) => {
                     delete::send(self.connected.client(), request).await;
                 }
             }
@@ -200,13 +200,13 @@ impl Task {
     /// Announces what is held now, if it may be served.
     async fn announce_again(&self, what: Again) {
         let news = match what {
-            Again::Account(key) => self.node.news_of(key).await,
-            Again::Activation(id) => self.node.news_of_activation(id).await,
+            Again::Account(key) => self.node.outgoing_account(key).await,
+            Again::Activation(id) => self.node.outgoing_activation(id).await,
         };
         match news {
-            Ok(Some(News::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
-            Ok(Some(News::Activation(activation))) => self.publish_activation(&activation).await,
-            Ok(Some(News::Deletion(_)) | None) => {}
+            Ok(Some(Outgoing::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
+            Ok(Some(Outgoing::Activation(activation))) => self.publish_activation(&activation).await,
+            Ok(Some(Outgoing::Deletion(_)) | None) => {}
             Err(error) => tracing::error!("cannot read what to announce again: {error}"),
         }
     }

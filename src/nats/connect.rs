@@ -11,7 +11,7 @@ use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
 use parking_lot::Mutex;
 
 use super::link::Link;
-use super::permissions::Denied;
+use super::permissions::MissingPermissions;
 use crate::backoff::drawn;
 use crate::rarely::Rarely;
 use crate::tls::TlsError;
@@ -48,7 +48,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(20);
 pub struct Connected {
     purpose: Purpose,
     client: Client,
-    denied: Arc<Denied>,
+    denied: Arc<MissingPermissions>,
     link: Arc<Link>,
     /// The user JWT that it was made with, by its SHA-256.
     used: Arc<Mutex<Option<[u8; 32]>>>,
@@ -128,7 +128,7 @@ pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected
         options = options.ignore_discovered_servers();
     }
     let wait = setup.reconnect_wait;
-    let denied = Arc::new(Denied::default());
+    let denied = Arc::new(MissingPermissions::default());
     let was_connected = AtomicBool::new(false);
     let (attempts, events, refused) = (Attempts::of(link), link.clone(), denied.clone());
     let client = options

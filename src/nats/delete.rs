@@ -19,12 +19,12 @@ const SHOWN: usize = 500;
 
 /// What of an answer matters.
 #[derive(Deserialize)]
-struct Answer {
-    error: Option<Failure>,
+struct DeleteReply {
+    error: Option<DeleteError>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct DeleteError {
     #[serde(default)]
     description: String,
 }
@@ -42,7 +42,7 @@ pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
         let until = Instant::now() + ANSWERS;
         let (mut count, mut first) = (0, None);
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-            if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
+            if let Ok(DeleteReply { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
                 count += 1;
                 first.get_or_insert(failure.description);
             }

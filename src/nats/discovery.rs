@@ -29,7 +29,7 @@ const UNANSWERED: u32 = 3;
 
 /// An answer. The rest of it, figures about the server's load, is not looked at.
 #[derive(Deserialize)]
-struct Present {
+struct PingAnswer {
     server: Identity,
 }
 
@@ -146,7 +146,7 @@ impl RollCall {
             // The connection ends in an account that no nats-server listens in. In the system account each one does.
             return self.unheard();
         }
-        let Ok(present) = serde_json::from_slice::<Present>(&answer.payload) else { return };
+        let Ok(present) = serde_json::from_slice::<PingAnswer>(&answer.payload) else { return };
         let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) else { return };
         self.calls.lock().unanswered = 0;
         self.connected.link().heard(true);

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::connect::{ConnectError, Connected, Purpose};
 use super::creds::Life;
 use super::explain::Fault;
-use super::faults::{Failure, Faults};
+use super::faults::{ConnectFailure, Faults};
 use super::setup::Setup;
 use super::user::{Look, User};
 use crate::clock;
@@ -141,17 +141,17 @@ impl Link {
     }
 
     /// What an error means. `server`: where it came from, if that matters.
-    pub(super) fn explain(&self, error: &str, server: Option<&ServerAddr>) -> Failure {
+    pub(super) fn explain(&self, error: &str, server: Option<&ServerAddr>) -> ConnectFailure {
         let (fault, text) = super::explain::explain(error, server.map_or("", ServerAddr::scheme), &self.user.who());
         let server = match fault {
             Fault::Dns => Some(self.names()),
             _ => server.map(|server| server.as_url_str().to_owned()),
         };
-        Failure { server, fault, text }
+        ConnectFailure { server, fault, text }
     }
 
     /// Reports failures to connect, unless they were reported before.
-    pub(super) fn report(&self, failures: &[Failure]) {
+    pub(super) fn report(&self, failures: &[ConnectFailure]) {
         if let Some(line) = self.faults.failed(failures, Instant::now()) {
             tracing::warn!("failed to connect to NATS, {line}");
             let wait = self.setup.reconnect_wait.as_millis();

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::intake;
+use super::queue::bounded;
 use super::{Connected, subjects};
 
 /// The sum of a store with nothing in it.
@@ -47,7 +47,7 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
     if client.publish_with_reply(subjects::PACK, inbox, Bytes::from_static(&NOTHING)).await.is_err() {
         return broken("the connection is closed");
     }
-    let (queue, mut taken) = intake(WAITING);
+    let (queue, mut taken) = bounded(WAITING);
     let listening = tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             // What has no room is missing, and so is the end then.

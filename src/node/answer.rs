@@ -103,7 +103,7 @@ pub enum Miss {
 
 /// What can be said at once to a nats-server that asks over NATS.
 #[derive(Debug)]
-pub enum Found {
+pub enum LookupNow {
     /// This JWT.
     Served(Bytes),
     /// There is none that may be served.

@@ -78,8 +78,8 @@ impl Backend for Fake {
         (*key).into()
     }
 
-    fn lookup_now(&self, _key: &AccountKey) -> Found {
-        Found::Absent
+    fn lookup_now(&self, _key: &AccountKey) -> LookupNow {
+        LookupNow::Absent
     }
 
     fn lookup<'a>(&'a self, _key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>> {

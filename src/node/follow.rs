@@ -42,7 +42,7 @@ pub trait FeedSource: std::fmt::Debug + Send + Sync {
     fn is_news(&self, told: Instant) -> bool;
 
     /// See [`Changes::place`].
-    fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>>;
+    fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>>;
 
     /// See [`Changes::locate`].
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>>;
@@ -51,10 +51,10 @@ pub trait FeedSource: std::fmt::Debug + Send + Sync {
     fn weight_after(&self, serial: u64) -> Option<usize>;
 
     /// The changes after a serial that are in memory, at least one if there are any.
-    fn in_memory(&self, serial: u64, piece: Piece) -> Recent;
+    fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges;
 
     /// The changes after a serial that are not in memory any more. `None`: this server cannot go on from there.
-    fn on_disk(&self, serial: u64, piece: Piece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>>;
+    fn on_disk(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>>;
 
     /// Adds to a page what followers of this server need to know besides its changes.
     fn complete(&self, page: Page) -> Page;
@@ -62,7 +62,7 @@ pub trait FeedSource: std::fmt::Debug + Send + Sync {
 
 /// What is known of a position that a follower names by its serial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FeedPlace {
     /// The chain value there.
     At(Chain),
     /// It is not in this history, or too far back.
@@ -84,7 +84,7 @@ pub enum Located {
 
 /// How much is read at a time.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece {
+pub struct FeedPiece {
     /// Changes, at most.
     pub changes: usize,
     /// Bytes of token text, about: the change with which they are reached is the last one.
@@ -93,7 +93,7 @@ pub struct Piece {
 
 /// What is in memory of the changes after a serial.
 #[derive(Debug)]
-pub enum Recent {
+pub enum RecentChanges {
     /// These; none, if there are none yet.
     Changes(Vec<Item>),
     /// They have to be read from the journal.
@@ -138,7 +138,7 @@ impl Changes {
     }
 
     /// Looks for a position by its serial. May wait for about a second.
-    pub async fn place(&self, serial: u64) -> Result<Place, StoreError> {
+    pub async fn place(&self, serial: u64) -> Result<FeedPlace, StoreError> {
         self.0.place(serial).await
     }
 
@@ -148,20 +148,20 @@ impl Changes {
     }
 
     /// The changes after a serial that are in memory, in order, within the bounds of a piece.
-    pub fn recent(&self, serial: u64, piece: Piece) -> Recent {
+    pub fn recent(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
         if self.0.weight_after(serial).is_some_and(|bytes| bytes > piece.bytes) {
-            Recent::Large
+            RecentChanges::Large
         } else {
             self.0.in_memory(serial, piece)
         }
     }
 
     /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
-    pub async fn read(&self, serial: u64, piece: Piece) -> Result<Option<Vec<Item>>, StoreError> {
+    pub async fn read(&self, serial: u64, piece: FeedPiece) -> Result<Option<Vec<Item>>, StoreError> {
         match self.0.in_memory(serial, piece) {
-            Recent::Changes(changes) => Ok(Some(changes)),
-            Recent::Behind => self.0.on_disk(serial, piece).await,
-            Recent::Large | Recent::Gone => Ok(None),
+            RecentChanges::Changes(changes) => Ok(Some(changes)),
+            RecentChanges::Behind => self.0.on_disk(serial, piece).await,
+            RecentChanges::Large | RecentChanges::Gone => Ok(None),
         }
     }
 

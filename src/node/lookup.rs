@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::{Found, Node};
+use super::{LookupNow, Node};
 use crate::key::AccountKey;
 
 impl Node {
     /// The JWT of an account, if that can be told without waiting. One that has expired is none.
-    pub fn lookup_now(&self, key: &AccountKey) -> Found {
+    pub fn lookup_now(&self, key: &AccountKey) -> LookupNow {
         self.backend.lookup_now(key)
     }
 

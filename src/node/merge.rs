@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Node, Verdict, WriteError};
+use super::{Node, PackVerdict, WriteError};
 use crate::gate::{Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::StoreError;
@@ -12,14 +12,20 @@ use crate::store::StoreError;
 impl Node {
     /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
     /// each, in order.
-    pub async fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, WriteError> {
+    pub async fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<PackVerdict>, WriteError> {
         let merged = self.writable()?.merge(offers).await;
         let verdicts = merged.map_err(|error| self.failed(error, Via::Pack))?;
         for verdict in &verdicts {
             match verdict {
-                Verdict::Taken => self.metrics().accepted(Via::Pack),
-                Verdict::Foreign(refusal) | Verdict::Refused(refusal) => self.metrics().refused(Via::Pack, refusal),
-                Verdict::Same | Verdict::Respelt | Verdict::Older | Verdict::Tie | Verdict::Deleted => {}
+                PackVerdict::Taken => self.metrics().accepted(Via::Pack),
+                PackVerdict::Foreign(refusal) | PackVerdict::Refused(refusal) => {
+                    self.metrics().refused(Via::Pack, refusal);
+                }
+                PackVerdict::Same
+                | PackVerdict::Respelt
+                | PackVerdict::Older
+                | PackVerdict::Tie
+                | PackVerdict::Deleted => {}
             }
         }
         Ok(verdicts)

@@ -34,24 +34,25 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use answer::{
-    ActivationAnswer, Ages, Answer, Found, History, LookupError, Miss, Now, Stamp, Unavailable, Withheld,
+    ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
 pub use delivery::{
-    Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, Difference, Ended, FETCH_TIMEOUT, Gone, Loaded,
-    Match, OperatorThere, Outcome, Overflow, Present, Progress, Propagation, Receipt, Receipts, ReplicaStand, Replicas,
-    ReportRefused, Runs, Server, Silent, Stand, Standing, Told, Turned, Withdrawn, not_live,
+    AnnounceState, Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress, Difference,
+    Ended, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation, Receipt,
+    Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent, Turned,
+    Withdrawn, not_live,
 };
 pub use digests::Digested;
-pub use follow::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
+pub use follow::{Changes, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 pub use keys::{KeyList, NoKeyList};
-pub use ledger::{Ledger, Lookup, Replaced, Submitted, SubmittedActivation, Verdict};
+pub use ledger::{Ledger, Lookup, PackVerdict, ReplacedVersion, Submitted, SubmittedActivation};
 pub use links::{Again, Announce, Connection, Links, Policy};
 pub use operator::OperatorFile;
-pub use outgoing::News;
+pub use outgoing::Outgoing;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
 pub use status::Check;
-pub use upstream::{Ahead, AheadPage, ForwardError, Question, Relayed, Target, Upstream, Write, Writes};
+pub use upstream::{Ahead, AheadPage, ForwardError, ForwardTarget, Question, Relayed, Upstream, Write, Writes};
 pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.

@@ -13,7 +13,7 @@ use crate::store::journal::{Fact, Stored};
 
 /// What is to be published of a change.
 #[derive(Debug)]
-pub enum News {
+pub enum Outgoing {
     /// The JWT of an account.
     Account {
         /// The JWT.
@@ -33,7 +33,7 @@ pub enum News {
 /// nats-servers that missed it are found by their packs.
 const LATE: i64 = 10_000;
 
-impl News {
+impl Outgoing {
     /// `None`: the change is no news, or was replaced since. Blocks for a query if its account is not in the body cache.
     fn of(ledger: &dyn Ledger, change: &Change) -> Result<Option<Self>, StoreError> {
         if change.via == Via::FirstScan {
@@ -80,10 +80,10 @@ fn is_served(ledger: &dyn Ledger, activation: &Activation) -> Result<bool, Store
 impl Node {
     /// What of the next changes after a serial, `limit` at most, is to be announced, and up to which change that is. `None`:
     /// there are no more changes.
-    pub async fn news_after(&self, after: u64, limit: usize) -> Result<Option<(u64, Vec<News>)>, StoreError> {
+    pub async fn outgoing_after(&self, after: u64, limit: usize) -> Result<Option<(u64, Vec<Outgoing>)>, StoreError> {
         self.read(move |ledger| {
             let changes = ledger.journal().changes_after(after, limit)?;
-            let news = changes.iter().filter_map(|change| News::of(ledger, change).transpose());
+            let news = changes.iter().filter_map(|change| Outgoing::of(ledger, change).transpose());
             let news = news.collect::<Result<Vec<_>, StoreError>>()?;
             Ok(changes.last().map(|change| (change.serial, news)))
         })
@@ -91,21 +91,21 @@ impl Node {
     }
 
     /// What an account holds now, to be announced again. `None`: it serves nothing.
-    pub async fn news_of(&self, key: AccountKey) -> Result<Option<News>, StoreError> {
+    pub async fn outgoing_account(&self, key: AccountKey) -> Result<Option<Outgoing>, StoreError> {
         self.read(move |ledger| {
             let Some(stored) = ledger.served(&key)? else { return Ok(None) };
             let fact = ledger.journal().fact(&key, None)?;
-            Ok(fact.map(|fact| News::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
+            Ok(fact.map(|fact| Outgoing::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
         })
         .await
     }
 
     /// The activation of a hash, to be announced again. `None`: there is none that may be served.
-    pub async fn news_of_activation(&self, id: HashId) -> Result<Option<News>, StoreError> {
+    pub async fn outgoing_activation(&self, id: HashId) -> Result<Option<Outgoing>, StoreError> {
         self.read(move |ledger| {
             let Some(held) = ledger.newest_activation(&id)? else { return Ok(None) };
             let activation = held.activation().clone();
-            Ok(is_served(ledger, &activation)?.then_some(News::Activation(activation)))
+            Ok(is_served(ledger, &activation)?.then_some(Outgoing::Activation(activation)))
         })
         .await
     }

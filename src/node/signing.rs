@@ -98,7 +98,7 @@ pub(super) struct Signing {
 }
 
 /// A JWT that an account key signed, on its way.
-struct Request<'n> {
+struct SignRequest<'n> {
     node: &'n Node,
     ledger: &'n dyn Ledger,
     signing: &'n Signing,
@@ -151,7 +151,7 @@ impl Node {
         // Neither fails: the gate has read the same token before.
         let text = jwt::given(token).map_err(Refusal::from)?;
         let claims = AccountJwt::decode(&text).map_err(Refusal::from)?.claims;
-        let request = Request { node: self, ledger, signing, key, claims };
+        let request = SignRequest { node: self, ledger, signing, key, claims };
         request.may_be_signed().await?;
         let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
         let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
@@ -162,7 +162,7 @@ impl Node {
     }
 }
 
-impl Request<'_> {
+impl SignRequest<'_> {
     /// Whether a JWT may be signed anew for what the account signed.
     async fn may_be_signed(&self) -> Result<(), WriteError> {
         let held = self.ledger.held(self.key).await.map_err(Arc::new)?;

@@ -20,8 +20,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Ages, AheadPage, Answer, Backend, Changes, Check, Digested, Feed, ForwardError, Found, KeyList, LookupError, Miss,
-    NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
+    Ages, AheadPage, Answer, Backend, Changes, Check, Digested, Feed, ForwardError, KeyList, LookupError, LookupNow,
+    Miss, NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, StoreError, blocking};
 
@@ -71,15 +71,15 @@ impl Backend for Replica {
         self.parts.held.fresh(key).map_or_else(|| (*key).into(), |slot| slot.entry().called())
     }
 
-    fn lookup_now(&self, key: &AccountKey) -> Found {
+    fn lookup_now(&self, key: &AccountKey) -> LookupNow {
         let held = &self.parts.held;
         match held.confirmed(key) {
-            Some(slot) => valid(slot.entry()).map_or(Found::Absent, Found::Served),
+            Some(slot) => valid(slot.entry()).map_or(LookupNow::Absent, LookupNow::Served),
             // Upstream may tell what the feed then confirms.
             None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
-                Found::Unsure
+                LookupNow::Unsure
             }
-            None => Found::Absent,
+            None => LookupNow::Absent,
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
     tokio::spawn(async move {
         let shown = without_password(&from);
         tracing::info!("importing the pack of {shown}");
-        let mut tally = Tally::default();
+        let mut tally = ImportTally::default();
         let ended = tokio::select! {
             ended = take_in(&from, access, &node, &mut tally) => ended,
             () = node.draining().cancelled() => return,
@@ -39,7 +39,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
         if let Some(first) = &tally.first_refused {
             tracing::warn!("{} lines of the pack of {shown} were rejected; the first: {first}", tally.refused);
         }
-        let Tally { taken, same, older, .. } = tally;
+        let ImportTally { taken, same, older, .. } = tally;
         let told = format!(
             "{taken} of its JWTs were imported, {same} were stored already, {older} are older than the stored ones"
         );
@@ -52,7 +52,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
 
 /// What became of the lines.
 #[derive(Debug, Default)]
-struct Tally {
+struct ImportTally {
     taken: u64,
     same: u64,
     older: u64,
@@ -61,7 +61,7 @@ struct Tally {
 }
 
 /// The error is why that was not all.
-async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally) -> Result<(), String> {
+async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut ImportTally) -> Result<(), String> {
     let url = packs::url(from)?;
     let (sender, mut lines) = mpsc::channel(QUEUED);
     let reading = tokio::spawn(async move { packs::fetch(url, &access, sender).await });
@@ -103,7 +103,7 @@ async fn submit(node: &Node, found: &Found) -> Dealt {
     Dealt { number: found.number, bytes: found.token.len(), changed: submitted.map(|submitted| submitted.changed) }
 }
 
-impl Tally {
+impl ImportTally {
     /// Counts a line, and returns its bytes. The error says why no further one is read.
     fn add(&mut self, ended: Result<Dealt, tokio::task::JoinError>) -> Result<usize, String> {
         let Dealt { number, bytes, changed } = ended.map_err(|error| error.to_string())?;

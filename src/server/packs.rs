@@ -18,14 +18,14 @@ const EMPTY: usize = 4 << 20;
 pub(crate) const NO_LINE: &str = "is no line of a pack, as in ACCOUNT|JWT";
 
 /// Cuts bytes that come in pieces into lines, and tells what is in them.
-pub(crate) struct Lines {
+pub(crate) struct PackLines {
     cut: pack::Lines,
     found: mpsc::Sender<Line>,
     /// Bytes since the last line.
     empty: usize,
 }
 
-impl Lines {
+impl PackLines {
     pub(crate) fn to(found: mpsc::Sender<Line>) -> Self {
         Self { cut: pack::Lines::default(), found, empty: 0 }
     }
@@ -74,7 +74,7 @@ pub(crate) fn url(text: &str) -> Result<reqwest::Url, String> {
 
 /// Reads the pack of an account server to its end.
 pub(crate) async fn fetch(url: reqwest::Url, access: &Access, found: mpsc::Sender<Line>) -> Result<(), String> {
-    let mut lines = Lines::to(found);
+    let mut lines = PackLines::to(found);
     let client = replica::client(access).map_err(|error| error.to_string())?;
     let mut reply = soon(client.get(url).send()).await?.map_err(|error| chain(&error))?;
     if !reply.status().is_success() {

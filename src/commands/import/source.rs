@@ -15,7 +15,7 @@ use crate::jwt::{AnyJwt, Body, given};
 use crate::metrics::Metrics;
 use crate::nats::{self, Pulled, Purpose};
 use crate::replica::Access;
-use crate::server::packs::{self, Lines};
+use crate::server::packs::{self, PackLines};
 
 /// A source that can be read.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ async fn stream(mut from: impl Read + Send + 'static, found: Sender<Line>) -> Re
             }
         }
     });
-    let mut lines = Lines::to(found);
+    let mut lines = PackLines::to(found);
     while let Some(piece) = pieces.recv().await {
         lines.push(&piece).await?;
     }
@@ -221,7 +221,7 @@ async fn resolver(setup: &nats::Setup, found: Sender<Line>) -> Result<(), String
     let connected = nats::connect(&link, Purpose::Packs).await.map_err(|error| error.to_string())?;
     let (sender, mut messages) = mpsc::channel::<Bytes>(64);
     let pulling = tokio::spawn(async move { nats::pull(&connected, &sender).await });
-    let mut lines = Lines::to(found);
+    let mut lines = PackLines::to(found);
     while let Some(message) = messages.recv().await {
         lines.push(&message).await?;
         lines.push(b"\n").await?;

@@ -33,10 +33,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use ask::{AskError, Asker};
 pub(super) use comparer::Comparer;
-use comparer::Running;
+use comparer::RunningWorker;
 use connections::Proofs;
 use stored::Looks;
-use worker::Worker;
+use worker::ServerWorker;
 
 use super::connect::Connected;
 use super::resolver::peers::Peers;
@@ -74,7 +74,7 @@ pub(super) struct Reconcile {
 
 /// What all workers share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct CompareContext {
     asker: Asker,
     node: Arc<Node>,
     receipts: Arc<Receipts>,
@@ -94,7 +94,7 @@ pub(super) struct Shared {
 /// Gives each nats-server that is there a worker.
 #[derive(Debug)]
 struct Reconciler {
-    shared: Arc<Shared>,
+    shared: Arc<CompareContext>,
     comparer: Arc<Comparer>,
     /// How far nats-servers were compared that have no worker now.
     cursors: Mutex<HashMap<String, u64>>,
@@ -110,7 +110,7 @@ pub(super) fn start(
     announcements: mpsc::Sender<Again>,
     options: Reconcile,
 ) {
-    let shared = Shared {
+    let shared = CompareContext {
         asker: Asker::new(connected.clone()),
         receipts: node.receipts().clone(),
         metrics: node.metrics().clone(),
@@ -240,15 +240,17 @@ impl Reconciler {
             let head = self.shared.node.head_serial();
             let from = cursors.remove(&present.server.id).unwrap_or_else(|| head.saturating_sub(NEW_SERVER));
             let id = present.server.id.clone();
-            let worker = Arc::new(Worker::new(self.shared.clone(), present.server, from));
+            let worker = Arc::new(ServerWorker::new(self.shared.clone(), present.server, from));
             let task = {
                 let worker = worker.clone();
                 tokio::spawn(async move {
                     join3(worker.compare_due(), worker.catch_up(), worker.sweep()).await;
                 })
             };
-            workers
-                .insert(id, Running { worker, presence: present.presence, written: None, task: task.abort_handle() });
+            workers.insert(
+                id,
+                RunningWorker { worker, presence: present.presence, written: None, task: task.abort_handle() },
+            );
         }
     }
 
@@ -309,7 +311,7 @@ fn describe(compared: &Compared) -> String {
     }
 }
 
-impl Shared {
+impl CompareContext {
     /// Compares one account with one nats-server, and notes what is found. After a recent change, connections that it
     /// should have ended are looked for.
     async fn compare(&self, server: &Arc<Server>, key: AccountKey) -> Result<Compared, AskError> {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::Shared;
+use super::CompareContext;
 use super::ask::AskError;
 use super::pace::Pace;
 use super::schedule::{Job, Schedule};
@@ -45,8 +45,8 @@ const REPLICA_LOOKS: u32 = 5;
 
 /// What is done with one nats-server.
 #[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct ServerWorker {
+    pub(super) shared: Arc<CompareContext>,
     pub(super) server: Arc<Server>,
     schedule: Mutex<Schedule>,
     wake: Notify,
@@ -67,9 +67,9 @@ struct CatchUp {
     under_way: Option<u64>,
 }
 
-impl Worker {
+impl ServerWorker {
     /// A worker that begins with what changed after `from`.
-    pub(super) fn new(shared: Arc<Shared>, server: Arc<Server>, from: u64) -> Self {
+    pub(super) fn new(shared: Arc<CompareContext>, server: Arc<Server>, from: u64) -> Self {
         Self {
             shared,
             server,
@@ -125,7 +125,7 @@ impl Worker {
         self.catch_up_wake.notify_one();
     }
 
-    /// From where on to catch up, if that is asked for. It counts as under way until [`Worker::caught_up`].
+    /// From where on to catch up, if that is asked for. It counts as under way until [`ServerWorker::caught_up`].
     pub(super) fn begin_catch_up(&self) -> Option<u64> {
         let mut catch_up = self.catch_up.lock();
         catch_up.under_way = catch_up.asked.take();

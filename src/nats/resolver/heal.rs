@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::super::delete;
 use super::Resolver;
 use super::peers::Peers;
-use super::stored::{self, Stored};
+use super::stored::{self, StoredElsewhere};
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
 
@@ -80,7 +80,7 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
 /// Sends the current JWT of an account, unless a nats-server has none: it may have been told to delete it.
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
     match stored::settle(&resolver.node, peers, &key, WINDOW).await {
-        Stored::Sent => {
+        StoredElsewhere::Sent => {
             resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
             tracing::info!(
                 account = %key,
@@ -90,12 +90,12 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
                 reason.label()
             );
         }
-        Stored::Unsettled => resolver.unsettled(format_args!(
+        StoredElsewhere::Unsettled => resolver.unsettled(format_args!(
             "a nats-server has another JWT of {} than the current one, and another nats-server has none. It is not \
              repaired, because the account may have been deleted there; push the account, or delete it",
             resolver.node.called(&key)
         )),
-        Stored::Equal | Stored::Unknown => {}
+        StoredElsewhere::Equal | StoredElsewhere::Unknown => {}
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::super::queue::Taken;
+use super::super::queue::Queued;
 use super::super::subjects;
 use super::Resolver;
-use crate::node::Found;
+use crate::node::LookupNow;
 
 /// Accounts that may be looked for at the same time, where that takes waiting.
 const AT_ONCE: usize = 64;
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 64;
 const BUDGET: Duration = Duration::from_millis(1200);
 
 /// Answers for as long as requests come.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     let waiting = Arc::new(Semaphore::new(AT_ONCE));
     let count = |outcome| resolver.counter("lookup", outcome);
     let (found, absent, dropped) = (count("found"), count("absent"), count("dropped"));
@@ -31,15 +31,15 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
         };
         let Some(reply) = Resolver::reply_subject(message.reply) else { continue };
         match resolver.node.lookup_now(&key) {
-            Found::Served(token) => {
+            LookupNow::Served(token) => {
                 found.inc();
                 // It fails when the client is closed, or if the JWT is larger than a message may be.
                 if let Err(error) = client.publish(reply, token).await {
                     resolver.unsent(&key, &error);
                 }
             }
-            Found::Absent => absent.inc(),
-            Found::Unsure => {
+            LookupNow::Absent => absent.inc(),
+            LookupNow::Unsure => {
                 let Ok(permit) = waiting.clone().try_acquire_owned() else {
                     // Whoever asks for so many accounts that nobody has: the others are answered meanwhile.
                     dropped.inc();

@@ -12,14 +12,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::queue::{Taken, intake};
+use super::super::queue::{Queued, bounded};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
 use crate::backoff::drawn;
 use crate::jwt::pack;
 use crate::key::AccountKey;
-use crate::node::Verdict;
+use crate::node::PackVerdict;
 
 /// What of a pack may wait, in bytes.
 const WAITING: usize = 128 << 20;
@@ -92,12 +92,12 @@ impl Pack {
 
 /// How long to wait for the next pack.
 #[derive(Debug)]
-struct Pace {
+struct SyncPace {
     base: Duration,
     pause: Duration,
 }
 
-impl Pace {
+impl SyncPace {
     const fn new(base: Duration) -> Self {
         Self { base, pause: base }
     }
@@ -112,7 +112,7 @@ impl Pace {
 
 /// Asks for packs, for as long as the process lives.
 pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Duration) {
-    let (mut pace, mut connection, mut after) = (Pace::new(base), None, None);
+    let (mut pace, mut connection, mut after) = (SyncPace::new(base), None, None);
     loop {
         let hash = resolver.node.pack_hash().await;
         let Some(hash) = hash.ok().flatten().filter(|_| packs.is_connected()) else {
@@ -122,7 +122,7 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
         };
         if connection.replace(packs.generation()) != Some(packs.generation()) {
             // Whoever is there now may hold something else than whoever was.
-            pace = Pace::new(base);
+            pace = SyncPace::new(base);
             // Soon, but not with everybody else who was cut off.
             sleep(drawn(Duration::from_secs(1), 0.2..=1.5)).await;
         }
@@ -151,7 +151,7 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after:
     if client.publish_with_reply(subjects::PACK, inbox, Bytes::copy_from_slice(&hash)).await.is_err() {
         return pack;
     }
-    let (queue, taken) = intake(WAITING);
+    let (queue, taken) = bounded(WAITING);
     let listening = tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             // What has no room is missing, and so is the end then.
@@ -165,7 +165,7 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after:
     pack
 }
 
-async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
+async fn hear(resolver: &Arc<Resolver>, mut taken: Queued, pack: &mut Pack) {
     let (until, mut patience) = (Instant::now() + LONGEST, FIRST);
     let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     pack.ending = loop {
@@ -232,23 +232,23 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
     };
     for (offer, verdict) in batch.drain(..).zip(verdicts) {
         let reason = match verdict {
-            Verdict::Same if offer.is_untrimmed => Reason::Spelling,
-            Verdict::Same => continue,
-            Verdict::Taken => {
+            PackVerdict::Same if offer.is_untrimmed => Reason::Spelling,
+            PackVerdict::Same => continue,
+            PackVerdict::Taken => {
                 pack.taken += 1;
                 tracing::info!(account = %offer.key, "updated JWT for account - {} from a pack", resolver.node.called(&offer.key));
                 continue;
             }
-            Verdict::Respelt => Reason::Spelling,
-            Verdict::Older => Reason::Older,
-            Verdict::Tie => Reason::Tie,
-            Verdict::Deleted => Reason::Deleted,
-            Verdict::Foreign(refusal) => {
+            PackVerdict::Respelt => Reason::Spelling,
+            PackVerdict::Older => Reason::Older,
+            PackVerdict::Tie => Reason::Tie,
+            PackVerdict::Deleted => Reason::Deleted,
+            PackVerdict::Foreign(refusal) => {
                 pack.refused += 1;
                 pack.reason = Some(format!("account {}: {refusal}", offer.key));
                 Reason::Foreign
             }
-            Verdict::Refused(refusal) => {
+            PackVerdict::Refused(refusal) => {
                 pack.refused += 1;
                 pack.reason = Some(format!("account {}: {refusal}", offer.key));
                 continue;
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn packs_in_vain_become_rare_and_others_do_not() {
         let second = Duration::from_secs(1);
-        let mut pace = Pace::new(60 * second);
+        let mut pace = SyncPace::new(60 * second);
         let pauses = [
             (Ending::Whole, false, 120),
             (Ending::Whole, false, 240),

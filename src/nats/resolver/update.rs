@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::queue::{Intake, intake};
+use super::super::queue::{Queue, bounded};
 use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};
@@ -37,7 +37,7 @@ struct Update {
 
 /// Begins to listen.
 pub(super) async fn start(resolver: &Arc<Resolver>) {
-    let (queue, taken) = intake(WAITING);
+    let (queue, taken) = bounded(WAITING);
     let queue = Arc::new(queue);
     for subject in [subjects::UPDATE, subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         if let Some(mut messages) = resolver.hear(subject).await {
@@ -66,7 +66,7 @@ pub(super) async fn start(resolver: &Arc<Resolver>) {
     });
 }
 
-async fn take(resolver: &Arc<Resolver>, queue: &Intake, message: Message) {
+async fn take(resolver: &Arc<Resolver>, queue: &Queue, message: Message) {
     let Err(message) = queue.offer(message) else { return };
     resolver.count("update", "dropped");
     resolver.overrun("update");

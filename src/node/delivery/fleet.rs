@@ -38,7 +38,7 @@ impl Difference {
 
 /// What is known of one nats-server.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct ServerStanding {
     /// Accounts that it has loaded, as far as it said, its own ones included.
     pub loaded: Option<usize>,
     /// When any account was last compared, unix milliseconds.
@@ -66,7 +66,7 @@ pub struct OperatorThere {
     pub is_current: bool,
 }
 
-impl Standing {
+impl ServerStanding {
     /// Whether everything that was compared is as stored. `None`: nothing can be told yet.
     pub fn is_in_sync(&self) -> Option<bool> {
         if self.behind() > 0 {
@@ -85,20 +85,20 @@ impl Standing {
 /// What is known of all of them, by their ids.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
-    standings: HashMap<String, Standing>,
+    standings: HashMap<String, ServerStanding>,
 }
 
 impl Fleet {
     /// What is known of a nats-server, to be changed.
-    pub(super) fn standing(&mut self, id: &str) -> &mut Standing {
+    pub(super) fn standing(&mut self, id: &str) -> &mut ServerStanding {
         // As many as there are nats-servers, which are bounded.
         if !self.standings.contains_key(id) {
-            self.standings.insert(id.to_owned(), Standing::default());
+            self.standings.insert(id.to_owned(), ServerStanding::default());
         }
         self.standings.entry(id.to_owned()).or_default()
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<&Standing> {
+    pub(super) fn get(&self, id: &str) -> Option<&ServerStanding> {
         self.standings.get(id)
     }
 

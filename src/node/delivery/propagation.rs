@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{Announcement, Delivery, Match, Progress, Receipt, ReplicaStand, Runs, Server};
+use super::{Announcement, Delivery, DeliveryProgress, Match, Receipt, ReplicaStand, Runs, Server};
 use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
@@ -33,7 +33,7 @@ pub struct Propagation {
     /// When the nats-server was compared whose comparison is longest ago, unix milliseconds; none: one of them was not.
     pub compared_at: Option<i64>,
     /// What is known at each nats-server, in the order in which it became known.
-    pub servers: Vec<Told>,
+    pub servers: Vec<ServerReceipt>,
     /// The nats-servers that are there and of which nothing is known.
     pub silent: Vec<Silent>,
     /// The replicas that have not confirmed the change, 100 at most.
@@ -43,7 +43,7 @@ pub struct Propagation {
     pub note: Option<String>,
     /// The same in a word.
     #[serde(skip)]
-    pub stand: Stand,
+    pub stand: AnnounceState,
     /// `compared_at` by a clock that nobody sets: when that comparison began.
     #[serde(skip)]
     pub asked: Option<Instant>,
@@ -51,7 +51,7 @@ pub struct Propagation {
 
 /// What is known of a change at a nats-server.
 #[derive(Debug, Default, Serialize)]
-pub struct Told {
+pub struct ServerReceipt {
     /// The id that it made at its start.
     pub id: String,
     /// Its name.
@@ -67,7 +67,7 @@ pub struct Told {
     pub error: Option<String>,
     /// What it runs, if that is something else.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runs: Option<Running>,
+    pub runs: Option<RunningJwt>,
     /// Why the account is not served here, if it cannot be unloaded there: `deleted`, `removed`, `withheld` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -87,14 +87,14 @@ pub struct Told {
 
 /// A version that a nats-server runs.
 #[derive(Debug, Serialize)]
-pub struct Running {
+pub struct RunningJwt {
     /// Issue time, unix seconds.
     pub iat: i64,
     /// SHA-256 of what its signer signed, 64 hexadecimal digits.
     pub identity: String,
 }
 
-impl From<Runs> for Running {
+impl From<Runs> for RunningJwt {
     fn from(runs: Runs) -> Self {
         Self { iat: runs.iat, identity: HEXLOWER.encode(&runs.identity) }
     }
@@ -139,7 +139,7 @@ impl From<ReplicaStand> for ReplicaBehind {
 
 /// How far a change has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stand {
+pub enum AnnounceState {
     /// It was announced.
     Announced,
     /// It is still to be announced.
@@ -206,7 +206,7 @@ impl Node {
             Some(Delivery { announced_at, receipts, silent, .. }) => (announced_at, receipts, silent),
             None => (None, Vec::new(), Vec::new()),
         };
-        let servers: Vec<Told> = receipts.iter().filter_map(Told::of).collect();
+        let servers: Vec<ServerReceipt> = receipts.iter().filter_map(ServerReceipt::of).collect();
         let compared_at = servers.iter().map(|told| told.compared_at).min().flatten();
         let asked = servers.iter().map(|told| told.asked).min().flatten();
         Propagation {
@@ -300,13 +300,13 @@ impl Node {
         self.comparer().is_none().then(|| "nats.reconcile is off, so nats-servers are not compared".into())
     }
 
-    fn stand(&self, fact: &Fact) -> (Stand, Option<String>, Option<Delivery>) {
+    fn stand(&self, fact: &Fact) -> (AnnounceState, Option<String>, Option<Delivery>) {
         let replaced = fact.newest != fact.serial;
         let later = || format!("a later change of the account has taken its place: serial {}", fact.newest);
         let unannounced = unannounced(fact);
         let progress = self.receipts.progress(fact.serial);
-        if let Progress::Announced(delivery) = progress {
-            let stand = if unannounced.is_some() { Stand::NotAnnounced } else { Stand::Announced };
+        if let DeliveryProgress::Announced(delivery) = progress {
+            let stand = if unannounced.is_some() { AnnounceState::NotAnnounced } else { AnnounceState::Announced };
             let note = delivery.trouble.as_ref().map(|trouble| format!("it cannot be announced: {trouble}"));
             let note = note
                 .or(unannounced)
@@ -318,17 +318,19 @@ impl Node {
             return (stand, note, Some(delivery));
         }
         let (stand, note) = match progress {
-            _ if fact.deletes => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
-            Progress::Off => {
-                (Stand::NotConfigured, "NATS is not configured on this server: no nats-server is told".into())
+            _ if fact.deletes => (AnnounceState::NotAnnounced, unannounced.unwrap_or_default()),
+            DeliveryProgress::Off => {
+                (AnnounceState::NotConfigured, "NATS is not configured on this server: no nats-server is told".into())
             }
-            _ if unannounced.is_some() => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
-            _ if replaced => (Stand::Superseded, format!("no receipt of it is kept, and {}", later())),
-            Progress::Pending if self.nats().is_some_and(|nats| nats.is_connected()) => {
-                (Stand::Pending, "it is not announced yet".into())
+            _ if unannounced.is_some() => (AnnounceState::NotAnnounced, unannounced.unwrap_or_default()),
+            _ if replaced => (AnnounceState::Superseded, format!("no receipt of it is kept, and {}", later())),
+            DeliveryProgress::Pending if self.nats().is_some_and(|nats| nats.is_connected()) => {
+                (AnnounceState::Pending, "it is not announced yet".into())
             }
-            Progress::Pending => (Stand::Pending, "it is not announced yet: there is no connection to NATS".into()),
-            _ => (Stand::Unknown, UNKNOWN.into()),
+            DeliveryProgress::Pending => {
+                (AnnounceState::Pending, "it is not announced yet: there is no connection to NATS".into())
+            }
+            _ => (AnnounceState::Unknown, UNKNOWN.into()),
         };
         (stand, Some(note), None)
     }
@@ -376,7 +378,7 @@ fn removed(fact: &Fact) -> Option<String> {
     fact.removed.then(|| "its file has left the folder since, which is not announced".into())
 }
 
-impl Told {
+impl ServerReceipt {
     /// `None`: nothing is known there.
     fn of(receipt: &Receipt) -> Option<Self> {
         let mut told = Self {

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
-use crate::node::{ForwardError, Question, Relayed, Target, Write};
+use crate::node::{ForwardError, ForwardTarget, Question, Relayed, Write};
 
 /// Changes that wait for the primary at the same time.
 const PLACES: usize = 64;
@@ -74,7 +74,7 @@ impl Forwarding {
     /// Asks the primary a question about digests, which only a server that holds everything can answer, and gives its answer
     /// as it is.
     pub(super) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
-        let target = if question.body.is_some() { Target::Comparison } else { Target::Digests };
+        let target = if question.body.is_some() { ForwardTarget::Comparison } else { ForwardTarget::Digests };
         let Question { query, headers, body } = question;
         self.relay(&Write { target, query, headers, body: body.unwrap_or_default(), wait: Duration::ZERO }).await
     }
@@ -135,7 +135,7 @@ impl Forwarding {
         let body = given(&write.body).unwrap_or_default();
         let bare = body.as_bytes();
         match write.target {
-            Target::Push(key) => {
+            ForwardTarget::Push(key) => {
                 // What is under way may be answered with what was true before the change.
                 if let Some(before) = self.parts.pull.under_way(&key) {
                     let _ = tokio::time::timeout(self.parts.env.setup.timeout, before).await;
@@ -147,21 +147,21 @@ impl Forwarding {
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
-            Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
+            ForwardTarget::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
                 Ok(tombstone) => _ = self.parts.held.bury(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary took in a delete request that is refused here: {refusal}");
                 }
             },
             // It is asked for when it is next wanted. What the gate refuses is not served here anyway.
-            Target::Activation => {
+            ForwardTarget::Activation => {
                 if let Ok(unproven) = self.parts.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
                     self.parts.activations.forget(unproven.id());
                 }
             }
-            Target::Operator if body.is_empty() => {}
-            Target::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
-            Target::Digests | Target::Comparison => {}
+            ForwardTarget::Operator if body.is_empty() => {}
+            ForwardTarget::Operator => _ = self.parts.operators.take(&[&*body], Via::Upstream),
+            ForwardTarget::Digests | ForwardTarget::Comparison => {}
         }
     }
 
