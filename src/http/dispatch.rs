@@ -16,8 +16,8 @@ use super::reply::Rejection;
 use super::route::{Route, decoded};
 use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, held, help, history, keys,
-    mark, meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
+    Shared, Worker, account, activations, ahead, changes, client, digests, followers, held, help, history, keys, mark,
+    meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -43,8 +43,8 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
-    let under_way = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
-    Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
+    let in_flight = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
+    Either::Right(slow(request, payload, worker.shared.clone(), in_flight, Instant::now()).boxed_local())
 }
 
 /// Tells of every request at the level of debugging. Below it, this costs no more than to look at the level.
@@ -70,12 +70,12 @@ fn is_sample() -> bool {
     })
 }
 
-/// `under_way`: what says that the connection is not idle, until the answer is sent.
+/// `in_flight`: what says that the connection is not idle, until the answer is sent.
 async fn slow(
     request: HttpRequest,
     payload: web::Payload,
     shared: Arc<Shared>,
-    under_way: Option<InFlight>,
+    in_flight: Option<InFlight>,
     started: Instant,
 ) -> HttpResponse {
     let path = decoded(request.uri().path());
@@ -98,7 +98,7 @@ async fn slow(
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     log(&request, &shared, response.status());
-    held::until_sent(parting(response, &shared), under_way)
+    held::until_sent(parting(response, &shared), in_flight)
 }
 
 /// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
@@ -121,7 +121,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activation("") if !reads => return redirect::slash(request),
         Route::Unknown => return redirect::unknown(request, &decoded(request.uri().path())),
         _ if *method == Method::OPTIONS => {
-            return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
+            return HttpResponse::Ok().insert_header((header::ALLOW, route.allow(writes::are_taken(shared)))).finish();
         }
         Route::Account(key) if *method == Method::POST => {
             return writes::answer(request, payload, shared, WriteRoute::Push(key)).await;
@@ -140,7 +140,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
             let message = meant::hinted("Method Not Allowed", request);
-            return reply::method_not_allowed(request, allow(route, shared), &message);
+            return reply::method_not_allowed(request, route.allow(writes::are_taken(shared)), &message);
         }
         _ => {}
     }
@@ -169,15 +169,5 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Readyz => status::readyz(request, shared),
         Route::Metrics => status::metrics(request, shared),
         Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
-    }
-}
-
-fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
-    match route {
-        Route::Activations => allow::activations(writes::are_taken(shared)),
-        Route::Account(_) => allow::account(writes::are_taken(shared)),
-        Route::Operator => allow::operator(writes::are_taken(shared)),
-        Route::Digests | Route::Followers => allow::ASKED,
-        _ => "GET, HEAD, OPTIONS",
     }
 }

@@ -9,12 +9,10 @@ mod account;
 mod activations;
 pub(crate) mod address;
 mod ahead;
-mod allow;
 mod bodies;
 mod caching;
 mod changes;
 mod client;
-mod conditional;
 mod connection;
 mod cors;
 mod digests;
@@ -136,7 +134,7 @@ struct Shared {
 #[derive(Debug)]
 struct Worker {
     shared: Arc<Shared>,
-    front: RefCell<worker_cache::WorkerCache>,
+    cache: RefCell<worker_cache::WorkerCache>,
     mark: mark::ServerMark,
 }
 
@@ -183,7 +181,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
             let expecting = shared.clone();
             let worker = Rc::new(Worker {
                 shared: shared.clone(),
-                front: RefCell::default(),
+                cache: RefCell::default(),
                 mark: mark::ServerMark::of(&shared.node),
             });
             let app = App::new()

@@ -101,6 +101,19 @@ impl<'p> Route<'p> {
         }
     }
 
+    /// The methods that the route allows. `takes_changes`: whether this server stores changes or passes them on.
+    pub(super) const fn allow(&self, takes_changes: bool) -> &'static str {
+        match self {
+            Self::Account(_) if takes_changes => "GET, HEAD, POST, DELETE, OPTIONS",
+            Self::Operator if takes_changes => "GET, HEAD, POST, OPTIONS",
+            Self::Activations if takes_changes => "POST, OPTIONS",
+            Self::Activations => "OPTIONS",
+            // Their POST changes no account.
+            Self::Digests | Self::Followers => "GET, HEAD, POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
     /// The label in metrics.
     pub(super) const fn label(&self) -> &'static str {
         match self {

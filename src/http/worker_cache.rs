@@ -87,7 +87,7 @@ mod tests {
         gate: Arc<Gate>,
         fake: Arc<Fake>,
         node: Node,
-        front: WorkerCache,
+        cache: WorkerCache,
     }
 
     impl World {
@@ -98,7 +98,7 @@ mod tests {
             let (gate, fake) =
                 (Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600)), Arc::new(Fake::default()));
             let node = fake.node(&gate);
-            Self { operator, account: KeyPair::new_account(), gate, fake, node, front: WorkerCache::default() }
+            Self { operator, account: KeyPair::new_account(), gate, fake, node, cache: WorkerCache::default() }
         }
 
         /// Has the role hold a JWT with this name.
@@ -112,7 +112,7 @@ mod tests {
 
         fn name(&mut self) -> Result<String, Miss> {
             let key = AccountKey::parse(&self.account.public_key()).expect("a key");
-            self.front.respond(&self.node, &key, |answer, body| {
+            self.cache.respond(&self.node, &key, |answer, body| {
                 assert_eq!(answer.entry().token(), body);
                 answer.entry().called().to_string()
             })

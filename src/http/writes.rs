@@ -6,7 +6,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Shared, activations, allow, client, operator, propagation, push, reply};
+use super::route::Route;
+use super::{Shared, activations, client, operator, propagation, push, reply};
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
@@ -59,9 +60,9 @@ async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, c
                 count("refuse", "refused");
             }
             let allow = match change {
-                WriteRoute::Push(_) | WriteRoute::Delete(_) => allow::account(false),
-                WriteRoute::Activation => allow::activations(false),
-                WriteRoute::Operator => allow::operator(false),
+                WriteRoute::Push(_) | WriteRoute::Delete(_) => Route::Account("").allow(false),
+                WriteRoute::Activation => Route::Activations.allow(false),
+                WriteRoute::Operator => Route::Operator.allow(false),
             };
             reply::method_not_allowed(request, allow, &error.to_string())
         }

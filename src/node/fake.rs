@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::config::ReplicaWrites;
-use crate::epoch::Epochs;
+use crate::epoch::{Epoch, Epochs};
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
-use crate::jwt::HashId;
+use crate::jwt::{Called, HashId};
 use crate::store::{Follower, FollowerChange};
 
 /// A replica without an upstream.

@@ -1,4 +1,6 @@
-//! The change feed, as this server can offer it: a primary from its journal, a replica from what it received.
+//! What followers ask for: the change feed, the digest tree, and which servers are on the way upstream.
+//!
+//! A primary offers the feed from its journal, a replica from what it received.
 
 use std::sync::Arc;
 
@@ -7,8 +9,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Node;
-use crate::feed::wire::{Item, Page};
+use super::{Node, Role};
+use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::wire::{Item, MAX_HOPS, Page};
 use crate::feed::{Chain, Head};
 use crate::store::StoreError;
 
@@ -104,10 +107,58 @@ pub enum RecentChanges {
     Gone,
 }
 
+/// What a server can say of its digests.
+#[derive(Debug, Clone)]
+pub enum Digested<T> {
+    /// This.
+    Known(T),
+    /// Nothing yet: it still takes in what its folder holds.
+    Incomplete,
+    /// Nothing: it does not hold everything.
+    Unknown,
+}
+
 impl Node {
     /// The order of changes that others can follow.
     pub fn feed(&self) -> Feed {
         self.backend.feed()
+    }
+
+    /// A place of the digest tree, its root without a prefix.
+    pub async fn digests(&self, prefix: Option<Prefix>) -> Result<Digested<View>, StoreError> {
+        self.backend.digests(prefix).await
+    }
+
+    /// A piece of what is stored here and differs from what the asker holds.
+    pub async fn compare(&self, ask: Ask) -> Result<Digested<Comparison>, StoreError> {
+        self.backend.compare(ask).await
+    }
+
+    /// The name of this process.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The servers on the way upstream, the nearest first, as far as they say so. `None`: this is a primary.
+    pub fn route(&self) -> Option<Vec<String>> {
+        match &self.role {
+            Role::Primary(_) => None,
+            Role::Replica(replica) => {
+                let mut route = replica.route();
+                route.truncate(MAX_HOPS);
+                Some(route)
+            }
+        }
+    }
+
+    /// Whether a server that asks this one would be asked itself if this one asked upstream.
+    pub fn leads_back_to(&self, asker: &str) -> bool {
+        self.route().is_some_and(|route| asker == self.name || route.iter().any(|name| name == asker))
+    }
+
+    /// Seconds since the primary was last heard; `None`: never, or this is the primary.
+    pub fn primary_age(&self) -> Option<u64> {
+        self.upstream()?.primary_age()
     }
 }
 
