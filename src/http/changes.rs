@@ -82,9 +82,9 @@ struct FeedQuery {
 /// Where to begin.
 enum FeedStart {
     From(Head),
-    /// The asker stands on another history, or beyond this one.
+    /// The asker is on another history, or beyond this one.
     Elsewhere,
-    /// This server may get to where the asker stands.
+    /// This server may reach the asker's position.
     Ahead,
 }
 
@@ -217,7 +217,7 @@ fn full(request: &HttpRequest) -> HttpResponse {
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many followers\ntry another server")
 }
 
-/// 410 with where the history stands: the follower starts anew from there.
+/// 410 with the newest position of this history: the follower starts again from there.
 fn gone(feed: &Changes) -> HttpResponse {
     page(StatusCode::GONE, &feed.page(feed.head(), Vec::new()))
 }

@@ -47,9 +47,9 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
     Either::Right(slow(request, payload, worker.shared.clone(), in_flight, Instant::now()).boxed_local())
 }
 
-/// Tells of every request at the level of debugging. Below it, this costs no more than to look at the level.
+/// Logs every request at the level DEBUG. Below it, this costs no more than a look at the level.
 ///
-/// The query is left out: it may hold what nobody else should read.
+/// The query is left out: it may hold secrets.
 fn log(request: &HttpRequest, shared: &Shared, status: StatusCode) {
     tracing::debug!(
         status = status.as_u16(),
@@ -101,8 +101,8 @@ async fn slow(
     held::until_sent(parting(response, &shared), in_flight)
 }
 
-/// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
-/// at the end may be about to send a request. While every place is taken, an answer makes room for somebody else.
+/// Before the process ends, every answer ends its connection, so that the client moves elsewhere. A connection that is idle
+/// at the end might be about to carry a request. While every place is taken, each answer makes room for another client.
 fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
     if shared.node.is_leaving() || ConnectionPlaces::are_full() {
         response.head_mut().set_connection_type(ConnectionType::Close);

@@ -38,7 +38,7 @@ pub(super) struct FeedFollower {
     feed: Changes,
     watch: watch::Receiver<Head>,
     at: Head,
-    /// When it was last told where the primary stands; `None`: it was not greeted yet.
+    /// When it last got the primary's position; `None`: it was not greeted yet.
     told: Option<Instant>,
     client: Client,
     place: FollowerPlace,
@@ -143,7 +143,7 @@ impl FeedFollower {
         .boxed_local()
     }
 
-    /// Where the follower stands, and where the primary does.
+    /// The positions of the follower and of the primary.
     fn tell(&mut self, kind: &str) -> Bytes {
         self.told = Some(Instant::now());
         event(kind, None, &self.feed.page(self.at, Vec::new()))

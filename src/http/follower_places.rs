@@ -56,7 +56,7 @@ struct HeldPlace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Who gave way, and why.
+/// The follower that gave way, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GaveWay {
     /// Where it was.
@@ -171,7 +171,7 @@ impl PlacesState {
         self.held.values().filter(|held| held.client == client).count()
     }
 
-    /// Whose turn it is to go at the address that has most places of a kind, and how many it has. The client's own address is
+    /// The follower that goes at the address that has most places of a kind, and how many it has. The client's own address is
     /// the last of those with as many.
     fn of_fullest(&self, client: Client, is_proven: bool) -> Option<(u64, usize)> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What one client may cost: limits on requests that are dear, and that nobody needs to send often.
+//! What one client may cost: limits on requests that are expensive, and that no client needs to send often.
 //!
 //! Reads of what is stored or cached are never limited, nor are changes that the server accepts: only an operator's key
 //! makes those. What is counted are pushes that change nothing, keys that upstream has to be asked for although nothing is
@@ -106,7 +106,7 @@ impl ClientLimit {
         if self.limiter.len() > CLIENTS {
             self.limiter.retain_recent();
             if self.limiter.len() > CLIENTS {
-                // So many at once: they share one place.
+                // More clients than places: they share one.
                 return self.take(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             }
         }

@@ -25,7 +25,7 @@ impl ServerMark {
     }
 }
 
-/// Names the servers that this one asks. Answers from memory go without: they need to ask nobody.
+/// Names the servers that this one asks. Answers from memory omit them, because they ask no server.
 pub(super) fn name_upstream(headers: &mut HeaderMap, node: &Node) {
     if let Some(route) = node.route() {
         headers.insert(UPSTREAM, value(&route.join(", ")));

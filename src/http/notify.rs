@@ -20,10 +20,10 @@ const ANNOUNCED: HeaderName = HeaderName::from_static("nas-announced");
 
 /// One JWT is announced at most once in this time.
 const PER_KEY: Duration = Duration::from_secs(10);
-/// All together: so many in a second.
+/// Announcements in a second, over all JWTs.
 const PER_SECOND: u32 = 5;
 
-/// Who was announced lately.
+/// What was announced lately.
 #[derive(Debug, Default)]
 pub(super) struct NotifyLimit(Mutex<RecentNotifications>);
 
@@ -55,7 +55,7 @@ impl NotifyLimit {
 pub(super) enum Announced {
     /// Nobody wished for it, or it was announced.
     AsAsked,
-    /// This server is not on NATS, so there is nobody to tell.
+    /// This server is not on NATS, so it announces nothing.
     Nowhere,
 }
 

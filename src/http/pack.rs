@@ -1,7 +1,7 @@
 //! `GET /jwt/v1/pack`: the account JWTs that are served, `<key>|<JWT>` in each line.
 //!
 //! It is sent piece by piece as the client takes it, so its memory does not depend on how many accounts there are, nor on
-//! what `max` says. An answer that cannot be completed ends without its last chunk, so nobody takes it for whole.
+//! what `max` says. An answer that cannot be completed ends without its last chunk, so no client takes it for whole.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::node::{Node, Served};
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;
-/// How long a client may take for a piece, if nobody waits for its turn.
+/// How long a client may take for a piece while no other client waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client waits for its turn.
 const TURN: Duration = Duration::from_secs(5);

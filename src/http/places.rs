@@ -51,7 +51,7 @@ pub(super) struct ConnectionPlaces {
     metrics: RefCell<Option<Arc<Metrics>>>,
 }
 
-/// A connection, as far as it takes a place. It is free again once [`TakenPlace`] is dropped.
+/// The place of a connection. It is free again once [`TakenPlace`] is dropped.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionPlace {
     phase: Cell<Phase>,
@@ -184,7 +184,7 @@ impl ConnectionPlaces {
             }
             let bytes = place.bytes.get();
             self.settle(place);
-            // One whose client takes no answers ends later, and nobody waits for that.
+            // One whose client takes no answers ends later. The end is not awaited.
             if place.is_idle() {
                 place.parting.set(bytes);
                 self.parting.set(self.parting.get() + bytes);
@@ -246,7 +246,7 @@ impl ConnectionPlace {
         }
     }
 
-    /// Whether the connection is to end now, at a read that finds nothing. If not, it is asked again when that changes.
+    /// Whether the connection ends now, at a read that finds nothing. If not, it is asked again when that changes.
     pub(super) fn ends(&self, cx: &Context<'_>) -> bool {
         if self.gives_way.get() {
             // What was just read may be a request, which the framework looks at before it reads again.

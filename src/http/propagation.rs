@@ -55,7 +55,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
 pub(super) struct WaitOptions {
     /// For how long at most.
     pub(super) limit: Duration,
-    /// Whether the answer is to be an error if the change is not in force everywhere by then.
+    /// Whether the answer is an error if the change is not in force everywhere by then.
     pub(super) for_all: bool,
 }
 

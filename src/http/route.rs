@@ -58,7 +58,7 @@ impl<'p> Route<'p> {
             };
         }
         match Self::exact(path) {
-            // One slash too many, not any number of them: who sends thousands gets no further.
+            // One slash too many is mended, not any number of them.
             Self::Unknown => match path.strip_suffix('/') {
                 Some(rest) if Self::exact(rest) != Self::Unknown => Self::Slash,
                 _ => Self::Unknown,

@@ -88,7 +88,7 @@ struct WaitingClient {
     tell: oneshot::Sender<Turn>,
 }
 
-/// So many wait that there is no room for another one.
+/// Too many wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crowded;
 
@@ -149,7 +149,7 @@ impl Turns {
         self.state().used.iter().sum()
     }
 
-    /// Takes turns from clients that are too slow, the slowest first, until nobody waits.
+    /// Takes turns from clients that are too slow, the slowest first, until no client waits.
     fn cut_off_slow(&self) {
         let now = Instant::now();
         loop {
@@ -178,7 +178,7 @@ impl Turns {
         bounds.patience + Duration::from_secs((units / bounds.rate.max(1)) as u64)
     }
 
-    /// Gives turns to those that come next, as far as there is room.
+    /// Gives turns to the next clients while there is room.
     fn grant(&self, state: &mut TurnsState) -> Vec<(oneshot::Sender<Turn>, Turn)> {
         let mut granted = Vec::new();
         while let Some((place, pool)) = state.next(&self.0.bounds) {
@@ -208,7 +208,7 @@ impl Turns {
 /// A turn of a client that has gone comes back when it is dropped, which takes the lock again.
 fn hand_over(granted: Vec<(oneshot::Sender<Turn>, Turn)>) {
     for (tell, turn) in granted {
-        // Dropped if nobody waits for it any more.
+        // Dropped if its client does not wait any more.
         let _ = tell.send(turn);
     }
 }
@@ -218,7 +218,7 @@ impl TurnsState {
         self.by_address.get(address).copied().unwrap_or(0)
     }
 
-    /// The place of the one who comes next, and where its units come from; `None`: nobody, or there is no room.
+    /// The index of the next client, and where its units come from; `None`: no client waits, or there is no room.
     fn next(&self, bounds: &Bounds) -> Option<(usize, Pool)> {
         // Something larger than a bound has its turn alone.
         let fits = |used: usize, units: usize, most: usize| most > 0 && (used == 0 || used + units <= most);

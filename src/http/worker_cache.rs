@@ -1,9 +1,8 @@
-//! What a worker has served lately, for itself.
+//! The latest answers of one worker, for itself.
 //!
-//! The node's caches are shared by all workers, and to look into them two cores write to the same few lines of memory
-//! at every request. For accounts that are asked for again and again that is a tenth of the whole cost. So each worker
-//! keeps some answers of its own. An answer is good for as long as nothing was heard of its account, which one shared
-//! counter that is only read tells.
+//! All workers share the node's caches. At each look-up there, the cores write to the same few lines of memory. For accounts
+//! that are asked for often, that is a tenth of the whole cost. So each worker keeps some answers of its own. An answer is
+//! good until something is heard of its account; a shared counter, which is only read, tells that.
 
 use std::collections::HashMap;
 
@@ -13,7 +12,7 @@ use crate::epoch::Epoch;
 use crate::key::AccountKey;
 use crate::node::{Answer, Miss, Node, Now};
 
-/// Answers that a worker keeps. When there are more, it begins anew.
+/// Answers that a worker keeps. When there are more, it drops all of them.
 const MAX_ANSWERS: usize = 512;
 /// Larger tokens are not kept, in bytes: a worker's memory stays below 4 MiB.
 const MAX_TOKEN: usize = 8 << 10;
@@ -46,7 +45,7 @@ impl WorkerCache {
             return Ok(respond(&kept.answer, &kept.body));
         }
         let Some(answer) = node.get_now(key) else {
-            // Asked for once in a while: not worth a place here.
+            // It is asked for rarely, so it is not worth a place here.
             return match node.look_now(key) {
                 Now::Served(answer) => Ok(respond(&answer, answer.entry().token())),
                 Now::Miss(miss) => Err(miss),
@@ -59,7 +58,7 @@ impl WorkerCache {
         if self.0.len() >= MAX_ANSWERS {
             self.0.clear();
         }
-        // A copy of its own: to count the holders of a shared one is again what the cores would quarrel over.
+        // A copy of its own: counting the holders of a shared one would be a write that all cores share.
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
         self.0.insert(*key, CachedAnswer { epoch, answer, body });

@@ -1,5 +1,4 @@
-//! Changes, as this server deals with them: it takes them in, refuses them, sends the client to the primary, or sends
-//! them on to it.
+//! Changes that clients send: this server stores them, rejects them, redirects the client to the primary, or forwards them.
 
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -13,7 +12,7 @@ use crate::gate::Refusal;
 use crate::jwt::given;
 use crate::node::{ForwardError, ForwardTarget, Relayed, Upstream, Write, WriteError, Writes};
 
-/// What is to be changed, as the path says it.
+/// The kind of change, as method and path say it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WriteRoute<'p> {
     /// `POST /jwt/v1/accounts/<key>`
@@ -101,7 +100,7 @@ async fn forward(
     change: WriteRoute<'_>,
     way: &dyn Upstream,
 ) -> Result<HttpResponse, HttpResponse> {
-    // What the primary would refuse whatever the body is, is refused here, in the same words.
+    // A request that the primary would reject whatever its body is, is rejected here in the same words.
     let (target, body) = match change {
         WriteRoute::Push(key) | WriteRoute::Delete(key) => {
             let (key, body) = push::addressed(request, payload, shared, key).await?;
@@ -113,7 +112,7 @@ async fn forward(
         WriteRoute::Activation => (ForwardTarget::Activation, push::body(request, payload, shared).await?),
         WriteRoute::Operator => (ForwardTarget::Operator, push::body(request, payload, shared).await?),
     };
-    // It goes no further, whatever the primary would make of it.
+    // A private key goes no further.
     if let Err(found) = given(&body.bytes)
         && found.is_private()
     {

@@ -87,7 +87,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Brings another operator JWT into force, as a file has it. Says what it changed.
     fn set_operator(&self, trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>>;
 
-    /// For people: what else there is to say of the operator's JWT.
+    /// For people: a note on the operator's JWT.
     fn operator_note(&self) -> Option<String> {
         None
     }

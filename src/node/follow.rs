@@ -112,9 +112,9 @@ pub enum RecentChanges {
 pub enum Digested<T> {
     /// This.
     Known(T),
-    /// Nothing yet: it still takes in what its folder holds.
+    /// Nothing yet: it still imports its folder.
     Incomplete,
-    /// Nothing: it does not hold everything.
+    /// Nothing: it does not store all accounts.
     Unknown,
 }
 
@@ -168,12 +168,12 @@ impl Changes {
         Self(source)
     }
 
-    /// Where the history stands here.
+    /// The newest position of the history here.
     pub fn head(&self) -> Head {
         self.0.head()
     }
 
-    /// A handle that is told whenever there is something to say.
+    /// A handle that is notified of each change.
     pub fn watch(&self) -> watch::Receiver<Head> {
         self.0.watch()
     }
@@ -183,7 +183,7 @@ impl Changes {
         self.0.ended()
     }
 
-    /// Whether the primary was heard since a follower was told of it.
+    /// Whether the primary was heard since `told`, when a follower was last told of it.
     pub fn is_news(&self, told: Instant) -> bool {
         self.0.is_news(told)
     }
@@ -216,7 +216,7 @@ impl Changes {
         }
     }
 
-    /// What is said to a follower that stands at `at` and gets these changes.
+    /// The page for a follower at position `at` that gets these changes.
     pub fn page(&self, at: Head, changes: Vec<Item>) -> Page {
         self.0.complete(Page::new(at, self.head().serial, changes))
     }

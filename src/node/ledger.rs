@@ -96,18 +96,18 @@ pub enum Lookup {
 /// What a submission came to.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// The JWT that is held now: the one submitted.
+    /// The JWT that is stored now: the one submitted.
     pub entry: Arc<Entry>,
     /// Whether that is a change.
     pub changed: bool,
-    /// Where it stands in the order of changes.
+    /// Its position in the order of changes.
     pub position: Position,
 }
 
 /// What a submission of an activation came to.
 #[derive(Debug, Clone)]
 pub struct SubmittedActivation {
-    /// The activation that is held now: the one submitted.
+    /// The activation that is stored now: the one submitted.
     pub activation: Arc<Activation>,
     /// Whether that is a change.
     pub changed: bool,

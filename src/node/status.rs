@@ -12,25 +12,24 @@ const NAMED: usize = 5;
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
-    /// Whether the server can do its work as far as this goes.
+    /// Whether this check passes.
     pub ok: bool,
     /// For people.
     pub detail: String,
 }
 
-/// The check that does not decide about readiness.
+/// The check that does not count for readiness.
 const NATS: &str = "nats";
 
 impl Check {
-    /// Whether clients are better sent elsewhere because of it. Without NATS all is served, and changes are announced later.
+    /// Whether it makes this server unready. Without NATS everything is served, and changes are announced later.
     pub fn holds_up(&self) -> bool {
         !self.ok && self.name != NATS
     }
 }
 
 impl Node {
-    /// Whether the server can do its work, and why not. Losing NATS or the primary does not end that: what is here is
-    /// served.
+    /// Whether the server can do its work, and why not. Without NATS or the primary it still can: it serves what it has.
     pub fn checks(&self) -> Vec<Check> {
         let mut checks = vec![Check {
             name: "process",
@@ -48,7 +47,7 @@ impl Node {
         checks
     }
 
-    /// Brings the gauges up to date, before they are scraped.
+    /// Brings the gauges up to date before a scrape.
     pub fn measure(&self) {
         self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
         let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
@@ -66,7 +65,7 @@ impl Node {
         self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
     }
 
-    /// How the connection to NATS does. It holds nothing up: what is here is served.
+    /// The state of the connection to NATS. It never makes this server unready.
     fn nats_check(&self) -> Check {
         let (ok, detail) = match self.nats() {
             None => (true, "not configured".into()),
@@ -83,7 +82,7 @@ impl Node {
         Check { name: NATS, ok, detail }
     }
 
-    /// How the replicas do. `None`: none is known.
+    /// The state of the replicas. `None`: none is known.
     fn replicas_check(&self) -> Option<Check> {
         let replicas = self.replicas.all();
         let counting = replicas.iter().filter(|replica| replica.counts());

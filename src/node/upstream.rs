@@ -1,4 +1,4 @@
-//! What only the server upstream can decide or answer, and what becomes of it here.
+//! What only the server upstream decides or answers: changes, and questions about digests.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ pub struct Write {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The token.
     pub body: Bytes,
-    /// How long the primary is to wait for receipts.
+    /// How long the primary waits for receipts.
     pub wait: Duration,
 }
 
@@ -164,8 +164,8 @@ pub struct Relayed {
 /// Why there is no answer of the primary.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    /// So many changes wait for the primary that this one was not sent.
-    #[error("as many requests as there is room for wait for the primary {0} already")]
+    /// Too many changes wait for the primary already, so this one was not sent.
+    #[error("too many requests wait for the primary {0} already")]
     Busy(String),
     /// The way leads from replica to replica. It was not sent.
     #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]

@@ -81,7 +81,7 @@ impl Submitting {
 }
 
 impl Node {
-    /// Takes in an account JWT: durable when this returns.
+    /// Stores an account JWT: durable when this returns.
     pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
         let entry = self.admit(token, expected, via)?;
         self.enqueue(entry, via).await?.outcome(self).await
@@ -112,7 +112,7 @@ impl Node {
         Ok(submitted)
     }
 
-    /// Weighs the JWTs that a peer says it holds, and takes in what is newer: durable when this returns. One verdict for
+    /// Weighs the JWTs that a peer says it holds, and stores what is newer: durable when this returns. Gives one verdict for
     /// each, in order.
     pub async fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<PackVerdict>, WriteError> {
         let merged = self.writable()?.merge(offers).await;
@@ -133,7 +133,7 @@ impl Node {
         Ok(verdicts)
     }
 
-    /// Takes in an activation: durable when this returns.
+    /// Stores an activation: durable when this returns.
     ///
     /// Files that are found at start come by [`Via::FirstScan`].
     pub async fn submit_activation(
@@ -159,8 +159,8 @@ impl Node {
         Ok(submitted)
     }
 
-    /// Takes in an activation that others tell of: a change on a primary, on a replica a hint. `sent_for` is `None` if
-    /// what it came by names none.
+    /// Applies an activation that was announced over NATS: a change on a primary, a hint on a replica. `sent_for` is `None` if
+    /// the subject names no account.
     pub async fn hear_activation(&self, token: &[u8], sent_for: Option<SentFor<'_>>) -> Result<(), WriteError> {
         let (via, taken) = match (&self.role, sent_for) {
             (Role::Primary(_), Some(sent_for)) => {
@@ -183,7 +183,7 @@ impl Node {
         Ok(())
     }
 
-    /// Takes in a delete request: durable when this returns. The flag says whether anything changed.
+    /// Applies a delete request: durable when this returns. The flag says whether anything changed.
     pub async fn delete(
         &self,
         request: &[u8],
@@ -195,7 +195,7 @@ impl Node {
         result
     }
 
-    /// Counts a write that failed, and gives it back as the edges know it.
+    /// Counts a write that failed, and returns it as the error of the edges.
     pub(super) fn failed(&self, error: CommitError, via: Via) -> WriteError {
         let error = error.into();
         self.count(via, Err(&error));
@@ -229,7 +229,7 @@ impl Node {
     }
 }
 
-/// As much of a key as tells it apart in the log, as in the lines of old.
+/// The first 12 characters of a key, as in the log lines of the Go server.
 fn short(key: &str) -> &str {
     key.get(..12).unwrap_or(key)
 }

@@ -55,7 +55,7 @@ impl Built {
             && let Some(trust) = node.trust()
         {
             tracing::warn!(
-                "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
+                "no operator is configured, but the store is that of {} ({}), which stays trusted; configure its JWT",
                 trust.identity(),
                 trust.name()
             );

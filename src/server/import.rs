@@ -1,6 +1,6 @@
-//! Taking in the pack of another account server, once at each start, as v1.0.3 did with its `primary`.
+//! Imports the pack of another account server, once at each start, as v1.0.3 did with its `primary`.
 //!
-//! Whatever comes of it, this server serves: it listens already, and what it holds yields only to what is newer.
+//! This server serves whatever the result is: it listens already, and only newer JWTs replace the stored ones.
 
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ use crate::jwt::pack::Found;
 use crate::node::{Node, WriteError};
 use crate::replica::Access;
 
-/// JWTs that are dealt with at the same time: one sync of the journal is for all of them.
+/// JWTs that are stored at the same time, with one sync of the journal for all.
 const AT_ONCE: usize = 64;
 /// Bytes of those, about: a line can have 1 MiB.
 const BYTES: usize = 8 << 20;
-/// Lines that wait for their turn.
+/// Lines that wait.
 const QUEUED: usize = 8;
 
-/// So many lines that change nothing end an import: a server that never stops must not keep this one busy for ever.
+/// Lines that change nothing after which an import ends: a server that never stops sending must not keep this one busy for
+/// ever.
 const IN_VAIN: u64 = 10_000_000;
 
 /// Begins, in the background, if that is configured.

@@ -8,10 +8,10 @@ use crate::jwt::pack::{self, Line};
 use crate::replica::{self, Access};
 use crate::upstream::body;
 
-/// How long the next piece may take. Servers of old read every file before they send the first byte.
+/// How long the next piece may take. The Go server reads every file before it sends the first byte.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// So many bytes without a line are no pack: a line is shorter, and nobody sends so many empty ones.
+/// Bytes without a line after which an answer is no pack: a line is shorter, and no server sends that many empty ones.
 const EMPTY: usize = 4 << 20;
 
 /// What a line that is none lacks.
@@ -30,7 +30,7 @@ impl PackLines {
         Self { cut: pack::Lines::default(), found, empty: 0 }
     }
 
-    /// The next bytes. `Err`: nobody listens any more, or this is no pack.
+    /// The next bytes. `Err`: the reader is gone, or this is no pack.
     pub(crate) async fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.empty += bytes.len();
         for line in self.cut.push(bytes).map_err(|error| error.to_string())? {

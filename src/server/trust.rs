@@ -113,7 +113,7 @@ pub(crate) fn read_operator(path: &Path) -> Result<Arc<Trust>, StartError> {
 /// A setting that gives a JWT.
 struct Wanted {
     what: &'static str,
-    /// What there is to say if it gives something else.
+    /// The error if it gives something else.
     problem: &'static str,
     setting: &'static str,
 }

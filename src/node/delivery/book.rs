@@ -19,8 +19,8 @@ const MAX_BYTES: usize = 64 << 20;
 const RECEIPT_BYTES: usize = 320;
 /// Longer texts of errors are cut.
 const MAX_ERROR: usize = 512;
-/// How soon after a connection is made all nats-servers have said that they are there. Before that, nobody can tell
-/// which there are.
+/// How soon after a connection is made all nats-servers have answered the roll call. Before that, it is unknown which are
+/// there.
 const SETTLE: Duration = Duration::from_millis(500);
 /// The time-out of a nats-server that fetches an account: measured as 1.900 s for the URL resolver, 2.9.10 to 2.15.1. A
 /// fetch that began before a change can bring an older JWT for so long.

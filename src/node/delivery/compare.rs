@@ -31,7 +31,7 @@ pub trait Compare: std::fmt::Debug + Send + Sync {
 pub struct Weighed {
     /// The place of the account's newest change; 0 if it is unknown here.
     pub serial: u64,
-    /// What it is to the store.
+    /// What the comparison with the store found.
     pub found: Match,
     /// Issue time and identity of what is stored and served; `None`: nothing.
     pub should_run: Option<(i64, Identity)>,

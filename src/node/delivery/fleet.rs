@@ -23,7 +23,7 @@ pub struct Difference {
     pub should_run: Option<(i64, Identity)>,
     /// When the difference was first seen, unix milliseconds.
     pub since: i64,
-    /// The same by a clock that nobody sets.
+    /// The same by the monotonic clock.
     pub began: Instant,
     /// Whether the log has said that it lasts.
     pub was_reported: bool,
@@ -204,7 +204,7 @@ mod tests {
         fleet.compared("N", key(1), &compared(gone, 10), None);
         let standing = fleet.get("N").expect("known");
         assert_eq!((standing.behind(), standing.differences.len()), (0, 1));
-        // Before a sweep has ended, nobody can tell.
+        // It is unknown before a sweep has ended.
         assert_eq!(standing.is_in_sync(), None);
         fleet.standing("N").swept_at = Some(11);
         assert_eq!(fleet.get("N").expect("known").is_in_sync(), Some(true));

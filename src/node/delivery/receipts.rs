@@ -19,10 +19,10 @@ use crate::key::AccountKey;
 /// How long a nats-server that is gone without a word is remembered.
 const REMEMBER_GONE: Duration = Duration::from_secs(3600);
 
-/// Where a change stands on its way to the nats-servers.
+/// How far a change has come on its way to the nats-servers.
 #[derive(Debug, Clone)]
 pub enum DeliveryProgress {
-    /// No nats-server is ever told: NATS is not configured.
+    /// Nothing is ever announced: NATS is not configured.
     Off,
     /// It is not announced yet.
     Pending,
@@ -386,13 +386,13 @@ impl Receipts {
         self.state.lock().servers.count()
     }
 
-    /// Where a change stands now.
+    /// How far a change has come now.
     pub fn progress(&self, serial: u64) -> DeliveryProgress {
         self.state.lock().progress(serial, Instant::now())
     }
 
-    /// Waits until nothing more is to come for a change: every nats-server that is there is proven to run it (or has
-    /// answered, if nothing is compared), or nobody will be told. May wait for ever.
+    /// Waits until every nats-server that is there is proven to run a change (or has answered, if nothing is compared), or
+    /// until it is clear that the change is not announced. May wait for ever.
     pub async fn settled(&self, serial: u64, is_compared: bool) {
         let mut waiting = ChangeWaiter::new(self, serial);
         loop {

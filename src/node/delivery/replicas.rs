@@ -127,7 +127,7 @@ impl Replicas {
             for follower in followers.into_iter().take(MAX_REPLICAS) {
                 // While this server was down, it could hear no replica.
                 let longest = self.forget - RETURN.min(self.forget);
-                // If the clock was set back since, nobody knows when it was heard.
+                // If the clock was set back since, the time of the report is unknown.
                 let age = clock::age_at(unix_now, follower.heard).unwrap_or(longest).min(longest);
                 let heard = now - age;
                 state.insert(ReplicaRow::recalled(follower, heard));

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A server that misses so many calls in a row is gone.
+/// Calls in a row that a server misses before it counts as gone.
 pub(super) const MISSED_CALLS: u64 = 3;
 /// How many servers are known at the same time at most.
 pub(super) const MAX_SERVERS: usize = 1000;
