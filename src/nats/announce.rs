@@ -1,16 +1,16 @@
-//! Telling the nats-servers: one claims update per change, from the journal. Activations are told to other account
-//! servers in the same way.
+//! Announces changes: one claims update per change of the journal. Other account servers get activations in the same way.
 //!
-//! nats-servers with a URL resolver never ask again for an account that they have loaded, so a change reaches them only
-//! because we say so; and they apply an older JWT as readily as a newer one. So the announcer follows the journal, and
-//! publishes a change only while it is the account's newest.
+//! A nats-server with a URL resolver never asks again for an account that it has loaded, so only an announcement brings it a
+//! change. It applies an older JWT as readily as a newer one. So the announcer follows the journal, and publishes a change
+//! only while it is the account's newest.
 //!
-//! A message that was written to a socket may still be lost with the connection. What was sent counts as announced when
-//! the connection has lived on for longer than a dead one goes unnoticed. If it breaks before, everything since is
-//! announced again; an account only where a comparison finds it missing, if the nats-servers are compared, because one of
-//! them may run something newer by now. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
-//! stopped, is announced when it is back. What a scan of the folder at start brings is no news, and notifies nobody,
-//! however often that scan is begun anew.
+//! A message that was written to a socket may still be lost with the connection. A change counts as announced once its
+//! connection has lived on for longer than a dead one goes unnoticed. If the connection breaks before, the announcer
+//! repeats everything since. If the nats-servers are compared, it repeats accounts only where a comparison finds them
+//! missing, because a nats-server may run something newer by now.
+//!
+//! The journal keeps how far the announcer came. So changes that were committed while NATS was away, or while this server
+//! was stopped, are announced later. What a scan of the folder at start finds is never announced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +20,9 @@ use async_nats::Client;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::Connected;
 use super::delete;
 use super::discovery::RollCall;
+use super::link::Connected;
 use super::link::Link;
 use super::progress::AnnounceProgress;
 use super::receipts::ReceiptCollector;
@@ -36,7 +36,7 @@ use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, Node,
 pub const CURSOR: &str = "nats";
 /// Changes that are announced between two looks at the connection.
 const BATCH: usize = 256;
-/// The cursor is written at most this often: a crash repeats a little, which harms nobody.
+/// The cursor is written at most this often. A crash repeats a few announcements, which does no harm.
 const CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// How long the connection may take to send a batch.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ impl AnnounceTask {
                 }
                 continue;
             }
-            // While NATS is away, or something is not settled yet, look again soon.
+            // While NATS is away, or the last batch may still be lost, look again soon.
             let pause = if progress.sent < head { Duration::from_millis(50) } else { CURSOR_EVERY };
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
@@ -251,8 +251,8 @@ impl AnnounceTask {
         }
     }
 }
-/// Where account servers tell each other of an activation, as a message that nobody answers. `issuer` is the key that
-/// signed, also if it is a signing key.
+/// The subject on which account servers announce an activation to each other, without an answer. It names the key that
+/// signed, even if that is a signing key.
 fn activation_subject(activation: &Activation) -> String {
     format!("$SYS.ACCOUNT.{}.CLAIMS.ACTIVATE.{}", activation.issuer().text(), activation.id())
 }

@@ -19,7 +19,7 @@ use crate::key::AccountKey;
 
 /// The largest file that is read, in bytes. A nats-server takes far smaller JWTs unless its `max_control_line` is raised.
 const MAX_BYTES: usize = 1 << 20;
-/// A text with so many characters of a seed's is meant as one; a whole one has 58.
+/// Characters of a seed from which a text is taken for one. A whole seed has 58.
 const LIKE_A_SEED: usize = 40;
 
 /// What a credentials file holds.
@@ -174,7 +174,7 @@ pub(super) enum Life {
 
 /// A user JWT counts as short of life no earlier than this before its end, in seconds.
 const EARLIEST: i64 = 30 * 86_400;
-/// If a tenth of a life is shorter than this, in seconds, nobody has time to act on a warning.
+/// If a tenth of a life is shorter than this, in seconds, an operator has no time to act on a warning.
 const TOO_SHORT: i64 = 60;
 
 impl CredsFacts {

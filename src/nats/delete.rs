@@ -1,4 +1,4 @@
-//! Telling full and cache resolvers to forget accounts: the operator's delete request itself, on their subject.
+//! Deletes accounts in full and cache resolvers: sends the operator's delete request itself, on their subject.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::gate::Tombstone;
 /// How long answers are waited for.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// So many characters of an answer are shown.
+/// Characters of an answer that are shown.
 const SHOWN: usize = 500;
 
 /// What of an answer matters.
@@ -29,8 +29,8 @@ struct DeleteError {
     description: String,
 }
 
-/// Sends a request, and logs who does not follow it. Returns whether it was sent. Every account that the request names is
-/// to be deleted here: a full resolver deletes them all, however new they are.
+/// Sends a request, and logs how many nats-servers do not follow it. Returns whether it was sent. Every account that the
+/// request names must be deleted here: a full resolver deletes them all, however new they are.
 pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
     let inbox = client.new_inbox();
     let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return false };

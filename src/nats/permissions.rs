@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-/// So many subjects are kept; some of ours have a part that differs with each message.
+/// Subjects that are kept. Some of ours have a part that differs with each message.
 const KEPT: usize = 32;
 
 /// The permissions that were found missing on the connection of now.

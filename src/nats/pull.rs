@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_secs(10);
 /// How long the next one may take.
 const NEXT: Duration = Duration::from_secs(5);
-/// What of a pack may wait to be taken in, in bytes.
+/// Bytes of a pack that may wait.
 const WAITING: usize = 512 << 20;
 
 /// How a pull ended.

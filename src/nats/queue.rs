@@ -1,7 +1,7 @@
 //! A queue of messages that is bounded by their bytes.
 //!
-//! The client library bounds what waits for a subscription by the number of messages. A message may be a megabyte, so this
-//! is no bound for the memory: what arrives is taken out at once, and waits here.
+//! The client library bounds a subscription by the number of messages. A message may be a megabyte, so that does not bound
+//! the memory. So messages are moved here at once, and wait here.
 
 use std::sync::Arc;
 

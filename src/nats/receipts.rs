@@ -78,7 +78,7 @@ impl ReceiptCollector {
         loop {
             tokio::select! {
                 answer = answers.next(), if open => match answer {
-                    // The status "no responders" has no body: nobody was there to answer.
+                    // The status "no responders" has no body.
                     Some(answer) if answer.status.is_none() => {
                         if let Some((serial, number)) = numbers(&answer.subject) {
                             self.take(serial, number, &answer.payload);
@@ -92,7 +92,7 @@ impl ReceiptCollector {
         }
     }
 
-    /// Takes in one answer to the announcement `number` of the change `serial`, however late.
+    /// Notes one answer to the announcement `number` of the change `serial`, however late.
     fn take(&self, serial: u64, number: u64, payload: &[u8]) {
         let Ok(reply) = serde_json::from_slice::<UpdateReply>(payload) else { return };
         let server = reply.server.map_or_else(Server::unnamed, Server::from);

@@ -13,7 +13,7 @@ use crate::config::Login;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 
-/// Who this server is to the nats-servers.
+/// The NATS user of this server.
 pub(super) struct User {
     login: Option<Login>,
     metrics: Arc<Metrics>,

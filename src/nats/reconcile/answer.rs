@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::ask::AskError;
 use crate::node::Loaded;
 
 /// The longest text of an import or an error that is shown, in characters.
@@ -33,8 +32,9 @@ impl MonitorError {
         self.description.ends_with("does not exist")
     }
 
-    pub(super) fn unusable(self) -> AskError {
-        AskError::Unusable(short(&self.description))
+    /// What it says, shortened.
+    pub(super) fn text(&self) -> String {
+        short(&self.description)
     }
 }
 

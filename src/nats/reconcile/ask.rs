@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{AccountList, Connections, Detail, MonitorError, MonitorReply, Operators};
 use crate::key::AccountKey;
-use crate::nats::connect::Connected;
+use crate::nats::link::Connected;
 use crate::node::Loaded;
 
 /// How long an answer may take. A nats-server validates the claims for each, which takes it more than a second for an
@@ -39,6 +39,12 @@ pub(super) enum AskError {
     /// The answer cannot be used.
     #[error("its answer cannot be used: {0}")]
     Unusable(String),
+}
+
+impl AskError {
+    fn of(error: MonitorError) -> Self {
+        Self::Unusable(error.text())
+    }
 }
 
 /// What is asked for.
@@ -87,8 +93,7 @@ impl Asker {
 
     /// The accounts that a nats-server has loaded; its own ones, such as `$G`, are left out.
     pub(super) async fn accounts(&self, id: &str) -> Result<Vec<AccountKey>, AskError> {
-        let list: AccountList =
-            self.ask(id, MonitorRequest::Accounts, Bytes::new()).await?.map_err(MonitorError::unusable)?;
+        let list: AccountList = self.ask(id, MonitorRequest::Accounts, Bytes::new()).await?.map_err(AskError::of)?;
         Ok(list.accounts.iter().filter_map(|key| AccountKey::parse(key).ok()).collect())
     }
 
@@ -98,7 +103,7 @@ impl Asker {
         match self.ask::<Detail>(id, MonitorRequest::Accounts, request.into()).await? {
             Ok(detail) => Ok(detail.loaded()),
             Err(refusal) if refusal.is_not_loaded() => Ok(None),
-            Err(refusal) => Err(refusal.unusable()),
+            Err(error) => Err(AskError::of(error)),
         }
     }
 
@@ -111,7 +116,7 @@ impl Asker {
         limit: usize,
     ) -> Result<Connections, AskError> {
         let request = serde_json::json!({ "acc": key.text(), "auth": true, "offset": offset, "limit": limit });
-        self.ask(id, MonitorRequest::Connections, request.to_string().into()).await?.map_err(MonitorError::unusable)
+        self.ask(id, MonitorRequest::Connections, request.to_string().into()).await?.map_err(AskError::of)
     }
 
     /// Closes a connection. Its client may connect again, and then has to log in.
@@ -125,8 +130,7 @@ impl Asker {
 
     /// The operator JWTs that a nats-server runs.
     pub(super) async fn operators(&self, id: &str) -> Result<Vec<String>, AskError> {
-        let answer: Operators =
-            self.ask(id, MonitorRequest::Variables, Bytes::new()).await?.map_err(MonitorError::unusable)?;
+        let answer: Operators = self.ask(id, MonitorRequest::Variables, Bytes::new()).await?.map_err(AskError::of)?;
         Ok(answer.trusted_operators_jwt)
     }
 

@@ -26,7 +26,7 @@ const MAX_CHANGES: usize = 10_000;
 /// Connections that are closed after one look.
 const MAX_KICKS: usize = 1024;
 
-/// A change of which connected clients are to feel something.
+/// A change that affects connected clients.
 #[derive(Debug)]
 pub(super) struct Felt {
     /// The claims before; `None`: they are not stored any more, and the change may have taken anything away.
@@ -153,7 +153,7 @@ impl CompareContext {
         Ok(())
     }
 
-    /// What connected clients are to feel of a change, found out once.
+    /// How a change affects connected clients, found out once.
     async fn felt(&self, key: AccountKey, serial: u64) -> Option<Arc<Felt>> {
         if let Some(known) = self.proofs.get(serial) {
             return known;

@@ -38,7 +38,7 @@ use connections::Proofs;
 use stored::Looks;
 use worker::ServerWorker;
 
-use super::connect::Connected;
+use super::link::Connected;
 use super::resolver::peers::Peers;
 use crate::calendar::utc_time;
 use crate::clock;
@@ -46,21 +46,21 @@ use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compared, Match, NatsServer, NatsServerChange, Node, Receipts, Server};
 
-/// How often it is written down how far nats-servers were compared, and differences that last are looked for.
+/// How often the progress of comparisons is written to the journal, and lasting differences are looked for.
 const EVERY: Duration = Duration::from_secs(5);
-/// A difference that lasts for so many milliseconds is worth a line in the log.
+/// How long a difference lasts before it is logged.
 const LASTING: Duration = Duration::from_secs(60);
 /// Such lines at once.
 const MAX_LINES: usize = 10;
-/// A nats-server that was never compared begins with so many changes; the others wait for the sweep.
+/// The latest changes with which a nats-server begins that was never compared. The others wait for the sweep.
 const NEW_SERVER: u64 = 10_000;
 /// The largest JWT that a leafnode is asked about, in bytes.
 const LEAFNODE_JWT: usize = 350_000;
 /// Comparisons under way at all nats-servers.
 const AT_ONCE: usize = 64;
-/// How far so many nats-servers were compared that are gone is remembered, in case they come back.
+/// Nats-servers that are gone of which is remembered how far they were compared.
 const MAX_CURSORS: usize = 1000;
-/// One that is gone for so many milliseconds at a start is forgotten.
+/// A nats-server that is gone for this many milliseconds at a start is forgotten.
 const FORGET_GONE: i64 = 7 * 24 * 3600 * 1000;
 
 /// How nats-servers are compared.

@@ -32,7 +32,7 @@ const PER_SECOND: f64 = 500.0;
 const WINDOW: usize = 8;
 /// A nats-server whose last answer took longer is asked about one account at a time.
 const SLOW_ANSWER: Duration = Duration::from_millis(300);
-/// An account whose answer was slow is left out of sweeps for so many times as long.
+/// An account whose answer was slow is left out of sweeps for this many times as long.
 const REST: u32 = 50;
 /// How many such accounts are remembered.
 const MAX_SLOW: usize = 1000;
@@ -111,7 +111,7 @@ impl ServerWorker {
         }
     }
 
-    /// An account is to be compared now.
+    /// Plans a comparison of an account now.
     pub(super) fn suspect(&self, key: AccountKey, serial: u64) {
         self.schedule.lock().changed(key, serial, Instant::now());
         self.wake.notify_one();
@@ -152,7 +152,7 @@ impl ServerWorker {
         [outstanding, catch_up.asked, catch_up.under_way].into_iter().flatten().fold(announced, u64::min)
     }
 
-    /// What is to be written down of the nats-server.
+    /// What the journal keeps of the nats-server.
     pub(super) fn noted(&self, is_gone: bool) -> NatsServerChange {
         let Server { id, name, cluster, host, version } = (*self.server).clone();
         let (compared, noted) = (self.cursor(), clock::unix_millis());

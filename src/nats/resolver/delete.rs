@@ -35,7 +35,7 @@ async fn delete(resolver: &Resolver, message: Message) {
     }
 }
 
-/// Who a request says it is from.
+/// The client that a request says it is from.
 fn signer(request: &[u8]) -> String {
     let claimed = std::str::from_utf8(request).ok().and_then(|text| GenericJwt::decode(text.trim_end()).ok());
     claimed

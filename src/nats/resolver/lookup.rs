@@ -1,7 +1,7 @@
 //! LOOKUP: nats-servers with a full or a cache resolver ask for an account that they do not have.
 //!
-//! The answer is the JWT and nothing else. Who has none says nothing: an empty answer counts, for the nats-server that
-//! asks, as that of one of the others, and makes it give up before they have answered; before 2.9.17 it even stores it.
+//! The answer is the JWT and nothing else. Without a JWT there is no answer: the nats-server that asks would take an empty
+//! one for that of another server, and give up before the others answer. Before 2.9.17 it would even store it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
             LookupNow::Absent => absent.inc(),
             LookupNow::Unsure => {
                 let Ok(permit) = waiting.clone().try_acquire_owned() else {
-                    // Whoever asks for so many accounts that nobody has: the others are answered meanwhile.
+                    // Too many look-ups of unknown accounts are under way; the others must not wait for them.
                     dropped.inc();
                     resolver.overrun("lookup");
                     continue;

@@ -1,8 +1,8 @@
 //! The account-resolver protocol: what nats-servers with a full resolver answer, answered here as well.
 //!
-//! Everybody on the system account hears every request, so how much is said is a matter of [`policy`]. Each operation
-//! has a task of its own, and packs a connection of their own, so that none keeps another one waiting. What comes in
-//! passes the gate like everything else, and what is no request at all is counted and logged now and then.
+//! Every server on the system account hears every request, so a [`policy`] decides what is answered. Each operation has a
+//! task of its own, and packs have a connection of their own, so none waits for another. JWTs pass the gate as everywhere.
+//! Messages that are no requests are counted, and logged now and then.
 
 mod delete;
 mod envelope;
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::connect::Connected;
+use super::link::Connected;
 use super::queue::{Queued, queue_up};
 use super::subjects;
 use crate::key::AccountKey;
@@ -35,7 +35,7 @@ use crate::rarely::{HeldBack, Rarely};
 use envelope::Envelope;
 pub(super) use policy::ResolverPolicy;
 
-/// A line about what anybody on the system account can cause comes at most this often.
+/// How often a line may be logged that any client of the system account can cause.
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Speaks the account-resolver protocol.

@@ -1,7 +1,7 @@
 //! PACK, answered: every JWT that is served, one in a message, and an empty message at the end.
 //!
-//! One member of the group `responder` gets each request, and what it does not have, the asker does not get: so nobody is
-//! in it before everything is here.
+//! One member of the group `responder` gets each request, and the asker gets only what that member has. So this server
+//! joins the group only when it has everything.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use super::super::Connected;
 use super::super::subjects;
 use crate::key::AccountKey;
 
-/// So many different answers to one question are looked at, and so many bytes of them.
+/// Different answers to one question that are read, and their bytes.
 const ANSWERS: usize = 64;
 const BYTES: usize = 16 << 20;
 
@@ -20,7 +20,7 @@ const BYTES: usize = 16 << 20;
 pub(in crate::nats) struct PeerAnswers {
     /// The different answers: JWTs, and an empty text if a full resolver has none.
     pub(super) answers: Vec<Bytes>,
-    /// NATS says that nobody listens.
+    /// NATS says that no resolver listens.
     pub(super) is_nobody_there: bool,
 }
 
@@ -45,7 +45,7 @@ impl Peers {
         Self(connected)
     }
 
-    /// What comes back within `window` when everybody is asked for an account. `None`: nobody could be asked.
+    /// What the resolvers answer within `window` to a request for an account. `None`: there was no connection.
     ///
     /// Resolvers before 2.9.17 say nothing if they have none, and so do we.
     pub(super) async fn look_up(&self, key: &AccountKey, window: Duration) -> Option<PeerAnswers> {

@@ -1,9 +1,9 @@
-//! How to behave among nats-servers that host account JWTs as well.
+//! Which requests this server answers beside nats-servers that host account JWTs as well.
 //!
-//! Tools that send UPDATE, LIST or DELETE count the answers, or take the first for the answer of all: one answer too many
-//! misleads them, and where nobody else answers, none at all does. So it is found out whether there are full resolvers: of
-//! those, each one from 2.9.17 on answers a LOOKUP for an account that does not exist, and nobody else does. Never by
-//! LIST: that keeps a full resolver busy for seconds.
+//! Tools that send UPDATE, LIST or DELETE count the answers, or take the first for the answer of all. One answer too many
+//! misleads them, and so does silence where no other server answers. So this server finds out whether there are full
+//! resolvers. From 2.9.17 on, each of those answers a LOOKUP for an account that does not exist, and no other server does.
+//! LIST would tell as well, but keeps a full resolver busy for seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,9 +25,9 @@ const WINDOW: Duration = Duration::from_millis(750);
 const EVERY: Duration = Duration::from_secs(60);
 /// How soon again, if one was there before and did not answer.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So many looks in vain mean that there is none any more.
+/// Looks without an answer after which there is none any more.
 const IN_VAIN: u32 = 3;
-/// So many mean that there is none, where nothing is known yet: nats-servers may just be finding each other.
+/// The same at the start. One is not enough, because nats-servers may just be finding each other.
 const AT_FIRST: u32 = 2;
 /// How long a request waits for the first look to end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -102,13 +102,13 @@ impl ResolverPolicy {
         self.stance()
     }
 
-    /// Waits until packs are to be answered, or are not.
+    /// Waits until packs are answered, or are not.
     pub(super) async fn packs(&self, wanted: bool) {
         // It fails when the sender is gone, which is ourselves.
         let _ = self.fleet.subscribe().wait_for(|fleet| self.among(*fleet).packs == wanted).await;
     }
 
-    /// Tells the receipts whether there are full resolvers, which store accounts that they have not loaded, for as long as
+    /// Notes in the receipts whether there are full resolvers, which store accounts that they have not loaded, for as long as
     /// the process lives.
     pub(super) async fn tell(self: Arc<Self>, receipts: Arc<Receipts>) {
         let mut fleet = self.fleet.subscribe();
@@ -157,7 +157,7 @@ impl ResolverPolicy {
         let (mut in_vain, mut asked_on) = (0, connected.generation());
         loop {
             if asked_on != connected.generation() {
-                // Whoever is there now may be others.
+                // Other nats-servers may be there now.
                 asked_on = connected.generation();
                 in_vain = 0;
                 self.fleet.send_if_modified(|fleet| {
@@ -198,7 +198,7 @@ impl ResolverPolicy {
             tokio::select! {
                 () = sleep(drawn(pause, 0.9..=1.1)) => {}
                 () = reconnected(&connected, asked_on) => {}
-                // Not at every hint at once: whoever sends one may send many.
+                // A pause before the look: hints may come in great number.
                 () = async { self.hint.notified().await; sleep(Duration::from_secs(1)).await } => {}
             }
         }

@@ -1,8 +1,8 @@
-//! PACK, asked: what a full resolver holds is compared with what is held here.
+//! PACK, asked: compares the store of a full resolver with this one.
 //!
-//! One of them answers, and which one is chance; so it is asked again and again. What is newer is taken in through the
-//! gate. What is older, foreign, or deleted here is noted while the pack goes on, and dealt with at its end ([`heal`]),
-//! when everything that the pack brings is known.
+//! One full resolver answers, and which one is chance, so packs are asked for again and again. Newer JWTs are stored if the
+//! gate accepts them. JWTs that are older, foreign, or deleted here are noted, and repaired after the pack has ended
+//! ([`heal`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,12 @@ const FIRST: Duration = Duration::from_secs(10);
 const NEXT: Duration = Duration::from_secs(5);
 /// A pack that goes on for longer is not listened to any more.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Nor one with so many messages that are no lines of a pack.
+/// Messages that are no lines of a pack, after which it is not listened to any more.
 const JUNK: usize = 1000;
 /// JWTs that are weighed in one go, and their bytes.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// What is dealt with after one pack; the next one goes on behind it.
+/// Sightings that are repaired after one pack; the next pack goes on after them.
 const SIGHTINGS: usize = 2000;
 /// The longest pause between two packs that brought nothing.
 const RARELY: Duration = Duration::from_secs(3600);
@@ -42,27 +42,27 @@ const RARELY: Duration = Duration::from_secs(3600);
 /// How a pack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// What is held there is what is held here.
+    /// It stores what is stored here.
     Equal,
     /// All of it was heard.
     Whole,
     /// It broke off, or was no pack.
     Incomplete,
-    /// Somebody should have answered, and did not.
+    /// A full resolver should have answered, and did not.
     Silent,
-    /// Nobody is there to answer.
+    /// No full resolver is there to answer.
     Nobody,
 }
 
-/// What a pack came to.
+/// The result of a pack.
 #[derive(Debug)]
 struct Pack {
     ending: Ending,
     /// JWTs in it.
     seen: usize,
-    /// Those that were news.
+    /// Those that were newer.
     taken: usize,
-    /// Those that nobody may hold, or that could not be judged, with the reason of the last one.
+    /// Those that were rejected, or could not be judged, with the reason of the last one.
     refused: usize,
     reason: Option<String>,
     junk: usize,
@@ -102,7 +102,7 @@ impl SyncPace {
         Self { base, pause: base }
     }
 
-    /// The pause after a pack. A whole store that comes in vain comes again, so it is asked for ever more rarely.
+    /// The pause after a pack. A pack that brought nothing new would bring nothing again, so the pauses grow.
     fn after(&mut self, ending: Ending, has_changed: bool) -> Duration {
         let in_vain = matches!(ending, Ending::Whole | Ending::Incomplete) && !has_changed;
         self.pause = if in_vain { (self.pause * 2).min(RARELY.max(self.base)) } else { self.base };
@@ -116,14 +116,14 @@ pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Du
     loop {
         let hash = resolver.node.pack_hash().await;
         let Some(hash) = hash.ok().flatten().filter(|_| packs.is_connected()) else {
-            // Nothing to compare yet, or nobody to ask.
+            // There is nothing to compare yet, or no connection.
             sleep(Duration::from_millis(200)).await;
             continue;
         };
         if connection.replace(packs.generation()) != Some(packs.generation()) {
-            // Whoever is there now may hold something else than whoever was.
+            // Other resolvers may be there now.
             pace = SyncPace::new(base);
-            // Soon, but not with everybody else who was cut off.
+            // Soon, but not together with all the other servers that were cut off.
             sleep(drawn(Duration::from_secs(1), 0.2..=1.5)).await;
         }
         let pack = ask(&resolver, &packs, hash, after).await;
