@@ -17,7 +17,7 @@ use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
-use crate::node::{Changes, Feed, FeedPiece, FeedPlace, StoreError};
+use crate::node::{Feed, FeedPiece, FeedPlace, FeedSource, StoreError};
 
 /// Changes in one answer at most.
 const ANSWER: FeedPiece = FeedPiece { changes: 500, bytes: 256 << 10 };
@@ -46,9 +46,9 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .finish();
     }
-    let (from, is_proven) = match asked.start(&feed).await {
+    let (from, is_proven) = match asked.start(&*feed).await {
         Ok(FeedStart::From(from)) => (from, asked.is_proof()),
-        Ok(FeedStart::Elsewhere) => return gone(&feed),
+        Ok(FeedStart::Elsewhere) => return gone(&*feed),
         Ok(FeedStart::Ahead) => {
             return not_yet(request, "this replica is behind that position, and its primary is away");
         }
@@ -63,8 +63,8 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .streaming(stream::unfold(follower, FeedFollower::next));
     }
-    match wait(shared, &feed, from, asked.wait, &place).await {
-        Waited::Changed => answer(request, shared, &feed, from, client, place).await,
+    match wait(shared, &*feed, from, asked.wait, &place).await {
+        Waited::Changed => answer(request, shared, &*feed, from, client, place).await,
         Waited::Unchanged => page(StatusCode::OK, &feed.page(from, Vec::new())),
         Waited::Ended => another(request, shared),
         Waited::Displaced => full(request),
@@ -114,7 +114,7 @@ impl FeedQuery {
     }
 
     /// The position to go on from.
-    async fn start(&self, feed: &Changes) -> Result<FeedStart, StoreError> {
+    async fn start(&self, feed: &dyn FeedSource) -> Result<FeedStart, StoreError> {
         let head = feed.head();
         if self.session.is_some_and(|session| session != head.session) {
             return Ok(FeedStart::Elsewhere);
@@ -154,7 +154,7 @@ enum Waited {
 /// Waits for a change after a position, up to a time, or until the server stops.
 async fn wait(
     shared: &Shared,
-    feed: &Changes,
+    feed: &dyn FeedSource,
     from: Head,
     limit: Duration,
     place: &follower_places::FollowerPlace,
@@ -181,7 +181,7 @@ async fn wait(
 async fn answer(
     request: &HttpRequest,
     shared: &Shared,
-    feed: &Changes,
+    feed: &dyn FeedSource,
     from: Head,
     client: Client,
     place: follower_places::FollowerPlace,
@@ -208,7 +208,7 @@ async fn answer(
 /// Another history took the place of the one that was asked about.
 fn another(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     match shared.node.feed() {
-        Feed::Open(feed) => gone(&feed),
+        Feed::Open(feed) => gone(&*feed),
         Feed::NotYet | Feed::None => not_yet(request, "the change feed has just ended"),
     }
 }
@@ -218,7 +218,7 @@ fn full(request: &HttpRequest) -> HttpResponse {
 }
 
 /// 410 with the newest position of this history: the follower starts again from there.
-fn gone(feed: &Changes) -> HttpResponse {
+fn gone(feed: &dyn FeedSource) -> HttpResponse {
     page(StatusCode::GONE, &feed.page(feed.head(), Vec::new()))
 }
 

@@ -20,7 +20,7 @@ use super::scarce::Scarce;
 use super::turns::{Chunk, Turn, Turns};
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head};
-use crate::node::{Changes, FeedPiece, Node, RecentChanges, StoreError};
+use crate::node::{FeedPiece, FeedSource, Node, RecentChanges, StoreError};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ type PieceTurn = Option<(Turn, Result<Option<Vec<Item>>, StoreError>)>;
 /// The follower.
 pub(super) struct FeedFollower {
     node: Arc<Node>,
-    feed: Changes,
+    feed: Arc<dyn FeedSource>,
     watch: watch::Receiver<Head>,
     at: Head,
     /// When it last got the primary's position; `None`: it was not greeted yet.
@@ -53,7 +53,7 @@ pub(super) struct FeedFollower {
 impl FeedFollower {
     pub(super) fn new(
         node: Arc<Node>,
-        feed: Changes,
+        feed: Arc<dyn FeedSource>,
         at: Head,
         client: Client,
         place: FollowerPlace,

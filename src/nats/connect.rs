@@ -66,7 +66,7 @@ pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected
         .connect(link.servers.clone())
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    let connected = Arc::new(Connected::new(purpose, client, permissions, link.clone(), used));
+    let connected = Arc::new(Connected { purpose, client, permissions, link: link.clone(), used });
     link.add(connected.clone());
     Ok(connected)
 }

@@ -163,7 +163,7 @@ impl Link {
     /// The connection for everything but packs. `None`: the edge has not been started yet.
     pub(super) fn everyday(&self) -> Option<Arc<Connected>> {
         let connections = self.connections.lock();
-        connections.iter().find(|connection| connection.purpose() == Purpose::Everyday).cloned()
+        connections.iter().find(|connection| connection.purpose == Purpose::Everyday).cloned()
     }
 
     /// Whether the account of the user is known, and need not be found out.
@@ -194,34 +194,18 @@ impl Link {
 /// The connection, and whether it is still the same one.
 #[derive(Debug)]
 pub struct Connected {
-    purpose: Purpose,
-    client: Client,
-    permissions: Arc<MissingPermissions>,
-    link: Arc<Link>,
+    pub(super) purpose: Purpose,
+    pub(super) client: Client,
+    pub(super) permissions: Arc<MissingPermissions>,
+    pub(super) link: Arc<Link>,
     /// The user JWT that it was made with, by its SHA-256.
-    used: Arc<Mutex<Option<[u8; 32]>>>,
+    pub(super) used: Arc<Mutex<Option<[u8; 32]>>>,
 }
 
 impl Connected {
-    /// A connection that was just begun. `used`: where the digest of the user JWT is noted.
-    pub(super) const fn new(
-        purpose: Purpose,
-        client: Client,
-        permissions: Arc<MissingPermissions>,
-        link: Arc<Link>,
-        used: Arc<Mutex<Option<[u8; 32]>>>,
-    ) -> Self {
-        Self { purpose, client, permissions, link, used }
-    }
-
     /// The client.
     pub const fn client(&self) -> &Client {
         &self.client
-    }
-
-    /// What it is for.
-    pub(super) const fn purpose(&self) -> Purpose {
-        self.purpose
     }
 
     /// What it shares with other connections.

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub enum Feed {
     /// This one.
-    Open(Changes),
+    Open(Arc<dyn FeedSource>),
     /// This replica has not followed its primary yet.
     NotYet,
     /// This replica's primary has none.
@@ -27,27 +28,23 @@ pub enum Feed {
 }
 
 /// One unbroken history, to be followed.
-#[derive(Debug, Clone)]
-pub struct Changes(Arc<dyn FeedSource>);
-
-/// Where the changes of one unbroken history come from. The methods are those of [`Changes`], where they are documented.
 pub trait FeedSource: std::fmt::Debug + Send + Sync {
-    /// See [`Changes::head`].
+    /// The newest position of the history here.
     fn head(&self) -> Head;
 
-    /// See [`Changes::watch`].
+    /// A handle that is notified of each change.
     fn watch(&self) -> watch::Receiver<Head>;
 
-    /// See [`Changes::ended`].
+    /// Cancelled when nothing will follow, because another history took the place of this one.
     fn ended(&self) -> &CancellationToken;
 
-    /// See [`Changes::is_news`].
+    /// Whether the primary was heard since `told`, when a follower was last told of it.
     fn is_news(&self, told: Instant) -> bool;
 
-    /// See [`Changes::place`].
+    /// Looks for a position by its serial. May wait for about a second.
     fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>>;
 
-    /// See [`Changes::locate`].
+    /// Looks for a position by its serial and chain value, and does not wait for it.
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>>;
 
     /// Bytes that the first change after a serial takes, if it is in memory.
@@ -61,6 +58,29 @@ pub trait FeedSource: std::fmt::Debug + Send + Sync {
 
     /// Adds to a page what followers of this server need to know besides its changes.
     fn complete(&self, page: Page) -> Page;
+
+    /// The changes after a serial that are in memory, in order, within the bounds of a piece.
+    fn recent(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
+        if self.weight_after(serial).is_some_and(|bytes| bytes > piece.bytes) {
+            RecentChanges::Large
+        } else {
+            self.in_memory(serial, piece)
+        }
+    }
+
+    /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
+    fn read(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+        match self.in_memory(serial, piece) {
+            RecentChanges::Changes(changes) => ready(Ok(Some(changes))).boxed(),
+            RecentChanges::Behind => self.on_disk(serial, piece),
+            RecentChanges::Large | RecentChanges::Gone => ready(Ok(None)).boxed(),
+        }
+    }
+
+    /// The page for a follower at position `at` that gets these changes.
+    fn page(&self, at: Head, changes: Vec<Item>) -> Page {
+        self.complete(Page::new(at, self.head().serial, changes))
+    }
 }
 
 /// What is known of a position that a follower names by its serial.
@@ -159,65 +179,5 @@ impl Node {
     /// Seconds since the primary was last heard; `None`: never, or this is the primary.
     pub fn primary_age(&self) -> Option<u64> {
         self.upstream()?.primary_age()
-    }
-}
-
-impl Changes {
-    /// Those of a role.
-    pub fn of(source: Arc<dyn FeedSource>) -> Self {
-        Self(source)
-    }
-
-    /// The newest position of the history here.
-    pub fn head(&self) -> Head {
-        self.0.head()
-    }
-
-    /// A handle that is notified of each change.
-    pub fn watch(&self) -> watch::Receiver<Head> {
-        self.0.watch()
-    }
-
-    /// Cancelled when nothing will follow, because another history took the place of this one.
-    pub fn ended(&self) -> &CancellationToken {
-        self.0.ended()
-    }
-
-    /// Whether the primary was heard since `told`, when a follower was last told of it.
-    pub fn is_news(&self, told: Instant) -> bool {
-        self.0.is_news(told)
-    }
-
-    /// Looks for a position by its serial. May wait for about a second.
-    pub async fn place(&self, serial: u64) -> Result<FeedPlace, StoreError> {
-        self.0.place(serial).await
-    }
-
-    /// Looks for a position by its serial and chain value, and does not wait for it.
-    pub async fn locate(&self, position: &Head) -> Result<Located, StoreError> {
-        self.0.locate(position).await
-    }
-
-    /// The changes after a serial that are in memory, in order, within the bounds of a piece.
-    pub fn recent(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
-        if self.0.weight_after(serial).is_some_and(|bytes| bytes > piece.bytes) {
-            RecentChanges::Large
-        } else {
-            self.0.in_memory(serial, piece)
-        }
-    }
-
-    /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
-    pub async fn read(&self, serial: u64, piece: FeedPiece) -> Result<Option<Vec<Item>>, StoreError> {
-        match self.0.in_memory(serial, piece) {
-            RecentChanges::Changes(changes) => Ok(Some(changes)),
-            RecentChanges::Behind => self.0.on_disk(serial, piece).await,
-            RecentChanges::Large | RecentChanges::Gone => Ok(None),
-        }
-    }
-
-    /// The page for a follower at position `at` that gets these changes.
-    pub fn page(&self, at: Head, changes: Vec<Item>) -> Page {
-        self.0.complete(Page::new(at, self.head().serial, changes))
     }
 }

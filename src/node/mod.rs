@@ -38,7 +38,7 @@ pub use delivery::{
     Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent, Turned,
     Withdrawn, not_live,
 };
-pub use follow::{Changes, Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
+pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 pub use keys::{KeyList, NoKeyList};
 pub use ledger::{Ledger, Lookup, PackVerdict, ReplacedVersion, Submitted, SubmittedActivation};
 pub use links::{Again, Announce, Connection, Links, Policy};

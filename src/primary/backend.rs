@@ -18,8 +18,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Answer, Backend, Changes, Check, Digested, Feed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList,
-    Now, PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
+    Answer, Backend, Check, Digested, Feed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList, Now,
+    PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
@@ -89,7 +89,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn feed(&self) -> Feed {
-        Feed::Open(Changes::of(Arc::new(JournalFeed(self.clone()))))
+        Feed::Open(Arc::new(JournalFeed(self.clone())))
     }
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {

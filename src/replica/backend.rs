@@ -20,8 +20,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Ages, AheadPage, Answer, Backend, Changes, Check, Digested, Feed, ForwardError, KeyList, LookupError, LookupNow,
-    Miss, NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
+    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, KeyList, LookupError, LookupNow, Miss,
+    NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, StoreError, blocking};
 
@@ -103,7 +103,7 @@ impl Backend for Replica {
         match self.relay.onward() {
             Onward::Ring(ring) => {
                 let (held, relay, name) = (self.parts.held.clone(), self.relay.clone(), self.parts.env.name.clone());
-                Feed::Open(Changes::of(Arc::new(RelayFeed { held, relay, name, ring })))
+                Feed::Open(Arc::new(RelayFeed { held, relay, name, ring }))
             }
             Onward::NotYet => Feed::NotYet,
             Onward::None => Feed::None,
