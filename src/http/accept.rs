@@ -15,20 +15,20 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
-use super::connection::{Connection, Stream};
-use super::places::{Places, Taken};
+use super::connection::{ClientStream, Connection};
+use super::places::{ConnectionPlaces, TakenPlace};
 
 /// Makes the service of a worker.
 pub(super) struct Accept<H> {
     /// What answers the requests of a connection.
     pub(super) http: H,
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<TlsAccept>,
     pub(super) shared: Arc<Shared>,
 }
 
 /// How HTTPS is accepted.
 #[derive(Clone)]
-pub(super) struct Tls {
+pub(super) struct TlsAccept {
     pub(super) acceptor: TlsAcceptor,
     /// How long a handshake may take.
     pub(super) handshake: Duration,
@@ -59,7 +59,7 @@ where
 /// Accepts the connections of a worker.
 pub(super) struct Accepting<S> {
     http: Rc<S>,
-    tls: Option<Tls>,
+    tls: Option<TlsAccept>,
     shared: Arc<Shared>,
 }
 
@@ -80,12 +80,13 @@ where
             // It is gone already.
             return Box::pin(ready(Ok(())));
         };
-        let (taken, http, tls, shared) = (Places::take(), self.http.clone(), self.tls.clone(), self.shared.clone());
+        let (taken, http, tls, shared) =
+            (ConnectionPlaces::take(), self.http.clone(), self.tls.clone(), self.shared.clone());
         Box::pin(async move {
             // Else an event of the feed waits for the acknowledgement of the one before. It fails only if the client is gone.
             let _ = socket.set_nodelay(true);
             let connection = match tls {
-                None => Connection::new(Stream::Plain(socket), taken),
+                None => Connection::new(ClientStream::Plain(socket), taken),
                 Some(tls) => match secured(socket, &tls, taken).await {
                     Ok(connection) => connection,
                     Err(problem) => {
@@ -103,21 +104,21 @@ where
 }
 
 /// Completes the handshake, unless the connection has to give way before.
-async fn secured(socket: TcpStream, tls: &Tls, taken: Taken) -> Result<Connection, Failed> {
+async fn secured(socket: TcpStream, tls: &TlsAccept, taken: TakenPlace) -> Result<Connection, HandshakeFailed> {
     let place = taken.place().clone();
     tokio::select! {
         accepted = tls.acceptor.accept(socket) => match accepted {
-            Ok(stream) => Ok(Connection::new(Stream::Tls(Box::new(stream)), taken)),
-            Err(error) => Err(Failed::Handshake(error)),
+            Ok(stream) => Ok(Connection::new(ClientStream::Tls(Box::new(stream)), taken)),
+            Err(error) => Err(HandshakeFailed::Handshake(error)),
         },
-        () = tokio::time::sleep(tls.handshake) => Err(Failed::TooLong(tls.handshake)),
-        () = place.has_to_go() => Err(Failed::GaveWay),
+        () = tokio::time::sleep(tls.handshake) => Err(HandshakeFailed::TooLong(tls.handshake)),
+        () = place.has_to_go() => Err(HandshakeFailed::GaveWay),
     }
 }
 
 /// Why there was no handshake.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum HandshakeFailed {
     #[error("the TLS handshake failed: {0}")]
     Handshake(std::io::Error),
     #[error("the TLS handshake took longer than {0:?}")]
@@ -126,7 +127,7 @@ enum Failed {
     GaveWay,
 }
 
-impl Failed {
+impl HandshakeFailed {
     fn report(&self, shared: &Shared, peer: SocketAddr) {
         let reason = match self {
             // The client went away.

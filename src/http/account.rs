@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use super::query::Params;
-use super::{Shared, Worker, caching, conditional, mark, miss, notify, reply};
+use super::{Shared, Worker, caching, mark, miss, notify, reply};
 use crate::clock;
 use crate::feed::wire::{self, CONFIRMED_HEADER, POSITION_HEADER};
 use crate::gate::Entry;
@@ -34,8 +34,8 @@ pub(super) fn probe() -> HttpResponse {
 pub(super) fn get_hot(request: &HttpRequest, worker: &Worker, key: &AccountKey) -> Option<HttpResponse> {
     let shared = &worker.shared;
     let metrics = shared.node.metrics();
-    let answered = worker.front.borrow_mut().respond(&shared.node, key, |answer, body| {
-        if conditional::none_match(request, answer.entry().etag()) {
+    let answered = worker.cache.borrow_mut().respond(&shared.node, key, |answer, body| {
+        if caching::none_match(request, answer.entry().etag()) {
             metrics.get_unchanged.inc();
             return unchanged(request, shared, answer);
         }
@@ -123,7 +123,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResp
     if params.is_true("check") && entry.is_expired(clock::unix_seconds()) {
         return HttpResponse::NotFound().insert_header((header::CACHE_CONTROL, "no-store")).finish();
     }
-    if conditional::none_match(request, entry.etag()) {
+    if caching::none_match(request, entry.etag()) {
         return unchanged(request, shared, &answer);
     }
     let announced = match notify::announce(request, shared, &params, Again::Account(key)) {

@@ -8,7 +8,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, allow, caching, conditional, mark, miss, notify, push, reply};
+use super::route::Route;
+use super::{Shared, caching, mark, miss, notify, push, reply};
 use crate::clock;
 use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::{self, HashId};
@@ -26,7 +27,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             reply::rejected(request, status, &message, refusal.reason())
         }
         Err(WriteError::Failed(error)) => reply::not_saved(request, "error saving activation JWT", &error),
-        Err(error) => reply::method_not_allowed(request, allow::activations(false), &error.to_string()),
+        Err(error) => reply::method_not_allowed(request, Route::Activations.allow(false), &error.to_string()),
     }
 }
 
@@ -70,7 +71,7 @@ async fn answered(request: &HttpRequest, shared: &Shared, hash: &str) -> HttpRes
             }
         };
     }
-    if conditional::none_match(request, activation.etag()) {
+    if caching::none_match(request, activation.etag()) {
         return described(HttpResponse::new(StatusCode::NOT_MODIFIED), &activation);
     }
     let announced = match notify::announce(request, shared, &params, Again::Activation(id)) {

@@ -35,12 +35,12 @@ const OF_A_CLIENT: usize = ALL / 4;
 /// How many bytes of bodies are in transit.
 #[derive(Debug)]
 pub(super) struct Bodies {
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenBytes>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenBytes {
     all: usize,
     clients: HashMap<IpAddr, usize>,
 }

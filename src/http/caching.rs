@@ -3,6 +3,7 @@
 //! An account JWT can change at any time, and a change should be seen in seconds. So caches may use an answer for a few
 //! seconds without asking, may go on using it for a while if we cannot be reached, and never beyond the token's expiry.
 
+use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::feed::wire::PRIMARY_AGE_HEADER;
@@ -30,6 +31,28 @@ pub(super) fn cache_control(exp: i64, now: impl FnOnce() -> i64) -> HeaderValue 
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
+/// `If-None-Match` (RFC 9110 §13.1.2). Whether the client has this version: one of its tags is ours (compared weakly), or it says `*`.
+pub(super) fn none_match(request: &HttpRequest, etag: &[u8]) -> bool {
+    request.headers().get_all(header::IF_NONE_MATCH).any(|value| matches(value.as_bytes(), etag))
+}
+
+fn matches(value: &[u8], etag: &[u8]) -> bool {
+    let mut rest = value.trim_ascii();
+    if rest == b"*" {
+        return true;
+    }
+    // A list of `"…"` and `W/"…"`. A tag may hold a comma, so the quotes are what counts.
+    while let Some(start) = rest.iter().position(|&byte| byte == b'"') {
+        let Some(length) = rest[start + 1..].iter().position(|&byte| byte == b'"') else { return false };
+        let end = start + 1 + length;
+        if &rest[start..=end] == etag {
+            return true;
+        }
+        rest = &rest[end + 1..];
+    }
+    false
+}
+
 /// How old a replica's answer is.
 pub(super) fn ages(headers: &mut HeaderMap, ages: Ages) {
     headers.insert(header::AGE, seconds(ages.entry));
@@ -53,5 +76,21 @@ fn seconds(number: u64) -> HeaderValue {
         4 => HeaderValue::from_static("4"),
         5 => HeaderValue::from_static("5"),
         number => HeaderValue::from(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn tags_are_compared_weakly_and_whole() {
+        let etag = b"\"abc\"";
+        for yes in ["\"abc\"", "W/\"abc\"", "*", " * ", "\"x\", \"abc\"", "\"x\",W/\"abc\"", "\"a,b\", \"abc\""] {
+            assert!(matches(yes.as_bytes(), etag), "{yes}");
+        }
+        for no in ["", "abc", "\"abcd\"", "\"xabc\"", "\"x, abc\"", "\"abc", "\"a\"bc\"", "**", "\"*\""] {
+            assert!(!matches(no.as_bytes(), etag), "{no}");
+        }
     }
 }

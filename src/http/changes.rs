@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::follower::Follower;
+use super::follower::FeedFollower;
 use super::follower_places;
 use super::outgoing::{self, Outgoing};
 use super::peer::Client;
@@ -17,10 +17,10 @@ use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::feed::wire::Page;
 use crate::feed::{Chain, Head, Session};
-use crate::node::{Changes, Feed, Piece, Place, StoreError};
+use crate::node::{Feed, FeedPiece, FeedPlace, FeedSource, StoreError};
 
 /// Changes in one answer at most.
-const ANSWER: Piece = Piece { changes: 500, bytes: 256 << 10 };
+const ANSWER: FeedPiece = FeedPiece { changes: 500, bytes: 256 << 10 };
 /// The longest wait of a long-poll.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long a long-poll that has something to answer waits for its turn.
@@ -35,7 +35,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             return reply::error(request, StatusCode::NOT_FOUND, message);
         }
     };
-    let asked = match Asked::of(&Params::of(request)) {
+    let asked = match FeedQuery::of(&Params::of(request)) {
         Ok(asked) => asked,
         Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
@@ -46,23 +46,25 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .finish();
     }
-    let (from, is_proven) = match asked.start(&feed).await {
-        Ok(Start::From(from)) => (from, asked.is_proof()),
-        Ok(Start::Elsewhere) => return gone(&feed),
-        Ok(Start::Ahead) => return not_yet(request, "this replica is behind that position, and its primary is away"),
+    let (from, is_proven) = match asked.start(&*feed).await {
+        Ok(FeedStart::From(from)) => (from, asked.is_proof()),
+        Ok(FeedStart::Elsewhere) => return gone(&*feed),
+        Ok(FeedStart::Ahead) => {
+            return not_yet(request, "this replica is behind that position, and its primary is away");
+        }
         Err(error) => return failed(request, &error),
     };
     let client = Client { is_proven, ..Client::of(request, shared) };
     let Ok(place) = shared.scarce.follow(client) else { return full(request) };
     if wants_stream(request) {
-        let follower = Follower::new(shared.node.clone(), feed, from, client, place, &shared.scarce);
+        let follower = FeedFollower::new(shared.node.clone(), feed, from, client, place, &shared.scarce);
         return HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, "text/event-stream"))
             .insert_header((header::CACHE_CONTROL, "no-store"))
-            .streaming(stream::unfold(follower, Follower::next));
+            .streaming(stream::unfold(follower, FeedFollower::next));
     }
-    match wait(shared, &feed, from, asked.wait, &place).await {
-        Waited::Changed => answer(request, shared, &feed, from, client, place).await,
+    match wait(shared, &*feed, from, asked.wait, &place).await {
+        Waited::Changed => answer(request, shared, &*feed, from, client, place).await,
         Waited::Unchanged => page(StatusCode::OK, &feed.page(from, Vec::new())),
         Waited::Ended => another(request, shared),
         Waited::Displaced => full(request),
@@ -70,7 +72,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
 }
 
 /// What the query says.
-struct Asked {
+struct FeedQuery {
     session: Option<Session>,
     after: Option<u64>,
     chain: Option<Chain>,
@@ -78,15 +80,15 @@ struct Asked {
 }
 
 /// Where to begin.
-enum Start {
+enum FeedStart {
     From(Head),
-    /// The asker stands on another history, or beyond this one.
+    /// The asker is on another history, or beyond this one.
     Elsewhere,
-    /// This server may get to where the asker stands.
+    /// This server may reach the asker's position.
     Ahead,
 }
 
-impl Asked {
+impl FeedQuery {
     fn of(params: &Params) -> Result<Self, String> {
         let bad = |name: &str, wanted: &str| format!("bad {name} parameter\n{wanted} is expected");
         let given = |name: &str| params.get(name).filter(|value| !value.is_empty());
@@ -112,22 +114,22 @@ impl Asked {
     }
 
     /// The position to go on from.
-    async fn start(&self, feed: &Changes) -> Result<Start, StoreError> {
+    async fn start(&self, feed: &dyn FeedSource) -> Result<FeedStart, StoreError> {
         let head = feed.head();
         if self.session.is_some_and(|session| session != head.session) {
-            return Ok(Start::Elsewhere);
+            return Ok(FeedStart::Elsewhere);
         }
-        let Some(after) = self.after else { return Ok(Start::From(head)) };
+        let Some(after) = self.after else { return Ok(FeedStart::From(head)) };
         if i64::try_from(after).is_err() {
             // Beyond what any journal can count to.
-            return Ok(Start::Elsewhere);
+            return Ok(FeedStart::Elsewhere);
         }
         Ok(match feed.place(after).await? {
-            Place::At(chain) if self.chain.is_none_or(|asked| asked == chain) => {
-                Start::From(Head { session: head.session, serial: after, chain })
+            FeedPlace::At(chain) if self.chain.is_none_or(|asked| asked == chain) => {
+                FeedStart::From(Head { session: head.session, serial: after, chain })
             }
-            Place::At(_) | Place::Elsewhere => Start::Elsewhere,
-            Place::Ahead => Start::Ahead,
+            FeedPlace::At(_) | FeedPlace::Elsewhere => FeedStart::Elsewhere,
+            FeedPlace::Ahead => FeedStart::Ahead,
         })
     }
 }
@@ -150,7 +152,13 @@ enum Waited {
 }
 
 /// Waits for a change after a position, up to a time, or until the server stops.
-async fn wait(shared: &Shared, feed: &Changes, from: Head, limit: Duration, place: &follower_places::Place) -> Waited {
+async fn wait(
+    shared: &Shared,
+    feed: &dyn FeedSource,
+    from: Head,
+    limit: Duration,
+    place: &follower_places::FollowerPlace,
+) -> Waited {
     let deadline = Instant::now() + limit;
     let mut watch = feed.watch();
     loop {
@@ -173,10 +181,10 @@ async fn wait(shared: &Shared, feed: &Changes, from: Head, limit: Duration, plac
 async fn answer(
     request: &HttpRequest,
     shared: &Shared,
-    feed: &Changes,
+    feed: &dyn FeedSource,
     from: Head,
     client: Client,
-    place: follower_places::Place,
+    place: follower_places::FollowerPlace,
 ) -> HttpResponse {
     let turn = async {
         let turn = shared.scarce.sending.take(client, ANSWER.bytes).await.ok()?;
@@ -200,7 +208,7 @@ async fn answer(
 /// Another history took the place of the one that was asked about.
 fn another(request: &HttpRequest, shared: &Shared) -> HttpResponse {
     match shared.node.feed() {
-        Feed::Open(feed) => gone(&feed),
+        Feed::Open(feed) => gone(&*feed),
         Feed::NotYet | Feed::None => not_yet(request, "the change feed has just ended"),
     }
 }
@@ -209,8 +217,8 @@ fn full(request: &HttpRequest) -> HttpResponse {
     reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", "too many followers\ntry another server")
 }
 
-/// 410 with where the history stands: the follower starts anew from there.
-fn gone(feed: &Changes) -> HttpResponse {
+/// 410 with the newest position of this history: the follower starts again from there.
+fn gone(feed: &dyn FeedSource) -> HttpResponse {
     page(StatusCode::GONE, &feed.page(feed.head(), Vec::new()))
 }
 

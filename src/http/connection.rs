@@ -9,18 +9,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::places::{Place, Taken};
+use super::places::{ConnectionPlace, TakenPlace};
 
 /// What the framework reads requests from and writes answers to.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: Stream,
-    taken: Taken,
+    stream: ClientStream,
+    taken: TakenPlace,
 }
 
 /// The bytes of a connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum ClientStream {
     /// Plain HTTP.
     Plain(TcpStream),
     /// HTTPS.
@@ -28,12 +28,12 @@ pub(super) enum Stream {
 }
 
 impl Connection {
-    pub(super) const fn new(stream: Stream, taken: Taken) -> Self {
+    pub(super) const fn new(stream: ClientStream, taken: TakenPlace) -> Self {
         Self { stream, taken }
     }
 
     /// Its place.
-    pub(super) const fn place(&self) -> &Rc<Place> {
+    pub(super) const fn place(&self) -> &Rc<ConnectionPlace> {
         self.taken.place()
     }
 }
@@ -47,8 +47,8 @@ impl AsyncRead for Connection {
         }
         let before = buf.filled().len();
         let polled = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            ClientStream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         match polled {
             Poll::Pending if self.place().ends(cx) => return Poll::Ready(Ok(())),
@@ -62,8 +62,8 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ClientStream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
         self.place().wrote(polled.is_pending(), cx);
         polled
@@ -71,8 +71,8 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            ClientStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
         self.place().flushed(polled.is_pending());
         polled
@@ -80,8 +80,8 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientStream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            ClientStream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

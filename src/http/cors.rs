@@ -28,7 +28,7 @@ pub(super) enum Cors {
 }
 
 impl Cors {
-    /// As configured; `None`: nobody's.
+    /// As configured; `None`: no origin's.
     pub(super) fn of(origins: &[String]) -> Option<Self> {
         if origins.iter().any(|origin| origin == "*") {
             return Some(Self::Any);

@@ -10,14 +10,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 
-use super::places::{Place, Places, UnderWay};
+use super::places::{ConnectionPlace, ConnectionPlaces, InFlight};
 use super::rejections::MAX_METHOD;
-use super::reply::Why;
+use super::reply::Rejection;
 use super::route::{Route, decoded};
-use super::writes::{self, Change};
+use super::writes::{self, WriteRoute};
 use super::{
-    Shared, Worker, account, activations, ahead, allow, changes, client, digests, followers, held, help, history, keys,
-    mark, meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
+    Shared, Worker, account, activations, ahead, changes, client, digests, followers, held, help, history, keys, mark,
+    meant, miss, operator, pack, private, propagation, redirect, reply, servers, status,
 };
 use crate::excerpt::{excerpt, excerpt_of};
 
@@ -43,13 +43,13 @@ pub(super) fn dispatch(request: HttpRequest, payload: web::Payload, worker: &Wor
             return Either::Left(ready(parting(response, &worker.shared)));
         }
     }
-    let under_way = request.conn_data::<Rc<Place>>().map(Place::begin);
-    Either::Right(slow(request, payload, worker.shared.clone(), under_way, Instant::now()).boxed_local())
+    let in_flight = request.conn_data::<Rc<ConnectionPlace>>().map(ConnectionPlace::begin);
+    Either::Right(slow(request, payload, worker.shared.clone(), in_flight, Instant::now()).boxed_local())
 }
 
-/// Tells of every request at the level of debugging. Below it, this costs no more than to look at the level.
+/// Logs every request at the level DEBUG. Below it, this costs no more than a look at the level.
 ///
-/// The query is left out: it may hold what nobody else should read.
+/// The query is left out: it may hold secrets.
 fn log(request: &HttpRequest, shared: &Shared, status: StatusCode) {
     tracing::debug!(
         status = status.as_u16(),
@@ -70,12 +70,12 @@ fn is_sample() -> bool {
     })
 }
 
-/// `under_way`: what says that the connection is not idle, until the answer is sent.
+/// `in_flight`: what says that the connection is not idle, until the answer is sent.
 async fn slow(
     request: HttpRequest,
     payload: web::Payload,
     shared: Arc<Shared>,
-    under_way: Option<UnderWay>,
+    in_flight: Option<InFlight>,
     started: Instant,
 ) -> HttpResponse {
     let path = decoded(request.uri().path());
@@ -90,7 +90,7 @@ async fn slow(
     mark::name_upstream(response.headers_mut(), &shared.node);
     shared.mark.put(response.headers_mut());
     let label = route.label();
-    let why = response.extensions_mut().remove::<Why>();
+    let why = response.extensions_mut().remove::<Rejection>();
     if let Some(why) = why {
         shared.rejections.request(&request, &shared, label, response.status(), &why);
     }
@@ -98,13 +98,13 @@ async fn slow(
     metrics.http_requests.with_label_values(&[label, response.status().as_str()]).inc();
     metrics.http_duration.with_label_values(&[label]).observe(started.elapsed().as_secs_f64());
     log(&request, &shared, response.status());
-    held::until_sent(parting(response, &shared), under_way)
+    held::until_sent(parting(response, &shared), in_flight)
 }
 
-/// Before the process ends, every answer ends its connection, so that the client comes back elsewhere. Who is found idle
-/// at the end may be about to send a request. While every place is taken, an answer makes room for somebody else.
+/// Before the process ends, every answer ends its connection, so that the client moves elsewhere. A connection that is idle
+/// at the end might be about to carry a request. While every place is taken, each answer makes room for another client.
 fn parting(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
-    if shared.node.is_leaving() || Places::are_full() {
+    if shared.node.is_leaving() || ConnectionPlaces::are_full() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     response
@@ -121,26 +121,26 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Activation("") if !reads => return redirect::slash(request),
         Route::Unknown => return redirect::unknown(request, &decoded(request.uri().path())),
         _ if *method == Method::OPTIONS => {
-            return HttpResponse::Ok().insert_header((header::ALLOW, allow(route, shared))).finish();
+            return HttpResponse::Ok().insert_header((header::ALLOW, route.allow(writes::are_taken(shared)))).finish();
         }
         Route::Account(key) if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Push(key)).await;
+            return writes::answer(request, payload, shared, WriteRoute::Push(key)).await;
         }
         Route::Account(key) if *method == Method::DELETE => {
-            return writes::answer(request, payload, shared, Change::Delete(key)).await;
+            return writes::answer(request, payload, shared, WriteRoute::Delete(key)).await;
         }
         Route::Activations if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Activation).await;
+            return writes::answer(request, payload, shared, WriteRoute::Activation).await;
         }
         Route::Operator if *method == Method::POST => {
-            return writes::answer(request, payload, shared, Change::Operator).await;
+            return writes::answer(request, payload, shared, WriteRoute::Operator).await;
         }
         Route::Digests if *method == Method::POST => return digests::compare(request, payload, shared).await,
         Route::Followers if *method == Method::POST => return followers::post(request, payload, shared).await,
         Route::Server => return reply::not_found(request),
         _ if !reads || *route == Route::Activations => {
             let message = meant::hinted("Method Not Allowed", request);
-            return reply::method_not_allowed(request, allow(route, shared), &message);
+            return reply::method_not_allowed(request, route.allow(writes::are_taken(shared)), &message);
         }
         _ => {}
     }
@@ -169,15 +169,5 @@ async fn answer(request: &HttpRequest, payload: web::Payload, shared: &Shared, r
         Route::Readyz => status::readyz(request, shared),
         Route::Metrics => status::metrics(request, shared),
         Route::Activations | Route::Server | Route::Slash | Route::Unknown => reply::not_found(request),
-    }
-}
-
-fn allow(route: &Route<'_>, shared: &Shared) -> &'static str {
-    match route {
-        Route::Activations => allow::activations(writes::are_taken(shared)),
-        Route::Account(_) => allow::account(writes::are_taken(shared)),
-        Route::Operator => allow::operator(writes::are_taken(shared)),
-        Route::Digests | Route::Followers => allow::ASKED,
-        _ => "GET, HEAD, OPTIONS",
     }
 }

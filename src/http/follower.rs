@@ -13,45 +13,52 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::follower_places::Place;
+use super::follower_places::FollowerPlace;
 use super::outgoing::SMALL;
 use super::peer::Client;
 use super::scarce::Scarce;
 use super::turns::{Chunk, Turn, Turns};
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head};
-use crate::node::{Changes, Node, Piece, Recent, StoreError};
+use crate::node::{FeedPiece, FeedSource, Node, RecentChanges, StoreError};
 
 /// A stream says at least this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// What is given out at once of what is in memory. As events it is a little larger.
-const RECENT: Piece = Piece { changes: 64, bytes: SMALL / 2 };
+const RECENT: FeedPiece = FeedPiece { changes: 64, bytes: SMALL / 2 };
 /// What is read at once of what is not, or of one change that is larger.
-const REPLAYED: Piece = Piece { changes: 500, bytes: 64 << 10 };
+const REPLAYED: FeedPiece = FeedPiece { changes: 500, bytes: 64 << 10 };
 
 /// What a turn brings; `None`: this server cannot go on from there.
-type Found = Option<(Turn, Result<Option<Vec<Item>>, StoreError>)>;
+type PieceTurn = Option<(Turn, Result<Option<Vec<Item>>, StoreError>)>;
 
 /// The follower.
-pub(super) struct Follower {
+pub(super) struct FeedFollower {
     node: Arc<Node>,
-    feed: Changes,
+    feed: Arc<dyn FeedSource>,
     watch: watch::Receiver<Head>,
     at: Head,
-    /// When it was last told where the primary stands; `None`: it was not greeted yet.
+    /// When it last got the primary's position; `None`: it was not greeted yet.
     told: Option<Instant>,
     client: Client,
-    place: Place,
+    place: FollowerPlace,
     sending: Turns,
     replays: Arc<Semaphore>,
     /// The wait for a piece, which goes on between heartbeats.
-    waiting: Option<LocalBoxFuture<'static, Found>>,
+    waiting: Option<LocalBoxFuture<'static, PieceTurn>>,
     /// The piece that is being sent.
     turn: Option<Turn>,
 }
 
-impl Follower {
-    pub(super) fn new(node: Arc<Node>, feed: Changes, at: Head, client: Client, place: Place, scarce: &Scarce) -> Self {
+impl FeedFollower {
+    pub(super) fn new(
+        node: Arc<Node>,
+        feed: Arc<dyn FeedSource>,
+        at: Head,
+        client: Client,
+        place: FollowerPlace,
+        scarce: &Scarce,
+    ) -> Self {
         node.metrics().feed_followers.inc();
         let watch = feed.watch();
         let (sending, replays) = (scarce.sending.clone(), scarce.replays.clone());
@@ -81,8 +88,8 @@ impl Follower {
                 return Some((Ok(self.tell("heartbeat")), self));
             }
             let found = match self.feed.recent(self.at.serial, RECENT) {
-                Recent::Gone => return None,
-                Recent::Changes(changes) if changes.is_empty() => {
+                RecentChanges::Gone => return None,
+                RecentChanges::Changes(changes) if changes.is_empty() => {
                     tokio::select! {
                         moved = timeout_at(told + HEARTBEAT, self.watch.changed()) => match moved {
                             Ok(Ok(())) | Err(_) => {}
@@ -94,8 +101,8 @@ impl Follower {
                     }
                     continue;
                 }
-                Recent::Changes(changes) => return Some((Ok(self.events(&changes)), self)),
-                Recent::Behind | Recent::Large => {
+                RecentChanges::Changes(changes) => return Some((Ok(self.events(&changes)), self)),
+                RecentChanges::Behind | RecentChanges::Large => {
                     let waiting = self.waiting.take().unwrap_or_else(|| self.piece());
                     let waiting = self.waiting.insert(waiting);
                     tokio::select! {
@@ -124,7 +131,7 @@ impl Follower {
     }
 
     /// Waits for a turn, and reads what comes next.
-    fn piece(&self) -> LocalBoxFuture<'static, Found> {
+    fn piece(&self) -> LocalBoxFuture<'static, PieceTurn> {
         let (sending, replays, client) = (self.sending.clone(), self.replays.clone(), self.client);
         let (feed, serial) = (self.feed.clone(), self.at.serial);
         async move {
@@ -136,7 +143,7 @@ impl Follower {
         .boxed_local()
     }
 
-    /// Where the follower stands, and where the primary does.
+    /// The positions of the follower and of the primary.
     fn tell(&mut self, kind: &str) -> Bytes {
         self.told = Some(Instant::now());
         event(kind, None, &self.feed.page(self.at, Vec::new()))
@@ -154,7 +161,7 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for FeedFollower {
     fn drop(&mut self) {
         self.node.metrics().feed_followers.dec();
     }

@@ -30,22 +30,22 @@ pub(super) struct Bounds {
 
 /// All places.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<Inner>);
+pub(super) struct FollowerPlaces(Arc<SharedPlaces>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedPlaces {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<PlacesState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: HashMap<u64, Held>,
+struct PlacesState {
+    held: HashMap<u64, HeldPlace>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldPlace {
     client: Client,
     /// When it last took something; `None`: it waits for an answer, and there is none yet.
     moved: Option<Instant>,
@@ -56,18 +56,18 @@ struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Who gave way, and why.
+/// The follower that gave way, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GaveWay {
     /// Where it was.
     pub(super) address: IpAddr,
     /// Why it was chosen.
-    pub(super) why: Why,
+    pub(super) why: GaveWayReason,
 }
 
 /// Why a follower gave way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum GaveWayReason {
     /// It is a stranger, and the one that came has proven where it is.
     Stranger,
     /// Its address has more places than that of the one that came.
@@ -76,7 +76,7 @@ pub(super) enum Why {
     Slow,
 }
 
-impl Why {
+impl GaveWayReason {
     /// The label in metrics.
     pub(super) const fn label(self) -> &'static str {
         match self {
@@ -98,19 +98,19 @@ impl Why {
 
 /// A place, until this is dropped or somebody else gets it.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Places,
+pub(super) struct FollowerPlace {
+    places: FollowerPlaces,
     number: u64,
     ended: CancellationToken,
 }
 
-impl Places {
+impl FollowerPlaces {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Inner { bounds, state: Mutex::default() }))
+        Self(Arc::new(SharedPlaces { bounds, state: Mutex::default() }))
     }
 
     /// A place for a client, and who gave way for it.
-    pub(super) fn enter(&self, client: Client) -> Result<(Place, Option<GaveWay>), Full> {
+    pub(super) fn enter(&self, client: Client) -> Result<(FollowerPlace, Option<GaveWay>), Full> {
         let mut state = self.state();
         let gave_way = match state.room(client, &self.0.bounds) {
             Room::Free => None,
@@ -122,11 +122,11 @@ impl Places {
         };
         state.last += 1;
         let (number, ended) = (state.last, CancellationToken::new());
-        state.held.insert(number, Held { client, moved: None, ended: ended.clone() });
-        Ok((Place { places: self.clone(), number, ended }, gave_way))
+        state.held.insert(number, HeldPlace { client, moved: None, ended: ended.clone() });
+        Ok((FollowerPlace { places: self.clone(), number, ended }, gave_way))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         self.0.state.lock()
     }
 }
@@ -135,11 +135,11 @@ impl Places {
 enum Room {
     Free,
     /// The place of this one.
-    Of(u64, Why),
+    Of(u64, GaveWayReason),
     None,
 }
 
-impl State {
+impl PlacesState {
     fn room(&self, client: Client, bounds: &Bounds) -> Room {
         let strangers = self.held.values().filter(|held| !held.client.is_proven).count();
         if client.is_proven {
@@ -149,7 +149,7 @@ impl State {
             if strangers > 0 {
                 return self
                     .of_fullest(client, false)
-                    .map_or(Room::None, |(number, _)| Room::Of(number, Why::Stranger));
+                    .map_or(Room::None, |(number, _)| Room::Of(number, GaveWayReason::Stranger));
             }
         } else {
             if self.count(client) >= bounds.strangers_each {
@@ -161,7 +161,7 @@ impl State {
         }
         match self.of_fullest(client, client.is_proven) {
             // With one more here and one less there, the other one still has as many.
-            Some((number, count)) if count >= self.count(client) + 2 => Room::Of(number, Why::Share),
+            Some((number, count)) if count >= self.count(client) + 2 => Room::Of(number, GaveWayReason::Share),
             _ => self.slowest(client.is_proven, None),
         }
     }
@@ -171,7 +171,7 @@ impl State {
         self.held.values().filter(|held| held.client == client).count()
     }
 
-    /// Whose turn it is to go at the address that has most places of a kind, and how many it has. The client's own address is
+    /// The follower that goes at the address that has most places of a kind, and how many it has. The client's own address is
     /// the last of those with as many.
     fn of_fullest(&self, client: Client, is_proven: bool) -> Option<(u64, usize)> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
@@ -197,18 +197,18 @@ impl State {
         let of_kind = self.held.iter().filter(|(_, held)| held.client.is_proven == is_proven);
         let of_kind = of_kind.filter(|(_, held)| address.is_none_or(|address| held.client.address == address));
         let slow = of_kind.filter_map(|(number, held)| Some((held.slowness(now)?, *number))).max();
-        slow.map_or(Room::None, |(_, number)| Room::Of(number, Why::Slow))
+        slow.map_or(Room::None, |(_, number)| Room::Of(number, GaveWayReason::Slow))
     }
 }
 
-impl Held {
+impl HeldPlace {
     /// For how long it has been slow; `None`: it is not.
     fn slowness(&self, now: Instant) -> Option<Duration> {
         now.checked_duration_since(self.moved? + SLOW)
     }
 }
 
-impl Place {
+impl FollowerPlace {
     /// The client has taken what it was given.
     pub(super) fn moved(&self) {
         if let Some(held) = self.places.state().held.get_mut(&self.number) {
@@ -222,7 +222,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for FollowerPlace {
     fn drop(&mut self) {
         self.places.state().held.remove(&self.number);
     }

@@ -13,18 +13,18 @@ pub(super) fn until_sent<H: 'static>(response: HttpResponse, held: H) -> HttpRes
     if !matches!(response.body().size(), BodySize::Stream) {
         return response;
     }
-    response.map_body(|_, body| BoxBody::new(Held { body, _held: held }))
+    response.map_body(|_, body| BoxBody::new(HoldingBody { body, _held: held }))
 }
 
-struct Held<H> {
+struct HoldingBody<H> {
     body: BoxBody,
     _held: H,
 }
 
 // The body is a box, and nothing is pinned in what is held.
-impl<H> Unpin for Held<H> {}
+impl<H> Unpin for HoldingBody<H> {}
 
-impl<H: 'static> MessageBody for Held<H> {
+impl<H: 'static> MessageBody for HoldingBody<H> {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! What one client may cost: limits on requests that are dear, and that nobody needs to send often.
+//! What one client may cost: limits on requests that are expensive, and that no client needs to send often.
 //!
 //! Reads of what is stored or cached are never limited, nor are changes that the server accepts: only an operator's key
 //! makes those. What is counted are pushes that change nothing, keys that upstream has to be asked for although nothing is
@@ -31,16 +31,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The limits of the whole server.
 #[derive(Debug)]
 pub(super) struct Limits {
-    pushes: Option<Limit>,
-    unknown_keys: Option<Limit>,
-    listings: Option<Limit>,
+    pushes: Option<ClientLimit>,
+    unknown_keys: Option<ClientLimit>,
+    listings: Option<ClientLimit>,
     /// Clients whose pushes are rejected unread until then.
     held_off: moka::sync::Cache<IpAddr, Instant>,
 }
 
 /// One kind of requests.
 #[derive(Debug)]
-struct Limit {
+struct ClientLimit {
     name: &'static str,
     limiter: DefaultKeyedRateLimiter<IpAddr>,
 }
@@ -58,7 +58,7 @@ impl Limits {
             let rate = NonZeroU32::new(rate)?;
             let quota =
                 Quota::per_second(rate).allow_burst(rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1)));
-            Some(Limit { name, limiter: RateLimiter::keyed(quota) })
+            Some(ClientLimit { name, limiter: RateLimiter::keyed(quota) })
         };
         Self {
             pushes: limit("pushes", rates.pushes),
@@ -101,12 +101,12 @@ impl Limits {
     }
 }
 
-impl Limit {
+impl ClientLimit {
     fn count(&self, client: IpAddr) -> Result<(), TooMany> {
         if self.limiter.len() > CLIENTS {
             self.limiter.retain_recent();
             if self.limiter.len() > CLIENTS {
-                // So many at once: they share one place.
+                // More clients than places: they share one.
                 return self.take(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             }
         }

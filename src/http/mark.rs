@@ -13,9 +13,9 @@ const UPSTREAM: HeaderName = HeaderName::from_static(UPSTREAM_HEADER);
 
 /// The mark of all answers. Each worker has its own, so that no two cores count who uses it.
 #[derive(Debug)]
-pub(super) struct Mark(HeaderValue);
+pub(super) struct ServerMark(HeaderValue);
 
-impl Mark {
+impl ServerMark {
     pub(super) fn of(node: &Node) -> Self {
         Self(value(node.name()))
     }
@@ -25,7 +25,7 @@ impl Mark {
     }
 }
 
-/// Names the servers that this one asks. Answers from memory go without: they need to ask nobody.
+/// Names the servers that this one asks. Answers from memory omit them, because they ask no server.
 pub(super) fn name_upstream(headers: &mut HeaderMap, node: &Node) {
     if let Some(route) = node.route() {
         headers.insert(UPSTREAM, value(&route.join(", ")));

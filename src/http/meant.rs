@@ -19,7 +19,7 @@ pub(super) fn hinted(text: &str, request: &HttpRequest) -> String {
     )
 }
 
-/// The route, as far as the path tells.
+/// The route that the path tells.
 fn target(path: &str) -> String {
     match path.split('/').find_map(|part| AccountKey::parse(part).ok()) {
         Some(key) => format!("/jwt/v1/accounts/{key}"),

@@ -9,12 +9,10 @@ mod account;
 mod activations;
 pub(crate) mod address;
 mod ahead;
-mod allow;
 mod bodies;
 mod caching;
 mod changes;
 mod client;
-mod conditional;
 mod connection;
 mod cors;
 mod digests;
@@ -67,12 +65,12 @@ use actix_web::{App, web};
 use ipnet::IpNet;
 use tokio_rustls::TlsAcceptor;
 
-use accept::{Accept, Tls};
+use accept::{Accept, TlsAccept};
 use bodies::Bodies;
 use connection::Connection;
 
 pub(crate) use listener::bind;
-use places::Places;
+use places::ConnectionPlaces;
 use rejections::Rejections;
 
 use crate::config::HttpLimits;
@@ -118,7 +116,7 @@ struct Shared {
     node: Arc<Node>,
     read_timeout: Duration,
     scarce: scarce::Scarce,
-    notify_limit: notify::Limit,
+    notify_limit: notify::NotifyLimit,
     /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
     failures: Rarely,
     /// Lines about replicas whose reports are turned away.
@@ -129,15 +127,15 @@ struct Shared {
     is_https: bool,
     cors: Option<cors::Cors>,
     limits: limits::Limits,
-    mark: mark::Mark,
+    mark: mark::ServerMark,
 }
 
 /// What the routes use on one worker's thread.
 #[derive(Debug)]
 struct Worker {
     shared: Arc<Shared>,
-    front: RefCell<worker_cache::Front>,
-    mark: mark::Mark,
+    cache: RefCell<worker_cache::WorkerCache>,
+    mark: mark::ServerMark,
 }
 
 /// Serves on listeners until it is stopped.
@@ -146,11 +144,11 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
     let (workers, read_timeout) = (setup.workers, setup.read_timeout);
     let shared = Arc::new(Shared {
         bodies: Bodies::new(node.metrics().clone()),
-        mark: mark::Mark::of(&node),
+        mark: mark::ServerMark::of(&node),
         scarce: scarce::Scarce::new(node.metrics().clone(), setup.max_connections),
         node,
         read_timeout,
-        notify_limit: notify::Limit::default(),
+        notify_limit: notify::NotifyLimit::default(),
         failures: Rarely::every(Duration::from_secs(1)),
         turned: Rarely::every(Duration::from_secs(10)),
         rejections: Rejections::default(),
@@ -159,7 +157,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         cors: cors::Cors::of(&setup.cors_origins),
         limits: limits::Limits::new(&setup.limits),
     });
-    let tls = setup.tls.clone().map(|config| Tls {
+    let tls = setup.tls.clone().map(|config| TlsAccept {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         handshake: if read_timeout.is_zero() { HANDSHAKE } else { read_timeout },
     });
@@ -173,7 +171,7 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         let (shared, tls) = (shared.clone(), tls.clone());
         server = server.listen("http", listener, move || {
             let node = &shared.node;
-            Places::set_up(
+            ConnectionPlaces::set_up(
                 workers,
                 connections,
                 read_timeout,
@@ -183,8 +181,8 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
             let expecting = shared.clone();
             let worker = Rc::new(Worker {
                 shared: shared.clone(),
-                front: RefCell::default(),
-                mark: mark::Mark::of(&shared.node),
+                cache: RefCell::default(),
+                mark: mark::ServerMark::of(&shared.node),
             });
             let app = App::new()
                 .default_service(web::to(move |request, payload| dispatch::dispatch(request, payload, &worker)))

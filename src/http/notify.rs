@@ -20,20 +20,20 @@ const ANNOUNCED: HeaderName = HeaderName::from_static("nas-announced");
 
 /// One JWT is announced at most once in this time.
 const PER_KEY: Duration = Duration::from_secs(10);
-/// All together: so many in a second.
+/// Announcements in a second, over all JWTs.
 const PER_SECOND: u32 = 5;
 
-/// Who was announced lately.
+/// What was announced lately.
 #[derive(Debug, Default)]
-pub(super) struct Limit(Mutex<Recent>);
+pub(super) struct NotifyLimit(Mutex<RecentNotifications>);
 
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentNotifications {
     lately: HashMap<Again, Instant>,
     second: Option<(Instant, u32)>,
 }
 
-impl Limit {
+impl NotifyLimit {
     fn allow(&self, what: Again, now: Instant) -> bool {
         let mut recent = self.0.lock();
         recent.lately.retain(|_, at| now.duration_since(*at) < PER_KEY);
@@ -55,7 +55,7 @@ impl Limit {
 pub(super) enum Announced {
     /// Nobody wished for it, or it was announced.
     AsAsked,
-    /// This server is not on NATS, so there is nobody to tell.
+    /// This server is not on NATS, so it announces nothing.
     Nowhere,
 }
 
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn each_jwt_once_in_ten_seconds_and_five_a_second() {
-        let limit = Limit::default();
+        let limit = NotifyLimit::default();
         let start = Instant::now();
         let one = |n: u8| Again::Account(AccountKey::from_raw([n; 32]));
         assert!((0..5).all(|n| limit.allow(one(n), start)));

@@ -4,7 +4,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
-use super::{Shared, allow, push, reply};
+use super::route::Route;
+use super::{Shared, push, reply};
 use crate::feed::wire::OperatorPage;
 use crate::jwt;
 
@@ -56,6 +57,6 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
             response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
             response
         }
-        Err(error) => push::not_written(request, allow::operator(false), error),
+        Err(error) => push::not_written(request, Route::Operator.allow(false), error),
     }
 }

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::follower_places::Place;
+use super::follower_places::FollowerPlace;
 use super::peer::Client;
 use super::turns::{Chunk, Turn};
 use super::{Shared, reply};
@@ -24,12 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Outgoing {
     turn: Turn,
     length: u64,
-    _place: Option<Place>,
+    _place: Option<FollowerPlace>,
 }
 
 impl Outgoing {
     /// Sends bytes in this turn. `place`: what the client keeps until then.
-    pub(super) fn body(turn: Turn, bytes: Bytes, place: Option<Place>) -> BoxBody {
+    pub(super) fn body(turn: Turn, bytes: Bytes, place: Option<FollowerPlace>) -> BoxBody {
         let length = bytes.len() as u64;
         turn.hold(bytes);
         BoxBody::new(Self { turn, length, _place: place })

@@ -1,7 +1,7 @@
 //! `GET /jwt/v1/pack`: the account JWTs that are served, `<key>|<JWT>` in each line.
 //!
 //! It is sent piece by piece as the client takes it, so its memory does not depend on how many accounts there are, nor on
-//! what `max` says. An answer that cannot be completed ends without its last chunk, so nobody takes it for whole.
+//! what `max` says. An answer that cannot be completed ends without its last chunk, so no client takes it for whole.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::node::{Node, Served};
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;
-/// How long a client may take for a piece, if nobody waits for its turn.
+/// How long a client may take for a piece while no other client waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ fn max(params: &Params) -> Result<usize, String> {
 }
 
 /// What is on its way to the client.
-enum Part {
+enum PackPart {
     Lines(Bytes),
     /// All was sent.
     End,
@@ -89,7 +89,7 @@ struct Packing {
     node: Arc<Node>,
     left: usize,
     is_first: bool,
-    sender: mpsc::Sender<Part>,
+    sender: mpsc::Sender<PackPart>,
     turn: Turn,
 }
 
@@ -98,7 +98,7 @@ impl Packing {
         let draining = self.node.draining().clone();
         loop {
             let lines = self.lines(&piece);
-            let sent = async { lines.is_empty() || self.send(Part::Lines(lines)).await };
+            let sent = async { lines.is_empty() || self.send(PackPart::Lines(lines)).await };
             let goes_on = tokio::select! {
                 sent = sent => sent,
                 () = self.turn.lost().cancelled() => false,
@@ -111,7 +111,7 @@ impl Packing {
                 );
             }
             let Some(after) = piece.next.filter(|_| self.left > 0) else {
-                self.send(Part::End).await;
+                self.send(PackPart::End).await;
                 return;
             };
             piece = match self.node.served(Some(after), PIECE.min(self.left)).await {
@@ -135,16 +135,18 @@ impl Packing {
         lines.freeze()
     }
 
-    async fn send(&self, part: Part) -> bool {
+    async fn send(&self, part: PackPart) -> bool {
         matches!(timeout(PATIENCE, self.sender.send(part)).await, Ok(Ok(())))
     }
 }
 
-async fn next(parts: Option<mpsc::Receiver<Part>>) -> Option<(io::Result<Bytes>, Option<mpsc::Receiver<Part>>)> {
+async fn next(
+    parts: Option<mpsc::Receiver<PackPart>>,
+) -> Option<(io::Result<Bytes>, Option<mpsc::Receiver<PackPart>>)> {
     let mut parts = parts?;
     match parts.recv().await {
-        Some(Part::Lines(lines)) => Some((Ok(lines), Some(parts))),
-        Some(Part::End) => None,
+        Some(PackPart::Lines(lines)) => Some((Ok(lines), Some(parts))),
+        Some(PackPart::End) => None,
         None => Some((Err(io::Error::other("the pack could not be completed")), None)),
     }
 }

@@ -32,12 +32,12 @@ const MOST_WAITS: u8 = 16;
 const SHARE: usize = 16;
 
 thread_local! {
-    static PLACES: Rc<Places> = Rc::default();
+    static PLACES: Rc<ConnectionPlaces> = Rc::default();
 }
 
 /// The places of the worker on this thread.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     limit: Cell<usize>,
     /// Bytes of incomplete heads, and how many there may be.
     heads: Cell<usize>,
@@ -47,13 +47,13 @@ pub(super) struct Places {
     clock: Cell<u32>,
     last: Cell<u64>,
     is_draining: Cell<bool>,
-    taken: RefCell<HashMap<u64, Rc<Place>>>,
+    taken: RefCell<HashMap<u64, Rc<ConnectionPlace>>>,
     metrics: RefCell<Option<Arc<Metrics>>>,
 }
 
-/// A connection, as far as it takes a place. It is free again once [`Taken`] is dropped.
+/// The place of a connection. It is free again once [`TakenPlace`] is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     phase: Cell<Phase>,
     /// The tick in which the phase began.
     since: Cell<u32>,
@@ -87,16 +87,16 @@ enum Phase {
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct TakenPlace {
     number: u64,
-    place: Rc<Place>,
+    place: Rc<ConnectionPlace>,
 }
 
 /// A request that is under way until this is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Rc<Place>);
+pub(super) struct InFlight(Rc<ConnectionPlace>);
 
-impl Places {
+impl ConnectionPlaces {
     /// Sets up the places of this thread, one of `workers`, at most `limit`, and looks after them as long as the thread lives.
     /// `read_timeout`: how long a head may take; zero is any time. The connections give way when `stops` ends.
     pub(super) fn set_up(
@@ -127,17 +127,17 @@ impl Places {
     }
 
     /// Takes a place for a new connection. If that was the last one, idle connections give way.
-    pub(super) fn take() -> Taken {
+    pub(super) fn take() -> TakenPlace {
         PLACES.with(|places| {
             let number = places.last.get() + 1;
             places.last.set(number);
-            let place = Rc::new(Place::default());
+            let place = Rc::new(ConnectionPlace::default());
             place.since.set(places.clock.get());
             place.gives_way.set(places.is_draining.get());
             places.taken.borrow_mut().insert(number, place.clone());
             places.count(|metrics| metrics.http_connections.inc());
             places.make_room();
-            Taken { number, place }
+            TakenPlace { number, place }
         })
     }
 
@@ -169,7 +169,7 @@ impl Places {
     }
 
     /// Counts bytes of a head. If all heads are too large together, the largest give way.
-    fn heard(&self, place: &Place, bytes: usize) {
+    fn heard(&self, place: &ConnectionPlace, bytes: usize) {
         place.bytes.set(place.bytes.get() + bytes);
         self.heads.set(self.heads.get() + bytes);
         if self.heads.get() <= self.most_heads.get() {
@@ -184,7 +184,7 @@ impl Places {
             }
             let bytes = place.bytes.get();
             self.settle(place);
-            // One whose client takes no answers ends later, and nobody waits for that.
+            // One whose client takes no answers ends later. The end is not awaited.
             if place.is_idle() {
                 place.parting.set(bytes);
                 self.parting.set(self.parting.get() + bytes);
@@ -195,7 +195,7 @@ impl Places {
     }
 
     /// What came on a connection is no incomplete head any more.
-    fn settle(&self, place: &Place) {
+    fn settle(&self, place: &ConnectionPlace) {
         self.heads.set(self.heads.get() - place.bytes.replace(0));
         self.parting.set(self.parting.get() - place.parting.replace(0));
     }
@@ -223,7 +223,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     fn is_idle(&self) -> bool {
         self.requests.get() == 0 && !self.is_blocked.get()
     }
@@ -246,7 +246,7 @@ impl Place {
         }
     }
 
-    /// Whether the connection is to end now, at a read that finds nothing. If not, it is asked again when that changes.
+    /// Whether the connection ends now, at a read that finds nothing. If not, it is asked again when that changes.
     pub(super) fn ends(&self, cx: &Context<'_>) -> bool {
         if self.gives_way.get() {
             // What was just read may be a request, which the framework looks at before it reads again.
@@ -308,10 +308,10 @@ impl Place {
     }
 
     /// Counts a request that is not answered at once.
-    pub(super) fn begin(self: &Rc<Self>) -> UnderWay {
+    pub(super) fn begin(self: &Rc<Self>) -> InFlight {
         self.requests.set(self.requests.get() + 1);
         PLACES.with(|places| places.settle(self));
-        UnderWay(self.clone())
+        InFlight(self.clone())
     }
 
     fn enter(&self, phase: Phase) {
@@ -327,7 +327,7 @@ impl Place {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.requests.set(self.0.requests.get().saturating_sub(1));
         if self.0.gives_way.get() {
@@ -336,14 +336,14 @@ impl Drop for UnderWay {
     }
 }
 
-impl Taken {
+impl TakenPlace {
     /// The place.
-    pub(super) const fn place(&self) -> &Rc<Place> {
+    pub(super) const fn place(&self) -> &Rc<ConnectionPlace> {
         &self.place
     }
 }
 
-impl Drop for Taken {
+impl Drop for TakenPlace {
     fn drop(&mut self) {
         // The thread may be about to end.
         let _ = PLACES.try_with(|places| {

@@ -11,7 +11,7 @@ use super::query::Params;
 use super::{Shared, reply};
 use crate::config::parse_seconds;
 use crate::key::AccountKey;
-use crate::node::{Propagation, Stand, StoreError};
+use crate::node::{AnnounceState, Propagation, StoreError};
 
 /// The receipts in one line.
 const RECEIPTS: HeaderName = HeaderName::from_static("nas-receipts");
@@ -37,7 +37,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
         return reply::error(request, StatusCode::BAD_REQUEST, "bad serial parameter\na number is expected");
     };
     match shared.node.propagation(key, serial).await {
-        Ok(Some(found)) if matches!(found.stand, Stand::Unknown | Stand::Superseded) => {
+        Ok(Some(found)) if matches!(found.stand, AnnounceState::Unknown | AnnounceState::Superseded) => {
             let note = found.note.unwrap_or_default();
             not_found(&format!("no receipts of change {} of this account\n{note}", found.serial))
         }
@@ -52,15 +52,15 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> Ht
 
 /// What a client that makes a change waits for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
+pub(super) struct WaitOptions {
     /// For how long at most.
     pub(super) limit: Duration,
-    /// Whether the answer is to be an error if the change is not in force everywhere by then.
+    /// Whether the answer is an error if the change is not in force everywhere by then.
     pub(super) for_all: bool,
 }
 
 /// What a change waits for; `None`: for nothing.
-pub(super) fn waiting(request: &HttpRequest) -> Result<Option<Waiting>, HttpResponse> {
+pub(super) fn waiting(request: &HttpRequest) -> Result<Option<WaitOptions>, HttpResponse> {
     let params = Params::of(request);
     let bad = |message: &str| Err(reply::error(request, StatusCode::BAD_REQUEST, message));
     let for_all = match params.get("require") {
@@ -76,11 +76,11 @@ pub(super) fn waiting(request: &HttpRequest) -> Result<Option<Waiting>, HttpResp
             return bad("bad wait parameter\na time such as 2s or 500ms is expected; nothing was changed");
         }
     };
-    Ok(Some(Waiting { limit, for_all }))
+    Ok(Some(WaitOptions { limit, for_all }))
 }
 
 /// What a change waits for that is made here. Proof is refused before anything is changed where it can never come.
-pub(super) fn waiting_here(request: &HttpRequest, shared: &Shared) -> Result<Option<Waiting>, HttpResponse> {
+pub(super) fn waiting_here(request: &HttpRequest, shared: &Shared) -> Result<Option<WaitOptions>, HttpResponse> {
     let waiting = waiting(request)?;
     if waiting.is_some_and(|waiting| waiting.for_all)
         && let Some(why) = shared.node.never_proven()
@@ -97,7 +97,7 @@ pub(super) async fn pushed(
     shared: &Shared,
     key: AccountKey,
     serial: u64,
-    waiting: Waiting,
+    waiting: WaitOptions,
 ) -> HttpResponse {
     if waiting.for_all && !shared.node.wait_until_in_force(key, serial, waiting.limit).await {
         return not_in_force(request, shared, key, Some(serial)).await;
@@ -114,7 +114,7 @@ pub(super) async fn deleted(
     shared: &Shared,
     key: AccountKey,
     text: String,
-    waiting: Waiting,
+    waiting: WaitOptions,
 ) -> HttpResponse {
     if waiting.for_all && !shared.node.wait_until_deleted(key, waiting.limit).await {
         return not_in_force(request, shared, key, None).await;
@@ -196,12 +196,12 @@ fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &Stor
 /// The receipts in one line: `n1=updated;1.8ms, n2=silent`, or one word if nothing was announced.
 fn line(found: &Propagation) -> String {
     match found.stand {
-        Stand::Announced => {}
-        Stand::Pending => return "pending".into(),
-        Stand::Superseded => return "superseded".into(),
-        Stand::NotAnnounced => return "not-announced".into(),
-        Stand::NotConfigured => return "not-configured".into(),
-        Stand::Unknown => return "unknown".into(),
+        AnnounceState::Announced => {}
+        AnnounceState::Pending => return "pending".into(),
+        AnnounceState::Superseded => return "superseded".into(),
+        AnnounceState::NotAnnounced => return "not-announced".into(),
+        AnnounceState::NotConfigured => return "not-configured".into(),
+        AnnounceState::Unknown => return "unknown".into(),
     }
     let answers = found
         .servers
@@ -249,15 +249,15 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{Silent, Told};
+    use crate::node::{ServerReceipt, Silent};
 
     fn announced(names: &[&str], silent: &[&str]) -> Propagation {
-        let servers = names.iter().map(|name| Told {
+        let servers = names.iter().map(|name| ServerReceipt {
             id: "N".into(),
             name: (*name).into(),
             outcome: "updated",
             after_ms: 1.84,
-            ..Told::default()
+            ..ServerReceipt::default()
         });
         let silent = silent.iter().map(|name| Silent { id: "N".into(), name: (*name).into() });
         Propagation {
@@ -273,7 +273,7 @@ mod tests {
             silent: silent.collect(),
             replicas_behind: Vec::new(),
             note: None,
-            stand: Stand::Announced,
+            stand: AnnounceState::Announced,
             asked: None,
         }
     }

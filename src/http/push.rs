@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use super::bodies::{self, Body};
-use super::{Shared, allow, client, propagation, reply, signing};
+use super::route::Route;
+use super::{Shared, client, propagation, reply, signing};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, Pushed, WriteError};
@@ -98,7 +99,7 @@ pub(super) async fn addressed(
 }
 
 fn failed(request: &HttpRequest, error: WriteError) -> HttpResponse {
-    not_written(request, allow::account(false), error)
+    not_written(request, Route::Account("").allow(false), error)
 }
 
 /// The answer to a change that was not made. `allow`: the methods of the route on a server that takes no changes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 
-use super::reply::Why;
+use super::reply::Rejection;
 use super::{Shared, client};
 use crate::excerpt::{excerpt, excerpt_of};
 use crate::rarely::RarelyBy;
@@ -48,7 +48,7 @@ impl Rejections {
         shared: &Shared,
         route: &'static str,
         status: StatusCode,
-        why: &Why,
+        why: &Rejection,
     ) {
         if status.is_server_error() && why.reason.is_empty() {
             return;

@@ -17,7 +17,7 @@ const MAX_ERROR: usize = 4096;
 
 /// Why a request is rejected: it goes with the answer to where the log is told.
 #[derive(Debug)]
-pub(super) struct Why {
+pub(super) struct Rejection {
     /// One of a small fixed set; empty if the status says enough.
     pub(super) reason: &'static str,
     pub(super) text: String,
@@ -47,7 +47,7 @@ pub(super) fn error_with(
     let mut response = worded(request, response, status, message);
     // That something is not there is no news.
     if status != StatusCode::NOT_FOUND {
-        response.extensions_mut().insert(Why { reason: "", text: message.to_owned() });
+        response.extensions_mut().insert(Rejection { reason: "", text: message.to_owned() });
     }
     response
 }
@@ -61,7 +61,7 @@ pub(super) fn rejected(request: &HttpRequest, status: StatusCode, message: &str,
 
 /// Says for which reason an error is the answer.
 pub(super) fn give_reason(response: &mut HttpResponse, reason: &'static str) {
-    if let Some(why) = response.extensions_mut().get_mut::<Why>() {
+    if let Some(why) = response.extensions_mut().get_mut::<Rejection>() {
         why.reason = reason;
     }
 }

@@ -58,7 +58,7 @@ impl<'p> Route<'p> {
             };
         }
         match Self::exact(path) {
-            // One slash too many, not any number of them: who sends thousands gets no further.
+            // One slash too many is mended, not any number of them.
             Self::Unknown => match path.strip_suffix('/') {
                 Some(rest) if Self::exact(rest) != Self::Unknown => Self::Slash,
                 _ => Self::Unknown,
@@ -98,6 +98,19 @@ impl<'p> Route<'p> {
             "/metrics" => Self::Metrics,
             "*" => Self::Server,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The methods that the route allows. `takes_changes`: whether this server stores changes or passes them on.
+    pub(super) const fn allow(&self, takes_changes: bool) -> &'static str {
+        match self {
+            Self::Account(_) if takes_changes => "GET, HEAD, POST, DELETE, OPTIONS",
+            Self::Operator if takes_changes => "GET, HEAD, POST, OPTIONS",
+            Self::Activations if takes_changes => "POST, OPTIONS",
+            Self::Activations => "OPTIONS",
+            // Their POST changes no account.
+            Self::Digests | Self::Followers => "GET, HEAD, POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
         }
     }
 

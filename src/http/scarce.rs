@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::follower_places::{self, Full, GaveWay, Place, Places};
+use super::follower_places::{self, FollowerPlace, FollowerPlaces, Full, GaveWay};
 use super::peer::Client;
 use super::turns::{self, Turns};
 use crate::metrics::Metrics;
@@ -57,7 +57,7 @@ const REPLAYS: usize = 1;
 #[derive(Debug)]
 pub(super) struct Scarce {
     /// Places of followers.
-    followers: Places,
+    followers: FollowerPlaces,
     /// Memory for what is on its way, in bytes.
     pub(super) sending: Turns,
     /// Turns at reading old changes.
@@ -77,7 +77,7 @@ impl Scarce {
         let followers = follower_places::Bounds { most, strangers: most.div_ceil(2), strangers_each: most.div_ceil(4) };
         let cut_off = |what| metrics.readers_cut_off.with_label_values(&[what]);
         Self {
-            followers: Places::new(followers),
+            followers: FollowerPlaces::new(followers),
             sending: Turns::new(SENDING, cut_off("answer")),
             replays: Arc::new(Semaphore::new(REPLAYS)),
             comparisons: Turns::new(COMPARISONS, cut_off("answer")),
@@ -88,7 +88,7 @@ impl Scarce {
     }
 
     /// A place for a follower, if need be that of another one.
-    pub(super) fn follow(&self, client: Client) -> Result<Place, Full> {
+    pub(super) fn follow(&self, client: Client) -> Result<FollowerPlace, Full> {
         let (place, gave_way) = self.followers.enter(client)?;
         if let Some(GaveWay { address, why }) = gave_way {
             self.metrics.followers_displaced.with_label_values(&[why.label()]).inc();

@@ -44,27 +44,27 @@ pub(super) struct Bounds {
 
 /// Turns at one thing.
 #[derive(Debug, Clone)]
-pub(super) struct Turns(Arc<Inner>);
+pub(super) struct Turns(Arc<SharedTurns>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedTurns {
     bounds: Bounds,
     cut_off: IntCounter,
-    state: Mutex<State>,
+    state: Mutex<TurnsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TurnsState {
     /// Units in use, without the spare ones, and those.
     used: [usize; 2],
-    held: HashMap<u64, Held>,
+    held: HashMap<u64, HeldTurn>,
     by_address: HashMap<IpAddr, usize>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingClient>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldTurn {
     address: IpAddr,
     units: usize,
     pool: Pool,
@@ -81,14 +81,14 @@ enum Pool {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingClient {
     number: u64,
     client: Client,
     units: usize,
     tell: oneshot::Sender<Turn>,
 }
 
-/// So many wait that there is no room for another one.
+/// Too many wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crowded;
 
@@ -114,7 +114,7 @@ pub(super) enum Chunk {
 impl Turns {
     /// `cut_off` counts the turns that were lost.
     pub(super) fn new(bounds: Bounds, cut_off: IntCounter) -> Self {
-        Self(Arc::new(Inner { bounds, cut_off, state: Mutex::default() }))
+        Self(Arc::new(SharedTurns { bounds, cut_off, state: Mutex::default() }))
     }
 
     /// Waits for a turn with a number of units.
@@ -131,7 +131,7 @@ impl Turns {
             }
             state.last += 1;
             let number = state.last;
-            state.waiting.push(Waiting { number, client, units, tell });
+            state.waiting.push(WaitingClient { number, client, units, tell });
             self.grant(&mut state)
         };
         hand_over(granted);
@@ -149,7 +149,7 @@ impl Turns {
         self.state().used.iter().sum()
     }
 
-    /// Takes turns from clients that are too slow, the slowest first, until nobody waits.
+    /// Takes turns from clients that are too slow, the slowest first, until no client waits.
     fn cut_off_slow(&self) {
         let now = Instant::now();
         loop {
@@ -159,7 +159,7 @@ impl Turns {
                 if state.waiting.is_empty() {
                     return;
                 }
-                let overdue = |held: &Held| now.checked_duration_since(held.since + self.allowed(held.units));
+                let overdue = |held: &HeldTurn| now.checked_duration_since(held.since + self.allowed(held.units));
                 let slowest = state.held.iter().filter_map(|(number, held)| Some((overdue(held)?, *number))).max();
                 let Some((_, number)) = slowest else { return };
                 self.0.cut_off.inc();
@@ -178,13 +178,13 @@ impl Turns {
         bounds.patience + Duration::from_secs((units / bounds.rate.max(1)) as u64)
     }
 
-    /// Gives turns to those that come next, as far as there is room.
-    fn grant(&self, state: &mut State) -> Vec<(oneshot::Sender<Turn>, Turn)> {
+    /// Gives turns to the next clients while there is room.
+    fn grant(&self, state: &mut TurnsState) -> Vec<(oneshot::Sender<Turn>, Turn)> {
         let mut granted = Vec::new();
         while let Some((place, pool)) = state.next(&self.0.bounds) {
-            let Waiting { number, client, units, tell } = state.waiting.swap_remove(place);
+            let WaitingClient { number, client, units, tell } = state.waiting.swap_remove(place);
             let cut = CancellationToken::new();
-            let held = Held {
+            let held = HeldTurn {
                 address: client.address,
                 units,
                 pool,
@@ -200,7 +200,7 @@ impl Turns {
         granted
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TurnsState> {
         self.0.state.lock()
     }
 }
@@ -208,22 +208,22 @@ impl Turns {
 /// A turn of a client that has gone comes back when it is dropped, which takes the lock again.
 fn hand_over(granted: Vec<(oneshot::Sender<Turn>, Turn)>) {
     for (tell, turn) in granted {
-        // Dropped if nobody waits for it any more.
+        // Dropped if its client does not wait any more.
         let _ = tell.send(turn);
     }
 }
 
-impl State {
+impl TurnsState {
     fn of(&self, address: &IpAddr) -> usize {
         self.by_address.get(address).copied().unwrap_or(0)
     }
 
-    /// The place of the one who comes next, and where its units come from; `None`: nobody, or there is no room.
+    /// The index of the next client, and where its units come from; `None`: no client waits, or there is no room.
     fn next(&self, bounds: &Bounds) -> Option<(usize, Pool)> {
         // Something larger than a bound has its turn alone.
         let fits = |used: usize, units: usize, most: usize| most > 0 && (used == 0 || used + units <= most);
-        let of = |one: &Waiting| self.of(&one.client.address);
-        let order = |one: &Waiting| (!one.client.is_proven, of(one), one.number);
+        let of = |one: &WaitingClient| self.of(&one.client.address);
+        let order = |one: &WaitingClient| (!one.client.is_proven, of(one), one.number);
         let in_line = || self.waiting.iter().enumerate();
         let (place, first) =
             in_line().filter(|(_, one)| fits(of(one), one.units, bounds.each)).min_by_key(|(_, one)| order(one))?;
@@ -236,7 +236,7 @@ impl State {
         without.min_by_key(|(_, one)| order(one)).map(|(place, _)| (place, Pool::Spare))
     }
 
-    fn give_back(&mut self, number: u64) -> Option<Held> {
+    fn give_back(&mut self, number: u64) -> Option<HeldTurn> {
         let held = self.held.remove(&number)?;
         self.resize(held.pool, &held.address, held.units, 0);
         Some(held)

@@ -1,9 +1,8 @@
-//! What a worker has served lately, for itself.
+//! The latest answers of one worker, for itself.
 //!
-//! The node's caches are shared by all workers, and to look into them two cores write to the same few lines of memory
-//! at every request. For accounts that are asked for again and again that is a tenth of the whole cost. So each worker
-//! keeps some answers of its own. An answer is good for as long as nothing was heard of its account, which one shared
-//! counter that is only read tells.
+//! All workers share the node's caches. At each look-up there, the cores write to the same few lines of memory. For accounts
+//! that are asked for often, that is a tenth of the whole cost. So each worker keeps some answers of its own. An answer is
+//! good until something is heard of its account; a shared counter, which is only read, tells that.
 
 use std::collections::HashMap;
 
@@ -13,23 +12,23 @@ use crate::epoch::Epoch;
 use crate::key::AccountKey;
 use crate::node::{Answer, Miss, Node, Now};
 
-/// Answers that a worker keeps. When there are more, it begins anew.
+/// Answers that a worker keeps. When there are more, it drops all of them.
 const MAX_ANSWERS: usize = 512;
 /// Larger tokens are not kept, in bytes: a worker's memory stays below 4 MiB.
 const MAX_TOKEN: usize = 8 << 10;
 
 /// The answers of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Front(HashMap<AccountKey, Kept>);
+pub(super) struct WorkerCache(HashMap<AccountKey, CachedAnswer>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedAnswer {
     epoch: Epoch,
     answer: Answer,
     body: Bytes,
 }
 
-impl Front {
+impl WorkerCache {
     /// Responds with an answer that can be given without waiting, and its body.
     pub(super) fn respond<R>(
         &mut self,
@@ -46,7 +45,7 @@ impl Front {
             return Ok(respond(&kept.answer, &kept.body));
         }
         let Some(answer) = node.get_now(key) else {
-            // Asked for once in a while: not worth a place here.
+            // It is asked for rarely, so it is not worth a place here.
             return match node.look_now(key) {
                 Now::Served(answer) => Ok(respond(&answer, answer.entry().token())),
                 Now::Miss(miss) => Err(miss),
@@ -59,10 +58,10 @@ impl Front {
         if self.0.len() >= MAX_ANSWERS {
             self.0.clear();
         }
-        // A copy of its own: to count the holders of a shared one is again what the cores would quarrel over.
+        // A copy of its own: counting the holders of a shared one would be a write that all cores share.
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
-        self.0.insert(*key, Kept { epoch, answer, body });
+        self.0.insert(*key, CachedAnswer { epoch, answer, body });
         Ok(response)
     }
 }
@@ -87,7 +86,7 @@ mod tests {
         gate: Arc<Gate>,
         fake: Arc<Fake>,
         node: Node,
-        front: Front,
+        cache: WorkerCache,
     }
 
     impl World {
@@ -98,7 +97,7 @@ mod tests {
             let (gate, fake) =
                 (Arc::new(Gate::new(Some(trust.expect("an operator")), None, 3_600)), Arc::new(Fake::default()));
             let node = fake.node(&gate);
-            Self { operator, account: KeyPair::new_account(), gate, fake, node, front: Front::default() }
+            Self { operator, account: KeyPair::new_account(), gate, fake, node, cache: WorkerCache::default() }
         }
 
         /// Has the role hold a JWT with this name.
@@ -112,7 +111,7 @@ mod tests {
 
         fn name(&mut self) -> Result<String, Miss> {
             let key = AccountKey::parse(&self.account.public_key()).expect("a key");
-            self.front.respond(&self.node, &key, |answer, body| {
+            self.cache.respond(&self.node, &key, |answer, body| {
                 assert_eq!(answer.entry().token(), body);
                 answer.entry().called().to_string()
             })

@@ -1,20 +1,20 @@
-//! Changes, as this server deals with them: it takes them in, refuses them, sends the client to the primary, or sends
-//! them on to it.
+//! Changes that clients send: this server stores them, rejects them, redirects the client to the primary, or forwards them.
 
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::{Shared, activations, allow, client, operator, propagation, push, reply};
+use super::route::Route;
+use super::{Shared, activations, client, operator, propagation, push, reply};
 use crate::excerpt::MAX_EXCERPT;
 use crate::gate::Refusal;
 use crate::jwt::given;
-use crate::node::{ForwardError, Relayed, Target, Upstream, Write, WriteError, Writes};
+use crate::node::{ForwardError, ForwardTarget, Relayed, Upstream, Write, WriteError, Writes};
 
-/// What is to be changed, as the path says it.
+/// The kind of change, as method and path say it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Change<'p> {
+pub(super) enum WriteRoute<'p> {
     /// `POST /jwt/v1/accounts/<key>`
     Push(&'p str),
     /// `DELETE /jwt/v1/accounts/<key>`
@@ -29,7 +29,7 @@ pub(super) async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
     shared: &Shared,
-    change: Change<'_>,
+    change: WriteRoute<'_>,
 ) -> HttpResponse {
     let address = client::address(request, shared);
     if let Err(too_many) = shared.limits.may_push(address) {
@@ -45,23 +45,23 @@ pub(super) async fn answer(
     response
 }
 
-async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: Change<'_>) -> HttpResponse {
+async fn passed(request: &HttpRequest, payload: web::Payload, shared: &Shared, change: WriteRoute<'_>) -> HttpResponse {
     let count = |mode, outcome| shared.node.metrics().replica_writes.with_label_values(&[mode, outcome]).inc();
     match shared.node.writes() {
         Writes::Here => match change {
-            Change::Push(key) => push::post(request, payload, shared, key).await,
-            Change::Delete(key) => push::delete(request, payload, shared, key).await,
-            Change::Activation => activations::post(request, payload, shared).await,
-            Change::Operator => operator::post(request, payload, shared).await,
+            WriteRoute::Push(key) => push::post(request, payload, shared, key).await,
+            WriteRoute::Delete(key) => push::delete(request, payload, shared, key).await,
+            WriteRoute::Activation => activations::post(request, payload, shared).await,
+            WriteRoute::Operator => operator::post(request, payload, shared).await,
         },
         Writes::Refused(error) => {
             if matches!(error, WriteError::ReadOnly(_)) {
                 count("refuse", "refused");
             }
             let allow = match change {
-                Change::Push(_) | Change::Delete(_) => allow::account(false),
-                Change::Activation => allow::activations(false),
-                Change::Operator => allow::operator(false),
+                WriteRoute::Push(_) | WriteRoute::Delete(_) => Route::Account("").allow(false),
+                WriteRoute::Activation => Route::Activations.allow(false),
+                WriteRoute::Operator => Route::Operator.allow(false),
             };
             reply::method_not_allowed(request, allow, &error.to_string())
         }
@@ -97,27 +97,34 @@ async fn forward(
     request: &HttpRequest,
     payload: web::Payload,
     shared: &Shared,
-    change: Change<'_>,
+    change: WriteRoute<'_>,
     way: &dyn Upstream,
 ) -> Result<HttpResponse, HttpResponse> {
-    // What the primary would refuse whatever the body is, is refused here, in the same words.
+    // A request that the primary would reject whatever its body is, is rejected here in the same words.
     let (target, body) = match change {
-        Change::Push(key) | Change::Delete(key) => {
+        WriteRoute::Push(key) | WriteRoute::Delete(key) => {
             let (key, body) = push::addressed(request, payload, shared, key).await?;
-            (if *request.method() == Method::POST { Target::Push(key) } else { Target::Delete(key) }, body)
+            (
+                if *request.method() == Method::POST { ForwardTarget::Push(key) } else { ForwardTarget::Delete(key) },
+                body,
+            )
         }
-        Change::Activation => (Target::Activation, push::body(request, payload, shared).await?),
-        Change::Operator => (Target::Operator, push::body(request, payload, shared).await?),
+        WriteRoute::Activation => (ForwardTarget::Activation, push::body(request, payload, shared).await?),
+        WriteRoute::Operator => (ForwardTarget::Operator, push::body(request, payload, shared).await?),
     };
-    // It goes no further, whatever the primary would make of it.
+    // A private key goes no further.
     if let Err(found) = given(&body.bytes)
         && found.is_private()
     {
         return Err(push::not_written(request, "", Refusal::from(found).into()));
     }
     let wait = match target {
-        Target::Push(_) | Target::Delete(_) => propagation::waiting(request)?.map(|waiting| waiting.limit),
-        Target::Activation | Target::Operator | Target::Digests | Target::Comparison => None,
+        ForwardTarget::Push(_) | ForwardTarget::Delete(_) => {
+            propagation::waiting(request)?.map(|waiting| waiting.limit)
+        }
+        ForwardTarget::Activation | ForwardTarget::Operator | ForwardTarget::Digests | ForwardTarget::Comparison => {
+            None
+        }
     };
     let write = Write {
         target,

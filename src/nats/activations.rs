@@ -1,7 +1,7 @@
-//! Activations that others announce: taken in by a primary, a hint to a replica.
+//! Activations that other account servers announce. A primary stores them; to a replica they are hints.
 //!
-//! As the account servers of old did it: a message with the bare token, on a subject that names the key that signed and
-//! the activation's hash. Nobody answers it. What comes back from those who heard it of us is no change, and ends there.
+//! As with the Go server, the message is the bare token, and its subject names the key that signed and the activation's
+//! hash. It is not answered. An activation that comes back to its announcer is no change, so it goes no further.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,16 +19,16 @@ use crate::node::{Node, WriteError};
 use crate::rarely::Rarely;
 
 const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
-/// So many are taken in at the same time. Those of one hash stay in order.
+/// Activations that are stored at the same time. Those of one hash stay in order.
 const LANES: usize = 8;
-/// So many wait in each lane, besides those that were not given to one yet.
+/// Activations that wait in each lane, besides those without a lane yet.
 const WAITING: usize = 64;
-/// Of all of them, so many bytes may wait.
+/// Bytes of activations that may wait, over all lanes.
 const QUEUED: usize = 64 << 20;
-/// How often a line says that something is refused.
+/// How often a line about rejected activations may be logged.
 const LINES_EVERY: Duration = Duration::from_secs(10);
 
-/// Takes in activations, for as long as the connection lives.
+/// Applies activations, for as long as the connection lives.
 pub(super) async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>) {
     let messages = match connected.client().subscribe(SUBJECT).await {
         Ok(messages) => messages,
@@ -48,12 +48,13 @@ pub(super) async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>)
             continue;
         };
         // It ends with the process.
-        let _ = lanes[usize::from(id.raw()[0]) % LANES].send(Heard { issuer, id, payload, _room: room }).await;
+        let _ =
+            lanes[usize::from(id.raw()[0]) % LANES].send(HeardActivation { issuer, id, payload, _room: room }).await;
     }
 }
 
 /// An activation, as it was announced.
-struct Heard {
+struct HeardActivation {
     issuer: AccountKey,
     id: HashId,
     payload: Bytes,
@@ -74,10 +75,10 @@ impl Hearing {
     }
 
     /// Takes in one after another.
-    fn lane(self: Arc<Self>) -> mpsc::Sender<Heard> {
-        let (sender, mut heard) = mpsc::channel::<Heard>(WAITING);
+    fn lane(self: Arc<Self>) -> mpsc::Sender<HeardActivation> {
+        let (sender, mut heard) = mpsc::channel::<HeardActivation>(WAITING);
         tokio::spawn(async move {
-            while let Some(Heard { issuer, id, payload, _room }) = heard.recv().await {
+            while let Some(HeardActivation { issuer, id, payload, _room }) = heard.recv().await {
                 self.take(&payload, Some(SentFor { id: Some(&id), issuer: Some(&issuer) })).await;
             }
         });

@@ -1,16 +1,16 @@
-//! Telling the nats-servers: one claims update per change, from the journal. Activations are told to other account
-//! servers in the same way.
+//! Announces changes: one claims update per change of the journal. Other account servers get activations in the same way.
 //!
-//! nats-servers with a URL resolver never ask again for an account that they have loaded, so a change reaches them only
-//! because we say so; and they apply an older JWT as readily as a newer one. So the announcer follows the journal, and
-//! publishes a change only while it is the account's newest.
+//! A nats-server with a URL resolver never asks again for an account that it has loaded, so only an announcement brings it a
+//! change. It applies an older JWT as readily as a newer one. So the announcer follows the journal, and publishes a change
+//! only while it is the account's newest.
 //!
-//! A message that was written to a socket may still be lost with the connection. What was sent counts as announced when
-//! the connection has lived on for longer than a dead one goes unnoticed. If it breaks before, everything since is
-//! announced again; an account only where a comparison finds it missing, if the nats-servers are compared, because one of
-//! them may run something newer by now. How far that is, is kept in the journal: what was committed while NATS was away, or while we were
-//! stopped, is announced when it is back. What a scan of the folder at start brings is no news, and notifies nobody,
-//! however often that scan is begun anew.
+//! A message that was written to a socket may still be lost with the connection. A change counts as announced once its
+//! connection has lived on for longer than a dead one goes unnoticed. If the connection breaks before, the announcer
+//! repeats everything since. If the nats-servers are compared, it repeats accounts only where a comparison finds them
+//! missing, because a nats-server may run something newer by now.
+//!
+//! The journal keeps how far the announcer came. So changes that were committed while NATS was away, or while this server
+//! was stopped, are announced later. What a scan of the folder at start finds is never announced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,23 +20,23 @@ use async_nats::Client;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::Connected;
 use super::delete;
 use super::discovery::RollCall;
+use super::link::Connected;
 use super::link::Link;
-use super::progress::Progress;
-use super::receipts::Receipts;
+use super::progress::AnnounceProgress;
+use super::receipts::ReceiptCollector;
 use super::reconcile::Comparer;
 use super::subjects;
 use crate::gate::{Activation, Entry};
 use crate::metrics::Metrics;
-use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, News, Node};
+use crate::node::{Again, Announce, Announcement, Compare as _, Fact, Feed, Node, Outgoing};
 
 /// The name of the announcer's cursor in the journal.
 pub const CURSOR: &str = "nats";
 /// Changes that are announced between two looks at the connection.
 const BATCH: usize = 256;
-/// The cursor is written at most this often: a crash repeats a little, which harms nobody.
+/// The cursor is written at most this often. A crash repeats a few announcements, which does no harm.
 const CURSOR_EVERY: Duration = Duration::from_secs(1);
 /// How long the connection may take to send a batch.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -79,10 +79,10 @@ pub(super) fn start(
     asked: mpsc::Receiver<Again>,
     comparer: Option<Arc<Comparer>>,
 ) {
-    let task = Task {
+    let task = AnnounceTask {
         inbox: connected.client().new_inbox(),
         number: AtomicU64::new(0),
-        receipts: Arc::new(Receipts::new(node.receipts().clone(), node.metrics().clone(), comparer.clone())),
+        receipts: Arc::new(ReceiptCollector::new(node.receipts().clone(), node.metrics().clone(), comparer.clone())),
         receipts_timeout: connected.link().setup.receipts_timeout,
         metrics: node.metrics().clone(),
         connected,
@@ -93,18 +93,18 @@ pub(super) fn start(
 }
 
 /// The work itself.
-struct Task {
+struct AnnounceTask {
     connected: Arc<Connected>,
     node: Arc<Node>,
     inbox: String,
     number: AtomicU64,
-    receipts: Arc<Receipts>,
+    receipts: Arc<ReceiptCollector>,
     receipts_timeout: Duration,
     metrics: Arc<Metrics>,
     comparer: Option<Arc<Comparer>>,
 }
 
-impl Task {
+impl AnnounceTask {
     async fn run(self, mut asked: mpsc::Receiver<Again>) {
         let client: &Client = self.connected.client();
         let Ok(answers) = client.subscribe(format!("{}.*.*", self.inbox)).await else { return };
@@ -126,7 +126,7 @@ impl Task {
                 }
                 continue;
             }
-            // While NATS is away, or something is not settled yet, look again soon.
+            // While NATS is away, or the last batch may still be lost, look again soon.
             let pause = if progress.sent < head { Duration::from_millis(50) } else { CURSOR_EVERY };
             tokio::select! {
                 moved = watch.changed(), if progress.sent >= head => if moved.is_err() { return },
@@ -140,13 +140,13 @@ impl Task {
     }
 
     /// Where to begin: where we stopped.
-    async fn begin(&self) -> Progress {
+    async fn begin(&self) -> AnnounceProgress {
         loop {
             match self.node.cursor(CURSOR).await {
                 Ok(cursor) => {
                     let at = cursor.unwrap_or(0);
                     self.receipts.kept().passed(at);
-                    return Progress::from(at);
+                    return AnnounceProgress::from(at);
                 }
                 Err(error) => tracing::error!("cannot read which changes were announced: {error}"),
             }
@@ -154,7 +154,7 @@ impl Task {
         }
     }
 
-    async fn remember(&self, progress: &mut Progress) {
+    async fn remember(&self, progress: &mut AnnounceProgress) {
         if progress.written.0 != progress.confirmed && progress.written.1.elapsed() >= CURSOR_EVERY {
             self.node.set_cursor(CURSOR, progress.confirmed).await;
             progress.written = (progress.confirmed, Instant::now());
@@ -162,9 +162,9 @@ impl Task {
     }
 
     /// Announces the next changes. `false`: they could not be read or sent.
-    async fn advance(&self, progress: &mut Progress) -> bool {
+    async fn advance(&self, progress: &mut AnnounceProgress) -> bool {
         let connection = self.connected.generation();
-        let (reached, news) = match self.node.news_after(progress.sent, BATCH).await {
+        let (reached, news) = match self.node.outgoing_after(progress.sent, BATCH).await {
             Ok(Some(read)) => read,
             Ok(None) => return false,
             Err(error) => {
@@ -175,10 +175,10 @@ impl Task {
         };
         for news in &news {
             match news {
-                News::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
-                News::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
-                News::Activation(activation) => self.publish_activation(activation).await,
-                News::Deletion(request) => {
+                Outgoing::Account { serial, .. } if *serial <= progress.sent_once && self.compares() => {}
+                Outgoing::Account { entry, serial, fact } => self.publish(entry, *serial, fact).await,
+                Outgoing::Activation(activation) => self.publish_activation(activation).await,
+                Outgoing::Deletion(request) => {
                     delete::send(self.connected.client(), request).await;
                 }
             }
@@ -200,13 +200,13 @@ impl Task {
     /// Announces what is held now, if it may be served.
     async fn announce_again(&self, what: Again) {
         let news = match what {
-            Again::Account(key) => self.node.news_of(key).await,
-            Again::Activation(id) => self.node.news_of_activation(id).await,
+            Again::Account(key) => self.node.outgoing_account(key).await,
+            Again::Activation(id) => self.node.outgoing_activation(id).await,
         };
         match news {
-            Ok(Some(News::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
-            Ok(Some(News::Activation(activation))) => self.publish_activation(&activation).await,
-            Ok(Some(News::Deletion(_)) | None) => {}
+            Ok(Some(Outgoing::Account { entry, serial, fact })) => self.publish(&entry, serial, &fact).await,
+            Ok(Some(Outgoing::Activation(activation))) => self.publish_activation(&activation).await,
+            Ok(Some(Outgoing::Deletion(_)) | None) => {}
             Err(error) => tracing::error!("cannot read what to announce again: {error}"),
         }
     }
@@ -251,8 +251,8 @@ impl Task {
         }
     }
 }
-/// Where account servers tell each other of an activation, as a message that nobody answers. `issuer` is the key that
-/// signed, also if it is a signing key.
+/// The subject on which account servers announce an activation to each other, without an answer. It names the key that
+/// signed, even if that is a signing key.
 fn activation_subject(activation: &Activation) -> String {
     format!("$SYS.ACCOUNT.{}.CLAIMS.ACTIVATE.{}", activation.issuer().text(), activation.id())
 }

@@ -1,117 +1,23 @@
-//! The connection.
+//! Makes connections to NATS, and reports what happens to them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Server, ServerError};
+use async_nats::{ConnectOptions, Event, Server, ServerError};
 use parking_lot::Mutex;
 
-use super::link::Link;
-use super::permissions::Denied;
+use super::link::{Connected, Link, Purpose};
+use super::permissions::MissingPermissions;
+use super::setup::ConnectError;
 use crate::backoff::drawn;
 use crate::rarely::Rarely;
-use crate::tls::TlsError;
-
-/// Why no connection can even be tried.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// A server's address cannot be used. Credentials in it are not repeated.
-    #[error("a NATS server URL cannot be used: {0}")]
-    Address(String),
-    /// The credentials cannot be used. Only a command ends with that; a server tries again.
-    #[error("cannot use the NATS credentials {path}: {reason}")]
-    Creds {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A TLS file cannot be used.
-    #[error("cannot use the TLS files for NATS: {0}")]
-    Tls(#[from] TlsError),
-    /// The client library refused the options.
-    #[error("cannot set up the NATS connection: {0}")]
-    Options(String),
-}
 
 /// How often the connection is tried. Two answers that fail to come end it.
 const PING: Duration = Duration::from_secs(5);
 /// A connection that was dead all this time would have been noticed.
 pub(super) const SILENCE: Duration = Duration::from_secs(20);
-
-/// The connection, and whether it is still the same one.
-#[derive(Debug)]
-pub struct Connected {
-    purpose: Purpose,
-    client: Client,
-    denied: Arc<Denied>,
-    link: Arc<Link>,
-    /// The user JWT that it was made with, by its SHA-256.
-    used: Arc<Mutex<Option<[u8; 32]>>>,
-}
-
-impl Connected {
-    /// The client.
-    pub const fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// What it is for.
-    pub(super) const fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-
-    /// What it shares with other connections.
-    pub(super) const fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-
-    /// Whether it is there now.
-    pub(super) fn is_connected(&self) -> bool {
-        self.client.connection_state() == State::Connected
-    }
-
-    /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
-    pub(super) fn denied(&self) -> Vec<String> {
-        self.denied.all()
-    }
-
-    /// Why the latest attempt to connect failed. It names no file.
-    pub(super) fn failure(&self) -> Option<String> {
-        self.link.faults.latest()
-    }
-
-    /// Changes whenever a new connection is made. Events are no way to know: they are dropped when there are many.
-    pub(super) fn generation(&self) -> u64 {
-        self.client.statistics().connects.load(Ordering::Acquire)
-    }
-
-    /// Whether it is there, and was made with another user JWT.
-    pub(super) fn uses_other_than(&self, jwt: [u8; 32]) -> bool {
-        let used = *self.used.lock();
-        self.is_connected() && used != Some(jwt)
-    }
-
-    /// Makes the connection again. `jwt`: what it will be made with.
-    pub(super) async fn connect_again(&self, jwt: [u8; 32]) {
-        *self.used.lock() = Some(jwt);
-        // It fails when the client is closed, which it never is.
-        let _ = self.client.force_reconnect().await;
-    }
-}
-
-/// What the connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// Everything but packs.
-    Everyday,
-    /// Packs, which are large: on a connection of their own they keep nothing else waiting.
-    Packs,
-}
 
 /// Starts connecting, and goes on for ever in the background. Fails only on what waiting cannot cure.
 pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected>, ConnectError> {
@@ -128,9 +34,9 @@ pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected
         options = options.ignore_discovered_servers();
     }
     let wait = setup.reconnect_wait;
-    let denied = Arc::new(Denied::default());
+    let permissions = Arc::new(MissingPermissions::default());
     let was_connected = AtomicBool::new(false);
-    let (attempts, events, refused) = (Attempts::of(link), link.clone(), denied.clone());
+    let (attempts, events, refused) = (Attempts::of(link), link.clone(), permissions.clone());
     let client = options
         .name(if purpose == Purpose::Packs { "nats-account-server packs" } else { "nats-account-server" })
         // Else we would hear our own announcements.
@@ -160,7 +66,7 @@ pub async fn connect(link: &Arc<Link>, purpose: Purpose) -> Result<Arc<Connected
         .connect(link.servers.clone())
         .await
         .map_err(|error| ConnectError::Options(error.to_string()))?;
-    let connected = Arc::new(Connected { purpose, client, denied, link: link.clone(), used });
+    let connected = Arc::new(Connected { purpose, client, permissions, link: link.clone(), used });
     link.add(connected.clone());
     Ok(connected)
 }

@@ -19,7 +19,7 @@ use crate::key::AccountKey;
 
 /// The largest file that is read, in bytes. A nats-server takes far smaller JWTs unless its `max_control_line` is raised.
 const MAX_BYTES: usize = 1 << 20;
-/// A text with so many characters of a seed's is meant as one; a whole one has 58.
+/// Characters of a seed from which a text is taken for one. A whole seed has 58.
 const LIKE_A_SEED: usize = 40;
 
 /// What a credentials file holds.
@@ -29,12 +29,12 @@ pub(super) struct Creds {
     /// The key pair that it is about.
     pub(super) pair: KeyPair,
     /// What the JWT says.
-    pub(super) facts: Facts,
+    pub(super) facts: CredsFacts,
 }
 
 /// What a user JWT says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct CredsFacts {
     /// SHA-256 of the JWT: another JWT is another user, or the same one renewed.
     pub(super) digest: [u8; 32],
     /// The user's public key.
@@ -139,7 +139,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Creds, CredsError> {
     Ok(Creds { jwt: jwt.to_owned(), pair, facts })
 }
 
-fn facts(jwt: &str) -> Result<Facts, CredsError> {
+fn facts(jwt: &str) -> Result<CredsFacts, CredsError> {
     let decoded = AnyJwt::decode(jwt).map_err(|error| CredsError::Jwt(error.to_string()))?;
     let Body::User(user) = &decoded.body else {
         return Err(CredsError::JwtKind(decoded.body.kind().to_owned()));
@@ -147,7 +147,7 @@ fn facts(jwt: &str) -> Result<Facts, CredsError> {
     let issuer = if user.issuer_account.is_empty() { &decoded.claims.iss } else { &user.issuer_account };
     let account = AccountKey::parse(issuer).map_err(|_| CredsError::Account)?;
     let (iat, exp) = (decoded.claims.iat, decoded.claims.exp);
-    Ok(Facts { digest: Sha256::digest(jwt.as_bytes()).into(), user: decoded.claims.sub, account, iat, exp })
+    Ok(CredsFacts { digest: Sha256::digest(jwt.as_bytes()).into(), user: decoded.claims.sub, account, iat, exp })
 }
 
 fn is_like_jwt(line: &str) -> bool {
@@ -174,10 +174,10 @@ pub(super) enum Life {
 
 /// A user JWT counts as short of life no earlier than this before its end, in seconds.
 const EARLIEST: i64 = 30 * 86_400;
-/// If a tenth of a life is shorter than this, in seconds, nobody has time to act on a warning.
+/// If a tenth of a life is shorter than this, in seconds, an operator has no time to act on a warning.
 const TOO_SHORT: i64 = 60;
 
-impl Facts {
+impl CredsFacts {
     /// How far the end is away at `now`, unix seconds.
     pub(super) fn life(&self, now: i64) -> Life {
         if self.exp == 0 {
@@ -287,7 +287,7 @@ mod tests {
             (i64::MIN, i64::MAX, 0, Life::Long),
         ] {
             let account = AccountKey::from_raw([0; 32]);
-            let facts = Facts { digest: [0; 32], user: String::new(), account, iat, exp };
+            let facts = CredsFacts { digest: [0; 32], user: String::new(), account, iat, exp };
             assert_eq!(facts.life(now), life, "{iat} {exp} {now}");
         }
     }
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn the_end_is_a_moment_for_people() {
         let account = AccountKey::from_raw([0; 32]);
-        let facts = Facts { digest: [0; 32], user: String::new(), account, iat: 0, exp: 951_782_399 };
+        let facts = CredsFacts { digest: [0; 32], user: String::new(), account, iat: 0, exp: 951_782_399 };
         assert_eq!(facts.end(), "2000-02-28 23:59:59 UTC");
     }
 }

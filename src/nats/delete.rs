@@ -1,4 +1,4 @@
-//! Telling full and cache resolvers to forget accounts: the operator's delete request itself, on their subject.
+//! Deletes accounts in full and cache resolvers: sends the operator's delete request itself, on their subject.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::gate::Tombstone;
 /// How long answers are waited for.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// So many characters of an answer are shown.
+/// Characters of an answer that are shown.
 const SHOWN: usize = 500;
 
 /// What of an answer matters.
 #[derive(Deserialize)]
-struct Answer {
-    error: Option<Failure>,
+struct DeleteReply {
+    error: Option<DeleteError>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct DeleteError {
     #[serde(default)]
     description: String,
 }
 
-/// Sends a request, and logs who does not follow it. Returns whether it was sent. Every account that the request names is
-/// to be deleted here: a full resolver deletes them all, however new they are.
+/// Sends a request, and logs how many nats-servers do not follow it. Returns whether it was sent. Every account that the
+/// request names must be deleted here: a full resolver deletes them all, however new they are.
 pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
     let inbox = client.new_inbox();
     let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return false };
@@ -42,7 +42,7 @@ pub(super) async fn send(client: &Client, request: &Arc<Tombstone>) -> bool {
         let until = Instant::now() + ANSWERS;
         let (mut count, mut first) = (0, None);
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-            if let Ok(Answer { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
+            if let Ok(DeleteReply { error: Some(failure) }) = serde_json::from_slice(&answer.payload) {
                 count += 1;
                 first.get_or_insert(failure.description);
             }

@@ -14,8 +14,8 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use super::connect::Connected;
 use super::identity::Identity;
+use super::link::Connected;
 use crate::node::{Receipts, Server};
 
 const SUBJECT: &str = "$SYS.REQ.SERVER.PING";
@@ -24,12 +24,12 @@ const SHUTDOWNS: &str = "$SYS.SERVER.*.SHUTDOWN";
 const EVERY: Duration = Duration::from_secs(4);
 /// How often, if no call is answered: we are not allowed to call, and every attempt is an error in the log.
 const SELDOM: Duration = Duration::from_secs(300);
-/// So many calls without an answer mean that none will come.
+/// Calls without an answer after which none is expected any more.
 const UNANSWERED: u32 = 3;
 
 /// An answer. The rest of it, figures about the server's load, is not looked at.
 #[derive(Deserialize)]
-struct Present {
+struct PingAnswer {
     server: Identity,
 }
 
@@ -133,7 +133,8 @@ impl RollCall {
         true
     }
 
-    /// Reports that nobody answers. If calling is not permitted, that is reported already, and announcements may be heard.
+    /// Reports that no nats-server answers. If calling is not permitted, that is reported already, and announcements may
+    /// still arrive.
     fn unheard(&self) {
         let is_known = |denied: &String| denied.ends_with(SUBJECT) || denied.starts_with("subscribe to _INBOX");
         if !self.connected.denied().iter().any(is_known) {
@@ -146,7 +147,7 @@ impl RollCall {
             // The connection ends in an account that no nats-server listens in. In the system account each one does.
             return self.unheard();
         }
-        let Ok(present) = serde_json::from_slice::<Present>(&answer.payload) else { return };
+        let Ok(present) = serde_json::from_slice::<PingAnswer>(&answer.payload) else { return };
         let Some(number) = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()) else { return };
         self.calls.lock().unanswered = 0;
         self.connected.link().heard(true);

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::connect::{ConnectError, Purpose, connect};
+use super::connect::connect;
+use super::link::Purpose;
 use super::reconcile::{self, Comparer, Reconcile};
 use super::resolver::{Resolver, ResolverPolicy};
+use super::setup::ConnectError;
 use super::{Announcer, Link, Setup, Signer, activations, announce, discovery, replica_updates};
 use crate::config::Nats;
 use crate::metrics::Metrics;

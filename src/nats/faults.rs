@@ -20,7 +20,7 @@ const MOST: usize = 64;
 
 /// A failed attempt.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub(super) struct ConnectFailure {
     /// The address, without what logs in there. None if it does not matter which one it was.
     pub(super) server: Option<String>,
     /// What failed.
@@ -31,10 +31,10 @@ pub(super) struct Failure {
 
 /// What failed, and what of it was reported.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<State>);
+pub(super) struct Faults(Mutex<FaultState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     reported: HashMap<(Option<String>, Fault), Reported>,
     /// Counts successes.
     outage: u64,
@@ -44,7 +44,7 @@ struct State {
 
 /// Whether a failure is worth a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum News {
+enum Novelty {
     None,
     /// It goes on for a long time.
     Again,
@@ -60,23 +60,23 @@ struct Reported {
 
 impl Faults {
     /// Notes what failed in a round of attempts. Returns the line to report, if there is news in it.
-    pub(super) fn failed(&self, failures: &[Failure], now: Instant) -> Option<String> {
+    pub(super) fn failed(&self, failures: &[ConnectFailure], now: Instant) -> Option<String> {
         let mut state = self.0.lock();
         let mut texts: Vec<&str> = failures.iter().map(|failure| failure.text.as_str()).collect();
         texts.dedup();
         state.latest = Some(texts.join("; "));
-        let mut news = News::None;
+        let mut news = Novelty::None;
         for failure in failures.iter().filter(|failure| failure.fault != Fault::Reported) {
             news = news.max(state.news(failure, now));
         }
-        if news == News::None {
+        if news == Novelty::None {
             state.held_back += u64::from(failures.iter().any(|failure| failure.fault != Fault::Reported));
             return None;
         }
         let held_back = std::mem::take(&mut state.held_back);
         // Before another failure there was another line.
-        let held_back = HeldBack(if news == News::Again { held_back } else { 0 });
-        let lines: Vec<String> = failures.iter().map(Failure::line).collect();
+        let held_back = HeldBack(if news == Novelty::Again { held_back } else { 0 });
+        let lines: Vec<String> = failures.iter().map(ConnectFailure::line).collect();
         Some(format!("{}{held_back}", lines.join("; ")))
     }
 
@@ -93,14 +93,14 @@ impl Faults {
     }
 }
 
-impl Failure {
+impl ConnectFailure {
     fn line(&self) -> String {
         self.server.as_ref().map_or_else(|| self.text.clone(), |server| format!("{server}: {}", self.text))
     }
 }
 
-impl State {
-    fn news(&mut self, failure: &Failure, now: Instant) -> News {
+impl FaultState {
+    fn news(&mut self, failure: &ConnectFailure, now: Instant) -> Novelty {
         let server = if failure.fault.is_of_user() { None } else { failure.server.clone() };
         let (key, outage) = ((server, failure.fault.clone()), self.outage);
         let is_recent = |reported: &Reported| {
@@ -108,15 +108,15 @@ impl State {
             now.saturating_duration_since(reported.at) < pause
         };
         let news = match self.reported.get(&key) {
-            Some(reported) if is_recent(reported) => return News::None,
-            Some(reported) if reported.outage == outage => News::Again,
-            _ => News::Other,
+            Some(reported) if is_recent(reported) => return Novelty::None,
+            Some(reported) if reported.outage == outage => Novelty::Again,
+            _ => Novelty::Other,
         };
         if self.reported.len() >= MOST {
             self.reported.retain(|_, reported| is_recent(reported));
         }
         if self.reported.len() >= MOST && !self.reported.contains_key(&key) {
-            return News::None;
+            return Novelty::None;
         }
         self.reported.insert(key, Reported { at: now, outage });
         news
@@ -127,11 +127,11 @@ impl State {
 mod tests {
     use super::*;
 
-    fn failure(server: &str, fault: Fault, text: &str) -> Failure {
-        Failure { server: Some(server.to_owned()), fault, text: text.to_owned() }
+    fn failure(server: &str, fault: Fault, text: &str) -> ConnectFailure {
+        ConnectFailure { server: Some(server.to_owned()), fault, text: text.to_owned() }
     }
 
-    fn other(server: &str, text: &str) -> Failure {
+    fn other(server: &str, text: &str) -> ConnectFailure {
         failure(server, Fault::Other(text.to_owned()), text)
     }
 

@@ -1,4 +1,4 @@
-//! What the connections of this process to NATS share: the addresses, the user, and what is wrong.
+//! The connections of this process to NATS, and what they share: the addresses, the user, and what is wrong.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::ServerAddr;
+use async_nats::connection::State;
+use async_nats::{Client, ServerAddr};
 use parking_lot::Mutex;
 
-use super::connect::{ConnectError, Connected, Purpose};
 use super::creds::Life;
 use super::explain::Fault;
-use super::faults::{Failure, Faults};
-use super::setup::Setup;
+use super::faults::{ConnectFailure, Faults};
+use super::permissions::MissingPermissions;
+use super::setup::{ConnectError, Setup};
 use super::user::{Look, User};
 use crate::clock;
 use crate::config::{Login, Tls};
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::node::{Connection, Node};
 use crate::tls::{TlsError, TlsSnapshot};
 
-/// How often the credentials file is looked at, and the account compared.
+/// How often the credentials file is read, and its account compared.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the connections share.
@@ -50,7 +51,7 @@ impl Link {
             .iter()
             .map(|server| {
                 let mut url = server.parse::<ServerAddr>()?.into_inner();
-                // The client library neither uses what stands before the `@`, nor keeps it out of its log lines.
+                // The client library neither uses what is before the `@`, nor keeps it out of its log lines.
                 login = login.take().or(Login::take(&mut url));
                 ServerAddr::from_url(url)
             })
@@ -124,7 +125,7 @@ impl Link {
     }
 
     /// Makes connections again that were made with other credentials. The nats-server would end them when those expire, and
-    /// what comes meanwhile would be missed for longer.
+    /// then the gap would be longer.
     async fn renew(&self) {
         let Some(facts) = self.user.facts() else { return };
         if facts.exp != 0 && facts.exp <= clock::unix_seconds() {
@@ -141,17 +142,17 @@ impl Link {
     }
 
     /// What an error means. `server`: where it came from, if that matters.
-    pub(super) fn explain(&self, error: &str, server: Option<&ServerAddr>) -> Failure {
+    pub(super) fn explain(&self, error: &str, server: Option<&ServerAddr>) -> ConnectFailure {
         let (fault, text) = super::explain::explain(error, server.map_or("", ServerAddr::scheme), &self.user.who());
         let server = match fault {
             Fault::Dns => Some(self.names()),
             _ => server.map(|server| server.as_url_str().to_owned()),
         };
-        Failure { server, fault, text }
+        ConnectFailure { server, fault, text }
     }
 
     /// Reports failures to connect, unless they were reported before.
-    pub(super) fn report(&self, failures: &[Failure]) {
+    pub(super) fn report(&self, failures: &[ConnectFailure]) {
         if let Some(line) = self.faults.failed(failures, Instant::now()) {
             tracing::warn!("failed to connect to NATS, {line}");
             let wait = self.setup.reconnect_wait.as_millis();
@@ -162,7 +163,7 @@ impl Link {
     /// The connection for everything but packs. `None`: the edge has not been started yet.
     pub(super) fn everyday(&self) -> Option<Arc<Connected>> {
         let connections = self.connections.lock();
-        connections.iter().find(|connection| connection.purpose() == Purpose::Everyday).cloned()
+        connections.iter().find(|connection| connection.purpose == Purpose::Everyday).cloned()
     }
 
     /// Whether the account of the user is known, and need not be found out.
@@ -190,6 +191,71 @@ impl Link {
     }
 }
 
+/// The connection, and whether it is still the same one.
+#[derive(Debug)]
+pub struct Connected {
+    pub(super) purpose: Purpose,
+    pub(super) client: Client,
+    pub(super) permissions: Arc<MissingPermissions>,
+    pub(super) link: Arc<Link>,
+    /// The user JWT that it was made with, by its SHA-256.
+    pub(super) used: Arc<Mutex<Option<[u8; 32]>>>,
+}
+
+impl Connected {
+    /// The client.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What it shares with other connections.
+    pub(super) const fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether it is there now.
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// What its user was found not to be permitted, as in `subscribe to $SYS.REQ.CLAIMS.LIST`.
+    pub(super) fn denied(&self) -> Vec<String> {
+        self.permissions.all()
+    }
+
+    /// Why the latest attempt to connect failed. It names no file.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.link.faults.latest()
+    }
+
+    /// Changes whenever a new connection is made. Events are no way to know: they are dropped when there are many.
+    pub(super) fn generation(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Acquire)
+    }
+
+    /// Whether it is there, and was made with another user JWT.
+    pub(super) fn uses_other_than(&self, jwt: [u8; 32]) -> bool {
+        let used = *self.used.lock();
+        self.is_connected() && used != Some(jwt)
+    }
+
+    /// Makes the connection again. `jwt`: what it will be made with.
+    pub(super) async fn connect_again(&self, jwt: [u8; 32]) {
+        *self.used.lock() = Some(jwt);
+        // It fails when the client is closed, which it never is.
+        let _ = self.client.force_reconnect().await;
+    }
+}
+
+/// What the connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Everything but packs.
+    Everyday,
+    /// Packs, which are large: on a connection of their own they keep nothing else waiting.
+    Packs,
+}
+
 impl Connection for Link {
     fn is_connected(&self) -> bool {
         let connections = self.connections.lock();
@@ -215,7 +281,7 @@ impl Connection for Link {
     }
 }
 
-/// What it means that nobody answers the roll call, and what to do.
+/// What it means that no nats-server answers the roll call, and what to do.
 const UNHEARD: &str = "no nats-server answers the roll call, so nats-servers and this server do not hear each other; check \
                        that the user is of the system account, and may publish to $SYS.REQ.SERVER.PING and subscribe to \
                        _INBOX.>";

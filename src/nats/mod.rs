@@ -32,11 +32,11 @@ mod subjects;
 mod user;
 
 pub use announce::CURSOR;
-pub use connect::{ConnectError, Connected, Purpose, connect};
+pub use connect::connect;
 pub use edge::Edge;
-pub use link::Link;
+pub use link::{Connected, Link, Purpose};
 pub use pull::{Pulled, pull};
-pub use setup::Setup;
+pub use setup::{ConnectError, Setup};
 
 use announce::Announcer;
 use reconcile::Reconcile;

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-/// So many subjects are kept; some of ours have a part that differs with each message.
+/// Subjects that are kept. Some of ours have a part that differs with each message.
 const KEPT: usize = 32;
 
 /// The permissions that were found missing on the connection of now.
 #[derive(Debug, Default)]
-pub(super) struct Denied(Mutex<BTreeSet<String>>);
+pub(super) struct MissingPermissions(Mutex<BTreeSet<String>>);
 
-impl Denied {
+impl MissingPermissions {
     /// Takes in an error of the nats-server. Returns whether it is about a permission that is known to be missing.
     pub(super) fn note(&self, error: &str) -> bool {
         let Some(what) = violation(error) else { return false };
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn each_is_kept_once_and_their_number_is_bounded() {
-        let denied = Denied::default();
+        let denied = MissingPermissions::default();
         for subject in 0..100 {
             assert!(denied.note(&format!(r#"Permissions Violation for Publish to "s{subject}""#)));
             assert!(denied.note(r#"Permissions Violation for Publish to "s0""#));

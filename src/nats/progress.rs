@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::connect::SILENCE;
 
 /// How far the journal is announced.
-pub(super) struct Progress {
+pub(super) struct AnnounceProgress {
     /// Sent up to here.
     pub(super) sent: u64,
     /// Sent, and the connection has lived on since: this is what the journal keeps.
@@ -20,7 +20,7 @@ pub(super) struct Progress {
     pub(super) written: (u64, Instant),
 }
 
-impl Progress {
+impl AnnounceProgress {
     /// Everything up to `serial` was announced in an earlier life.
     pub(super) fn from(serial: u64) -> Self {
         let written = (serial, Instant::now());
@@ -57,7 +57,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_sent_counts_only_when_its_connection_has_lived_on() {
-        let mut progress = Progress::from(0);
+        let mut progress = AnnounceProgress::from(0);
         progress.sent(5, 1);
         tokio::time::advance(SILENCE / 2).await;
         progress.sent(9, 1);

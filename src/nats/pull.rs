@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::intake;
+use super::queue::bounded;
 use super::{Connected, subjects};
 
 /// The sum of a store with nothing in it.
@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_secs(10);
 /// How long the next one may take.
 const NEXT: Duration = Duration::from_secs(5);
-/// What of a pack may wait to be taken in, in bytes.
+/// Bytes of a pack that may wait.
 const WAITING: usize = 512 << 20;
 
 /// How a pull ended.
@@ -47,7 +47,7 @@ pub async fn pull(connected: &Connected, lines: &mpsc::Sender<Bytes>) -> Pulled 
     if client.publish_with_reply(subjects::PACK, inbox, Bytes::from_static(&NOTHING)).await.is_err() {
         return broken("the connection is closed");
     }
-    let (queue, mut taken) = intake(WAITING);
+    let (queue, mut taken) = bounded(WAITING);
     let listening = tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             // What has no room is missing, and so is the end then.

@@ -1,7 +1,7 @@
 //! A queue of messages that is bounded by their bytes.
 //!
-//! The client library bounds what waits for a subscription by the number of messages. A message may be a megabyte, so this
-//! is no bound for the memory: what arrives is taken out at once, and waits here.
+//! The client library bounds a subscription by the number of messages. A message may be a megabyte, so that does not bound
+//! the memory. So messages are moved here at once, and wait here.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 const UNIT: usize = 1024;
 
 /// A queue for `bytes` of messages, about.
-pub(super) fn intake(bytes: usize) -> (Intake, Taken) {
+pub(super) fn bounded(bytes: usize) -> (Queue, Queued) {
     let (queue, taken) = mpsc::unbounded_channel();
-    (Intake { queue, room: Arc::new(Semaphore::new(bytes / UNIT)) }, Taken(taken))
+    (Queue { queue, room: Arc::new(Semaphore::new(bytes / UNIT)) }, Queued(taken))
 }
 
 /// Moves what a subscription brings to a queue for `bytes` of messages, for as long as the subscription lives. What there
 /// is no room for goes to `dropped`.
-pub(super) fn queue_up(mut messages: Subscriber, bytes: usize, dropped: impl Fn(Message) + Send + 'static) -> Taken {
-    let (queue, taken) = intake(bytes);
+pub(super) fn queue_up(mut messages: Subscriber, bytes: usize, dropped: impl Fn(Message) + Send + 'static) -> Queued {
+    let (queue, taken) = bounded(bytes);
     tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             if let Err(message) = queue.offer(message) {
@@ -34,12 +34,12 @@ pub(super) fn queue_up(mut messages: Subscriber, bytes: usize, dropped: impl Fn(
 
 /// Where messages are put in.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(super) struct Queue {
     queue: mpsc::UnboundedSender<(Message, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
 }
 
-impl Intake {
+impl Queue {
     /// Puts a message in. It comes back if there is no room for it.
     pub(super) fn offer(&self, message: Message) -> Result<(), Box<Message>> {
         let units = u32::try_from(message.payload.len() / UNIT + 1).unwrap_or(u32::MAX);
@@ -52,9 +52,9 @@ impl Intake {
 
 /// Where messages are taken out. Each keeps its room until its permit is dropped.
 #[derive(Debug)]
-pub(super) struct Taken(mpsc::UnboundedReceiver<(Message, OwnedSemaphorePermit)>);
+pub(super) struct Queued(mpsc::UnboundedReceiver<(Message, OwnedSemaphorePermit)>);
 
-impl Taken {
+impl Queued {
     /// The next message, in the order in which they came. `None`: no more will come.
     pub(super) async fn next(&mut self) -> Option<(Message, OwnedSemaphorePermit)> {
         self.0.recv().await
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_are_bounded_not_messages() {
-        let (intake, mut taken) = intake(10 * UNIT);
+        let (intake, mut taken) = bounded(10 * UNIT);
         for _ in 0..10 {
             assert!(intake.offer(message(10)).is_ok());
         }

@@ -19,15 +19,15 @@ use crate::node::{self, Outcome, Server};
 
 /// Announcements whose answers are still being collected for the log.
 #[derive(Debug)]
-pub(super) struct Receipts {
+pub(super) struct ReceiptCollector {
     kept: Arc<node::Receipts>,
-    open: Mutex<HashMap<u64, Open>>,
+    open: Mutex<HashMap<u64, OpenCollection>>,
     metrics: Arc<Metrics>,
     comparer: Option<Arc<Comparer>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenCollection {
     account: Called,
     sent: Instant,
     answers: Vec<(String, Outcome, Duration)>,
@@ -35,25 +35,25 @@ struct Open {
 
 /// The part of a reply that matters here.
 #[derive(Debug, Deserialize)]
-struct Reply {
+struct UpdateReply {
     server: Option<Identity>,
-    data: Option<Data>,
-    error: Option<Failure>,
+    data: Option<UpdateData>,
+    error: Option<UpdateError>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Data {
+struct UpdateData {
     #[serde(default)]
     message: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Failure {
+struct UpdateError {
     #[serde(default)]
     description: String,
 }
 
-impl Receipts {
+impl ReceiptCollector {
     /// `comparer`: compares what the nats-servers say with what they run.
     pub(super) fn new(kept: Arc<node::Receipts>, metrics: Arc<Metrics>, comparer: Option<Arc<Comparer>>) -> Self {
         Self { kept, open: Mutex::default(), metrics, comparer }
@@ -66,7 +66,7 @@ impl Receipts {
 
     /// Begins to collect the answers to the announcement `number`.
     pub(super) fn expect(&self, number: u64, account: Called) {
-        let open = Open { account, sent: Instant::now(), answers: Vec::new() };
+        let open = OpenCollection { account, sent: Instant::now(), answers: Vec::new() };
         self.open.lock().insert(number, open);
     }
 
@@ -78,7 +78,7 @@ impl Receipts {
         loop {
             tokio::select! {
                 answer = answers.next(), if open => match answer {
-                    // The status "no responders" has no body: nobody was there to answer.
+                    // The status "no responders" has no body.
                     Some(answer) if answer.status.is_none() => {
                         if let Some((serial, number)) = numbers(&answer.subject) {
                             self.take(serial, number, &answer.payload);
@@ -92,9 +92,9 @@ impl Receipts {
         }
     }
 
-    /// Takes in one answer to the announcement `number` of the change `serial`, however late.
+    /// Notes one answer to the announcement `number` of the change `serial`, however late.
     fn take(&self, serial: u64, number: u64, payload: &[u8]) {
-        let Ok(reply) = serde_json::from_slice::<Reply>(payload) else { return };
+        let Ok(reply) = serde_json::from_slice::<UpdateReply>(payload) else { return };
         let server = reply.server.map_or_else(Server::unnamed, Server::from);
         let outcome = match (&reply.error, &reply.data) {
             (Some(_), _) | (None, None) => Outcome::Error,
@@ -171,7 +171,7 @@ fn summary(answers: &[(String, Outcome, Duration)]) -> String {
 mod tests {
     use super::*;
     use crate::key::AccountKey;
-    use crate::node::{Announcement, Progress};
+    use crate::node::{Announcement, DeliveryProgress};
 
     #[test]
     fn a_reply_says_by_its_subject_what_it_answers() {
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn answers_are_told_apart_and_kept_also_when_they_come_late() {
         let kept = Arc::new(node::Receipts::default());
-        let receipts = Receipts::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")), None);
+        let receipts = ReceiptCollector::new(kept.clone(), Arc::new(Metrics::new("primary").expect("metrics")), None);
         let key = AccountKey::from_raw([1; 32]);
         let (iat, identity, committed_at) = (1, [2; 32], 1);
         kept.announced(Announcement { serial: 3, key, iat, identity, committed_at, has_older: false, bytes: 700 });
@@ -198,7 +198,7 @@ mod tests {
         receipts.close(Duration::ZERO);
         assert!(receipts.open.lock().is_empty());
         receipts.take(3, 7, br#"{"server":{"name":"d","id":"D"},"data":{}}"#);
-        let Progress::Announced(delivery) = kept.progress(3) else { panic!("no receipt") };
+        let DeliveryProgress::Announced(delivery) = kept.progress(3) else { panic!("no receipt") };
         let names: Vec<&str> = delivery.receipts.iter().map(|receipt| &*receipt.server.name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
         let reply = delivery.receipts[2].reply.as_ref().expect("an answer");

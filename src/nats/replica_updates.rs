@@ -1,7 +1,8 @@
-//! What a replica hears: claims updates that others announce.
+//! Claims updates that a replica hears over NATS.
 //!
-//! Each is genuine or refused, and a hint: it may be old ([`Upstream::hint`](crate::node::Upstream::hint)). It is never answered: the nats-servers do
-//! that, and a tool that counts answers would count us as one of them.
+//! Each is genuine or rejected, and it is a hint, because it may be old
+//! ([`Upstream::hint`](crate::node::Upstream::hint)). A replica never answers one: the nats-servers do, and a tool that
+//! counts answers would count this server as one of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +16,12 @@ use crate::jwt::Called;
 use crate::node::Node;
 use crate::rarely::Rarely;
 
-/// What of each subject may wait, in bytes. What has no room is brought by the primary's feed.
+/// Bytes of each subject that may wait. The primary's feed brings what has no room.
 const WAITING: usize = 64 << 20;
 /// A line about what is refused or dropped comes at most this often.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// Tells a replica of claims updates, for as long as the connection lives.
+/// Passes claims updates to a replica, for as long as the connection lives.
 pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     let Some(upstream) = node.upstream() else { return };
     let mut queues = Vec::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Reconcile;
 use crate::config::Nats;
+use crate::tls::TlsError;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -45,4 +46,26 @@ impl Reconcile {
     pub(super) fn of(nats: &Nats) -> Option<Self> {
         nats.reconcile.then_some(Self { rate: nats.reconcile_rate, kick: nats.kick })
     }
+}
+
+/// Why no connection can even be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A server's address cannot be used. Credentials in it are not repeated.
+    #[error("a NATS server URL cannot be used: {0}")]
+    Address(String),
+    /// The credentials cannot be used. Only a command ends with that; a server tries again.
+    #[error("cannot use the NATS credentials {path}: {reason}")]
+    Creds {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A TLS file cannot be used.
+    #[error("cannot use the TLS files for NATS: {0}")]
+    Tls(#[from] TlsError),
+    /// The client library refused the options.
+    #[error("cannot set up the NATS connection: {0}")]
+    Options(String),
 }

@@ -27,7 +27,7 @@ impl Signer {
     }
 
     async fn ask(&self, token: Bytes) -> Result<Bytes, NoAnswer> {
-        // Else the client library would send it when the connection is back, and nobody would wait for it then.
+        // Else the client library would send it when the connection is back, after the client has given up.
         let connected = self.link.everyday().filter(|connected| connected.is_connected());
         let connected = connected.ok_or(NoAnswer::NotConnected)?;
         let client = connected.client();

@@ -2,7 +2,7 @@
 
 use crate::key::AccountKey;
 
-/// Who has the JWT of this account?
+/// Asks for the JWT of an account.
 pub(super) const LOOKUP: &str = "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP";
 /// A new JWT. Full and cache resolvers listen.
 pub(super) const UPDATE: &str = "$SYS.REQ.CLAIMS.UPDATE";
@@ -29,7 +29,7 @@ pub(super) fn update(key: &AccountKey) -> String {
     format!("$SYS.REQ.ACCOUNT.{key}.CLAIMS.UPDATE")
 }
 
-/// The account that a subject of LOOKUP names. What is no key is nobody's account.
+/// The account that a subject of LOOKUP names, if it is a key.
 pub(super) fn looked_up(subject: &str) -> Option<AccountKey> {
     AccountKey::parse(subject.strip_prefix("$SYS.REQ.ACCOUNT.")?.strip_suffix(".CLAIMS.LOOKUP")?).ok()
 }

@@ -6,27 +6,27 @@ use std::sync::Arc;
 use async_nats::{Auth, AuthError};
 use parking_lot::Mutex;
 
-use super::creds::{self, Creds, CredsError, Facts, Life};
+use super::creds::{self, Creds, CredsError, CredsFacts, Life};
 use super::explain::Who;
 use crate::clock;
 use crate::config::Login;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 
-/// Who this server is to the nats-servers.
+/// The NATS user of this server.
 pub(super) struct User {
     login: Option<Login>,
     metrics: Arc<Metrics>,
-    state: Mutex<State>,
+    state: Mutex<UserState>,
     /// One read at a time: on a disk that does not answer, each would hold a thread.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
-struct State {
+struct UserState {
     path: Option<PathBuf>,
     /// What the file held when it was last readable.
-    facts: Option<Facts>,
+    facts: Option<CredsFacts>,
     /// Why the file cannot be used, as it was reported.
     reported: Option<String>,
     /// Why the file could not be used at the latest look. It may be about to be completed.
@@ -48,7 +48,7 @@ pub(super) enum Look {
 
 impl User {
     pub(super) fn new(path: Option<PathBuf>, login: Option<Login>, metrics: Arc<Metrics>) -> Self {
-        let state = Mutex::new(State { path, ..State::default() });
+        let state = Mutex::new(UserState { path, ..UserState::default() });
         Self { login, metrics, state, turn: Arc::default() }
     }
 
@@ -56,7 +56,7 @@ impl User {
     pub(super) fn set_path(&self, path: Option<PathBuf>) {
         let mut state = self.state.lock();
         if state.path != path {
-            *state = State { path, outside: state.outside.take(), ..State::default() };
+            *state = UserState { path, outside: state.outside.take(), ..UserState::default() };
             self.metrics.nats_user_expires(None);
         }
     }
@@ -130,7 +130,7 @@ impl User {
         Some(reading.await.unwrap_or_else(|error| Err(CredsError::Read(std::io::Error::other(error)))))
     }
 
-    fn accept(&self, facts: Facts) {
+    fn accept(&self, facts: CredsFacts) {
         let mut state = self.state.lock();
         state.suspect = None;
         if state.reported.take().is_some()
@@ -143,17 +143,17 @@ impl User {
     }
 
     /// What the file held when it was last readable.
-    pub(super) fn facts(&self) -> Option<Facts> {
+    pub(super) fn facts(&self) -> Option<CredsFacts> {
         self.state.lock().facts.clone()
     }
 
     /// Whom we log in as, to say why that fails.
     pub(super) fn who(&self) -> Who {
         let state = self.state.lock();
-        let expired = |facts: &Facts| facts.exp != 0 && facts.exp <= clock::unix_seconds() + 1;
+        let expired = |facts: &CredsFacts| facts.exp != 0 && facts.exp <= clock::unix_seconds() + 1;
         match (&state.path, &self.login) {
             (Some(_), _) => Who::User {
-                expired: state.facts.as_ref().filter(|facts| expired(facts)).map(Facts::end),
+                expired: state.facts.as_ref().filter(|facts| expired(facts)).map(CredsFacts::end),
                 outside: state.outside.clone(),
             },
             (None, Some(_)) => Who::Login,

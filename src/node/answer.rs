@@ -1,4 +1,4 @@
-//! What there is to say about an account or an activation.
+//! The answers to a look-up of an account or an activation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +103,7 @@ pub enum Miss {
 
 /// What can be said at once to a nats-server that asks over NATS.
 #[derive(Debug)]
-pub enum Found {
+pub enum LookupNow {
     /// This JWT.
     Served(Bytes),
     /// There is none that may be served.
@@ -112,12 +112,12 @@ pub enum Found {
     Unsure,
 }
 
-/// What there is to say about an activation.
+/// The answer to a look-up of an activation.
 #[derive(Debug, Clone)]
 pub enum ActivationAnswer {
     /// Its account vouches for it now.
     Served(Arc<Activation>),
-    /// It is held, and may not be served; the text says why.
+    /// It is stored, and may not be served; the text says why.
     Refused(String),
     /// There is none, or it has expired.
     Absent,
@@ -132,7 +132,7 @@ pub enum LookupError {
     /// The primary could not be asked.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// It is held, and may not be served.
+    /// It is stored, and may not be served.
     #[error(transparent)]
     Withheld(#[from] Withheld),
 }
@@ -167,7 +167,7 @@ impl Unavailable {
     }
 }
 
-/// A JWT that is held, but was signed by a key for which the operator does not vouch.
+/// A stored JWT that was signed by a key for which the operator does not vouch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the JWT of account {account} is withheld: the operator's JWT does not list the key {issuer} that signed it; sign the \

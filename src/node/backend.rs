@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Ages, Answer, Check, Digested, Feed, Found, KeyList, LookupError, Miss, NoKeyList, Now, WriteError};
+use super::{Ages, Answer, Check, Digested, Feed, KeyList, LookupError, LookupNow, Miss, NoKeyList, Now, WriteError};
 use crate::epoch::Epoch;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
@@ -52,7 +52,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     fn called(&self, key: &AccountKey) -> Called;
 
     /// What can be said at once to a nats-server that asks over NATS.
-    fn lookup_now(&self, key: &AccountKey) -> Found;
+    fn lookup_now(&self, key: &AccountKey) -> LookupNow;
 
     /// The JWT of an account for a nats-server that asks over NATS. `None`: there is none, or it cannot be told for certain.
     fn lookup<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>>;
@@ -87,7 +87,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// Brings another operator JWT into force, as a file has it. Says what it changed.
     fn set_operator(&self, trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>>;
 
-    /// For people: what else there is to say of the operator's JWT.
+    /// For people: a note on the operator's JWT.
     fn operator_note(&self) -> Option<String> {
         None
     }

@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::config::ReplicaWrites;
-use crate::epoch::Epochs;
+use crate::epoch::{Epoch, Epochs};
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
-use crate::jwt::HashId;
+use crate::jwt::{Called, HashId};
 use crate::store::{Follower, FollowerChange};
 
 /// A replica without an upstream.
@@ -78,8 +78,8 @@ impl Backend for Fake {
         (*key).into()
     }
 
-    fn lookup_now(&self, _key: &AccountKey) -> Found {
-        Found::Absent
+    fn lookup_now(&self, _key: &AccountKey) -> LookupNow {
+        LookupNow::Absent
     }
 
     fn lookup<'a>(&'a self, _key: &'a AccountKey) -> BoxFuture<'a, Option<Bytes>> {

@@ -1,14 +1,18 @@
-//! The change feed, as this server can offer it: a primary from its journal, a replica from what it received.
+//! What followers ask for: the change feed, the digest tree, and which servers are on the way upstream.
+//!
+//! A primary offers the feed from its journal, a replica from what it received.
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Node;
-use crate::feed::wire::{Item, Page};
+use super::{Node, Role};
+use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::wire::{Item, MAX_HOPS, Page};
 use crate::feed::{Chain, Head};
 use crate::store::StoreError;
 
@@ -16,7 +20,7 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub enum Feed {
     /// This one.
-    Open(Changes),
+    Open(Arc<dyn FeedSource>),
     /// This replica has not followed its primary yet.
     NotYet,
     /// This replica's primary has none.
@@ -24,45 +28,64 @@ pub enum Feed {
 }
 
 /// One unbroken history, to be followed.
-#[derive(Debug, Clone)]
-pub struct Changes(Arc<dyn FeedSource>);
-
-/// Where the changes of one unbroken history come from. The methods are those of [`Changes`], where they are documented.
 pub trait FeedSource: std::fmt::Debug + Send + Sync {
-    /// See [`Changes::head`].
+    /// The newest position of the history here.
     fn head(&self) -> Head;
 
-    /// See [`Changes::watch`].
+    /// A handle that is notified of each change.
     fn watch(&self) -> watch::Receiver<Head>;
 
-    /// See [`Changes::ended`].
+    /// Cancelled when nothing will follow, because another history took the place of this one.
     fn ended(&self) -> &CancellationToken;
 
-    /// See [`Changes::is_news`].
+    /// Whether the primary was heard since `told`, when a follower was last told of it.
     fn is_news(&self, told: Instant) -> bool;
 
-    /// See [`Changes::place`].
-    fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>>;
+    /// Looks for a position by its serial. May wait for about a second.
+    fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>>;
 
-    /// See [`Changes::locate`].
+    /// Looks for a position by its serial and chain value, and does not wait for it.
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>>;
 
     /// Bytes that the first change after a serial takes, if it is in memory.
     fn weight_after(&self, serial: u64) -> Option<usize>;
 
     /// The changes after a serial that are in memory, at least one if there are any.
-    fn in_memory(&self, serial: u64, piece: Piece) -> Recent;
+    fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges;
 
     /// The changes after a serial that are not in memory any more. `None`: this server cannot go on from there.
-    fn on_disk(&self, serial: u64, piece: Piece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>>;
+    fn on_disk(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>>;
 
     /// Adds to a page what followers of this server need to know besides its changes.
     fn complete(&self, page: Page) -> Page;
+
+    /// The changes after a serial that are in memory, in order, within the bounds of a piece.
+    fn recent(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
+        if self.weight_after(serial).is_some_and(|bytes| bytes > piece.bytes) {
+            RecentChanges::Large
+        } else {
+            self.in_memory(serial, piece)
+        }
+    }
+
+    /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
+    fn read(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+        match self.in_memory(serial, piece) {
+            RecentChanges::Changes(changes) => ready(Ok(Some(changes))).boxed(),
+            RecentChanges::Behind => self.on_disk(serial, piece),
+            RecentChanges::Large | RecentChanges::Gone => ready(Ok(None)).boxed(),
+        }
+    }
+
+    /// The page for a follower at position `at` that gets these changes.
+    fn page(&self, at: Head, changes: Vec<Item>) -> Page {
+        self.complete(Page::new(at, self.head().serial, changes))
+    }
 }
 
 /// What is known of a position that a follower names by its serial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum FeedPlace {
     /// The chain value there.
     At(Chain),
     /// It is not in this history, or too far back.
@@ -84,7 +107,7 @@ pub enum Located {
 
 /// How much is read at a time.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece {
+pub struct FeedPiece {
     /// Changes, at most.
     pub changes: usize,
     /// Bytes of token text, about: the change with which they are reached is the last one.
@@ -93,7 +116,7 @@ pub struct Piece {
 
 /// What is in memory of the changes after a serial.
 #[derive(Debug)]
-pub enum Recent {
+pub enum RecentChanges {
     /// These; none, if there are none yet.
     Changes(Vec<Item>),
     /// They have to be read from the journal.
@@ -104,69 +127,57 @@ pub enum Recent {
     Gone,
 }
 
+/// What a server can say of its digests.
+#[derive(Debug, Clone)]
+pub enum Digested<T> {
+    /// This.
+    Known(T),
+    /// Nothing yet: it still imports its folder.
+    Incomplete,
+    /// Nothing: it does not store all accounts.
+    Unknown,
+}
+
 impl Node {
     /// The order of changes that others can follow.
     pub fn feed(&self) -> Feed {
         self.backend.feed()
     }
-}
 
-impl Changes {
-    /// Those of a role.
-    pub fn of(source: Arc<dyn FeedSource>) -> Self {
-        Self(source)
+    /// A place of the digest tree, its root without a prefix.
+    pub async fn digests(&self, prefix: Option<Prefix>) -> Result<Digested<View>, StoreError> {
+        self.backend.digests(prefix).await
     }
 
-    /// Where the history stands here.
-    pub fn head(&self) -> Head {
-        self.0.head()
+    /// A piece of what is stored here and differs from what the asker holds.
+    pub async fn compare(&self, ask: Ask) -> Result<Digested<Comparison>, StoreError> {
+        self.backend.compare(ask).await
     }
 
-    /// A handle that is told whenever there is something to say.
-    pub fn watch(&self) -> watch::Receiver<Head> {
-        self.0.watch()
+    /// The name of this process.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Cancelled when nothing will follow, because another history took the place of this one.
-    pub fn ended(&self) -> &CancellationToken {
-        self.0.ended()
-    }
-
-    /// Whether the primary was heard since a follower was told of it.
-    pub fn is_news(&self, told: Instant) -> bool {
-        self.0.is_news(told)
-    }
-
-    /// Looks for a position by its serial. May wait for about a second.
-    pub async fn place(&self, serial: u64) -> Result<Place, StoreError> {
-        self.0.place(serial).await
-    }
-
-    /// Looks for a position by its serial and chain value, and does not wait for it.
-    pub async fn locate(&self, position: &Head) -> Result<Located, StoreError> {
-        self.0.locate(position).await
-    }
-
-    /// The changes after a serial that are in memory, in order, within the bounds of a piece.
-    pub fn recent(&self, serial: u64, piece: Piece) -> Recent {
-        if self.0.weight_after(serial).is_some_and(|bytes| bytes > piece.bytes) {
-            Recent::Large
-        } else {
-            self.0.in_memory(serial, piece)
+    /// The servers on the way upstream, the nearest first, as far as they say so. `None`: this is a primary.
+    pub fn route(&self) -> Option<Vec<String>> {
+        match &self.role {
+            Role::Primary(_) => None,
+            Role::Replica(replica) => {
+                let mut route = replica.route();
+                route.truncate(MAX_HOPS);
+                Some(route)
+            }
         }
     }
 
-    /// The same, read from the journal if they are not in memory any more. `None`: this server cannot go on from there.
-    pub async fn read(&self, serial: u64, piece: Piece) -> Result<Option<Vec<Item>>, StoreError> {
-        match self.0.in_memory(serial, piece) {
-            Recent::Changes(changes) => Ok(Some(changes)),
-            Recent::Behind => self.0.on_disk(serial, piece).await,
-            Recent::Large | Recent::Gone => Ok(None),
-        }
+    /// Whether a server that asks this one would be asked itself if this one asked upstream.
+    pub fn leads_back_to(&self, asker: &str) -> bool {
+        self.route().is_some_and(|route| asker == self.name || route.iter().any(|name| name == asker))
     }
 
-    /// What is said to a follower that stands at `at` and gets these changes.
-    pub fn page(&self, at: Head, changes: Vec<Item>) -> Page {
-        self.0.complete(Page::new(at, self.head().serial, changes))
+    /// Seconds since the primary was last heard; `None`: never, or this is the primary.
+    pub fn primary_age(&self) -> Option<u64> {
+        self.upstream()?.primary_age()
     }
 }

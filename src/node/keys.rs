@@ -11,7 +11,7 @@ use crate::feed::Fingerprint;
 use crate::gate::Position;
 use crate::store::StoreError;
 
-/// How long a list serves those who ask, if there were changes since: a fleet asks at the same time.
+/// How long a list is reused although there were changes since: a whole fleet asks at the same time.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The fingerprints of all keys that exist.

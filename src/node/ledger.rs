@@ -68,7 +68,7 @@ pub trait Ledger: Backend {
 
     /// Weighs the JWTs that a peer says it holds, and stores what is newer: durable when this returns. One verdict for
     /// each, in order.
-    fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<Verdict>, CommitError>>;
+    fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<PackVerdict>, CommitError>>;
 
     /// Writes down how far something has followed the journal. A failure is logged.
     fn set_cursor(&self, name: &'static str, serial: u64) -> BoxFuture<'_, ()>;
@@ -96,18 +96,18 @@ pub enum Lookup {
 /// What a submission came to.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// The JWT that is held now: the one submitted.
+    /// The JWT that is stored now: the one submitted.
     pub entry: Arc<Entry>,
     /// Whether that is a change.
     pub changed: bool,
-    /// Where it stands in the order of changes.
+    /// Its position in the order of changes.
     pub position: Position,
 }
 
 /// What a submission of an activation came to.
 #[derive(Debug, Clone)]
 pub struct SubmittedActivation {
-    /// The activation that is held now: the one submitted.
+    /// The activation that is stored now: the one submitted.
     pub activation: Arc<Activation>,
     /// Whether that is a change.
     pub changed: bool,
@@ -115,7 +115,7 @@ pub struct SubmittedActivation {
 
 /// What an account of a pack is, to us.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum PackVerdict {
     /// Exactly what is served here.
     Same,
     /// News: it is stored now.
@@ -193,7 +193,11 @@ impl Node {
 
     /// The text of a version of an account and of the one before it. `None`: that version is not kept, or the account never
     /// had another one.
-    pub async fn version_and_before(&self, key: AccountKey, serial: u64) -> Result<Option<Replaced>, StoreError> {
+    pub async fn version_and_before(
+        &self,
+        key: AccountKey,
+        serial: u64,
+    ) -> Result<Option<ReplacedVersion>, StoreError> {
         self.read(move |ledger| {
             let journal = ledger.journal();
             let Some(text) = journal.text_of(&key, serial)? else { return Ok(None) };
@@ -203,7 +207,7 @@ impl Node {
                 None if journal.fact(&key, Some(serial))?.is_some_and(|fact| !fact.has_older) => return Ok(None),
                 None => None,
             };
-            Ok(Some(Replaced { text, before }))
+            Ok(Some(ReplacedVersion { text, before }))
         })
         .await
     }
@@ -211,7 +215,7 @@ impl Node {
 
 /// A version of an account, and the one that it replaced.
 #[derive(Debug)]
-pub struct Replaced {
+pub struct ReplacedVersion {
     /// The JWT.
     pub text: Vec<u8>,
     /// The JWT before it; `None`: it is not kept any more.

@@ -4,23 +4,18 @@
 //! this port: [`Backend`], and [`Ledger`] or [`Upstream`]. What one edge needs of the other is here as well: [`Announce`] and
 //! [`Sign`] are implemented over NATS and used over HTTP, and in [`Receipts`] NATS notes what became of each change.
 
-mod activations;
 mod answer;
 mod backend;
 mod delivery;
-mod digests;
 #[cfg(test)]
 pub(crate) mod fake;
 mod follow;
 mod keys;
 mod ledger;
 mod links;
-mod listing;
-mod lookup;
-mod merge;
-mod names;
 mod operator;
 mod outgoing;
+mod read;
 mod signing;
 mod status;
 mod upstream;
@@ -34,38 +29,34 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use answer::{
-    ActivationAnswer, Ages, Answer, Found, History, LookupError, Miss, Now, Stamp, Unavailable, Withheld,
+    ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
 pub use delivery::{
-    Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, Difference, Ended, FETCH_TIMEOUT, Gone, Loaded,
-    Match, OperatorThere, Outcome, Overflow, Present, Progress, Propagation, Receipt, Receipts, ReplicaStand, Replicas,
-    ReportRefused, Runs, Server, Silent, Stand, Standing, Told, Turned, Withdrawn, not_live,
+    AnnounceState, Announcement, CaughtUp, Claim, Compare, Compared, Counts, Delivery, DeliveryProgress, Difference,
+    Ended, FETCH_TIMEOUT, Gone, Loaded, Match, OperatorThere, Outcome, Overflow, Present, Propagation, Receipt,
+    Receipts, ReplicaStand, Replicas, ReportRefused, Runs, Server, ServerReceipt, ServerStanding, Silent, Turned,
+    Withdrawn, not_live,
 };
-pub use digests::Digested;
-pub use follow::{Changes, Feed, FeedSource, Located, Piece, Place, Recent};
+pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 pub use keys::{KeyList, NoKeyList};
-pub use ledger::{Ledger, Lookup, Replaced, Submitted, SubmittedActivation, Verdict};
+pub use ledger::{Ledger, Lookup, PackVerdict, ReplacedVersion, Submitted, SubmittedActivation};
 pub use links::{Again, Announce, Connection, Links, Policy};
 pub use operator::OperatorFile;
-pub use outgoing::News;
+pub use outgoing::Outgoing;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
 pub use status::Check;
-pub use upstream::{Ahead, AheadPage, ForwardError, Question, Relayed, Target, Upstream, Write, Writes};
+pub use upstream::{Ahead, AheadPage, ForwardError, ForwardTarget, Question, Relayed, Upstream, Write, Writes};
 pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
 pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, Version};
 
-use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Trust};
-use crate::jwt::Called;
 use crate::key::{AccountKey, PublicKey};
-use crate::metrics::{Metrics, gauge};
-use crate::store::journal::Presence;
+use crate::metrics::Metrics;
 
 /// What this server is.
 #[derive(Debug, Clone)]
@@ -195,78 +186,6 @@ impl Node {
         &self.replicas
     }
 
-    /// A JWT that can be served without waiting for anything.
-    pub fn get_now(&self, key: &AccountKey) -> Option<Answer> {
-        self.backend.at_hand(key)
-    }
-
-    /// An account for people: with its name, if its JWT is at hand.
-    pub fn called(&self, key: &AccountKey) -> Called {
-        self.backend.called(key)
-    }
-
-    /// What to say or do about an account for which [`Node::get_now`] has nothing. A primary reads its journal on the
-    /// caller's thread while the journal answers quickly.
-    pub fn look_now(&self, key: &AccountKey) -> Now {
-        self.backend.look(key)
-    }
-
-    /// Moves whenever something happens to an account: an answer from before may no longer be right.
-    pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.backend.epoch(key)
-    }
-
-    /// Whether an answer, if nothing happened to its account since, can be given again without asking upstream.
-    pub fn is_fresh(&self, answer: &Answer) -> bool {
-        self.backend.is_fresh(answer)
-    }
-
-    /// How old an answer is; `None` on the primary itself.
-    pub fn ages(&self, answer: &Answer) -> Option<Ages> {
-        self.backend.ages(answer)
-    }
-
-    /// Whether the feed, as this server passes it on, says when an answer changes.
-    pub fn is_confirmed(&self, answer: &Answer) -> bool {
-        self.backend.is_confirmed(answer)
-    }
-
-    /// Seconds since the primary was last heard; `None`: never, or this is the primary.
-    pub fn primary_age(&self) -> Option<u64> {
-        self.upstream()?.primary_age()
-    }
-
-    /// The JWT of an account. `Ok(None)`: there is none.
-    pub async fn get(&self, key: &AccountKey) -> Result<Option<Answer>, LookupError> {
-        self.backend.get(key).await
-    }
-
-    /// The versions that an account had. `Ok(None)`: this server keeps no history.
-    pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
-        let Some(ledger) = self.ledger() else { return Ok(None) };
-        // Until it is looked up, its file may not be imported.
-        ledger.find(key).await?;
-        let key = *key;
-        let read = self.read(move |ledger| {
-            let standing = ledger.journal().presence(&key)?;
-            Ok(History {
-                versions: ledger.journal().versions(&key)?,
-                is_live: ledger.served(&key)?.is_some(),
-                is_deleted: matches!(standing, Presence::Deleted),
-            })
-        });
-        Ok(Some(read.await?))
-    }
-
-    /// The text of one version of an account, if it is kept. The outer `Ok(None)`: this server keeps no history.
-    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Option<Vec<u8>>>, LookupError> {
-        if self.ledger().is_none() {
-            return Ok(None);
-        }
-        let key = *key;
-        Ok(Some(self.read(move |ledger| ledger.journal().text_of(&key, serial)).await?))
-    }
-
     /// Says that the process will end soon: not ready any more. Everything is still answered.
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
@@ -286,23 +205,5 @@ impl Node {
     /// Cancelled when the process is about to end.
     pub const fn draining(&self) -> &CancellationToken {
         &self.draining
-    }
-
-    /// Brings the gauges up to date, before they are scraped.
-    pub fn measure(&self) {
-        self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
-        let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
-        self.metrics.operator_chain_links.set(i64::try_from(links).unwrap_or(i64::MAX));
-        self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
-        self.backend.measure(&self.metrics);
-        let counts = self.replicas.counts(clock::uptime_millis());
-        for (state, count) in [("in_sync", counts.in_sync), ("behind", counts.behind), ("silent", counts.silent)] {
-            self.metrics.replicas.with_label_values(&[state]).set(gauge(count));
-        }
-        self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
-        self.measure_nats_servers();
-        let connected = self.nats().filter(|nats| nats.is_connected());
-        self.metrics.nats_connected.set(i64::from(connected.is_some()));
-        self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
     }
 }

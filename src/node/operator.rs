@@ -1,4 +1,4 @@
-//! What a server says and does about its operator.
+//! The operator JWT: how it changes, and what the log and the readiness report say of it.
 
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ impl Node {
         let Some(trust) = self.trust() else { return };
         if trust.is_expired(clock::unix_seconds()) {
             tracing::warn!(
-                "the operator JWT of {} ({}) HAS EXPIRED at {}; it goes on counting here, but nats-servers may refuse it: \
+                "the operator JWT of {} ({}) HAS EXPIRED at {}; it stays in force here, but nats-servers may reject it: \
                  sign a new one",
                 trust.identity(),
                 trust.name(),
@@ -128,8 +128,8 @@ impl Node {
             return;
         }
         tracing::warn!(
-            "{count} accounts are withheld, because the operator's JWT does not list the keys that signed them; sign them \
-             again, or list the keys again"
+            "{count} accounts are withheld, because the operator's JWT does not list the keys that signed them; re-sign the \
+             accounts, or list the keys again"
         );
         let gate = self.gate.clone();
         tokio::task::spawn_blocking(move || match ledger.journal().withheld_accounts(&gate.standing(), NAMED) {

@@ -1,4 +1,4 @@
-//! What of the changes is to be announced over NATS.
+//! Which changes are announced over NATS.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::journal::{Fact, Stored};
 
-/// What is to be published of a change.
+/// What is published of a change.
 #[derive(Debug)]
-pub enum News {
+pub enum Outgoing {
     /// The JWT of an account.
     Account {
         /// The JWT.
@@ -25,16 +25,16 @@ pub enum News {
     },
     /// An activation.
     Activation(Arc<Activation>),
-    /// A request that deleted accounts, for the resolvers that did not hear it as we did.
+    /// A request that deleted accounts over HTTP, for the resolvers that did not hear it.
     Deletion(Arc<Tombstone>),
 }
 
-/// A deletion that is older than so many milliseconds is no news: meanwhile the accounts may live again elsewhere. The
-/// nats-servers that missed it are found by their packs.
+/// Milliseconds after which a deletion is not announced any more: the accounts may be live again elsewhere. Packs show
+/// which nats-servers missed it.
 const LATE: i64 = 10_000;
 
-impl News {
-    /// `None`: the change is no news, or was replaced since. Blocks for a query if its account is not in the body cache.
+impl Outgoing {
+    /// `None`: the change is not announced, or was replaced since. Blocks for a query if its account is not in the body cache.
     fn of(ledger: &dyn Ledger, change: &Change) -> Result<Option<Self>, StoreError> {
         if change.via == Via::FirstScan {
             return Ok(None);
@@ -48,7 +48,7 @@ impl News {
             Content::Activation(activation) => {
                 is_served(ledger, activation)?.then(|| Self::Activation(activation.clone()))
             }
-            // What came over NATS, everybody heard.
+            // Every resolver heard a deletion that came over NATS.
             Content::Delete(request)
                 if change.via == Via::Post && clock::millis_since(change.at).is_some_and(|age| age < LATE) =>
             {
@@ -59,7 +59,7 @@ impl News {
     }
 }
 
-/// What an account holds: nothing if it was deleted, has left, or is withheld.
+/// What an account serves: nothing if it was deleted, was removed from the folder, or is withheld.
 fn served(ledger: &dyn Ledger, key: &AccountKey) -> Result<Option<Arc<Stored>>, StoreError> {
     Ok(match ledger.cached(key) {
         Some(stored) => Some(stored),
@@ -78,34 +78,34 @@ fn is_served(ledger: &dyn Ledger, activation: &Activation) -> Result<bool, Store
 }
 
 impl Node {
-    /// What of the next changes after a serial, `limit` at most, is to be announced, and up to which change that is. `None`:
-    /// there are no more changes.
-    pub async fn news_after(&self, after: u64, limit: usize) -> Result<Option<(u64, Vec<News>)>, StoreError> {
+    /// What is announced of the next `limit` changes after a serial, and the serial of the last of these. `None`: there are no
+    /// more changes.
+    pub async fn outgoing_after(&self, after: u64, limit: usize) -> Result<Option<(u64, Vec<Outgoing>)>, StoreError> {
         self.read(move |ledger| {
             let changes = ledger.journal().changes_after(after, limit)?;
-            let news = changes.iter().filter_map(|change| News::of(ledger, change).transpose());
+            let news = changes.iter().filter_map(|change| Outgoing::of(ledger, change).transpose());
             let news = news.collect::<Result<Vec<_>, StoreError>>()?;
             Ok(changes.last().map(|change| (change.serial, news)))
         })
         .await
     }
 
-    /// What an account holds now, to be announced again. `None`: it serves nothing.
-    pub async fn news_of(&self, key: AccountKey) -> Result<Option<News>, StoreError> {
+    /// What an account serves now, to announce it again. `None`: nothing.
+    pub async fn outgoing_account(&self, key: AccountKey) -> Result<Option<Outgoing>, StoreError> {
         self.read(move |ledger| {
             let Some(stored) = ledger.served(&key)? else { return Ok(None) };
             let fact = ledger.journal().fact(&key, None)?;
-            Ok(fact.map(|fact| News::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
+            Ok(fact.map(|fact| Outgoing::Account { entry: stored.entry.clone(), serial: stored.serial, fact }))
         })
         .await
     }
 
-    /// The activation of a hash, to be announced again. `None`: there is none that may be served.
-    pub async fn news_of_activation(&self, id: HashId) -> Result<Option<News>, StoreError> {
+    /// The activation of a hash, to announce it again. `None`: there is none that may be served.
+    pub async fn outgoing_activation(&self, id: HashId) -> Result<Option<Outgoing>, StoreError> {
         self.read(move |ledger| {
             let Some(held) = ledger.newest_activation(&id)? else { return Ok(None) };
             let activation = held.activation().clone();
-            Ok(is_served(ledger, &activation)?.then_some(News::Activation(activation)))
+            Ok(is_served(ledger, &activation)?.then_some(Outgoing::Activation(activation)))
         })
         .await
     }

@@ -1,10 +1,9 @@
-//! Having account JWTs signed: a JWT that the account itself signed is sent to a signing service, and what comes back
-//! enters as if it had been pushed.
+//! The signing service signs account JWTs that the account itself signed. Its answer is treated like a push.
 //!
-//! That is how accounts are managed without the operator's key at hand: nsc pushes what the account signed, and gets at
-//! once what the operator signed. What an account signed proves that its owner wanted it once, not that he still does;
-//! signed anew it would be later than everything. So a request is subject to the order of versions, too
-//! ([`Held::order_request`](crate::gate::Held::order_request)), before it is sent and again when the answer is there.
+//! Owners of accounts work without the operator's key that way: nsc pushes what the account signed, and gets at once what
+//! the operator signed. An account's signature proves that its owner wanted these claims once, not that it still does.
+//! Re-signed, they would be newer than everything. So the order of versions applies to a request, too
+//! ([`Held::order_request`](crate::gate::Held::order_request)): before it is sent, and again when the answer is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +21,11 @@ use crate::key::AccountKey;
 
 /// Requests that may wait for an answer at the same time.
 const PLACES: usize = 64;
-/// Seconds by which the clock of who signs may be ahead of those of the accounts.
+/// Seconds by which the signing service's clock may be ahead of those of the accounts.
 const AHEAD: i64 = 60;
-/// That is borne with for so many seconds after a request was issued. Who edits an account pushes it then.
+/// Seconds after a request was issued within which that is tolerated. An owner pushes an account right after editing it.
 const FRESH: i64 = 300;
-/// Accounts of which is remembered meanwhile what was signed last.
+/// Accounts whose latest signed request is remembered.
 const REMEMBERED: u64 = 100_000;
 /// The longest text that an answer may be if it is no JWT, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
@@ -54,7 +53,7 @@ pub enum NoAnswer {
 /// What became of an account JWT that was pushed.
 #[derive(Debug)]
 pub enum Pushed {
-    /// It is held now, or what the signing service made of it.
+    /// It is stored now, or what the signing service made of it.
     Taken(Submitted),
     /// The signing service took note of it, and says this.
     Pending(String),
@@ -92,13 +91,13 @@ pub enum SignError {
 pub(super) struct Signing {
     signer: Arc<dyn Sign>,
     places: Semaphore,
-    /// `iat` of the latest request of an account that was signed. By what is held alone, an earlier one could not be told
-    /// from a later one whose account has a slow clock.
+    /// `iat` of the latest request of an account that was signed. By the stored JWT alone, an earlier request
+    /// could not be told from a later one of an account with a slow clock.
     signed: Cache<AccountKey, i64>,
 }
 
 /// A JWT that an account key signed, on its way.
-struct Request<'n> {
+struct SignRequest<'n> {
     node: &'n Node,
     ledger: &'n dyn Ledger,
     signing: &'n Signing,
@@ -115,8 +114,8 @@ impl Signing {
 }
 
 impl Node {
-    /// Takes in an account JWT that was pushed for `key`. Has it signed before, if the account signed it itself and there
-    /// is a signing service.
+    /// Stores an account JWT that was pushed for `key`. If the account itself signed it and there is a signing service, that
+    /// signs it first.
     pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, WriteError> {
         let ledger = self.writable()?;
         let admitted = ledger.admit(token, Some(key), Via::Post).map_err(WriteError::from);
@@ -151,7 +150,7 @@ impl Node {
         // Neither fails: the gate has read the same token before.
         let text = jwt::given(token).map_err(Refusal::from)?;
         let claims = AccountJwt::decode(&text).map_err(Refusal::from)?.claims;
-        let request = Request { node: self, ledger, signing, key, claims };
+        let request = SignRequest { node: self, ledger, signing, key, claims };
         request.may_be_signed().await?;
         let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
         let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
@@ -162,8 +161,8 @@ impl Node {
     }
 }
 
-impl Request<'_> {
-    /// Whether a JWT may be signed anew for what the account signed.
+impl SignRequest<'_> {
+    /// Whether the signing service may sign what the account signed.
     async fn may_be_signed(&self) -> Result<(), WriteError> {
         let held = self.ledger.held(self.key).await.map_err(Arc::new)?;
         let claims = &self.claims;
@@ -199,7 +198,7 @@ impl Request<'_> {
         Pushed::Pending(text.to_owned())
     }
 
-    /// Takes in what the signing service made of the request.
+    /// Stores what the signing service made of the request.
     async fn is_signed(&self, answer: &[u8]) -> Result<Pushed, WriteError> {
         // Something may have happened to the account since.
         self.may_be_signed().await?;

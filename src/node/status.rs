@@ -1,6 +1,8 @@
-//! The readiness report.
+//! The readiness report and the gauges.
 
 use super::Node;
+use crate::clock;
+use crate::metrics::gauge;
 
 /// Replicas that the readiness report names.
 const NAMED: usize = 5;
@@ -10,25 +12,24 @@ const NAMED: usize = 5;
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
-    /// Whether the server can do its work as far as this goes.
+    /// Whether this check passes.
     pub ok: bool,
     /// For people.
     pub detail: String,
 }
 
-/// The check that does not decide about readiness.
+/// The check that does not count for readiness.
 const NATS: &str = "nats";
 
 impl Check {
-    /// Whether clients are better sent elsewhere because of it. Without NATS all is served, and changes are announced later.
+    /// Whether it makes this server unready. Without NATS everything is served, and changes are announced later.
     pub fn holds_up(&self) -> bool {
         !self.ok && self.name != NATS
     }
 }
 
 impl Node {
-    /// Whether the server can do its work, and why not. Losing NATS or the primary does not end that: what is here is
-    /// served.
+    /// Whether the server can do its work, and why not. Without NATS or the primary it still can: it serves what it has.
     pub fn checks(&self) -> Vec<Check> {
         let mut checks = vec![Check {
             name: "process",
@@ -46,7 +47,25 @@ impl Node {
         checks
     }
 
-    /// How the connection to NATS does. It holds nothing up: what is here is served.
+    /// Brings the gauges up to date before a scrape.
+    pub fn measure(&self) {
+        self.metrics.operator_expiry.set(self.trust().map_or(0, |trust| trust.exp()));
+        let links = self.gate.standing().chain().map_or(0, |chain| chain.len());
+        self.metrics.operator_chain_links.set(i64::try_from(links).unwrap_or(i64::MAX));
+        self.metrics.withheld_accounts.set(gauge(self.withheld().unwrap_or(0)));
+        self.backend.measure(&self.metrics);
+        let counts = self.replicas.counts(clock::uptime_millis());
+        for (state, count) in [("in_sync", counts.in_sync), ("behind", counts.behind), ("silent", counts.silent)] {
+            self.metrics.replicas.with_label_values(&[state]).set(gauge(count));
+        }
+        self.metrics.sign_requests_in_flight.set(i64::try_from(self.sign_requests()).unwrap_or(i64::MAX));
+        self.measure_nats_servers();
+        let connected = self.nats().filter(|nats| nats.is_connected());
+        self.metrics.nats_connected.set(i64::from(connected.is_some()));
+        self.metrics.nats_effective.set(i64::from(connected.is_some_and(|nats| nats.problem().is_none())));
+    }
+
+    /// The state of the connection to NATS. It never makes this server unready.
     fn nats_check(&self) -> Check {
         let (ok, detail) = match self.nats() {
             None => (true, "not configured".into()),
@@ -63,7 +82,7 @@ impl Node {
         Check { name: NATS, ok, detail }
     }
 
-    /// How the replicas do. `None`: none is known.
+    /// The state of the replicas. `None`: none is known.
     fn replicas_check(&self) -> Option<Check> {
         let replicas = self.replicas.all();
         let counting = replicas.iter().filter(|replica| replica.counts());

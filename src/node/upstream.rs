@@ -1,4 +1,4 @@
-//! What only the server upstream can decide or answer, and what becomes of it here.
+//! What only the server upstream decides or answers: changes, and questions about digests.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub trait Upstream: Backend {
 
 /// What a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum ForwardTarget {
     /// A JWT of this account is pushed.
     Push(AccountKey),
     /// A request to delete this account, and perhaps others.
@@ -64,7 +64,7 @@ pub enum Target {
     Comparison,
 }
 
-impl Target {
+impl ForwardTarget {
     /// Whether it changes nothing. A question goes on without our credentials: they are for what this replica asks itself. A
     /// change goes on with them, if its client shows none: that is what `replica.writes: forward` is for.
     pub const fn is_question(self) -> bool {
@@ -72,7 +72,7 @@ impl Target {
     }
 }
 
-impl std::fmt::Display for Target {
+impl std::fmt::Display for ForwardTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Push(key) => write!(f, "the JWT of {key}"),
@@ -87,14 +87,14 @@ impl std::fmt::Display for Target {
 /// A change on its way to the primary.
 pub struct Write {
     /// What it is about.
-    pub target: Target,
+    pub target: ForwardTarget,
     /// The query of its URL, as it came.
     pub query: Option<String>,
     /// The headers that came with it, of those that [`Write::HEADERS`] names, in lower case.
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The token.
     pub body: Bytes,
-    /// How long the primary is to wait for receipts.
+    /// How long the primary waits for receipts.
     pub wait: Duration,
 }
 
@@ -110,12 +110,12 @@ impl Write {
     /// How the primary is asked: the method, and the path with its query.
     pub fn path(&self) -> (Method, String) {
         let (method, mut path) = match self.target {
-            Target::Push(key) => (Method::POST, format!("accounts/{key}")),
-            Target::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
-            Target::Activation => (Method::POST, "activations".to_owned()),
-            Target::Operator => (Method::POST, "operator".to_owned()),
-            Target::Digests => (Method::GET, "digests".to_owned()),
-            Target::Comparison => (Method::POST, "digests".to_owned()),
+            ForwardTarget::Push(key) => (Method::POST, format!("accounts/{key}")),
+            ForwardTarget::Delete(key) => (Method::DELETE, format!("accounts/{key}")),
+            ForwardTarget::Activation => (Method::POST, "activations".to_owned()),
+            ForwardTarget::Operator => (Method::POST, "operator".to_owned()),
+            ForwardTarget::Digests => (Method::GET, "digests".to_owned()),
+            ForwardTarget::Comparison => (Method::POST, "digests".to_owned()),
         };
         if let Some(query) = &self.query {
             path.push('?');
@@ -164,8 +164,8 @@ pub struct Relayed {
 /// Why there is no answer of the primary.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    /// So many changes wait for the primary that this one was not sent.
-    #[error("as many requests as there is room for wait for the primary {0} already")]
+    /// Too many changes wait for the primary already, so this one was not sent.
+    #[error("too many requests wait for the primary {0} already")]
     Busy(String),
     /// The way leads from replica to replica. It was not sent.
     #[error("it has come here by way of {hops} replicas, and the primary of this one is {primary}")]
@@ -314,7 +314,7 @@ mod tests {
 
     fn write(via: &[&str]) -> Write {
         Write {
-            target: Target::Activation,
+            target: ForwardTarget::Activation,
             query: None,
             headers: via.iter().map(|value| ("via", value.as_bytes().to_owned())).collect(),
             body: Bytes::new(),

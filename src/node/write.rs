@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, Node, Role, SignError, Submitted};
-use crate::gate::{Entry, Refusal, Tombstone, Via};
+use bytes::Bytes;
+
+use super::{Ledger, Node, PackVerdict, Role, SignError, Submitted, SubmittedActivation};
+use crate::gate::{ActivationRefusal, Entry, Refusal, SentFor, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing};
@@ -79,7 +81,7 @@ impl Submitting {
 }
 
 impl Node {
-    /// Takes in an account JWT: durable when this returns.
+    /// Stores an account JWT: durable when this returns.
     pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
         let entry = self.admit(token, expected, via)?;
         self.enqueue(entry, via).await?.outcome(self).await
@@ -110,7 +112,78 @@ impl Node {
         Ok(submitted)
     }
 
-    /// Takes in a delete request: durable when this returns. The flag says whether anything changed.
+    /// Weighs the JWTs that a peer says it holds, and stores what is newer: durable when this returns. Gives one verdict for
+    /// each, in order.
+    pub async fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<PackVerdict>, WriteError> {
+        let merged = self.writable()?.merge(offers).await;
+        let verdicts = merged.map_err(|error| self.failed(error, Via::Pack))?;
+        for verdict in &verdicts {
+            match verdict {
+                PackVerdict::Taken => self.metrics().accepted(Via::Pack),
+                PackVerdict::Foreign(refusal) | PackVerdict::Refused(refusal) => {
+                    self.metrics().refused(Via::Pack, refusal);
+                }
+                PackVerdict::Same
+                | PackVerdict::Respelt
+                | PackVerdict::Older
+                | PackVerdict::Tie
+                | PackVerdict::Deleted => {}
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// Stores an activation: durable when this returns.
+    ///
+    /// Files that are found at start come by [`Via::FirstScan`].
+    pub async fn submit_activation(
+        &self,
+        token: &[u8],
+        sent_for: SentFor<'_>,
+        via: Via,
+    ) -> Result<SubmittedActivation, WriteError> {
+        let result = self.writable()?.submit_activation(token, sent_for, via).await.map_err(Into::into);
+        self.count(via, result.as_ref().map(|_| ()));
+        let submitted = result?;
+        if submitted.changed {
+            let activation = &submitted.activation;
+            tracing::info!(
+                account = %activation.account(),
+                via = via.label(),
+                "updated activation JWT - {}-{} - {:?}",
+                short(&activation.issuer().text()),
+                short(activation.importer()),
+                activation.subject()
+            );
+        }
+        Ok(submitted)
+    }
+
+    /// Applies an activation that was announced over NATS: a change on a primary, a hint on a replica. `sent_for` is `None` if
+    /// the subject names no account.
+    pub async fn hear_activation(&self, token: &[u8], sent_for: Option<SentFor<'_>>) -> Result<(), WriteError> {
+        let (via, taken) = match (&self.role, sent_for) {
+            (Role::Primary(_), Some(sent_for)) => {
+                return self.submit_activation(token, sent_for, Via::Update).await.map(drop);
+            }
+            (Role::Replica(replica), Some(sent_for)) => (Via::Hint, replica.hint_activation(token, sent_for)),
+            (role, None) => {
+                let via = if matches!(role, Role::Primary(_)) { Via::Update } else { Via::Hint };
+                (via, Err(Refusal::from(ActivationRefusal::Unaddressed)))
+            }
+        };
+        match taken {
+            Ok(true) => self.metrics.accepted(via),
+            Ok(false) => {}
+            Err(refusal) => {
+                self.metrics.refused(via, &refusal);
+                return Err(refusal.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a delete request: durable when this returns. The flag says whether anything changed.
     pub async fn delete(
         &self,
         request: &[u8],
@@ -122,7 +195,7 @@ impl Node {
         result
     }
 
-    /// Counts a write that failed, and gives it back as the edges know it.
+    /// Counts a write that failed, and returns it as the error of the edges.
     pub(super) fn failed(&self, error: CommitError, via: Via) -> WriteError {
         let error = error.into();
         self.count(via, Err(&error));
@@ -154,4 +227,9 @@ impl Node {
     pub fn is_writable(&self) -> bool {
         self.writable().is_ok()
     }
+}
+
+/// The first 12 characters of a key, as in the log lines of the Go server.
+fn short(key: &str) -> &str {
+    key.get(..12).unwrap_or(key)
 }

@@ -18,8 +18,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Answer, Backend, Changes, Check, Digested, Feed, Found, KeyList, Ledger, Lookup, LookupError, Miss, NoKeyList, Now,
-    Submitted, SubmittedActivation, Verdict, Withheld, WriteError,
+    Answer, Backend, Check, Digested, Feed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList, Now,
+    PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
@@ -59,14 +59,14 @@ impl Backend for Arc<Primary> {
         Primary::called(self, key)
     }
 
-    fn lookup_now(&self, key: &AccountKey) -> Found {
+    fn lookup_now(&self, key: &AccountKey) -> LookupNow {
         if let Some(stored) = Primary::cached(self, key) {
-            return valid(&stored.entry).map_or(Found::Absent, Found::Served);
+            return valid(&stored.entry).map_or(LookupNow::Absent, LookupNow::Served);
         }
         match Primary::lookup_now(self, key) {
-            Some(Lookup::Served(stored)) => valid(&stored.entry).map_or(Found::Absent, Found::Served),
-            Some(Lookup::Withheld(_) | Lookup::Absent) => Found::Absent,
-            None => Found::Unsure,
+            Some(Lookup::Served(stored)) => valid(&stored.entry).map_or(LookupNow::Absent, LookupNow::Served),
+            Some(Lookup::Withheld(_) | Lookup::Absent) => LookupNow::Absent,
+            None => LookupNow::Unsure,
         }
     }
 
@@ -89,7 +89,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn feed(&self) -> Feed {
-        Feed::Open(Changes::of(Arc::new(JournalFeed(self.clone()))))
+        Feed::Open(Arc::new(JournalFeed(self.clone())))
     }
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
@@ -204,7 +204,7 @@ impl Ledger for Arc<Primary> {
         Primary::submit_activation(self, token, sent_for, via).boxed()
     }
 
-    fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<Verdict>, CommitError>> {
+    fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<PackVerdict>, CommitError>> {
         Primary::merge(self, offers).boxed()
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Primary;
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Catchup, Change, Head};
-use crate::node::{FeedSource, Located, Piece, Place, Recent};
+use crate::node::{FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 use crate::store::{StoreError, blocking};
 
 /// The changes of a primary's journal.
@@ -35,9 +35,9 @@ impl FeedSource for JournalFeed {
         false
     }
 
-    fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>> {
+    fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>> {
         let primary = self.0.clone();
-        blocking(move || Ok(primary.journal().chain_at(serial)?.map_or(Place::Elsewhere, Place::At))).boxed()
+        blocking(move || Ok(primary.journal().chain_at(serial)?.map_or(FeedPlace::Elsewhere, FeedPlace::At))).boxed()
     }
 
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>> {
@@ -62,14 +62,14 @@ impl FeedSource for JournalFeed {
         self.0.ring().weight_after(serial)
     }
 
-    fn in_memory(&self, serial: u64, piece: Piece) -> Recent {
+    fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
         match self.0.ring().after(serial, piece.changes, piece.bytes) {
-            Catchup::Changes(changes) => Recent::Changes(items(&changes)),
-            Catchup::TooOld => Recent::Behind,
+            Catchup::Changes(changes) => RecentChanges::Changes(items(&changes)),
+            Catchup::TooOld => RecentChanges::Behind,
         }
     }
 
-    fn on_disk(&self, serial: u64, piece: Piece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+    fn on_disk(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
         let primary = self.0.clone();
         let read = move || Ok(Some(items(&primary.journal().some_after(serial, piece.changes, piece.bytes)?)));
         blocking(read).boxed()

@@ -9,7 +9,7 @@ use super::Primary;
 use crate::clock;
 use crate::gate::{Entry, Refusal, Via};
 use crate::key::AccountKey;
-use crate::node::Verdict;
+use crate::node::PackVerdict;
 use crate::store::journal::{CommitError, Outcome, Write};
 use crate::store::{StoreError, blocking};
 
@@ -23,7 +23,7 @@ struct PackOffer {
 impl Primary {
     /// Compares the JWTs of a peer with the stored ones, and stores what is newer: durable when this returns. One verdict for
     /// each, in order.
-    pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<Verdict>, CommitError> {
+    pub async fn merge(self: &Arc<Self>, offers: Vec<(AccountKey, Bytes)>) -> Result<Vec<PackVerdict>, CommitError> {
         let keys: Vec<_> = offers.iter().map(|(key, _)| *key).collect();
         self.import_before(&keys, Via::Pack).await?;
         let primary = self.clone();
@@ -36,10 +36,10 @@ impl Primary {
             verdicts.push(match weighed {
                 Err(verdict) => verdict,
                 Ok(offer) => match outcomes.next() {
-                    Some(Ok(Outcome::Changed { .. })) => Verdict::Taken,
-                    Some(Ok(Outcome::Same { .. })) => Verdict::Respelt,
+                    Some(Ok(Outcome::Changed { .. })) => PackVerdict::Taken,
+                    Some(Ok(Outcome::Same { .. })) => PackVerdict::Respelt,
                     // Before it was deleted, that is: it lives again.
-                    Some(Err(CommitError::Refused(Refusal::Deleted { .. }))) if offer.is_live => Verdict::Older,
+                    Some(Err(CommitError::Refused(Refusal::Deleted { .. }))) if offer.is_live => PackVerdict::Older,
                     Some(Err(CommitError::Refused(refusal))) => judged(refusal),
                     Some(Err(failed)) => return Err(failed),
                     None => return Err(CommitError::Failed(Arc::new(StoreError::Closed))),
@@ -51,7 +51,7 @@ impl Primary {
 
     /// What to commit, or the verdict if that is known without a commit. Most of a pack is stored here already: the digest
     /// shows it, so the signature is not checked.
-    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<PackOffer, Verdict>>, StoreError> {
+    fn weigh(&self, offers: &[(AccountKey, Bytes)]) -> Result<Vec<Result<PackOffer, PackVerdict>>, StoreError> {
         let now = clock::unix_seconds();
         let weigh = |(key, token): &(AccountKey, Bytes)| {
             let digest: [u8; 32] = Sha256::digest(token).into();
@@ -60,7 +60,7 @@ impl Primary {
                 None => self.served(key)?.map(|stored| *stored.entry.digest()),
             };
             if held == Some(digest) {
-                return Ok(Err(Verdict::Same));
+                return Ok(Err(PackVerdict::Same));
             }
             let entry = self.gate.admit(token, Some(key), Via::Pack, now).map_err(judged);
             Ok(entry.map(|entry| PackOffer { entry: Arc::new(entry), is_live: held.is_some() }))
@@ -69,12 +69,12 @@ impl Primary {
     }
 }
 
-fn judged(refusal: Refusal) -> Verdict {
+fn judged(refusal: Refusal) -> PackVerdict {
     match refusal {
-        Refusal::Older { .. } | Refusal::Replaced => Verdict::Older,
-        Refusal::Tie(_) => Verdict::Tie,
-        Refusal::Deleted { .. } => Verdict::Deleted,
-        refusal if refusal.is_foreign() => Verdict::Foreign(refusal),
-        other => Verdict::Refused(other),
+        Refusal::Older { .. } | Refusal::Replaced => PackVerdict::Older,
+        Refusal::Tie(_) => PackVerdict::Tie,
+        Refusal::Deleted { .. } => PackVerdict::Deleted,
+        refusal if refusal.is_foreign() => PackVerdict::Foreign(refusal),
+        other => PackVerdict::Refused(other),
     }
 }

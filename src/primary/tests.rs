@@ -14,7 +14,7 @@ use crate::gate::operator::Way;
 use crate::gate::{Gate, OperatorChange, OperatorRefusal, Refusal, SentFor, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
-use crate::node::{Lookup, Verdict, WriteError};
+use crate::node::{Lookup, PackVerdict, WriteError};
 use crate::store::journal::{CommitError, OperatorWrite, Write};
 use crate::testkit::{self, sign};
 
@@ -239,7 +239,7 @@ async fn so_it_is_against_a_pack_and_an_activation_against_its_own_file() {
     let primary = world.primary;
     let key = AccountKey::parse(&account.public_key()).expect("a key");
     let verdicts = primary.merge(vec![(key, offered.into())]).await.expect("weighed");
-    assert!(matches!(verdicts[..], [Verdict::Older]), "{verdicts:?}");
+    assert!(matches!(verdicts[..], [PackVerdict::Older]), "{verdicts:?}");
     let refused = primary.submit_activation(older.as_bytes(), SentFor::ANY, Via::Post).await;
     assert!(matches!(refused, Err(CommitError::Refused(Refusal::Older { .. }))), "{refused:?}");
 }

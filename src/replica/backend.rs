@@ -20,7 +20,7 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Ages, AheadPage, Answer, Backend, Changes, Check, Digested, Feed, ForwardError, Found, KeyList, LookupError, Miss,
+    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, KeyList, LookupError, LookupNow, Miss,
     NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, StoreError, blocking};
@@ -71,15 +71,15 @@ impl Backend for Replica {
         self.parts.held.fresh(key).map_or_else(|| (*key).into(), |copy| copy.entry().called())
     }
 
-    fn lookup_now(&self, key: &AccountKey) -> Found {
+    fn lookup_now(&self, key: &AccountKey) -> LookupNow {
         let held = &self.parts.held;
         match held.confirmed(key) {
-            Some(copy) => valid(copy.entry()).map_or(Found::Absent, Found::Served),
+            Some(copy) => valid(copy.entry()).map_or(LookupNow::Absent, LookupNow::Served),
             // A request upstream may bring what the feed then confirms.
             None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
-                Found::Unsure
+                LookupNow::Unsure
             }
-            None => Found::Absent,
+            None => LookupNow::Absent,
         }
     }
 
@@ -103,7 +103,7 @@ impl Backend for Replica {
         match self.relay.onward() {
             Onward::Ring(ring) => {
                 let (held, relay, name) = (self.parts.held.clone(), self.relay.clone(), self.parts.env.name.clone());
-                Feed::Open(Changes::of(Arc::new(RelayFeed { held, relay, name, ring })))
+                Feed::Open(Arc::new(RelayFeed { held, relay, name, ring }))
             }
             Onward::NotYet => Feed::NotYet,
             Onward::None => Feed::None,

@@ -13,7 +13,7 @@ use super::held::Held;
 use super::relay::{Relay, RelayedChange};
 use crate::feed::wire::{Item, Page};
 use crate::feed::{Catchup, Head, Ring};
-use crate::node::{FeedSource, Located, Piece, Place, Recent};
+use crate::node::{FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
 use crate::store::StoreError;
 
 /// How long the feed waits for a position that a follower has from a faster server.
@@ -50,14 +50,14 @@ impl FeedSource for RelayFeed {
         told.elapsed() > Duration::from_millis(self.held.freshness.primary_age().saturating_add(NEWS))
     }
 
-    fn place(&self, serial: u64) -> BoxFuture<'_, Result<Place, StoreError>> {
+    fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>> {
         async move {
             let mut watch = self.ring.watch();
             let reached = timeout(CATCH_UP, watch.wait_for(|head| head.serial >= serial));
             if reached.await.is_err() && !self.held.freshness.is_following() {
-                return Ok(Place::Ahead);
+                return Ok(FeedPlace::Ahead);
             }
-            Ok(self.ring.chain_at(serial).map_or(Place::Elsewhere, Place::At))
+            Ok(self.ring.chain_at(serial).map_or(FeedPlace::Elsewhere, FeedPlace::At))
         }
         .boxed()
     }
@@ -81,14 +81,16 @@ impl FeedSource for RelayFeed {
         self.ring.weight_after(serial)
     }
 
-    fn in_memory(&self, serial: u64, piece: Piece) -> Recent {
+    fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
         match self.ring.after(serial, piece.changes, piece.bytes) {
-            Catchup::Changes(changes) => Recent::Changes(changes.iter().map(|passed| passed.item().clone()).collect()),
-            Catchup::TooOld => Recent::Gone,
+            Catchup::Changes(changes) => {
+                RecentChanges::Changes(changes.iter().map(|passed| passed.item().clone()).collect())
+            }
+            Catchup::TooOld => RecentChanges::Gone,
         }
     }
 
-    fn on_disk(&self, _serial: u64, _piece: Piece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+    fn on_disk(&self, _serial: u64, _piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
         ready(Ok(None)).boxed()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::StartError;
 use super::role::Role;
-use super::trust::{self, Given};
+use super::trust::{self, GivenTrust};
 use crate::config::Settings;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
@@ -24,7 +24,7 @@ pub(super) struct Built {
 impl Built {
     /// As the settings say.
     pub(super) fn of(settings: &Settings) -> Result<Self, StartError> {
-        let Given { gate, system_jwt, problem } = trust::given(settings)?;
+        let GivenTrust { gate, system_jwt, problem } = trust::given(settings)?;
         if settings.operator.is_none() {
             tracing::warn!("No Operator is configured - You will NOT be able to push jwt to this account server");
         }
@@ -55,7 +55,7 @@ impl Built {
             && let Some(trust) = node.trust()
         {
             tracing::warn!(
-                "no operator is configured, but the store is that of {} ({}), which is trusted all the same; configure its JWT",
+                "no operator is configured, but the store is that of {} ({}), which stays trusted; configure its JWT",
                 trust.identity(),
                 trust.name()
             );

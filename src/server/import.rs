@@ -1,6 +1,6 @@
-//! Taking in the pack of another account server, once at each start, as v1.0.3 did with its `primary`.
+//! Imports the pack of another account server, once at each start, as v1.0.3 did with its `primary`.
 //!
-//! Whatever comes of it, this server serves: it listens already, and what it holds yields only to what is newer.
+//! This server serves whatever the result is: it listens already, and only newer JWTs replace the stored ones.
 
 use std::sync::Arc;
 
@@ -13,14 +13,15 @@ use crate::jwt::pack::Found;
 use crate::node::{Node, WriteError};
 use crate::upstream::{Access, pack_lines};
 
-/// JWTs that are dealt with at the same time: one sync of the journal is for all of them.
+/// JWTs that are stored at the same time, with one sync of the journal for all.
 const AT_ONCE: usize = 64;
 /// Bytes of those, about: a line can have 1 MiB.
 const BYTES: usize = 8 << 20;
-/// Lines that wait for their turn.
+/// Lines that wait.
 const QUEUED: usize = 8;
 
-/// So many lines that change nothing end an import: a server that never stops must not keep this one busy for ever.
+/// Lines that change nothing after which an import ends: a server that never stops sending must not keep this one busy for
+/// ever.
 const IN_VAIN: u64 = 10_000_000;
 
 /// Begins, in the background, if that is configured.
@@ -30,7 +31,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
     tokio::spawn(async move {
         let shown = without_password(&from);
         tracing::info!("importing the pack of {shown}");
-        let mut tally = Tally::default();
+        let mut tally = ImportTally::default();
         let ended = tokio::select! {
             ended = take_in(&from, access, &node, &mut tally) => ended,
             () = node.draining().cancelled() => return,
@@ -38,7 +39,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
         if let Some(first) = &tally.first_refused {
             tracing::warn!("{} lines of the pack of {shown} were rejected; the first: {first}", tally.refused);
         }
-        let Tally { taken, same, older, .. } = tally;
+        let ImportTally { taken, same, older, .. } = tally;
         let told = format!(
             "{taken} of its JWTs were imported, {same} were stored already, {older} are older than the stored ones"
         );
@@ -51,7 +52,7 @@ pub(super) fn begin(settings: &Settings, node: &Arc<Node>) {
 
 /// What became of the lines.
 #[derive(Debug, Default)]
-struct Tally {
+struct ImportTally {
     taken: u64,
     same: u64,
     older: u64,
@@ -60,7 +61,7 @@ struct Tally {
 }
 
 /// The error is why that was not all.
-async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut Tally) -> Result<(), String> {
+async fn take_in(from: &str, access: Access, node: &Arc<Node>, tally: &mut ImportTally) -> Result<(), String> {
     let url = pack_lines::url(from)?;
     let (sender, mut lines) = mpsc::channel(QUEUED);
     let reading = tokio::spawn(async move { pack_lines::fetch(url, &access, sender).await });
@@ -102,7 +103,7 @@ async fn submit(node: &Node, found: &Found) -> Dealt {
     Dealt { number: found.number, bytes: found.token.len(), changed: submitted.map(|submitted| submitted.changed) }
 }
 
-impl Tally {
+impl ImportTally {
     /// Counts a line, and returns its bytes. The error says why no further one is read.
     fn add(&mut self, ended: Result<Dealt, tokio::task::JoinError>) -> Result<usize, String> {
         let Dealt { number, bytes, changed } = ended.map_err(|error| error.to_string())?;

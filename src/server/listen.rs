@@ -56,7 +56,7 @@ fn max_connections(settings: &Settings) -> usize {
             "at most {possible} connections of clients at the same time, not {wanted} as http.max_connections says: this \
              process may have {limit} files open. Raise the hard limit of open files (LimitNOFILE of systemd, ulimit -Hn)"
         );
-        // What nobody asked for is worth a warning only where it is little.
+        // The default is no operator's wish, so only a low limit is worth a warning.
         if possible < FEW || wanted != config::Http::default().max_connections {
             tracing::warn!("{text}");
         } else {

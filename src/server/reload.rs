@@ -1,10 +1,10 @@
-//! SIGHUP: what can change while the server runs, changes; the rest is named. An operator JWT that comes from an nsc folder
-//! is loaded anew whenever nsc writes it.
+//! SIGHUP: the server applies the settings that can change while it runs, and names the others. It also reads an operator
+//! JWT in an nsc folder again whenever nsc writes it.
 //!
-//! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing. Of one
-//! that can, each part is applied for itself: the log level, the TLS files, the NATS credentials, the operator JWT, and how a replica
-//! meets its primary. A part that cannot be applied is reported and stays as it was. What needs a restart is named in a warning, each
-//! time, until it comes.
+//! The settings are loaded again with the same command line. A configuration that cannot be used changes nothing.
+//! Otherwise each part is applied on its own: the log level, the TLS files, the NATS credentials, the operator JWT, and a
+//! replica's access to its primary. A part that cannot be applied is reported and stays as it was. Each reload warns of
+//! the changes that wait for a restart.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +48,7 @@ impl Reload {
         Self { overrides, logging }
     }
 
-    /// Reloads at every hang-up, until the server stops. One that comes while another is dealt with is dealt with next.
+    /// Reloads at every hang-up, until the server stops. A hang-up during a reload causes another one after it.
     pub(crate) async fn at(self, mut hangups: Signal, mut live: Live) {
         loop {
             let is_hangup = tokio::select! {

@@ -9,10 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::error::StartError;
 use crate::node::Node;
 
-/// Not ready any more from the start. For `delay` everything is answered as before, and those who send requests turn
-/// elsewhere meanwhile; then nothing new is taken, long answers end, requests under way get their time, and that is the
-/// end. Returns whether they got it: a second signal takes it from them, and then the HTTP server is not waited for. It
-/// ends with the process; once it stops gently, it cannot be told to hurry.
+/// Stops serving. The server is not ready any more from the start.
+///
+/// 1. For `delay` it answers everything as before, while clients move elsewhere.
+/// 2. It accepts no more requests, and long answers end.
+/// 3. Requests in flight get their time.
+///
+/// Returns whether they got it. A second signal ends the wait: the HTTP server then ends with the process, because it cannot
+/// be hurried once it stops gently.
 pub(super) async fn gently(node: &Arc<Node>, handle: &ServerHandle, delay: Duration) -> bool {
     tracing::info!("stopping account server");
     node.leave();

@@ -18,7 +18,7 @@ use crate::key::{AccountKey, PublicKey};
 const LONGEST: u64 = 4 << 20;
 
 /// What the settings say of whom to trust.
-pub(crate) struct Given {
+pub(crate) struct GivenTrust {
     /// The gate, with the configured operator.
     pub(crate) gate: Gate,
     /// The system account's JWT if it was given as one.
@@ -29,7 +29,7 @@ pub(crate) struct Given {
 }
 
 /// Reads what the settings name.
-pub(crate) fn given(settings: &Settings) -> Result<Given, StartError> {
+pub(crate) fn given(settings: &Settings) -> Result<GivenTrust, StartError> {
     let ahead = i64::try_from(settings.store.max_iat_ahead.as_secs()).unwrap_or(i64::MAX);
     let loaded = settings.operator.as_ref().map(load_operator).transpose();
     let usable = loaded.and_then(|trust| not_ahead(trust, ahead)).and_then(|trust| {
@@ -48,7 +48,7 @@ pub(crate) fn given(settings: &Settings) -> Result<Given, StartError> {
             tracing::warn!("operator JWT: {warning}");
         }
     }
-    Ok(Given { gate: Gate::new(trust, system_account, ahead), system_jwt, problem })
+    Ok(GivenTrust { gate: Gate::new(trust, system_account, ahead), system_jwt, problem })
 }
 
 /// The same, for a command that cannot do without the operator that is configured.
@@ -113,7 +113,7 @@ pub(crate) fn read_operator(path: &Path) -> Result<Arc<Trust>, StartError> {
 /// A setting that gives a JWT.
 struct Wanted {
     what: &'static str,
-    /// What there is to say if it gives something else.
+    /// The error if it gives something else.
     problem: &'static str,
     setting: &'static str,
 }

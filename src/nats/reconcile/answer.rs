@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::ask::AskError;
 use crate::node::Loaded;
 
 /// The longest text of an import or an error that is shown, in characters.
@@ -13,28 +12,29 @@ const MAX_IMPORTS: usize = 20;
 
 /// The frame of each answer.
 #[derive(Debug, Deserialize)]
-pub(super) struct Envelope<T> {
+pub(super) struct MonitorReply<T> {
     #[serde(default = "Option::default")]
     pub(super) data: Option<T>,
     #[serde(default)]
-    pub(super) error: Option<Refusal>,
+    pub(super) error: Option<MonitorError>,
 }
 
 /// An answer that is an error.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Refusal {
+pub(super) struct MonitorError {
     #[serde(default)]
     description: String,
 }
 
-impl Refusal {
+impl MonitorError {
     /// Whether it says that the account is not loaded.
     pub(super) fn is_not_loaded(&self) -> bool {
         self.description.ends_with("does not exist")
     }
 
-    pub(super) fn unusable(self) -> AskError {
-        AskError::Unusable(short(&self.description))
+    /// What it says, shortened.
+    pub(super) fn text(&self) -> String {
+        short(&self.description)
     }
 }
 
@@ -151,12 +151,12 @@ impl Detail {
 #[derive(Debug, Deserialize)]
 pub(super) struct Connections {
     #[serde(default)]
-    pub(super) connections: Option<Vec<Connection>>,
+    pub(super) connections: Option<Vec<ClientConnection>>,
 }
 
 /// A client's connection.
 #[derive(Debug, Deserialize)]
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     pub(super) cid: u64,
     /// When it was made, RFC 3339.
     #[serde(default)]
@@ -192,7 +192,7 @@ mod tests {
             r#"{{"server":{{}},"data":{{"server_id":"N","account_detail":{{"jwt":"a.b.c","expired":false,
                 "complete":{complete},"imports":{imports},"decoded_jwt":{{"nats":{{"imports":{declared}}}}}}}}}}}"#
         );
-        let envelope: Envelope<Detail> = serde_json::from_str(&text).expect("an answer");
+        let envelope: MonitorReply<Detail> = serde_json::from_str(&text).expect("an answer");
         envelope.data.expect("data").loaded().expect("loaded")
     }
 
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_account_that_is_not_loaded_is_told_from_other_errors() {
-        let parse = |text: &str| serde_json::from_str::<Envelope<Detail>>(text).expect("an answer").error;
+        let parse = |text: &str| serde_json::from_str::<MonitorReply<Detail>>(text).expect("an answer").error;
         let absent = r#"{"server":{},"data":null,"error":{"code":500,"description":"Account AX does not exist"}}"#;
         assert!(parse(absent).expect("an error").is_not_loaded());
         let other = r#"{"server":{},"error":{"code":400,"description":"invalid character"}}"#;

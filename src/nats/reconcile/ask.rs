@@ -7,9 +7,9 @@ use async_nats::client::RequestErrorKind;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::answer::{AccountList, Connections, Detail, Envelope, Operators, Refusal};
+use super::answer::{AccountList, Connections, Detail, MonitorError, MonitorReply, Operators};
 use crate::key::AccountKey;
-use crate::nats::connect::Connected;
+use crate::nats::link::Connected;
 use crate::node::Loaded;
 
 /// How long an answer may take. A nats-server validates the claims for each, which takes it more than a second for an
@@ -41,16 +41,22 @@ pub(super) enum AskError {
     Unusable(String),
 }
 
+impl AskError {
+    fn of(error: MonitorError) -> Self {
+        Self::Unusable(error.text())
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum MonitorRequest {
     Accounts,
     Connections,
     Kick,
     Variables,
 }
 
-impl What {
+impl MonitorRequest {
     const fn name(self) -> &'static str {
         match self {
             Self::Accounts => "ACCOUNTZ",
@@ -81,23 +87,23 @@ impl Asker {
     }
 
     /// Whether our user was found not to be permitted to ask for something.
-    pub(super) fn is_denied(&self, what: What) -> bool {
+    pub(super) fn is_denied(&self, what: MonitorRequest) -> bool {
         self.0.denied().iter().any(|denied| denied.strip_prefix("publish to ") == Some(what.permission()))
     }
 
     /// The accounts that a nats-server has loaded; its own ones, such as `$G`, are left out.
     pub(super) async fn accounts(&self, id: &str) -> Result<Vec<AccountKey>, AskError> {
-        let list: AccountList = self.ask(id, What::Accounts, Bytes::new()).await?.map_err(Refusal::unusable)?;
+        let list: AccountList = self.ask(id, MonitorRequest::Accounts, Bytes::new()).await?.map_err(AskError::of)?;
         Ok(list.accounts.iter().filter_map(|key| AccountKey::parse(key).ok()).collect())
     }
 
     /// What a nats-server has loaded of an account. `None`: nothing.
     pub(super) async fn account(&self, id: &str, key: &AccountKey) -> Result<Option<Loaded>, AskError> {
         let request = serde_json::json!({ "account": key.text() }).to_string();
-        match self.ask::<Detail>(id, What::Accounts, request.into()).await? {
+        match self.ask::<Detail>(id, MonitorRequest::Accounts, request.into()).await? {
             Ok(detail) => Ok(detail.loaded()),
             Err(refusal) if refusal.is_not_loaded() => Ok(None),
-            Err(refusal) => Err(refusal.unusable()),
+            Err(error) => Err(AskError::of(error)),
         }
     }
 
@@ -110,29 +116,30 @@ impl Asker {
         limit: usize,
     ) -> Result<Connections, AskError> {
         let request = serde_json::json!({ "acc": key.text(), "auth": true, "offset": offset, "limit": limit });
-        self.ask(id, What::Connections, request.to_string().into()).await?.map_err(Refusal::unusable)
+        self.ask(id, MonitorRequest::Connections, request.to_string().into()).await?.map_err(AskError::of)
     }
 
     /// Closes a connection. Its client may connect again, and then has to log in.
     pub(super) async fn kick(&self, id: &str, cid: u64) -> Result<(), AskError> {
         let request = serde_json::json!({ "cid": cid }).to_string();
         // That it is gone by now is what was wanted.
-        let _: Result<Option<serde::de::IgnoredAny>, Refusal> = self.ask_for(id, What::Kick, request.into()).await?;
+        let _: Result<Option<serde::de::IgnoredAny>, MonitorError> =
+            self.ask_for(id, MonitorRequest::Kick, request.into()).await?;
         Ok(())
     }
 
     /// The operator JWTs that a nats-server runs.
     pub(super) async fn operators(&self, id: &str) -> Result<Vec<String>, AskError> {
-        let answer: Operators = self.ask(id, What::Variables, Bytes::new()).await?.map_err(Refusal::unusable)?;
+        let answer: Operators = self.ask(id, MonitorRequest::Variables, Bytes::new()).await?.map_err(AskError::of)?;
         Ok(answer.trusted_operators_jwt)
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
         id: &str,
-        what: What,
+        what: MonitorRequest,
         request: Bytes,
-    ) -> Result<Result<T, Refusal>, AskError> {
+    ) -> Result<Result<T, MonitorError>, AskError> {
         match self.ask_for(id, what, request).await? {
             Ok(Some(data)) => Ok(Ok(data)),
             Ok(None) => Err(AskError::Unusable("it has neither data nor an error".into())),
@@ -143,9 +150,9 @@ impl Asker {
     async fn ask_for<T: DeserializeOwned>(
         &self,
         id: &str,
-        what: What,
+        what: MonitorRequest,
         request: Bytes,
-    ) -> Result<Result<Option<T>, Refusal>, AskError> {
+    ) -> Result<Result<Option<T>, MonitorError>, AskError> {
         if !self.0.is_connected() {
             return Err(AskError::NotConnected);
         }
@@ -162,7 +169,7 @@ impl Asker {
             RequestErrorKind::TimedOut => AskError::Silent,
             _ => AskError::Unusable(error.to_string()),
         })?;
-        let envelope: Envelope<T> =
+        let envelope: MonitorReply<T> =
             serde_json::from_slice(&answer.payload).map_err(|error| AskError::Unusable(error.to_string()))?;
         Ok(match envelope.error {
             Some(refusal) => Err(refusal),

@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::ask::{AskError, Asker, What};
+use super::ask::{AskError, Asker, MonitorRequest};
 use super::pace::Pace;
 use super::schedule::Job;
-use super::worker::Worker;
+use super::worker::ServerWorker;
 use crate::key::AccountKey;
 use crate::nats::link::Link;
 use crate::node::{Compare, Outcome};
@@ -31,13 +31,13 @@ const MAX_ASKED: usize = 4096;
 pub(in crate::nats) struct Comparer {
     link: Arc<Link>,
     /// By the id of the nats-server.
-    pub(super) workers: Mutex<HashMap<String, Running>>,
-    asked: Mutex<Asked>,
+    pub(super) workers: Mutex<HashMap<String, RunningWorker>>,
+    asked: Mutex<AskedAbout>,
 }
 
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) worker: Arc<Worker>,
+pub(super) struct RunningWorker {
+    pub(super) worker: Arc<ServerWorker>,
     pub(super) presence: u64,
     /// The cursor that the journal has.
     pub(super) written: Option<u64>,
@@ -46,14 +46,14 @@ pub(super) struct Running {
 
 /// What somebody asked about lately.
 #[derive(Debug)]
-struct Asked {
+struct AskedAbout {
     pace: Pace,
     at: HashMap<AccountKey, Instant>,
 }
 
 impl Comparer {
     pub(in crate::nats) fn new(link: Arc<Link>) -> Self {
-        let asked = Asked { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() };
+        let asked = AskedAbout { pace: Pace::new(ASKED_PER_SECOND, ASKED_PER_SECOND), at: HashMap::new() };
         Self { link, workers: Mutex::default(), asked: Mutex::new(asked) }
     }
 
@@ -95,7 +95,7 @@ impl Compare for Comparer {
         if !self.is_asked_about(key) {
             return Box::pin(std::future::ready(()));
         }
-        let workers: Vec<Arc<Worker>> = {
+        let workers: Vec<Arc<ServerWorker>> = {
             let workers = self.workers.lock();
             workers.values().map(|running| running.worker.clone()).collect()
         };
@@ -106,6 +106,8 @@ impl Compare for Comparer {
 
     fn trouble(&self) -> Option<String> {
         let asker = Asker::new(self.link.everyday()?);
-        asker.is_denied(What::Accounts).then(|| AskError::Denied(What::Accounts.permission()).to_string())
+        asker
+            .is_denied(MonitorRequest::Accounts)
+            .then(|| AskError::Denied(MonitorRequest::Accounts.permission()).to_string())
     }
 }

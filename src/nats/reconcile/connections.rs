@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Shared;
-use super::answer::Connection;
+use super::CompareContext;
+use super::answer::ClientConnection;
 use super::ask::AskError;
 use crate::calendar::parse_rfc3339;
 use crate::jwt::{Account, AccountJwt, AnyJwt, is_revoked};
 use crate::key::AccountKey;
-use crate::node::{Claim, Compared, Loaded, Replaced, Server, Withdrawn, not_live};
+use crate::node::{Claim, Compared, Loaded, ReplacedVersion, Server, Withdrawn, not_live};
 
 /// Connections that are asked for at once. Each takes about 1.25 KB, and a leafnode connection breaks with an answer that is
 /// larger than `max_payload`, usually 1 MiB.
@@ -26,7 +26,7 @@ const MAX_CHANGES: usize = 10_000;
 /// Connections that are closed after one look.
 const MAX_KICKS: usize = 1024;
 
-/// A change of which connected clients are to feel something.
+/// A change that affects connected clients.
 #[derive(Debug)]
 pub(super) struct Felt {
     /// The claims before; `None`: they are not stored any more, and the change may have taken anything away.
@@ -76,8 +76,8 @@ impl Felt {
     }
 
     /// Whether a connection is one that the account's JWT does not allow.
-    fn forbids(&self, key: &AccountKey, connection: &Connection) -> bool {
-        let Connection { authorized_user, issuer_key, jwt, .. } = connection;
+    fn forbids(&self, key: &AccountKey, connection: &ClientConnection) -> bool {
+        let ClientConnection { authorized_user, issuer_key, jwt, .. } = connection;
         let is_unknown_issuer =
             !issuer_key.is_empty() && *issuer_key != key.text() && !self.after.signing_keys.contains(issuer_key);
         // Of a user whose JWT is not shown or cannot be read, the worst is assumed.
@@ -86,7 +86,7 @@ impl Felt {
     }
 }
 
-impl Shared {
+impl CompareContext {
     /// Looks for connections that should have ended with the change, or that do not feel it, and closes them if that is
     /// wanted.
     pub(super) async fn prove(
@@ -153,7 +153,7 @@ impl Shared {
         Ok(())
     }
 
-    /// What connected clients are to feel of a change, found out once.
+    /// How a change affects connected clients, found out once.
     async fn felt(&self, key: AccountKey, serial: u64) -> Option<Arc<Felt>> {
         if let Some(known) = self.proofs.get(serial) {
             return known;
@@ -170,7 +170,7 @@ impl Shared {
     }
 }
 
-fn felt(replaced: Replaced) -> Option<Felt> {
+fn felt(replaced: ReplacedVersion) -> Option<Felt> {
     let decoded = |text: &[u8]| Some(AccountJwt::decode(std::str::from_utf8(text).ok()?).ok()?.body);
     let after = decoded(&replaced.text)?;
     Felt::of(replaced.before.as_deref().and_then(decoded), after)

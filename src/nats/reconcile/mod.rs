@@ -33,12 +33,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use ask::{AskError, Asker};
 pub(super) use comparer::Comparer;
-use comparer::Running;
+use comparer::RunningWorker;
 use connections::Proofs;
 use stored::Looks;
-use worker::Worker;
+use worker::ServerWorker;
 
-use super::connect::Connected;
+use super::link::Connected;
 use super::resolver::peers::Peers;
 use crate::calendar::utc_time;
 use crate::clock;
@@ -46,21 +46,21 @@ use crate::key::{AccountKey, Kind, PublicKey};
 use crate::metrics::Metrics;
 use crate::node::{Again, Compared, Match, NatsServer, NatsServerChange, Node, Receipts, Server};
 
-/// How often it is written down how far nats-servers were compared, and differences that last are looked for.
+/// How often the progress of comparisons is written to the journal, and lasting differences are looked for.
 const EVERY: Duration = Duration::from_secs(5);
-/// A difference that lasts for so many milliseconds is worth a line in the log.
+/// How long a difference lasts before it is logged.
 const LASTING: Duration = Duration::from_secs(60);
 /// Such lines at once.
 const MAX_LINES: usize = 10;
-/// A nats-server that was never compared begins with so many changes; the others wait for the sweep.
+/// The latest changes with which a nats-server begins that was never compared. The others wait for the sweep.
 const NEW_SERVER: u64 = 10_000;
 /// The largest JWT that a leafnode is asked about, in bytes.
 const LEAFNODE_JWT: usize = 350_000;
 /// Comparisons under way at all nats-servers.
 const AT_ONCE: usize = 64;
-/// How far so many nats-servers were compared that are gone is remembered, in case they come back.
+/// Nats-servers that are gone of which is remembered how far they were compared.
 const MAX_CURSORS: usize = 1000;
-/// One that is gone for so many milliseconds at a start is forgotten.
+/// A nats-server that is gone for this many milliseconds at a start is forgotten.
 const FORGET_GONE: i64 = 7 * 24 * 3600 * 1000;
 
 /// How nats-servers are compared.
@@ -74,7 +74,7 @@ pub(super) struct Reconcile {
 
 /// What all workers share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct CompareContext {
     asker: Asker,
     node: Arc<Node>,
     receipts: Arc<Receipts>,
@@ -94,7 +94,7 @@ pub(super) struct Shared {
 /// Gives each nats-server that is there a worker.
 #[derive(Debug)]
 struct Reconciler {
-    shared: Arc<Shared>,
+    shared: Arc<CompareContext>,
     comparer: Arc<Comparer>,
     /// How far nats-servers were compared that have no worker now.
     cursors: Mutex<HashMap<String, u64>>,
@@ -110,7 +110,7 @@ pub(super) fn start(
     announcements: mpsc::Sender<Again>,
     options: Reconcile,
 ) {
-    let shared = Shared {
+    let shared = CompareContext {
         asker: Asker::new(connected.clone()),
         receipts: node.receipts().clone(),
         metrics: node.metrics().clone(),
@@ -240,15 +240,17 @@ impl Reconciler {
             let head = self.shared.node.head_serial();
             let from = cursors.remove(&present.server.id).unwrap_or_else(|| head.saturating_sub(NEW_SERVER));
             let id = present.server.id.clone();
-            let worker = Arc::new(Worker::new(self.shared.clone(), present.server, from));
+            let worker = Arc::new(ServerWorker::new(self.shared.clone(), present.server, from));
             let task = {
                 let worker = worker.clone();
                 tokio::spawn(async move {
                     join3(worker.compare_due(), worker.catch_up(), worker.sweep()).await;
                 })
             };
-            workers
-                .insert(id, Running { worker, presence: present.presence, written: None, task: task.abort_handle() });
+            workers.insert(
+                id,
+                RunningWorker { worker, presence: present.presence, written: None, task: task.abort_handle() },
+            );
         }
     }
 
@@ -309,7 +311,7 @@ fn describe(compared: &Compared) -> String {
     }
 }
 
-impl Shared {
+impl CompareContext {
     /// Compares one account with one nats-server, and notes what is found. After a recent change, connections that it
     /// should have ended are looked for.
     async fn compare(&self, server: &Arc<Server>, key: AccountKey) -> Result<Compared, AskError> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Allows so many events in a second, and some at once after a pause.
+/// Allows a number of events in a second, and some at once after a pause.
 #[derive(Debug)]
 pub(super) struct Pace {
     per_second: f64,

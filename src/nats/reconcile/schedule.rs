@@ -1,4 +1,4 @@
-//! When which account is to be compared with one nats-server. Time is an argument here.
+//! When each account is compared with one nats-server. Time is an argument here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ const LASTING: u32 = 6;
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// An account that is to be compared.
+/// A planned comparison of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) key: AccountKey,
-    /// The change that is to be found there; 0: none in particular.
+    /// The change that is expected there; 0: none in particular.
     pub(super) serial: u64,
     /// How often it was found to differ.
     pub(super) attempts: u32,
@@ -31,7 +31,7 @@ struct Due {
     attempts: u32,
 }
 
-/// The accounts that are to be compared, each once, and when.
+/// The planned comparisons, one for each account, and when each is due.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     due: HashMap<AccountKey, Due>,
@@ -63,7 +63,7 @@ impl Schedule {
         }
     }
 
-    /// An account that is to be compared is compared at `at`, if that is earlier than planned.
+    /// Moves a planned comparison to `at`, if that is earlier.
     pub(super) fn hasten(&mut self, key: &AccountKey, at: Instant) {
         if let Some(due) = self.due.get_mut(key)
             && at < due.at
@@ -110,7 +110,7 @@ impl Schedule {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Whether an account is to be compared anyway.
+    /// Whether a comparison of an account is planned.
     pub(super) fn has(&self, key: &AccountKey) -> bool {
         self.due.contains_key(key) || self.under_way.contains_key(key)
     }

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::Shared;
+use super::CompareContext;
 use crate::key::AccountKey;
-use crate::nats::resolver::stored::{Stored, settle};
+use crate::nats::resolver::stored::{StoredElsewhere, settle};
 
 /// How long full resolvers have to answer.
 const WINDOW: Duration = Duration::from_millis(400);
@@ -49,7 +49,7 @@ impl Looks {
     }
 }
 
-impl Shared {
+impl CompareContext {
     /// Finds out what full resolvers store of a changed account that is not loaded somewhere, if there are any, and makes
     /// them store the change.
     pub(super) fn look_at_stored(self: &Arc<Self>, key: AccountKey, serial: u64) {
@@ -70,14 +70,14 @@ impl Shared {
                 let _turn = self.looks.turns.acquire().await;
                 settle(&self.node, &self.peers, &key, WINDOW).await
             };
-            self.receipts.stored(serial, found == Stored::Equal);
+            self.receipts.stored(serial, found == StoredElsewhere::Equal);
             match found {
-                Stored::Equal => {
+                StoredElsewhere::Equal => {
                     self.note_in_force(serial);
                     return;
                 }
-                Stored::Sent => self.metrics.repair("stored", "announced"),
-                Stored::Unsettled | Stored::Unknown => return,
+                StoredElsewhere::Sent => self.metrics.repair("stored", "announced"),
+                StoredElsewhere::Unsettled | StoredElsewhere::Unknown => return,
             }
             sleep(pause).await;
             pause *= 2;

@@ -8,7 +8,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::ask::AskError;
 use super::schedule::Job;
-use super::worker::Worker;
+use super::worker::ServerWorker;
 use crate::backoff::drawn;
 use crate::clock;
 use crate::key::AccountKey;
@@ -29,7 +29,7 @@ const OPERATOR_EVERY: Duration = Duration::from_secs(300);
 /// Accounts of a sweep that are compared at the same time: waking up costs a nats-server more than the answer.
 const AT_ONCE: usize = 4;
 
-impl Worker {
+impl ServerWorker {
     /// Catches up whenever that is asked for, for as long as the nats-server is there.
     pub(super) async fn catch_up(&self) {
         loop {

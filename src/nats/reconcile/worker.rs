@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::Shared;
+use super::CompareContext;
 use super::ask::AskError;
 use super::pace::Pace;
 use super::schedule::{Job, Schedule};
@@ -32,7 +32,7 @@ const PER_SECOND: f64 = 500.0;
 const WINDOW: usize = 8;
 /// A nats-server whose last answer took longer is asked about one account at a time.
 const SLOW_ANSWER: Duration = Duration::from_millis(300);
-/// An account whose answer was slow is left out of sweeps for so many times as long.
+/// An account whose answer was slow is left out of sweeps for this many times as long.
 const REST: u32 = 50;
 /// How many such accounts are remembered.
 const MAX_SLOW: usize = 1000;
@@ -45,8 +45,8 @@ const REPLICA_LOOKS: u32 = 5;
 
 /// What is done with one nats-server.
 #[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct ServerWorker {
+    pub(super) shared: Arc<CompareContext>,
     pub(super) server: Arc<Server>,
     schedule: Mutex<Schedule>,
     wake: Notify,
@@ -67,9 +67,9 @@ struct CatchUp {
     under_way: Option<u64>,
 }
 
-impl Worker {
+impl ServerWorker {
     /// A worker that begins with what changed after `from`.
-    pub(super) fn new(shared: Arc<Shared>, server: Arc<Server>, from: u64) -> Self {
+    pub(super) fn new(shared: Arc<CompareContext>, server: Arc<Server>, from: u64) -> Self {
         Self {
             shared,
             server,
@@ -111,7 +111,7 @@ impl Worker {
         }
     }
 
-    /// An account is to be compared now.
+    /// Plans a comparison of an account now.
     pub(super) fn suspect(&self, key: AccountKey, serial: u64) {
         self.schedule.lock().changed(key, serial, Instant::now());
         self.wake.notify_one();
@@ -125,7 +125,7 @@ impl Worker {
         self.catch_up_wake.notify_one();
     }
 
-    /// From where on to catch up, if that is asked for. It counts as under way until [`Worker::caught_up`].
+    /// From where on to catch up, if that is asked for. It counts as under way until [`ServerWorker::caught_up`].
     pub(super) fn begin_catch_up(&self) -> Option<u64> {
         let mut catch_up = self.catch_up.lock();
         catch_up.under_way = catch_up.asked.take();
@@ -152,7 +152,7 @@ impl Worker {
         [outstanding, catch_up.asked, catch_up.under_way].into_iter().flatten().fold(announced, u64::min)
     }
 
-    /// What is to be written down of the nats-server.
+    /// What the journal keeps of the nats-server.
     pub(super) fn noted(&self, is_gone: bool) -> NatsServerChange {
         let Server { id, name, cluster, host, version } = (*self.server).clone();
         let (compared, noted) = (self.cursor(), clock::unix_millis());

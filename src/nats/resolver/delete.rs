@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Message;
 
-use super::super::queue::Taken;
+use super::super::queue::Queued;
 use super::Resolver;
 use crate::gate::Via;
 use crate::jwt::GenericJwt;
@@ -12,7 +12,7 @@ use crate::key::{Kind, PublicKey};
 use crate::node::CUTTING_OFF;
 
 /// Deletes for as long as requests come, one after another.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     while let Some((message, _room)) = messages.next().await {
         delete(&resolver, message).await;
     }
@@ -35,7 +35,7 @@ async fn delete(resolver: &Resolver, message: Message) {
     }
 }
 
-/// Who a request says it is from.
+/// The client that a request says it is from.
 fn signer(request: &[u8]) -> String {
     let claimed = std::str::from_utf8(request).ok().and_then(|text| GenericJwt::decode(text.trim_end()).ok());
     claimed

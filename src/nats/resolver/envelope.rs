@@ -22,7 +22,7 @@ pub(super) struct Envelope {
 
 /// The object `server`, with the members that nats-server always has.
 #[derive(Serialize)]
-struct Server<'a> {
+struct EnvelopeServer<'a> {
     name: &'a str,
     host: &'a str,
     id: &'a str,
@@ -33,12 +33,12 @@ struct Server<'a> {
 }
 
 #[derive(Serialize)]
-struct Answer<'a, T> {
-    server: Server<'a>,
+struct EnvelopeBody<'a, T> {
+    server: EnvelopeServer<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure<'a>>,
+    error: Option<EnvelopeError<'a>>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ struct Success<'a> {
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct EnvelopeError<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     code: u16,
@@ -75,7 +75,7 @@ impl Envelope {
     /// It is not done.
     pub(super) fn failure(&self, account: Option<&str>, description: &str) -> Bytes {
         let description = &*seed::redact(description);
-        self.write(None::<()>, Some(Failure { account, code: 500, description }))
+        self.write(None::<()>, Some(EnvelopeError { account, code: 500, description }))
     }
 
     /// The accounts that are there.
@@ -83,8 +83,8 @@ impl Envelope {
         self.write(Some(keys.iter().map(AccountKey::text).collect::<Vec<_>>()), None)
     }
 
-    fn write<T: Serialize>(&self, data: Option<T>, error: Option<Failure<'_>>) -> Bytes {
-        let server = Server {
+    fn write<T: Serialize>(&self, data: Option<T>, error: Option<EnvelopeError<'_>>) -> Bytes {
+        let server = EnvelopeServer {
             name: NAME,
             host: &self.host,
             id: &self.id,
@@ -94,7 +94,7 @@ impl Envelope {
             time: rfc3339_nanos(SystemTime::now()),
         };
         // Strings and numbers always have a JSON form.
-        serde_json::to_vec(&Answer { server, data, error }).unwrap_or_default().into()
+        serde_json::to_vec(&EnvelopeBody { server, data, error }).unwrap_or_default().into()
     }
 }
 

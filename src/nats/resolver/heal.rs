@@ -1,9 +1,9 @@
-//! Putting right what full resolvers have wrong.
+//! Repairs what full resolvers store.
 //!
-//! A full resolver stores whatever an UPDATE brings, and its packs heal neither that nor an account that was deleted while
-//! it was away. What a pack shows to be wrong is sent: the current JWT, or the request that deleted the account. Both reach
-//! every nats-server, not only the one whose pack it was, so each is asked first, and nothing is sent that would harm
-//! another one.
+//! A full resolver stores whatever an UPDATE brings. Its packs repair neither that, nor an account that was deleted while it
+//! was away. If a pack shows a difference, this server sends the current JWT, or the request that deleted the account. Both
+//! reach every nats-server, not only the one whose pack it was. So all are asked first, and nothing is sent that would
+//! harm another one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use tokio::time::timeout;
 use super::super::delete;
 use super::Resolver;
 use super::peers::Peers;
-use super::stored::{self, Stored};
+use super::stored::{self, StoredElsewhere};
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
 
-/// How long the nats-servers have to say what they hold.
+/// How long the nats-servers have to say what they store.
 const WINDOW: Duration = Duration::from_millis(800);
 /// The same before accounts are deleted there: as long as nats-servers wait for each other.
 const LONG_WINDOW: Duration = Duration::from_millis(1900);
-/// What is not dealt with in this time is seen again in the next pack.
+/// What is not repaired in this time is seen again in the next pack.
 const LONGEST: Duration = Duration::from_secs(300);
 /// Accounts that are asked about at the same time: with the window, this bounds how many are sent in a second.
 const AT_ONCE: usize = 8;
@@ -80,7 +80,7 @@ pub(super) async fn all(resolver: &Arc<Resolver>, sightings: Sightings, is_whole
 /// Sends the current JWT of an account, unless a nats-server has none: it may have been told to delete it.
 async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, reason: Reason) {
     match stored::settle(&resolver.node, peers, &key, WINDOW).await {
-        Stored::Sent => {
+        StoredElsewhere::Sent => {
             resolver.node.metrics().healed.with_label_values(&[reason.label()]).inc();
             tracing::info!(
                 account = %key,
@@ -90,12 +90,12 @@ async fn send_current(resolver: &Arc<Resolver>, peers: &Peers, key: AccountKey, 
                 reason.label()
             );
         }
-        Stored::Unsettled => resolver.unsettled(format_args!(
+        StoredElsewhere::Unsettled => resolver.unsettled(format_args!(
             "a nats-server has another JWT of {} than the current one, and another nats-server has none. It is not \
              repaired, because the account may have been deleted there; push the account, or delete it",
             resolver.node.called(&key)
         )),
-        Stored::Equal | Stored::Unknown => {}
+        StoredElsewhere::Equal | StoredElsewhere::Unknown => {}
     }
 }
 
@@ -120,7 +120,7 @@ async fn requests(
     found.into_values()
 }
 
-/// Sends a delete request again, if that deletes nothing but what is deleted. `seen`: which of its accounts are to go.
+/// Sends a delete request again if all its accounts are deleted here. `seen`: those of its accounts that the pack has.
 async fn send_request(resolver: &Arc<Resolver>, peers: &Peers, request: &Arc<Tombstone>, seen: &[AccountKey]) {
     let may_be_sent = || async {
         match resolver.node.are_all_deleted(request).await {

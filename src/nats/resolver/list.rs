@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::queue::Taken;
+use super::super::queue::Queued;
 use super::Resolver;
 use crate::key::AccountKey;
 use crate::node::StoreError;
@@ -15,7 +15,7 @@ const ENTRY: usize = 59;
 const REST: usize = 1024;
 
 /// Answers for as long as requests come, one after another.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     while let Some((message, _room)) = messages.next().await {
         if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.policy.settled().await.replies {
             resolver.count("list", "silent");

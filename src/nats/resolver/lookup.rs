@@ -1,17 +1,17 @@
 //! LOOKUP: nats-servers with a full or a cache resolver ask for an account that they do not have.
 //!
-//! The answer is the JWT and nothing else. Who has none says nothing: an empty answer counts, for the nats-server that
-//! asks, as that of one of the others, and makes it give up before they have answered; before 2.9.17 it even stores it.
+//! The answer is the JWT and nothing else. Without a JWT there is no answer: the nats-server that asks would take an empty
+//! one for that of another server, and give up before the others answer. Before 2.9.17 it would even store it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::super::queue::Taken;
+use super::super::queue::Queued;
 use super::super::subjects;
 use super::Resolver;
-use crate::node::Found;
+use crate::node::LookupNow;
 
 /// Accounts that may be looked for at the same time, where that takes waiting.
 const AT_ONCE: usize = 64;
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 64;
 const BUDGET: Duration = Duration::from_millis(1200);
 
 /// Answers for as long as requests come.
-pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
+pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     let waiting = Arc::new(Semaphore::new(AT_ONCE));
     let count = |outcome| resolver.counter("lookup", outcome);
     let (found, absent, dropped) = (count("found"), count("absent"), count("dropped"));
@@ -31,17 +31,17 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Taken) {
         };
         let Some(reply) = Resolver::reply_subject(message.reply) else { continue };
         match resolver.node.lookup_now(&key) {
-            Found::Served(token) => {
+            LookupNow::Served(token) => {
                 found.inc();
                 // It fails when the client is closed, or if the JWT is larger than a message may be.
                 if let Err(error) = client.publish(reply, token).await {
                     resolver.unsent(&key, &error);
                 }
             }
-            Found::Absent => absent.inc(),
-            Found::Unsure => {
+            LookupNow::Absent => absent.inc(),
+            LookupNow::Unsure => {
                 let Ok(permit) = waiting.clone().try_acquire_owned() else {
-                    // Whoever asks for so many accounts that nobody has: the others are answered meanwhile.
+                    // Too many look-ups of unknown accounts are under way; the others must not wait for them.
                     dropped.inc();
                     resolver.overrun("lookup");
                     continue;

@@ -1,8 +1,8 @@
 //! The account-resolver protocol: what nats-servers with a full resolver answer, answered here as well.
 //!
-//! Everybody on the system account hears every request, so how much is said is a matter of [`policy`]. Each operation
-//! has a task of its own, and packs a connection of their own, so that none keeps another one waiting. What comes in
-//! passes the gate like everything else, and what is no request at all is counted and logged now and then.
+//! Every server on the system account hears every request, so a [`policy`] decides what is answered. Each operation has a
+//! task of its own, and packs have a connection of their own, so none waits for another. JWTs pass the gate as everywhere.
+//! Messages that are no requests are counted, and logged now and then.
 
 mod delete;
 mod envelope;
@@ -26,8 +26,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use super::connect::Connected;
-use super::queue::{Taken, queue_up};
+use super::link::Connected;
+use super::queue::{Queued, queue_up};
 use super::subjects;
 use crate::key::AccountKey;
 use crate::node::Node;
@@ -35,7 +35,7 @@ use crate::rarely::{HeldBack, Rarely};
 use envelope::Envelope;
 pub(super) use policy::ResolverPolicy;
 
-/// A line about what anybody on the system account can cause comes at most this often.
+/// How often a line may be logged that any client of the system account can cause.
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Speaks the account-resolver protocol.
@@ -45,14 +45,14 @@ pub(super) struct Resolver {
     connected: Arc<Connected>,
     policy: Arc<ResolverPolicy>,
     envelope: Envelope,
-    lines: Lines,
+    lines: LogLines,
 }
 
 /// Lines that others can cause, each at most once in a while.
 #[derive(Debug, Default)]
-struct Lines(Mutex<HashMap<(&'static str, &'static str), Arc<Rarely>>>);
+struct LogLines(Mutex<HashMap<(&'static str, &'static str), Arc<Rarely>>>);
 
-impl Lines {
+impl LogLines {
     /// Whether a line of a kind about an operation may be written.
     fn turn(&self, kind: &'static str, operation: &'static str) -> Option<HeldBack> {
         let mut lines = self.0.lock();
@@ -73,7 +73,8 @@ impl Resolver {
         if policy.is_off() {
             return;
         }
-        let resolver = Arc::new(Self { node, connected, policy, envelope: Envelope::new(), lines: Lines::default() });
+        let resolver =
+            Arc::new(Self { node, connected, policy, envelope: Envelope::new(), lines: LogLines::default() });
         if let Some(lookups) = resolver.queue(subjects::LOOKUP, "lookup", 64 << 20).await {
             tokio::spawn(lookup::serve(resolver.clone(), lookups));
         }
@@ -94,7 +95,7 @@ impl Resolver {
     }
 
     /// Listens to requests that are dealt with one after another; `bytes` of them may wait.
-    async fn queue(self: &Arc<Self>, subject: &'static str, operation: &'static str, bytes: usize) -> Option<Taken> {
+    async fn queue(self: &Arc<Self>, subject: &'static str, operation: &'static str, bytes: usize) -> Option<Queued> {
         let (messages, resolver) = (self.hear(subject).await?, self.clone());
         Some(queue_up(messages, bytes, move |_| {
             resolver.count(operation, "dropped");

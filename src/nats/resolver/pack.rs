@@ -1,7 +1,7 @@
 //! PACK, answered: every JWT that is served, one in a message, and an empty message at the end.
 //!
-//! One member of the group `responder` gets each request, and what it does not have, the asker does not get: so nobody is
-//! in it before everything is here.
+//! One member of the group `responder` gets each request, and the asker gets only what that member has. So this server
+//! joins the group only when it has everything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const FLUSH: Duration = Duration::from_secs(30);
 
 /// Why a pack ends early.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+enum PackBroken {
     #[error("the connection to NATS broke")]
     Connection,
     #[error("{0} accounts are left out, because their JWTs are damaged or too large for a message")]
@@ -121,11 +121,11 @@ async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
 }
 
 /// Sends every JWT. Returns how many they were.
-async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Result<usize, Broken> {
+async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Result<usize, PackBroken> {
     let connection = packs.generation();
     let (mut after, mut sent, mut left_out) = (None, 0, 0);
     loop {
-        let piece = resolver.node.served(after, PIECE).await?.ok_or(Broken::Early)?;
+        let piece = resolver.node.served(after, PIECE).await?.ok_or(PackBroken::Early)?;
         left_out += piece.damaged;
         for stored in &piece.accounts {
             match packs.client().publish(reply.clone(), line(stored)).await {
@@ -138,11 +138,11 @@ async fn send_all(resolver: &Resolver, packs: &Connected, reply: &Subject) -> Re
         }
         let flushed = matches!(timeout(FLUSH, packs.client().flush()).await, Ok(Ok(())));
         if !flushed || packs.generation() != connection {
-            return Err(Broken::Connection);
+            return Err(PackBroken::Connection);
         }
         match piece.next {
             Some(next) => after = Some(next),
-            None if left_out > 0 => return Err(Broken::LeftOut(left_out)),
+            None if left_out > 0 => return Err(PackBroken::LeftOut(left_out)),
             None => return Ok(sent),
         }
     }

@@ -11,20 +11,20 @@ use super::super::Connected;
 use super::super::subjects;
 use crate::key::AccountKey;
 
-/// So many different answers to one question are looked at, and so many bytes of them.
+/// Different answers to one question that are read, and their bytes.
 const ANSWERS: usize = 64;
 const BYTES: usize = 16 << 20;
 
 /// What came back.
 #[derive(Debug, Default)]
-pub(in crate::nats) struct Heard {
+pub(in crate::nats) struct PeerAnswers {
     /// The different answers: JWTs, and an empty text if a full resolver has none.
     pub(super) answers: Vec<Bytes>,
-    /// NATS says that nobody listens.
+    /// NATS says that no resolver listens.
     pub(super) is_nobody_there: bool,
 }
 
-impl Heard {
+impl PeerAnswers {
     /// Whether a full resolver has none.
     pub(super) fn is_missing_somewhere(&self) -> bool {
         self.answers.iter().any(Bytes::is_empty)
@@ -45,17 +45,17 @@ impl Peers {
         Self(connected)
     }
 
-    /// What comes back within `window` when everybody is asked for an account. `None`: nobody could be asked.
+    /// What the resolvers answer within `window` to a request for an account. `None`: there was no connection.
     ///
     /// Resolvers before 2.9.17 say nothing if they have none, and so do we.
-    pub(super) async fn look_up(&self, key: &AccountKey, window: Duration) -> Option<Heard> {
+    pub(super) async fn look_up(&self, key: &AccountKey, window: Duration) -> Option<PeerAnswers> {
         if !self.0.is_connected() {
             return None;
         }
         let (client, inbox) = (self.0.client(), self.0.client().new_inbox());
         let mut answers = client.subscribe(inbox.clone()).await.ok()?;
         client.publish_with_reply(subjects::lookup(key), inbox, Bytes::new()).await.ok()?;
-        let (until, mut heard, mut bytes) = (Instant::now() + window, Heard::default(), 0);
+        let (until, mut heard, mut bytes) = (Instant::now() + window, PeerAnswers::default(), 0);
         while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
             if answer.status.is_some() {
                 heard.is_nobody_there = true;

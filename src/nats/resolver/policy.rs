@@ -1,9 +1,9 @@
-//! How to behave among nats-servers that host account JWTs as well.
+//! Which requests this server answers beside nats-servers that host account JWTs as well.
 //!
-//! Tools that send UPDATE, LIST or DELETE count the answers, or take the first for the answer of all: one answer too many
-//! misleads them, and where nobody else answers, none at all does. So it is found out whether there are full resolvers: of
-//! those, each one from 2.9.17 on answers a LOOKUP for an account that does not exist, and nobody else does. Never by
-//! LIST: that keeps a full resolver busy for seconds.
+//! Tools that send UPDATE, LIST or DELETE count the answers, or take the first for the answer of all. One answer too many
+//! misleads them, and so does silence where no other server answers. So this server finds out whether there are full
+//! resolvers. From 2.9.17 on, each of those answers a LOOKUP for an account that does not exist, and no other server does.
+//! LIST would tell as well, but keeps a full resolver busy for seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +25,16 @@ const WINDOW: Duration = Duration::from_millis(750);
 const EVERY: Duration = Duration::from_secs(60);
 /// How soon again, if one was there before and did not answer.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So many looks in vain mean that there is none any more.
+/// Looks without an answer after which there is none any more.
 const IN_VAIN: u32 = 3;
-/// So many mean that there is none, where nothing is known yet: nats-servers may just be finding each other.
+/// The same at the start. One is not enough, because nats-servers may just be finding each other.
 const AT_FIRST: u32 = 2;
 /// How long a request waits for the first look to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether there are full resolvers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fleet {
+enum FullResolvers {
     /// Not known yet.
     Unknown,
     /// At least one answered.
@@ -62,7 +62,7 @@ pub(in crate::nats) struct ResolverPolicy {
     mode: ResolverMode,
     responder: PackResponder,
     is_replica: bool,
-    fleet: watch::Sender<Fleet>,
+    fleet: watch::Sender<FullResolvers>,
     hint: Notify,
     /// A full resolver has asked for a pack since the last look.
     was_asked: AtomicBool,
@@ -75,7 +75,7 @@ impl ResolverPolicy {
             mode: nats.resolver,
             responder: nats.pack_responder,
             is_replica,
-            fleet: watch::Sender::new(Fleet::Unknown),
+            fleet: watch::Sender::new(FullResolvers::Unknown),
             hint: Notify::new(),
             was_asked: AtomicBool::new(false),
         }
@@ -93,27 +93,27 @@ impl ResolverPolicy {
 
     /// What to do, when it is known.
     pub(super) async fn settled(&self) -> Stance {
-        if self.among(Fleet::Full).replies == self.among(Fleet::Without).replies {
+        if self.among(FullResolvers::Full).replies == self.among(FullResolvers::Without).replies {
             return self.stance();
         }
         let mut fleet = self.fleet.subscribe();
         // After a while without an answer it is what is known.
-        let _ = timeout(PATIENCE, fleet.wait_for(|fleet| *fleet != Fleet::Unknown)).await;
+        let _ = timeout(PATIENCE, fleet.wait_for(|fleet| *fleet != FullResolvers::Unknown)).await;
         self.stance()
     }
 
-    /// Waits until packs are to be answered, or are not.
+    /// Waits until packs are answered, or are not.
     pub(super) async fn packs(&self, wanted: bool) {
         // It fails when the sender is gone, which is ourselves.
         let _ = self.fleet.subscribe().wait_for(|fleet| self.among(*fleet).packs == wanted).await;
     }
 
-    /// Tells the receipts whether there are full resolvers, which store accounts that they have not loaded, for as long as
+    /// Notes in the receipts whether there are full resolvers, which store accounts that they have not loaded, for as long as
     /// the process lives.
     pub(super) async fn tell(self: Arc<Self>, receipts: Arc<Receipts>) {
         let mut fleet = self.fleet.subscribe();
         loop {
-            let has_full = matches!(*fleet.borrow_and_update(), Fleet::Full | Fleet::Old);
+            let has_full = matches!(*fleet.borrow_and_update(), FullResolvers::Full | FullResolvers::Old);
             receipts.full_resolvers(has_full);
             if fleet.changed().await.is_err() {
                 return;
@@ -123,7 +123,7 @@ impl ResolverPolicy {
 
     /// A full resolver has asked for a pack.
     pub(super) fn asked(&self) {
-        if *self.fleet.borrow() == Fleet::Without {
+        if *self.fleet.borrow() == FullResolvers::Without {
             self.was_asked.store(true, Ordering::Relaxed);
             self.hint.notify_one();
         }
@@ -131,13 +131,13 @@ impl ResolverPolicy {
 
     /// Nobody answered what a full resolver answers.
     pub(super) fn missed(&self) {
-        if *self.fleet.borrow() == Fleet::Full {
+        if *self.fleet.borrow() == FullResolvers::Full {
             self.hint.notify_one();
         }
     }
 
-    fn among(&self, fleet: Fleet) -> Stance {
-        let alone = fleet == Fleet::Without;
+    fn among(&self, fleet: FullResolvers) -> Stance {
+        let alone = fleet == FullResolvers::Without;
         let replies = match self.mode {
             ResolverMode::Participant => true,
             ResolverMode::Auto => alone,
@@ -157,13 +157,13 @@ impl ResolverPolicy {
         let (mut in_vain, mut asked_on) = (0, connected.generation());
         loop {
             if asked_on != connected.generation() {
-                // Whoever is there now may be others.
+                // Other nats-servers may be there now.
                 asked_on = connected.generation();
                 in_vain = 0;
                 self.fleet.send_if_modified(|fleet| {
-                    let is_new = *fleet != Fleet::Full;
+                    let is_new = *fleet != FullResolvers::Full;
                     if is_new {
-                        *fleet = Fleet::Unknown;
+                        *fleet = FullResolvers::Unknown;
                     }
                     is_new
                 });
@@ -177,28 +177,28 @@ impl ResolverPolicy {
             let was_asked = self.was_asked.swap(false, Ordering::Relaxed);
             let before = *self.fleet.borrow();
             let now = match before {
-                _ if found => Fleet::Full,
-                _ if heard.is_nobody_there => Fleet::Without,
-                _ if cannot_ask(&connected) => Fleet::Hidden,
-                Fleet::Full if in_vain < IN_VAIN => Fleet::Full,
-                Fleet::Unknown if in_vain < AT_FIRST => Fleet::Unknown,
-                Fleet::Without if was_asked => Fleet::Old,
-                Fleet::Old => Fleet::Old,
-                _ => Fleet::Without,
+                _ if found => FullResolvers::Full,
+                _ if heard.is_nobody_there => FullResolvers::Without,
+                _ if cannot_ask(&connected) => FullResolvers::Hidden,
+                FullResolvers::Full if in_vain < IN_VAIN => FullResolvers::Full,
+                FullResolvers::Unknown if in_vain < AT_FIRST => FullResolvers::Unknown,
+                FullResolvers::Without if was_asked => FullResolvers::Old,
+                FullResolvers::Old => FullResolvers::Old,
+                _ => FullResolvers::Without,
             };
             if now != before {
                 self.fleet.send_replace(now);
                 tracing::info!("NATS resolver: {}", node::Policy::describe(&*self));
             }
             let pause = match now {
-                Fleet::Unknown => Duration::ZERO,
-                Fleet::Full if !found => AGAIN,
+                FullResolvers::Unknown => Duration::ZERO,
+                FullResolvers::Full if !found => AGAIN,
                 _ => EVERY,
             };
             tokio::select! {
                 () = sleep(drawn(pause, 0.9..=1.1)) => {}
                 () = reconnected(&connected, asked_on) => {}
-                // Not at every hint at once: whoever sends one may send many.
+                // A pause before the look: hints may come in great number.
                 () = async { self.hint.notified().await; sleep(Duration::from_secs(1)).await } => {}
             }
         }
@@ -222,11 +222,13 @@ impl node::Policy for ResolverPolicy {
             (false, false) => "only LOOKUP is answered; UPDATE and DELETE are applied without an answer",
         };
         let seen = match fleet {
-            Fleet::Unknown => "which resolvers are there is not known yet",
-            Fleet::Full => "a nats-server with a full resolver is there",
-            Fleet::Old => "a full resolver before 2.9.17 has asked for a pack: set nats.resolver to silent to be sure",
-            Fleet::Without => "no full resolver answered",
-            Fleet::Hidden => "which resolvers are there is unknown: the NATS user may not ask",
+            FullResolvers::Unknown => "which resolvers are there is not known yet",
+            FullResolvers::Full => "a nats-server with a full resolver is there",
+            FullResolvers::Old => {
+                "a full resolver before 2.9.17 has asked for a pack: set nats.resolver to silent to be sure"
+            }
+            FullResolvers::Without => "no full resolver answered",
+            FullResolvers::Hidden => "which resolvers are there is unknown: the NATS user may not ask",
         };
         let mode = match self.mode {
             ResolverMode::Auto => "auto",
@@ -278,12 +280,12 @@ mod tests {
         for (mode, responder, wanted) in table {
             let nats = Nats { resolver: mode, pack_responder: responder, ..Nats::default() };
             let policy = ResolverPolicy::of(&nats, false);
-            let found = [Fleet::Unknown, Fleet::Full, Fleet::Without].map(|fleet| {
+            let found = [FullResolvers::Unknown, FullResolvers::Full, FullResolvers::Without].map(|fleet| {
                 let Stance { replies, packs } = policy.among(fleet);
                 (replies, packs)
             });
             assert_eq!(found, wanted, "{mode:?} {responder:?}");
-            let replica = ResolverPolicy::of(&nats, true).among(Fleet::Without);
+            let replica = ResolverPolicy::of(&nats, true).among(FullResolvers::Without);
             assert_eq!(replica, Stance { replies: false, packs: false });
         }
     }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::peers::Peers;
 use crate::key::AccountKey;
-use crate::node::{Again, Node, Verdict};
+use crate::node::{Again, Node, PackVerdict};
 
 /// What the nats-servers with a full resolver were found to store of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::nats) enum Stored {
+pub(in crate::nats) enum StoredElsewhere {
     /// Nothing but the current JWT.
     Equal,
     /// Something else; the current JWT was announced, or theirs was newer and is the current one now.
@@ -27,22 +27,27 @@ pub(in crate::nats) enum Stored {
 ///
 /// An announcement reaches every nats-server. So nothing is sent if one of them stores nothing; and nothing is sent on
 /// the word of a pack alone, which is what anybody on the system account may say.
-pub(in crate::nats) async fn settle(node: &Arc<Node>, peers: &Peers, key: &AccountKey, window: Duration) -> Stored {
-    let Some(own) = node.lookup(key).await else { return Stored::Unknown };
-    let Some(heard) = peers.look_up(key, window).await else { return Stored::Unknown };
+pub(in crate::nats) async fn settle(
+    node: &Arc<Node>,
+    peers: &Peers,
+    key: &AccountKey,
+    window: Duration,
+) -> StoredElsewhere {
+    let Some(own) = node.lookup(key).await else { return StoredElsewhere::Unknown };
+    let Some(heard) = peers.look_up(key, window).await else { return StoredElsewhere::Unknown };
     let others: Vec<_> = heard.tokens().filter(|token| **token != own).collect();
     if others.is_empty() {
-        return Stored::Equal;
+        return StoredElsewhere::Equal;
     }
     if heard.is_missing_somewhere() {
-        return Stored::Unsettled;
+        return StoredElsewhere::Unsettled;
     }
     if take(node, key, others).await {
-        return Stored::Sent;
+        return StoredElsewhere::Sent;
     }
     match node.announcer() {
-        Some(announcer) if announcer.announce(Again::Account(*key)).is_ok() => Stored::Sent,
-        _ => Stored::Unknown,
+        Some(announcer) if announcer.announce(Again::Account(*key)).is_ok() => StoredElsewhere::Sent,
+        _ => StoredElsewhere::Unknown,
     }
 }
 
@@ -50,5 +55,5 @@ pub(in crate::nats) async fn settle(node: &Arc<Node>, peers: &Peers, key: &Accou
 pub(in crate::nats) async fn take(node: &Arc<Node>, key: &AccountKey, heard: Vec<&Bytes>) -> bool {
     let offers = heard.into_iter().map(|token| (*key, token.clone())).collect();
     let verdicts = node.merge(offers).await.unwrap_or_default();
-    verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken))
+    verdicts.iter().any(|verdict| matches!(verdict, PackVerdict::Taken))
 }

@@ -1,8 +1,8 @@
-//! PACK, asked: what a full resolver holds is compared with what is held here.
+//! PACK, asked: compares the store of a full resolver with this one.
 //!
-//! One of them answers, and which one is chance; so it is asked again and again. What is newer is taken in through the
-//! gate. What is older, foreign, or deleted here is noted while the pack goes on, and dealt with at its end ([`heal`]),
-//! when everything that the pack brings is known.
+//! One full resolver answers, and which one is chance, so packs are asked for again and again. Newer JWTs are stored if the
+//! gate accepts them. JWTs that are older, foreign, or deleted here are noted, and repaired after the pack has ended
+//! ([`heal`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::queue::{Taken, intake};
+use super::super::queue::{Queued, bounded};
 use super::super::{Connected, subjects};
 use super::Resolver;
 use super::heal::{self, Reason, Sightings};
 use crate::backoff::drawn;
 use crate::jwt::pack;
 use crate::key::AccountKey;
-use crate::node::Verdict;
+use crate::node::PackVerdict;
 
 /// What of a pack may wait, in bytes.
 const WAITING: usize = 128 << 20;
@@ -29,12 +29,12 @@ const FIRST: Duration = Duration::from_secs(10);
 const NEXT: Duration = Duration::from_secs(5);
 /// A pack that goes on for longer is not listened to any more.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Nor one with so many messages that are no lines of a pack.
+/// Messages that are no lines of a pack, after which it is not listened to any more.
 const JUNK: usize = 1000;
 /// JWTs that are weighed in one go, and their bytes.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// What is dealt with after one pack; the next one goes on behind it.
+/// Sightings that are repaired after one pack; the next pack goes on after them.
 const SIGHTINGS: usize = 2000;
 /// The longest pause between two packs that brought nothing.
 const RARELY: Duration = Duration::from_secs(3600);
@@ -42,27 +42,27 @@ const RARELY: Duration = Duration::from_secs(3600);
 /// How a pack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// What is held there is what is held here.
+    /// It stores what is stored here.
     Equal,
     /// All of it was heard.
     Whole,
     /// It broke off, or was no pack.
     Incomplete,
-    /// Somebody should have answered, and did not.
+    /// A full resolver should have answered, and did not.
     Silent,
-    /// Nobody is there to answer.
+    /// No full resolver is there to answer.
     Nobody,
 }
 
-/// What a pack came to.
+/// The result of a pack.
 #[derive(Debug)]
 struct Pack {
     ending: Ending,
     /// JWTs in it.
     seen: usize,
-    /// Those that were news.
+    /// Those that were newer.
     taken: usize,
-    /// Those that nobody may hold, or that could not be judged, with the reason of the last one.
+    /// Those that were rejected, or could not be judged, with the reason of the last one.
     refused: usize,
     reason: Option<String>,
     junk: usize,
@@ -92,17 +92,17 @@ impl Pack {
 
 /// How long to wait for the next pack.
 #[derive(Debug)]
-struct Pace {
+struct SyncPace {
     base: Duration,
     pause: Duration,
 }
 
-impl Pace {
+impl SyncPace {
     const fn new(base: Duration) -> Self {
         Self { base, pause: base }
     }
 
-    /// The pause after a pack. A whole store that comes in vain comes again, so it is asked for ever more rarely.
+    /// The pause after a pack. A pack that brought nothing new would bring nothing again, so the pauses grow.
     fn after(&mut self, ending: Ending, has_changed: bool) -> Duration {
         let in_vain = matches!(ending, Ending::Whole | Ending::Incomplete) && !has_changed;
         self.pause = if in_vain { (self.pause * 2).min(RARELY.max(self.base)) } else { self.base };
@@ -112,18 +112,18 @@ impl Pace {
 
 /// Asks for packs, for as long as the process lives.
 pub(super) async fn run(resolver: Arc<Resolver>, packs: Arc<Connected>, base: Duration) {
-    let (mut pace, mut connection, mut after) = (Pace::new(base), None, None);
+    let (mut pace, mut connection, mut after) = (SyncPace::new(base), None, None);
     loop {
         let hash = resolver.node.pack_hash().await;
         let Some(hash) = hash.ok().flatten().filter(|_| packs.is_connected()) else {
-            // Nothing to compare yet, or nobody to ask.
+            // There is nothing to compare yet, or no connection.
             sleep(Duration::from_millis(200)).await;
             continue;
         };
         if connection.replace(packs.generation()) != Some(packs.generation()) {
-            // Whoever is there now may hold something else than whoever was.
-            pace = Pace::new(base);
-            // Soon, but not with everybody else who was cut off.
+            // Other resolvers may be there now.
+            pace = SyncPace::new(base);
+            // Soon, but not together with all the other servers that were cut off.
             sleep(drawn(Duration::from_secs(1), 0.2..=1.5)).await;
         }
         let pack = ask(&resolver, &packs, hash, after).await;
@@ -151,7 +151,7 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after:
     if client.publish_with_reply(subjects::PACK, inbox, Bytes::copy_from_slice(&hash)).await.is_err() {
         return pack;
     }
-    let (queue, taken) = intake(WAITING);
+    let (queue, taken) = bounded(WAITING);
     let listening = tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             // What has no room is missing, and so is the end then.
@@ -165,7 +165,7 @@ async fn ask(resolver: &Arc<Resolver>, packs: &Connected, hash: [u8; 32], after:
     pack
 }
 
-async fn hear(resolver: &Arc<Resolver>, mut taken: Taken, pack: &mut Pack) {
+async fn hear(resolver: &Arc<Resolver>, mut taken: Queued, pack: &mut Pack) {
     let (until, mut patience) = (Instant::now() + LONGEST, FIRST);
     let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
     pack.ending = loop {
@@ -232,23 +232,23 @@ async fn weigh(resolver: &Arc<Resolver>, batch: &mut Vec<Offer>, pack: &mut Pack
     };
     for (offer, verdict) in batch.drain(..).zip(verdicts) {
         let reason = match verdict {
-            Verdict::Same if offer.is_untrimmed => Reason::Spelling,
-            Verdict::Same => continue,
-            Verdict::Taken => {
+            PackVerdict::Same if offer.is_untrimmed => Reason::Spelling,
+            PackVerdict::Same => continue,
+            PackVerdict::Taken => {
                 pack.taken += 1;
                 tracing::info!(account = %offer.key, "updated JWT for account - {} from a pack", resolver.node.called(&offer.key));
                 continue;
             }
-            Verdict::Respelt => Reason::Spelling,
-            Verdict::Older => Reason::Older,
-            Verdict::Tie => Reason::Tie,
-            Verdict::Deleted => Reason::Deleted,
-            Verdict::Foreign(refusal) => {
+            PackVerdict::Respelt => Reason::Spelling,
+            PackVerdict::Older => Reason::Older,
+            PackVerdict::Tie => Reason::Tie,
+            PackVerdict::Deleted => Reason::Deleted,
+            PackVerdict::Foreign(refusal) => {
                 pack.refused += 1;
                 pack.reason = Some(format!("account {}: {refusal}", offer.key));
                 Reason::Foreign
             }
-            Verdict::Refused(refusal) => {
+            PackVerdict::Refused(refusal) => {
                 pack.refused += 1;
                 pack.reason = Some(format!("account {}: {refusal}", offer.key));
                 continue;
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn packs_in_vain_become_rare_and_others_do_not() {
         let second = Duration::from_secs(1);
-        let mut pace = Pace::new(60 * second);
+        let mut pace = SyncPace::new(60 * second);
         let pauses = [
             (Ending::Whole, false, 120),
             (Ending::Whole, false, 240),

@@ -1,7 +1,7 @@
 //! UPDATE: a new JWT of an account, on any of three subjects.
 //!
-//! Signatures are checked on all cores, and the JWTs committed in the order in which they came. What waits is bounded by
-//! its size: an update storm of tens of thousands is taken in as it comes, and what is beyond that is refused aloud.
+//! Signatures are checked on all cores, and the JWTs are committed in the order in which they came. The queue is bounded by
+//! bytes: it has room for a storm of tens of thousands of updates. Beyond that, updates are rejected with an answer.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::super::queue::{Intake, intake};
+use super::super::queue::{Queue, bounded};
 use super::super::subjects;
 use super::Resolver;
 use crate::gate::{Entry, Refusal, Via};
@@ -21,7 +21,7 @@ use crate::node::{StoreError, WriteError};
 
 /// What may wait, in bytes.
 const WAITING: usize = 128 << 20;
-/// So many characters of what is wrong with a JWT are told: more may not fit into a message.
+/// Characters of an error that are sent: more may not fit into a message.
 const LONGEST: usize = 16_384;
 /// What nats-server says for a JWT of which it cannot tell the account.
 const NO_ACCOUNT: &str = "n/a";
@@ -37,7 +37,7 @@ struct Update {
 
 /// Begins to listen.
 pub(super) async fn start(resolver: &Arc<Resolver>) {
-    let (queue, taken) = intake(WAITING);
+    let (queue, taken) = bounded(WAITING);
     let queue = Arc::new(queue);
     for subject in [subjects::UPDATE, subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         if let Some(mut messages) = resolver.hear(subject).await {
@@ -66,7 +66,7 @@ pub(super) async fn start(resolver: &Arc<Resolver>) {
     });
 }
 
-async fn take(resolver: &Arc<Resolver>, queue: &Intake, message: Message) {
+async fn take(resolver: &Arc<Resolver>, queue: &Queue, message: Message) {
     let Err(message) = queue.offer(message) else { return };
     resolver.count("update", "dropped");
     resolver.overrun("update");
@@ -95,7 +95,7 @@ fn read(resolver: &Arc<Resolver>, message: Message, room: OwnedSemaphorePermit) 
     }
 }
 
-/// Checks the JWT, on a thread where that keeps nobody waiting.
+/// Checks the JWT on a thread that may be busy.
 async fn admit(resolver: &Arc<Resolver>, update: Update) -> (Update, Result<Arc<Entry>, WriteError>) {
     let (node, token, named) = (resolver.node.clone(), update.token.clone(), update.named);
     let admitted = tokio::task::spawn_blocking(move || node.admit(&token, named.as_ref(), Via::Update)).await;

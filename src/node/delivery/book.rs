@@ -19,8 +19,8 @@ const MAX_BYTES: usize = 64 << 20;
 const RECEIPT_BYTES: usize = 320;
 /// Longer texts of errors are cut.
 const MAX_ERROR: usize = 512;
-/// How soon after a connection is made all nats-servers have said that they are there. Before that, nobody can tell
-/// which there are.
+/// How soon after a connection is made all nats-servers have answered the roll call. Before that, it is unknown which are
+/// there.
 const SETTLE: Duration = Duration::from_millis(500);
 /// The time-out of a nats-server that fetches an account: measured as 1.900 s for the URL resolver, 2.9.10 to 2.15.1. A
 /// fetch that began before a change can bring an older JWT for so long.
@@ -32,7 +32,7 @@ const LOADING_128_KIB: Duration = Duration::from_secs(8);
 const MAX_LOADING_BYTES: usize = 200 << 10;
 
 #[derive(Debug)]
-struct Change {
+struct BookedChange {
     announcement: Announcement,
     /// Unix milliseconds; `None`: not by this process.
     announced_at: Option<i64>,
@@ -52,7 +52,7 @@ struct Change {
     was_complete: bool,
 }
 
-impl Change {
+impl BookedChange {
     fn weight(&self) -> usize {
         self.receipts.values().map(|(_, receipt)| weight(receipt)).sum()
     }
@@ -101,7 +101,7 @@ fn weight(receipt: &Receipt) -> usize {
 /// All receipts that are kept.
 #[derive(Debug)]
 pub(super) struct Book {
-    changes: HashMap<u64, Change>,
+    changes: HashMap<u64, BookedChange>,
     /// Their serials, those announced first at the front.
     order: VecDeque<u64>,
     bytes: usize,
@@ -178,7 +178,7 @@ impl Book {
         if !is_on_replicas {
             self.not_on_replicas.insert(serial);
         }
-        let change = Change {
+        let change = BookedChange {
             announcement,
             announced_at,
             announced,
@@ -285,7 +285,7 @@ impl Book {
     /// Whether nats-servers with a full resolver may store an older JWT of a change's account: it is not loaded
     /// somewhere, and it is not known that they store this one.
     pub(super) fn may_be_stored_older(&self, serial: u64) -> bool {
-        self.has_full_resolvers && self.changes.get(&serial).is_some_and(Change::may_be_stored_older)
+        self.has_full_resolvers && self.changes.get(&serial).is_some_and(BookedChange::may_be_stored_older)
     }
 
     /// Notes whether nats-servers with a full resolver store nothing but a change.

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::gate::{Entry, Identity};
 use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
-use crate::node::{Ledger, Lookup, Node, Verdict, WriteError};
+use crate::node::{Ledger, Lookup, Node, PackVerdict, WriteError};
 use crate::store::StoreError;
 use crate::store::journal::Presence;
 
@@ -31,14 +31,14 @@ pub trait Compare: std::fmt::Debug + Send + Sync {
 pub struct Weighed {
     /// The place of the account's newest change; 0 if it is unknown here.
     pub serial: u64,
-    /// What it is to the store.
+    /// What the comparison with the store found.
     pub found: Match,
     /// Issue time and identity of what is stored and served; `None`: nothing.
     pub should_run: Option<(i64, Identity)>,
 }
 
 /// What is stored of an account.
-enum Stored {
+enum StoredState {
     Served(Arc<Entry>, u64),
     Gone(Gone, u64),
     Unknown,
@@ -55,7 +55,7 @@ enum Merged {
 }
 
 /// A JWT that a nats-server runs, decoded.
-struct Running {
+struct DecodedJwt {
     runs: Runs,
     lets_nobody_in: bool,
 }
@@ -68,7 +68,7 @@ impl Node {
         for is_last in [false, true] {
             let stored = self.stored(key).await?;
             let Some(loaded) = loaded else { return Ok(stored.weighed(Match::NotLoaded)) };
-            if let Stored::Served(entry, _) = &stored
+            if let StoredState::Served(entry, _) = &stored
                 && entry.token() == &loaded.token
             {
                 let found = of_equal(entry, loaded);
@@ -78,8 +78,8 @@ impl Node {
             let runs = running.as_ref().map(|running| running.runs);
             let offer = (key, loaded.token.clone());
             let found = match &stored {
-                Stored::Unknown => Match::Foreign,
-                Stored::Served(entry, _) => match runs {
+                StoredState::Unknown => Match::Foreign,
+                StoredState::Served(entry, _) => match runs {
                     Some(runs) if runs.identity == *entry.identity() => of_equal(entry, loaded),
                     Some(runs) if runs.iat > entry.iat() => match self.merged(offer).await? {
                         Merged::Stored if !is_last => continue,
@@ -89,8 +89,8 @@ impl Node {
                     _ => Match::Behind { runs },
                 },
                 // Its clients are cut off there, too.
-                Stored::Gone(..) if loaded.is_expired => Match::NotLoaded,
-                Stored::Gone(gone, _) => {
+                StoredState::Gone(..) if loaded.is_expired => Match::NotLoaded,
+                StoredState::Gone(gone, _) => {
                     let may_be_newer = *gone == Gone::Deleted && runs.is_some();
                     if may_be_newer && matches!(self.merged(offer).await?, Merged::Stored) && !is_last {
                         continue;
@@ -115,19 +115,19 @@ impl Node {
             Err(error) => return Ok(Merged::Rejected(error.to_string())),
         };
         Ok(match verdicts.into_iter().next() {
-            Some(Verdict::Taken) => Merged::Stored,
-            Some(Verdict::Refused(refusal)) => Merged::Rejected(refusal.to_string()),
+            Some(PackVerdict::Taken) => Merged::Stored,
+            Some(PackVerdict::Refused(refusal)) => Merged::Rejected(refusal.to_string()),
             _ => Merged::Outranked,
         })
     }
 
-    async fn stored(&self, key: AccountKey) -> Result<Stored, StoreError> {
+    async fn stored(&self, key: AccountKey) -> Result<StoredState, StoreError> {
         let ledger = self.ledger().ok_or(StoreError::Closed)?;
         if let Some(stored) = ledger.cached(&key) {
-            return Ok(Stored::Served(stored.entry.clone(), stored.serial));
+            return Ok(StoredState::Served(stored.entry.clone(), stored.serial));
         }
         let is_withheld = match ledger.find(&key).await? {
-            Lookup::Served(stored) => return Ok(Stored::Served(stored.entry.clone(), stored.serial)),
+            Lookup::Served(stored) => return Ok(StoredState::Served(stored.entry.clone(), stored.serial)),
             Lookup::Withheld(_) => true,
             Lookup::Absent => false,
         };
@@ -135,19 +135,19 @@ impl Node {
     }
 }
 
-fn gone(ledger: &dyn Ledger, key: &AccountKey, is_withheld: bool) -> Result<Stored, StoreError> {
+fn gone(ledger: &dyn Ledger, key: &AccountKey, is_withheld: bool) -> Result<StoredState, StoreError> {
     let newest = ledger.journal().fact(key, None)?.map_or(0, |fact| fact.newest);
     if is_withheld {
-        return Ok(Stored::Gone(Gone::Withheld, newest));
+        return Ok(StoredState::Gone(Gone::Withheld, newest));
     }
     Ok(match ledger.journal().presence(key)? {
-        Presence::Deleted => Stored::Gone(Gone::Deleted, newest),
-        Presence::Removed => Stored::Gone(Gone::Removed, newest),
-        Presence::Unknown | Presence::Live(_) => Stored::Unknown,
+        Presence::Deleted => StoredState::Gone(Gone::Deleted, newest),
+        Presence::Removed => StoredState::Gone(Gone::Removed, newest),
+        Presence::Unknown | Presence::Live(_) => StoredState::Unknown,
     })
 }
 
-impl Stored {
+impl StoredState {
     fn weighed(&self, found: Match) -> Weighed {
         match self {
             Self::Served(entry, serial) => {
@@ -182,12 +182,12 @@ fn of_equal(entry: &Entry, loaded: &Loaded) -> Match {
 }
 
 /// Decodes a JWT with its signature, which takes some 50 µs, and much longer for a large one. `None`: it is none.
-async fn decode(token: Bytes) -> Option<Running> {
+async fn decode(token: Bytes) -> Option<DecodedJwt> {
     tokio::task::spawn_blocking(move || {
         let text = std::str::from_utf8(&token).ok()?;
         let decoded = AccountJwt::decode(text).ok()?;
         let identity = Sha256::digest(decoded.signing_input(text)).into();
-        Some(Running {
+        Some(DecodedJwt {
             runs: Runs { iat: decoded.claims.iat, identity },
             lets_nobody_in: decoded.body.limits.conn == 0,
         })

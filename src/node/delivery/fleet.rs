@@ -23,7 +23,7 @@ pub struct Difference {
     pub should_run: Option<(i64, Identity)>,
     /// When the difference was first seen, unix milliseconds.
     pub since: i64,
-    /// The same by a clock that nobody sets.
+    /// The same by the monotonic clock.
     pub began: Instant,
     /// Whether the log has said that it lasts.
     pub was_reported: bool,
@@ -38,7 +38,7 @@ impl Difference {
 
 /// What is known of one nats-server.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct ServerStanding {
     /// Accounts that it has loaded, as far as it said, its own ones included.
     pub loaded: Option<usize>,
     /// When any account was last compared, unix milliseconds.
@@ -66,7 +66,7 @@ pub struct OperatorThere {
     pub is_current: bool,
 }
 
-impl Standing {
+impl ServerStanding {
     /// Whether everything that was compared is as stored. `None`: nothing can be told yet.
     pub fn is_in_sync(&self) -> Option<bool> {
         if self.behind() > 0 {
@@ -85,20 +85,20 @@ impl Standing {
 /// What is known of all of them, by their ids.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
-    standings: HashMap<String, Standing>,
+    standings: HashMap<String, ServerStanding>,
 }
 
 impl Fleet {
     /// What is known of a nats-server, to be changed.
-    pub(super) fn standing(&mut self, id: &str) -> &mut Standing {
+    pub(super) fn standing(&mut self, id: &str) -> &mut ServerStanding {
         // As many as there are nats-servers, which are bounded.
         if !self.standings.contains_key(id) {
-            self.standings.insert(id.to_owned(), Standing::default());
+            self.standings.insert(id.to_owned(), ServerStanding::default());
         }
         self.standings.entry(id.to_owned()).or_default()
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<&Standing> {
+    pub(super) fn get(&self, id: &str) -> Option<&ServerStanding> {
         self.standings.get(id)
     }
 
@@ -204,7 +204,7 @@ mod tests {
         fleet.compared("N", key(1), &compared(gone, 10), None);
         let standing = fleet.get("N").expect("known");
         assert_eq!((standing.behind(), standing.differences.len()), (0, 1));
-        // Before a sweep has ended, nobody can tell.
+        // It is unknown before a sweep has ended.
         assert_eq!(standing.is_in_sync(), None);
         fleet.standing("N").swept_at = Some(11);
         assert_eq!(fleet.get("N").expect("known").is_in_sync(), Some(true));

@@ -6,8 +6,8 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::compared::Match;
-use super::fleet::{Difference, Standing};
-use super::propagation::Running;
+use super::fleet::{Difference, ServerStanding};
+use super::propagation::RunningJwt;
 use super::receipts::Summary;
 use super::servers::Server;
 use crate::jwt::AccountJwt;
@@ -89,9 +89,9 @@ pub struct AccountReport {
     /// Its name, if a JWT of it is stored.
     pub name: String,
     /// What the nats-server runs.
-    pub runs: Option<Running>,
+    pub runs: Option<RunningJwt>,
     /// What it should run; null: nothing.
-    pub should_run: Option<Running>,
+    pub should_run: Option<RunningJwt>,
     /// Since when, unix milliseconds.
     pub since: i64,
     /// When it was last compared, unix milliseconds.
@@ -192,7 +192,7 @@ fn gauge(count: usize) -> i64 {
 }
 
 /// The state of a nats-server, in a word.
-fn state(standing: &Standing) -> &'static str {
+fn state(standing: &ServerStanding) -> &'static str {
     match standing.is_in_sync() {
         Some(true) => "in_sync",
         Some(false) => "behind",
@@ -200,7 +200,7 @@ fn state(standing: &Standing) -> &'static str {
     }
 }
 
-fn report(ledger: &dyn Ledger, server: &Server, standing: &Standing) -> ServerReport {
+fn report(ledger: &dyn Ledger, server: &Server, standing: &ServerStanding) -> ServerReport {
     let (mut behind, mut cannot_unload, mut incomplete) = (Vec::new(), Vec::new(), Vec::new());
     for (key, difference) in &standing.differences {
         let list = match &difference.compared.found {
@@ -234,7 +234,8 @@ fn report(ledger: &dyn Ledger, server: &Server, standing: &Standing) -> ServerRe
 
 fn account(ledger: &dyn Ledger, key: &AccountKey, difference: &Difference) -> AccountReport {
     let compared = &difference.compared;
-    let should_run = difference.should_run.map(|(iat, identity)| Running { iat, identity: HEXLOWER.encode(&identity) });
+    let should_run =
+        difference.should_run.map(|(iat, identity)| RunningJwt { iat, identity: HEXLOWER.encode(&identity) });
     let mut report = AccountReport {
         account: key.text(),
         name: name(ledger, key),

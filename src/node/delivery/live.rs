@@ -60,7 +60,7 @@ pub fn not_live(before: &Account, after: &Account, version: &str) -> Vec<NotLive
 }
 
 /// What is known of a claim.
-struct Facts {
+struct ClaimFacts {
     label: &'static str,
     text: &'static str,
     /// The first release that has the trouble.
@@ -69,7 +69,7 @@ struct Facts {
     live_from: &'static [Release],
 }
 
-impl Facts {
+impl ClaimFacts {
     /// A claim that every release has trouble with until `live_from`.
     const fn new(label: &'static str, text: &'static str, live_from: &'static [Release]) -> Self {
         Self { label, text, since: Release::new(0, 0, 0), live_from }
@@ -128,51 +128,51 @@ impl Claim {
         matches!(self, Self::DefaultPermissions | Self::Authorization | Self::Revocations | Self::Leaf)
     }
 
-    const fn facts(self) -> Facts {
+    const fn facts(self) -> ClaimFacts {
         match self {
-            Self::DefaultPermissions => Facts::new(
+            Self::DefaultPermissions => ClaimFacts::new(
                 "default_permissions",
                 "connected clients keep the default permissions that they got at login",
                 REFRESHED,
             ),
-            Self::Authorization => Facts::new(
+            Self::Authorization => ClaimFacts::new(
                 "authorization",
                 "connected clients stay as they were authorized; nats-servers before 2.10.0 ignore the claim",
                 &[],
             ),
-            Self::AuthorizationRemoved => Facts {
+            Self::AuthorizationRemoved => ClaimFacts {
                 since: AUTHORIZATION,
-                ..Facts::new(
+                ..ClaimFacts::new(
                     "authorization_removed",
                     "new logins still go to the authorization service until the nats-server restarts",
                     REFRESHED,
                 )
             },
-            Self::Revocations => Facts {
+            Self::Revocations => ClaimFacts {
                 since: AUTHORIZATION,
-                ..Facts::new(
+                ..ClaimFacts::new(
                     "revocations",
                     "clients that an authorization service placed into the account stay connected",
                     REVOKED,
                 )
             },
             Self::Leaf => {
-                Facts::new("limits.leaf", "connected leafnodes stay; the nats-server only rejects new ones", &[])
+                ClaimFacts::new("limits.leaf", "connected leafnodes stay; the nats-server only rejects new ones", &[])
             }
-            Self::Data => Facts::new("limits.data", "no nats-server enforces this limit", &[]),
-            Self::ResponseType => Facts::new(
+            Self::Data => ClaimFacts::new("limits.data", "no nats-server enforces this limit", &[]),
+            Self::ResponseType => ClaimFacts::new(
                 "exports.response_type",
                 "accounts that import the service use the old type until their own JWT changes",
                 &[],
             ),
-            Self::ResponseThreshold => Facts::new(
+            Self::ResponseThreshold => ClaimFacts::new(
                 "exports.response_threshold",
                 "a nats-server reads it only when it first loads the account after a restart",
                 &[],
             ),
-            Self::AllowTrace => Facts::new("allow_trace", UNREAD, TRACED),
-            Self::Trace => Facts::new("trace", UNREAD, TRACED),
-            Self::ClusterTraffic => Facts::new("cluster_traffic", UNREAD, TRACED),
+            Self::AllowTrace => ClaimFacts::new("allow_trace", UNREAD, TRACED),
+            Self::Trace => ClaimFacts::new("trace", UNREAD, TRACED),
+            Self::ClusterTraffic => ClaimFacts::new("cluster_traffic", UNREAD, TRACED),
         }
     }
 

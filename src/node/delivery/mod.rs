@@ -1,9 +1,10 @@
 //! How far a change has come: to the nats-servers, and to the replicas that this server knows.
 //!
-//! The NATS edge tells what it announced, which nats-servers are there, what they answered, and what comparisons with
-//! them found; the HTTP edge asks, and may wait. Neither knows the other. Everything about nats-servers is in memory and
-//! bounded: what one of them runs can be found out again at any time, by asking it. A push that nobody waits for does not
-//! come here at all; the announcer does, in its own time.
+//! The NATS edge notes what it announced, which nats-servers are there, what they answered, and what comparisons found. The
+//! HTTP edge reads that, and may wait for it. Neither knows the other.
+//!
+//! Everything about nats-servers is in memory and bounded, because each can be asked again at any time. A push without
+//! `?wait` does not come here; the announcer notes it later.
 
 mod announcement;
 mod book;
@@ -24,10 +25,10 @@ pub use announcement::{Announcement, Delivery, Outcome, Receipt};
 pub use book::FETCH_TIMEOUT;
 pub use compare::Compare;
 pub use compared::{Compared, Gone, Loaded, Match, Runs};
-pub use fleet::{Difference, OperatorThere, Standing};
+pub use fleet::{Difference, OperatorThere, ServerStanding};
 pub use live::{Claim, not_live};
-pub use propagation::{Propagation, Silent, Stand, Told};
-pub use receipts::{Progress, Receipts};
+pub use propagation::{AnnounceState, Propagation, ServerReceipt, Silent};
+pub use receipts::{DeliveryProgress, Receipts};
 pub use replica_reports::ReportRefused;
 pub use replicas::{CaughtUp, Counts, Ended, Overflow, ReplicaStand, Replicas, Turned};
 pub use servers::{Present, Server};

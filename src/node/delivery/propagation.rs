@@ -1,11 +1,11 @@
-//! What can be told of one change's way to the nats-servers: the journal's facts and the receipts in one.
+//! How far one change has come to the nats-servers: the journal's facts and the receipts in one.
 
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::{Announcement, Delivery, Match, Progress, Receipt, ReplicaStand, Runs, Server};
+use super::{Announcement, Delivery, DeliveryProgress, Match, Receipt, ReplicaStand, Runs, Server};
 use crate::clock;
 use crate::gate::Via;
 use crate::key::AccountKey;
@@ -33,25 +33,25 @@ pub struct Propagation {
     /// When the nats-server was compared whose comparison is longest ago, unix milliseconds; none: one of them was not.
     pub compared_at: Option<i64>,
     /// What is known at each nats-server, in the order in which it became known.
-    pub servers: Vec<Told>,
+    pub servers: Vec<ServerReceipt>,
     /// The nats-servers that are there and of which nothing is known.
     pub silent: Vec<Silent>,
     /// The replicas that have not confirmed the change, 100 at most.
     pub replicas_behind: Vec<ReplicaBehind>,
-    /// For people: what else there is to know.
+    /// For people: a note on the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The same in a word.
     #[serde(skip)]
-    pub stand: Stand,
-    /// `compared_at` by a clock that nobody sets: when that comparison began.
+    pub stand: AnnounceState,
+    /// `compared_at` by the monotonic clock: when that comparison began.
     #[serde(skip)]
     pub asked: Option<Instant>,
 }
 
 /// What is known of a change at a nats-server.
 #[derive(Debug, Default, Serialize)]
-pub struct Told {
+pub struct ServerReceipt {
     /// The id that it made at its start.
     pub id: String,
     /// Its name.
@@ -67,7 +67,7 @@ pub struct Told {
     pub error: Option<String>,
     /// What it runs, if that is something else.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub runs: Option<Running>,
+    pub runs: Option<RunningJwt>,
     /// Why the account is not served here, if it cannot be unloaded there: `deleted`, `removed`, `withheld` or `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -80,21 +80,21 @@ pub struct Told {
     /// Claims of the change that connected clients do not feel on its release.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_live: Vec<&'static str>,
-    /// When the comparison began, by a clock that nobody sets.
+    /// When the comparison began, by the monotonic clock.
     #[serde(skip)]
     pub asked: Option<Instant>,
 }
 
 /// A version that a nats-server runs.
 #[derive(Debug, Serialize)]
-pub struct Running {
+pub struct RunningJwt {
     /// Issue time, unix seconds.
     pub iat: i64,
     /// SHA-256 of what its signer signed, 64 hexadecimal digits.
     pub identity: String,
 }
 
-impl From<Runs> for Running {
+impl From<Runs> for RunningJwt {
     fn from(runs: Runs) -> Self {
         Self { iat: runs.iat, identity: HEXLOWER.encode(&runs.identity) }
     }
@@ -139,7 +139,7 @@ impl From<ReplicaStand> for ReplicaBehind {
 
 /// How far a change has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stand {
+pub enum AnnounceState {
     /// It was announced.
     Announced,
     /// It is still to be announced.
@@ -159,14 +159,14 @@ impl Node {
     /// for that. `Ok(None)`: there is no such change.
     pub async fn propagation(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Propagation>, StoreError> {
         let Some(fact) = self.fact(key, serial).await? else { return Ok(None) };
-        let known = self.told(key, &fact);
+        let known = self.facts_and_receipts(key, &fact);
         let is_fresh = known.complete && known.asked.is_some_and(|asked| asked.elapsed() < FRESH);
         let Some(comparer) = self.comparer().filter(|_| fact.serial == fact.newest && !is_fresh) else {
             return Ok(Some(known));
         };
         self.adopt(key, &fact);
         comparer.compare(key).await;
-        Ok(Some(self.told(key, &fact)))
+        Ok(Some(self.facts_and_receipts(key, &fact)))
     }
 
     /// What is known of a change of an account already. `Ok(None)`: there is no such change.
@@ -175,7 +175,7 @@ impl Node {
         key: AccountKey,
         serial: Option<u64>,
     ) -> Result<Option<Propagation>, StoreError> {
-        Ok(self.fact(key, serial).await?.map(|fact| self.told(key, &fact)))
+        Ok(self.fact(key, serial).await?.map(|fact| self.facts_and_receipts(key, &fact)))
     }
 
     async fn fact(&self, key: AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {
@@ -199,16 +199,16 @@ impl Node {
         self.receipts.adopt(announcement, Duration::from_millis(age));
     }
 
-    fn told(&self, key: AccountKey, fact: &Fact) -> Propagation {
+    fn facts_and_receipts(&self, key: AccountKey, fact: &Fact) -> Propagation {
         let (stand, note, delivery) = self.stand(fact);
         let complete = self.is_in_force(fact.serial);
         let (announced_at, receipts, silent) = match delivery {
             Some(Delivery { announced_at, receipts, silent, .. }) => (announced_at, receipts, silent),
             None => (None, Vec::new(), Vec::new()),
         };
-        let servers: Vec<Told> = receipts.iter().filter_map(Told::of).collect();
-        let compared_at = servers.iter().map(|told| told.compared_at).min().flatten();
-        let asked = servers.iter().map(|told| told.asked).min().flatten();
+        let servers: Vec<ServerReceipt> = receipts.iter().filter_map(ServerReceipt::of).collect();
+        let compared_at = servers.iter().map(|server| server.compared_at).min().flatten();
+        let asked = servers.iter().map(|server| server.asked).min().flatten();
         Propagation {
             account: key.text(),
             serial: fact.serial,
@@ -242,7 +242,7 @@ impl Node {
         self.replicas().overflow().is_some_and(|overflow| clock::uptime_millis() - overflow.at < UNKNOWN_REPLICA)
     }
 
-    /// Waits until nothing more is to come about a change, for `limit` at most, or until this server stops.
+    /// Waits until all receipts of a change are there, for `limit` at most, or until this server stops.
     pub async fn wait_for_receipts(&self, serial: u64, limit: Duration) {
         let is_compared = self.comparer().is_some_and(|comparer| comparer.trouble().is_none());
         tokio::select! {
@@ -261,7 +261,7 @@ impl Node {
             && let Ok(Some(fact)) = self.fact(key, Some(serial)).await
             && fact.serial == fact.newest
         {
-            // It is no news, and so nobody compares it by now.
+            // It was not announced, so no comparison is planned.
             self.adopt(key, &fact);
             tokio::select! {
                 () = comparer.compare(key) => {}
@@ -300,13 +300,13 @@ impl Node {
         self.comparer().is_none().then(|| "nats.reconcile is off, so nats-servers are not compared".into())
     }
 
-    fn stand(&self, fact: &Fact) -> (Stand, Option<String>, Option<Delivery>) {
+    fn stand(&self, fact: &Fact) -> (AnnounceState, Option<String>, Option<Delivery>) {
         let replaced = fact.newest != fact.serial;
         let later = || format!("a later change of the account has taken its place: serial {}", fact.newest);
         let unannounced = unannounced(fact);
         let progress = self.receipts.progress(fact.serial);
-        if let Progress::Announced(delivery) = progress {
-            let stand = if unannounced.is_some() { Stand::NotAnnounced } else { Stand::Announced };
+        if let DeliveryProgress::Announced(delivery) = progress {
+            let stand = if unannounced.is_some() { AnnounceState::NotAnnounced } else { AnnounceState::Announced };
             let note = delivery.trouble.as_ref().map(|trouble| format!("it cannot be announced: {trouble}"));
             let note = note
                 .or(unannounced)
@@ -318,17 +318,19 @@ impl Node {
             return (stand, note, Some(delivery));
         }
         let (stand, note) = match progress {
-            _ if fact.deletes => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
-            Progress::Off => {
-                (Stand::NotConfigured, "NATS is not configured on this server: no nats-server is told".into())
+            _ if fact.deletes => (AnnounceState::NotAnnounced, unannounced.unwrap_or_default()),
+            DeliveryProgress::Off => {
+                (AnnounceState::NotConfigured, "NATS is not configured on this server: no nats-server is told".into())
             }
-            _ if unannounced.is_some() => (Stand::NotAnnounced, unannounced.unwrap_or_default()),
-            _ if replaced => (Stand::Superseded, format!("no receipt of it is kept, and {}", later())),
-            Progress::Pending if self.nats().is_some_and(|nats| nats.is_connected()) => {
-                (Stand::Pending, "it is not announced yet".into())
+            _ if unannounced.is_some() => (AnnounceState::NotAnnounced, unannounced.unwrap_or_default()),
+            _ if replaced => (AnnounceState::Superseded, format!("no receipt of it is kept, and {}", later())),
+            DeliveryProgress::Pending if self.nats().is_some_and(|nats| nats.is_connected()) => {
+                (AnnounceState::Pending, "it is not announced yet".into())
             }
-            Progress::Pending => (Stand::Pending, "it is not announced yet: there is no connection to NATS".into()),
-            _ => (Stand::Unknown, UNKNOWN.into()),
+            DeliveryProgress::Pending => {
+                (AnnounceState::Pending, "it is not announced yet: there is no connection to NATS".into())
+            }
+            _ => (AnnounceState::Unknown, UNKNOWN.into()),
         };
         (stand, Some(note), None)
     }
@@ -345,11 +347,11 @@ impl Node {
     }
 }
 
-/// For so many milliseconds after the report of a replica that has no room, nothing is said of all replicas.
+/// Milliseconds after the report of a replica without room in the registry during which nothing is said of all replicas.
 const UNKNOWN_REPLICA: i64 = 60_000;
 /// Replicas that are named at most.
 const MAX_REPLICAS_NAMED: usize = 100;
-/// A change that was proven so many milliseconds ago is not compared again because somebody asks.
+/// Milliseconds after the proof of a change during which a question about it causes no comparison.
 const FRESH: Duration = Duration::from_secs(1);
 /// How soon nats-servers are compared again for a client that waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
@@ -376,10 +378,10 @@ fn removed(fact: &Fact) -> Option<String> {
     fact.removed.then(|| "its file has left the folder since, which is not announced".into())
 }
 
-impl Told {
+impl ServerReceipt {
     /// `None`: nothing is known there.
     fn of(receipt: &Receipt) -> Option<Self> {
-        let mut told = Self {
+        let mut line = Self {
             id: receipt.server.id.clone(),
             name: receipt.server.name.clone(),
             outcome: receipt.outcome()?.label(),
@@ -387,22 +389,22 @@ impl Told {
             error: receipt.reply.as_ref().and_then(|reply| reply.error.clone()).map(Into::into),
             ..Self::default()
         };
-        let Some((compared, _)) = &receipt.compared else { return Some(told) };
-        (told.compared_at, told.asked) = (Some(compared.at), Some(compared.asked));
-        told.connections_left = compared.connections_left;
-        told.not_live.clone_from(&compared.lagging);
+        let Some((compared, _)) = &receipt.compared else { return Some(line) };
+        (line.compared_at, line.asked) = (Some(compared.at), Some(compared.asked));
+        line.connections_left = compared.connections_left;
+        line.not_live.clone_from(&compared.lagging);
         match &compared.found {
-            Match::Behind { runs } => told.runs = runs.map(Into::into),
+            Match::Behind { runs } => line.runs = runs.map(Into::into),
             Match::CannotUnload { runs, gone, .. } => {
-                (told.runs, told.reason) = (runs.map(Into::into), Some(gone.label()));
+                (line.runs, line.reason) = (runs.map(Into::into), Some(gone.label()));
             }
             Match::Rejected { runs, error } => {
-                (told.runs, told.error) = (runs.map(Into::into), Some(error.clone()));
+                (line.runs, line.error) = (runs.map(Into::into), Some(error.clone()));
             }
-            Match::Incomplete { missing, .. } => told.missing_imports.clone_from(missing),
+            Match::Incomplete { missing, .. } => line.missing_imports.clone_from(missing),
             Match::NotLoaded | Match::Current | Match::Foreign => {}
         }
-        Some(told)
+        Some(line)
     }
 }
 

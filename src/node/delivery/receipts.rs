@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::announcement::{Announcement, Delivery, Outcome};
 use super::book::Book;
 use super::compared::Compared;
-use super::fleet::{Difference, Fleet, Standing};
+use super::fleet::{Difference, Fleet, ServerStanding};
 use super::servers::{Present, Server, Servers};
 use crate::clock;
 use crate::gate::Identity;
@@ -19,10 +19,10 @@ use crate::key::AccountKey;
 /// How long a nats-server that is gone without a word is remembered.
 const REMEMBER_GONE: Duration = Duration::from_secs(3600);
 
-/// Where a change stands on its way to the nats-servers.
+/// How far a change has come on its way to the nats-servers.
 #[derive(Debug, Clone)]
-pub enum Progress {
-    /// No nats-server is ever told: NATS is not configured.
+pub enum DeliveryProgress {
+    /// Nothing is ever announced: NATS is not configured.
     Off,
     /// It is not announced yet.
     Pending,
@@ -33,7 +33,7 @@ pub enum Progress {
     Announced(Delivery),
 }
 
-impl Progress {
+impl DeliveryProgress {
     /// Whether waiting any longer can bring no more. `is_compared`: whether what nats-servers run is compared; else their
     /// answers are all there is.
     fn is_final(&self, is_compared: bool) -> bool {
@@ -68,7 +68,7 @@ pub struct Summary {
 /// The receipts of the latest changes, and what is known of the nats-servers.
 #[derive(Debug)]
 pub struct Receipts {
-    state: Mutex<State>,
+    state: Mutex<ReceiptsState>,
     /// Moves when other nats-servers are there, or one of them may have missed something.
     roster: watch::Sender<u64>,
 }
@@ -80,7 +80,7 @@ impl Default for Receipts {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReceiptsState {
     book: Book,
     servers: Servers,
     fleet: Fleet,
@@ -89,7 +89,7 @@ struct State {
     off: bool,
 }
 
-impl State {
+impl ReceiptsState {
     fn wake(&self, serial: u64) {
         if let Some(waiting) = self.waiting.get(&serial) {
             waiting.send_replace(());
@@ -102,12 +102,12 @@ impl State {
         });
     }
 
-    fn progress(&self, serial: u64, now: Instant) -> Progress {
+    fn progress(&self, serial: u64, now: Instant) -> DeliveryProgress {
         match self.book.delivery(serial, &self.servers, now) {
-            Some(delivery) => Progress::Announced(delivery),
-            None if self.off => Progress::Off,
-            None if serial <= self.book.passed() => Progress::Passed,
-            None => Progress::Pending,
+            Some(delivery) => DeliveryProgress::Announced(delivery),
+            None if self.off => DeliveryProgress::Off,
+            None if serial <= self.book.passed() => DeliveryProgress::Passed,
+            None => DeliveryProgress::Pending,
         }
     }
 }
@@ -130,7 +130,7 @@ impl Receipts {
     pub fn announced(&self, announcement: Announcement) -> bool {
         let serial = announcement.serial;
         let mut state = self.state.lock();
-        let State { book, waiting, .. } = &mut *state;
+        let ReceiptsState { book, waiting, .. } = &mut *state;
         // What somebody waits for stays.
         let (at, now) = (clock::unix_millis(), Instant::now());
         let is_first = book.announced(announcement, at, now, |serial| waiting.contains_key(&serial));
@@ -141,7 +141,7 @@ impl Receipts {
     /// Begins to keep receipts of a change that this process did not announce. `age`: how long ago it was committed.
     pub fn adopt(&self, announcement: Announcement, age: Duration) {
         let mut state = self.state.lock();
-        let State { book, waiting, .. } = &mut *state;
+        let ReceiptsState { book, waiting, .. } = &mut *state;
         let now = Instant::now();
         let since = now.checked_sub(age).unwrap_or(now);
         book.adopt(announcement, since, now, |serial| waiting.contains_key(&serial));
@@ -205,7 +205,7 @@ impl Receipts {
     }
 
     /// Changes what is known of a nats-server.
-    pub fn note(&self, id: &str, change: impl FnOnce(&mut Standing)) {
+    pub fn note(&self, id: &str, change: impl FnOnce(&mut ServerStanding)) {
         let mut state = self.state.lock();
         if state.servers.is_present(id) {
             change(state.fleet.standing(id));
@@ -263,7 +263,7 @@ impl Receipts {
     pub fn passed(&self, serial: u64) {
         let mut state = self.state.lock();
         if state.book.pass(serial) {
-            let State { waiting, .. } = &*state;
+            let ReceiptsState { waiting, .. } = &*state;
             waiting.iter().filter(|(waited, _)| **waited <= serial).for_each(|(_, waiting)| {
                 waiting.send_replace(());
             });
@@ -309,7 +309,7 @@ impl Receipts {
         self.roster_moved(state, changed);
     }
 
-    fn roster_moved(&self, state: MutexGuard<'_, State>, moved: bool) {
+    fn roster_moved(&self, state: MutexGuard<'_, ReceiptsState>, moved: bool) {
         if moved {
             state.wake_all();
             drop(state);
@@ -328,7 +328,7 @@ impl Receipts {
     }
 
     /// What is known of each nats-server that is there, by name.
-    pub fn standings(&self) -> Vec<(Arc<Server>, Standing)> {
+    pub fn standings(&self) -> Vec<(Arc<Server>, ServerStanding)> {
         let state = self.state.lock();
         let mut standings: Vec<_> = state
             .servers
@@ -386,15 +386,15 @@ impl Receipts {
         self.state.lock().servers.count()
     }
 
-    /// Where a change stands now.
-    pub fn progress(&self, serial: u64) -> Progress {
+    /// How far a change has come now.
+    pub fn progress(&self, serial: u64) -> DeliveryProgress {
         self.state.lock().progress(serial, Instant::now())
     }
 
-    /// Waits until nothing more is to come for a change: every nats-server that is there is proven to run it (or has
-    /// answered, if nothing is compared), or nobody will be told. May wait for ever.
+    /// Waits until every nats-server that is there is proven to run a change (or has answered, if nothing is compared), or
+    /// until it is clear that the change is not announced. May wait for ever.
     pub async fn settled(&self, serial: u64, is_compared: bool) {
-        let mut waiting = Waiting::new(self, serial);
+        let mut waiting = ChangeWaiter::new(self, serial);
         loop {
             let (progress, recheck) = {
                 let (state, now) = (self.state.lock(), Instant::now());
@@ -420,13 +420,13 @@ async fn sleep_until(moment: Option<tokio::time::Instant>) {
 }
 
 /// A place among those who wait for a change, given up when it is dropped.
-struct Waiting<'r> {
+struct ChangeWaiter<'r> {
     receipts: &'r Receipts,
     serial: u64,
     news: Option<watch::Receiver<()>>,
 }
 
-impl<'r> Waiting<'r> {
+impl<'r> ChangeWaiter<'r> {
     fn new(receipts: &'r Receipts, serial: u64) -> Self {
         let news = receipts.state.lock().waiting.entry(serial).or_default().subscribe();
         Self { receipts, serial, news: Some(news) }
@@ -440,7 +440,7 @@ impl<'r> Waiting<'r> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ChangeWaiter<'_> {
     fn drop(&mut self) {
         let mut state = self.receipts.state.lock();
         self.news = None;

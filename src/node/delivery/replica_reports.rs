@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::replicas::{Heard, ReplicaStand, Turned};
+use super::replicas::{ReplicaReport, ReplicaStand, Turned};
 use crate::clock;
 use crate::feed::Head;
 use crate::feed::wire::{Confirmation, Follower, FollowersPage};
@@ -56,7 +56,7 @@ impl Node {
             Some(below) => own.zip(below).map(|(own, below)| if below.serial < own.serial { below } else { own }),
             None => own,
         };
-        self.replicas().confirmed(Heard { said, address, own, lowest }, here, clock::uptime_millis())?;
+        self.replicas().confirmed(ReplicaReport { said, address, own, lowest }, here, clock::uptime_millis())?;
         Ok(())
     }
 

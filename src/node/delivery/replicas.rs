@@ -21,8 +21,8 @@ use crate::feed::{Head, Session};
 use crate::store::{Follower, FollowerChange, FollowerId};
 use caught_up::Ranges;
 pub use caught_up::{CaughtUp, Ended};
-pub(in crate::node) use row::Heard;
-use row::{GRACE, Order, Row};
+pub(in crate::node) use row::ReplicaReport;
+use row::{GRACE, Order, ReplicaRow};
 
 /// Replicas that are known at the same time at most.
 const MAX_REPLICAS: usize = 4096;
@@ -89,18 +89,18 @@ pub struct Overflow {
 #[derive(Debug)]
 pub struct Replicas {
     forget: i64,
-    state: Mutex<State>,
+    state: Mutex<RegistryState>,
     moved: watch::Sender<u64>,
     caught_up: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RegistryState {
     /// Where this server is in its history.
     here: Option<Head>,
     /// Where it was, and when.
     samples: VecDeque<(i64, u64)>,
-    rows: HashMap<FollowerId, Row>,
+    rows: HashMap<FollowerId, ReplicaRow>,
     /// How many of those that count are at each serial.
     serials: BTreeMap<u64, usize>,
     ranges: Ranges,
@@ -127,17 +127,17 @@ impl Replicas {
             for follower in followers.into_iter().take(MAX_REPLICAS) {
                 // While this server was down, it could hear no replica.
                 let longest = self.forget - RETURN.min(self.forget);
-                // If the clock was set back since, nobody knows when it was heard.
+                // If the clock was set back since, the time of the report is unknown.
                 let age = clock::age_at(unix_now, follower.heard).unwrap_or(longest).min(longest);
                 let heard = now - age;
-                state.insert(Row::recalled(follower, heard));
+                state.insert(ReplicaRow::recalled(follower, heard));
             }
         });
         self.tick(here, now);
     }
 
     /// Hears a report. `here`: where this server is.
-    pub(in crate::node) fn confirmed(&self, heard: Heard, here: Head, now: i64) -> Result<(), Turned> {
+    pub(in crate::node) fn confirmed(&self, heard: ReplicaReport, here: Head, now: i64) -> Result<(), Turned> {
         self.change(|state| {
             state.be_at(Some(here), now);
             state.hear(heard, &here, now)
@@ -234,7 +234,7 @@ impl Replicas {
     }
 
     /// Changes something, and tells those who wait if it concerns them.
-    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    fn change<T>(&self, act: impl FnOnce(&mut RegistryState) -> T) -> T {
         let (result, has_moved, has_ranges) = {
             let mut state = self.state.lock();
             let before = state.extent();
@@ -277,7 +277,7 @@ impl ReplicaStand {
     }
 }
 
-impl State {
+impl RegistryState {
     /// The history of this server, the lowest serial of those that count, and how many count.
     fn extent(&self) -> (Option<Session>, Option<u64>, usize) {
         let lowest = self.serials.first_key_value().map(|(serial, _)| *serial);
@@ -316,7 +316,7 @@ impl State {
         self.samples.front().map_or(0, |(_, serial)| *serial)
     }
 
-    fn is_in_sync(&self, row: &Row) -> bool {
+    fn is_in_sync(&self, row: &ReplicaRow) -> bool {
         let is_here = |position: Head| position.session == self.session();
         row.follower.position.is_some_and(is_here) && row.serial(self.session()) >= self.settled()
     }
@@ -329,14 +329,14 @@ impl State {
         }
     }
 
-    fn insert(&mut self, row: Row) {
+    fn insert(&mut self, row: ReplicaRow) {
         if row.counts() {
             self.count(row.serial(self.session()), true);
         }
         self.rows.insert(row.follower.id, row);
     }
 
-    fn remove(&mut self, id: &FollowerId) -> Option<Row> {
+    fn remove(&mut self, id: &FollowerId) -> Option<ReplicaRow> {
         let row = self.rows.remove(id)?;
         if row.counts() {
             self.count(row.serial(self.session()), false);
@@ -345,7 +345,7 @@ impl State {
         Some(row)
     }
 
-    fn hear(&mut self, heard: Heard, here: &Head, now: i64) -> Result<(), Turned> {
+    fn hear(&mut self, heard: ReplicaReport, here: &Head, now: i64) -> Result<(), Turned> {
         let id = heard.said.id;
         if !self.rows.contains_key(&id) {
             if heard.said.is_leaving {
@@ -358,7 +358,7 @@ impl State {
                 return Err(Turned::Full);
             }
             self.gone.retain(|gone| *gone != id);
-            self.insert(Row::new(id, now));
+            self.insert(ReplicaRow::new(id, now));
         }
         let (session, settled) = (self.session(), self.settled());
         let Some(row) = self.rows.get_mut(&id) else { return Ok(()) };
@@ -394,11 +394,12 @@ impl State {
 
     /// Forgets those that were silent for too long, and those whose place another process has taken.
     fn forget(&mut self, after: i64, now: i64) {
-        let place = |row: &Row| (row.follower.name.clone(), row.follower.address.clone());
-        let is_fleeting = |row: &&Row| !row.follower.is_lasting && row.follower.below == 0;
+        let place = |row: &ReplicaRow| (row.follower.name.clone(), row.follower.address.clone());
+        let is_fleeting = |row: &&ReplicaRow| !row.follower.is_lasting && row.follower.below == 0;
         let heard: Vec<_> =
             self.rows.values().filter(is_fleeting).filter(|row| now - row.heard < SILENT).map(place).collect();
-        let is_replaced = |row: &Row| is_fleeting(&row) && now - row.heard >= REPLACED && heard.contains(&place(row));
+        let is_replaced =
+            |row: &ReplicaRow| is_fleeting(&row) && now - row.heard >= REPLACED && heard.contains(&place(row));
         let gone: Vec<_> = self
             .rows
             .values()
@@ -416,7 +417,7 @@ impl State {
         }
     }
 
-    fn shown(&self, row: &Row, now: i64, unix_now: i64) -> ReplicaStand {
+    fn shown(&self, row: &ReplicaRow, now: i64, unix_now: i64) -> ReplicaStand {
         let session = self.session();
         let is_here = |position: Head| position.session == session;
         ReplicaStand {
@@ -458,7 +459,7 @@ impl State {
     }
 }
 
-impl Row {
+impl ReplicaRow {
     /// Names those that are behind a position: itself, or those behind it.
     fn name_behind(&self, own: &Head, below: &mut Below) {
         let serial = self.own.filter(|position| position.session == own.session).map_or(0, |position| position.serial);

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A server that misses so many calls in a row is gone.
+/// Calls in a row that a server misses before it counts as gone.
 pub(super) const MISSED_CALLS: u64 = 3;
 /// How many servers are known at the same time at most.
 pub(super) const MAX_SERVERS: usize = 1000;
@@ -41,7 +41,7 @@ pub struct Present {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownServer {
     server: Arc<Server>,
     /// The number of the latest call that counts as answered.
     answered: u64,
@@ -53,7 +53,7 @@ struct Known {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
-    by_id: HashMap<String, Known>,
+    by_id: HashMap<String, KnownServer>,
     /// Ids of servers that said that they stop, the latest last. An id never comes back, but an answer may be seen after
     /// the farewell that it came before: they take different ways here.
     stopped: VecDeque<String>,
@@ -106,7 +106,7 @@ impl Servers {
             return (server, false);
         }
         self.presences += 1;
-        let known = Known {
+        let known = KnownServer {
             server: server.clone(),
             answered: call,
             presence: self.presences,
@@ -137,7 +137,7 @@ impl Servers {
 
     /// Forgets servers that were gone already at `before`. Returns their ids.
     pub(super) fn forget(&mut self, before: Instant) -> Vec<String> {
-        let is_old = |known: &Known| known.gone_since.is_some_and(|since| since <= before);
+        let is_old = |known: &KnownServer| known.gone_since.is_some_and(|since| since <= before);
         let old: Vec<String> = self.by_id.iter().filter(|(_, known)| is_old(known)).map(|(id, _)| id.clone()).collect();
         for id in &old {
             self.by_id.remove(id);

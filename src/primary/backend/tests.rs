@@ -48,9 +48,9 @@ async fn a_get_is_never_told_that_an_account_is_absent_whose_file_waits() {
 async fn nor_is_a_nats_server() {
     in_every_order(async |node, asked| {
         let token = match node.lookup_now(&asked.key) {
-            Found::Served(token) => Some(token),
-            Found::Absent => None,
-            Found::Unsure => node.lookup(&asked.key).await,
+            LookupNow::Served(token) => Some(token),
+            LookupNow::Absent => None,
+            LookupNow::Unsure => node.lookup(&asked.key).await,
         };
         Ok(token.map(|token| String::from_utf8(token.to_vec()).expect("text")))
     })

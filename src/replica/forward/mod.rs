@@ -17,7 +17,7 @@ use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
-use crate::node::{ForwardError, Question, Relayed, Target, Write};
+use crate::node::{ForwardError, ForwardTarget, Question, Relayed, Write};
 use crate::upstream::{MAX_ANSWER, UpstreamServer};
 
 /// The largest number of changes under way.
@@ -72,7 +72,7 @@ impl Forwarding {
 
     /// Forwards a question about digests, and returns the answer of the primary unchanged.
     pub(super) async fn ask(&self, question: Question) -> Result<Relayed, ForwardError> {
-        let target = if question.body.is_some() { Target::Comparison } else { Target::Digests };
+        let target = if question.body.is_some() { ForwardTarget::Comparison } else { ForwardTarget::Digests };
         let Question { query, headers, body } = question;
         self.relay(&Write { target, query, headers, body: body.unwrap_or_default(), wait: Duration::ZERO }).await
     }
@@ -138,7 +138,7 @@ impl Forwarding {
         let body = given(&write.body).unwrap_or_default();
         let bare = body.as_bytes();
         match write.target {
-            Target::Push(key) => {
+            ForwardTarget::Push(key) => {
                 // The answer under way may be from before the change.
                 if let Some(before) = self.parts.pull.under_way(&key) {
                     let _ = tokio::time::timeout(self.parts.env.setup.upstream.timeout, before).await;
@@ -150,21 +150,21 @@ impl Forwarding {
                     Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
-            Target::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
+            ForwardTarget::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
                 Ok(tombstone) => _ = self.parts.held.apply_delete(&tombstone, None),
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary accepted a delete request that this replica rejects: {refusal}");
                 }
             },
             // The next request pulls it. If the gate rejects it, it is not served here.
-            Target::Activation => {
+            ForwardTarget::Activation => {
                 if let Ok(unproven) = self.parts.env.gate.read_activation(bare, SentFor::ANY, Via::Hint, now) {
                     self.parts.activations.forget(unproven.id());
                 }
             }
-            Target::Operator if body.is_empty() => {}
-            Target::Operator => _ = self.parts.operators.apply(&[&*body], Via::Upstream),
-            Target::Digests | Target::Comparison => {}
+            ForwardTarget::Operator if body.is_empty() => {}
+            ForwardTarget::Operator => _ = self.parts.operators.apply(&[&*body], Via::Upstream),
+            ForwardTarget::Digests | ForwardTarget::Comparison => {}
         }
     }
 

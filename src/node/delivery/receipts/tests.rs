@@ -41,7 +41,7 @@ async fn settles(receipts: &Receipts, serial: u64, then: impl FnOnce()) {
 }
 
 fn is_proven(receipts: &Receipts, serial: u64) -> bool {
-    matches!(receipts.progress(serial), Progress::Announced(delivery) if delivery.is_proven)
+    matches!(receipts.progress(serial), DeliveryProgress::Announced(delivery) if delivery.is_proven)
 }
 
 #[tokio::test]
@@ -99,16 +99,16 @@ async fn a_wait_right_after_the_connection_is_made_lasts_until_all_servers_are_k
 #[tokio::test]
 async fn a_wait_for_what_is_never_announced_ends() {
     let receipts = Receipts::default();
-    assert!(matches!(receipts.progress(7), Progress::Pending));
+    assert!(matches!(receipts.progress(7), DeliveryProgress::Pending));
     settles(&receipts, 7, || receipts.passed(8)).await;
-    assert!(matches!(receipts.progress(7), Progress::Passed));
+    assert!(matches!(receipts.progress(7), DeliveryProgress::Passed));
     settles(&receipts, 9, || {
         receipts.announced(announcement(9));
         receipts.unsent(9, "it is too large");
     })
     .await;
     settles(&receipts, 10, || receipts.switch_off()).await;
-    assert!(matches!(receipts.progress(10), Progress::Off));
+    assert!(matches!(receipts.progress(10), DeliveryProgress::Off));
 }
 
 #[tokio::test]
@@ -125,6 +125,6 @@ fn a_comparison_with_a_server_that_is_gone_is_not_noted() {
     let receipts = Receipts::default();
     receipts.announced(announcement(7));
     compare(&receipts, 7, "A", Match::Current);
-    let Progress::Announced(delivery) = receipts.progress(7) else { panic!("no receipts") };
+    let DeliveryProgress::Announced(delivery) = receipts.progress(7) else { panic!("no receipts") };
     assert!(delivery.receipts.is_empty() && receipts.standings().is_empty());
 }

@@ -17,7 +17,7 @@ const HEARD_EVERY: i64 = 60_000;
 
 /// A report whose positions were looked up in the history of this server.
 #[derive(Debug, Clone)]
-pub(in crate::node) struct Heard {
+pub(in crate::node) struct ReplicaReport {
     /// What was reported.
     pub(in crate::node) said: Confirmation,
     /// The IP address that it came from.
@@ -38,7 +38,7 @@ struct Lacking {
 }
 
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct ReplicaRow {
     pub(super) follower: Follower,
     /// Its own position.
     pub(super) own: Option<Head>,
@@ -64,7 +64,7 @@ pub(super) enum Order {
     SameId,
 }
 
-impl Row {
+impl ReplicaRow {
     /// One that was not heard before.
     pub(super) fn new(id: FollowerId, now: i64) -> Self {
         let follower = Follower {
@@ -128,9 +128,9 @@ impl Row {
 
     /// Hears a report. `settled`: where this server was [`GRACE`] ago. Returns the changes that it may have lacked until now: after the
     /// first serial, up to the second.
-    pub(super) fn hear(&mut self, heard: Heard, here: &Head, settled: u64, now: i64) -> Option<(u64, u64)> {
+    pub(super) fn hear(&mut self, heard: ReplicaReport, here: &Head, settled: u64, now: i64) -> Option<(u64, u64)> {
         let before = self.serial(here.session);
-        let Heard { said, address, own, lowest } = heard;
+        let ReplicaReport { said, address, own, lowest } = heard;
         if self.run != Some(said.run) {
             self.past_runs.extend(self.run.replace(said.run));
             if self.past_runs.len() > PAST_RUNS {

@@ -30,14 +30,14 @@ fn said(id: u8, run: u8, seq: u64, position: Option<Head>) -> Confirmation {
     }
 }
 
-fn heard(said: Confirmation) -> Heard {
+fn heard(said: Confirmation) -> ReplicaReport {
     let (own, mut lowest) = (said.position, said.position);
     if let Some(below) = &said.below {
         let lower = |own: Head, below: Head| if below.serial < own.serial { below } else { own };
         lowest =
             if said.is_leaving { below.lowest } else { own.zip(below.lowest).map(|(own, below)| lower(own, below)) };
     }
-    Heard { said, address: "10.0.0.1".into(), own, lowest }
+    ReplicaReport { said, address: "10.0.0.1".into(), own, lowest }
 }
 
 /// A registry, and a clock for it.
@@ -222,7 +222,7 @@ fn one_whose_id_ends_with_its_process_is_replaced_by_the_next_of_its_name() {
             world.seq += 1;
             let said =
                 Confirmation { name: "web:9090".into(), is_lasting, ..said(id, id, world.seq, Some(world.head)) };
-            let heard = Heard { address: address.into(), ..heard(said) };
+            let heard = ReplicaReport { address: address.into(), ..heard(said) };
             world.replicas.confirmed(heard, world.head, world.now).expect("room");
         };
         report(&mut world, 1, "10.0.0.1");

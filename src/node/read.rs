@@ -1,0 +1,174 @@
+//! What is read: JWTs as each edge asks for them, their history, and lists of everything.
+//!
+//! Lists are those of a server that knows all its accounts. A replica does not, nor does a primary that still imports its
+//! folder: others would take what is left out for absent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    ActivationAnswer, Ages, Answer, History, Ledger, LookupError, LookupNow, Miss, Node, Now, Served, StoreError,
+};
+use crate::clock;
+use crate::epoch::Epoch;
+use crate::gate::{Judged, Tombstone};
+use crate::jwt::{Called, HashId};
+use crate::key::AccountKey;
+use crate::store::blocking;
+use crate::store::journal::{Presence, ServedKeys};
+
+impl Node {
+    /// A JWT that can be served without waiting for anything.
+    pub fn get_now(&self, key: &AccountKey) -> Option<Answer> {
+        self.backend.at_hand(key)
+    }
+
+    /// An account for people: with its name, if its JWT is at hand.
+    pub fn called(&self, key: &AccountKey) -> Called {
+        self.backend.called(key)
+    }
+
+    /// What to say or do about an account for which [`Node::get_now`] has nothing. A primary reads its journal on the
+    /// caller's thread while the journal answers quickly.
+    pub fn look_now(&self, key: &AccountKey) -> Now {
+        self.backend.look(key)
+    }
+
+    /// Moves whenever something happens to an account: an answer from before may no longer be right.
+    pub fn epoch(&self, key: &AccountKey) -> Epoch {
+        self.backend.epoch(key)
+    }
+
+    /// Whether an answer, if nothing happened to its account since, can be given again without asking upstream.
+    pub fn is_fresh(&self, answer: &Answer) -> bool {
+        self.backend.is_fresh(answer)
+    }
+
+    /// How old an answer is; `None` on the primary itself.
+    pub fn ages(&self, answer: &Answer) -> Option<Ages> {
+        self.backend.ages(answer)
+    }
+
+    /// Whether the feed, as this server passes it on, says when an answer changes.
+    pub fn is_confirmed(&self, answer: &Answer) -> bool {
+        self.backend.is_confirmed(answer)
+    }
+
+    /// The JWT of an account. `Ok(None)`: there is none.
+    pub async fn get(&self, key: &AccountKey) -> Result<Option<Answer>, LookupError> {
+        self.backend.get(key).await
+    }
+
+    /// The versions that an account had. `Ok(None)`: this server keeps no history.
+    pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
+        let Some(ledger) = self.ledger() else { return Ok(None) };
+        // Until it is looked up, its file may not be imported.
+        ledger.find(key).await?;
+        let key = *key;
+        let read = self.read(move |ledger| {
+            let standing = ledger.journal().presence(&key)?;
+            Ok(History {
+                versions: ledger.journal().versions(&key)?,
+                is_live: ledger.served(&key)?.is_some(),
+                is_deleted: matches!(standing, Presence::Deleted),
+            })
+        });
+        Ok(Some(read.await?))
+    }
+
+    /// The text of one version of an account, if it is kept. The outer `Ok(None)`: this server keeps no history.
+    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Option<Vec<u8>>>, LookupError> {
+        if self.ledger().is_none() {
+            return Ok(None);
+        }
+        let key = *key;
+        Ok(Some(self.read(move |ledger| ledger.journal().text_of(&key, serial)).await?))
+    }
+
+    /// The JWT of an account, if that can be told without waiting. One that has expired is none.
+    pub fn lookup_now(&self, key: &AccountKey) -> LookupNow {
+        self.backend.lookup_now(key)
+    }
+
+    /// The JWT of an account. `None`: there is none, or it cannot be told for certain. A replica asks its primary, and
+    /// answers only with what its feed confirms.
+    pub async fn lookup(&self, key: &AccountKey) -> Option<Bytes> {
+        self.backend.lookup(key).await
+    }
+
+    /// What to do about an activation that is not at hand. A primary looks.
+    pub fn miss_activation(&self, id: &HashId) -> Miss {
+        self.backend.miss_activation(id)
+    }
+
+    /// The activation of a hash, if the account that issued it vouches for it now.
+    pub async fn activation(&self, id: &HashId) -> Result<ActivationAnswer, LookupError> {
+        let found = self.backend.activation(id).await?;
+        let Some(judged) = found.filter(|judged| !judged.activation().is_expired(clock::unix_seconds())) else {
+            return Ok(ActivationAnswer::Absent);
+        };
+        let fault = self.fault(&judged).await?;
+        Ok(fault.map_or_else(|| ActivationAnswer::Served(judged.activation().clone()), ActivationAnswer::Refused))
+    }
+
+    async fn fault(&self, judged: &Judged) -> Result<Option<String>, LookupError> {
+        let account = judged.activation().account();
+        let answer = match self.get_now(account) {
+            Some(answer) => Some(answer),
+            None => match self.get(account).await {
+                Ok(answer) => answer,
+                Err(LookupError::Withheld(withheld)) => return Ok(Some(withheld.to_string())),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(match answer {
+            Some(answer) => judged.fault(answer.entry()),
+            None => Some(format!("the account {account} that issued the activation is not held any more")),
+        })
+    }
+
+    /// The request that deleted an account, while it is deleted.
+    pub async fn tombstone(&self, key: &AccountKey) -> Result<Option<Arc<Tombstone>>, StoreError> {
+        let key = *key;
+        self.read(move |ledger| ledger.journal().tombstone(&key)).await
+    }
+
+    /// Whether every account that a request names is deleted now: to send the request again harms none of them.
+    pub async fn are_all_deleted(&self, request: &Arc<Tombstone>) -> Result<bool, StoreError> {
+        let request = request.clone();
+        self.read(move |ledger| ledger.journal().are_all_deleted(request.keys())).await
+    }
+
+    /// XOR of the SHA-256 of each JWT that is served now; see [`JournalReader::pack_hash`](crate::store::JournalReader::pack_hash).
+    /// `Ok(None)`: this server does not know all accounts.
+    pub async fn pack_hash(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        let Some(ledger) = self.complete() else { return Ok(None) };
+        ledger.journal().pack_hash(clock::unix_seconds()).await.map(Some)
+    }
+
+    /// The next JWTs that are served now, after `after` in the order of accounts' keys; see
+    /// [`JournalReader::served`](crate::store::JournalReader::served). `Ok(None)`: this server does not know all accounts.
+    pub async fn served(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<Served>, StoreError> {
+        self.list(move |ledger| ledger.journal().served(after.as_ref(), limit, clock::unix_seconds())).await
+    }
+
+    /// The next accounts that are served now, after `after` in the order of their keys; see
+    /// [`JournalReader::served_keys`](crate::store::JournalReader::served_keys). `Ok(None)`: this server does not know all accounts.
+    pub async fn served_keys(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<ServedKeys>, StoreError> {
+        self.list(move |ledger| ledger.journal().served_keys(after.as_ref(), limit, clock::unix_seconds())).await
+    }
+
+    async fn list<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn Ledger) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(ledger) = self.complete().cloned() else { return Ok(None) };
+        blocking(move || query(&*ledger)).await.map(Some)
+    }
+
+    /// The ledger, if it knows all its accounts.
+    fn complete(&self) -> Option<&Arc<dyn Ledger>> {
+        self.ledger().filter(|ledger| ledger.is_complete())
+    }
+}
