@@ -18,9 +18,9 @@ pub enum Layout {
 
 /// The name of a sub-folder in which files may have their place: the last two characters of theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shard([u8; 2]);
+pub struct FolderShard([u8; 2]);
 
-impl Shard {
+impl FolderShard {
     /// The shard of what has this name, without the ending of its file.
     pub fn of(text: &str) -> Option<Self> {
         text.as_bytes().last_chunk().copied().map(Self)

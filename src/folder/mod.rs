@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 pub use error::FolderError;
-pub use layout::{Layout, Shard};
+pub use layout::{FolderShard, Layout};
 pub use lock::FolderLock;
 pub use place::{beside, put_in_place, sync_folder};
 pub use private_key::private_key;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::{FolderError, Layout, STATE_FOLDER, Shard};
+use super::{FolderError, FolderShard, Layout, STATE_FOLDER};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, seed};
 
@@ -29,7 +29,7 @@ pub struct Closed {
     /// Why, with its path.
     pub error: FolderError,
     /// Its name, if files of accounts may have their place in it. Other sub-folders can only hold copies.
-    pub shard: Option<Shard>,
+    pub shard: Option<FolderShard>,
 }
 
 /// Files that are ignored because of their names.
@@ -123,7 +123,7 @@ impl Listing {
                 && entry.file_type().is_ok_and(|kind| kind.is_dir())
                 && let Err(error) = self.add(&entry.path(), root, layout, depth + 1)
             {
-                let shard = name.to_str().and_then(Shard::named).filter(|_| depth == 0);
+                let shard = name.to_str().and_then(FolderShard::named).filter(|_| depth == 0);
                 self.closed.push(Closed { error, shard });
             }
         }

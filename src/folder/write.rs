@@ -14,7 +14,7 @@ use crate::jwt::HashId;
 use crate::key::AccountKey;
 
 /// Goes after the name of a file when its account is deleted.
-const BURIED: &str = ".deleted";
+const DELETED: &str = ".deleted";
 
 impl Folder {
     /// Puts an account's JWT in its place, if the file that was `there`, or nothing, still is. `None`: it is not. Not
@@ -84,20 +84,20 @@ impl Folder {
     }
 
     /// Marks an account's file as deleted, as nats-server's full resolver does.
-    pub fn bury(&self, key: &AccountKey) -> Result<(), FolderError> {
+    pub fn mark_deleted(&self, key: &AccountKey) -> Result<(), FolderError> {
         let home = self.home(key);
-        match fs::rename(&home, beside(&home, BURIED)) {
+        match fs::rename(&home, beside(&home, DELETED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FolderError::io("rename", &home)(error)),
             _ => Ok(()),
         }
     }
 
-    /// Removes what [`Folder::bury`] left, because the account is there again.
-    pub fn unbury(&self, key: &AccountKey) -> Result<(), FolderError> {
+    /// Removes what [`Folder::mark_deleted`] left, because the account is there again.
+    pub fn unmark_deleted(&self, key: &AccountKey) -> Result<(), FolderError> {
         for place in super::places(&self.root, key) {
-            let grave = beside(&place, BURIED);
-            match fs::remove_file(&grave) {
-                Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &grave)(error)),
+            let marked = beside(&place, DELETED);
+            match fs::remove_file(&marked) {
+                Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &marked)(error)),
                 _ => {}
             }
         }

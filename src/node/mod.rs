@@ -56,7 +56,7 @@ pub use writes::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
-pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, Version};
+pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, StoredVersion};
 
 use crate::clock;
 use crate::epoch::Epoch;
@@ -65,7 +65,7 @@ use crate::gate::{Gate, Trust};
 use crate::jwt::Called;
 use crate::key::{AccountKey, PublicKey};
 use crate::metrics::{Metrics, gauge};
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 
 /// What this server is.
 #[derive(Debug, Clone)]
@@ -268,11 +268,11 @@ impl Node {
         ledger.find(key).await?;
         let key = *key;
         let read = self.read(move |ledger| {
-            let standing = ledger.journal().presence(&key)?;
+            let standing = ledger.journal().status(&key)?;
             Ok(History {
                 versions: ledger.journal().versions(&key)?,
                 is_live: ledger.served(&key)?.is_some(),
-                is_deleted: matches!(standing, Presence::Deleted),
+                is_deleted: matches!(standing, AccountStatus::Deleted),
             })
         });
         Ok(Some(read.await?))

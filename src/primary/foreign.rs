@@ -21,13 +21,13 @@ use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
 use super::{Primary, activation_files};
-use crate::folder::{self, Closed, Layout, Others, Shard, Unread, nsc};
+use crate::folder::{self, Closed, FolderShard, Layout, Others, Unread, nsc};
 use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::journal::{Presence, Write};
+use crate::store::journal::{AccountStatus, Write};
 
 /// So few removals are always believed at once.
 const FEW: u64 = 10;
@@ -123,7 +123,7 @@ impl Foreign {
     fn may_be_hidden(&self, key: &AccountKey) -> bool {
         let closed = self.closed.shards();
         self.closed.has_others()
-            || (!closed.is_empty() && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
+            || (!closed.is_empty() && FolderShard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
     }
 
     /// Takes in one file. Returns whether it is to be looked at again.
@@ -333,7 +333,7 @@ impl Tender for Foreign {
                 }
             } else if let Some(key) = self.account_of(&path)
                 && !self.is_elsewhere(&key, &path)
-                && matches!(self.primary.journal.presence(&key), Ok(Presence::Live(_)))
+                && matches!(self.primary.journal.status(&key), Ok(AccountStatus::Live(_)))
             {
                 leaving.insert(path, key);
             }

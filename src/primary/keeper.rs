@@ -27,7 +27,7 @@ use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
@@ -151,17 +151,17 @@ impl Keeper {
     fn step(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Option<Settled>, StoreError> {
         let home = folder.home(key);
         // What the journal cannot read may be put back by the file.
-        let presence = self.primary.journal.presence(key);
+        let presence = self.primary.journal.status(key);
         let there = self.there(&home, key, &presence, cause)?;
-        if matches!(presence, Ok(Presence::Live(_))) {
-            folder.unbury(key)?;
+        if matches!(presence, Ok(AccountStatus::Live(_))) {
+            folder.unmark_deleted(key)?;
         }
         match (&presence, there) {
             (_, There::NotStill) => Ok(Some(Settled::NotStill)),
-            (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
+            (Ok(AccountStatus::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Presence::Live(held)), There::Nothing) => {
+            (Ok(AccountStatus::Live(held)), There::Nothing) => {
                 let was_removed = cause != Cause::Journal && held.serial <= self.written.load(Ordering::Acquire);
                 let settled = self.write(folder, key, &held.entry, None)?;
                 if was_removed && settled.is_some() {
@@ -170,15 +170,17 @@ impl Keeper {
                 Ok(settled)
             }
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
-            (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
-            (Ok(Presence::Deleted), There::Token(_, Some(_))) => {
-                folder.bury(key)?;
+            (Ok(AccountStatus::Live(held)), There::Token(_, Some(ours))) => {
+                self.write(folder, key, &held.entry, Some(ours))
+            }
+            (Ok(AccountStatus::Deleted), There::Token(_, Some(_))) => {
+                folder.mark_deleted(key)?;
                 self.known.invalidate(key);
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.take_in(folder, key, &home, cause, presence),
             // A nats-server or an older account server that opens the folder reads bare JWTs only.
-            (Ok(Presence::Live(held)), There::Decorated(there)) => {
+            (Ok(AccountStatus::Live(held)), There::Decorated(there)) => {
                 let settled = self.write(folder, key, &held.entry, Some(there))?;
                 if settled.is_some() {
                     tracing::info!(account = %key, "{} has the bare JWT now, without what was around it", home.display());
@@ -186,10 +188,10 @@ impl Keeper {
                 Ok(settled)
             }
             (_, There::Decorated(_)) => Ok(None),
-            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.is_certain(&home, key) => {
+            (Ok(AccountStatus::Live(_) | AccountStatus::Deleted), There::Junk(_)) if !self.is_certain(&home, key) => {
                 Ok(Some(Settled::NotStill))
             }
-            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(reason)) => {
+            (Ok(AccountStatus::Live(_) | AccountStatus::Deleted), There::Junk(reason)) => {
                 self.put_aside(folder, key, &home, &reason)?;
                 Ok(None)
             }
@@ -206,7 +208,7 @@ impl Keeper {
         &self,
         home: &Path,
         key: &AccountKey,
-        presence: &Result<Presence, StoreError>,
+        presence: &Result<AccountStatus, StoreError>,
         cause: Cause,
     ) -> Result<There, StoreError> {
         let look = match folder::look(home) {
@@ -222,7 +224,7 @@ impl Keeper {
         match folder::read(home) {
             Ok((look, bytes)) => {
                 let (digest, is_bare) = digest_of(&bytes);
-                let is_held = matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest());
+                let is_held = matches!(presence, Ok(AccountStatus::Live(held)) if digest == *held.entry.digest());
                 if is_held && !is_bare {
                     let is_still = look.is_still(STILL);
                     return Ok(if is_still { There::Decorated(look.stamp) } else { There::NotStill });
@@ -284,7 +286,7 @@ impl Keeper {
         key: &AccountKey,
         home: &Path,
         cause: Cause,
-        presence: Result<Presence, StoreError>,
+        presence: Result<AccountStatus, StoreError>,
     ) -> Result<Option<Settled>, StoreError> {
         let via = match cause {
             Cause::Journal => Via::EditedFile,
@@ -292,7 +294,7 @@ impl Keeper {
         };
         // If not, it is gone, or different, again.
         let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
-        let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
+        let is_unknown = matches!(presence, Ok(AccountStatus::Unknown | AccountStatus::Removed));
         if is_unknown && !self.reports.is_news(home) {
             return Ok(Some(Settled::Left));
         }
@@ -309,7 +311,7 @@ impl Keeper {
             }
             Verdict::Same => {
                 // The same version in another spelling: ours is the one that is served.
-                let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
+                let AccountStatus::Live(held) = self.primary.journal.status(key)? else { return Ok(None) };
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
             Verdict::Conflict(refusal) | Verdict::Refused(refusal) => {

@@ -15,7 +15,7 @@ use super::keeper::{Cause, Keeper, Settled};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::tender::{Looked, Scanned, Tender, named};
-use crate::folder::{self, Folder, Layout, Listing, Shard};
+use crate::folder::{self, Folder, FolderShard, Layout, Listing};
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -81,7 +81,7 @@ impl Own {
         let is_closed = |key: &AccountKey| {
             !closed.is_empty()
                 && folder.layout() == Layout::Sharded
-                && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard))
+                && FolderShard::of(&key.text()).is_some_and(|shard| closed.contains(&shard))
         };
         let mut after = None;
         loop {

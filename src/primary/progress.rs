@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::folder::Shard;
+use crate::folder::FolderShard;
 use crate::key::AccountKey;
 
 /// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
@@ -32,7 +32,7 @@ pub struct Progress {
     stage: AtomicU8,
     moved: watch::Sender<Stage>,
     /// Shards that cannot be read, or were not when their files were last imported.
-    closed: RwLock<Vec<Shard>>,
+    closed: RwLock<Vec<FolderShard>>,
     /// Whether there are any, to be read without a lock.
     has_closed: AtomicBool,
 }
@@ -89,7 +89,7 @@ impl Progress {
 
     /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
     /// read before stay closed until they are.
-    pub(super) fn set_closed(&self, shards: &[Shard], are_others_imported: bool) {
+    pub(super) fn set_closed(&self, shards: &[FolderShard], are_others_imported: bool) {
         let mut closed = self.closed.write();
         if are_others_imported {
             closed.clear();
@@ -111,7 +111,7 @@ impl Progress {
     /// Whether the file with this name, without its ending, may be in a shard that cannot be read.
     pub(super) fn is_closed(&self, name: impl FnOnce() -> String) -> bool {
         self.has_closed.load(Ordering::Acquire)
-            && Shard::of(&name()).is_some_and(|shard| self.closed.read().contains(&shard))
+            && FolderShard::of(&name()).is_some_and(|shard| self.closed.read().contains(&shard))
     }
 
     /// Waits for a stage, `limit` at most. Returns whether it is reached.

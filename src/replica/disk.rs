@@ -15,7 +15,7 @@ use super::setup::Place;
 use super::slot::Slot;
 use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
-use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
+use crate::store::snapshot::{Batch, Copy, FILE, FoundSnapshot, Snapshot, Stand};
 use crate::store::{FollowerId, StoreError};
 
 /// This many accounts that changed are written at once.
@@ -25,7 +25,7 @@ const MANY: usize = 2000;
 #[derive(Debug)]
 pub(super) struct Disk {
     snapshot: Arc<Snapshot>,
-    found: Found,
+    found: FoundSnapshot,
     tokens: Option<PathBuf>,
     /// Accounts whose copy came, changed or went.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
@@ -49,13 +49,13 @@ impl Disk {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
-            Found::Whole | Found::Nothing => {}
-            Found::MovedAway(away) => tracing::error!(
+            FoundSnapshot::Whole | FoundSnapshot::Nothing => {}
+            FoundSnapshot::MovedAway(away) => tracing::error!(
                 "the snapshot cannot be used and was moved to {}: what was seen of accounts is forgotten, and a new one \
                  begins",
                 away.display()
             ),
-            Found::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
+            FoundSnapshot::CutOff => tracing::error!("the snapshot was cut off; what is left of it is used"),
         }
         let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
@@ -72,7 +72,7 @@ impl Disk {
             identity: Mutex::new(identity),
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
-            tokens: place.tokens.clone().filter(|_| found == Found::Nothing),
+            tokens: place.tokens.clone().filter(|_| found == FoundSnapshot::Nothing),
             found,
             copies: Arc::default(),
             withheld: Mutex::default(),
@@ -156,9 +156,11 @@ impl Disk {
             lost => text.push_str(&format!("; it was damaged, and at least {lost} rows were lost")),
         }
         match &self.found {
-            Found::MovedAway(_) => text.push_str("; the one before cannot be used and was moved away, see the log"),
-            Found::CutOff => text.push_str("; it was found cut off"),
-            Found::Whole | Found::Nothing => {}
+            FoundSnapshot::MovedAway(_) => {
+                text.push_str("; the one before cannot be used and was moved away, see the log");
+            }
+            FoundSnapshot::CutOff => text.push_str("; it was found cut off"),
+            FoundSnapshot::Whole | FoundSnapshot::Nothing => {}
         }
         Some(text)
     }
@@ -247,7 +249,7 @@ impl Disk {
 
     /// Whether an earlier process left something.
     pub(super) fn was_found(&self) -> bool {
-        self.found != Found::Nothing
+        self.found != FoundSnapshot::Nothing
     }
 
     /// All that an earlier process kept is in the cache, if it has room for it.

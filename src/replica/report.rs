@@ -17,7 +17,7 @@ use super::setup::Env;
 use super::upstream::{Upstream, UpstreamError};
 use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
-use crate::feed::wire::{Below, Confirmation, Report};
+use crate::feed::wire::{Below, Confirmation, FollowerReport};
 use crate::node::Replicas;
 
 /// The pause between two reports while the position moves on.
@@ -239,7 +239,7 @@ impl Reporting {
         progress.heard = None;
     }
 
-    fn worded(&self, said: &Said, is_leaving: bool) -> Report {
+    fn worded(&self, said: &Said, is_leaving: bool) -> FollowerReport {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
             id: self.held.disk.identity(),

@@ -77,7 +77,7 @@ impl super::Target for Target {
             }
         }
         if let Some(folder) = &self.folder {
-            folder.bury(key).map_err(|error| error.to_string())?;
+            folder.mark_deleted(key).map_err(|error| error.to_string())?;
         }
         Ok(Fate::Buried)
     }

@@ -13,7 +13,7 @@ use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Gate, Trust, Via};
 use crate::replica::Access;
 use crate::server::packs;
-use crate::store::journal::{self, Standing};
+use crate::store::journal::{self, Exported};
 
 /// A primary, read.
 pub(super) enum Source {
@@ -49,7 +49,7 @@ impl Source {
         match self {
             Self::Url(remote) => Ok(remote.gate.trust()),
             Self::Journal { path, trust, arrival } => {
-                journal::standing(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
+                journal::export(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
             }
         }
     }
@@ -59,11 +59,11 @@ impl Source {
         match self {
             Self::Journal { path, trust, arrival } => {
                 let read = move || {
-                    journal::standing(&path, trust, &arrival, |found| {
+                    journal::export(&path, trust, &arrival, |found| {
                         let item = match found {
-                            Standing::Account(entry) => Item::Account(entry),
-                            Standing::Deleted(key, at) => Item::Deleted(key, at),
-                            Standing::Damaged(key) => Item::Bad(format!("{key}: its text in the journal is damaged")),
+                            Exported::Account(entry) => Item::Account(entry),
+                            Exported::Deleted(key, at) => Item::Deleted(key, at),
+                            Exported::Damaged(key) => Item::Bad(format!("{key}: its text in the journal is damaged")),
                         };
                         items.blocking_send(item).is_ok()
                     })

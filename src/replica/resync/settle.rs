@@ -7,7 +7,7 @@ use super::cache::{PAUSE, PIECE};
 use super::{Failed, LONGEST_PAUSE, Resync, Run, have};
 use crate::backoff::Backoff;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, State};
+use crate::feed::digest::{Leaf, LeafState};
 use crate::feed::wire::{DigestAsk, UpstreamChange, UpstreamContent};
 use crate::gate::Via;
 use crate::replica::position::Limit;
@@ -70,7 +70,7 @@ impl Run {
         // Without an operator, the one to begin with is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Subject::Operator(*trust.identity());
-        let leaf = Leaf::of(&key, &State::Held(*trust.version()));
+        let leaf = Leaf::of(&key, &LeafState::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 
 use super::{Server, Upstream, UpstreamError};
-use crate::feed::wire::Report;
+use crate::feed::wire::FollowerReport;
 
 impl Upstream {
     /// The place in the list of the server that everything goes to, as it changes.
@@ -19,7 +19,11 @@ impl Upstream {
 
     /// Sends a report to the server at a place of the list. It neither waits for other requests, nor they for it, and whether it
     /// arrives says nothing of the server.
-    pub(in crate::replica) async fn report(&self, place: usize, report: &Report) -> Result<StatusCode, UpstreamError> {
+    pub(in crate::replica) async fn report(
+        &self,
+        place: usize,
+        report: &FollowerReport,
+    ) -> Result<StatusCode, UpstreamError> {
         match self.servers.get(place) {
             Some(server) => server.report(report).await,
             None => Err(UpstreamError::no_answer()),
@@ -33,7 +37,7 @@ impl Upstream {
 }
 
 impl Server {
-    async fn report(&self, report: &Report) -> Result<StatusCode, UpstreamError> {
+    async fn report(&self, report: &FollowerReport) -> Result<StatusCode, UpstreamError> {
         let request = self.request_now(Method::POST, "followers").json(report);
         let response = self.send(request).await?;
         Ok(response.status())

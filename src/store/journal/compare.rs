@@ -12,7 +12,7 @@ use super::read::JournalReader;
 use super::schema;
 #[cfg(test)]
 use crate::feed::digest::Tree;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Prefix, Short, Sum, View};
+use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
 use crate::feed::{Change, Content, Subject, SubjectKind};
 
 /// A piece with this much text is full, in bytes.
@@ -50,7 +50,7 @@ impl JournalReader {
                     Ok(true)
                 })?;
             }
-            Ok(View { head, sum, below: Below::Leaves(leaves) })
+            Ok(View { head, sum, below: ViewParts::Leaves(leaves) })
         })
     }
 
@@ -67,7 +67,7 @@ impl JournalReader {
         let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let head = schema::head(&transaction)?;
-            let mut piece = Piece::new(&transaction);
+            let mut piece = ComparisonPiece::new(&transaction);
             match ask.prefix {
                 None => piece.named(ask)?,
                 Some(prefix) => piece.under(prefix, ask)?,
@@ -76,9 +76,9 @@ impl JournalReader {
         })?;
         let (found, next) = piece;
         let open = |found| match found {
-            Found::Nothing(key) => Ok(Difference::Nothing(key)),
-            Found::Change(change) => self.difference(self.open_change(*change)?),
-            Found::Lost(key) => {
+            FoundDifference::Nothing(key) => Ok(Difference::Nothing(key)),
+            FoundDifference::Change(change) => self.difference(self.open_change(*change)?),
+            FoundDifference::Lost(key) => {
                 let text = key.text();
                 Err(self.unusable(&format!("the change that made what stands for {text} is missing")))
             }
@@ -100,16 +100,16 @@ impl JournalReader {
     }
 }
 
-enum Found {
+enum FoundDifference {
     Change(Box<RawChange>),
     Nothing(Subject),
     /// The head points to a change that is not there.
     Lost(Subject),
 }
 
-struct Piece<'c> {
+struct ComparisonPiece<'c> {
     connection: &'c Connection,
-    found: Vec<Found>,
+    found: Vec<FoundDifference>,
     /// Changes that are in it: a delete request is told once.
     told: HashSet<u64>,
     text: usize,
@@ -117,7 +117,7 @@ struct Piece<'c> {
     next: Option<Subject>,
 }
 
-impl<'c> Piece<'c> {
+impl<'c> ComparisonPiece<'c> {
     fn new(connection: &'c Connection) -> Self {
         Self { connection, found: Vec::new(), told: HashSet::new(), text: 0, looked: 0, next: None }
     }
@@ -152,7 +152,7 @@ impl<'c> Piece<'c> {
                     return Ok(false);
                 }
                 while let Some((unknown, _)) = named.next_if(|(named, _)| *named < key) {
-                    self.found.push(Found::Nothing(unknown));
+                    self.found.push(FoundDifference::Nothing(unknown));
                 }
                 let theirs = named.next_if(|(named, _)| *named == key).map(|(_, theirs)| theirs);
                 self.compare(key, Some(&row), theirs)?;
@@ -165,7 +165,7 @@ impl<'c> Piece<'c> {
                 return Ok(());
             }
         }
-        self.found.extend(named.map(|(key, _)| Found::Nothing(key)));
+        self.found.extend(named.map(|(key, _)| FoundDifference::Nothing(key)));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl<'c> Piece<'c> {
         let Some((row, leaf)) = row.and_then(|row| row.leaf(&key).map(|leaf| (row, leaf))) else {
             if theirs.is_some() {
                 self.text += AROUND;
-                self.found.push(Found::Nothing(key));
+                self.found.push(FoundDifference::Nothing(key));
             }
             return Ok(());
         };
@@ -188,7 +188,7 @@ impl<'c> Piece<'c> {
             .query_row([serial], RawChange::read)
             .optional()?;
         self.text += AROUND + change.as_ref().map_or(0, RawChange::body_len);
-        self.found.push(change.map_or(Found::Lost(key), |change| Found::Change(Box::new(change))));
+        self.found.push(change.map_or(FoundDifference::Lost(key), |change| FoundDifference::Change(Box::new(change))));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::head;
-use crate::feed::digest::{Below, Prefix, Toggle, Tree, View};
+use crate::feed::digest::{Prefix, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
 /// The tree is saved after so many changes: this bounds what is read at open, and to save it writes 2 MiB. In tests, there
@@ -16,10 +16,10 @@ const SAVE_EVERY: u64 = if cfg!(test) { 5 } else { 10_000 };
 
 /// The tree, its position, and which serial was saved.
 #[derive(Debug)]
-pub(super) struct Digests(Mutex<Kept>);
+pub(super) struct Digests(Mutex<KeptTree>);
 
 #[derive(Debug)]
-struct Kept {
+struct KeptTree {
     tree: Tree,
     head: Head,
     saved: u64,
@@ -35,7 +35,7 @@ impl Digests {
                 (compute(connection)?, 0)
             }
         };
-        Ok(Self(Mutex::new(Kept { tree, head, saved })))
+        Ok(Self(Mutex::new(KeptTree { tree, head, saved })))
     }
 
     /// Takes over what was committed. `saved`: up to here the tree is on disk now.
@@ -49,10 +49,10 @@ impl Digests {
 
     /// A place above the buckets, the root without a node, and its position.
     pub(super) fn view(&self, node: Option<u8>) -> View {
-        self.with(|Kept { tree, head, .. }| View {
+        self.with(|KeptTree { tree, head, .. }| View {
             head: *head,
             sum: tree.sum(node.map(Prefix::Node)),
-            below: Below::Sums(tree.children(node)),
+            below: ViewParts::Sums(tree.children(node)),
         })
     }
 
@@ -82,7 +82,7 @@ impl Digests {
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut KeptTree) -> T) -> T {
         look(&mut self.0.lock())
     }
 }

@@ -14,12 +14,12 @@ use crate::folder::beside;
 
 /// Which file on which disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct FilePlace {
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl FilePlace {
     fn of(meta: &Metadata) -> Self {
         Self { device: meta.dev(), inode: meta.ino() }
     }
@@ -29,7 +29,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Files {
     /// The database first; none of a journal in memory.
-    opened: Vec<(PathBuf, Place)>,
+    opened: Vec<(PathBuf, FilePlace)>,
     lost: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl Files {
         for ending in ["", "-wal", "-shm"] {
             let file = beside(path, ending);
             let meta = std::fs::metadata(&file).map_err(StoreError::io("look at", &file))?;
-            opened.push((file, Place::of(&meta)));
+            opened.push((file, FilePlace::of(&meta)));
         }
         Ok(Self { opened, lost: AtomicBool::new(false) })
     }
@@ -72,8 +72,9 @@ impl Files {
 
     /// Looks whether they are still there, and says so in the log if that has changed.
     pub(super) fn check(&self) -> Result<(), Lost<'_>> {
-        let is_there =
-            |(file, place): &&(PathBuf, Place)| std::fs::metadata(file).is_ok_and(|meta| Place::of(&meta) == *place);
+        let is_there = |(file, place): &&(PathBuf, FilePlace)| {
+            std::fs::metadata(file).is_ok_and(|meta| FilePlace::of(&meta) == *place)
+        };
         let gone = self.opened.iter().enumerate().find(|(_, opened)| !is_there(opened));
         let was_lost = self.lost.swap(gone.is_some(), Ordering::Relaxed);
         let Some((number, (file, _))) = gone else {

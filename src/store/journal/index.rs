@@ -28,7 +28,7 @@ const SHARDS: usize = 64;
 /// Serials by a part of the account's key.
 #[derive(Debug)]
 pub(super) struct Index {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<IndexShard>; SHARDS],
     /// Whether all live accounts are in it.
     is_whole: AtomicBool,
 }
@@ -44,7 +44,7 @@ pub(super) enum Indexed {
     Unknown,
 }
 
-type Shard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
+type IndexShard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
 
 impl Default for Index {
     fn default() -> Self {

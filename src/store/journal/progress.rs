@@ -12,14 +12,14 @@ pub const MIRROR: &str = "mirror";
 
 /// Where a journal stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct JournalProgress {
     /// Of the last change.
     pub serial: u64,
     /// Up to here the token folder has followed, on disk.
     pub mirrored: u64,
 }
 
-impl Progress {
+impl JournalProgress {
     /// Reads it from a journal that another process may be writing.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let sqlite = StoreError::sqlite(path);

@@ -35,7 +35,7 @@ pub struct ServedKeys {
 }
 
 /// Rows that were looked at.
-struct Piece<T> {
+struct ServedPiece<T> {
     found: Vec<T>,
     next: Option<AccountKey>,
 }
@@ -50,7 +50,7 @@ impl JournalReader {
         let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), l.serial
                      FROM live l LEFT JOIN change c ON c.serial = l.serial
                      WHERE l.key > ?1 ORDER BY l.key LIMIT ?2";
-        let Piece { found, next } = self.look(query, after, limit, now, |row| {
+        let ServedPiece { found, next } = self.look(query, after, limit, now, |row| {
             let record = record(row)?;
             let bytes = record.token.len();
             Ok(((record, row.get::<_, u64>(7)?), bytes))
@@ -70,7 +70,7 @@ impl JournalReader {
     /// The accounts after `after` that are served at `now`, unix seconds: `limit` are looked at. Blocks for a query.
     pub fn served_keys(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<ServedKeys, StoreError> {
         let query = "SELECT key, iat, exp, identity, issuer FROM live WHERE key > ?1 ORDER BY key LIMIT ?2";
-        let Piece { found, next } = self.look(query, after, limit, now, |row| Ok((key(row)?, 0)))?;
+        let ServedPiece { found, next } = self.look(query, after, limit, now, |row| Ok((key(row)?, 0)))?;
         Ok(ServedKeys { keys: found, next })
     }
 
@@ -83,7 +83,7 @@ impl JournalReader {
         limit: usize,
         now: i64,
         take: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
-    ) -> Result<Piece<T>, StoreError> {
+    ) -> Result<ServedPiece<T>, StoreError> {
         // With nothing looked at there would be no end.
         let limit = limit.max(1);
         let standing = self.gate.standing();
@@ -104,7 +104,7 @@ impl JournalReader {
                 }
             }
             let is_full = looked == limit || text >= TEXT;
-            Ok(Piece { found, next: last.filter(|_| is_full) })
+            Ok(ServedPiece { found, next: last.filter(|_| is_full) })
         })
     }
 }

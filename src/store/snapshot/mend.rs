@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, params};
 
-use super::row::{self, Read};
+use super::row::{self, RowRead};
 use super::{ProofKind, Snapshot, StoreError, is_damage, proof, save_operator, save_stand, schema};
 use crate::folder::beside;
 
@@ -70,8 +70,8 @@ impl Snapshot {
             let transaction = new.unchecked_transaction()?;
             for read in rows? {
                 match read {
-                    Read::Sound((key, seen)) => row::save_seen(&transaction, &key, &seen)?,
-                    Read::Damaged => lost += 1,
+                    RowRead::Sound((key, seen)) => row::save_seen(&transaction, &key, &seen)?,
+                    RowRead::Damaged => lost += 1,
                 }
             }
             transaction.commit()
@@ -100,7 +100,7 @@ impl Snapshot {
         &self,
         from: &[u8],
         to: Option<&[u8]>,
-    ) -> rusqlite::Result<Vec<Read<(crate::key::AccountKey, super::Seen)>>> {
+    ) -> rusqlite::Result<Vec<RowRead<(crate::key::AccountKey, super::Seen)>>> {
         let Some(reader) = &self.reader else { return Ok(Vec::new()) };
         let reader = reader.lock();
         let mut statement = reader.prepare_cached(&format!(
@@ -118,8 +118,8 @@ impl Snapshot {
         for kind in [ProofKind::Delete, ProofKind::Activation] {
             let each = |read| {
                 match read {
-                    Read::Sound((key, proof)) => proof::save_proof(&transaction, kind, &key, &proof)?,
-                    Read::Damaged => lost += 1,
+                    RowRead::Sound((key, proof)) => proof::save_proof(&transaction, kind, &key, &proof)?,
+                    RowRead::Damaged => lost += 1,
                 }
                 Ok(true)
             };
@@ -155,8 +155,8 @@ impl Snapshot {
                     Ok(rows) => {
                         for read in rows {
                             match read {
-                                Read::Sound(copy) => row::save_copy(&transaction, &copy)?,
-                                Read::Damaged => lost += 1,
+                                RowRead::Sound(copy) => row::save_copy(&transaction, &copy)?,
+                                RowRead::Damaged => lost += 1,
                             }
                         }
                     }

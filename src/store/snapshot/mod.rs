@@ -27,9 +27,9 @@ use crate::feed::{Chain, Head, Session};
 use crate::gate::OperatorChain;
 use crate::key::{AccountKey, Kind, PublicKey};
 pub use proof::{Proof, ProofKind};
-use row::Read;
+use row::RowRead;
 pub use row::{Copy, Seen};
-pub use schema::Found;
+pub use schema::FoundSnapshot;
 pub use walk::Walk;
 
 /// The name of the file in the state folder.
@@ -98,11 +98,11 @@ pub type ProofId = (ProofKind, [u8; 32]);
 
 impl Snapshot {
     /// Opens or creates the snapshot in a state folder, and says what was found there. Without a folder, a temporary one.
-    pub fn open(folder: Option<&Path>) -> Result<(Self, Found), StoreError> {
+    pub fn open(folder: Option<&Path>) -> Result<(Self, FoundSnapshot), StoreError> {
         let path = folder.map(|folder| folder.join(FILE));
         let (writer, found) = match &path {
             Some(path) => schema::open(path)?,
-            None => (schema::open_temporary()?, Found::Nothing),
+            None => (schema::open_temporary()?, FoundSnapshot::Nothing),
         };
         let reader = match &path {
             Some(path) => {
@@ -115,7 +115,7 @@ impl Snapshot {
             path,
             writer: Mutex::new(writer),
             reader,
-            damaged: AtomicBool::new(found == Found::CutOff),
+            damaged: AtomicBool::new(found == FoundSnapshot::CutOff),
             mended: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         };
@@ -290,10 +290,10 @@ impl Snapshot {
         })
     }
 
-    fn sound<T>(&self, read: Read<T>) -> Option<T> {
+    fn sound<T>(&self, read: RowRead<T>) -> Option<T> {
         match read {
-            Read::Sound(value) => Some(value),
-            Read::Damaged => {
+            RowRead::Sound(value) => Some(value),
+            RowRead::Damaged => {
                 self.found_damaged("the sum of a row does not fit it");
                 None
             }

@@ -101,7 +101,7 @@ ALTER TABLE seen ADD COLUMN heard_issuer BLOB;
 
 /// What was found where the snapshot lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundSnapshot {
     /// One that can be used.
     Whole,
     /// None: it begins empty.
@@ -113,12 +113,12 @@ pub enum Found {
 }
 
 /// Opens the connection that writes, and says what was found.
-pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
+pub(super) fn open(path: &Path) -> Result<(Connection, FoundSnapshot), StoreError> {
     let mut found = look(path)?;
-    if let Found::Whole | Found::CutOff = found
+    if let FoundSnapshot::Whole | FoundSnapshot::CutOff = found
         && !is_ours(path)?
     {
-        found = Found::MovedAway(move_away(path)?);
+        found = FoundSnapshot::MovedAway(move_away(path)?);
     }
     let failed = StoreError::snapshot(path);
     // SQLite gives the files beside it the same mode.
@@ -202,21 +202,21 @@ fn fill_2(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are
 /// found damaged when they are read.
-fn look(path: &Path) -> Result<Found, StoreError> {
+fn look(path: &Path) -> Result<FoundSnapshot, StoreError> {
     let io = |action| StoreError::io(action, path);
     let mut file = match File::options().read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(FoundSnapshot::Nothing),
         Err(error) => return Err(io("open")(error)),
     };
     let length = file.metadata().map_err(io("look at"))?.len();
     let mut header = [0; HEADER];
     if length == 0 {
         // It was about to be made.
-        return Ok(Found::Nothing);
+        return Ok(FoundSnapshot::Nothing);
     }
     if length < HEADER as u64 || file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return Ok(Found::MovedAway(move_away(path)?));
+        return Ok(FoundSnapshot::MovedAway(move_away(path)?));
     }
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let page = match u16::from_be_bytes([header[16], header[17]]) {
@@ -227,11 +227,11 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let whole = u64::from(number(28)) * page;
     let is_sound = page.is_power_of_two() && page >= 512 && whole < LARGEST;
     if !is_sound || number(24) != number(92) || length >= whole {
-        return Ok(Found::Whole);
+        return Ok(FoundSnapshot::Whole);
     }
     file.set_len(whole).map_err(io("mend"))?;
     file.seek(SeekFrom::Start(0)).map_err(io("mend"))?;
-    Ok(Found::CutOff)
+    Ok(FoundSnapshot::CutOff)
 }
 
 /// Whether the file is a snapshot of a format that this version knows. `Ok(false)`: it is none at all.

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::row::{self, Read};
+use super::row::{self, RowRead};
 use super::{Proof, ProofId, ProofKind, Seen, Snapshot, proof, schema};
 use crate::feed::digest::Prefix;
 use crate::key::AccountKey;
@@ -75,7 +75,7 @@ fn seen(
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
     let mut damaged = 0;
     row::each_seen(connection, &from, |read| {
-        let Read::Sound((key, seen)) = read else {
+        let RowRead::Sound((key, seen)) = read else {
             damaged += 1;
             return Ok(true);
         };
@@ -97,7 +97,7 @@ fn proofs(
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
     let mut damaged = 0;
     proof::each_proof(connection, kind, &from, |read| {
-        let Read::Sound((key, proof)) = read else {
+        let RowRead::Sound((key, proof)) = read else {
             damaged += 1;
             return Ok(true);
         };
