@@ -179,7 +179,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Takes in what a change does to a bucket. The same again undoes it.
+    /// Applies a toggle. The same toggle again undoes it.
     pub fn toggle(&mut self, toggle: &Toggle) {
         let bucket = usize::from(toggle.bucket);
         for sum in [&mut self.root, &mut self.nodes[bucket / NODES], &mut self.buckets[bucket]] {

@@ -36,7 +36,7 @@ pub struct FollowerReport {
     /// The session that it follows, 32 hexadecimal digits. Missing, like the next two: it follows none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Up to where everything that it serves without asking is current.
+    /// The position up to which everything that it serves without asking is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
     /// The chain value there, 64 hexadecimal digits.
@@ -95,7 +95,7 @@ pub struct Confirmation {
     pub is_lasting: bool,
     /// Whether it reports here for the last time.
     pub is_leaving: bool,
-    /// Up to where everything that it serves without asking is current.
+    /// The position up to which everything that it serves without asking is current.
     pub position: Option<Head>,
     /// Its own followers.
     pub below: Option<Below>,
@@ -125,7 +125,7 @@ pub struct ReportError {
 }
 
 impl FollowerReport {
-    /// Reads it.
+    /// Parses the report.
     pub fn parse(self) -> Result<Confirmation, ReportError> {
         let bad = |member, expected| ReportError { member, expected };
         let id = parse_hex(&self.id).ok_or(bad("id", "a text of 32 hexadecimal digits"))?;
@@ -226,7 +226,7 @@ pub struct FollowersPage {
     pub session: Option<String>,
     /// Where this server is in it.
     pub serial: u64,
-    /// Up to here all that count are current; `null`: none counts.
+    /// The serial up to which all that count are current; `null`: none counts.
     pub lowest: Option<u64>,
     /// Those that count and have every change that is more than 2 seconds old.
     pub in_sync: u64,
@@ -234,7 +234,7 @@ pub struct FollowersPage {
     pub behind: u64,
     /// Those that count and were not heard for 10 seconds.
     pub silent: u64,
-    /// Reports that were turned away for want of room since the start.
+    /// Reports that were rejected since the start because there was no room.
     pub refused: u64,
     /// In the order of their names.
     pub followers: Vec<FollowerStatus>,

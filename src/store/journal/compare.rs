@@ -1,4 +1,4 @@
-//! What stands in the journal, summed up in the digest tree, and where somebody else's keys differ from it.
+//! The journal's digest tree, and where a follower's keys differ from the journal.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -17,9 +17,9 @@ use crate::feed::{Change, Content, Subject, SubjectKind};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
-/// What surrounds the text of a difference, in bytes, about.
+/// Approximate size of a difference without its text, in bytes.
 const AROUND: usize = 300;
-/// Heads that are looked at for one piece.
+/// Heads that are read for one piece.
 const HEADS: usize = 20_000;
 
 impl JournalReader {
@@ -54,15 +54,15 @@ impl JournalReader {
         })
     }
 
-    /// The whole tree, and what it is when it is computed from everything that stands.
+    /// The whole tree, and the tree computed from every head.
     #[cfg(test)]
     pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
         Ok((self.digests.tree(), self.read(super::digests::compute)?))
     }
 
-    /// What stands here and differs from what is asked about: a piece of about 1 MiB of text. Blocks for queries.
+    /// What differs from the follower's keys: a piece of about 1 MiB of text. Blocks for queries.
     ///
-    /// The piece and its position are of one transaction. Between two pieces things may change.
+    /// A piece and its position are from one transaction. Changes may come between two pieces.
     pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
         let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
@@ -80,7 +80,7 @@ impl JournalReader {
             FoundDifference::Change(change) => self.difference(self.open_change(*change)?),
             FoundDifference::Lost(key) => {
                 let text = key.text();
-                Err(self.unusable(&format!("the change that made what stands for {text} is missing")))
+                Err(self.unusable(&format!("the change that made the current state of {text} is missing")))
             }
         };
         Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
@@ -110,7 +110,7 @@ enum FoundDifference {
 struct ComparisonPiece<'c> {
     connection: &'c Connection,
     found: Vec<FoundDifference>,
-    /// Changes that are in it: a delete request is told once.
+    /// Serials of the changes in it. A delete request of several accounts is in it once.
     told: HashSet<u64>,
     text: usize,
     looked: usize,
@@ -143,7 +143,7 @@ impl<'c> ComparisonPiece<'c> {
         for kind in SubjectKind::ALL {
             let from = match ask.after {
                 Some(after) if after.kind() > kind => continue,
-                // What comes next after a key begins with it and goes on.
+                // The smallest value after a key is the key and one more byte.
                 Some(after) if after.kind() == kind => [&after.raw()[..], &[0]].concat(),
                 _ => prefix.bytes(),
             };

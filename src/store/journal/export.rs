@@ -1,4 +1,4 @@
-//! What stands in a journal that this process does not own, one after the other.
+//! Reads the accounts of a journal that this process does not own, one after another.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
 use crate::key::AccountKey;
 
-/// Something that stands in a journal.
+/// An account of a journal, as an export gets it.
 #[derive(Debug, Clone)]
 pub enum Exported {
     /// An account's JWT.
@@ -25,8 +25,9 @@ pub enum Exported {
     Deleted(AccountKey, i64),
 }
 
-/// Tells what stands in the journal at `path` of accounts whose signers the operator vouches for, in the order of their keys
-/// and as of one moment, for as long as `take` wants more. A server may be writing it. What has expired stands, too.
+/// Reads the accounts of the journal at `path`: first the deleted ones, then, in the order of their keys, those whose signers
+/// the operator vouches for. All are as of one moment, and expired ones are included. It ends when `take` returns false. A
+/// server may be writing the journal.
 ///
 /// The operator JWT is the configured one if it may take the place of the journal's, else the journal's.
 pub fn export(

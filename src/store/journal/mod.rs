@@ -111,14 +111,14 @@ impl Journal {
     /// Opens or creates a journal.
     ///
     /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
-    /// before anybody is told: the place to bring caches up to date.
+    /// before anyone is answered: the place to update caches.
     pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>]) + Send + 'static) -> Result<Self, StoreError> {
         Self::open_under(options, Arc::new(Gate::new(None, None, 0)), on_commit)
     }
 
     /// As [`Journal::open`], with the gate whose operator decides which keys count.
     ///
-    /// A committed operator JWT is in force from its commit on: for the writes behind it at once, and for the gate before
+    /// A committed operator JWT is in force from its commit on: for the writes after it at once, and for the gate before
     /// `on_commit` is called.
     pub fn open_under(
         options: &Options,
@@ -178,7 +178,7 @@ impl Journal {
         &self.notes
     }
 
-    /// Submits a write and waits until it is durable, refused, or has failed.
+    /// Submits a write and waits until it is durable, rejected, or has failed.
     pub async fn commit(&self, write: Write) -> Result<Outcome, CommitError> {
         self.enqueue(write).await?.outcome().await
     }

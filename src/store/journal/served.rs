@@ -1,5 +1,5 @@
-//! What is served, account by account: live, signed by a key that the operator vouches for now, and not expired. And what
-//! is withheld: live, signed by another key.
+//! The accounts that are served: live, not expired, and signed by a key for which the operator vouches now. And those that
+//! are withheld: live, but signed by another key.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl JournalReader {
     ///
     /// Pieces are read one after another, so between two of them accounts may change.
     pub fn served(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<Served, StoreError> {
-        // A text that is gone is damaged like one that has changed.
+        // A missing text is damage, like a changed one.
         let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), l.serial
                      FROM live l LEFT JOIN change c ON c.serial = l.serial
                      WHERE l.key > ?1 ORDER BY l.key LIMIT ?2";
@@ -74,8 +74,8 @@ impl JournalReader {
         Ok(ServedKeys { keys: found, next })
     }
 
-    /// Looks at live accounts with a query whose columns begin with key, iat, exp, identity, issuer, and takes what is
-    /// served, with the length of its text.
+    /// Runs a query over live accounts, whose columns begin with key, iat, exp, identity and issuer. Returns what is served,
+    /// with the length of its text.
     fn look<T>(
         &self,
         query: &str,
@@ -84,7 +84,7 @@ impl JournalReader {
         now: i64,
         take: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
     ) -> Result<ServedPiece<T>, StoreError> {
-        // With nothing looked at there would be no end.
+        // A limit of 0 would never make progress.
         let limit = limit.max(1);
         let standing = self.gate.standing();
         self.read_bulk(|connection| {
@@ -125,8 +125,8 @@ impl JournalReader {
         })
     }
 
-    /// Some of the accounts that are withheld, with the keys that signed them. Looks at every account: blocks for a
-    /// second or so where there are a million.
+    /// Some of the accounts that are withheld, with the keys that signed them. It reads every account: about a second for a
+    /// million.
     pub fn withheld_accounts(
         &self,
         standing: &Standing,

@@ -15,7 +15,7 @@ use crate::key::AccountKey;
 /// Whether an account has a JWT, and if not, why.
 #[derive(Debug, Clone)]
 pub enum AccountStatus {
-    /// Nothing was ever heard of it.
+    /// The journal does not know it.
     Unknown,
     /// It has this JWT.
     Live(Stored),

@@ -52,10 +52,10 @@ pub struct Snapshot {
     lost: AtomicU64,
 }
 
-/// Where the follower of the feed stood.
+/// The position of the follower, and how it got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
-    /// Up to where everything was taken in; `None`: the feed is not followed yet.
+    /// The position up to which everything was applied; `None`: it does not follow the feed yet.
     pub position: Option<Head>,
     /// The number of the unbroken stretch of feed that this is in.
     pub stretch: u64,
@@ -81,7 +81,7 @@ pub struct Operator {
 /// What is written at once.
 #[derive(Debug)]
 pub struct Batch {
-    /// Where the follower stood before any of the rest was looked at.
+    /// The follower's position, read before the rest.
     pub stand: Stand,
     /// The operator, if it changed.
     pub operator: Option<Operator>,
@@ -151,7 +151,7 @@ impl Snapshot {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Where the follower stood.
+    /// The follower's position.
     pub fn stand(&self) -> Option<Stand> {
         let read = |row: &rusqlite::Row| {
             let (session, chain): (Option<[u8; 16]>, Option<[u8; 32]>) = (row.get(1)?, row.get(3)?);

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::row::{RowRead, RowSum, slice};
 use crate::gate::{Identity, Position};
 
-/// What a mirror keeps besides the accounts' JWTs.
+/// What a mirror keeps besides the accounts' JWTs. It is no subject of a change: a delete request has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProofKind {
     /// A delete request, by the SHA-256 of its signing input.

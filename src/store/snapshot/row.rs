@@ -14,7 +14,7 @@ const TIE: usize = 56;
 /// What was seen of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What upstream gave, which it must not go back behind.
+    /// What upstream gave. Nothing older is accepted.
     pub held: Held,
     /// A later version that is served and that upstream did not give: it was heard over NATS, or found on disk.
     pub heard: Option<Version>,
@@ -22,7 +22,7 @@ pub struct Seen {
     pub deleted_by: Option<Identity>,
     /// Whether it left the read-only folder that the primary serves.
     pub removed: bool,
-    /// Whether the primary was found to hold something older, or nothing.
+    /// Whether a comparison found something older at the primary, or nothing.
     pub ahead: bool,
 }
 
@@ -47,7 +47,7 @@ impl Seen {
         self.is_live() && !self.removed
     }
 
-    /// What it must not go back behind, whoever said it.
+    /// What it must not roll back from, whatever the source.
     pub fn as_one(&self, standing: &Standing) -> Held {
         let mut held = self.held.clone();
         if let Some(heard) = self.heard {
@@ -76,11 +76,11 @@ pub struct Copy {
 #[derive(Debug)]
 pub(super) enum RowRead<T> {
     Sound(T),
-    /// The row is not what was written.
+    /// The row differs from what was written.
     Damaged,
 }
 
-/// The first bytes of a SHA-256 over fields, each behind its length.
+/// The first bytes of a SHA-256 over fields, each after its length.
 #[derive(Clone, Default)]
 pub(super) struct RowSum(Sha256);
 
@@ -112,7 +112,7 @@ pub(super) fn slice<const N: usize>(bytes: Option<&[u8; N]>) -> Option<&[u8]> {
     bytes.map(|bytes| &bytes[..])
 }
 
-/// The columns of `seen` behind the key.
+/// The columns of `seen` after the key.
 #[derive(Debug, PartialEq, Eq)]
 struct Columns {
     iat: Option<i64>,

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::folder::{beside, private, sync_folder};
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
-/// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.
+/// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one rejected.
 const VERSION: i64 = 2;
 /// Marks the file as ours.
 const APPLICATION_ID: i64 = 0x4e41_5332;
@@ -99,16 +99,16 @@ ALTER TABLE seen ADD COLUMN heard_identity BLOB;
 ALTER TABLE seen ADD COLUMN heard_issuer BLOB;
 ";
 
-/// What was found where the snapshot lies.
+/// What was found in the place of the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FoundSnapshot {
-    /// One that can be used.
+    /// A usable snapshot.
     Whole,
-    /// None: it begins empty.
+    /// No file: the snapshot begins empty.
     Nothing,
-    /// One that cannot be used; it lies here now, and a new one begins empty.
+    /// An unusable file, which is now at this path. A new snapshot begins empty.
     MovedAway(PathBuf),
-    /// One that was cut off: what is left of it is used.
+    /// A file that was cut off. The rest of it is used.
     CutOff,
 }
 
@@ -121,7 +121,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, FoundSnapshot), StoreErro
         found = FoundSnapshot::MovedAway(move_away(path)?);
     }
     let failed = StoreError::snapshot(path);
-    // SQLite gives the files beside it the same mode.
+    // SQLite gives its other files the same mode.
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let connection = Connection::open(path).map_err(failed)?;
     prepare(&connection, true).map_err(failed)?;
@@ -159,7 +159,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
     if on_disk {
-        // A power failure may take the last moments, and no more than that: a position never without what it stands for.
+        // A power failure may lose the last moments, but never data behind a position that is kept.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -4096",
@@ -200,8 +200,8 @@ fn fill_2(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE operator")
 }
 
-/// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are
-/// found damaged when they are read.
+/// Checks the file without SQLite, and makes a cut-off one usable. Its missing pages become empty, and a read finds them
+/// damaged.
 fn look(path: &Path) -> Result<FoundSnapshot, StoreError> {
     let io = |action| StoreError::io(action, path);
     let mut file = match File::options().read(true).write(true).open(path) {
@@ -256,7 +256,7 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Puts a file that cannot be used where it is in nobody's way, with its logs.
+/// Moves an unusable file out of the way, and removes its logs.
 pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
     for log in ["-wal", "-shm"] {
         // They are of no use without it.
@@ -266,9 +266,9 @@ pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
     move_to(path, &numbered)
 }
 
-/// Moves a file that nobody has open to another ending, and on from there if something was moved there before.
+/// Moves a file that no process has open to another ending, with a number if that name is taken.
 pub(super) fn move_to(path: &Path, ending: &str) -> Result<PathBuf, StoreError> {
-    // What was moved away before stays.
+    // Files that were moved away earlier stay.
     let free =
         std::iter::once(beside(path, ending)).chain((1..).map(|number| beside(path, format!("{ending}.{number}"))));
     let away = free.into_iter().find(|away| !away.exists()).unwrap_or_else(|| beside(path, ending));
