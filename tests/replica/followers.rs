@@ -226,7 +226,10 @@ async fn two_replicas_of_one_copied_folder_are_kept_apart() {
     all_confirm(&primary, &["first", "second"]).await;
     let logs: Vec<String> = replicas.iter().map(Server::log).collect();
     assert_eq!(logs.iter().filter(|log| log.contains("with the id of this one")).count(), 1, "{logs:?}");
-    assert!(primary.log().contains("is turned away: another replica reports with this id"), "{}", primary.log());
+    let rejected = |line: &str| {
+        line.contains("rejected the report of the replica ") && line.contains(": another replica reports with this id")
+    };
+    assert!(primary.log().lines().any(rejected), "{}", primary.log());
     assert_eq!(primary.http.metric("replicas_refused_total", "reason=\"same_id\"").await, 1.0);
 }
 
