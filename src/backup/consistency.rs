@@ -1,7 +1,6 @@
-//! Whether what a journal says in more than one place is the same everywhere: a change and the text that it brought, a head
-//! and the changes that made it.
+//! Checks that a journal agrees with itself: each change with its text, and each head with the changes that made it.
 //!
-//! The chain covers the texts alone. What is served, ordered and counted goes by the other columns.
+//! The chain covers the texts alone. Serving, ordering and counting use the other columns.
 
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
@@ -62,9 +61,9 @@ fn of_claims<B>(jwt: &Jwt<B>, text: &str) -> Option<Facts> {
     })
 }
 
-/// Looks through all heads. `Some`: what is wrong with the first that does not agree with its changes.
+/// Checks all heads. `Some`: what is wrong with the first that does not agree with its changes.
 pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    // A head without its JWT was made from what a mirror held, or knows of a deletion only.
+    // A head without its JWT was made from a mirror, or knows only of a deletion.
     let account = SubjectKind::Account.code();
     let newest = odd(
         connection,
@@ -113,7 +112,7 @@ fn odd(connection: &Connection, query: &str, what: &str) -> rusqlite::Result<Opt
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (held, brought): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
-        // What a withdrawn key signed for a time to come is cut down to what it reaches; a mark keeps the time it had.
+        // A future time that a withdrawn key signed is cut down to what it reaches. A mark keeps the original time.
         let issuer: Option<Vec<u8>> = row.get(5)?;
         let marks = marks::read(row.get_ref(4)?.as_blob()?);
         let is_cut = held < brought

@@ -1,7 +1,7 @@
-//! Copying a journal that another process may be writing.
+//! Copies a journal that another process may be writing.
 //!
-//! SQLite copies page by page, while one transaction that reads keeps the view still. What was acknowledged before the copy
-//! began is in it; later changes are not. Writers do not wait. The log grows until the copy is done.
+//! SQLite copies page by page, while a read transaction fixes the view. Writes that were acknowledged before the start are in
+//! the copy; later ones are not. Writers do not wait. The log grows until the copy is done.
 
 use std::fs::File;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resul
         match step {
             StepResult::Done => break,
             StepResult::More => {}
-            // Nobody else has the new file, and readers do not wait for the writer; so it passes.
+            // No other process has the new file, and readers do not wait for the writer, so this ends.
             _ => std::thread::sleep(std::time::Duration::from_millis(10)),
         }
     }

@@ -1,8 +1,7 @@
-//! Work on the file of a journal that no server has open, or that one goes on writing: copying it, verifying a copy, and
-//! putting a copy back.
+//! Work on the file of a journal: copying it, even while a server writes it, verifying a copy, and restoring a copy.
 //!
-//! A backup is a copy in one file. [`copy()`] makes it within one transaction that reads. [`verify()`] follows the chain, and
-//! compares what the journal says in more than one place. [`renew`] makes a copy the beginning of another session, and
+//! A backup is a copy in one file. [`copy()`] makes it within one read transaction. [`verify()`] follows the chain, and checks
+//! that the journal agrees with itself. [`renew`] makes a copy the beginning of another session, and
 //! [`replace`] puts it in its place.
 
 mod consistency;

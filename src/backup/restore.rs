@@ -1,4 +1,4 @@
-//! Putting a copy of a journal in the place of the journal of a folder.
+//! Puts a copy of a journal in the place of a folder's journal.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,8 +35,8 @@ pub fn renew(path: &Path) -> Result<Session, StoreError> {
     Ok(session)
 }
 
-/// What the journal at `held` has that is newer than in the copy `than`, a line for each. No process writes either of them,
-/// and the copy has this version's format.
+/// What is newer in the journal at `held` than in the copy `than`, one line each. No process may write either of them, and the
+/// copy must have this version's format.
 pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
     let sqlite = StoreError::sqlite(held);
     let connection = open::open_foreign(held)?;
@@ -45,7 +45,7 @@ pub fn newer(held: &Path, than: &Path) -> Result<Vec<String>, StoreError> {
 
 fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<String>> {
     connection.execute("ATTACH ?1 AS copy", [than.to_string_lossy()])?;
-    // Of two versions of one second, that one is newer which replaced the other.
+    // Of two versions of the same second, the newer one is the one that replaced the other.
     let mut statement = connection.prepare(
         "SELECT h.kind, h.key, h.iat, h.deleted, ifnull(h.deleted, 0) > ifnull(c.deleted, 0) AND h.deleted >= h.iat
          FROM main.head h LEFT JOIN copy.head c ON c.kind = h.kind AND c.key = h.key
@@ -64,7 +64,7 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
     lines.collect()
 }
 
-/// What a row is about, for people.
+/// The subject of a row, for people.
 pub(super) fn named(kind: Option<SubjectKind>, key: [u8; 32]) -> String {
     match kind {
         Some(SubjectKind::Account) => format!("account {}", AccountKey::from_raw(key)),
@@ -79,7 +79,7 @@ pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>,
     let aside = beside(journal, format!(".replaced-{now}"));
     fold(journal);
     let mut kept = None;
-    // The log of one must never be read into the other: so it goes last, and a start in between moves it away.
+    // SQLite must never read the log of one into the other. So the log goes last, and a start in between moves it away.
     for ending in ["", "-wal", "-shm"] {
         let (old, new) = (beside(journal, ending), beside(&aside, ending));
         if old.exists() {
@@ -96,7 +96,7 @@ fn fold(journal: &Path) {
     if journal.exists()
         && let Ok(connection) = Connection::open(journal)
     {
-        // What cannot be written back stays in the log, which is kept, too.
+        // Otherwise it stays in the log, which is kept as well.
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a copy of a journal is whole: every page, every link of the chain, every text, every head, every count.
+//! Verifies a copy of a journal: every page, every link of the chain, every text, every head, every count.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::store::journal::open;
 /// What a sound copy holds.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// Where it stands.
+    /// Its position.
     pub head: Head,
     /// Accounts with a JWT.
     pub accounts: u64,
@@ -23,7 +23,7 @@ pub struct Verified {
     pub deleted: u64,
     /// When its last change was committed, unix milliseconds; `None`: there is none.
     pub changed_at: Option<i64>,
-    /// Texts of versions that were replaced since, which do not match their digests. They are of no consequence.
+    /// Texts of versions that were replaced since, which do not match their digests. They are never served.
     pub damaged_history: u64,
 }
 
@@ -50,7 +50,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     for serial in damaged {
         let stands = stands(&connection, serial).map_err(unreadable)?;
         if stands {
-            return Err(broken(&format!("the text of change {serial}, which stands, does not match its digest")));
+            return Err(broken(&format!("the text of change {serial}, which is current, does not match its digest")));
         }
         damaged_history += 1;
     }
@@ -68,8 +68,8 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
     Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history })
 }
 
-/// Goes along the chain. The changes whose texts do not match their digests; the inner error says at which change the
-/// chain breaks, or which text says something else than its change.
+/// Verifies the chain. Returns the changes whose texts do not match their digests. The inner error names the change that
+/// breaks the chain, or whose text disagrees with its columns.
 fn chain(
     connection: &Connection,
     total: u64,
@@ -116,7 +116,7 @@ fn chain(
     Ok(Ok(damaged))
 }
 
-/// Whether a change brought what is held now.
+/// Whether a change made the current state of an account.
 fn stands(connection: &Connection, serial: u64) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM head WHERE serial = ?1 OR deleted_serial = ?1)",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Exit;
 use crate::config::{Settings, parse_seconds};
 use crate::folder::{FolderLock, STATE_FOLDER};
-use crate::store::{Progress, journal};
+use crate::store::{JournalProgress, journal};
 
 const AFTER_HELP: &str = "\
 The server's flags, or a configuration file, name the folder.
@@ -48,18 +48,18 @@ pub(super) fn run(settings: &Settings, args: &FlushArgs) -> Result<(), Exit> {
     if !journal.exists() {
         return Err(format!("there is no journal at {}: has a server run on this folder?", journal.display()).into());
     }
-    let Progress { serial, .. } = wait(&journal, &state, args.timeout)?;
+    let JournalProgress { serial, .. } = wait(&journal, &state, args.timeout)?;
     // Nobody to tell, if standard output is closed.
     let _ = writeln!(std::io::stdout(), "everything is in {} up to serial {serial}", dir.display());
     Ok(())
 }
 
 /// Waits until the folder has what the journal had when this began.
-fn wait(journal: &Path, state: &Path, longest: Duration) -> Result<Progress, String> {
+fn wait(journal: &Path, state: &Path, longest: Duration) -> Result<JournalProgress, String> {
     let began = Instant::now();
     let (mut wanted, mut looked) = (None, None);
     loop {
-        let progress = Progress::read(journal).map_err(|error| error.to_string())?;
+        let progress = JournalProgress::read(journal).map_err(|error| error.to_string())?;
         let wanted = *wanted.get_or_insert(progress.serial);
         if progress.mirrored >= wanted {
             return Ok(progress);

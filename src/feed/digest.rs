@@ -70,7 +70,7 @@ impl fmt::Display for Short {
 
 /// The current state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum LeafState {
     /// It has this version of its JWT, even if withheld or expired.
     Held(Identity),
     /// It is deleted.
@@ -87,21 +87,21 @@ impl Leaf {
     /// SHA-256 of the byte of the kind, the 32 bytes of the key, and the state: `p` and the identity of a version; `d`,
     /// the `iat` of the deletion (8 bytes, big endian) and the 32 bytes of the key that signed it; or `r` and the
     /// identity of the version that left.
-    pub fn of(key: &Subject, state: &State) -> Self {
+    pub fn of(key: &Subject, state: &LeafState) -> Self {
         let mut hash = Sha256::new();
         hash.update([key.kind().code()]);
         hash.update(key.raw());
         match state {
-            State::Held(identity) => {
+            LeafState::Held(identity) => {
                 hash.update(b"p");
                 hash.update(identity);
             }
-            State::Deleted(deletion) => {
+            LeafState::Deleted(deletion) => {
                 hash.update(b"d");
                 hash.update(deletion.iat.to_be_bytes());
                 hash.update(deletion.issuer.raw());
             }
-            State::Left(identity) => {
+            LeafState::Left(identity) => {
                 hash.update(b"r");
                 hash.update(identity);
             }
@@ -112,11 +112,11 @@ impl Leaf {
     /// The leaf of a key by its head. `removed`: it left a read-only folder.
     pub fn standing(key: &Subject, held: &Held, removed: bool) -> Option<Self> {
         let state = match (held.deleted(), held.identity()) {
-            (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
+            (Some(deletion), _) if !held.is_live() => LeafState::Deleted(*deletion),
             // An expired activation is forgotten, so it has no leaf.
             (_, Some(_)) if removed && key.kind() == SubjectKind::Activation => return None,
-            (_, Some(identity)) if removed => State::Left(*identity),
-            (_, Some(identity)) => State::Held(*identity),
+            (_, Some(identity)) if removed => LeafState::Left(*identity),
+            (_, Some(identity)) => LeafState::Held(*identity),
             (_, None) => return None,
         };
         Some(Self::of(key, &state))
@@ -179,7 +179,7 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Takes in what a change does to a bucket. The same again undoes it.
+    /// Applies a toggle. The same toggle again undoes it.
     pub fn toggle(&mut self, toggle: &Toggle) {
         let bucket = usize::from(toggle.bucket);
         for sum in [&mut self.root, &mut self.nodes[bucket / NODES], &mut self.buckets[bucket]] {
@@ -220,12 +220,12 @@ pub struct View {
     /// The sum of the place.
     pub sum: Sum,
     /// The parts of the sum.
-    pub below: Below,
+    pub below: ViewParts,
 }
 
 /// The children of a place in a tree.
 #[derive(Debug, Clone)]
-pub enum Below {
+pub enum ViewParts {
     /// Other sums, each by the byte that leads to it. Empty ones are left out.
     Sums(Vec<(u8, Sum)>),
     /// The leaves of a bucket, in the order of kinds and keys.

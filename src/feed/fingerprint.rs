@@ -1,7 +1,7 @@
 //! A few bytes for each key that exists, by which a follower tells whether a key may exist.
 //!
-//! Specified in `docs/replication.md`. Nobody can make up a key with the fingerprint of another one, because it is part of a
-//! SHA-256.
+//! Specified in `docs/replication.md`. It is part of a SHA-256, so no client can invent a key with the
+//! fingerprint of another.
 
 use sha2::{Digest as _, Sha256};
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chain, Change, Head};
 
-/// Bytes of token text in the ring. A follower that is further behind reads the journal.
+/// Bytes of token text in the ring. A follower that lags more reads the journal.
 const MAX_BYTES: usize = 8 << 20;
 /// How many changes the ring keeps.
 const MAX_CHANGES: usize = 4096;
@@ -78,12 +78,12 @@ impl<T: Link> Ring<T> {
         self.head.send_modify(|_| {});
     }
 
-    /// Says that nothing will follow: what comes next belongs to another history.
+    /// Ends the ring: later changes belong to another history.
     pub fn end(&self) {
         self.ended.cancel();
     }
 
-    /// Cancelled when nothing will follow.
+    /// Cancelled when the ring ends.
     pub const fn ended(&self) -> &CancellationToken {
         &self.ended
     }

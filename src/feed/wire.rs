@@ -10,7 +10,8 @@ mod upstream;
 pub use ahead::{Ahead, AheadPage};
 pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
 pub use followers::{
-    Below, Confirmation, Follower, FollowersPage, Lowest, MAX_NAMED, MAX_REPORT, Named, Report, ReportError,
+    Below, Confirmation, FollowerReport, FollowerStatus, FollowersPage, Lowest, MAX_NAMED, MAX_REPORT, Named,
+    ReportError,
 };
 pub use operator::OperatorPage;
 use operator::texts;
@@ -105,7 +106,10 @@ impl From<&Change> for Item {
             key: Some(subject.text()),
             ..Self::new(change.serial, change.chain.to_string(), change.at, subject.kind(), op)
         };
-        let digest = |digest: &Digest| Some(data_encoding::HEXLOWER.encode(digest));
+        let past = |subject: Subject, op: &str, digest: &Digest| Self {
+            digest: Some(data_encoding::HEXLOWER.encode(digest)),
+            ..of(subject, op)
+        };
         match &change.content {
             Content::Put(entry) => {
                 Self { jwt: Some(entry.text().to_owned()), ..of(Subject::Account(*entry.key()), "put") }
@@ -123,18 +127,10 @@ impl From<&Change> for Item {
             Content::Activation(activation) => {
                 Self { jwt: Some(activation.text().to_owned()), ..of(Subject::Activation(*activation.id()), "put") }
             }
-            Content::PastActivation { id, digest: of_text } => {
-                Self { digest: digest(of_text), ..of(Subject::Activation(*id), "put") }
-            }
-            Content::Forgotten { id, digest: of_text } => {
-                Self { digest: digest(of_text), ..of(Subject::Activation(*id), "remove") }
-            }
-            Content::Superseded { key, digest: of_text } => {
-                Self { digest: digest(of_text), ..of(Subject::Account(*key), "put") }
-            }
-            Content::Removed { key, digest: of_text } => {
-                Self { digest: digest(of_text), ..of(Subject::Account(*key), "remove") }
-            }
+            Content::PastActivation { id, digest } => past(Subject::Activation(*id), "put", digest),
+            Content::Forgotten { id, digest } => past(Subject::Activation(*id), "remove", digest),
+            Content::Superseded { key, digest } => past(Subject::Account(*key), "put", digest),
+            Content::Removed { key, digest } => past(Subject::Account(*key), "remove", digest),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Flat or sharded.
+//! The layout of a folder: flat or sharded.
 
 use std::fmt;
 use std::fs;
@@ -18,10 +18,10 @@ pub enum Layout {
 
 /// The name of a sub-folder in which files may have their place: the last two characters of theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shard([u8; 2]);
+pub struct FolderShard([u8; 2]);
 
-impl Shard {
-    /// The shard of what has this name, without the ending of its file.
+impl FolderShard {
+    /// The shard of a file with this name, without its ending.
     pub fn of(text: &str) -> Option<Self> {
         text.as_bytes().last_chunk().copied().map(Self)
     }
@@ -38,7 +38,7 @@ impl Layout {
         self.place_of(root, &key.text())
     }
 
-    /// The place of the file of whatever has this name.
+    /// The place of a file with this name.
     pub(super) fn place_of(self, root: &Path, text: &str) -> PathBuf {
         let name = format!("{text}.jwt");
         match self {
@@ -47,7 +47,7 @@ impl Layout {
         }
     }
 
-    /// The layout that this one is not.
+    /// The other layout.
     pub const fn other(self) -> Self {
         match self {
             Self::Flat => Self::Sharded,
@@ -55,7 +55,7 @@ impl Layout {
         }
     }
 
-    /// The layout of the tokens in a folder; `None` if there are none. The first token that is found decides.
+    /// The layout of the tokens in a folder, by the first token that is found; `None`: the folder has no tokens.
     pub(super) fn found(root: &Path) -> Result<Option<Self>, FolderError> {
         let mut shards = Vec::new();
         for entry in fs::read_dir(root).map_err(FolderError::io("read folder", root))? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{FolderError, private};
 
-/// So often a lock is tried again, …
+/// Attempts to take a lock after the first one, …
 const LOOKS: u32 = 5;
 /// … after this pause.
 const LOOK: Duration = Duration::from_millis(20);
@@ -22,7 +22,7 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Whether a process holds the lock of `folder`; also if that cannot be known.
+    /// Whether a process holds the lock of `folder`. True as well if that is unknown.
     pub fn is_held(folder: &Path) -> bool {
         folder.join("lock").exists() && Self::acquire(folder).is_err()
     }
@@ -43,7 +43,7 @@ impl FolderLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // The text is a courtesy: an unreadable one changes nothing about the lock.
+                // The text only helps people: the lock holds without it.
                 let _ = file.read_to_string(&mut holder);
                 let mut holder = match holder.trim() {
                     "" => "another process".to_owned(),
@@ -69,7 +69,7 @@ impl FolderLock {
     }
 }
 
-/// Locks the file, if need be after a moment: a process that only looks whether the lock is held has it that long.
+/// Locks the file, with some attempts: a process that only checks the lock holds it for a moment.
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOOKS {
         match file.try_lock() {
@@ -103,7 +103,7 @@ mod tests {
         let mode = || std::fs::metadata(&path).expect("there").permissions().mode() & 0o7777;
         drop(FolderLock::acquire(folder.path()).expect("free"));
         assert_eq!(mode(), 0o600);
-        // Somebody opened it while that was possible.
+        // Another user opened it while that was possible.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("opened");
         let other = File::open(&path).expect("open to all");
         other.lock().expect("held");

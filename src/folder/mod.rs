@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 pub use error::FolderError;
-pub use layout::{Layout, Shard};
+pub use layout::{FolderShard, Layout};
 pub use lock::FolderLock;
 pub use place::{beside, put_in_place, sync_folder};
 pub use private_key::private_key;
@@ -39,9 +39,9 @@ pub const STATE_FOLDER: &str = ".nats-account-server";
 pub struct Folder {
     root: PathBuf,
     layout: Layout,
-    /// Where files are made before they are moved to their place; on the same file system as that.
+    /// The folder in which files are made before they move to their place, on the same file system.
     making: PathBuf,
-    /// Where content goes that cannot stay; on the same file system, too, because not everything can be copied.
+    /// The folder for rejected content, on the same file system, because not everything can be copied.
     refused: PathBuf,
     /// The mode of token files.
     mode: u32,
@@ -81,9 +81,9 @@ impl Folder {
         self.layout
     }
 
-    /// The file of an account: where it is, or where it would be written.
+    /// The file of an account: the present one, or the one that would be written.
     ///
-    /// A file in the place of the other layout is used there, unless there is one in the right place, too.
+    /// A file in the place of the other layout is used there, unless the right place has one as well.
     pub fn home(&self, key: &AccountKey) -> PathBuf {
         let preferred = self.layout.place(&self.root, key);
         if preferred.symlink_metadata().is_err() {
@@ -95,18 +95,18 @@ impl Folder {
         preferred
     }
 
-    /// Whether `path` is where an account's file may be: anything else is somebody's own copy, and never touched.
+    /// Whether an account's file may be at `path`. Anything else is a copy of someone else, and is never touched.
     pub fn is_home(&self, path: &Path, key: &AccountKey) -> bool {
         places(&self.root, key).iter().any(|place| place == path)
     }
 }
 
-/// Where an account's file may be: flat, or in the sub-folder of its last two characters.
+/// The possible places of an account's file: flat, or in the sub-folder of its last two characters.
 pub fn places(root: &Path, key: &AccountKey) -> [PathBuf; 2] {
     [Layout::Flat.place(root, key), Layout::Sharded.place(root, key)]
 }
 
-/// Where the file of an activation may be, likewise.
+/// The possible places of an activation's file, likewise.
 pub fn activation_places(root: &Path, id: &HashId) -> [PathBuf; 2] {
     [Layout::Flat, Layout::Sharded].map(|layout| layout.place_of(root, &id.text()))
 }

@@ -10,9 +10,9 @@ use super::FolderError;
 /// Levels above a path, and below it, on which an operator's folder is looked for: from `…/accounts/A/A.jwt` up, and from
 /// `~/.local/share/nats` down.
 const LEVELS: usize = 3;
-/// Folders that are looked at for that.
+/// Folders that this search reads.
 const LOOKED_AT: usize = 1000;
-/// Operators' folders that are named.
+/// Operators' folders that an error names.
 const NAMED: usize = 5;
 
 /// Whether `root` is an operator's folder of nsc; the error says what is missing, and which folder is probably meant.
@@ -32,7 +32,7 @@ pub fn check(root: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Which operators' folders are near `path`, if it is none itself.
+/// The operators' folders near `path`, if it is not one itself.
 pub fn wrong_level(path: &Path) -> Option<FolderError> {
     let near = near(path);
     let named: Vec<_> = near.iter().take(NAMED).map(|folder| folder.display().to_string()).collect();
@@ -97,11 +97,11 @@ pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), FolderError> {
     let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
     let entries = match fs::read_dir(&accounts) {
         Ok(entries) => entries,
-        // An operator without an account has none of this yet.
+        // An operator without an account has no such folder yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound && root.is_dir() => return Ok((folders, files)),
         Err(error) => return Err(FolderError::io("read folder", &accounts)(error)),
     };
-    // Names can be read without the right to open what has them: then nothing is known of what is in there.
+    // A folder may list names without the right to open them. Then its content is unknown.
     access(&accounts, Access::EXEC_OK).map_err(|error| FolderError::io("open folders in", &accounts)(error.into()))?;
     folders.push(accounts.clone());
     for entry in entries {
@@ -113,7 +113,7 @@ pub fn list(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), FolderError> {
         let mut name = entry.file_name();
         name.push(".jwt");
         let file = folder.join(name);
-        // One that cannot be looked at is there, for all that is known.
+        // A file whose state is unknown counts as present.
         let is_absent = file.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         if !is_absent {
             files.push(file);

@@ -13,7 +13,7 @@ pub fn beside(path: &Path, ending: impl AsRef<OsStr>) -> PathBuf {
     name.into()
 }
 
-/// Moves a finished file to its place, in the place of what was there, and waits until that is on disk.
+/// Moves a finished file to its place, replaces what was there, and waits until the move is on disk.
 pub fn put_in_place(made: &Path, path: &Path) -> Result<(), FolderError> {
     fs::rename(made, path).map_err(FolderError::io("create", path))?;
     sync_folder(path.parent().unwrap_or(path))

@@ -15,7 +15,7 @@ use super::{FolderError, STATE_FOLDER, sync_folder};
 const FILE: u32 = 0o600;
 /// The mode of folders.
 const FOLDER: u32 = 0o700;
-/// What others than the owner may do.
+/// The mode bits of users other than the owner.
 const OTHERS: u32 = 0o077;
 /// The name of the journal in a state folder.
 pub const JOURNAL: &str = "journal.sqlite";
@@ -37,7 +37,7 @@ pub fn create_if_missing(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a whole file, in the place of what was there.
+/// Writes a whole file, and replaces what was there.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).create(true).truncate(true).mode(FILE).open(path)?;
     io::Write::write_all(&mut file, content)
@@ -162,8 +162,7 @@ fn close_files(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Refuses a folder that another user put there, where that user may write: what is in it would be that user's to lock
-/// and to change.
+/// Rejects a folder that another user made and may write to: that user could lock and change what is in it.
 fn check_owner(path: &Path) -> Result<(), FolderError> {
     let real = path.canonicalize().map_err(FolderError::io("look at", path))?;
     for place in [path, &real] {
@@ -249,7 +248,7 @@ mod tests {
             assert_eq!(mode(&state.join(name)), 0o600, "{name}");
         }
         assert_eq!(mode(&state.join(others[0])), 0o644);
-        // One that somebody configured may hold other things.
+        // A configured folder may hold other things.
         let elsewhere = dir.path().join("elsewhere");
         fs::create_dir(&elsewhere).expect("made");
         fs::set_permissions(&elsewhere, Permissions::from_mode(0o755)).expect("opened");

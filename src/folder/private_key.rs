@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::jwt::given;
 use crate::key::seed::{self, DISCLOSED};
 
-/// What there is to say of a file that no name makes one of ours, if its name or its content has a private key in it.
+/// The warning about a file without a name of ours, if its name or its content has a private key in it.
 pub fn private_key(path: &Path) -> Option<String> {
     path.symlink_metadata().ok()?;
     if path.file_name().is_some_and(|name| seed::is_in(&name.to_string_lossy())) {

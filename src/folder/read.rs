@@ -1,4 +1,4 @@
-//! Reading one token file, whatever it turns out to be.
+//! Reads one token file, whatever it turns out to be.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read as _;
@@ -6,16 +6,16 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Largest file that is read, in bytes: the largest token and some white space behind it.
+/// Largest file that is read, in bytes: the largest token and some white space after it.
 const MAX_FILE: u64 = (1 << 20) + 4096;
 
-/// What tells a file that we wrote from one that somebody else has touched since.
+/// The state of a file that this server wrote. It shows whether someone else has touched the file since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    /// When anything about the file was last changed: a program that writes to it can set back `modified`, not this.
+    /// When anything about the file was last changed. A program can set back `modified`, but not this.
     changed: (i64, i64),
 }
 
@@ -24,8 +24,8 @@ pub struct Stamp {
 pub struct Look {
     /// Which content it is.
     pub stamp: Stamp,
-    /// When anything about the file was last changed. The system's clock, which programs cannot set for a file: a file
-    /// that is moved into its place is changed then, however old its content is.
+    /// When anything about the file was last changed, by the system's clock. Programs cannot set it. A move counts as a
+    /// change, however old the content is.
     changed: SystemTime,
 }
 
@@ -46,7 +46,7 @@ impl Look {
         self.stamp == Stamp { changed: self.stamp.changed, ..earlier.stamp }
     }
 
-    /// Whether nothing has happened to the file for a while. One from the future is taken as it is.
+    /// Whether the file was not touched for a while. A time in the future counts as long ago.
     pub fn is_still(&self, for_this_long: Duration) -> bool {
         self.changed.elapsed().map_or(true, |age| age >= for_this_long)
     }
@@ -73,12 +73,12 @@ pub enum Unread {
     /// More than any token.
     #[error("is {0} bytes long, which is more than any JWT")]
     TooLarge(u64),
-    /// The system refused.
+    /// The system reported an error.
     #[error("cannot be read: {0}")]
     Io(std::io::Error),
 }
 
-/// Looks at a file without opening it. Links are followed.
+/// Reads the state of a file without opening it. Links are followed.
 pub fn look(path: &Path) -> Result<Look, Unread> {
     let meta = fs::metadata(path).map_err(|error| unread(path, error))?;
     if meta.is_file() { Ok(Look::of(&meta)) } else { Err(Unread::NotAFile) }
@@ -92,12 +92,12 @@ pub fn changed(path: &Path) -> Option<SystemTime> {
     Some(target.map_or(own, |target| own.max(Look::of(&target).changed)))
 }
 
-/// Whether nothing has happened to what is at `path` for a while. Where there is nothing, something just has.
+/// Whether the file at `path` was not touched for a while. A missing file was touched just now.
 pub fn is_still(path: &Path, for_this_long: Duration) -> bool {
     changed(path).is_some_and(|at| at.elapsed().map_or(true, |age| age >= for_this_long))
 }
 
-/// Reads one token file. Never waits for a pipe, never reads more than a token can be.
+/// Reads one token file. It never waits for a pipe, and never reads more than the largest token.
 pub fn read(path: &Path) -> Result<(Look, Vec<u8>), Unread> {
     look(path)?;
     // It may have become a pipe since.

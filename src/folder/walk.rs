@@ -1,23 +1,23 @@
-//! Looking through a folder. Only names are looked at.
+//! Lists a folder by its names alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::{FolderError, Layout, STATE_FOLDER, Shard};
+use super::{FolderError, FolderShard, Layout, STATE_FOLDER};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, seed};
 
 /// How deep sub-folders are followed.
 const MAX_DEPTH: usize = 4;
-/// What file systems keep for themselves at the root of a volume. It is root's alone, and holds no tokens.
+/// The folder of the file system at the root of a volume. Only root may open it, and it holds no tokens.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// A file that is named like an account's JWT.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// The account in its name.
     pub key: AccountKey,
@@ -28,8 +28,8 @@ pub struct TokenFile {
 pub struct Closed {
     /// Why, with its path.
     pub error: FolderError,
-    /// Its name, if files of accounts may have their place in it. Other sub-folders can only hold copies.
-    pub shard: Option<Shard>,
+    /// Its shard, if accounts may have their files in it. Other sub-folders can only hold copies.
+    pub shard: Option<FolderShard>,
 }
 
 /// Files that are ignored because of their names.
@@ -55,10 +55,10 @@ impl Others {
     }
 }
 
-/// Everything in a folder that concerns us.
+/// Everything in a folder that matters to this server.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Accounts whose file is where the layout has it: their paths follow from their keys.
+    /// Accounts whose file is in the place of the layout. Their paths follow from their keys.
     pub homes: Vec<AccountKey>,
     /// Files of accounts in other places.
     pub extras: Vec<TokenFile>,
@@ -66,7 +66,7 @@ pub struct Listing {
     pub activations: Vec<(PathBuf, HashId)>,
     /// Files of accounts that were deleted, as `<key>.jwt.deleted`.
     pub deleted: Vec<TokenFile>,
-    /// Files that look as if they were meant to be an account's JWT, and are not named so; and names with a private key in them.
+    /// Files that look like an account's JWT but have another name, and names with a private key in them.
     pub others: Others,
     /// The folder itself, and those in it.
     pub folders: Vec<PathBuf>,
@@ -81,8 +81,8 @@ pub fn list(root: &Path, layout: Layout) -> Result<Listing, FolderError> {
     Ok(listing)
 }
 
-/// Whether a file of this name is neither an account's nor an activation's, though it looks as if it were meant to be: the
-/// name has `.jwt` in it, an account's key, or a private key. Names of hidden files and of editors' copies do not count.
+/// Whether a file with this name looks like an account's or an activation's, but is neither. Such a name has `.jwt`, an
+/// account's key or a private key in it. Hidden files and copies of editors do not count.
 pub fn is_misnamed(name: &str) -> bool {
     if seed::is_in(name) {
         return true;
@@ -97,7 +97,7 @@ pub fn is_misnamed(name: &str) -> bool {
     name.to_ascii_lowercase().contains(".jwt") || AccountKey::parse(&stem.to_ascii_uppercase()).is_ok()
 }
 
-/// The account in the name of a file that was put away when the account was deleted.
+/// The account in the name of a file that marks a deletion.
 fn buried(name: &str) -> Option<AccountKey> {
     AccountKey::parse(name.strip_suffix(".jwt.deleted")?).ok()
 }
@@ -105,7 +105,7 @@ fn buried(name: &str) -> Option<AccountKey> {
 impl Listing {
     fn add(&mut self, folder: &Path, root: &Path, layout: Layout, depth: usize) -> Result<(), FolderError> {
         let entries = fs::read_dir(folder).map_err(FolderError::io("read folder", folder))?;
-        // Names can be read without the right to open what has them.
+        // A folder may list names without the right to open them.
         access(folder, Access::EXEC_OK).map_err(|error| FolderError::io("open files in", folder)(error.into()))?;
         self.folders.push(folder.to_owned());
         for entry in entries {
@@ -123,7 +123,7 @@ impl Listing {
                 && entry.file_type().is_ok_and(|kind| kind.is_dir())
                 && let Err(error) = self.add(&entry.path(), root, layout, depth + 1)
             {
-                let shard = name.to_str().and_then(Shard::named).filter(|_| depth == 0);
+                let shard = name.to_str().and_then(FolderShard::named).filter(|_| depth == 0);
                 self.closed.push(Closed { error, shard });
             }
         }

@@ -1,7 +1,7 @@
-//! Watching folders for changes.
+//! Watches folders for changes.
 //!
-//! What the system reports is only taken as a hint of where to look: which file it was, and when it was last touched.
-//! If it reports too much at once, or more than can be kept, that is said too, and everything is looked at.
+//! A report of the system is only a hint: which file was touched, and when. After too many reports the caller scans
+//! everything.
 //!
 //! The system reports absolute paths. A caller gets each file under the name that it gave for the folder, so a relative
 //! path, a link or `a/../b` compares equal to what the caller has.
@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::{STATE_FOLDER, is_misnamed};
 use places::{Place, Places};
 
-/// Touched files that are remembered; when there are more, everything is looked at instead.
+/// Touched files that are remembered. If there are more, the caller scans everything.
 const MAX_TOUCHED: usize = 100_000;
 
 /// Watches some folders, each without its sub-folders.
@@ -33,7 +33,7 @@ pub struct Watch {
     watcher: Mutex<RecommendedWatcher>,
 }
 
-/// What was touched, and not looked at yet.
+/// What was touched and not read yet.
 #[derive(Debug, Default)]
 struct Touched {
     places: Mutex<Places>,
@@ -43,7 +43,7 @@ struct Touched {
 }
 
 impl Watch {
-    /// Starts watching nothing.
+    /// A watch without folders.
     pub fn start() -> Result<Self, notify::Error> {
         let touched = Arc::new(Touched::default());
         let told = touched.clone();
@@ -56,7 +56,7 @@ impl Watch {
     pub fn add(&self, folder: &Path) -> Result<(), notify::Error> {
         let mut watcher = self.watcher.lock();
         let path = places::absolute(folder)?;
-        // The watcher's thread may wait for the places, and the watcher for its thread: they are not held together.
+        // The watcher's thread may wait for the places, and the watcher for its thread. So both are never locked together.
         if self.touched.places.lock().is_replaced(&path) {
             // The system may have dropped it with its folder.
             let _ = watcher.unwatch(&path);
@@ -78,7 +78,7 @@ impl Watch {
         }
     }
 
-    /// Marks a file as touched now: it is to be looked at again.
+    /// Marks a file as touched now, so that it is read again.
     pub fn touch(&self, path: PathBuf) {
         self.touched.file(path);
     }
@@ -99,7 +99,7 @@ impl Watch {
         !self.touched.files.lock().is_empty()
     }
 
-    /// Whether everything must be looked at. Asking resets it.
+    /// Whether the caller must scan everything. The call resets it.
     pub fn take_everything(&self) -> bool {
         self.touched.everything.swap(false, Ordering::AcqRel)
     }
@@ -148,7 +148,7 @@ impl Touched {
             EventKind::Create(_) => path.is_dir(),
             // A folder of two characters may hold tokens, and it may be gone already.
             EventKind::Modify(ModifyKind::Name(_)) => name.len() == 2 || path.is_dir(),
-            // One that could not be read may be readable now.
+            // A folder that could not be read may be readable now.
             EventKind::Modify(ModifyKind::Metadata(_)) => path.is_dir(),
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! Writing token files so that a reader finds the old or the new one, never half of it.
+//! Writes token files so that a reader finds the old or the new one, never half of it.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -13,8 +13,8 @@ use super::{Folder, FolderError, Stamp, beside, private};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
-/// Goes after the name of a file when its account is deleted.
-const BURIED: &str = ".deleted";
+/// The ending, after the whole name, of a file whose account is deleted.
+const DELETED: &str = ".deleted";
 
 impl Folder {
     /// Puts an account's JWT in its place, if the file that was `there`, or nothing, still is. `None`: it is not. Not
@@ -29,7 +29,7 @@ impl Folder {
         self.write_to(&self.activation(id), token, || true).map(|_| ())
     }
 
-    /// Where earlier account servers kept an activation.
+    /// The place where earlier account servers kept an activation.
     pub fn activation(&self, id: &HashId) -> PathBuf {
         self.layout.place_of(&self.root, &id.text())
     }
@@ -47,7 +47,7 @@ impl Folder {
                 return Ok(None);
             }
             match fs::rename(&made, home) {
-                // The sub-folder of these two characters is not there yet.
+                // The sub-folder of these two characters is missing.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_here() => {
                     let parent = home.parent().unwrap_or(&self.root);
                     private::token_folder(parent, self.mode)?;
@@ -56,18 +56,18 @@ impl Folder {
                 result => result,
             }
             .map_err(FolderError::io("write", home))?;
-            // To move it is a change, too. Where somebody has written to it since, the stamp is of no file, so it is read.
+            // A move is a change, too. If someone has written to it since, the stamp matches no file, so the file is read.
             let moved = file.metadata().map(|meta| Look::of(&meta)).map_err(FolderError::io("look at", home))?;
             Ok(Some(if moved.is_unwritten_since(&look) { moved.stamp } else { look.stamp }))
         });
         if !matches!(result, Ok(Some(_))) {
-            // What could not be moved is of no use, and takes room.
+            // A file that could not be moved is of no use.
             let _ = fs::remove_file(&made);
         }
         result
     }
 
-    /// Whether the folder is there. One that was removed is not made again: its disk may not be mounted.
+    /// Whether the folder is there. A removed folder is not made again: its disk may not be mounted.
     fn is_here(&self) -> bool {
         self.making.is_dir()
     }
@@ -84,28 +84,28 @@ impl Folder {
     }
 
     /// Marks an account's file as deleted, as nats-server's full resolver does.
-    pub fn bury(&self, key: &AccountKey) -> Result<(), FolderError> {
+    pub fn mark_deleted(&self, key: &AccountKey) -> Result<(), FolderError> {
         let home = self.home(key);
-        match fs::rename(&home, beside(&home, BURIED)) {
+        match fs::rename(&home, beside(&home, DELETED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FolderError::io("rename", &home)(error)),
             _ => Ok(()),
         }
     }
 
-    /// Removes what [`Folder::bury`] left, because the account is there again.
-    pub fn unbury(&self, key: &AccountKey) -> Result<(), FolderError> {
+    /// Removes what [`Folder::mark_deleted`] left, because the account is there again.
+    pub fn unmark_deleted(&self, key: &AccountKey) -> Result<(), FolderError> {
         for place in super::places(&self.root, key) {
-            let grave = beside(&place, BURIED);
-            match fs::remove_file(&grave) {
-                Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &grave)(error)),
+            let marked = beside(&place, DELETED);
+            match fs::remove_file(&marked) {
+                Err(error) if !is_absent(&error) => return Err(FolderError::io("remove", &marked)(error)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Moves what is at `path`, whatever it is, to the folder of rejected things, and writes down the reason there. Returns
-    /// where it is now.
+    /// Moves what is at `path`, whatever it is, to the folder for rejected content, and writes the reason next to it. Returns its
+    /// new path.
     pub fn put_aside(&self, path: &Path, key: &AccountKey, reason: &str) -> Result<PathBuf, FolderError> {
         private::folder(&self.refused)?;
         // The same content again is kept once.
@@ -113,33 +113,33 @@ impl Folder {
             Ok((_, bytes)) => data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..6]),
             Err(_) => format!("{}-{}", crate::clock::unix_millis(), self.number.fetch_add(1, Ordering::Relaxed)),
         };
-        // Not a name that ends in .jwt: a full resolver takes those in all sub-folders for accounts.
+        // The name must not end in .jwt: a full resolver reads such files in all sub-folders as accounts.
         let aside = self.refused.join(format!("{key}-{content}.jwt.refused"));
         let note = self.refused.join(format!("{key}-{content}.reason.txt"));
         let text = format!("{} {reason}\n", path.display());
         private::write(&note, text.as_bytes()).map_err(FolderError::io("write", &note))?;
-        // Never a copy: a pipe would be waited for, a link followed, and a large file be made twice.
+        // Never a copy: that would wait for a pipe, follow a link, and double a large file.
         fs::rename(path, &aside).map_err(FolderError::io("move away", path))?;
         Ok(aside)
     }
 
-    /// Waits until all that was written is on disk.
+    /// Waits until all writes are on disk.
     pub fn sync(&self) -> Result<(), FolderError> {
         let folder = File::open(&self.making).map_err(FolderError::io("open", &self.making))?;
         rustix::fs::syncfs(&folder).map_err(|error| FolderError::io("sync", &self.root)(error.into()))
     }
 }
 
-/// Whether there is nothing at the path, or not even its folder.
+/// Whether the path, or even its folder, is missing.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Removes what a process before this one was making when it ended.
+/// Removes unfinished files of an earlier process.
 pub(super) fn clear(making: &Path) {
     let Ok(entries) = fs::read_dir(making) else { return };
     for entry in entries.flatten() {
-        // What cannot be removed does no harm: names are not used twice in one process.
+        // A leftover does no harm: a process never uses a name twice.
         let _ = fs::remove_file(entry.path());
     }
 }

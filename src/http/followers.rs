@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::push::{self, Bound};
 use super::{Shared, client, reply};
 use crate::excerpt::excerpt;
-use crate::feed::wire::{MAX_REPORT, Report};
+use crate::feed::wire::{FollowerReport, MAX_REPORT};
 use crate::node::{ReportRefused, Turned};
 
 const REPORT: Bound =
@@ -25,7 +25,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
     let bad = |error: &dyn std::fmt::Display| {
         reply::error(request, StatusCode::BAD_REQUEST, &format!("{}\n{}", REPORT.bad, excerpt(&error.to_string())))
     };
-    let said = match serde_json::from_slice::<Report>(&body) {
+    let said = match serde_json::from_slice::<FollowerReport>(&body) {
         Ok(report) => match report.parse() {
             Ok(said) => said,
             Err(error) => return bad(&error),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::query::Params;
 use super::{Shared, reply};
 use crate::key::AccountKey;
-use crate::node::{LookupError, Version};
+use crate::node::{LookupError, StoredVersion};
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
     let key = match AccountKey::parse(key) {
@@ -48,7 +48,7 @@ async fn list(request: &HttpRequest, shared: &Shared, key: &AccountKey) -> HttpR
         .json(json!({ "account": key.text(), "deleted": history.is_deleted, "versions": versions }))
 }
 
-fn shown(version: &Version, is_current: bool) -> Value {
+fn shown(version: &StoredVersion, is_current: bool) -> Value {
     json!({
         "serial": version.serial,
         "current": is_current,

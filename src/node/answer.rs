@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::gate::{Activation, Entry, Position};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
-use crate::store::journal::{Stored, Version};
+use crate::store::journal::{Stored, StoredVersion};
 
 /// An account JWT to serve.
 #[derive(Debug, Clone)]
@@ -184,7 +184,7 @@ pub struct Withheld {
 #[derive(Debug, Clone)]
 pub struct History {
     /// Its versions that are kept, oldest first.
-    pub versions: Vec<Version>,
+    pub versions: Vec<StoredVersion>,
     /// Whether the last of them is served.
     pub is_live: bool,
     /// Whether the account is deleted.

@@ -51,7 +51,7 @@ pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.
 pub use crate::store::StoreError;
-pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, Version};
+pub use crate::store::journal::{Fact, NatsServer, NatsServerChange, Served, Stored, StoredVersion};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Trust};

@@ -9,7 +9,7 @@ use crate::gate::{
     Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
 };
 use crate::jwt::given;
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 
 /// Withheld accounts that are named in the log; the rest is counted.
 const NAMED: usize = 20;
@@ -135,8 +135,8 @@ impl Node {
         tokio::task::spawn_blocking(move || match ledger.journal().withheld_accounts(&gate.standing(), NAMED) {
             Ok(accounts) => {
                 for (key, issuer) in &accounts {
-                    let account = match ledger.journal().presence(key) {
-                        Ok(Presence::Live(stored)) => stored.entry.called(),
+                    let account = match ledger.journal().status(key) {
+                        Ok(AccountStatus::Live(stored)) => stored.entry.called(),
                         _ => (*key).into(),
                     };
                     tracing::warn!(account = %key, "account {account} is withheld, it was signed by {issuer}");

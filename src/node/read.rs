@@ -16,7 +16,7 @@ use crate::gate::{Judged, Tombstone};
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::store::blocking;
-use crate::store::journal::{Presence, ServedKeys};
+use crate::store::journal::{AccountStatus, ServedKeys};
 
 impl Node {
     /// A JWT that can be served without waiting for anything.
@@ -67,11 +67,11 @@ impl Node {
         ledger.find(key).await?;
         let key = *key;
         let read = self.read(move |ledger| {
-            let standing = ledger.journal().presence(&key)?;
+            let standing = ledger.journal().status(&key)?;
             Ok(History {
                 versions: ledger.journal().versions(&key)?,
                 is_live: ledger.served(&key)?.is_some(),
-                is_deleted: matches!(standing, Presence::Deleted),
+                is_deleted: matches!(standing, AccountStatus::Deleted),
             })
         });
         Ok(Some(read.await?))

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::folder::Shard;
+use crate::folder::FolderShard;
 use crate::key::AccountKey;
 
 /// How far the scan has come. Each stage includes those before it, and none is ever left for an earlier one.
@@ -40,7 +40,7 @@ pub struct ScanProgress {
     stage: AtomicU8,
     moved: watch::Sender<ScanStage>,
     /// Shards that cannot be read, or were not when their files were last imported.
-    closed: RwLock<Vec<Shard>>,
+    closed: RwLock<Vec<FolderShard>>,
     /// Whether there are any, to be read without a lock.
     has_closed: AtomicBool,
 }
@@ -96,7 +96,7 @@ impl ScanProgress {
 
     /// Says which shards cannot be read. `are_others_imported`: all other shards are imported; else those that could not be
     /// read before stay closed until they are.
-    pub(super) fn set_closed(&self, shards: &[Shard], are_others_imported: bool) {
+    pub(super) fn set_closed(&self, shards: &[FolderShard], are_others_imported: bool) {
         let mut closed = self.closed.write();
         if are_others_imported {
             closed.clear();
@@ -118,7 +118,7 @@ impl ScanProgress {
     /// Whether the file with this name, without its ending, may be in a shard that cannot be read.
     pub(super) fn is_closed(&self, name: impl FnOnce() -> String) -> bool {
         self.has_closed.load(Ordering::Acquire)
-            && Shard::of(&name()).is_some_and(|shard| self.closed.read().contains(&shard))
+            && FolderShard::of(&name()).is_some_and(|shard| self.closed.read().contains(&shard))
     }
 
     /// Waits for a stage, `limit` at most. Returns whether it is reached.

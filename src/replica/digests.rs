@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::held::Held;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Leaf, Prefix, Sum, View};
+use crate::feed::digest::{Ask, Comparison, Difference, Leaf, Prefix, Sum, View, ViewParts};
 use crate::feed::{Change, Content, Head, Link as _, Subject};
 use crate::gate::{Activation, Position, Tombstone, Via};
 use crate::key::AccountKey;
@@ -26,10 +26,10 @@ pub(super) fn view(held: &Held, prefix: Option<Prefix>) -> Option<View> {
         let leaves = held.known.leaves(prefix);
         let mut sum = Sum::default();
         leaves.iter().for_each(|(_, leaf)| sum.toggle(&leaf.0));
-        return Some(View { head, sum, below: Below::Leaves(leaves) });
+        return Some(View { head, sum, below: ViewParts::Leaves(leaves) });
     }
     let (sum, below) = held.known.sums.look(prefix, &held.known.operator_toggles())?;
-    Some(View { head, sum, below: Below::Sums(below) })
+    Some(View { head, sum, below: ViewParts::Sums(below) })
 }
 
 /// A piece of what differs here from what is asked about. `None`: only the primary can answer. Blocks for queries.

@@ -15,7 +15,7 @@ use super::cached_copy::CachedCopy;
 use super::setup::SnapshotPlace;
 use crate::folder::{FolderLock, private};
 use crate::key::AccountKey;
-use crate::store::snapshot::{Batch, Copy, FILE, Found, Snapshot, Stand};
+use crate::store::snapshot::{Batch, Copy, FILE, FoundSnapshot, Snapshot, Stand};
 use crate::store::{FollowerId, StoreError};
 
 /// The number of changed accounts that starts a write at once.
@@ -25,7 +25,7 @@ const MANY: usize = 2000;
 #[derive(Debug)]
 pub(super) struct Disk {
     snapshot: Arc<Snapshot>,
-    found: Found,
+    found: FoundSnapshot,
     tokens: Option<PathBuf>,
     /// Accounts whose copy came, changed or left.
     copies: Arc<Mutex<HashSet<AccountKey>>>,
@@ -50,13 +50,13 @@ impl Disk {
         let lock = place.state_dir.as_deref().map(|folder| open_folder(folder, place.require_existing)).transpose()?;
         let (snapshot, found) = Snapshot::open(place.state_dir.as_deref())?;
         match &found {
-            Found::Whole | Found::Nothing => {}
-            Found::MovedAway(away) => tracing::error!(
+            FoundSnapshot::Whole | FoundSnapshot::Nothing => {}
+            FoundSnapshot::MovedAway(away) => tracing::error!(
                 "the snapshot is unusable and was moved to {}; this replica forgets what it saw of accounts, and begins a \
                  new one",
                 away.display()
             ),
-            Found::CutOff => tracing::error!("the snapshot is truncated; this replica uses the rest"),
+            FoundSnapshot::CutOff => tracing::error!("the snapshot is truncated; this replica uses the rest"),
         }
         let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
@@ -73,7 +73,7 @@ impl Disk {
             identity: Mutex::new(identity),
             warm: AtomicBool::new(!snapshot.is_lasting()),
             snapshot: Arc::new(snapshot),
-            tokens: place.tokens.clone().filter(|_| found == Found::Nothing),
+            tokens: place.tokens.clone().filter(|_| found == FoundSnapshot::Nothing),
             found,
             copies: Arc::default(),
             withheld: Mutex::default(),
@@ -158,9 +158,11 @@ impl Disk {
             lost => text.push_str(&format!("; it was damaged, and at least {lost} rows were lost")),
         }
         match &self.found {
-            Found::MovedAway(_) => text.push_str("; the earlier one is unusable and was moved away, see the log"),
-            Found::CutOff => text.push_str("; it was truncated at start"),
-            Found::Whole | Found::Nothing => {}
+            FoundSnapshot::MovedAway(_) => {
+                text.push_str("; the earlier one is unusable and was moved away, see the log")
+            }
+            FoundSnapshot::CutOff => text.push_str("; it was truncated at start"),
+            FoundSnapshot::Whole | FoundSnapshot::Nothing => {}
         }
         Some(text)
     }
@@ -248,7 +250,7 @@ impl Disk {
 
     /// Whether an earlier process left a snapshot.
     pub(super) fn was_found(&self) -> bool {
-        self.found != Found::Nothing
+        self.found != FoundSnapshot::Nothing
     }
 
     /// Notes that the cache has all that an earlier process stored.

@@ -16,7 +16,7 @@ use super::held::Held;
 use super::setup::Env;
 use crate::backoff::{Backoff, drawn};
 use crate::feed::Head;
-use crate::feed::wire::{Below, Confirmation, Report};
+use crate::feed::wire::{Below, Confirmation, FollowerReport};
 use crate::node::Replicas;
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -240,7 +240,7 @@ impl Reporting {
         progress.heard = None;
     }
 
-    fn worded(&self, said: &ReportContent, is_leaving: bool) -> Report {
+    fn worded(&self, said: &ReportContent, is_leaving: bool) -> FollowerReport {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
             id: self.held.disk.identity(),

@@ -1,5 +1,4 @@
-//! The replicas that follow a server, as its database remembers them: a primary's journal, or the snapshot of a replica that
-//! has replicas behind it.
+//! The replicas that follow a server, as its database remembers them: the journal of a primary, or the snapshot of a replica.
 //!
 //! These rows are no part of the history: no change and no sum depends on them.
 
@@ -15,7 +14,7 @@ pub type FollowerId = [u8; 16];
 pub struct Follower {
     /// Its id.
     pub id: FollowerId,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// How much it holds: `cache` or `mirror`.
     pub mode: String,
@@ -25,9 +24,9 @@ pub struct Follower {
     pub address: String,
     /// Whether its id outlives its process.
     pub is_lasting: bool,
-    /// Up to where everything that it and those behind it serve is current; `None`: unknown.
+    /// The position up to which it and its followers are current; `None`: unknown.
     pub position: Option<Head>,
-    /// How many replicas are behind it.
+    /// The number of its followers.
     pub below: u64,
     /// Whether it said goodbye.
     pub is_leaving: bool,

@@ -1,4 +1,4 @@
-//! How what other keys reached is written down: see [`Mark`].
+//! The stored form of [`Mark`]s: what other keys reached.
 
 use crate::gate::Mark;
 use crate::key::{Kind, PublicKey};
@@ -6,7 +6,7 @@ use crate::key::{Kind, PublicKey};
 /// Bytes of a mark: the key, its `iat`, its reach.
 const MARK: usize = 48;
 
-/// Writes marks one behind the other.
+/// Writes marks one after another.
 pub(super) fn write(marks: &[Mark]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(marks.len() * MARK);
     for mark in marks {

@@ -14,4 +14,4 @@ pub mod snapshot;
 
 pub use error::{StoreError, blocking};
 pub use followers::{Follower, FollowerChange, FollowerId};
-pub use journal::{Journal, JournalReader, Progress};
+pub use journal::{Journal, JournalProgress, JournalReader};

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 
 use super::{Upstream, UpstreamError, UpstreamServer};
-use crate::feed::wire::Report;
+use crate::feed::wire::FollowerReport;
 
 impl Upstream {
     /// The index of the current server, as it changes.
@@ -19,7 +19,7 @@ impl Upstream {
 
     /// Sends a report to the server at an index of the list. It takes no place of other requests, and its failure does
     /// not count against the server.
-    pub(crate) async fn report(&self, place: usize, report: &Report) -> Result<StatusCode, UpstreamError> {
+    pub(crate) async fn report(&self, place: usize, report: &FollowerReport) -> Result<StatusCode, UpstreamError> {
         match self.servers.get(place) {
             Some(server) => server.report(report).await,
             None => Err(UpstreamError::no_answer()),
@@ -33,7 +33,7 @@ impl Upstream {
 }
 
 impl UpstreamServer {
-    async fn report(&self, report: &Report) -> Result<StatusCode, UpstreamError> {
+    async fn report(&self, report: &FollowerReport) -> Result<StatusCode, UpstreamError> {
         let request = self.request_now(Method::POST, "followers").json(report);
         let response = self.send(request).await?;
         Ok(response.status())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nats_account_server::feed::wire::{Follower, FollowersPage};
+use nats_account_server::feed::wire::{FollowerStatus, FollowersPage};
 
 use crate::support::{Account, Launch, Operator, Proxy, Server, until};
 
@@ -14,7 +14,7 @@ pub(crate) async fn list(server: &Server) -> FollowersPage {
 }
 
 /// A replica by its name.
-pub(crate) async fn named(server: &Server, name: &str) -> Option<Follower> {
+pub(crate) async fn named(server: &Server, name: &str) -> Option<FollowerStatus> {
     list(server).await.followers.into_iter().find(|follower| follower.name == name)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nats_account_server::feed::wire::{DigestAnswer, Item, Page, Report};
+use nats_account_server::feed::wire::{DigestAnswer, FollowerReport, Item, Page};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
 use nats_account_server::testkit;
 use parking_lot::Mutex;
@@ -112,7 +112,7 @@ impl Script {
 /// The positions that were reported to a server in its session.
 fn confirmed(primary: &FakePrimary, script: &Script) -> Vec<u64> {
     let reports = primary.bodies("/jwt/v1/followers");
-    let reports = reports.iter().map(|body| serde_json::from_str::<Report>(body).unwrap());
+    let reports = reports.iter().map(|body| serde_json::from_str::<FollowerReport>(body).unwrap());
     let session = script.at.session.to_string();
     reports.filter(|report| report.session.as_ref() == Some(&session)).filter_map(|report| report.serial).collect()
 }
@@ -153,7 +153,7 @@ async fn what_is_being_compared_is_not_confirmed() {
     second.compares(true);
     confirms(&primaries[1], &second, 9).await;
     let last = primaries[1].bodies("/jwt/v1/followers").pop().unwrap();
-    let last: Report = serde_json::from_str(&last).unwrap();
+    let last: FollowerReport = serde_json::from_str(&last).unwrap();
     assert_eq!((last.chain, &*last.mode, last.lasting), (Some(second.at.chain.to_string()), "cache", false));
 }
 

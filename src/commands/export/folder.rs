@@ -82,7 +82,7 @@ impl super::ExportTarget for FolderTarget {
             }
         }
         if let Some(folder) = &self.folder {
-            folder.bury(key).map_err(|error| error.to_string())?;
+            folder.mark_deleted(key).map_err(|error| error.to_string())?;
         }
         Ok(ExportFate::Buried)
     }

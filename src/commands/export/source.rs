@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::gate::operator::{Arrival, Way};
 use crate::gate::{Gate, Trust, Via};
-use crate::store::journal::{self, Standing};
+use crate::store::journal::{self, Exported};
 use crate::upstream::{Access, pack_lines};
 
 /// A primary, read.
@@ -50,7 +50,7 @@ impl ExportSource {
         match self {
             Self::Url(remote) => Ok(remote.gate.trust()),
             Self::Journal { path, trust, arrival } => {
-                journal::standing(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
+                journal::export(path, trust.clone(), arrival, |_| false).map_err(|error| error.to_string())
             }
         }
     }
@@ -60,11 +60,11 @@ impl ExportSource {
         match self {
             Self::Journal { path, trust, arrival } => {
                 let read = move || {
-                    journal::standing(&path, trust, &arrival, |found| {
+                    journal::export(&path, trust, &arrival, |found| {
                         let item = match found {
-                            Standing::Account(entry) => ExportItem::Account(entry),
-                            Standing::Deleted(key, at) => ExportItem::Deleted(key, at),
-                            Standing::Damaged(key) => {
+                            Exported::Account(entry) => ExportItem::Account(entry),
+                            Exported::Deleted(key, at) => ExportItem::Deleted(key, at),
+                            Exported::Damaged(key) => {
                                 ExportItem::Bad(format!("{key}: its text in the journal is damaged"))
                             }
                         };

@@ -10,7 +10,7 @@ use crate::folder::FolderLock;
 use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
 use crate::primary;
 use crate::server;
-use crate::store::snapshot::{self, Found, Operator, Snapshot};
+use crate::store::snapshot::{self, FoundSnapshot, Operator, Snapshot};
 use crate::store::{StoreError, journal};
 
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
@@ -59,7 +59,7 @@ async fn in_journal(path: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, S
 fn in_snapshot(folder: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {
     let path = folder.join(snapshot::FILE);
     let (snapshot, found) = Snapshot::open(Some(folder))?;
-    if found != Found::Whole {
+    if found != FoundSnapshot::Whole {
         return Err(StoreError::unusable(&path, "it is damaged; start the replica first"));
     }
     let stored = snapshot.operator();

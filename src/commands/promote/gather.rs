@@ -14,7 +14,7 @@ use crate::key::AccountKey;
 use crate::logging::Bar;
 use crate::nats;
 use crate::store::journal::Load;
-use crate::store::snapshot::{Copy, Found, Proof, ProofId, ProofKind, Snapshot, Walk};
+use crate::store::snapshot::{Copy, FoundSnapshot, Proof, ProofId, ProofKind, Snapshot, Walk};
 
 /// Copies that are read at once.
 const BATCH: u32 = 128;
@@ -50,8 +50,8 @@ impl Gathered {
     }
 
     /// What is wrong with the snapshot as a whole.
-    pub(super) fn note(&mut self, found: Found, snapshot: &Snapshot) {
-        if found == Found::CutOff {
+    pub(super) fn note(&mut self, found: FoundSnapshot, snapshot: &Snapshot) {
+        if found == FoundSnapshot::CutOff {
             self.other.add("the snapshot was cut off".to_owned());
         } else if snapshot.is_damaged() {
             self.other.add("the snapshot is damaged".to_owned());

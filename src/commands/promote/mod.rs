@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::logging::Bar;
 use crate::primary;
 use crate::store::journal;
-use crate::store::snapshot::{self, Found, Snapshot};
+use crate::store::snapshot::{self, FoundSnapshot, Snapshot};
 use gather::{Gathered, gather};
 
 const AFTER_HELP: &str = "\
@@ -96,10 +96,10 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
 }
 
 /// Opens the snapshot as it is.
-fn open(folder: &Path) -> Result<(Snapshot, Found), String> {
+fn open(folder: &Path) -> Result<(Snapshot, FoundSnapshot), String> {
     let (snapshot, found) = Snapshot::open(Some(folder)).map_err(|error| format!("cannot promote: {error}"))?;
     match found {
-        Found::MovedAway(away) => {
+        FoundSnapshot::MovedAway(away) => {
             Err(format!("cannot promote: the snapshot cannot be used, and was moved to {}", away.display()))
         }
         found => Ok((snapshot, found)),

@@ -16,23 +16,23 @@ fn key() -> impl Strategy<Value = Subject> {
     })
 }
 
-fn state() -> impl Strategy<Value = State> {
+fn state() -> impl Strategy<Value = LeafState> {
     let deletion =
-        |(iat, issuer)| State::Deleted(Deletion { iat, issuer: PublicKey::from_raw(Kind::Operator, issuer) });
+        |(iat, issuer)| LeafState::Deleted(Deletion { iat, issuer: PublicKey::from_raw(Kind::Operator, issuer) });
     prop_oneof![
-        any::<[u8; 32]>().prop_map(State::Held),
+        any::<[u8; 32]>().prop_map(LeafState::Held),
         any::<(i64, [u8; 32])>().prop_map(deletion),
-        any::<[u8; 32]>().prop_map(State::Left),
+        any::<[u8; 32]>().prop_map(LeafState::Left),
     ]
 }
 
 /// Keys whose states change, one after another.
-fn steps() -> impl Strategy<Value = Vec<(Subject, Option<State>, Option<State>)>> {
+fn steps() -> impl Strategy<Value = Vec<(Subject, Option<LeafState>, Option<LeafState>)>> {
     prop::collection::vec((key(), prop::option::of(state()), prop::option::of(state())), 1..40)
 }
 
-fn toggle((key, before, after): &(Subject, Option<State>, Option<State>)) -> Toggle {
-    let leaf = |state: &Option<State>| state.as_ref().map(|state| Leaf::of(key, state));
+fn toggle((key, before, after): &(Subject, Option<LeafState>, Option<LeafState>)) -> Toggle {
+    let leaf = |state: &Option<LeafState>| state.as_ref().map(|state| Leaf::of(key, state));
     Toggle::between(key, leaf(before), leaf(after))
 }
 
@@ -103,15 +103,15 @@ fn leaves_are_those_of_the_specification() {
     let account = Subject::Account(AccountKey::from_raw([1; 32]));
     let (operator, activation) = (Subject::Operator(issuer), Subject::Activation(HashId::from_raw([3; 32])));
     for (key, state, expected) in [
-        (account, State::Held([7; 32]), sha256(&[&[1], &[1; 32], b"p", &[7; 32]])),
-        (account, State::Left([7; 32]), sha256(&[&[1], &[1; 32], b"r", &[7; 32]])),
+        (account, LeafState::Held([7; 32]), sha256(&[&[1], &[1; 32], b"p", &[7; 32]])),
+        (account, LeafState::Left([7; 32]), sha256(&[&[1], &[1; 32], b"r", &[7; 32]])),
         (
             account,
-            State::Deleted(Deletion { iat: 0x0102, issuer }),
+            LeafState::Deleted(Deletion { iat: 0x0102, issuer }),
             sha256(&[&[1], &[1; 32], b"d", &[0, 0, 0, 0, 0, 0, 1, 2], &[9; 32]]),
         ),
-        (operator, State::Held([7; 32]), sha256(&[&[2], &[9; 32], b"p", &[7; 32]])),
-        (activation, State::Held([7; 32]), sha256(&[&[3], &[3; 32], b"p", &[7; 32]])),
+        (operator, LeafState::Held([7; 32]), sha256(&[&[2], &[9; 32], b"p", &[7; 32]])),
+        (activation, LeafState::Held([7; 32]), sha256(&[&[3], &[3; 32], b"p", &[7; 32]])),
     ] {
         assert_eq!(Leaf::of(&key, &state), expected, "{key:?} {state:?}");
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Item;
 use crate::excerpt::excerpt;
 use crate::feed::Subject;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Leaf, Prefix, PrefixError, Short, Sum, View};
+use crate::feed::digest::{Ask, Comparison, Difference, Leaf, Prefix, PrefixError, Short, Sum, View, ViewParts};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
 
@@ -103,11 +103,11 @@ impl DigestPage {
             items: None,
         };
         match &view.below {
-            Below::Sums(sums) => {
+            ViewParts::Sums(sums) => {
                 let child = |(byte, sum): &(u8, Sum)| (format!("{byte:02x}"), sum.short().to_string());
                 page.children = Some(sums.iter().map(child).collect());
             }
-            Below::Leaves(leaves) => {
+            ViewParts::Leaves(leaves) => {
                 let item = |(key, leaf): &(Subject, Leaf)| {
                     (key.text(), leaf.short().to_string(), key.kind().name().to_owned())
                 };

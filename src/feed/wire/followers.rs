@@ -14,7 +14,7 @@ const MAX_SERIAL: u64 = i64::MAX as u64;
 
 /// A follower's report to its upstream, as sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
+pub struct FollowerReport {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
     /// Its process, 16 hexadecimal digits of its own choice.
@@ -36,7 +36,7 @@ pub struct Report {
     /// The session that it follows, 32 hexadecimal digits. Missing, like the next two: it follows none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Up to where everything that it serves without asking is current.
+    /// The position up to which everything that it serves without asking is current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
     /// The chain value there, 64 hexadecimal digits.
@@ -95,7 +95,7 @@ pub struct Confirmation {
     pub is_lasting: bool,
     /// Whether it reports here for the last time.
     pub is_leaving: bool,
-    /// Up to where everything that it serves without asking is current.
+    /// The position up to which everything that it serves without asking is current.
     pub position: Option<Head>,
     /// Its own followers.
     pub below: Option<Below>,
@@ -124,8 +124,8 @@ pub struct ReportError {
     expected: &'static str,
 }
 
-impl Report {
-    /// Reads it.
+impl FollowerReport {
+    /// Parses the report.
     pub fn parse(self) -> Result<Confirmation, ReportError> {
         let bad = |member, expected| ReportError { member, expected };
         let id = parse_hex(&self.id).ok_or(bad("id", "a text of 32 hexadecimal digits"))?;
@@ -183,7 +183,7 @@ impl Lowest {
     }
 }
 
-impl From<Confirmation> for Report {
+impl From<Confirmation> for FollowerReport {
     fn from(said: Confirmation) -> Self {
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
         let lowest = said.below.map(|below| {
@@ -226,7 +226,7 @@ pub struct FollowersPage {
     pub session: Option<String>,
     /// Where this server is in it.
     pub serial: u64,
-    /// Up to here all that count are current; `null`: none counts.
+    /// The serial up to which all that count are current; `null`: none counts.
     pub lowest: Option<u64>,
     /// Those that count and have every change that is more than 2 seconds old.
     pub in_sync: u64,
@@ -234,15 +234,15 @@ pub struct FollowersPage {
     pub behind: u64,
     /// Those that count and were not heard for 10 seconds.
     pub silent: u64,
-    /// Reports that were turned away for want of room since the start.
+    /// Reports that were rejected since the start because there was no room.
     pub refused: u64,
     /// In the order of their names.
-    pub followers: Vec<Follower>,
+    pub followers: Vec<FollowerStatus>,
 }
 
 /// A replica that is known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Follower {
+pub struct FollowerStatus {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
     /// Its name.
@@ -277,7 +277,7 @@ pub struct Follower {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> FollowerReport {
         let text = format!(
             r#"{{"id": "{}", "run": "00112233445566ff", "seq": 7, "name": "leaf", "mode": "cache", "version": "2.0.0",
                 "session": "{}", "serial": 3, "chain": "{}", "later": {{"more": 1}},
@@ -301,14 +301,15 @@ mod tests {
         assert_eq!(below.lowest, Some(Head { serial: 2, chain: Chain([13; 32]), ..position }));
         assert_eq!((below.known, below.behind.len(), below.more, below.lacked), (2, 1, 0, Some(1)));
         assert!(!said.is_lasting && !said.is_leaving);
-        assert_eq!(Report::from(said.clone()).parse(), Ok(said));
-        let none = Report { session: None, serial: None, chain: None, ..report() }.parse().expect("of this format");
+        assert_eq!(FollowerReport::from(said.clone()).parse(), Ok(said));
+        let none =
+            FollowerReport { session: None, serial: None, chain: None, ..report() }.parse().expect("of this format");
         assert_eq!((none.position, none.below.and_then(|below| below.lowest)), (None, None));
     }
 
     #[test]
     fn what_is_not_of_this_format_is_named() {
-        type Edit = fn(&mut Report);
+        type Edit = fn(&mut FollowerReport);
         let edits: &[(&str, Edit)] = &[
             ("id", |report| report.id.truncate(31)),
             ("id", |report| report.id.push_str("00")),
@@ -341,7 +342,7 @@ mod tests {
         }
     }
 
-    fn lowest(report: &mut Report) -> &mut Lowest {
+    fn lowest(report: &mut FollowerReport) -> &mut Lowest {
         report.lowest.as_mut().expect("there")
     }
 
@@ -350,7 +351,7 @@ mod tests {
         // No character of a name takes more bytes in JSON.
         let name = "\u{10ffff}".repeat(64);
         let named = Named { id: "0e".repeat(16), name: name.clone() };
-        let mut report = Report { name, version: "v".repeat(64), serial: Some(MAX_SERIAL), ..report() };
+        let mut report = FollowerReport { name, version: "v".repeat(64), serial: Some(MAX_SERIAL), ..report() };
         *lowest(&mut report) = Lowest {
             behind: vec![named; MAX_NAMED],
             more: MAX_SERIAL,

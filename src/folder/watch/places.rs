@@ -1,4 +1,4 @@
-//! Which folders are watched, and under which names their watcher knows them.
+//! The watched folders, and the names that the watcher's owner gave them.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -18,7 +18,7 @@ pub(super) struct Places {
     anchors: HashSet<PathBuf>,
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// The root, or a link that leads to it.

@@ -14,7 +14,7 @@ use crate::jwt::AccountJwt;
 use crate::key::AccountKey;
 use crate::node::{Ledger, Lookup, Node, PackVerdict, WriteError};
 use crate::store::StoreError;
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 
 /// Compares what nats-servers run with what is stored here, and repairs what differs. Implemented over NATS.
 pub trait Compare: std::fmt::Debug + Send + Sync {
@@ -140,10 +140,10 @@ fn gone(ledger: &dyn Ledger, key: &AccountKey, is_withheld: bool) -> Result<Stor
     if is_withheld {
         return Ok(StoredState::Gone(Gone::Withheld, newest));
     }
-    Ok(match ledger.journal().presence(key)? {
-        Presence::Deleted => StoredState::Gone(Gone::Deleted, newest),
-        Presence::Removed => StoredState::Gone(Gone::Removed, newest),
-        Presence::Unknown | Presence::Live(_) => StoredState::Unknown,
+    Ok(match ledger.journal().status(key)? {
+        AccountStatus::Deleted => StoredState::Gone(Gone::Deleted, newest),
+        AccountStatus::Removed => StoredState::Gone(Gone::Removed, newest),
+        AccountStatus::Unknown | AccountStatus::Live(_) => StoredState::Unknown,
     })
 }
 

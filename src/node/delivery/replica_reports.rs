@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::replicas::{ReplicaReport, ReplicaStand, Turned};
 use crate::clock;
 use crate::feed::Head;
-use crate::feed::wire::{Confirmation, Follower, FollowersPage};
+use crate::feed::wire::{Confirmation, FollowerStatus, FollowersPage};
 use crate::node::{Feed, Located, Node};
 use crate::store::StoreError;
 
@@ -120,14 +120,14 @@ impl Node {
     }
 }
 
-fn shown(stand: ReplicaStand, head: u64) -> Follower {
+fn shown(stand: ReplicaStand, head: u64) -> FollowerStatus {
     let state = match &stand {
         stand if !stand.counts() => "left",
         stand if stand.is_silent => "silent",
         stand if stand.is_in_sync => "in_sync",
         _ => "behind",
     };
-    Follower {
+    FollowerStatus {
         id: stand.id(),
         state: state.to_owned(),
         session_ok: stand.is_on_history,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::folder::{Closed, Shard};
+use crate::folder::{Closed, FolderShard};
 
 /// Sub-folders that are named one by one.
 const NAMED: usize = 10;
@@ -13,7 +13,7 @@ const REMIND: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(super) struct ClosedFolders {
     reasons: Vec<String>,
-    shards: Vec<Shard>,
+    shards: Vec<FolderShard>,
     /// Whether one of them is no shard.
     has_others: bool,
     said: Option<Instant>,
@@ -44,7 +44,7 @@ impl ClosedFolders {
     }
 
     /// The shards among them.
-    pub(super) fn shards(&self) -> &[Shard] {
+    pub(super) fn shards(&self) -> &[FolderShard] {
         &self.shards
     }
 
@@ -68,7 +68,7 @@ impl ClosedFolders {
 }
 
 /// The shards among some sub-folders.
-pub(super) fn shards(closed: &[Closed]) -> Vec<Shard> {
+pub(super) fn shards(closed: &[Closed]) -> Vec<FolderShard> {
     closed.iter().filter_map(|closed| closed.shard).collect()
 }
 

@@ -25,7 +25,7 @@ use crate::gate::{Entry, Via};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
@@ -117,17 +117,17 @@ impl Comparer {
     fn step(&self, folder: &Folder, key: &AccountKey, cause: Cause) -> Result<Option<Settled>, StoreError> {
         let home = folder.home(key);
         // If the journal's text is damaged, the file may restore it.
-        let presence = self.primary.journal.presence(key);
+        let presence = self.primary.journal.status(key);
         let there = self.places.look(&self.primary.journal, &home, key, &presence, cause == Cause::Journal)?;
-        if matches!(presence, Ok(Presence::Live(_))) {
-            folder.unbury(key)?;
+        if matches!(presence, Ok(AccountStatus::Live(_))) {
+            folder.unmark_deleted(key)?;
         }
         match (&presence, there) {
             (_, There::NotStill) => Ok(Some(Settled::NotStill)),
-            (Ok(Presence::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
+            (Ok(AccountStatus::Live(held)), There::Token(digest, _)) if digest == *held.entry.digest() => {
                 Ok(Some(Settled::Agreed))
             }
-            (Ok(Presence::Live(held)), There::Nothing) => {
+            (Ok(AccountStatus::Live(held)), There::Nothing) => {
                 let was_removed = cause != Cause::Journal && held.serial <= self.written.load(Ordering::Acquire);
                 let settled = self.write(folder, key, &held.entry, None)?;
                 if was_removed && settled.is_some() {
@@ -136,15 +136,17 @@ impl Comparer {
                 Ok(settled)
             }
             (Ok(_), There::Nothing) => Ok(Some(Settled::Agreed)),
-            (Ok(Presence::Live(held)), There::Token(_, Some(ours))) => self.write(folder, key, &held.entry, Some(ours)),
-            (Ok(Presence::Deleted), There::Token(_, Some(_))) => {
-                folder.bury(key)?;
+            (Ok(AccountStatus::Live(held)), There::Token(_, Some(ours))) => {
+                self.write(folder, key, &held.entry, Some(ours))
+            }
+            (Ok(AccountStatus::Deleted), There::Token(_, Some(_))) => {
+                folder.mark_deleted(key)?;
                 self.places.forget(key);
                 Ok(Some(Settled::Agreed))
             }
             (_, There::Token(..)) => self.import(folder, key, &home, cause, presence),
             // A nats-server or an older account server that opens the folder reads bare JWTs only.
-            (Ok(Presence::Live(held)), There::Decorated(there)) => {
+            (Ok(AccountStatus::Live(held)), There::Decorated(there)) => {
                 let settled = self.write(folder, key, &held.entry, Some(there))?;
                 if settled.is_some() {
                     tracing::info!(account = %key, "{} has the bare JWT now, without what was around it", home.display());
@@ -152,10 +154,12 @@ impl Comparer {
                 Ok(settled)
             }
             (_, There::Decorated(_)) => Ok(None),
-            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(_)) if !self.places.is_certain(&home, key) => {
+            (Ok(AccountStatus::Live(_) | AccountStatus::Deleted), There::Junk(_))
+                if !self.places.is_certain(&home, key) =>
+            {
                 Ok(Some(Settled::NotStill))
             }
-            (Ok(Presence::Live(_) | Presence::Deleted), There::Junk(reason)) => {
+            (Ok(AccountStatus::Live(_) | AccountStatus::Deleted), There::Junk(reason)) => {
                 self.put_aside(folder, key, &home, &reason)?;
                 Ok(None)
             }
@@ -182,7 +186,7 @@ impl Comparer {
         key: &AccountKey,
         home: &Path,
         cause: Cause,
-        presence: Result<Presence, StoreError>,
+        presence: Result<AccountStatus, StoreError>,
     ) -> Result<Option<Settled>, StoreError> {
         let via = match cause {
             Cause::Journal => Via::EditedFile,
@@ -190,7 +194,7 @@ impl Comparer {
         };
         // An error means that it changed again.
         let Ok((look, bytes)) = folder::read(home) else { return Ok(None) };
-        let is_unknown = matches!(presence, Ok(Presence::Unknown | Presence::Removed));
+        let is_unknown = matches!(presence, Ok(AccountStatus::Unknown | AccountStatus::Removed));
         if is_unknown && !self.reports.is_news(home) {
             return Ok(Some(Settled::Left));
         }
@@ -203,7 +207,7 @@ impl Comparer {
             }
             FileVerdict::Same => {
                 // The same version in another spelling. The stored spelling is the one that is served.
-                let Presence::Live(held) = self.primary.journal.presence(key)? else { return Ok(None) };
+                let AccountStatus::Live(held) = self.primary.journal.status(key)? else { return Ok(None) };
                 self.write(folder, key, &held.entry, Some(look.stamp))
             }
             FileVerdict::Conflict(refusal) | FileVerdict::Refused(refusal) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::folder::Shard;
+use crate::folder::FolderShard;
 use crate::key::AccountKey;
 use crate::store::StoreError;
 
@@ -36,7 +36,7 @@ pub(super) enum Scanned {
         /// From these folders.
         folders: Vec<PathBuf>,
         /// Shards that cannot be read.
-        closed: Vec<Shard>,
+        closed: Vec<FolderShard>,
     },
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Looked {
     pub(super) folders: Vec<PathBuf>,
     pub(super) again: Vec<PathBuf>,
     /// Shards that cannot be read.
-    pub(super) closed: Vec<Shard>,
+    pub(super) closed: Vec<FolderShard>,
     /// Whether everything that changed and can be read was dealt with. If not, the next look begins where this one did.
     pub(super) is_whole: bool,
 }

@@ -11,7 +11,7 @@ use crate::folder::{self, Stamp, Unread};
 use crate::gate::Digest;
 use crate::jwt::given;
 use crate::key::AccountKey;
-use crate::store::journal::Presence;
+use crate::store::journal::AccountStatus;
 use crate::store::{JournalReader, StoreError};
 
 /// Files whose stamp is remembered. Any other file has to be read.
@@ -75,7 +75,7 @@ impl Places {
         journal: &JournalReader,
         home: &Path,
         key: &AccountKey,
-        presence: &Result<Presence, StoreError>,
+        presence: &Result<AccountStatus, StoreError>,
         is_moved: bool,
     ) -> Result<There, StoreError> {
         let look = match folder::look(home) {
@@ -91,7 +91,7 @@ impl Places {
         match folder::read(home) {
             Ok((look, bytes)) => {
                 let (digest, is_bare) = digest_of(&bytes);
-                let is_held = matches!(presence, Ok(Presence::Live(held)) if digest == *held.entry.digest());
+                let is_held = matches!(presence, Ok(AccountStatus::Live(held)) if digest == *held.entry.digest());
                 if is_held && !is_bare {
                     let is_still = look.is_still(STILL);
                     return Ok(if is_still { There::Decorated(look.stamp) } else { There::NotStill });

@@ -18,13 +18,13 @@ use super::reports::{self, Reports};
 use super::scan::{self, Scan};
 use super::source::Tokens;
 use super::{Primary, activations};
-use crate::folder::{self, Closed, Layout, Others, Shard, Unread, nsc};
+use crate::folder::{self, Closed, FolderShard, Layout, Others, Unread, nsc};
 use crate::gate::Via;
 use crate::jwt::{AccountJwt, HashId, given};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::journal::{Presence, Write};
+use crate::store::journal::{AccountStatus, Write};
 
 /// Live accounts that are compared with the folder in one piece.
 const PIECE: usize = 10_000;
@@ -112,7 +112,7 @@ impl ReadOnly {
     fn may_be_hidden(&self, key: &AccountKey) -> bool {
         let closed = self.closed.shards();
         self.closed.has_others()
-            || (!closed.is_empty() && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
+            || (!closed.is_empty() && FolderShard::of(&key.text()).is_some_and(|shard| closed.contains(&shard)))
     }
 
     /// Imports one file. Returns whether to read it again later.
@@ -291,7 +291,7 @@ impl Intake for ReadOnly {
                 }
             } else if let Some(key) = self.account_of(&path)
                 && !self.is_elsewhere(&key, &path)
-                && matches!(self.primary.journal.presence(&key), Ok(Presence::Live(_)))
+                && matches!(self.primary.journal.status(&key), Ok(AccountStatus::Live(_)))
             {
                 leaving.insert(path, key);
             }

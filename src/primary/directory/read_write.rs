@@ -14,7 +14,7 @@ use super::ignored::Ignored;
 use super::intake::{Intake, Looked, Scanned, named};
 use super::scan::{self, Scan};
 use super::source::Tokens;
-use crate::folder::{self, Folder, Layout, Listing, Shard};
+use crate::folder::{self, Folder, FolderShard, Layout, Listing};
 use crate::gate::Via;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
@@ -79,7 +79,7 @@ impl ReadWrite {
         let is_closed = |key: &AccountKey| {
             !closed.is_empty()
                 && folder.layout() == Layout::Sharded
-                && Shard::of(&key.text()).is_some_and(|shard| closed.contains(&shard))
+                && FolderShard::of(&key.text()).is_some_and(|shard| closed.contains(&shard))
         };
         let mut after = None;
         loop {

@@ -23,7 +23,7 @@ use crate::key::AccountKey;
 use crate::logging::Bar;
 use crate::metrics::Metrics;
 use crate::store::StoreError;
-use crate::store::journal::{CommitError, Outcome, Presence, Write};
+use crate::store::journal::{AccountStatus, CommitError, Outcome, Write};
 
 /// Files in one piece: what one transaction of the journal holds.
 const PIECE: usize = 256;
@@ -192,7 +192,7 @@ impl Scan<'_> {
         // A scan that goes on where an earlier one stopped need not verify again what is held, byte for byte. What is
         // held but cannot be read may be put back by this very file.
         if self.is_resumed
-            && let Ok(Presence::Live(held)) = self.primary.journal.presence(key)
+            && let Ok(AccountStatus::Live(held)) = self.primary.journal.status(key)
             && held.entry.digest()[..] == Sha256::digest(bytes.trim_ascii_end())[..]
         {
             tally.known();

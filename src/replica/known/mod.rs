@@ -14,7 +14,7 @@ pub(super) use versions::{KnownVersions, leaf};
 
 use super::setup::Env;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, Prefix, State, Toggle, Tree};
+use crate::feed::digest::{Leaf, LeafState, Prefix, Toggle, Tree};
 use crate::gate::{OperatorChain, Position, Tombstone};
 use crate::key::{AccountKey, PublicKey};
 use crate::store::StoreError;
@@ -119,7 +119,7 @@ impl Known {
     pub(super) fn operator_leaf(&self) -> Option<(Subject, Leaf)> {
         let trust = self.env.gate.trust()?;
         let key = Subject::Operator(*trust.identity());
-        Some((key, Leaf::of(&key, &State::Held(*trust.version()))))
+        Some((key, Leaf::of(&key, &LeafState::Held(*trust.version()))))
     }
 
     /// What the operator adds to the sums.

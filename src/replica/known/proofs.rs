@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::sums::Sums;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, Prefix, State};
+use crate::feed::digest::{Leaf, LeafState, Prefix};
 use crate::jwt::HashId;
 use crate::store::snapshot::{Proof, ProofId, ProofKind, Snapshot};
 
@@ -83,5 +83,5 @@ impl Proofs {
 pub(in crate::replica) fn leaf_of(id: &ProofId) -> Option<(Subject, impl Fn(&Proof) -> Leaf + use<>)> {
     let (ProofKind::Activation, raw) = id else { return None };
     let key = Subject::Activation(HashId::from_raw(*raw));
-    Some((key, move |proof: &Proof| Leaf::of(&key, &State::Held(proof.identity))))
+    Some((key, move |proof: &Proof| Leaf::of(&key, &LeafState::Held(proof.identity))))
 }

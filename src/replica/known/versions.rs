@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::sums::Sums;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, Prefix, State};
+use crate::feed::digest::{Leaf, LeafState, Prefix};
 use crate::key::AccountKey;
 use crate::store::snapshot::{Seen, Snapshot};
 
@@ -173,7 +173,7 @@ impl KnownVersions {
 pub(in crate::replica) fn leaf(key: &AccountKey, seen: &Seen) -> Option<Leaf> {
     let key = Subject::Account(*key);
     match seen.heard {
-        Some(heard) => Some(Leaf::of(&key, &State::Held(heard.identity))),
+        Some(heard) => Some(Leaf::of(&key, &LeafState::Held(heard.identity))),
         None => Leaf::standing(&key, &seen.held, seen.removed),
     }
 }

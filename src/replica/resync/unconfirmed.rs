@@ -11,7 +11,7 @@ use super::cache::{PAUSE, PIECE};
 use super::{LONGEST_PAUSE, Resync, ResyncError, Run, have};
 use crate::backoff::Backoff;
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, State};
+use crate::feed::digest::{Leaf, LeafState};
 use crate::feed::wire::{DigestAsk, UpstreamChange, UpstreamContent};
 use crate::gate::Via;
 use crate::replica::position::PositionLimit;
@@ -79,7 +79,7 @@ impl Run {
         // Without an operator, the first one is pinned.
         let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
         let key = Subject::Operator(*trust.identity());
-        let leaf = Leaf::of(&key, &State::Held(*trust.version()));
+        let leaf = Leaf::of(&key, &LeafState::Held(*trust.version()));
         let answer = self.ask(&DigestAsk { have: have(&[(key, leaf)]), ..DigestAsk::default() }).await?;
         let mut is_in_sync = true;
         for item in &answer.items {

@@ -1,4 +1,4 @@
-//! Activations in the journal: the newest of each hash, so many for each account, and gone when they have expired.
+//! Activations in the journal: the newest of each hash, a limited number for each account, forgotten when they have expired.
 
 use std::sync::Arc;
 
@@ -115,7 +115,7 @@ impl Transaction<'_> {
         for id in ids {
             let place = Subject::Activation(*id);
             let row = head::load(self.connection, &place)?;
-            // A newer one may have come meanwhile.
+            // A newer one may have come since.
             let Some(row) = row.filter(|row| row.removed == 0 && row.exp > 0 && row.exp < now) else { continue };
             let Some(version) = row.held.version().copied() else { continue };
             let toggle = Toggle::between(&place, row.leaf(&place), None);

@@ -1,4 +1,4 @@
-//! Writing the log back into the database, off the path of writes.
+//! Writes the log back into the database, off the path of writes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::folder::beside;
 
 /// A log larger than this is written back in the background, in bytes.
 const WRITE_BACK: u64 = 4 << 20;
-/// At this size the writer itself makes room, or under steady load the log would grow for ever, in bytes.
+/// At this size, in bytes, the writer itself makes room. Otherwise the log would grow without end under steady load.
 const BOUND: u64 = 64 << 20;
-/// How long a writer waits for another one: for instance a tool that somebody opened the file with.
+/// How long the writer waits for another one, such as a database tool that has the file open.
 const BUSY: Duration = Duration::from_secs(5);
 /// How often the background looks.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ pub(super) fn spawn(
 ) -> Result<std::thread::JoinHandle<()>, StoreError> {
     let sqlite = StoreError::sqlite(&path);
     let connection = Connection::open(&path).map_err(sqlite)?;
-    // It opens the log that is there now, and not another one that is there later.
+    // Opened now, so that it has this log and not a later one.
     schema::head(&connection).map_err(sqlite)?;
     let started = path.clone();
     std::thread::Builder::new()
@@ -76,7 +76,8 @@ pub(super) fn spawn(
 
 /// Makes room if the log has passed its bound. Called by the writer between two transactions.
 ///
-/// A reader that holds the log (a backup with another program, a long query) is not waited for: the log grows meanwhile.
+/// It does not wait for a reader that holds the log, such as a foreign backup program or a long query. The log grows until
+/// that reader ends.
 pub(super) fn bound_log(connection: &Connection, path: &Path) {
     if log_size(path) > BOUND {
         // Setting a time-out does not fail on an open connection.
@@ -105,7 +106,7 @@ pub(super) fn save(connection: &Connection, path: &Path) {
 }
 
 fn checkpoint(connection: &Connection, path: &Path, mode: &str) {
-    // A failed checkpoint loses nothing: the log stays, and the next one tries again.
+    // A failed checkpoint loses nothing: the log stays, and the next checkpoint tries again.
     if let Err(error) = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
         tracing::debug!("journal {}: checkpoint: {error}", path.display());
     }

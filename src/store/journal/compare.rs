@@ -1,4 +1,4 @@
-//! What stands in the journal, summed up in the digest tree, and where somebody else's keys differ from it.
+//! The journal's digest tree, and where a follower's keys differ from the journal.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -12,14 +12,14 @@ use super::read::JournalReader;
 use super::schema;
 #[cfg(test)]
 use crate::feed::digest::Tree;
-use crate::feed::digest::{Ask, Below, Comparison, Difference, Prefix, Short, Sum, View};
+use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
 use crate::feed::{Change, Content, Subject, SubjectKind};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
-/// What surrounds the text of a difference, in bytes, about.
+/// Approximate size of a difference without its text, in bytes.
 const AROUND: usize = 300;
-/// Heads that are looked at for one piece.
+/// Heads that are read for one piece.
 const HEADS: usize = 20_000;
 
 impl JournalReader {
@@ -50,24 +50,24 @@ impl JournalReader {
                     Ok(true)
                 })?;
             }
-            Ok(View { head, sum, below: Below::Leaves(leaves) })
+            Ok(View { head, sum, below: ViewParts::Leaves(leaves) })
         })
     }
 
-    /// The whole tree, and what it is when it is computed from everything that stands.
+    /// The whole tree, and the tree computed from every head.
     #[cfg(test)]
     pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
         Ok((self.digests.tree(), self.read(super::digests::compute)?))
     }
 
-    /// What stands here and differs from what is asked about: a piece of about 1 MiB of text. Blocks for queries.
+    /// What differs from the follower's keys: a piece of about 1 MiB of text. Blocks for queries.
     ///
-    /// The piece and its position are of one transaction. Between two pieces things may change.
+    /// A piece and its position are from one transaction. Changes may come between two pieces.
     pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
         let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let head = schema::head(&transaction)?;
-            let mut piece = Piece::new(&transaction);
+            let mut piece = ComparisonPiece::new(&transaction);
             match ask.prefix {
                 None => piece.named(ask)?,
                 Some(prefix) => piece.under(prefix, ask)?,
@@ -76,11 +76,11 @@ impl JournalReader {
         })?;
         let (found, next) = piece;
         let open = |found| match found {
-            Found::Nothing(key) => Ok(Difference::Nothing(key)),
-            Found::Change(change) => self.difference(self.open_change(*change)?),
-            Found::Lost(key) => {
+            FoundDifference::Nothing(key) => Ok(Difference::Nothing(key)),
+            FoundDifference::Change(change) => self.difference(self.open_change(*change)?),
+            FoundDifference::Lost(key) => {
                 let text = key.text();
-                Err(self.unusable(&format!("the change that made what stands for {text} is missing")))
+                Err(self.unusable(&format!("the change that made the current state of {text} is missing")))
             }
         };
         Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
@@ -100,24 +100,24 @@ impl JournalReader {
     }
 }
 
-enum Found {
+enum FoundDifference {
     Change(Box<RawChange>),
     Nothing(Subject),
     /// The head points to a change that is not there.
     Lost(Subject),
 }
 
-struct Piece<'c> {
+struct ComparisonPiece<'c> {
     connection: &'c Connection,
-    found: Vec<Found>,
-    /// Changes that are in it: a delete request is told once.
+    found: Vec<FoundDifference>,
+    /// Serials of the changes in it. A delete request of several accounts is in it once.
     told: HashSet<u64>,
     text: usize,
     looked: usize,
     next: Option<Subject>,
 }
 
-impl<'c> Piece<'c> {
+impl<'c> ComparisonPiece<'c> {
     fn new(connection: &'c Connection) -> Self {
         Self { connection, found: Vec::new(), told: HashSet::new(), text: 0, looked: 0, next: None }
     }
@@ -143,7 +143,7 @@ impl<'c> Piece<'c> {
         for kind in SubjectKind::ALL {
             let from = match ask.after {
                 Some(after) if after.kind() > kind => continue,
-                // What comes next after a key begins with it and goes on.
+                // The smallest value after a key is the key and one more byte.
                 Some(after) if after.kind() == kind => [&after.raw()[..], &[0]].concat(),
                 _ => prefix.bytes(),
             };
@@ -152,7 +152,7 @@ impl<'c> Piece<'c> {
                     return Ok(false);
                 }
                 while let Some((unknown, _)) = named.next_if(|(named, _)| *named < key) {
-                    self.found.push(Found::Nothing(unknown));
+                    self.found.push(FoundDifference::Nothing(unknown));
                 }
                 let theirs = named.next_if(|(named, _)| *named == key).map(|(_, theirs)| theirs);
                 self.compare(key, Some(&row), theirs)?;
@@ -165,7 +165,7 @@ impl<'c> Piece<'c> {
                 return Ok(());
             }
         }
-        self.found.extend(named.map(|(key, _)| Found::Nothing(key)));
+        self.found.extend(named.map(|(key, _)| FoundDifference::Nothing(key)));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl<'c> Piece<'c> {
         let Some((row, leaf)) = row.and_then(|row| row.leaf(&key).map(|leaf| (row, leaf))) else {
             if theirs.is_some() {
                 self.text += AROUND;
-                self.found.push(Found::Nothing(key));
+                self.found.push(FoundDifference::Nothing(key));
             }
             return Ok(());
         };
@@ -188,7 +188,7 @@ impl<'c> Piece<'c> {
             .query_row([serial], RawChange::read)
             .optional()?;
         self.text += AROUND + change.as_ref().map_or(0, RawChange::body_len);
-        self.found.push(change.map_or(Found::Lost(key), |change| Found::Change(Box::new(change))));
+        self.found.push(change.map_or(FoundDifference::Lost(key), |change| FoundDifference::Change(Box::new(change))));
         Ok(())
     }
 

@@ -1,32 +1,31 @@
 //! The digest tree of a journal: in memory, with the position as of which it holds.
 //!
-//! Each change keeps what it does to the tree, so it costs a write a few bytes in a row that is written anyway. The tree is
-//! saved now and then and completed at open from the changes since.
+//! Each change stores its effect on the tree: a few bytes in a row that is written anyway. The tree is saved periodically,
+//! and completed at open from the changes since.
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::head;
-use crate::feed::digest::{Below, Prefix, Toggle, Tree, View};
+use crate::feed::digest::{Prefix, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
-/// The tree is saved after so many changes: this bounds what is read at open, and to save it writes 2 MiB. In tests, there
-/// are few changes.
+/// Changes after which the tree is saved. This bounds what an open reads; a save writes 2 MiB. Tests make few changes.
 const SAVE_EVERY: u64 = if cfg!(test) { 5 } else { 10_000 };
 
 /// The tree, its position, and which serial was saved.
 #[derive(Debug)]
-pub(super) struct Digests(Mutex<Kept>);
+pub(super) struct Digests(Mutex<KeptTree>);
 
 #[derive(Debug)]
-struct Kept {
+struct KeptTree {
     tree: Tree,
     head: Head,
     saved: u64,
 }
 
 impl Digests {
-    /// What the journal knows at its start, when it stands at `head`.
+    /// The tree of a journal that is opened at `head`.
     pub(super) fn load(connection: &Connection, head: Head) -> rusqlite::Result<Self> {
         let (tree, saved) = match saved(connection, head.serial)? {
             Some(found) => found,
@@ -35,10 +34,10 @@ impl Digests {
                 (compute(connection)?, 0)
             }
         };
-        Ok(Self(Mutex::new(Kept { tree, head, saved })))
+        Ok(Self(Mutex::new(KeptTree { tree, head, saved })))
     }
 
-    /// Takes over what was committed. `saved`: up to here the tree is on disk now.
+    /// Adds committed changes. `saved`: the serial as of which the tree is now on disk.
     pub(super) fn follow(&self, toggles: &[Toggle], head: Head, saved: Option<u64>) {
         self.with(|kept| {
             toggles.iter().for_each(|toggle| kept.tree.toggle(toggle));
@@ -49,10 +48,10 @@ impl Digests {
 
     /// A place above the buckets, the root without a node, and its position.
     pub(super) fn view(&self, node: Option<u8>) -> View {
-        self.with(|Kept { tree, head, .. }| View {
+        self.with(|KeptTree { tree, head, .. }| View {
             head: *head,
             sum: tree.sum(node.map(Prefix::Node)),
-            below: Below::Sums(tree.children(node)),
+            below: ViewParts::Sums(tree.children(node)),
         })
     }
 
@@ -62,12 +61,12 @@ impl Digests {
         self.with(|kept| kept.tree.clone())
     }
 
-    /// Writes the tree down if there is reason to, and returns its serial. Called by the writer inside its transaction.
+    /// Saves the tree if enough changed since the last time, and returns its serial. Called by the writer inside its transaction.
     pub(super) fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
         self.save_after(connection, SAVE_EVERY)
     }
 
-    /// Writes the tree down unless it is on disk. Called by the writer at its end.
+    /// Saves the tree unless it is on disk. Called by the writer at its end.
     pub(super) fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
         self.save_after(connection, 1).map(drop)
     }
@@ -82,12 +81,12 @@ impl Digests {
         })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut KeptTree) -> T) -> T {
         look(&mut self.0.lock())
     }
 }
 
-/// Computes the tree from everything that stands, and writes it down. It reads every head.
+/// Computes the tree from every head, and saves it.
 pub(super) fn recompute(connection: &Connection) -> rusqlite::Result<()> {
     let serial = connection.query_row("SELECT serial FROM meta WHERE id = 1", [], |row| row.get(0))?;
     write(connection, &compute(connection)?, serial)
@@ -100,7 +99,7 @@ fn write(connection: &Connection, tree: &Tree, serial: u64) -> rusqlite::Result<
     Ok(())
 }
 
-/// The tree as it was saved, with what happened since, and the serial that was saved. `None`: something of it is missing.
+/// The saved tree, completed with the changes since, and the serial as of which it was saved. `None`: a part is missing.
 fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u64)>> {
     let mut tree = Tree::default();
     let mut take = |bytes: Option<&[u8]>| {

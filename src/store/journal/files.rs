@@ -1,8 +1,8 @@
-//! Whether the files of the journal are still the ones that were opened.
+//! Notices when a file of the open journal is removed or replaced.
 //!
-//! What is written to a file without a name is gone with the process. SQLite keeps what was committed last in a log next to
-//! the database, and an index of that log in a third file. So all three are watched. The writer looks before it commits and
-//! before it answers, and a thread looks all the time, so that a server without writes notices as well.
+//! Writes to a file without a name are lost with the process. SQLite keeps the latest commits in a log next to the
+//! database, and an index of that log in a third file, so all three are watched. The writer checks before it commits and
+//! before it answers. A thread checks periodically, so that a server without writes notices as well.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::error::StoreError;
 use crate::folder::beside;
 
-/// Which file on which disk.
+/// The identity of a file: which disk, which inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct FilePlace {
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl FilePlace {
     fn of(meta: &Metadata) -> Self {
         Self { device: meta.dev(), inode: meta.ino() }
     }
@@ -29,7 +29,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Files {
     /// The database first; none of a journal in memory.
-    opened: Vec<(PathBuf, Place)>,
+    opened: Vec<(PathBuf, FilePlace)>,
     lost: AtomicBool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Lost<'a> {
     file: &'a Path,
     /// Whether it is the database itself.
     is_database: bool,
-    /// Whether it was there when somebody looked last.
+    /// Whether it was there at the last check.
     pub(super) is_news: bool,
 }
 
@@ -55,7 +55,7 @@ impl Files {
         for ending in ["", "-wal", "-shm"] {
             let file = beside(path, ending);
             let meta = std::fs::metadata(&file).map_err(StoreError::io("look at", &file))?;
-            opened.push((file, Place::of(&meta)));
+            opened.push((file, FilePlace::of(&meta)));
         }
         Ok(Self { opened, lost: AtomicBool::new(false) })
     }
@@ -65,15 +65,16 @@ impl Files {
         !self.opened.is_empty()
     }
 
-    /// Whether one of them was removed or replaced, when somebody looked last.
+    /// Whether one of them was removed or replaced, as of the last check.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Looks whether they are still there, and says so in the log if that has changed.
+    /// Checks that they are still there, and logs a change.
     pub(super) fn check(&self) -> Result<(), Lost<'_>> {
-        let is_there =
-            |(file, place): &&(PathBuf, Place)| std::fs::metadata(file).is_ok_and(|meta| Place::of(&meta) == *place);
+        let is_there = |(file, place): &&(PathBuf, FilePlace)| {
+            std::fs::metadata(file).is_ok_and(|meta| FilePlace::of(&meta) == *place)
+        };
         let gone = self.opened.iter().enumerate().find(|(_, opened)| !is_there(opened));
         let was_lost = self.lost.swap(gone.is_some(), Ordering::Relaxed);
         let Some((number, (file, _))) = gone else {
@@ -93,7 +94,7 @@ impl Files {
 }
 
 impl Lost<'_> {
-    /// Whether the database is there, and only what was committed last is without a name.
+    /// Whether the database is there, and only the log with the latest commits lost its name.
     pub(super) const fn can_be_saved(&self) -> bool {
         !self.is_database
     }

@@ -39,13 +39,12 @@ impl Row {
         self.live().map(|version| Live { issuer: version.issuer, digest: self.digest, exp: self.exp })
     }
 
-    /// The leaf of what stands for the key. What no change made does not stand: it is only remembered, so that nothing
-    /// older comes.
+    /// The leaf of the key's current state. A head without a change has none: it is only remembered, to reject what is older.
     pub(super) fn leaf(&self, key: &Subject) -> Option<Leaf> {
         if self.made_by() == 0 { None } else { Leaf::standing(key, &self.held, self.removed != 0) }
     }
 
-    /// The change that made what stands; 0: none did.
+    /// The change that made the current state; 0: none did.
     pub(super) fn made_by(&self) -> u64 {
         match self.held.deleted() {
             Some(_) if !self.held.is_live() => self.deleted_serial.unwrap_or(0),

@@ -1,79 +1,171 @@
-//! The texts of versions that were replaced: how many of an account are kept, and for how long.
+//! The history of an account: its stored versions, and when and how each change of it was committed.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::head;
-use super::transaction::Transaction;
-use crate::feed::{Operation, Subject, SubjectKind};
+use super::super::error::StoreError;
+use super::read::JournalReader;
+use crate::feed::{Operation, SubjectKind};
+use crate::gate::{Digest, Identity, Via};
 use crate::key::AccountKey;
 
-/// The name of the cursor up to which versions have been pruned for their age.
-const PRUNED: &str = "pruned";
-/// Earlier versions of an account that are at least remembered, without their texts: a file may still hold one of them.
-const REMEMBERED: usize = 8;
+/// A version of an account's JWT, as its history tells.
+#[derive(Debug, Clone)]
+pub struct StoredVersion {
+    /// Its place in the order of changes.
+    pub serial: u64,
+    /// When it was committed, unix milliseconds.
+    pub at: i64,
+    /// The path on which it came.
+    pub via: Via,
+    /// Issue time, unix seconds.
+    pub iat: i64,
+    /// Expiry, unix seconds; 0 is never.
+    pub exp: i64,
+    /// SHA-256 of the signing input.
+    pub identity: Identity,
+    /// SHA-256 of the text.
+    pub digest: Digest,
+}
 
-impl Transaction<'_> {
-    /// Adds a serial to the history of a head, and drops the body that falls out of it. Of some versions more it is
-    /// remembered which they were.
-    pub(super) fn push_history(&self, history: &[u8], serial: u64) -> rusqlite::Result<Vec<u8>> {
-        let mut serials: Vec<u64> =
-            history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();
-        serials.push(serial);
-        if let Some(at) = serials.len().checked_sub(self.history + 1) {
-            self.drop_body(serials[at])?;
-        }
-        let surplus = serials.len().saturating_sub(self.history.max(REMEMBERED));
-        Ok(serials.into_iter().skip(surplus).flat_map(u64::to_be_bytes).collect())
-    }
+/// What the journal tells of one change of an account, its text aside.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// Its place in the order of changes.
+    pub serial: u64,
+    /// The place of the account's newest change.
+    pub newest: u64,
+    /// When it was committed, unix milliseconds.
+    pub at: i64,
+    /// The path on which it came.
+    pub via: Via,
+    /// Issue time of the JWT or of the delete request, unix seconds.
+    pub iat: i64,
+    /// SHA-256 of the signing input.
+    pub identity: Identity,
+    /// Whether it deleted the account.
+    pub deletes: bool,
+    /// Whether the account has left a read-only folder since.
+    pub removed: bool,
+    /// Whether earlier versions of the account are known.
+    pub has_older: bool,
+    /// Length of the JWT, or of the one before it if that is longer; bytes.
+    pub bytes: usize,
+}
 
-    /// Forgets the texts of versions that were replaced before a time, looking at some thousand changes in one go, and
-    /// going on where it stopped. Returns whether anything was written.
-    pub(super) fn prune(&self, before: i64) -> rusqlite::Result<bool> {
-        const PIECE: u64 = 5000;
-        let from: Option<u64> = self
-            .connection
-            .prepare_cached("SELECT serial FROM cursor WHERE name = ?1")?
-            .query_row([PRUNED], |row| row.get(0))
-            .optional()?;
-        let from = from.unwrap_or(0);
-        let next: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT at FROM change WHERE serial > ?1 ORDER BY serial LIMIT 1")?
-            .query_row([from], |row| row.get(0))
-            .optional()?;
-        if next.is_none_or(|at| at >= before) {
-            return Ok(false);
+impl JournalReader {
+    /// A change of an account, its newest unless a serial is given. `None`: there is no such change. Blocks for a
+    /// query.
+    pub fn fact(&self, key: &AccountKey, serial: Option<u64>) -> Result<Option<Fact>, StoreError> {
+        // The journal counts with signed numbers.
+        if serial.is_some_and(|serial| i64::try_from(serial).is_err()) {
+            return Ok(None);
         }
-        let to: Option<u64> = self
-            .connection
-            .prepare_cached("SELECT max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND at < ?3")?
-            .query_row(params![from, from + PIECE, before], |row| row.get(0))?;
-        let Some(to) = to else { return Ok(false) };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT key, max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
-        )?;
-        let replaced = statement
-            .query_map(params![from, to, SubjectKind::Account, Operation::Put.tag()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .collect::<rusqlite::Result<Vec<([u8; 32], u64)>>>()?;
-        for (key, by) in replaced {
-            self.forget_before(&AccountKey::from_raw(key), by)?;
-        }
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO cursor (name, serial) VALUES (?1, ?2)")?
-            .execute(params![PRUNED, to])?;
-        Ok(true)
-    }
-
-    /// Forgets the versions of an account that came before a change.
-    fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
-        let Some(row) = head::load(self.connection, &Subject::Account(*key))? else { return Ok(()) };
-        for kept in row.history.as_chunks::<8>().0.iter().map(|kept| u64::from_be_bytes(*kept)) {
-            if kept < serial {
-                self.drop_body(kept)?;
+        self.read(|connection| {
+            let found = connection
+                .prepare_cached(
+                    "SELECT c.serial, max(h.serial, coalesce(h.deleted_serial, 0)), c.at, c.via, c.iat, c.identity,
+                         c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL,
+                         coalesce(length(c.body), 0), h.history
+                     FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
+                     WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
+                )?
+                .query_row(params![SubjectKind::Account, key.raw(), serial], |row| {
+                    let op: u8 = row.get(6)?;
+                    let before = row.get_ref(10)?.as_blob()?.as_rchunks::<8>().1.last().copied();
+                    let fact = Fact {
+                        serial: row.get(0)?,
+                        newest: row.get(1)?,
+                        at: row.get(2)?,
+                        via: Via::from_label(row.get_ref(3)?.as_str()?).unwrap_or(Via::Post),
+                        iat: row.get(4)?,
+                        identity: row.get(5)?,
+                        deletes: op == Operation::Delete.tag(),
+                        removed: row.get(7)?,
+                        has_older: row.get(8)?,
+                        bytes: row.get(9)?,
+                    };
+                    Ok((fact, before.map(u64::from_be_bytes)))
+                })
+                .optional()?;
+            let Some((mut fact, before)) = found else { return Ok(None) };
+            if let Some(before) = before {
+                let mut length = connection.prepare_cached("SELECT length(body) FROM change WHERE serial = ?1")?;
+                let length: Option<usize> = length.query_row([before], |row| row.get(0)).optional()?.flatten();
+                fact.bytes = fact.bytes.max(length.unwrap_or(0));
             }
-        }
-        Ok(())
+            Ok(Some(fact))
+        })
     }
+
+    /// The versions of an account that are kept, oldest first; the last is its newest. Blocks for a query.
+    pub fn versions(&self, key: &AccountKey) -> Result<Vec<StoredVersion>, StoreError> {
+        self.read(|connection| {
+            let Some(serials) = kept_serials(connection, key)? else { return Ok(Vec::new()) };
+            let mut statement = connection.prepare_cached(
+                "SELECT serial, at, via, iat, exp, identity, digest FROM change
+                     WHERE serial = ?1 AND body IS NOT NULL",
+            )?;
+            let mut versions = Vec::with_capacity(serials.len());
+            for serial in serials {
+                versions.extend(statement.query_row([serial], version).optional()?);
+            }
+            Ok(versions)
+        })
+    }
+
+    /// Whether a text is an earlier version that the account had here, be it that its text is no longer kept. The last few
+    /// are known. Blocks for a query.
+    pub fn was_held(&self, key: &AccountKey, digest: &Digest) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE serial = ?1 AND digest = ?2)")?;
+            for serial in kept_serials(connection, key)?.unwrap_or_default() {
+                if statement.query_row(params![serial, digest], |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// The text of one kept version of an account. Blocks for a query.
+    pub fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|connection| {
+            let kept = kept_serials(connection, key)?.is_some_and(|serials| serials.contains(&serial));
+            if !kept {
+                return Ok(None);
+            }
+            let text = connection
+                .prepare_cached("SELECT body FROM change WHERE serial = ?1")?
+                .query_row([serial], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .optional()?;
+            Ok(text.flatten())
+        })
+    }
+}
+
+/// Serials of an account's kept versions, oldest first. `None`: nothing is known of it.
+fn kept_serials(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Vec<u64>>> {
+    connection
+        .prepare_cached("SELECT history, serial FROM head WHERE kind = ?1 AND key = ?2")?
+        .query_row(params![SubjectKind::Account, key.raw()], |row| {
+            let history = row.get_ref(0)?.as_blob()?;
+            let mut serials: Vec<u64> =
+                history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();
+            serials.extend(Some(row.get::<_, u64>(1)?).filter(|serial| *serial != 0));
+            Ok(serials)
+        })
+        .optional()
+}
+
+fn version(row: &Row<'_>) -> rusqlite::Result<StoredVersion> {
+    Ok(StoredVersion {
+        serial: row.get(0)?,
+        at: row.get(1)?,
+        via: Via::from_label(row.get_ref(2)?.as_str()?).unwrap_or(Via::Post),
+        iat: row.get(3)?,
+        exp: row.get(4)?,
+        identity: row.get(5)?,
+        digest: row.get(6)?,
+    })
 }

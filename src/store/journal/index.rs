@@ -1,10 +1,9 @@
-//! Where the JWT of each live account is, in memory.
+//! The serial of each live account's change, in memory: 16 bytes for each account and some room.
 //!
-//! To find a JWT in the database takes two look-ups: of the account's head, and of the change that it points to. The
-//! first one is most of the cost of a GET whose body is not in memory. So the serial of each live account's change is
-//! kept here, 16 bytes for each account and some room. It is a hint: the reader that follows it checks that it leads to the
-//! right account, and if not, asks the database as if there were none. Once it is whole, what is not in it does not exist,
-//! so the database is not asked for keys that somebody made up.
+//! The database needs two look-ups for a JWT: the account's head, and the change that it points to. The first is most of
+//! the cost of a GET whose body is not in memory, and this index saves it. An entry is a hint: the reader checks that it
+//! leads to the right account, and otherwise asks the database. Once the index is whole, a key that is not in it does not
+//! exist, so invented keys never reach the database.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -22,18 +21,18 @@ use super::open;
 use crate::feed::{Change, Content};
 use crate::key::AccountKey;
 
-/// Readers and the writer wait for each other only within one of so many parts.
+/// Parts of the index. Readers and the writer wait for each other only within one part.
 const SHARDS: usize = 64;
 
 /// Serials by a part of the account's key.
 #[derive(Debug)]
 pub(super) struct Index {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<IndexShard>; SHARDS],
     /// Whether all live accounts are in it.
     is_whole: AtomicBool,
 }
 
-/// What an index says of an account.
+/// What an index knows about an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Indexed {
     /// The serial of the change that brought its JWT.
@@ -44,7 +43,7 @@ pub(super) enum Indexed {
     Unknown,
 }
 
-type Shard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
+type IndexShard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
 
 impl Default for Index {
     fn default() -> Self {
@@ -53,9 +52,9 @@ impl Default for Index {
 }
 
 impl Index {
-    /// What is known of an account.
+    /// What is known about an account.
     pub(super) fn get(&self, key: &AccountKey) -> Indexed {
-        // Before the look: what makes it whole is in it by then.
+        // Read before the look-up: an index that is whole by then has every live account.
         let is_whole = self.is_whole.load(Ordering::Acquire);
         let (shard, part) = place(key);
         match self.shards[shard].lock().get(&part) {
@@ -66,12 +65,12 @@ impl Index {
         }
     }
 
-    /// Says that all live accounts are in it.
+    /// Marks it as whole: all live accounts are in it.
     pub(super) fn has_all(&self) {
         self.is_whole.store(true, Ordering::Release);
     }
 
-    /// Takes over what was committed.
+    /// Adds committed changes.
     pub(super) fn follow(&self, change: &Change) {
         let serial = if let Content::Put(_) = &change.content { change.serial } else { 0 };
         for key in change.keys() {
@@ -80,14 +79,14 @@ impl Index {
         }
     }
 
-    /// Takes over what the database held when it was opened, or later: what was committed meanwhile is known better.
+    /// Adds what the database held when it was opened, or later. Entries from commits since then are newer and stay.
     pub(super) fn load(&self, key: &AccountKey, serial: u64) {
         let (shard, part) = place(key);
         self.shards[shard].lock().entry(part).or_insert(serial);
     }
 }
 
-/// Starts filling an index from the database at `path`, behind the first answers.
+/// Starts to fill an index from the database at `path`, in the background.
 pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
     let connection = open::open_reader(&path)?;
     let started = path.clone();
@@ -95,7 +94,7 @@ pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> 
         .name("journal-index".into())
         .spawn(move || {
             if let Err(error) = fill(&connection, &index, &closing) {
-                // It is a hint: without it, answers take a little longer.
+                // Without the index, answers take a little longer.
                 tracing::warn!("journal {}: accounts are looked up without an index: {error}", path.display());
             }
         })
@@ -124,7 +123,7 @@ fn fill(connection: &Connection, index: &Index, closing: &Closing) -> rusqlite::
     Ok(())
 }
 
-/// 64 bits of a key tell accounts apart, but for a coincidence, which is noticed.
+/// 64 bits of a key tell accounts apart. A reader notices a collision.
 fn place(key: &AccountKey) -> (usize, u64) {
     let raw = key.raw();
     let part = u64::from_le_bytes([raw[8], raw[9], raw[10], raw[11], raw[12], raw[13], raw[14], raw[15]]);

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::super::error::StoreError;
 use super::read::JournalReader;
 use crate::feed::{Subject, SubjectKind};
+use crate::key::AccountKey;
 
 /// Some of the keys that exist, in the order of kinds and keys.
 #[derive(Debug)]
@@ -36,6 +37,17 @@ impl JournalReader {
         let activations = self.raw_keys(query, SubjectKind::Activation, begun, limit - accounts.len())?;
         let keys = [accounts, activations].concat();
         Ok(KeyPiece { next: keys.last().copied().filter(|_| keys.len() >= limit), keys })
+    }
+
+    /// Live accounts in the order of their keys, after `after`, at most `limit`. Blocks for a query.
+    pub fn live_keys(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
+        self.read_bulk(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT key FROM live WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+            let after: &[u8] = after.map_or(&[], |key| key.raw());
+            let keys = statement.query_map(params![after, limit], |row| row.get::<_, [u8; 32]>(0))?;
+            keys.map(|key| key.map(AccountKey::from_raw)).collect()
+        })
     }
 
     fn raw_keys(

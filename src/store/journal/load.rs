@@ -1,8 +1,8 @@
-//! A journal that is made in one go, from what a mirror of another one holds.
+//! A journal that is made at once from a mirror of another journal.
 //!
-//! First comes what is remembered of each account ([`Load::remember`]), in the order of keys, with nothing that stands;
-//! then what stands, as changes in an order of their own. So every head knows the newest version of its account, also where
-//! the text of that version is missing: it bars what is older, and the text can still be pushed.
+//! First come the heads: what is remembered of each account ([`Load::remember`]), in the order of keys. Then come the
+//! changes, in an order of their own. So every head knows the newest version of its account, even if the text of that
+//! version is missing. Older versions are rejected, and the text can still be pushed.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,12 @@ use crate::feed::{Content, Head, Subject, SubjectKind};
 use crate::gate::{Activation, Digest, Entry, Held, OperatorChain, Standing, Tombstone, Via};
 use crate::key::{AccountKey, PublicKey};
 
-/// What stands for a text that is not here, where the digest of it belongs.
+/// The digest of a text that is missing.
 const UNKNOWN: Digest = [0; 32];
-/// The path that the changes are noted to have come by.
+/// The path that the changes record.
 const VIA: Via = Via::Snapshot;
 
-/// A journal that is made and not in its place yet. It is removed unless [`Loaded::keep`] is called.
+/// A journal that is complete, but not in its place yet. It is removed unless [`Loaded::keep`] is called.
 #[derive(Debug)]
 pub struct Loaded {
     made: PathBuf,
@@ -37,17 +37,17 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Where it stands.
+    /// Its position.
     pub const fn head(&self) -> &Head {
         &self.head
     }
 
-    /// How many accounts have a JWT in it.
+    /// The number of accounts with a JWT.
     pub const fn accounts(&self) -> u64 {
         self.accounts
     }
 
-    /// Puts it in its place, where none may be. It is there with all that is in it, also after a power failure.
+    /// Moves it to its place, where no journal may be. Durable when this returns.
     pub fn keep(self) -> Result<(), StoreError> {
         open::put_in_place(&self.made, &self.path)
     }
@@ -55,7 +55,7 @@ impl Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        // What is in its place is not there any more; what cannot be removed, the next one that is made replaces.
+        // After `keep` there is nothing to remove. The next load replaces a file that cannot be removed.
         let _ = std::fs::remove_file(&self.made);
     }
 }
@@ -67,7 +67,7 @@ pub struct Load<'c> {
     at: i64,
 }
 
-/// Makes a journal whose place is `path`, and fills it. Gives it, and what `fill` has said.
+/// Makes a journal for the place `path` and fills it. Returns it with the result of `fill`.
 pub fn load<T>(
     path: &Path,
     fill: impl FnOnce(&mut Load<'_>) -> rusqlite::Result<T>,
@@ -106,7 +106,7 @@ impl<'c> Load<'c> {
         Ok(self.transaction.meta)
     }
 
-    /// Remembers what an account must not go back behind. Nothing stands for it yet.
+    /// Writes the head of an account, without a change yet.
     pub fn remember(&self, key: &AccountKey, held: &Held) -> rusqlite::Result<()> {
         let (version, deleted) = (held.version(), held.deleted());
         self.transaction
@@ -193,7 +193,7 @@ impl<'c> Load<'c> {
     /// An activation, however many its account has.
     pub fn activation(&mut self, activation: &Arc<Activation>) -> rusqlite::Result<()> {
         let at = self.at;
-        // Nothing bars it, so it is a change.
+        // A mirror has one version of it, so the order accepts it.
         let _ = self.transaction.activation(activation, VIA, u64::MAX >> 1, at)?;
         self.forget_changes();
         Ok(())
@@ -214,7 +214,7 @@ impl<'c> Load<'c> {
         keys.iter().try_for_each(|(key, at)| statement.execute(params![key.raw(), at]).map(drop))
     }
 
-    /// Says how far something that follows the journal has come: but for the last `but` changes.
+    /// Sets the cursor of something that follows the journal to `but` changes before the end.
     pub fn passed(&self, name: &str, but: u64) -> rusqlite::Result<()> {
         let serial = self.transaction.meta.head.serial.saturating_sub(but);
         self.transaction
@@ -228,7 +228,7 @@ impl<'c> Load<'c> {
         head::load(self.transaction.connection, &Subject::Account(*key)).map(|row| row.is_some())
     }
 
-    /// Whether an account's deletion has its request among the changes.
+    /// Whether the request that deleted an account is among the changes.
     pub fn is_proven(&self, key: &AccountKey) -> rusqlite::Result<bool> {
         let row = head::load(self.transaction.connection, &Subject::Account(*key))?;
         Ok(row.is_some_and(|row| row.deleted_serial.is_some()))
@@ -240,7 +240,7 @@ impl<'c> Load<'c> {
         Ok(serial)
     }
 
-    /// Nobody follows yet.
+    /// The journal has no followers yet.
     fn forget_changes(&mut self) {
         self.transaction.changes.clear();
         self.transaction.toggles.clear();

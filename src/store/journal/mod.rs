@@ -7,9 +7,9 @@
 //! |---|---|
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`] |
 //! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
-//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`history`], [`load`](mod@load), [`writer`] |
-//! | reading | [`read`], then [`served`], [`presence`], [`facts`], [`deleted`], [`keys`], [`compare`], [`pack`] |
-//! | reading the file of another process | [`standing`](mod@standing), [`progress`] |
+//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`load`](mod@load), [`writer`] |
+//! | reading | [`read`], then [`served`], [`status`], [`history`], [`pending`], [`keys`], [`compare`], [`pack`] |
+//! | reading the file of another process | [`export`](mod@export), [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
 //! rules of order, commits, and only then acknowledges: *acknowledged means durable*. Readers have connections of their
@@ -23,9 +23,8 @@ mod activations;
 mod change;
 mod checkpoint;
 mod compare;
-mod deleted;
 mod digests;
-mod facts;
+mod export;
 mod files;
 mod head;
 mod history;
@@ -37,14 +36,15 @@ mod notes;
 pub(crate) mod open;
 mod operator;
 mod pack;
+mod pending;
 mod pool;
-mod presence;
 mod progress;
+mod prune;
 mod read;
 pub(crate) mod schema;
 mod served;
 mod signers;
-mod standing;
+mod status;
 mod transaction;
 mod write;
 mod writer;
@@ -57,16 +57,17 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
-pub use facts::Fact;
+pub use export::{Exported, export, operator_in};
+pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
 pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use notes::Notes;
-pub use presence::{Pending, Presence, Version};
-pub use progress::{MIRROR, Progress};
+pub use pending::Pending;
+pub use progress::{JournalProgress, MIRROR};
 pub use read::{JournalReader, Stored};
 pub use served::{Served, ServedKeys};
-pub use standing::{Standing, operator_in, standing};
+pub use status::AccountStatus;
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
@@ -110,14 +111,14 @@ impl Journal {
     /// Opens or creates a journal.
     ///
     /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
-    /// before anybody is told: the place to bring caches up to date.
+    /// before anyone is answered: the place to update caches.
     pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>]) + Send + 'static) -> Result<Self, StoreError> {
         Self::open_under(options, Arc::new(Gate::new(None, None, 0)), on_commit)
     }
 
     /// As [`Journal::open`], with the gate whose operator decides which keys count.
     ///
-    /// A committed operator JWT is in force from its commit on: for the writes behind it at once, and for the gate before
+    /// A committed operator JWT is in force from its commit on: for the writes after it at once, and for the gate before
     /// `on_commit` is called.
     pub fn open_under(
         options: &Options,
@@ -177,7 +178,7 @@ impl Journal {
         &self.notes
     }
 
-    /// Submits a write and waits until it is durable, refused, or has failed.
+    /// Submits a write and waits until it is durable, rejected, or has failed.
     pub async fn commit(&self, write: Write) -> Result<Outcome, CommitError> {
         self.enqueue(write).await?.outcome().await
     }

@@ -24,7 +24,7 @@ pub struct NatsServer {
     pub is_gone: bool,
 }
 
-/// A nats-server that is to be remembered, or (`None`) forgotten.
+/// A nats-server to remember, or (`None`) to forget.
 pub type NatsServerChange = (String, Option<NatsServer>);
 
 pub(super) const TABLE: &str = "

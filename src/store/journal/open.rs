@@ -1,4 +1,4 @@
-//! Opening the journal's file: making it, bringing it to this version's format, and refusing what is none.
+//! Opens the journal's file: creates it, migrates it, and rejects a file that is no journal.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -32,7 +32,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Refuses a file that cannot be a journal: SQLite takes it for a new database, and throws away its log.
+/// Rejects a file that is too short for a journal: SQLite would treat it as a new database, and discard its log.
 pub(crate) fn check_length(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() && meta.len() < HEADER => Err(StoreError::unusable(
@@ -43,7 +43,7 @@ pub(crate) fn check_length(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a journal with nothing in it. It gets its name when it is complete, so that an incomplete file there means damage.
+/// Makes an empty journal. It gets its name when it is complete, so an incomplete file under that name is damage.
 fn make(path: &Path) -> Result<(), StoreError> {
     let (made, ()) = make_beside(path, |_| Ok(()))?;
     put_in_place(&made, path)
@@ -57,7 +57,7 @@ pub(super) fn make_beside<T>(
     let made = beside(path, ".new");
     let sqlite = StoreError::sqlite(&made);
     match fs::remove_file(&made) {
-        // Of a start that was interrupted.
+        // Left by an interrupted start.
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(StoreError::io("remove", &made)(error)),
@@ -65,7 +65,7 @@ pub(super) fn make_beside<T>(
     // SQLite gives its other files the same mode.
     private::create(&made).map_err(StoreError::io("create", &made))?;
     let connection = Connection::open(&made).map_err(sqlite)?;
-    // Half of it is of no use to anybody, so nothing has to be undone.
+    // A half-made file is of no use, so nothing has to be undone.
     connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL").map_err(sqlite)?;
     create(&connection).map_err(sqlite)?;
     let filled = fill(&connection).map_err(sqlite)?;
@@ -73,9 +73,9 @@ pub(super) fn make_beside<T>(
     Ok((made, filled))
 }
 
-/// Moves a journal that was made next to its place there.
+/// Moves a journal that was made next to its place to that place.
 pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
-    // The log of a journal that was moved away would be read into this one.
+    // SQLite would read the log of an earlier journal into this one.
     for ending in ["-wal", "-shm", "-journal"] {
         let (log, old) = (beside(path, ending), beside(path, format!("{ending}.old")));
         if log.exists() {
@@ -161,7 +161,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Reads where the journal stands, and checks that its last change says the same.
+/// Reads the journal's position, and checks it against the last change.
 pub(crate) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let unusable = |reason| StoreError::unusable(path, reason);

@@ -13,7 +13,7 @@ use super::read::JournalReader;
 use super::schema;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, OperatorWrite, Outcome};
-use crate::feed::digest::{Leaf, State, Toggle};
+use crate::feed::digest::{Leaf, LeafState, Toggle};
 use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::operator::{Way, admit};
 use crate::gate::{Digest, OperatorChain, Trust, Via};
@@ -65,7 +65,7 @@ impl Transaction<'_> {
             toggles.push(Toggle::between(&key, row.leaf(&key), None));
             Ok(true)
         })?;
-        toggles.push(Toggle::between(&place, None, Some(Leaf::of(&place, &State::Held(*trust.version())))));
+        toggles.push(Toggle::between(&place, None, Some(Leaf::of(&place, &LeafState::Held(*trust.version())))));
         let serial = self.append(
             Content::Operator(chain.clone()),
             Record {

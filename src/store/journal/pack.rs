@@ -1,9 +1,9 @@
 //! The sum of what is served: of live accounts whose signers the operator vouches for, and which have not expired.
 //!
-//! It is kept by signer ([`super::signers`]), because a key that is withdrawn takes its accounts away and brings them back
-//! when it is listed again. An account expires without a change, so what has expired is kept apart, as of some time. To
-//! go on to another one, only the accounts are read that expire between the two; and as taking out is the same as taking
-//! in, a clock that was set back is no special case.
+//! The sum is kept by signer ([`super::signers`]): a withdrawn key removes its accounts at once, and a key that is listed
+//! again adds them at once. An account expires without a change, so the expired part is kept apart, as of some time. For
+//! another time, only accounts that expire between the two are read. Adding and removing are the same operation, so a clock
+//! that was set back is no special case.
 
 use std::collections::HashMap;
 
@@ -53,7 +53,7 @@ impl Writer {
 }
 
 impl Signers {
-    /// What has expired is from now on as of `now`; between the two times, these have.
+    /// Moves the expired part to `now`, by the accounts that expire between the two times.
     fn go_to(&mut self, now: i64, expired: HashMap<PublicKey, Sum>) {
         for (key, sum) in expired {
             self.keys.entry(key).or_default().expired.toggle(&sum.0);
@@ -71,7 +71,7 @@ impl Signers {
     }
 }
 
-/// What has expired at `to` and had not at `from`. The bounds are those of [`super::signers::Live::is_expired`].
+/// The accounts that are expired at `to` and were not at `from`. The bounds are those of [`super::signers::Live::is_expired`].
 const EXPIRING: &str = "SELECT issuer, digest, exp FROM live WHERE exp > 0 AND exp >= ?1 AND exp < ?2";
 
 fn expiring(connection: &Connection, from: i64, to: i64) -> rusqlite::Result<HashMap<PublicKey, Sum>> {

@@ -1,4 +1,4 @@
-//! Connections for queries: opened once, handed out, and taken back.
+//! Connections for queries: opened once, lent, and returned.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,20 +10,19 @@ use super::super::error::StoreError;
 use super::open::open_reader;
 use super::schema;
 
-/// Connections of their own for queries that read much. However many of these there are, a query for one account waits for
-/// none of them.
+/// Connections reserved for queries that read much, so that a query for one account never waits for them.
 const BULK: usize = 2;
 
 /// Connections for readers.
 #[derive(Debug)]
 pub(super) enum Readers {
-    /// Some for what is about one account, and some for what reads much.
+    /// Some for queries about one account, and some for queries that read much.
     Pools { single: Pool, bulk: Pool },
     /// A journal in memory has one connection, for all.
     Shared(Arc<Mutex<Connection>>),
 }
 
-/// Connections that are handed out and taken back. A query that finds none waits: to open one costs more than a query.
+/// Connections that are lent and returned. A query that finds none waits, because opening one costs more than a query.
 #[derive(Debug)]
 pub(super) struct Pool {
     idle: Mutex<Vec<Connection>>,
@@ -34,7 +33,7 @@ impl Pool {
     fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
         let open = |_| {
             let connection = open_reader(path)?;
-            // It opens the log that is there now, and not another one that is there later.
+            // Opened now, so that it has this log and not a later one.
             schema::head(&connection).map_err(StoreError::sqlite(path))?;
             Ok(connection)
         };

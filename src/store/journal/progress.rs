@@ -1,4 +1,4 @@
-//! How far a journal is, for another process than the one that has it open.
+//! The progress of a journal, for a process that does not own it.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use super::open::open_reader;
 /// The name of the cursor up to which the token folder has followed the journal, on disk.
 pub const MIRROR: &str = "mirror";
 
-/// Where a journal stands.
+/// The progress of a journal and of its token folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Of the last change.
+pub struct JournalProgress {
+    /// The serial of the last change.
     pub serial: u64,
-    /// Up to here the token folder has followed, on disk.
+    /// The serial up to which the token folder has followed, on disk.
     pub mirrored: u64,
 }
 
-impl Progress {
+impl JournalProgress {
     /// Reads it from a journal that another process may be writing.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let sqlite = StoreError::sqlite(path);

@@ -1,4 +1,4 @@
-//! What can be asked of an open journal.
+//! Reads an open journal.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Stored {
     }
 }
 
-/// What can be asked of an open journal. Nothing is written through it.
+/// The reader of an open journal. It never writes.
 #[derive(Debug)]
 pub struct JournalReader {
     pub(super) path: PathBuf,
@@ -70,7 +70,7 @@ impl JournalReader {
         &self.ring
     }
 
-    /// Where the journal stands.
+    /// The journal's position.
     pub fn head(&self) -> Head {
         self.ring.head()
     }

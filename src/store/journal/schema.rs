@@ -8,7 +8,7 @@ use super::nats_servers;
 use crate::feed::{Chain, Head, Session, SubjectKind};
 use crate::gate::Replaced;
 
-/// The version that this program writes. It only moves forward: an older journal is migrated, a newer one refused.
+/// The version that this program writes. It only moves forward: an older journal is migrated, a newer one rejected.
 pub(super) const VERSION: i64 = 7;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
@@ -148,7 +148,7 @@ pub(crate) struct Meta {
     pub(crate) count: u64,
 }
 
-/// Where the journal stands.
+/// The journal's position.
 pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
     connection.query_row("SELECT session, serial, chain FROM meta WHERE id = 1", [], |row| {
         Ok(Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) })

@@ -1,5 +1,5 @@
-//! What is served, account by account: live, signed by a key that the operator vouches for now, and not expired. And what
-//! is withheld: live, signed by another key.
+//! The accounts that are served: live, not expired, and signed by a key for which the operator vouches now. And those that
+//! are withheld: live, but signed by another key.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub struct ServedKeys {
 }
 
 /// Rows that were looked at.
-struct Piece<T> {
+struct ServedPiece<T> {
     found: Vec<T>,
     next: Option<AccountKey>,
 }
@@ -46,11 +46,11 @@ impl JournalReader {
     ///
     /// Pieces are read one after another, so between two of them accounts may change.
     pub fn served(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<Served, StoreError> {
-        // A text that is gone is damaged like one that has changed.
+        // A missing text is damage, like a changed one.
         let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), l.serial
                      FROM live l LEFT JOIN change c ON c.serial = l.serial
                      WHERE l.key > ?1 ORDER BY l.key LIMIT ?2";
-        let Piece { found, next } = self.look(query, after, limit, now, |row| {
+        let ServedPiece { found, next } = self.look(query, after, limit, now, |row| {
             let record = record(row)?;
             let bytes = record.token.len();
             Ok(((record, row.get::<_, u64>(7)?), bytes))
@@ -70,12 +70,12 @@ impl JournalReader {
     /// The accounts after `after` that are served at `now`, unix seconds: `limit` are looked at. Blocks for a query.
     pub fn served_keys(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<ServedKeys, StoreError> {
         let query = "SELECT key, iat, exp, identity, issuer FROM live WHERE key > ?1 ORDER BY key LIMIT ?2";
-        let Piece { found, next } = self.look(query, after, limit, now, |row| Ok((key(row)?, 0)))?;
+        let ServedPiece { found, next } = self.look(query, after, limit, now, |row| Ok((key(row)?, 0)))?;
         Ok(ServedKeys { keys: found, next })
     }
 
-    /// Looks at live accounts with a query whose columns begin with key, iat, exp, identity, issuer, and takes what is
-    /// served, with the length of its text.
+    /// Runs a query over live accounts, whose columns begin with key, iat, exp, identity and issuer. Returns what is served,
+    /// with the length of its text.
     fn look<T>(
         &self,
         query: &str,
@@ -83,8 +83,8 @@ impl JournalReader {
         limit: usize,
         now: i64,
         take: impl Fn(&Row<'_>) -> rusqlite::Result<(T, usize)>,
-    ) -> Result<Piece<T>, StoreError> {
-        // With nothing looked at there would be no end.
+    ) -> Result<ServedPiece<T>, StoreError> {
+        // A limit of 0 would never make progress.
         let limit = limit.max(1);
         let standing = self.gate.standing();
         self.read_bulk(|connection| {
@@ -104,7 +104,7 @@ impl JournalReader {
                 }
             }
             let is_full = looked == limit || text >= TEXT;
-            Ok(Piece { found, next: last.filter(|_| is_full) })
+            Ok(ServedPiece { found, next: last.filter(|_| is_full) })
         })
     }
 }
@@ -125,8 +125,8 @@ impl JournalReader {
         })
     }
 
-    /// Some of the accounts that are withheld, with the keys that signed them. Looks at every account: blocks for a
-    /// second or so where there are a million.
+    /// Some of the accounts that are withheld, with the keys that signed them. It reads every account: about a second for a
+    /// million.
     pub fn withheld_accounts(
         &self,
         standing: &Standing,

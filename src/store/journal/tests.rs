@@ -336,7 +336,7 @@ async fn what_left_a_folder_is_gone_until_it_is_back() {
     assert!(matches!(journal.commit(Write::Remove(key, Via::EditedFile)).await, Ok(Outcome::Same { .. })));
     assert!(journal.get(&key).expect("readable").is_none());
     assert_eq!(journal.count(), 0);
-    assert!(matches!(journal.presence(&key), Ok(super::Presence::Removed)));
+    assert!(matches!(journal.status(&key), Ok(super::AccountStatus::Removed)));
     let older = journal.commit(write(&first)).await.expect_err("it left with a newer one");
     assert!(matches!(older, CommitError::Refused(Refusal::Older { .. })), "{older}");
     assert!(matches!(journal.commit(write(&second)).await, Ok(Outcome::Changed { serial: 3 })));

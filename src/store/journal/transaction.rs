@@ -17,9 +17,9 @@ pub(super) struct Transaction<'c> {
     pub(super) connection: &'c Connection,
     pub(super) meta: Meta,
     pub(super) history: usize,
-    /// Which keys count for this write; a change of the operator JWT changes it for those behind it.
+    /// The keys that count for this write. A change of the operator JWT changes them for the writes after it.
     pub(super) standing: Arc<Standing>,
-    /// What is live now and was not before, and the reverse.
+    /// What became live, and what is no longer.
     pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
     /// What the changes do to the digest tree.
@@ -39,8 +39,8 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Loads a head that a write is weighed against. One with more ties than there may be is cut down at once, also if
-    /// the write is rejected: to load it takes the longer the more there are, and other writes wait for it.
+    /// Loads the head that decides about a write. One with more ties than the limit is cut down at once, even if the write is
+    /// rejected: loading many takes long, and other writes wait for it.
     pub(super) fn load(&self, subject: &Subject) -> rusqlite::Result<Option<head::Row>> {
         let row = head::load(self.connection, subject)?;
         if let Some(row) = row.as_ref().filter(|row| row.has_surplus) {
@@ -59,7 +59,7 @@ impl Transaction<'_> {
         self.tally.step(before, after);
     }
 
-    /// Puts back a body that rotted, when exactly the same token comes in again.
+    /// Restores a damaged body when exactly the same token arrives again.
     pub(super) fn repair(&self, row: &head::Row, digest: &Digest, token: &[u8], of: &str) -> rusqlite::Result<()> {
         if row.digest != *digest {
             return Ok(());
@@ -69,7 +69,7 @@ impl Transaction<'_> {
             .prepare_cached("SELECT body = ?2 FROM change WHERE serial = ?1")?
             .query_row(params![row.serial, token], |found| Ok(found.get(0).unwrap_or(false)))?;
         if !sound {
-            tracing::warn!("the damaged JWT of {of} is put back");
+            tracing::warn!("the damaged JWT of {of} is restored");
             self.connection
                 .prepare_cached("UPDATE change SET body = ?2 WHERE serial = ?1")?
                 .execute(params![row.serial, token])?;
@@ -78,7 +78,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Gives the change its place in the order. This is the one seam that assigns serials.
+    /// Gives the change its place in the order. No other function assigns serials.
     pub(super) fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
         let operation = match (record.key, record.body) {
             (None, _) => Operation::Delete,

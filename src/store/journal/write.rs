@@ -1,4 +1,4 @@
-//! What the writer is asked for, and what it answers.
+//! The requests to the writer, and its answers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::gate::{Activation, Entry, OperatorChain, Refusal, Tombstone, Trust, V
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
-/// A change that somebody asks for. Its content has passed the gate.
+/// A requested change. Its content has passed the gate.
 #[derive(Debug, Clone)]
 pub enum Write {
     /// Set an account's JWT.
@@ -41,7 +41,7 @@ pub enum Write {
     },
 }
 
-/// What became of a write that was not refused.
+/// The outcome of a write that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Committed, as the change with this serial.
@@ -49,9 +49,9 @@ pub enum Outcome {
         /// The serial of the change.
         serial: u64,
     },
-    /// Exactly this is held already; nothing changed.
+    /// Exactly this is stored already; nothing changed.
     Same {
-        /// The serial of the change that brought what is held; 0 if nothing ever did.
+        /// The serial of the change that brought what is stored; 0 if there is none.
         serial: u64,
     },
 }
@@ -59,7 +59,7 @@ pub enum Outcome {
 /// Why a write was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// What is held is to stay.
+    /// The gate rejected it; what is stored stays.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The journal could not write. Shared by all writes of one transaction.
@@ -81,12 +81,12 @@ impl CommitError {
     }
 }
 
-/// A write that was submitted and is not waited for yet.
+/// A submitted write.
 #[derive(Debug)]
 pub struct Committing(pub(super) oneshot::Receiver<Result<Outcome, CommitError>>);
 
 impl Committing {
-    /// Waits until the write is durable, refused, or has failed.
+    /// Waits until the write is durable, rejected, or has failed.
     pub async fn outcome(self) -> Result<Outcome, CommitError> {
         self.0.await.map_err(|_| CommitError::closed())?
     }
@@ -95,13 +95,13 @@ impl Committing {
 /// How the operator changes.
 #[derive(Debug, Clone)]
 pub enum OperatorWrite {
-    /// By another JWT, if that may take its place.
+    /// By another JWT, if the gate accepts it as the next one.
     Offer(Arc<Trust>, Arrival),
-    /// By a chain that was decided about already.
+    /// By a chain that was accepted already.
     Set(Arc<OperatorChain>),
 }
 
-/// What the writer is asked to do.
+/// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Request {
     Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
@@ -120,14 +120,14 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// Whether it is answered from what is committed, and changes nothing.
+    /// Whether it only reads what is committed.
     pub(super) const fn is_question(&self) -> bool {
         matches!(self, Self::PackHash(..))
     }
 
-    /// Answers what waits for its commit. `next` gives the outcome of each write, in order.
+    /// Answers the callers that wait for the commit. `next` gives the outcome of each write, in order.
     pub(super) fn answer(self, mut next: impl FnMut() -> Result<Outcome, CommitError>) {
-        // The caller may have gone; its change is committed all the same.
+        // The caller may have gone. Its change is committed nevertheless.
         match self {
             Self::Write(_, reply) => drop(reply.send(next())),
             Self::Batch(writes, reply) => drop(reply.send(writes.iter().map(|_| next()).collect())),

@@ -25,10 +25,10 @@ use crate::feed::{Change, Ring};
 use crate::gate::{Gate, Standing};
 use crate::key::PublicKey;
 
-/// How many writes may wait, and so how many one transaction can hold.
+/// Writes that may wait, and so the most that one transaction can have.
 pub(super) const QUEUE: usize = 256;
 
-/// What is called with the changes of each transaction, between the disk and the answers.
+/// The callback that gets the changes of each transaction, after they are durable and before the callers are answered.
 pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
 
 /// What a transaction has changed.
@@ -91,7 +91,7 @@ impl Writer {
 
     /// Commits everything in `group` in one transaction, then answers.
     fn commit(&mut self, group: &mut Vec<Request>) {
-        // What is written to a file without a name is gone with the process: it must not be acknowledged.
+        // Writes to a file without a name are lost with the process, so they must not be acknowledged.
         let result = self.check_files().and_then(|()| self.transact(group));
         let outcomes = match result {
             Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
@@ -104,7 +104,7 @@ impl Writer {
                     self.gate.set_standing(Standing::clone(&standing));
                 }
                 if !changes.is_empty() {
-                    // Durable. Caches and followers come before the answers, so that who is answered reads his own write.
+                    // Durable. Caches and followers come before the answers, so that a client reads its own write.
                     changes.iter().for_each(|change| self.index.follow(change));
                     (self.on_commit)(&changes);
                     self.ring.extend(changes);
@@ -149,7 +149,7 @@ impl Writer {
     fn check_files(&self) -> Result<(), StoreError> {
         self.files.check().map_err(|lost| {
             if lost.is_news && lost.can_be_saved() {
-                // What was acknowledged may be nowhere but in a log that has no name any more.
+                // Acknowledged writes may be only in a log that has lost its name.
                 checkpoint::save(&self.connection.lock(), &self.path);
             }
             lost.into()
@@ -181,7 +181,7 @@ impl Writer {
     }
 
     fn save_digests(&self, connection: &Connection) {
-        // Without it, a little more is read at the next start.
+        // Otherwise the next start reads a little more.
         if self.files.is_on_disk()
             && let Err(error) = self.digests.save(connection)
         {
@@ -257,7 +257,7 @@ impl Transaction<'_> {
 }
 
 fn roll_back(connection: &Connection) {
-    // SQLite has rolled back by itself after some errors; then this one has nothing to do.
+    // After some errors SQLite has already rolled back. Then this does nothing.
     if !connection.is_autocommit() {
         let _ = connection.execute_batch("ROLLBACK");
     }

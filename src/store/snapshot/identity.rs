@@ -1,4 +1,4 @@
-//! Who this replica is, and which replicas are behind it.
+//! The id of this replica, and the replicas that follow it.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -17,12 +17,12 @@ impl Snapshot {
         save_identity(&connection, id).map_err(|source| self.failed(source))
     }
 
-    /// The replicas behind this one.
+    /// The replicas that follow this one.
     pub fn followers(&self) -> Vec<Follower> {
         self.read(|connection| followers::load(connection).map(Some)).unwrap_or_default()
     }
 
-    /// Remembers and forgets replicas behind this one.
+    /// Remembers and forgets replicas that follow this one.
     pub fn set_followers(&self, changes: &[FollowerChange]) -> Result<(), StoreError> {
         let connection = self.writer.lock();
         let save = || {

@@ -1,11 +1,11 @@
-//! Out of a damaged file: what can still be read, in a new one.
+//! Rescues the sound rows of a damaged snapshot into a new file.
 
 use std::fs;
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, params};
 
-use super::row::{self, Read};
+use super::row::{self, RowRead};
 use super::{ProofKind, Snapshot, StoreError, is_damage, proof, save_operator, save_stand, schema};
 use crate::folder::beside;
 
@@ -15,15 +15,14 @@ fn bound(n: u32, bytes: usize) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// Writes what is sound of the file to a new one, and goes on with that. What is left of the old one is kept beside
-    /// it.
+    /// Writes the sound rows to a new file and continues with that. The damaged file is kept next to it.
     pub(super) fn mend(&self) -> Result<(), StoreError> {
         let (Some(path), Some(reader)) = (&self.path, &self.reader) else {
             return Ok(());
         };
         let made = beside(path, ".new");
         for ending in ["", "-wal", "-shm"] {
-            // Of a start that was interrupted, if anything.
+            // Possibly left by an interrupted start.
             let _ = fs::remove_file(beside(&made, ending));
         }
         let failed = StoreError::snapshot(&made);
@@ -53,11 +52,11 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Copies what can be read. Returns how many rows were seen to be damaged; of what lies in pages that cannot be read
-    /// nobody knows how much it was.
+    /// Copies the sound rows. Returns the number of damaged rows that were seen. The number of rows in unreadable pages is
+    /// unknown.
     fn rescue(&self, new: &Connection) -> rusqlite::Result<u64> {
         let mut lost = 0;
-        // Without its place the snapshot begins from anywhere, which is safe.
+        // Without its position the replica compares everything, which is safe.
         if let Some(stand) = self.stand() {
             save_stand(new, &stand)?;
         }
@@ -70,8 +69,8 @@ impl Snapshot {
             let transaction = new.unchecked_transaction()?;
             for read in rows? {
                 match read {
-                    Read::Sound((key, seen)) => row::save_seen(&transaction, &key, &seen)?,
-                    Read::Damaged => lost += 1,
+                    RowRead::Sound((key, seen)) => row::save_seen(&transaction, &key, &seen)?,
+                    RowRead::Damaged => lost += 1,
                 }
             }
             transaction.commit()
@@ -100,7 +99,7 @@ impl Snapshot {
         &self,
         from: &[u8],
         to: Option<&[u8]>,
-    ) -> rusqlite::Result<Vec<Read<(crate::key::AccountKey, super::Seen)>>> {
+    ) -> rusqlite::Result<Vec<RowRead<(crate::key::AccountKey, super::Seen)>>> {
         let Some(reader) = &self.reader else { return Ok(Vec::new()) };
         let reader = reader.lock();
         let mut statement = reader.prepare_cached(&format!(
@@ -118,13 +117,13 @@ impl Snapshot {
         for kind in [ProofKind::Delete, ProofKind::Activation] {
             let each = |read| {
                 match read {
-                    Read::Sound((key, proof)) => proof::save_proof(&transaction, kind, &key, &proof)?,
-                    Read::Damaged => lost += 1,
+                    RowRead::Sound((key, proof)) => proof::save_proof(&transaction, kind, &key, &proof)?,
+                    RowRead::Damaged => lost += 1,
                 }
                 Ok(true)
             };
             match proof::each_proof(&reader, kind, &[], each) {
-                // They are few, and can be had again: those behind a page that cannot be read are let go.
+                // They are few, and the primary has them: those after an unreadable page are dropped.
                 Err(error) if is_damage(&error) => lost += 1,
                 other => other?,
             }
@@ -144,7 +143,7 @@ impl Snapshot {
         let mut lost = 0;
         let mut statement =
             reader.prepare(&format!("SELECT {} FROM copy WHERE id > ?1 AND id <= ?2 ORDER BY id", row::COPY))?;
-        // Pages hold a few rows each: so little is lost beside a page that cannot be read.
+        // A page has a few rows, so little is lost next to an unreadable one.
         const STEP: i64 = 16;
         let mut id = 0;
         while id < last {
@@ -155,8 +154,8 @@ impl Snapshot {
                     Ok(rows) => {
                         for read in rows {
                             match read {
-                                Read::Sound(copy) => row::save_copy(&transaction, &copy)?,
-                                Read::Damaged => lost += 1,
+                                RowRead::Sound(copy) => row::save_copy(&transaction, &copy)?,
+                                RowRead::Damaged => lost += 1,
                             }
                         }
                     }

@@ -27,9 +27,9 @@ use crate::feed::{Chain, Head, Session};
 use crate::gate::OperatorChain;
 use crate::key::{AccountKey, Kind, PublicKey};
 pub use proof::{Proof, ProofKind};
-use row::Read;
+use row::RowRead;
 pub use row::{Copy, Seen};
-pub use schema::Found;
+pub use schema::FoundSnapshot;
 pub use walk::Walk;
 
 /// The name of the file in the state folder.
@@ -52,10 +52,10 @@ pub struct Snapshot {
     lost: AtomicU64,
 }
 
-/// Where the follower of the feed stood.
+/// The position of the follower, and how it got there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
-    /// Up to where everything was taken in; `None`: the feed is not followed yet.
+    /// The position up to which everything was applied; `None`: it does not follow the feed yet.
     pub position: Option<Head>,
     /// The number of the unbroken stretch of feed that this is in.
     pub stretch: u64,
@@ -81,7 +81,7 @@ pub struct Operator {
 /// What is written at once.
 #[derive(Debug)]
 pub struct Batch {
-    /// Where the follower stood before any of the rest was looked at.
+    /// The follower's position, read before the rest.
     pub stand: Stand,
     /// The operator, if it changed.
     pub operator: Option<Operator>,
@@ -98,11 +98,11 @@ pub type ProofId = (ProofKind, [u8; 32]);
 
 impl Snapshot {
     /// Opens or creates the snapshot in a state folder, and says what was found there. Without a folder, a temporary one.
-    pub fn open(folder: Option<&Path>) -> Result<(Self, Found), StoreError> {
+    pub fn open(folder: Option<&Path>) -> Result<(Self, FoundSnapshot), StoreError> {
         let path = folder.map(|folder| folder.join(FILE));
         let (writer, found) = match &path {
             Some(path) => schema::open(path)?,
-            None => (schema::open_temporary()?, Found::Nothing),
+            None => (schema::open_temporary()?, FoundSnapshot::Nothing),
         };
         let reader = match &path {
             Some(path) => {
@@ -115,7 +115,7 @@ impl Snapshot {
             path,
             writer: Mutex::new(writer),
             reader,
-            damaged: AtomicBool::new(found == Found::CutOff),
+            damaged: AtomicBool::new(found == FoundSnapshot::CutOff),
             mended: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         };
@@ -151,7 +151,7 @@ impl Snapshot {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Where the follower stood.
+    /// The follower's position.
     pub fn stand(&self) -> Option<Stand> {
         let read = |row: &rusqlite::Row| {
             let (session, chain): (Option<[u8; 16]>, Option<[u8; 32]>) = (row.get(1)?, row.get(3)?);
@@ -290,10 +290,10 @@ impl Snapshot {
         })
     }
 
-    fn sound<T>(&self, read: Read<T>) -> Option<T> {
+    fn sound<T>(&self, read: RowRead<T>) -> Option<T> {
         match read {
-            Read::Sound(value) => Some(value),
-            Read::Damaged => {
+            RowRead::Sound(value) => Some(value),
+            RowRead::Damaged => {
                 self.found_damaged("the sum of a row does not fit it");
                 None
             }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::row::{Read, Sum, slice};
+use super::row::{RowRead, RowSum, slice};
 use crate::gate::{Identity, Position};
 
-/// What a mirror keeps besides the accounts' JWTs.
+/// What a mirror keeps besides the accounts' JWTs. It is no subject of a change: a delete request has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProofKind {
     /// A delete request, by the SHA-256 of its signing input.
@@ -39,7 +39,7 @@ pub struct Proof {
 pub(super) const PROOF: &str = "key, identity, body, session, serial, sum";
 
 fn sum_of_proof(kind: ProofKind, key: &[u8; 32], proof: &Proof) -> [u8; 8] {
-    Sum::default()
+    RowSum::default()
         .field(kind.name().as_bytes())
         .field(key)
         .field(&proof.identity)
@@ -49,7 +49,7 @@ fn sum_of_proof(kind: ProofKind, key: &[u8; 32], proof: &Proof) -> [u8; 8] {
         .finish()
 }
 
-pub(super) fn read_proof(kind: ProofKind, row: &Row) -> rusqlite::Result<Read<([u8; 32], Proof)>> {
+pub(super) fn read_proof(kind: ProofKind, row: &Row) -> rusqlite::Result<RowRead<([u8; 32], Proof)>> {
     let proof = || -> rusqlite::Result<([u8; 32], Proof, [u8; 8])> {
         let body: Vec<u8> = row.get(2)?;
         let (session, serial): (Option<[u8; 16]>, Option<u64>) = (row.get(3)?, row.get(4)?);
@@ -57,8 +57,8 @@ pub(super) fn read_proof(kind: ProofKind, row: &Row) -> rusqlite::Result<Read<([
         Ok((row.get(0)?, Proof { identity: row.get(1)?, body: body.into(), at }, row.get(5)?))
     };
     Ok(match proof() {
-        Ok((key, proof, sum)) if sum_of_proof(kind, &key, &proof) == sum => Read::Sound((key, proof)),
-        _ => Read::Damaged,
+        Ok((key, proof, sum)) if sum_of_proof(kind, &key, &proof) == sum => RowRead::Sound((key, proof)),
+        _ => RowRead::Damaged,
     })
 }
 
@@ -67,7 +67,7 @@ pub(super) fn each_proof(
     connection: &Connection,
     kind: ProofKind,
     from: &[u8],
-    mut each: impl FnMut(Read<([u8; 32], Proof)>) -> rusqlite::Result<bool>,
+    mut each: impl FnMut(RowRead<([u8; 32], Proof)>) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT {PROOF} FROM proof WHERE kind = ?1 AND key >= ?2 ORDER BY key"))?;
@@ -84,13 +84,13 @@ pub(super) fn load_proof(
     connection: &Connection,
     kind: ProofKind,
     key: &[u8; 32],
-) -> rusqlite::Result<Option<Read<Proof>>> {
+) -> rusqlite::Result<Option<RowRead<Proof>>> {
     connection
         .prepare_cached(&format!("SELECT {PROOF} FROM proof WHERE kind = ?1 AND key = ?2"))?
         .query_row(params![kind.name(), key], |row| {
             Ok(match read_proof(kind, row)? {
-                Read::Sound((found, proof)) if found == *key => Read::Sound(proof),
-                _ => Read::Damaged,
+                RowRead::Sound((found, proof)) if found == *key => RowRead::Sound(proof),
+                _ => RowRead::Damaged,
             })
         })
         .optional()

@@ -14,7 +14,7 @@ const TIE: usize = 56;
 /// What was seen of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What upstream gave, which it must not go back behind.
+    /// What upstream gave. Nothing older is accepted.
     pub held: Held,
     /// A later version that is served and that upstream did not give: it was heard over NATS, or found on disk.
     pub heard: Option<Version>,
@@ -22,7 +22,7 @@ pub struct Seen {
     pub deleted_by: Option<Identity>,
     /// Whether it left the read-only folder that the primary serves.
     pub removed: bool,
-    /// Whether the primary was found to hold something older, or nothing.
+    /// Whether a comparison found something older at the primary, or nothing.
     pub ahead: bool,
 }
 
@@ -47,7 +47,7 @@ impl Seen {
         self.is_live() && !self.removed
     }
 
-    /// What it must not go back behind, whoever said it.
+    /// What it must not roll back from, whatever the source.
     pub fn as_one(&self, standing: &Standing) -> Held {
         let mut held = self.held.clone();
         if let Some(heard) = self.heard {
@@ -74,17 +74,17 @@ pub struct Copy {
 
 /// What was read of a row.
 #[derive(Debug)]
-pub(super) enum Read<T> {
+pub(super) enum RowRead<T> {
     Sound(T),
-    /// The row is not what was written.
+    /// The row differs from what was written.
     Damaged,
 }
 
-/// The first bytes of a SHA-256 over fields, each behind its length.
+/// The first bytes of a SHA-256 over fields, each after its length.
 #[derive(Clone, Default)]
-pub(super) struct Sum(Sha256);
+pub(super) struct RowSum(Sha256);
 
-impl Sum {
+impl RowSum {
     pub(super) fn field(mut self, bytes: &[u8]) -> Self {
         self.0.update((bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);
@@ -112,7 +112,7 @@ pub(super) fn slice<const N: usize>(bytes: Option<&[u8; N]>) -> Option<&[u8]> {
     bytes.map(|bytes| &bytes[..])
 }
 
-/// The columns of `seen` behind the key.
+/// The columns of `seen` after the key.
 #[derive(Debug, PartialEq, Eq)]
 struct Columns {
     iat: Option<i64>,
@@ -182,7 +182,7 @@ impl Columns {
 
     /// The sum of a row, and the one that it had in format 1.
     fn sums(&self, key: &[u8; 32]) -> ([u8; 8], [u8; 8]) {
-        let of_1 = Sum::default()
+        let of_1 = RowSum::default()
             .field(key)
             .number(self.iat)
             .optional(slice(self.identity.as_ref()))
@@ -227,7 +227,7 @@ fn read_tie(bytes: &[u8; TIE]) -> Tie {
 pub(super) const SEEN: &str = "key, iat, identity, issuer, session, serial, ties, marks, deleted, deleted_issuer, \
                                deleted_by, removed, ahead, heard, heard_identity, heard_issuer, sum";
 
-pub(super) fn read_seen(row: &Row) -> rusqlite::Result<Read<(AccountKey, Seen)>> {
+pub(super) fn read_seen(row: &Row) -> rusqlite::Result<RowRead<(AccountKey, Seen)>> {
     let columns = || -> rusqlite::Result<([u8; 32], Columns, [u8; 8])> {
         let columns = Columns {
             iat: row.get(1)?,
@@ -249,22 +249,22 @@ pub(super) fn read_seen(row: &Row) -> rusqlite::Result<Read<(AccountKey, Seen)>>
         Ok((row.get(0)?, columns, row.get(16)?))
     };
     // A value of another type is damage as well.
-    let Ok((key, columns, sum)) = columns() else { return Ok(Read::Damaged) };
+    let Ok((key, columns, sum)) = columns() else { return Ok(RowRead::Damaged) };
     let seen = match columns.sums(&key) {
         (now, _) if now == sum => columns.seen(),
         (_, before) if before == sum && columns.heard.is_none() => columns.seen_1(),
-        _ => return Ok(Read::Damaged),
+        _ => return Ok(RowRead::Damaged),
     };
-    Ok(Read::Sound((AccountKey::from_raw(key), seen)))
+    Ok(RowRead::Sound((AccountKey::from_raw(key), seen)))
 }
 
-pub(super) fn load_seen(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Read<Seen>>> {
+pub(super) fn load_seen(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<RowRead<Seen>>> {
     connection
         .prepare_cached(&format!("SELECT {SEEN} FROM seen WHERE key = ?1"))?
         .query_row([key.raw()], |row| {
             Ok(match read_seen(row)? {
-                Read::Sound((found, seen)) if found == *key => Read::Sound(seen),
-                _ => Read::Damaged,
+                RowRead::Sound((found, seen)) if found == *key => RowRead::Sound(seen),
+                _ => RowRead::Damaged,
             })
         })
         .optional()
@@ -309,7 +309,7 @@ pub(super) fn sum_in_format_1(key: &AccountKey, seen: &Seen) -> [u8; 8] {
 pub(super) const COPY: &str = "key, jwt, session, serial, stretch, confirmed, sum";
 
 fn sum_of(copy: &Copy) -> [u8; 8] {
-    Sum::default()
+    RowSum::default()
         .field(copy.key.raw())
         .field(&copy.jwt)
         .optional(slice(copy.at.as_ref().map(|at| &at.session)))
@@ -319,7 +319,7 @@ fn sum_of(copy: &Copy) -> [u8; 8] {
         .finish()
 }
 
-pub(super) fn read_copy(row: &Row) -> rusqlite::Result<Read<Copy>> {
+pub(super) fn read_copy(row: &Row) -> rusqlite::Result<RowRead<Copy>> {
     let copy = || -> rusqlite::Result<(Copy, [u8; 8])> {
         let jwt: Vec<u8> = row.get(1)?;
         let (session, serial): (Option<[u8; 16]>, Option<u64>) = (row.get(2)?, row.get(3)?);
@@ -333,18 +333,18 @@ pub(super) fn read_copy(row: &Row) -> rusqlite::Result<Read<Copy>> {
         Ok((copy, row.get(6)?))
     };
     Ok(match copy() {
-        Ok((copy, sum)) if sum_of(&copy) == sum => Read::Sound(copy),
-        _ => Read::Damaged,
+        Ok((copy, sum)) if sum_of(&copy) == sum => RowRead::Sound(copy),
+        _ => RowRead::Damaged,
     })
 }
 
-pub(super) fn load_copy(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Read<Copy>>> {
+pub(super) fn load_copy(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<RowRead<Copy>>> {
     connection
         .prepare_cached(&format!("SELECT {COPY} FROM copy WHERE key = ?1"))?
         .query_row([key.raw()], |row| {
             Ok(match read_copy(row)? {
-                Read::Sound(copy) if copy.key == *key => Read::Sound(copy),
-                _ => Read::Damaged,
+                RowRead::Sound(copy) if copy.key == *key => RowRead::Sound(copy),
+                _ => RowRead::Damaged,
             })
         })
         .optional()
@@ -376,7 +376,7 @@ pub(super) fn drop_copy(connection: &Connection, key: &AccountKey) -> rusqlite::
 pub(super) fn each_seen(
     connection: &Connection,
     from: &[u8],
-    mut each: impl FnMut(Read<(AccountKey, Seen)>) -> rusqlite::Result<bool>,
+    mut each: impl FnMut(RowRead<(AccountKey, Seen)>) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(&format!("SELECT {SEEN} FROM seen WHERE key >= ?1 ORDER BY key"))?;
     let mut rows = statement.query([from])?;

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::folder::{beside, private, sync_folder};
 use crate::gate::{OperatorChain, Origin, Replaced, Trust};
 
-/// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one refused.
+/// The version that this program writes. It only moves forward: an older snapshot is migrated, a newer one rejected.
 const VERSION: i64 = 2;
 /// Marks the file as ours.
 const APPLICATION_ID: i64 = 0x4e41_5332;
@@ -99,29 +99,29 @@ ALTER TABLE seen ADD COLUMN heard_identity BLOB;
 ALTER TABLE seen ADD COLUMN heard_issuer BLOB;
 ";
 
-/// What was found where the snapshot lies.
+/// What was found in the place of the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// One that can be used.
+pub enum FoundSnapshot {
+    /// A usable snapshot.
     Whole,
-    /// None: it begins empty.
+    /// No file: the snapshot begins empty.
     Nothing,
-    /// One that cannot be used; it lies here now, and a new one begins empty.
+    /// An unusable file, which is now at this path. A new snapshot begins empty.
     MovedAway(PathBuf),
-    /// One that was cut off: what is left of it is used.
+    /// A file that was cut off. The rest of it is used.
     CutOff,
 }
 
 /// Opens the connection that writes, and says what was found.
-pub(super) fn open(path: &Path) -> Result<(Connection, Found), StoreError> {
+pub(super) fn open(path: &Path) -> Result<(Connection, FoundSnapshot), StoreError> {
     let mut found = look(path)?;
-    if let Found::Whole | Found::CutOff = found
+    if let FoundSnapshot::Whole | FoundSnapshot::CutOff = found
         && !is_ours(path)?
     {
-        found = Found::MovedAway(move_away(path)?);
+        found = FoundSnapshot::MovedAway(move_away(path)?);
     }
     let failed = StoreError::snapshot(path);
-    // SQLite gives the files beside it the same mode.
+    // SQLite gives its other files the same mode.
     private::create_if_missing(path).map_err(StoreError::io("create", path))?;
     let connection = Connection::open(path).map_err(failed)?;
     prepare(&connection, true).map_err(failed)?;
@@ -159,7 +159,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 fn prepare(connection: &Connection, on_disk: bool) -> rusqlite::Result<()> {
     if on_disk {
-        // A power failure may take the last moments, and no more than that: a position never without what it stands for.
+        // A power failure may lose the last moments, but never data behind a position that is kept.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -4096",
@@ -200,23 +200,23 @@ fn fill_2(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DROP TABLE operator")
 }
 
-/// Looks at the file without SQLite, and makes one usable that was cut off: the missing pages become empty, and are
-/// found damaged when they are read.
-fn look(path: &Path) -> Result<Found, StoreError> {
+/// Checks the file without SQLite, and makes a cut-off one usable. Its missing pages become empty, and a read finds them
+/// damaged.
+fn look(path: &Path) -> Result<FoundSnapshot, StoreError> {
     let io = |action| StoreError::io(action, path);
     let mut file = match File::options().read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(FoundSnapshot::Nothing),
         Err(error) => return Err(io("open")(error)),
     };
     let length = file.metadata().map_err(io("look at"))?.len();
     let mut header = [0; HEADER];
     if length == 0 {
         // It was about to be made.
-        return Ok(Found::Nothing);
+        return Ok(FoundSnapshot::Nothing);
     }
     if length < HEADER as u64 || file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return Ok(Found::MovedAway(move_away(path)?));
+        return Ok(FoundSnapshot::MovedAway(move_away(path)?));
     }
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let page = match u16::from_be_bytes([header[16], header[17]]) {
@@ -227,11 +227,11 @@ fn look(path: &Path) -> Result<Found, StoreError> {
     let whole = u64::from(number(28)) * page;
     let is_sound = page.is_power_of_two() && page >= 512 && whole < LARGEST;
     if !is_sound || number(24) != number(92) || length >= whole {
-        return Ok(Found::Whole);
+        return Ok(FoundSnapshot::Whole);
     }
     file.set_len(whole).map_err(io("mend"))?;
     file.seek(SeekFrom::Start(0)).map_err(io("mend"))?;
-    Ok(Found::CutOff)
+    Ok(FoundSnapshot::CutOff)
 }
 
 /// Whether the file is a snapshot of a format that this version knows. `Ok(false)`: it is none at all.
@@ -256,7 +256,7 @@ fn is_ours(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Puts a file that cannot be used where it is in nobody's way, with its logs.
+/// Moves an unusable file out of the way, and removes its logs.
 pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
     for log in ["-wal", "-shm"] {
         // They are of no use without it.
@@ -266,9 +266,9 @@ pub(super) fn move_away(path: &Path) -> Result<PathBuf, StoreError> {
     move_to(path, &numbered)
 }
 
-/// Moves a file that nobody has open to another ending, and on from there if something was moved there before.
+/// Moves a file that no process has open to another ending, with a number if that name is taken.
 pub(super) fn move_to(path: &Path, ending: &str) -> Result<PathBuf, StoreError> {
-    // What was moved away before stays.
+    // Files that were moved away earlier stay.
     let free =
         std::iter::once(beside(path, ending)).chain((1..).map(|number| beside(path, format!("{ending}.{number}"))));
     let away = free.into_iter().find(|away| !away.exists()).unwrap_or_else(|| beside(path, ending));

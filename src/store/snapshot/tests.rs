@@ -86,7 +86,7 @@ fn shown(operator: Option<Operator>) -> Option<impl PartialEq + std::fmt::Debug>
     Some((links, chain.origin(), chain.replaced().to_vec(), withdrawn))
 }
 
-fn opened(folder: &Path) -> (Snapshot, Found) {
+fn opened(folder: &Path) -> (Snapshot, FoundSnapshot) {
     Snapshot::open(Some(folder)).expect("it opens")
 }
 
@@ -102,7 +102,7 @@ fn all_copies(snapshot: &Snapshot) -> Vec<Copy> {
 /// A snapshot of so many accounts, all in its one file.
 fn filled(folder: &Path, count: u32) -> PathBuf {
     let (snapshot, found) = opened(folder);
-    assert_eq!(found, Found::Nothing);
+    assert_eq!(found, FoundSnapshot::Nothing);
     snapshot.write(&batch(count)).expect("written");
     folder.join(FILE)
 }
@@ -112,7 +112,7 @@ fn what_is_written_is_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
     filled(folder.path(), 20);
     let (snapshot, found) = opened(folder.path());
-    assert_eq!(found, Found::Whole);
+    assert_eq!(found, FoundSnapshot::Whole);
     assert_eq!(snapshot.stand(), Some(stand(20)));
     assert_eq!(shown(snapshot.operator()), shown(batch(0).operator));
     for n in 0..20_u8 {
@@ -230,7 +230,7 @@ fn a_snapshot_of_the_first_format_gets_an_identity_and_loses_nothing() {
     old.execute(meta, ([5_u8; 16], [6_u8; 32])).expect("a state row");
     drop(old);
     let (snapshot, found) = opened(folder.path());
-    assert_eq!((found, snapshot.identity()), (Found::Whole, None));
+    assert_eq!((found, snapshot.identity()), (FoundSnapshot::Whole, None));
     assert_eq!(snapshot.stand(), Some(Stand { confirmed: None, ..stand(7) }));
     snapshot.set_identity(&[1; 16]).expect("written");
     snapshot.set_identity(&[2; 16]).expect("written");
@@ -270,7 +270,7 @@ fn a_file_that_is_no_snapshot_is_moved_away() {
         database("CREATE TABLE of_somebody (else_ INTEGER)"),
     ] {
         let (snapshot, found) = opened(folder.path());
-        let Found::MovedAway(away) = found else { panic!("{found:?}") };
+        let FoundSnapshot::MovedAway(away) = found else { panic!("{found:?}") };
         assert!(away.exists());
         snapshot.write(&batch(3)).expect("written");
         assert_eq!(snapshot.copy(&key(2)), Some(copy(2)));
@@ -291,7 +291,7 @@ fn a_snapshot_of_the_first_format_begins_a_chain_with_its_operator_jwt() {
         .expect("as format 1 has it");
     drop(old);
     let (snapshot, found) = opened(folder.path());
-    assert_eq!(found, Found::Whole);
+    assert_eq!(found, FoundSnapshot::Whole);
     let Operator { chain, withdrawn } = snapshot.operator().expect("it is there");
     assert_eq!((chain.in_force().text(), chain.len(), chain.origin()), (anchor.text(), 1, Origin::Identity));
     assert_eq!(chain.replaced(), [1, 2].map(|n| Replaced { iat: anchor.iat(), identity: [n; 32] }));
@@ -317,7 +317,7 @@ fn what_format_1_says_counts_as_heard_unless_upstream_gave_it_a_place() {
     drop(before);
 
     let (snapshot, found) = opened(folder.path());
-    assert_eq!(found, Found::Whole);
+    assert_eq!(found, FoundSnapshot::Whole);
     assert_eq!(snapshot.seen(&key(1)), Some(placed.clone()));
     let heard = Seen { heard: Some(version), held: Held::restore(None, vec![], deleted, vec![]), ..Seen::default() };
     assert_eq!(snapshot.seen(&key(2)), Some(heard.clone()));
@@ -333,7 +333,7 @@ fn a_snapshot_that_was_cut_off_gives_what_is_left() {
     let file = filled(folder.path(), 400);
     let whole = std::fs::metadata(&file).expect("there").len();
     File::options().write(true).open(&file).and_then(|open| open.set_len(whole / 4096 * 3 / 4 * 4096)).expect("cut");
-    survives(folder.path(), 400, Found::CutOff);
+    survives(folder.path(), 400, FoundSnapshot::CutOff);
 }
 
 #[test]
@@ -355,15 +355,15 @@ fn damage_anywhere_takes_nothing_else_with_it() {
         }
         open.seek(SeekFrom::Start(at)).and_then(|_| open.write_all(&page)).expect("written");
         drop(open);
-        survives(folder.path(), 400, Found::Whole);
+        survives(folder.path(), 400, FoundSnapshot::Whole);
     }
 }
 
 /// What is read of a damaged snapshot is what was written, and after the next writing it is whole again, with most of
 /// what was there.
-fn survives(folder: &Path, count: u32, expected: Found) {
+fn survives(folder: &Path, count: u32, expected: FoundSnapshot) {
     let (snapshot, found) = opened(folder);
-    assert!(found == expected || matches!(found, Found::MovedAway(_)), "{found:?}");
+    assert!(found == expected || matches!(found, FoundSnapshot::MovedAway(_)), "{found:?}");
     let is_right = |snapshot: &Snapshot| {
         let (mut of_seen, mut of_copies) = (0, 0);
         for n in 0..count {
@@ -393,5 +393,5 @@ fn survives(folder: &Path, count: u32, expected: Found) {
         .read(|connection| connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map(Some))
         .expect("checked");
     assert_eq!(check, "ok");
-    assert!(found != Found::Whole || of_seen + of_copies > count, "{of_seen} and {of_copies}");
+    assert!(found != FoundSnapshot::Whole || of_seen + of_copies > count, "{of_seen} and {of_copies}");
 }

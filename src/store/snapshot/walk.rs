@@ -1,13 +1,13 @@
-//! Going through what was seen and what is kept, in the order of keys.
+//! Reads what was seen and what is kept, in the order of keys.
 
 use rusqlite::Connection;
 
-use super::row::{self, Read};
+use super::row::{self, RowRead};
 use super::{Proof, ProofId, ProofKind, Seen, Snapshot, proof, schema};
 use crate::feed::digest::Prefix;
 use crate::key::AccountKey;
 
-/// A view of a snapshot as it was at one moment, whatever is written meanwhile.
+/// A view of a snapshot as of one moment. Later writes do not change it.
 #[derive(Debug)]
 pub struct Walk {
     connection: Connection,
@@ -52,7 +52,7 @@ impl Snapshot {
         found
     }
 
-    /// The accounts of which the primary was found to hold something older, or nothing.
+    /// The accounts that are newer here than at the primary.
     pub fn ahead(&self) -> Vec<AccountKey> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT key FROM seen WHERE ahead = 1 ORDER BY key")?;
@@ -75,7 +75,7 @@ fn seen(
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
     let mut damaged = 0;
     row::each_seen(connection, &from, |read| {
-        let Read::Sound((key, seen)) = read else {
+        let RowRead::Sound((key, seen)) = read else {
             damaged += 1;
             return Ok(true);
         };
@@ -97,7 +97,7 @@ fn proofs(
     let from = prefix.map_or_else(Vec::new, |prefix| prefix.bytes());
     let mut damaged = 0;
     proof::each_proof(connection, kind, &from, |read| {
-        let Read::Sound((key, proof)) = read else {
+        let RowRead::Sound((key, proof)) = read else {
             damaged += 1;
             return Ok(true);
         };

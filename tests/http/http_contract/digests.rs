@@ -1,7 +1,7 @@
 //! `/jwt/v1/digests`: the digest tree, and what differs from what a follower holds.
 
 use nats_account_server::feed::Subject;
-use nats_account_server::feed::digest::{Leaf, State, Sum};
+use nats_account_server::feed::digest::{Leaf, LeafState, Sum};
 use nats_account_server::feed::wire::{DigestAnswer, DigestAsk, DigestPage, Item};
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +23,7 @@ async fn compare(http: &Http, ask: &DigestAsk) -> DigestAnswer {
 /// The leaf of a JWT, made as a follower makes it.
 fn leaf(key: &str, jwt: &str) -> Leaf {
     let (signed, _) = jwt.rsplit_once('.').unwrap();
-    Leaf::of(&Subject::parse(key).unwrap(), &State::Held(Sha256::digest(signed).into()))
+    Leaf::of(&Subject::parse(key).unwrap(), &LeafState::Held(Sha256::digest(signed).into()))
 }
 
 /// The first digits of a raw key.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::pack::{ACCOUNTS, Attempt, Keys, attempt, let_fail, open_under};
 use super::*;
 use crate::feed::Subject;
-use crate::feed::digest::{Ask, Below, Difference, Leaf, Prefix, Short, State, Toggle, Tree};
+use crate::feed::digest::{Ask, Difference, Leaf, LeafState, Prefix, Short, Toggle, Tree, ViewParts};
 use crate::gate::{Activation, Held, OperatorChain, Record, Standing, Version};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -158,16 +158,16 @@ impl World {
         }
         let of_account = |(key, (held, removed)): (&AccountKey, &(Held, bool))| {
             let state = match (held.deleted(), held.identity()) {
-                (Some(deletion), _) if !held.is_live() => State::Deleted(*deletion),
-                (_, Some(identity)) if *removed => State::Left(*identity),
-                (_, identity) => State::Held(*identity.expect("something stands")),
+                (Some(deletion), _) if !held.is_live() => LeafState::Deleted(*deletion),
+                (_, Some(identity)) if *removed => LeafState::Left(*identity),
+                (_, identity) => LeafState::Held(*identity.expect("something stands")),
             };
             let key = Subject::Account(*key);
             (key, Leaf::of(&key, &state))
         };
         let leaves = accounts.iter().map(of_account);
         leaves
-            .chain(others.iter().map(|(key, version)| (*key, Leaf::of(key, &State::Held(version.identity)))))
+            .chain(others.iter().map(|(key, version)| (*key, Leaf::of(key, &LeafState::Held(version.identity)))))
             .collect()
     }
 }
@@ -182,16 +182,16 @@ fn tree(leaves: &BTreeMap<Subject, Leaf>) -> Tree {
 fn leaves(journal: &Journal) -> BTreeMap<Subject, Leaf> {
     let mut all = BTreeMap::new();
     let sums = |prefix| match journal.digests(prefix).expect("readable").below {
-        Below::Sums(sums) => sums,
-        Below::Leaves(leaves) => panic!("{leaves:?}"),
+        ViewParts::Sums(sums) => sums,
+        ViewParts::Leaves(leaves) => panic!("{leaves:?}"),
     };
     for (high, _) in sums(None) {
         for (low, sum) in sums(Some(Prefix::Node(high))) {
             let bucket = journal.digests(Some(Prefix::Bucket(u16::from_be_bytes([high, low])))).expect("readable");
             assert_eq!((bucket.sum, bucket.head), (sum, journal.head()));
             match bucket.below {
-                Below::Leaves(leaves) => all.extend(leaves),
-                Below::Sums(sums) => panic!("{sums:?}"),
+                ViewParts::Leaves(leaves) => all.extend(leaves),
+                ViewParts::Sums(sums) => panic!("{sums:?}"),
             }
         }
     }
@@ -235,11 +235,11 @@ fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Subject, Vec<crate::feed
 /// The leaf that a change makes, if the text of a JWT is its own identity, as here.
 fn made(key: &Subject, content: &Content) -> Leaf {
     let state = match content {
-        Content::Put(entry) => State::Held(*entry.identity()),
-        Content::Removed { digest, .. } => State::Left(*digest),
-        Content::Delete(tombstone) => State::Deleted(tombstone.deletion()),
-        Content::Operator(chain) => State::Held(*chain.in_force().version()),
-        Content::Activation(activation) => State::Held(activation.version().identity),
+        Content::Put(entry) => LeafState::Held(*entry.identity()),
+        Content::Removed { digest, .. } => LeafState::Left(*digest),
+        Content::Delete(tombstone) => LeafState::Deleted(tombstone.deletion()),
+        Content::Operator(chain) => LeafState::Held(*chain.in_force().version()),
+        Content::Activation(activation) => LeafState::Held(activation.version().identity),
         other => panic!("{other:?} is nothing that stands"),
     };
     Leaf::of(key, &state)

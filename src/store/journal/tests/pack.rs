@@ -157,7 +157,7 @@ async fn check(journal: &Journal, gate: &Gate, now: i64) {
     let withheld = live.iter().filter(|stored| !vouched(&stored.entry)).count();
     assert_eq!((journal.count(), journal.withheld(&gate.standing())), (live.len() as u64, withheld as u64));
     for key in (0..ACCOUNTS).map(account) {
-        let is_deleted = matches!(journal.presence(&key), Ok(super::super::Presence::Deleted));
+        let is_deleted = matches!(journal.status(&key), Ok(super::super::AccountStatus::Deleted));
         let tombstone = journal.tombstone(&key).expect("readable");
         assert_eq!(tombstone.is_some(), is_deleted);
         assert!(tombstone.is_none_or(|tombstone| tombstone.keys().contains(&key)));

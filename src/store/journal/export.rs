@@ -1,4 +1,4 @@
-//! What stands in a journal that this process does not own, one after the other.
+//! Reads the accounts of a journal that this process does not own, one after another.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
 use crate::key::AccountKey;
 
-/// Something that stands in a journal.
+/// An account of a journal, as an export gets it.
 #[derive(Debug, Clone)]
-pub enum Standing {
+pub enum Exported {
     /// An account's JWT.
     Account(Arc<Entry>),
     /// The text of an account's JWT is damaged.
@@ -25,15 +25,16 @@ pub enum Standing {
     Deleted(AccountKey, i64),
 }
 
-/// Tells what stands in the journal at `path` of accounts whose signers the operator vouches for, in the order of their keys
-/// and as of one moment, for as long as `take` wants more. A server may be writing it. What has expired stands, too.
+/// Reads the accounts of the journal at `path`: first the deleted ones, then, in the order of their keys, those whose signers
+/// the operator vouches for. All are as of one moment, and expired ones are included. It ends when `take` returns false. A
+/// server may be writing the journal.
 ///
 /// The operator JWT is the configured one if it may take the place of the journal's, else the journal's.
-pub fn standing(
+pub fn export(
     path: &Path,
     configured: Option<Arc<Trust>>,
     arrival: &Arrival,
-    mut take: impl FnMut(Standing) -> bool,
+    mut take: impl FnMut(Exported) -> bool,
 ) -> Result<Option<Arc<Trust>>, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let connection = open_foreign(path)?;
@@ -60,14 +61,14 @@ pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
 fn each(
     connection: &Connection,
     trust: Option<&Trust>,
-    take: &mut impl FnMut(Standing) -> bool,
+    take: &mut impl FnMut(Exported) -> bool,
 ) -> rusqlite::Result<()> {
     let mut deleted = connection.prepare(
         "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (serial = 0 OR iat <= deleted)",
     )?;
     let mut rows = deleted.query(params![SubjectKind::Account])?;
     while let Some(row) = rows.next()? {
-        if !take(Standing::Deleted(AccountKey::from_raw(row.get(0)?), row.get(1)?)) {
+        if !take(Exported::Deleted(AccountKey::from_raw(row.get(0)?), row.get(1)?)) {
             return Ok(());
         }
     }
@@ -79,8 +80,8 @@ fn each(
     while let Some(row) = rows.next()? {
         let found = match Entry::reopen(record(row)?) {
             Ok(entry) if trust.is_some_and(|trust| !trust.vouches(&entry.issuer().text())) => continue,
-            Ok(entry) => Standing::Account(Arc::new(entry)),
-            Err(damaged) => Standing::Damaged(damaged.0),
+            Ok(entry) => Exported::Account(Arc::new(entry)),
+            Err(damaged) => Exported::Damaged(damaged.0),
         };
         if !take(found) {
             return Ok(());
