@@ -56,7 +56,7 @@ impl Disk {
                  new one",
                 away.display()
             ),
-            FoundSnapshot::CutOff => tracing::error!("the snapshot is truncated; this replica uses the rest"),
+            FoundSnapshot::CutOff => tracing::error!("the snapshot was cut off; this replica uses the rest"),
         }
         let beginning = Stand { position: None, confirmed: None, stretch: 0, joined: 0, heard: 0, is_mirror };
         let mut stand = snapshot.stand().unwrap_or(beginning);
@@ -159,9 +159,9 @@ impl Disk {
         }
         match &self.found {
             FoundSnapshot::MovedAway(_) => {
-                text.push_str("; the earlier one is unusable and was moved away, see the log")
+                text.push_str("; the earlier one is unusable and was moved away, see the log");
             }
-            FoundSnapshot::CutOff => text.push_str("; it was truncated at start"),
+            FoundSnapshot::CutOff => text.push_str("; it was found cut off"),
             FoundSnapshot::Whole | FoundSnapshot::Nothing => {}
         }
         Some(text)

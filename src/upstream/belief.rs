@@ -199,7 +199,7 @@ impl UpstreamServer {
         if error.is_told() && !is_chance {
             let text = error.to_string();
             if self.belief.is_news(&text, Instant::now()) {
-                tracing::warn!("cannot use the primary {}: {text}", self.shown());
+                tracing::warn!("the primary {} cannot be used: {text}", self.shown());
             }
         }
     }

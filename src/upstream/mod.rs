@@ -266,10 +266,7 @@ impl Upstream {
             let before = self.servers[place].health.judge(ServerVerdict::Foreign(error.to_string().into()));
             if !matches!(before, ServerVerdict::Foreign(_)) {
                 self.metrics.replica_foreign_upstreams.inc();
-                tracing::error!(
-                    "{} is not used for now, and checked again later: {error}",
-                    self.servers[place].shown()
-                );
+                tracing::error!("{} is put aside, and checked again later: {error}", self.servers[place].shown());
             }
         }
         result

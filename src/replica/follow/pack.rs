@@ -19,7 +19,7 @@ enum PackError {
     Upstream(#[from] UpstreamError),
     #[error("its pack cannot be read: {0}")]
     Format(#[from] TooLong),
-    #[error("the cache has no room for the rest of its pack; this replica fetches those JWTs on demand")]
+    #[error("there is no room for the rest of its pack; this replica fetches those JWTs on demand")]
     Full,
 }
 

@@ -28,7 +28,7 @@ impl Operators {
             Begun::First(chain) | Begun::Next(chain) => Some(chain),
             Begun::Changed(chain) => {
                 tracing::warn!(
-                    "the operator changes to {}: JWTs that the former one signed are withheld",
+                    "the operator changes to {}: nothing that the former one signed will be served",
                     chain.anchor().identity()
                 );
                 Some(chain)
