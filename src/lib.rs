@@ -7,7 +7,7 @@
 //!
 //! * **Ground.** [`key`] has public nkeys in their one spelling. [`config`] turns flags, the environment and files into
 //!   [`config::Settings`]. [`metrics`] has the metrics for Prometheus. [`tls`] reads certificates and keys, again when
-//!   they change. [`logging`], [`calendar`], [`clock`] and [`epoch`] are small tools.
+//!   they change. [`logging`], [`calendar`], [`clock`] and [`generation`] are small tools.
 //! * **1: [`jwt`]** reads tokens and judges their claims exactly as the Go library does, which nats-server uses.
 //! * **2: [`gate`]** is the one way in. It admits a token (signature, operator, claims, time) and rules its order
 //!   (newer never yields to older). Only the gate makes an [`gate::Entry`], so nothing else can be stored or served.
@@ -36,11 +36,11 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 mod descriptors;
-pub mod epoch;
 pub mod excerpt;
 pub mod feed;
 pub mod folder;
 pub mod gate;
+pub mod generation;
 pub mod http;
 pub mod jwt;
 pub mod key;
@@ -49,10 +49,10 @@ pub mod metrics;
 pub mod nats;
 pub mod node;
 pub mod primary;
-pub mod rarely;
 pub mod replica;
 pub mod server;
 pub mod store;
 pub mod testkit;
+pub mod throttle;
 pub mod tls;
 pub mod upstream;

@@ -15,7 +15,7 @@ use crate::gate::Entry;
 use crate::jwt;
 use crate::key::AccountKey;
 use crate::node::{Again, Answer, LookupError, Miss, Now};
-use crate::rarely::HeldBack;
+use crate::throttle::HeldBack;
 
 const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const CONFIRMED: HeaderName = HeaderName::from_static(CONFIRMED_HEADER);

@@ -75,7 +75,7 @@ use rejections::Rejections;
 
 use crate::config::HttpLimits;
 use crate::node::Node;
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 /// How the server listens and what it allows.
 #[derive(Debug, Clone)]
@@ -118,9 +118,9 @@ struct Shared {
     scarce: scarce::Scarce,
     notify_limit: notify::NotifyLimit,
     /// Lines about JWTs that could not be looked up: while the primary is away, every request would write one.
-    failures: Rarely,
+    failures: Throttle,
     /// Lines about replicas whose reports are turned away.
-    turned: Rarely,
+    turned: Throttle,
     rejections: Rejections,
     bodies: Arc<Bodies>,
     trusted_proxies: Vec<IpNet>,
@@ -149,8 +149,8 @@ pub fn serve(listeners: Vec<TcpListener>, node: Arc<Node>, setup: &Setup) -> std
         node,
         read_timeout,
         notify_limit: notify::NotifyLimit::default(),
-        failures: Rarely::every(Duration::from_secs(1)),
-        turned: Rarely::every(Duration::from_secs(10)),
+        failures: Throttle::every(Duration::from_secs(1)),
+        turned: Throttle::every(Duration::from_secs(10)),
         rejections: Rejections::default(),
         trusted_proxies: setup.trusted_proxies.clone(),
         is_https: setup.tls.is_some(),

@@ -11,7 +11,7 @@ use actix_web::http::StatusCode;
 use super::reply::Rejection;
 use super::{Shared, client};
 use crate::excerpt::{excerpt, excerpt_of};
-use crate::rarely::RarelyBy;
+use crate::throttle::ThrottleBy;
 
 /// The time between two lines for the same reason.
 const EVERY: Duration = Duration::from_secs(10);
@@ -23,13 +23,13 @@ const MAX_TEXT: usize = 512;
 /// The lines of one server.
 #[derive(Debug)]
 pub(super) struct Rejections {
-    connections: RarelyBy<&'static str>,
-    requests: RarelyBy<(&'static str, u16, &'static str)>,
+    connections: ThrottleBy<&'static str>,
+    requests: ThrottleBy<(&'static str, u16, &'static str)>,
 }
 
 impl Default for Rejections {
     fn default() -> Self {
-        Self { connections: RarelyBy::every(EVERY), requests: RarelyBy::every(EVERY) }
+        Self { connections: ThrottleBy::every(EVERY), requests: ThrottleBy::every(EVERY) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::follower_places::{self, FollowerPlace, FollowerPlaces, Full, GaveWay}
 use super::peer::Client;
 use super::turns::{self, Turns};
 use crate::metrics::Metrics;
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 /// Followers of the change feed at the same time.
 const FOLLOWERS: usize = 2_000;
@@ -67,7 +67,7 @@ pub(super) struct Scarce {
     /// Turns at packs.
     pub(super) packs: Turns,
     metrics: Arc<Metrics>,
-    gave_way: Rarely,
+    gave_way: Throttle,
 }
 
 impl Scarce {
@@ -82,7 +82,7 @@ impl Scarce {
             replays: Arc::new(Semaphore::new(REPLAYS)),
             comparisons: Turns::new(COMPARISONS, cut_off("answer")),
             packs: Turns::new(PACKS, cut_off("pack")),
-            gave_way: Rarely::every(Duration::from_secs(10)),
+            gave_way: Throttle::every(Duration::from_secs(10)),
             metrics,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::epoch::Epoch;
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::{Answer, Miss, Node, Now};
 
@@ -23,7 +23,7 @@ pub(super) struct WorkerCache(HashMap<AccountKey, CachedAnswer>);
 
 #[derive(Debug)]
 struct CachedAnswer {
-    epoch: Epoch,
+    generation: Generation,
     answer: Answer,
     body: Bytes,
 }
@@ -37,9 +37,9 @@ impl WorkerCache {
         respond: impl FnOnce(&Answer, &Bytes) -> R,
     ) -> Result<R, Miss> {
         // Before the look-up: what happens during it makes the answer a short-lived one, not a wrong one.
-        let epoch = node.epoch(key);
+        let generation = node.generation(key);
         if let Some(kept) = self.0.get(key)
-            && kept.epoch == epoch
+            && kept.generation == generation
             && node.is_fresh(&kept.answer)
         {
             return Ok(respond(&kept.answer, &kept.body));
@@ -61,7 +61,7 @@ impl WorkerCache {
         // A copy of its own: counting the holders of a shared one would be a write that all cores share.
         let body = Bytes::copy_from_slice(token);
         let response = respond(&answer, &body);
-        self.0.insert(*key, CachedAnswer { epoch, answer, body });
+        self.0.insert(*key, CachedAnswer { generation, answer, body });
         Ok(response)
     }
 }

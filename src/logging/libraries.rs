@@ -10,7 +10,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::rarely::HeldBack;
+use crate::throttle::HeldBack;
 
 /// The prefix of this program's targets.
 const OWN: &str = "nats_account_server";

@@ -16,7 +16,7 @@ use crate::gate::SentFor;
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::node::{Node, WriteError};
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 const SUBJECT: &str = "$SYS.ACCOUNT.*.CLAIMS.ACTIVATE.*";
 /// Activations that are stored at the same time. Those of one hash stay in order.
@@ -34,7 +34,7 @@ pub(super) async fn hear_activations(connected: Arc<Connected>, node: Arc<Node>)
         Ok(messages) => messages,
         Err(error) => return tracing::error!("cannot subscribe to {SUBJECT}: {error}"),
     };
-    let dropped = Rarely::every(LINES_EVERY);
+    let dropped = Throttle::every(LINES_EVERY);
     let mut messages = queue_up(messages, QUEUED, move |_| {
         if let Some(held_back) = dropped.turn(Instant::now()) {
             tracing::warn!("dropped an activation heard over NATS: they arrive too fast{held_back}");
@@ -65,13 +65,13 @@ struct HeardActivation {
 #[derive(Debug)]
 struct Hearing {
     node: Arc<Node>,
-    refused: Rarely,
-    failed: Rarely,
+    refused: Throttle,
+    failed: Throttle,
 }
 
 impl Hearing {
     const fn new(node: Arc<Node>) -> Self {
-        Self { node, refused: Rarely::every(LINES_EVERY), failed: Rarely::every(LINES_EVERY) }
+        Self { node, refused: Throttle::every(LINES_EVERY), failed: Throttle::every(LINES_EVERY) }
     }
 
     /// Takes in one after another.

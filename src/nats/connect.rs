@@ -12,7 +12,7 @@ use super::link::{Connected, Link, Purpose};
 use super::permissions::MissingPermissions;
 use super::setup::ConnectError;
 use crate::backoff::drawn;
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 /// How often the connection is tried. Two answers that fail to come end it.
 const PING: Duration = Duration::from_secs(5);
@@ -146,7 +146,7 @@ fn report(event: &Event, purpose: Purpose, was_connected: &AtomicBool, link: &Ar
             link.report(&[failure]);
         }
         Event::ServerError(error) => {
-            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
+            static LINE: Throttle = Throttle::every(Duration::from_secs(10));
             if let Some(held_back) = LINE.turn(Instant::now()) {
                 tracing::warn!("NATS reports an error: {error}{held_back}");
             }
@@ -159,7 +159,7 @@ fn report(event: &Event, purpose: Purpose, was_connected: &AtomicBool, link: &Ar
         Event::SlowConsumer(subscription) => {
             link.metrics.nats_slow_consumers.inc();
             // It is one event for each message.
-            static LINE: Rarely = Rarely::every(Duration::from_secs(10));
+            static LINE: Throttle = Throttle::every(Duration::from_secs(10));
             if let Some(held_back) = LINE.turn(Instant::now()) {
                 tracing::warn!(
                     "dropped a message of NATS subscription {subscription}: messages arrive faster than they are \

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::explain::Fault;
-use crate::rarely::HeldBack;
+use crate::throttle::HeldBack;
 
 /// A failure that goes on is reported again after this time.
 const AGAIN: Duration = Duration::from_secs(600);

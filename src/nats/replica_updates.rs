@@ -14,7 +14,7 @@ use super::{Connected, subjects};
 use crate::gate::{Refusal, Via};
 use crate::jwt::Called;
 use crate::node::Node;
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 /// Bytes of each subject that may wait. The primary's feed brings what has no room.
 const WAITING: usize = 64 << 20;
@@ -28,7 +28,7 @@ pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     for subject in [subjects::ACCOUNT_UPDATE, subjects::OLD_UPDATE] {
         match connected.client().subscribe(subject).await {
             Ok(messages) => {
-                let dropped = Rarely::every(SELDOM);
+                let dropped = Throttle::every(SELDOM);
                 let queue = queue_up(messages, WAITING, move |_| {
                     if let Some(held_back) = dropped.turn(Instant::now()) {
                         tracing::warn!("dropped an update heard over NATS: they arrive too fast{held_back}");
@@ -39,7 +39,7 @@ pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
             Err(error) => tracing::error!("cannot subscribe to {subject}: {error}"),
         }
     }
-    let (mut messages, refused) = (stream::select_all(queues), Rarely::every(SELDOM));
+    let (mut messages, refused) = (stream::select_all(queues), Throttle::every(SELDOM));
     while let Some((message, _room)) = messages.next().await {
         let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
         if let Err(refusal) = upstream.hint(&message.payload, &key) {
@@ -50,7 +50,7 @@ pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     }
 }
 
-fn report(refused: &Rarely, account: &Called, refusal: &Refusal) {
+fn report(refused: &Throttle, account: &Called, refusal: &Refusal) {
     let key = account.key();
     if refusal.is_conflict() {
         // What comes late or twice is no attack.

@@ -21,7 +21,7 @@ pub struct Answer {
 /// How current a replica's copy was known to be when the answer was made. A primary's answers have the default.
 ///
 /// It is a copy: what a replica learns later does not change it. Whatever makes a copy less current also moves the
-/// account's [`Epoch`](crate::epoch::Epoch), so a caller that compares the epoch never relies on an outdated stamp.
+/// account's [`Generation`](crate::generation::Generation), so a caller that compares the generation never relies on an outdated stamp.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// The stretch of feed within which the copy is confirmed; 0 if none.

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Ages, Answer, Check, Digested, Feed, KeyList, LookupError, LookupNow, Miss, NoKeyList, Now, WriteError};
-use crate::epoch::Epoch;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Trust};
+use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::Metrics;
@@ -28,7 +28,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     fn look(&self, key: &AccountKey) -> Now;
 
     /// Moves whenever something happens to an account: an answer from before may no longer be right.
-    fn epoch(&self, key: &AccountKey) -> Epoch;
+    fn generation(&self, key: &AccountKey) -> Generation;
 
     /// Whether an answer, if nothing happened to its account since, can be given again without asking upstream.
     fn is_fresh(&self, _answer: &Answer) -> bool {

@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::config::ReplicaWrites;
-use crate::epoch::{Epoch, Epochs};
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
+use crate::generation::{Generation, Generations};
 use crate::jwt::{Called, HashId};
 use crate::store::{Follower, FollowerChange};
 
@@ -22,7 +22,7 @@ use crate::store::{Follower, FollowerChange};
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
     answers: Mutex<HashMap<AccountKey, Answer>>,
-    epochs: Epochs,
+    generations: Generations,
     is_stale: AtomicBool,
     asked: AtomicUsize,
 }
@@ -38,7 +38,7 @@ impl Fake {
     pub(crate) fn hold(&self, answer: Answer) {
         let key = *answer.entry().key();
         self.answers.lock().insert(key, answer);
-        self.epochs.bump(&key);
+        self.generations.bump(&key);
     }
 
     /// Whether answers are fresh from now on.
@@ -62,8 +62,8 @@ impl Backend for Fake {
         Now::Miss(Miss::Absent)
     }
 
-    fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.epochs.of(key)
+    fn generation(&self, key: &AccountKey) -> Generation {
+        self.generations.of(key)
     }
 
     fn is_fresh(&self, _answer: &Answer) -> bool {

@@ -11,8 +11,8 @@ use super::{
     ActivationAnswer, Ages, Answer, History, Ledger, LookupError, LookupNow, Miss, Node, Now, Served, StoreError,
 };
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::gate::{Judged, Tombstone};
+use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::store::blocking;
@@ -36,8 +36,8 @@ impl Node {
     }
 
     /// Moves whenever something happens to an account: an answer from before may no longer be right.
-    pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.backend.epoch(key)
+    pub fn generation(&self, key: &AccountKey) -> Generation {
+        self.backend.generation(key)
     }
 
     /// Whether an answer, if nothing happened to its account since, can be given again without asking upstream.

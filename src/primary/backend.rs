@@ -9,11 +9,11 @@ use futures_util::future::BoxFuture;
 use super::Primary;
 use super::feed::JournalFeed;
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::Fingerprint;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
+use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
@@ -40,8 +40,8 @@ impl Backend for Arc<Primary> {
         }
     }
 
-    fn epoch(&self, key: &AccountKey) -> Epoch {
-        Primary::epoch(self, key)
+    fn generation(&self, key: &AccountKey) -> Generation {
+        Primary::generation(self, key)
     }
 
     fn get<'a>(&'a self, key: &'a AccountKey) -> BoxFuture<'a, Result<Option<Answer>, LookupError>> {

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use moka::ops::compute::Op;
 
-use crate::epoch::{Epoch, Epochs};
 use crate::feed::{Change, Content};
 use crate::gate::{Gate, Via};
+use crate::generation::{Generation, Generations};
 use crate::key::AccountKey;
 use crate::store::journal::Stored;
 
 #[derive(Debug)]
 pub(super) struct BodyCache {
     cache: moka::sync::Cache<AccountKey, Arc<Stored>>,
-    epochs: Epochs,
+    generations: Generations,
     gate: Arc<Gate>,
     /// Which accounts were read from the journal lately, by a part of their keys.
     read: Box<[AtomicU32]>,
@@ -37,11 +37,11 @@ impl BodyCache {
             })
             .build();
         let read = (0..READ).map(|_| AtomicU32::new(0)).collect();
-        Self { cache, epochs: Epochs::default(), gate, read }
+        Self { cache, generations: Generations::default(), gate, read }
     }
 
-    pub(super) fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.epochs.of(key)
+    pub(super) fn generation(&self, key: &AccountKey) -> Generation {
+        self.generations.of(key)
     }
 
     pub(super) fn get(&self, key: &AccountKey) -> Option<Arc<Stored>> {
@@ -51,7 +51,7 @@ impl BodyCache {
     /// Called with every committed change, before it is answered or followed.
     pub(super) fn follow(&self, change: &Change) {
         for key in change.keys() {
-            self.epochs.bump(key);
+            self.generations.bump(key);
             let op = match &change.content {
                 // A scan of a million files would push out what clients ask for.
                 Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
@@ -63,15 +63,15 @@ impl BodyCache {
             };
             // Computed, not inserted: computations of one key exclude each other, see `keep`.
             self.cache.entry_by_ref(key).and_compute_with(|_| op);
-            self.epochs.bump(key);
+            self.generations.bump(key);
         }
         if let Content::Operator(_) = &change.content {
             self.enforce();
         }
     }
 
-    /// Keeps what was read from the journal. `before`: the account's epoch before it was read.
-    pub(super) fn keep(&self, stored: &Arc<Stored>, before: Epoch) {
+    /// Keeps what was read from the journal. `before`: the account's generation before it was read.
+    pub(super) fn keep(&self, stored: &Arc<Stored>, before: Generation) {
         let key = stored.entry.key();
         if !self.was_read(key) {
             return;
@@ -79,7 +79,7 @@ impl BodyCache {
         // A change that was committed meanwhile is in the cache already, or has emptied its place: leave both alone.
         self.cache
             .entry_by_ref(key)
-            .and_compute_with(|_| if self.epochs.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
+            .and_compute_with(|_| if self.generations.of(key) == before { Op::Put(stored.clone()) } else { Op::Nop });
         // The operator JWT may have changed just now, and the cache have been looked through before this was in it.
         if !self.gate.vouches(stored.entry.issuer()) {
             self.cache.invalidate(key);
@@ -102,6 +102,6 @@ impl BodyCache {
                 self.cache.invalidate(&*key);
             }
         }
-        self.epochs.bump_all();
+        self.generations.bump_all();
     }
 }

@@ -140,7 +140,7 @@ impl Primary {
     }
 
     fn read(&self, key: &AccountKey) -> Result<Journaled, StoreError> {
-        let before = self.bodies.epoch(key);
+        let before = self.bodies.generation(key);
         let Some(stored) = self.journal.get(key)? else { return Ok(Journaled::Nothing) };
         let stored = Arc::new(stored);
         if !self.gate.vouches(stored.entry.issuer()) {

@@ -41,10 +41,10 @@ pub use setup::Setup;
 pub use source::Source;
 
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::Ring;
 use crate::folder::FolderLock;
 use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
@@ -180,8 +180,8 @@ impl Primary {
     }
 
     /// Moves whenever something happens to an account.
-    pub fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.bodies.epoch(key)
+    pub fn generation(&self, key: &AccountKey) -> Generation {
+        self.bodies.generation(key)
     }
 
     /// Forgets versions as they get too old, for as long as the process lives.

@@ -84,7 +84,7 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     let (kept, lost) = (KeyPair::new_account(), KeyPair::new_account());
     let kept = world.push(&kept, &world.first, 500).await.expect("taken");
     let lost = world.push(&lost, &world.second, 500).await.expect("taken");
-    let epoch = world.primary.epoch(&lost);
+    let generation = world.primary.generation(&lost);
     assert!(world.primary.cached(&lost).is_some());
 
     let change = world.set_operator(world.listing(&[&world.first], 100)).await.expect("newer");
@@ -92,7 +92,7 @@ async fn what_a_change_of_the_operator_does_is_counted_and_done_before_it_is_ans
     assert_eq!((change.withheld, change.back, world.primary.withheld()), (1, 0, 1));
     assert_eq!(change.withdrawn.iter().map(|key| key.text()).collect::<Vec<_>>(), [world.second.public_key()]);
     assert!(world.primary.cached(&lost).is_none() && world.primary.cached(&kept).is_some());
-    assert_ne!(world.primary.epoch(&lost), epoch, "what workers keep is good no more");
+    assert_ne!(world.primary.generation(&lost), generation, "what workers keep is good no more");
     assert!(
         matches!(world.primary.lookup_now(&lost), Some(Lookup::Withheld(key)) if key.text() == world.second.public_key())
     );
@@ -136,10 +136,10 @@ async fn what_was_read_before_a_change_does_not_get_into_the_cache_after_it() {
     let account = KeyPair::new_account();
     let key = world.push(&account, &world.second, 500).await.expect("taken");
     let Some(Lookup::Served(stored)) = world.primary.lookup_now(&key) else { panic!("it is served") };
-    // As if the cache had been looked through just before this came into it, in the same epoch.
+    // As if the cache had been looked through just before this came into it, in the same generation.
     world.gate.set_trust(world.listing(&[&world.first], 100));
     world.primary.bodies.enforce();
-    world.primary.bodies.keep(&stored, world.primary.epoch(&key));
+    world.primary.bodies.keep(&stored, world.primary.generation(&key));
     assert!(world.primary.cached(&key).is_none());
 }
 

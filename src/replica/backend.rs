@@ -12,10 +12,10 @@ use super::relay::Onward;
 use super::{Replica, ahead, digests};
 use crate::clock;
 use crate::config::ReplicaWrites;
-use crate::epoch::Epoch;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Judged, OperatorChange, Refusal, SentFor, Trust};
+use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
@@ -38,8 +38,8 @@ impl Backend for Replica {
         })
     }
 
-    fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.parts.held.epoch(key)
+    fn generation(&self, key: &AccountKey) -> Generation {
+        self.parts.held.generation(key)
     }
 
     fn is_fresh(&self, answer: &Answer) -> bool {

@@ -103,7 +103,7 @@ impl CachedCopy {
     }
 
     /// The primary has something newer that could not be applied. The next request asks it. Only
-    /// [`Held`](super::held::Held) calls this for a copy in the cache, because the epoch of the account must move as
+    /// [`Held`](super::held::Held) calls this for a copy in the cache, because the generation of the account must move as
     /// well.
     pub(super) fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);

@@ -59,8 +59,8 @@ use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
 use crate::metrics::Metrics;
 use crate::node::Replicas;
-use crate::rarely::Rarely;
 use crate::store::StoreError;
+use crate::throttle::Throttle;
 use crate::tls::TlsFiles;
 use crate::upstream::{Access, Upstream};
 use activations::Activations;
@@ -96,7 +96,7 @@ impl Replica {
     /// if the snapshot, the URL of a primary or the operator JWT cannot be used.
     pub fn new(setup: Setup, gate: Arc<Gate>, metrics: Arc<Metrics>, runtime: Handle) -> Result<Arc<Self>, BeginError> {
         let (setup, name) = (Arc::new(setup), new_name().into());
-        let refusals = Arc::new(Rarely::every(Duration::from_secs(1)));
+        let refusals = Arc::new(Throttle::every(Duration::from_secs(1)));
         let env = Env { setup, name, gate, metrics, refusals, runtime };
         let (disk, stand) = Disk::open(&env.setup.place, env.is_mirror())?;
         let flights = Arc::new(Flights::default());

@@ -11,8 +11,8 @@ use crate::folder::STATE_FOLDER;
 use crate::gate::Gate;
 use crate::key::PublicKey;
 use crate::metrics::Metrics;
-use crate::rarely::Rarely;
 use crate::store::StoreError;
+use crate::throttle::Throttle;
 use crate::upstream;
 
 /// The setup of a replica.
@@ -99,7 +99,7 @@ pub(super) struct Env {
     pub(super) gate: Arc<Gate>,
     pub(super) metrics: Arc<Metrics>,
     /// Limits log lines about what the gate rejects: upstream can send any number of such things.
-    pub(super) refusals: Arc<Rarely>,
+    pub(super) refusals: Arc<Throttle>,
     /// Background work runs on it.
     pub(super) runtime: Handle,
 }

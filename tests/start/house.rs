@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The floors from the ground up, with the rooms on each. Rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["backoff", "calendar", "clock", "descriptors", "key", "rarely"],
-    &["epoch", "excerpt", "metrics"],
+    &["backoff", "calendar", "clock", "descriptors", "key", "throttle"],
+    &["generation", "excerpt", "metrics"],
     &["config", "jwt"],
     &["folder", "gate", "logging", "testkit", "tls"],
     &["feed"],

@@ -18,7 +18,7 @@ use super::schedule::{Job, Schedule};
 use crate::clock;
 use crate::key::AccountKey;
 use crate::node::{Again, Compared, FETCH_TIMEOUT, Match, NatsServer, NatsServerChange, Outcome, Server};
-use crate::rarely::Rarely;
+use crate::throttle::Throttle;
 
 /// How long the answer to an announcement is waited for, before the nats-server is asked.
 const REPLY_WAIT: Duration = Duration::from_millis(500);
@@ -295,7 +295,7 @@ impl ServerWorker {
             return;
         }
         shared.metrics.repair(reason, "announced");
-        static LINE: Rarely = Rarely::every(Duration::from_secs(1));
+        static LINE: Throttle = Throttle::every(Duration::from_secs(1));
         if let Some(held_back) = LINE.turn(Instant::now()) {
             let name = self.server.name.escape_debug();
             tracing::info!(

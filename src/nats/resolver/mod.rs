@@ -31,7 +31,7 @@ use super::queue::{Queued, queue_up};
 use super::subjects;
 use crate::key::AccountKey;
 use crate::node::Node;
-use crate::rarely::{HeldBack, Rarely};
+use crate::throttle::{HeldBack, Throttle};
 use envelope::Envelope;
 pub(super) use policy::ResolverPolicy;
 
@@ -50,13 +50,13 @@ pub(super) struct Resolver {
 
 /// Lines that others can cause, each at most once in a while.
 #[derive(Debug, Default)]
-struct LogLines(Mutex<HashMap<(&'static str, &'static str), Arc<Rarely>>>);
+struct LogLines(Mutex<HashMap<(&'static str, &'static str), Arc<Throttle>>>);
 
 impl LogLines {
     /// Whether a line of a kind about an operation may be written.
     fn turn(&self, kind: &'static str, operation: &'static str) -> Option<HeldBack> {
         let mut lines = self.0.lock();
-        let line = lines.entry((kind, operation)).or_insert_with(|| Arc::new(Rarely::every(SELDOM))).clone();
+        let line = lines.entry((kind, operation)).or_insert_with(|| Arc::new(Throttle::every(SELDOM))).clone();
         line.turn(Instant::now())
     }
 }

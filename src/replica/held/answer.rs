@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Held;
 use super::apply::{AskedAt, OfferOutcome};
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Position, Refusal, Via};
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 use crate::upstream::AnswerSource;
@@ -19,10 +19,10 @@ pub(in crate::replica) struct PullContext {
     held: Option<Arc<CachedCopy>>,
     /// The stretch that was live.
     stretch: Option<u64>,
-    /// The value of [`Held::epoch`].
-    heard: Epoch,
-    /// The epoch of removals.
-    forgotten: Epoch,
+    /// The value of [`Held::generation`].
+    heard: Generation,
+    /// The generation of removals.
+    forgotten: Generation,
     /// The position of this replica on the feed.
     position: Option<Head>,
 }
@@ -62,7 +62,7 @@ impl Held {
         PullContext {
             forgotten: self.forgotten.of(key),
             stretch: self.freshness.live(),
-            heard: self.epochs.of(key),
+            heard: self.generations.of(key),
             held: self.cache.get(key),
             position: self.positions.stand().position,
         }
@@ -75,7 +75,7 @@ impl Held {
             return true;
         }
         match &answer.said {
-            PullResult::Version(entry, at) if self.epochs.of(key) != asked.heard => {
+            PullResult::Version(entry, at) if self.generations.of(key) != asked.heard => {
                 self.known.versions.with(key, |seen| seen.held.is_open(&entry.version(), *at))
             }
             _ => false,
@@ -95,7 +95,7 @@ impl Held {
         let now = clock::uptime_millis();
         // The feed keeps an answer current only if nothing happened during the request, and the server of the feed gave
         // it.
-        let is_undisturbed = is_followed && self.epochs.of(key) == asked.heard;
+        let is_undisturbed = is_followed && self.generations.of(key) == asked.heard;
         let stretch = asked.stretch.filter(|_| is_undisturbed && self.freshness.live() == asked.stretch);
         // Such an answer is at least as new as the position when the request began.
         let was_live = is_followed && asked.stretch.is_some() && self.freshness.live() == asked.stretch;
@@ -143,7 +143,7 @@ impl Held {
                 }
                 // While the feed is live, another server may be further behind.
                 self.unknown.remember(key, || {
-                    self.epochs.of(key) == asked.heard && (is_of_followed || self.freshness.live().is_none())
+                    self.generations.of(key) == asked.heard && (is_of_followed || self.freshness.live().is_none())
                 });
                 Ok(None)
             }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Held;
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::Head;
 use crate::gate::{Entry, Ordering as Order, Position, Refusal, Tombstone, Via};
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 use crate::store::snapshot::Seen;
@@ -25,8 +25,8 @@ pub(in crate::replica) enum OfferOutcome {
 /// When the request for a JWT began.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::replica) struct AskedAt {
-    /// The epoch of removals.
-    pub(in crate::replica) forgotten: Epoch,
+    /// The generation of removals.
+    pub(in crate::replica) forgotten: Generation,
     /// The position on the feed of the server that answered. `None`: this replica does not follow that feed.
     pub(in crate::replica) at: Option<Head>,
 }
@@ -60,7 +60,7 @@ impl Held {
         if !standing.vouches(entry.issuer()) {
             return Err(Refusal::Untrusted(entry.issuer().text()));
         }
-        self.epochs.bump(&key);
+        self.generations.bump(&key);
         let offer = self.known.versions.with(&key, |seen| {
             if asked.is_some_and(|asked| self.forgotten.of(&key) != asked.forgotten) {
                 // The primary has removed the account since, and sends nothing more about it.
@@ -98,7 +98,7 @@ impl Held {
             }
         });
         self.unknown.forget(&key);
-        self.epochs.bump(&key);
+        self.generations.bump(&key);
         offer
     }
 
@@ -186,7 +186,7 @@ impl Held {
         let standing = self.env.gate.standing();
         self.known.store_request(tombstone, at);
         for key in tombstone.keys() {
-            self.epochs.bump(key);
+            self.generations.bump(key);
             self.known.versions.with(key, |seen| {
                 if seen.held.delete(tombstone.deletion(), &standing) {
                     is_new = true;
@@ -198,7 +198,7 @@ impl Held {
                     self.drop_copy(key);
                 }
             });
-            self.epochs.bump(key);
+            self.generations.bump(key);
         }
         is_new
     }
@@ -208,7 +208,7 @@ impl Held {
     pub(in crate::replica) fn forget(&self, keys: impl IntoIterator<Item = AccountKey>) -> bool {
         let mut was_known = false;
         for key in keys {
-            self.epochs.bump(&key);
+            self.generations.bump(&key);
             // First, so that an answer under way is recognised as outdated.
             self.forgotten.bump(&key);
             if self.known.versions.peek(&key, Seen::is_known).unwrap_or(false) {
@@ -219,7 +219,7 @@ impl Held {
                     self.drop_copy(&key);
                 });
             }
-            self.epochs.bump(&key);
+            self.generations.bump(&key);
         }
         was_known
     }

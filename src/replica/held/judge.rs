@@ -37,7 +37,7 @@ impl Held {
             if ruling != Ruling::Apply {
                 return Ok(ruling);
             }
-            self.epochs.bump(&key);
+            self.generations.bump(&key);
             if is_accepted {
                 seen.held.put(version, None, &standing);
                 (seen.heard, seen.removed, seen.ahead) = (None, false, false);
@@ -47,7 +47,7 @@ impl Held {
                 seen.heard = Some(version);
                 self.put(&key, self.in_place_of(&copy, entry), CopySource::Hint);
             }
-            self.epochs.bump(&key);
+            self.generations.bump(&key);
             Ok(ruling)
         })
     }
@@ -55,7 +55,7 @@ impl Held {
     /// Serves a JWT that an earlier kind of server left on disk, until upstream says otherwise.
     pub(in crate::replica) fn find(&self, entry: &Arc<Entry>) -> Result<(), Refusal> {
         let (key, version) = (*entry.key(), entry.version());
-        self.epochs.bump(&key);
+        self.generations.bump(&key);
         let found = self.known.versions.with(&key, |seen| {
             match seen.order(&version, Via::FirstScan, &self.env.gate.standing()) {
                 Order::Newer => seen.heard = Some(version),
@@ -67,7 +67,7 @@ impl Held {
             Ok(())
         });
         self.unknown.forget(&key);
-        self.epochs.bump(&key);
+        self.generations.bump(&key);
         found
     }
 

@@ -25,8 +25,8 @@ use super::setup::Env;
 use super::spread::Spread;
 use super::unknown::Unknown;
 use crate::clock;
-use crate::epoch::{Epoch, Epochs};
 use crate::feed::Head;
+use crate::generation::{Generation, Generations};
 use crate::key::AccountKey;
 use crate::node::Stamp;
 use crate::store::snapshot::{Seen, Stand};
@@ -48,9 +48,9 @@ pub(super) struct Held {
     unknown: Unknown<AccountKey>,
     spread: Spread,
     /// Moves when something is heard of an account, so that an answer under way is recognised as outdated.
-    epochs: Epochs,
+    generations: Generations,
     /// Moves when the primary removes an account, so that an answer under way is not cached.
-    forgotten: Epochs,
+    forgotten: Generations,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<CachedCopy>>,
 }
@@ -73,8 +73,8 @@ impl Held {
             cache,
             unknown: Unknown::new(env.setup.negative_ttl),
             spread: Spread::default(),
-            epochs: Epochs::default(),
-            forgotten: Epochs::default(),
+            generations: Generations::default(),
+            forgotten: Generations::default(),
             system: OnceLock::new(),
         }
     }
@@ -142,8 +142,8 @@ impl Held {
     }
 
     /// Moves when something is heard of an account.
-    pub(super) fn epoch(&self, key: &AccountKey) -> Epoch {
-        self.epochs.of(key)
+    pub(super) fn generation(&self, key: &AccountKey) -> Generation {
+        self.generations.of(key)
     }
 
     /// Whether the primary said a moment ago that it does not know an account.
@@ -163,9 +163,9 @@ impl Held {
 
     /// Drops all such answers, and those under way.
     pub(super) fn forget_unknown(&self) {
-        self.epochs.bump_all();
+        self.generations.bump_all();
         self.unknown.forget_all();
-        self.epochs.bump_all();
+        self.generations.bump_all();
     }
 
     /// Marks the copies of these accounts as stale: the primary has something newer that could not be applied.
@@ -179,7 +179,7 @@ impl Held {
     /// Has the next request for an account ask the primary. `limit`: up to where its copy is current, if the feed no
     /// longer confirms it.
     ///
-    /// The epoch moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms
+    /// The generation moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms
     /// nothing.
     fn check_soon(&self, key: &AccountKey, limit: Option<Head>) {
         if let Some(copy) = self.at_hand(key) {
@@ -189,7 +189,7 @@ impl Held {
                 self.is_unconfirmed(key, limit);
             }
         }
-        self.epochs.bump(key);
+        self.generations.bump(key);
     }
 
     /// Notes that a copy is current up to `to`, and maybe no further.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::{ResyncError, Run, have};
 use crate::clock;
-use crate::epoch::Epoch;
 use crate::feed::Subject;
 use crate::feed::digest::Leaf;
 use crate::feed::wire::DigestAsk;
+use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
 use crate::replica::known::leaf;
@@ -21,11 +21,11 @@ pub(super) const PAUSE: Duration = Duration::from_millis(25);
 /// The pause between two checks whether all copies of an earlier process are restored.
 const WARMING: Duration = Duration::from_millis(50);
 
-/// A copy to compare, and the epoch of its account from before it was read.
+/// A copy to compare, and the generation of its account from before it was read.
 struct ComparedCopy {
     key: AccountKey,
     leaf: Leaf,
-    heard: Epoch,
+    heard: Generation,
     /// Whether the primary is known to have the same.
     is_noted: bool,
 }
@@ -49,7 +49,7 @@ impl Run {
         let parts = &self.resync.parts;
         let mut held: Vec<ComparedCopy> = Vec::new();
         for key in keys {
-            let heard = parts.held.epoch(key);
+            let heard = parts.held.generation(key);
             let known = parts.held.known.versions.peek(key, |seen| {
                 let is_noted = !seen.ahead && seen.heard.is_none();
                 leaf(key, seen).map(|leaf| ComparedCopy { key: *key, leaf, heard, is_noted })
@@ -74,7 +74,7 @@ impl Run {
         let now = clock::uptime_millis();
         for ComparedCopy { key, heard, is_noted, .. } in held {
             // The replica heard something later of it.
-            if differing.contains(&key) || parts.held.epoch(&key) != heard {
+            if differing.contains(&key) || parts.held.generation(&key) != heard {
                 continue;
             }
             // Nearly always it is noted, and there are many.
@@ -101,7 +101,7 @@ impl Run {
         }
     }
 
-    /// Something may have changed in between, of this account or of another one with the same epoch counter.
+    /// Something may have changed in between, of this account or of another one with the same generation counter.
     fn note_unless_confirmed(&self, key: &AccountKey) {
         let parts = &self.resync.parts;
         let is_other = |copy: Arc<CachedCopy>| copy.stretch() != self.stretch;

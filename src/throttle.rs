@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// Permits a line at most once in a period, and counts the suppressed ones.
 #[derive(Debug)]
-pub struct Rarely {
+pub struct Throttle {
     every: Duration,
     state: Mutex<State>,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for HeldBack {
     }
 }
 
-impl Rarely {
+impl Throttle {
     /// At most one line in this time.
     pub const fn every(every: Duration) -> Self {
         Self { every, state: Mutex::new(State { last: None, held_back: 0 }) }
@@ -54,12 +54,12 @@ impl Rarely {
 
 /// The same for lines of several reasons, each for itself. The reasons are a small fixed set.
 #[derive(Debug)]
-pub struct RarelyBy<R> {
+pub struct ThrottleBy<R> {
     every: Duration,
-    lines: Mutex<HashMap<R, Rarely>>,
+    lines: Mutex<HashMap<R, Throttle>>,
 }
 
-impl<R: Eq + Hash> RarelyBy<R> {
+impl<R: Eq + Hash> ThrottleBy<R> {
     /// At most one line for each reason in this time.
     pub fn every(every: Duration) -> Self {
         Self { every, lines: Mutex::default() }
@@ -68,7 +68,7 @@ impl<R: Eq + Hash> RarelyBy<R> {
     /// Whether a line may be written at `now`. `None`: it is held back and counted.
     pub fn turn(&self, reason: R, now: Instant) -> Option<HeldBack> {
         let mut lines = self.lines.lock();
-        lines.entry(reason).or_insert_with(|| Rarely::every(self.every)).turn(now)
+        lines.entry(reason).or_insert_with(|| Throttle::every(self.every)).turn(now)
     }
 }
 
@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_line_comes_once_in_a_while_and_tells_how_many_were_held_back() {
-        let (rarely, start) = (Rarely::every(Duration::from_secs(10)), Instant::now());
-        let at = |seconds| rarely.turn(start + Duration::from_secs(seconds));
+        let (throttle, start) = (Throttle::every(Duration::from_secs(10)), Instant::now());
+        let at = |seconds| throttle.turn(start + Duration::from_secs(seconds));
         assert_eq!(at(0), Some(HeldBack(0)));
         assert_eq!([at(0), at(1), at(9)], [None; 3]);
         assert_eq!(at(10), Some(HeldBack(3)));
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn each_reason_has_its_turns() {
-        let (rarely, start) = (RarelyBy::every(Duration::from_secs(10)), Instant::now());
+        let (throttle, start) = (ThrottleBy::every(Duration::from_secs(10)), Instant::now());
         assert_eq!(
-            ["a", "b", "a"].map(|reason| rarely.turn(reason, start)),
+            ["a", "b", "a"].map(|reason| throttle.turn(reason, start)),
             [Some(HeldBack(0)), Some(HeldBack(0)), None]
         );
         let later = start + Duration::from_secs(10);
-        assert_eq!(["a", "b"].map(|reason| rarely.turn(reason, later)), [Some(HeldBack(1)), Some(HeldBack(0))]);
+        assert_eq!(["a", "b"].map(|reason| throttle.turn(reason, later)), [Some(HeldBack(1)), Some(HeldBack(0))]);
     }
 
     #[test]

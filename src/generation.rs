@@ -12,19 +12,19 @@ const PLACES: usize = 4096;
 
 /// A table of change counters.
 #[derive(Debug)]
-pub struct Epochs(Box<[AtomicU64]>);
+pub struct Generations(Box<[AtomicU64]>);
 
 /// The value of a counter at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epoch(u64);
+pub struct Generation(u64);
 
-impl Default for Epochs {
+impl Default for Generations {
     fn default() -> Self {
         Self((0..PLACES).map(|_| AtomicU64::new(0)).collect())
     }
 }
 
-impl Epochs {
+impl Generations {
     /// Marks a change of `key`. Call it before and after the change. Then a reader that began at any time in between
     /// finds that the counter moved.
     pub fn bump(&self, key: &AccountKey) {
@@ -39,8 +39,8 @@ impl Epochs {
     }
 
     /// The counter of `key`, to be compared with a later value.
-    pub fn of(&self, key: &AccountKey) -> Epoch {
-        Epoch(self.place(key).load(Ordering::SeqCst))
+    pub fn of(&self, key: &AccountKey) -> Generation {
+        Generation(self.place(key).load(Ordering::SeqCst))
     }
 
     fn place(&self, key: &AccountKey) -> &AtomicU64 {
