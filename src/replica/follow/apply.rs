@@ -27,7 +27,7 @@ impl Follow {
             }
             // The text of a replaced version is gone. Its successor follows, and until then our copy is not current.
             UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => {
-                parts.held.mark_stale(accounts.copied())
+                parts.held.mark_stale(accounts.copied());
             }
             UpstreamContent::Delete(request) => {
                 let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
