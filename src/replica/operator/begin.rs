@@ -21,7 +21,7 @@ impl Operators {
             Begun::Kept => None,
             Begun::Refused(refusal) => {
                 tracing::warn!(
-                    "cannot use the configured operator JWT; the one in the snapshot stays in force: {refusal}"
+                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
                 );
                 None
             }

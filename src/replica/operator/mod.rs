@@ -127,6 +127,8 @@ impl Operators {
             }
             ChainEnd::Unconnected(refusal) => {
                 let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
+                turn.unconnected = Some((*last.version(), refusal.to_string()));
+                self.env.metrics.replica_operator_unconnected.set(1);
                 if !is_known {
                     tracing::warn!(
                         "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
@@ -134,7 +136,6 @@ impl Operators {
                         self.upstream.shown()
                     );
                 }
-                turn.unconnected = Some((*last.version(), refusal.to_string()));
                 self.env.metrics.refused(via, &refusal.into());
             }
         }
