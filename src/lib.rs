@@ -23,7 +23,7 @@
 //!
 //! Two walks to begin with: *a push* goes `http::push` → [`node::Node::submit`] → [`gate::Gate::admit`] →
 //! [`store::Journal::commit`] → 200, and from the journal on to followers and nats-servers. *A miss* goes
-//! `http::account` → [`node::Node::get`] → [`replica::Replica::get`] → the primary → [`gate::Gate::admit`] → 200.
+//! `http::account` → [`node::Node::get`] → [`node::Backend::get`] → the primary → [`gate::Gate::admit`] → 200.
 //! `docs/architecture.md` walks them in full.
 
 #![forbid(unsafe_code)]

@@ -13,7 +13,7 @@ pub(super) const FAST: &[f64] =
 pub(super) const SLOW: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
-/// Declares [`Metrics`], and how each of them is made. A later one may use an earlier one by its name.
+/// Declares `Metrics`, and how each of them is made. A later one may use an earlier one by its name.
 macro_rules! metrics {
     ($make:ident: $($vis:vis $name:ident: $type:ty = $made:expr;)*) => {
         /// All metrics of the process.
