@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Primary;
-use super::compare::STILL;
+use super::place::STILL;
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Unread};
 use crate::gate::{SentFor, Via};

@@ -12,13 +12,12 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::Primary;
 use super::judge::FileVerdict;
-use super::place::{Places, There, digest_of};
+use super::place::{Places, STILL, There, digest_of};
 use super::reports::{self, Reports};
 use crate::folder::{self, Folder, Stamp, Unread};
 use crate::gate::{Entry, Via};
@@ -27,8 +26,6 @@ use crate::metrics::Metrics;
 use crate::store::StoreError;
 use crate::store::journal::AccountStatus;
 
-/// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
-pub(super) const STILL: Duration = Duration::from_secs(1);
 /// Groups of accounts. Those of one group are settled one after the other.
 const GROUPS: usize = 64;
 /// Attempts to settle a file that somebody keeps changing.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::compare::STILL;
+use super::place::STILL;
 use crate::folder::{self, Look, Stamp};
 
 /// Files that are looked at. nsc writes one.

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::compare::STILL;
 use crate::folder::{self, Stamp, Unread};
 use crate::gate::Digest;
 use crate::jwt::given;
@@ -14,6 +13,8 @@ use crate::key::AccountKey;
 use crate::store::journal::AccountStatus;
 use crate::store::{JournalReader, StoreError};
 
+/// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
+pub(super) const STILL: Duration = Duration::from_secs(1);
 /// Files whose stamp is remembered. Any other file has to be read.
 const REMEMBERED: u64 = 1 << 16;
 

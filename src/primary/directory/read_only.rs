@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::closed::ClosedFolders;
-use super::compare::STILL;
 use super::ignored::Ignored;
 use super::intake::{Intake, Looked, Scanned, named};
 use super::judge::FileVerdict;
 use super::operator_files::{OperatorEdit, OperatorFiles};
+use super::place::STILL;
 use super::removals::Removals;
 use super::reports::{self, Reports};
 use super::scan::{self, Scan};

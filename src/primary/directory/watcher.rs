@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Primary;
-use super::compare::STILL;
 use super::intake::{Intake, Scanned};
+use super::place::STILL;
 use super::progress::ScanStage;
 use super::writer::WriterProgress;
 use crate::folder::watch::Watch;
