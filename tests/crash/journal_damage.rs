@@ -218,6 +218,15 @@ async fn a_bit_of_the_header_that_changed_serves_nothing_wrong() {
     flips(&sound, 0..100).await;
 }
 
+/// The format's version is in these bytes of the header: a bit of it makes another format of the journal.
+#[tokio::test]
+async fn a_bit_of_the_version_that_changed_serves_nothing_wrong() {
+    let sound = Sound::new().await;
+    for (at, bit) in (60..64).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        sound.outcome(&format!("bit {bit} of byte {at}"), &flipped(&sound.journal, at, bit)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_bit_anywhere_that_changed_serves_nothing_wrong() {
     let sound = Sound::new().await;

@@ -130,7 +130,7 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Sto
     if (1..FIRST).contains(&version) {
         return unusable(format!(
             "its format {version} is that of a build before the first release: `export` with that build, move the file \
-             away, and `import` with this one"
+             away, and `import` with this one; if no such build wrote it, it is damaged: restore it from a backup"
         ));
     }
     Ok(())
