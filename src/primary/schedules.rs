@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use nkeys::KeyPair;
 use parking_lot::Mutex;
@@ -148,17 +147,8 @@ impl Scene {
         let gate = Arc::new(Gate::new(Some(trust(&[&withdrawn], 1_000)), None, 3_600));
         let root = folder.path().to_owned();
         std::fs::write(root.join(".nsc"), "{}").expect("written");
-        let setup = Setup {
-            source: if place == FilePlace::Nsc { Source::Nsc(root) } else { Source::ReadOnly(root) },
-            state_dir: None,
-            require_existing: false,
-            history: 2,
-            history_age: Duration::ZERO,
-            cache_bytes: 1 << 20,
-            activations_per_account: 3,
-            activation_files: false,
-            change_operator: None,
-        };
+        let source = if place == FilePlace::Nsc { Source::Nsc(root) } else { Source::ReadOnly(root) };
+        let setup = Setup::small(source);
         let primary = Arc::new(Primary::open(&setup, gate.clone()).expect("opens"));
         primary.settle_operator().await;
         let withdrawn = (withdrawn, Arc::clone(&gate.standing()));

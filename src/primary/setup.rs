@@ -33,6 +33,22 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// One with little history and small caches, for tests.
+    #[cfg(test)]
+    pub(super) fn small(source: Source) -> Self {
+        Self {
+            source,
+            state_dir: None,
+            require_existing: false,
+            history: 2,
+            history_age: Duration::ZERO,
+            cache_bytes: 1 << 20,
+            activations_per_account: 3,
+            activation_files: false,
+            change_operator: None,
+        }
+    }
+
     /// As the settings say.
     pub fn of(settings: &Settings) -> Self {
         let store = &settings.store;

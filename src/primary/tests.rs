@@ -44,17 +44,7 @@ impl PrimaryWorld {
         let now = clock::unix_seconds();
         let begun = trust(&operator, &[&first, &second], now - 1_000, &operator);
         let gate = Arc::new(Gate::new(Some(begun), None, 3_600));
-        let setup = Setup {
-            source,
-            state_dir: None,
-            require_existing: false,
-            history: 2,
-            history_age: std::time::Duration::ZERO,
-            cache_bytes: 1 << 20,
-            activations_per_account: 3,
-            activation_files: false,
-            change_operator: None,
-        };
+        let setup = Setup::small(source);
         let primary = Arc::new(Primary::open(&setup, gate.clone()).expect("opens"));
         primary.settle_operator().await;
         Self { operator, first, second, now, primary, gate }

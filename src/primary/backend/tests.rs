@@ -97,17 +97,7 @@ async fn an_activation_is_never_absent_whose_file_waits() {
 }
 
 fn primary(gate: &Arc<Gate>) -> Arc<Primary> {
-    let setup = primary::Setup {
-        source: Source::Memory,
-        state_dir: None,
-        require_existing: false,
-        history: 2,
-        history_age: Duration::ZERO,
-        cache_bytes: 1 << 20,
-        activations_per_account: 3,
-        activation_files: false,
-        change_operator: None,
-    };
+    let setup = primary::Setup::small(Source::Memory);
     Arc::new(Primary::open(&setup, gate.clone()).expect("opens"))
 }
 
