@@ -69,11 +69,11 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>>
         connection,
         &format!(
             "SELECT h.kind, h.key, h.iat, c.iat, h.marks, h.issuer,
-                    h.serial <> 0 AND c.op IS 112 AND c.kind IS h.kind AND c.key IS h.key AND c.exp IS h.exp
+                    h.row <> 0 AND c.op IS 112 AND c.kind IS h.kind AND c.key IS h.key AND c.exp IS h.exp
                     AND c.identity IS h.identity AND c.issuer IS h.issuer AND c.digest IS h.digest
                     AND (c.body IS NOT NULL OR h.kind <> {account}) AS agrees
-             FROM head h LEFT JOIN change c ON c.serial = h.serial
-             WHERE CASE h.serial WHEN 0 THEN h.digest <> x'' ELSE NOT agrees OR c.iat IS NOT h.iat END"
+             FROM head h LEFT JOIN change c ON c.id = h.row
+             WHERE h.row <> 0 AND (NOT agrees OR c.iat IS NOT h.iat)"
         ),
         "the change that brought its JWT",
     )?;
@@ -84,8 +84,8 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>>
         connection,
         "SELECT h.kind, h.key, h.deleted, c.iat, h.marks, h.deleted_issuer,
                 c.op IS 100 AND c.kind IS h.kind AND c.issuer IS h.deleted_issuer AS agrees
-         FROM head h LEFT JOIN change c ON c.serial = h.deleted_serial
-         WHERE h.deleted_serial IS NOT NULL AND (NOT agrees OR c.iat IS NOT h.deleted)",
+         FROM head h LEFT JOIN change c ON c.id = h.deleted_row
+         WHERE h.deleted_row <> 0 AND (NOT agrees OR c.iat IS NOT h.deleted)",
         "the request that deleted it",
     )?;
     if deleted.is_some() {
@@ -94,9 +94,9 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>>
     let removed = odd(
         connection,
         "SELECT h.kind, h.key, 0, NULL, x'', NULL, 0
-         FROM head h LEFT JOIN change c ON c.serial = h.removed
-         WHERE h.removed <> 0 AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
-                                       AND (c.digest IS h.digest OR h.serial = 0))",
+         FROM head h LEFT JOIN change c ON c.id = h.removed
+         WHERE h.removed <> 0 AND h.issuer <> x'' AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
+                                       AND (c.digest IS h.digest OR h.row = 0))",
         "the change by which it left",
     )?;
     if removed.is_some() {
@@ -128,14 +128,14 @@ fn odd(connection: &Connection, query: &str, what: &str) -> rusqlite::Result<Opt
 /// Whether the requests name the accounts that they deleted.
 fn requests(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let mut statement = connection.prepare(
-        "SELECT h.key, c.serial, c.body FROM head h JOIN change c ON c.serial = h.deleted_serial ORDER BY c.serial",
+        "SELECT h.key, c.id, c.body FROM head h JOIN change c ON c.id = h.deleted_row ORDER BY c.id",
     )?;
     let mut rows = statement.query([])?;
     let (mut read, mut keys) = (0, std::collections::HashSet::new());
     while let Some(row) = rows.next()? {
-        let (key, serial) = (AccountKey::from_raw(row.get(0)?), row.get(1)?);
-        if read != serial {
-            read = serial;
+        let (key, id): (_, i64) = (AccountKey::from_raw(row.get(0)?), row.get(1)?);
+        if read != id {
+            read = id;
             let body: Option<Vec<u8>> = row.get(2)?;
             let request = body.and_then(|body| Tombstone::reopen(body.into()));
             keys = request.map(|request| request.keys().iter().copied().collect()).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::store::journal::{MIRROR, open};
 pub fn renew(path: &Path) -> Result<Session, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let session = Session::random();
-    let connection = open::open_writer(path)?;
+    let connection = open::open_as_it_is(path)?;
     let renew = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("UPDATE meta SET session = ?1", [session.0])?;
@@ -50,7 +50,7 @@ fn find_newer(connection: &Connection, than: &Path) -> rusqlite::Result<Vec<Stri
         "SELECT h.kind, h.key, h.iat, h.deleted, ifnull(h.deleted, 0) > ifnull(c.deleted, 0) AND h.deleted >= h.iat
          FROM main.head h LEFT JOIN copy.head c ON c.kind = h.kind AND c.key = h.key
          WHERE c.key IS NULL OR h.iat > c.iat OR ifnull(h.deleted, 0) > ifnull(c.deleted, 0)
-            OR (h.iat = c.iat AND h.serial <> 0 AND h.identity <> c.identity AND instr(c.ties, h.identity) = 0)
+            OR (h.iat = c.iat AND h.row <> 0 AND h.identity <> c.identity AND instr(c.ties, h.identity) = 0)
          ORDER BY h.kind, h.key",
     )?;
     let lines = statement.query_map([], |row| {

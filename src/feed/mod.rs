@@ -208,6 +208,8 @@ pub enum Content {
         /// SHA-256 of the JWT that left.
         digest: Digest,
     },
+    /// A change that this server cannot read, or that its gate rejected. It is passed on as it came.
+    Passed(Arc<wire::Item>),
 }
 
 impl Change {
@@ -220,7 +222,8 @@ impl Change {
             Content::Operator(_)
             | Content::Activation(_)
             | Content::PastActivation { .. }
-            | Content::Forgotten { .. } => &[],
+            | Content::Forgotten { .. }
+            | Content::Passed(_) => &[],
         }
     }
 }
@@ -240,6 +243,7 @@ impl Link for Change {
             Content::Delete(tombstone) => tombstone.request().len(),
             Content::Operator(chain) => chain.bytes(),
             Content::Activation(activation) => activation.token().len(),
+            Content::Passed(item) => item.weight(),
             Content::Superseded { .. }
             | Content::Removed { .. }
             | Content::PastActivation { .. }

@@ -127,6 +127,7 @@ impl From<&Change> for Item {
             Content::Activation(activation) => {
                 Self { jwt: Some(activation.text().to_owned()), ..of(Subject::Activation(*activation.id()), "put") }
             }
+            Content::Passed(item) => Self::clone(item),
             Content::PastActivation { id, digest } => past(Subject::Activation(*id), "put", digest),
             Content::Forgotten { id, digest } => past(Subject::Activation(*id), "remove", digest),
             Content::Superseded { key, digest } => past(Subject::Account(*key), "put", digest),
@@ -151,6 +152,15 @@ impl Item {
             digest: None,
             links: Vec::new(),
         }
+    }
+
+    /// All memory that it takes, because upstream decides how much there is; bytes.
+    pub fn weight(&self) -> usize {
+        let Self { chain, kind, op, key, jwt, keys, request, digest, links, serial: _, at: _ } = self;
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        let given = text(key) + text(jwt) + text(request) + text(digest) + chain.len() + kind.len() + op.len();
+        given + texts(keys) + texts(links)
     }
 
     /// The operation and the digest of the body, as they enter the chain. `None`: not of this format.

@@ -267,6 +267,11 @@ impl Activation {
         &self.digest
     }
 
+    /// SHA-256 of the signing input.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The facts that order it.
     pub const fn version(&self) -> Version {
         Version { iat: self.iat(), identity: self.identity, issuer: self.issuer }

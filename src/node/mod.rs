@@ -10,6 +10,7 @@ mod delivery;
 #[cfg(test)]
 pub(crate) mod fake;
 mod follow;
+mod journal_feed;
 mod keys;
 mod ledger;
 mod links;
@@ -39,6 +40,7 @@ pub use delivery::{
     Withdrawn, not_live,
 };
 pub use follow::{Digested, Feed, FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
+pub use journal_feed::JournalFeed;
 pub use keys::{KeyList, NoKeyList};
 pub use ledger::{Ledger, Lookup, PackVerdict, ReplacedVersion, Submitted, SubmittedActivation};
 pub use links::{Again, Announce, Connection, Links, Policy};

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::Primary;
-use super::feed::JournalFeed;
+use super::feed::PrimaryFeed;
 use crate::clock;
 use crate::feed::Fingerprint;
 use crate::feed::digest::{Ask, Comparison, Prefix, View};
@@ -18,7 +18,7 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Answer, Backend, Check, Digested, Feed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList, Now,
+    Answer, Backend, Check, Digested, Feed, JournalFeed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList, Now,
     PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
@@ -89,7 +89,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn feed(&self) -> Feed {
-        Feed::Open(Arc::new(JournalFeed(self.clone())))
+        Feed::Open(Arc::new(PrimaryFeed(JournalFeed::new(self.reader().clone()))))
     }
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {

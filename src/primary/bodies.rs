@@ -57,7 +57,7 @@ impl BodyCache {
                 Content::Put(_) if change.via == Via::FirstScan => Op::Remove,
                 // The operator JWT may have changed in the same transaction.
                 Content::Put(entry) if self.gate.vouches(entry.issuer()) => {
-                    Op::Put(Arc::new(Stored { entry: entry.clone(), serial: change.serial }))
+                    Op::Put(Arc::new(Stored::of(change, entry)))
                 }
                 _ => Op::Remove,
             };

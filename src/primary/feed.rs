@@ -1,6 +1,4 @@
-//! The feed of a primary: the journal's recent changes from memory, older ones from disk.
-
-use std::sync::Arc;
+//! The feed of a primary: that of its journal.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -8,27 +6,26 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Primary;
+use crate::feed::Head;
 use crate::feed::wire::{Item, Page};
-use crate::feed::{Catchup, Change, Head};
-use crate::node::{FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
-use crate::store::{StoreError, blocking};
+use crate::node::{FeedPiece, FeedPlace, FeedSource, JournalFeed, Located, RecentChanges};
+use crate::store::StoreError;
 
 /// The changes of a primary's journal.
 #[derive(Debug)]
-pub(super) struct JournalFeed(pub(super) Arc<Primary>);
+pub(super) struct PrimaryFeed(pub(super) JournalFeed);
 
-impl FeedSource for JournalFeed {
+impl FeedSource for PrimaryFeed {
     fn head(&self) -> Head {
-        self.0.ring().head()
+        self.0.head()
     }
 
     fn watch(&self) -> watch::Receiver<Head> {
-        self.0.ring().watch()
+        self.0.watch()
     }
 
     fn ended(&self) -> &CancellationToken {
-        self.0.ring().ended()
+        self.0.ended()
     }
 
     fn is_news(&self, _told: Instant) -> bool {
@@ -36,51 +33,33 @@ impl FeedSource for JournalFeed {
     }
 
     fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>> {
-        let primary = self.0.clone();
-        blocking(move || Ok(primary.journal().chain_at(serial)?.map_or(FeedPlace::Elsewhere, FeedPlace::At))).boxed()
+        async move { Ok(self.0.chain_at(serial).await?.map_or(FeedPlace::Elsewhere, FeedPlace::At)) }.boxed()
     }
 
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>> {
         async move {
-            let (ring, serial) = (self.0.ring(), position.serial);
-            if ring.head().session != position.session {
-                return Ok(Located::Elsewhere);
-            }
-            let chain = match ring.chain_at(serial) {
-                Some(chain) => Some(chain),
-                None => {
-                    let primary = self.0.clone();
-                    blocking(move || primary.journal().chain_at(serial)).await?
-                }
-            };
-            Ok(if chain == Some(position.chain) { Located::Here } else { Located::Elsewhere })
+            Ok(match self.0.locate(position).await? {
+                // Nobody is ahead of a primary in its own history.
+                Located::Ahead => Located::Elsewhere,
+                found => found,
+            })
         }
         .boxed()
     }
 
     fn weight_after(&self, serial: u64) -> Option<usize> {
-        self.0.ring().weight_after(serial)
+        self.0.weight_after(serial)
     }
 
     fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
-        match self.0.ring().after(serial, piece.changes, piece.bytes) {
-            Catchup::Changes(changes) => RecentChanges::Changes(items(&changes)),
-            Catchup::TooOld => RecentChanges::Behind,
-        }
+        self.0.in_memory(serial, piece)
     }
 
     fn on_disk(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
-        let primary = self.0.clone();
-        let read = move || Ok(Some(items(&primary.journal().some_after(serial, piece.changes, piece.bytes)?)));
-        blocking(read).boxed()
+        self.0.on_disk(serial, piece).boxed()
     }
 
     fn complete(&self, page: Page) -> Page {
-        // The journal keeps every chain value, so a follower can go on from anywhere.
-        page
+        self.0.complete(page)
     }
-}
-
-fn items(changes: &[Arc<Change>]) -> Vec<Item> {
-    changes.iter().map(|change| Item::from(&**change)).collect()
 }

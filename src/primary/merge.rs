@@ -37,7 +37,7 @@ impl Primary {
                 Err(verdict) => verdict,
                 Ok(offer) => match outcomes.next() {
                     Some(Ok(Outcome::Changed { .. })) => PackVerdict::Taken,
-                    Some(Ok(Outcome::Same { .. })) => PackVerdict::Respelt,
+                    Some(Ok(_)) => PackVerdict::Respelt,
                     // Before it was deleted, that is: it lives again.
                     Some(Err(CommitError::Refused(Refusal::Deleted { .. }))) if offer.is_live => PackVerdict::Older,
                     Some(Err(CommitError::Refused(refusal))) => judged(refusal),

@@ -25,7 +25,6 @@ mod seam;
 mod setup;
 mod source;
 
-use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,7 +47,7 @@ use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::Submitted;
 use crate::store::journal::{CommitError, Committing, Notes, Options, Outcome, Write};
-use crate::store::{Journal, JournalReader, StoreError, snapshot};
+use crate::store::{Journal, JournalReader, StoreError};
 use progress::ScanStage;
 use seam::Seam;
 use source::Tokens;
@@ -96,20 +95,14 @@ impl Primary {
             ));
         }
         let locks = setup.lock()?;
-        if let Some(path) = &journal {
-            no_replica(path)?;
-        }
         let tokens = setup.source.open()?;
         let for_activations = setup.cache_bytes / ACTIVATIONS_SHARE;
         let bodies = Arc::new(BodyCache::new(setup.cache_bytes - for_activations, gate.clone()));
         let activations = Arc::new(ActivationCache::new(for_activations, setup.activations_per_account));
-        let options = Options {
-            path: journal,
-            history: setup.history,
-            readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
-        };
+        let readers = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+        let options = Options::primary(journal, setup.history, readers);
         let followers = (bodies.clone(), activations.clone());
-        let journal = Journal::open_under(&options, gate.clone(), move |changes| {
+        let journal = Journal::open_under(&options, gate.clone(), move |changes, _| {
             for change in changes {
                 followers.0.follow(change);
                 followers.1.follow(change);
@@ -159,6 +152,11 @@ impl Primary {
         &self.journal
     }
 
+    /// The same, to be kept.
+    pub const fn reader(&self) -> &Arc<JournalReader> {
+        self.journal.reader()
+    }
+
     /// How far others have come, written down in the journal.
     pub const fn notes(&self) -> &Notes {
         self.journal.notes()
@@ -170,7 +168,7 @@ impl Primary {
     }
 
     /// The latest changes, and the place to wait for more.
-    pub fn ring(&self) -> &Arc<Ring> {
+    pub fn ring(&self) -> Arc<Ring> {
         self.journal.ring()
     }
 
@@ -289,25 +287,12 @@ impl Primary {
     }
 }
 
-/// A folder that has the snapshot of a replica and no journal is not one to begin an empty journal in: what its primary held
-/// would be unknown.
-fn no_replica(journal: &Path) -> Result<(), StoreError> {
-    let snapshot = journal.with_file_name(snapshot::FILE);
-    if journal.exists() || !snapshot.exists() {
-        return Ok(());
-    }
-    Err(StoreError::unusable(
-        &snapshot,
-        "this folder is that of a replica, and there is no journal in it: to make a mirror the primary, run \
-                 `nats-account-server promote` with the same flags first; to serve a replica, name its primary; to begin \
-                 with nothing but the folder's JWT files, move the snapshot away",
-    ))
-}
-
 fn split(outcome: Outcome) -> (bool, u64) {
     match outcome {
         Outcome::Changed { serial } => (true, serial),
         Outcome::Same { serial } => (false, serial),
+        // These are about what comes from upstream.
+        Outcome::Early | Outcome::Kept | Outcome::Refetch => (false, 0),
     }
 }
 

@@ -63,9 +63,9 @@ async fn set(
     chain: Arc<OperatorChain>,
 ) -> Result<OperatorChange, StoreError> {
     // The history of accounts is not touched, so its bound does not matter.
-    let options = Options { path: Some(path.to_owned()), history: usize::MAX >> 1, readers: 1 };
+    let options = Options::primary(Some(path.to_owned()), usize::MAX >> 1, 1);
     let gate = Arc::new(Gate::new(None, None, 0));
-    let journal = Journal::open_under(&options, gate.clone(), |_| {})?;
+    let journal = Journal::open_under(&options, gate.clone(), |_, _| {})?;
     let before = Standing::restore(kept, journal.withdrawn()?);
     let after = before.after(chain.clone());
     let mut change = OperatorChange::to(&before, &chain);

@@ -1,21 +1,20 @@
 //! `promote`: the folder of a stopped mirror becomes that of a primary.
 //!
-//! A mirror holds all that its primary held, and remembers what the primary had replaced, refused and deleted. Both goes into
-//! a new journal, so that nothing comes back by the promotion that was gone before. What the mirror does not hold is found
-//! first, because no other server may have it.
+//! The mirror's store stays as it is, begins a session of its own, and writes from then on ([`journal::promote`]). What the
+//! mirror does not hold is found first, because no other server may have it.
 
-mod gather;
 mod trust;
 
-use std::path::Path;
-
+use super::findings::Findings;
 use super::{Exit, say};
 use crate::config::Settings;
-use crate::logging::Bar;
 use crate::primary;
-use crate::store::journal;
-use crate::store::snapshot::{self, FoundSnapshot, Snapshot};
-use gather::{Gathered, gather};
+use crate::store::journal::{self, Promoted};
+use crate::nats;
+
+/// So many of the last changes are announced to the nats-servers again: nobody knows which of them the old primary still
+/// announced, and those before are long known.
+const ANNOUNCED_AGAIN: u64 = 1000;
 
 const AFTER_HELP: &str = "\
 Give the flags or the configuration file of the mirror; a `primary` in them has
@@ -46,28 +45,18 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or("there is no folder to promote: give that of the mirror, as in -dir FOLDER")?;
     let folder = journal.parent().unwrap_or(&journal);
-    if !folder.join(snapshot::FILE).exists() {
-        let is_primary = if journal.exists() { "; it is a primary's already" } else { "" };
-        return Err(format!("there is no snapshot of a replica in {}{is_primary}", folder.display()).into());
+    if !journal.exists() {
+        return Err(format!("there is no store of a replica in {}", folder.display()).into());
     }
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot promote: {error}"));
     let _locks = setup.lock().map_err(|error| failed(&error))?;
-    if journal.exists() {
-        return Err(failed(&format!(
-            "there is a journal already, {}, which a primary left: if it is of no use, move it away",
-            journal.display()
-        )));
-    }
-    let (snapshot, found) = open(folder)?;
-    let trusted = trust::trusted(settings, &snapshot)?;
-    let bar = Bar::new("promoting", 0);
-    let (loaded, mut gathered) =
-        journal::load(&journal, |load| gather(load, &snapshot, &trusted, &bar)).map_err(|error| failed(&error))?;
-    drop(bar);
-    gathered.note(found, &snapshot);
-    gathered.write(&mut std::io::stdout());
-    let described = describe(loaded.accounts(), &gathered);
-    if !gathered.is_whole() && !args.incomplete {
+    let standing = trust::trusted(settings, &journal)?;
+    let decide = |found: &Promoted| (found.is_whole() || args.incomplete) && !args.dry_run;
+    let promoted = journal::promote(&journal, &standing, (nats::CURSOR, ANNOUNCED_AGAIN), decide)
+        .map_err(|error| failed(&error))?;
+    list(&promoted);
+    let described = describe(&promoted);
+    if !promoted.is_whole() && !args.incomplete {
         return Err(failed(&format!(
             "it is incomplete, as listed: it has {described}. If the primary is lost, and no other mirror has more, \
              give --incomplete"
@@ -77,15 +66,8 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
         say(&format!("would promote {}: {described}", folder.display()));
         return Ok(());
     }
-    let head = *loaded.head();
-    loaded.keep().map_err(|error| failed(&error))?;
-    // From here on it is a primary's folder.
-    let kept = snapshot.retire().map_err(|error| format!("promoted, but the snapshot is still there: {error}"))?;
     say(&format!("promoted {}: {described}", folder.display()));
-    say(&format!("it begins session {} with {} changes", head.session, head.serial));
-    if let Some(kept) = kept {
-        say(&format!("the former snapshot is kept as {}", kept.display()));
-    }
+    say(&format!("it begins session {} at serial {}", promoted.head.session, promoted.head.serial));
     say("Next:");
     say("  1. Start this server without `primary`.");
     say(
@@ -95,19 +77,26 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Opens the snapshot as it is.
-fn open(folder: &Path) -> Result<(Snapshot, FoundSnapshot), String> {
-    let (snapshot, found) = Snapshot::open(Some(folder)).map_err(|error| format!("cannot promote: {error}"))?;
-    match found {
-        FoundSnapshot::MovedAway(away) => {
-            Err(format!("cannot promote: the snapshot cannot be used, and was moved to {}", away.display()))
+/// Lists what is missing.
+fn list(promoted: &Promoted) {
+    let mut missing =
+        Findings::of("accounts have no JWT here: older versions stay rejected; push theirs if you have it");
+    let mut unproven =
+        Findings::of("accounts are deleted, but the request is not here: replicas will not learn of it");
+    let mut other = Findings::of("other things are in the way");
+    promoted.missing.iter().for_each(|key| missing.add(key.text()));
+    promoted.unproven.iter().for_each(|key| unproven.add(key.text()));
+    promoted.other.iter().for_each(|what| other.add(what.clone()));
+    for findings in [missing, unproven, other] {
+        if !findings.is_empty() {
+            // Nobody to tell, if the output is closed.
+            let _ = findings.write(&mut std::io::stdout());
         }
-        found => Ok((snapshot, found)),
     }
 }
 
-fn describe(accounts: u64, gathered: &Gathered) -> String {
-    let Gathered { withheld, deletions, activations, .. } = gathered;
+fn describe(promoted: &Promoted) -> String {
+    let Promoted { accounts, withheld, deletions, activations, .. } = promoted;
     let withheld = if *withheld > 0 { format!(" ({withheld} of them withheld)") } else { String::new() };
-    format!("{accounts} accounts{withheld}, {deletions} delete requests, {activations} activations")
+    format!("{accounts} accounts{withheld}, {deletions} deletions, {activations} activations")
 }

@@ -156,7 +156,7 @@ impl Scan<'_> {
                     self.metrics.accepted(Via::FirstScan);
                     self.primary.remark(&path, &entry);
                 }
-                Ok(Outcome::Same { .. }) => tally.known(),
+                Ok(_) => tally.known(),
                 Err(CommitError::Refused(refusal)) if refusal.is_conflict() => {
                     tracing::debug!("{} is not imported: {refusal}", path.display());
                     tally.known();

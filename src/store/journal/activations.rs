@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::super::error::StoreError;
-use super::head;
+use super::head::Row;
 use super::read::JournalReader;
 use super::transaction::{Record, Transaction};
 use super::write::{CommitError, Outcome};
-use crate::feed::digest::{Leaf, Toggle};
+use crate::feed::digest::Toggle;
 use crate::feed::{Content, Subject, SubjectKind};
 use crate::gate::{Activation, ActivationRefusal, Ordering, Refusal, Standing, Via};
 use crate::jwt::HashId;
@@ -34,17 +34,16 @@ impl Transaction<'_> {
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let (key, account) = (activation.id().raw(), activation.account());
         let place = Subject::Activation(*activation.id());
-        let row = self.load(&place)?;
-        let mut held = row.as_ref().map(|row| row.held.clone()).unwrap_or_default();
+        let row = self.load(&place)?.unwrap_or_default();
         // Whether its signer counts is asked of its account, and again at every change of that.
         let standing = Standing::default();
-        match held.order(&activation.version(), via, None, &standing) {
+        match row.held.order(&activation.version(), via, None, &standing) {
             Ordering::Newer => {}
+            // What was forgotten stays so.
+            Ordering::Same if row.removed != 0 || row.row == 0 => return Ok(Ok(Outcome::Same { serial: 0 })),
             Ordering::Same => {
-                // What was forgotten stays so.
-                let Some(row) = row.filter(|row| row.removed == 0) else { return Ok(Ok(Outcome::Same { serial: 0 })) };
                 self.repair(&row, activation.digest(), activation.token(), &activation.id().text())?;
-                return Ok(Ok(Outcome::Same { serial: row.serial }));
+                return Ok(Ok(Outcome::Same { serial: self.serial_of(row.row)? }));
             }
             Ordering::Behind | Ordering::Refetch => return Ok(Err(Refusal::Tie(activation.iat()).into())),
             Ordering::Refused(refusal) => return Ok(Err(refusal.into())),
@@ -56,47 +55,35 @@ impl Transaction<'_> {
         if !is_listed && self.is_at_limit(account.raw(), limit)? {
             return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
         }
-        held.put(activation.version(), None, &standing);
-        let before = row.as_ref().and_then(|row| row.leaf(&place));
-        let serial = self.append(
+        let mut now = Row::default();
+        now.held = row.held.clone();
+        now.held.put(activation.version(), Some(self.next_position()), &standing);
+        let toggle = Toggle::between(&place, row.leaf(&place), now.own_leaf(&place));
+        let id = self.append(
             Content::Activation(activation.clone()),
-            Record {
-                kind: SubjectKind::Activation,
-                via,
-                at,
-                key: Some(key),
-                toggles: &[Toggle::between(&place, before, Leaf::standing(&place, &held, false))],
-                iat: activation.iat(),
-                exp: activation.exp(),
-                identity: &activation.version().identity,
-                issuer: Some(activation.issuer().raw()),
-                digest: activation.digest(),
-                body: Some(activation.token()),
-            },
+            Record::of_activation(activation, via, at, &[toggle]),
         )?;
-        if let Some(row) = row {
-            self.drop_body(row.serial)?;
+        self.store_activation(row.row, now, activation, id)?;
+        Ok(Ok(Outcome::Changed { serial: self.meta.head.serial }))
+    }
+
+    /// Makes a change the one with the newest text of an activation, in the place of another; 0: there was none.
+    pub(super) fn store_activation(
+        &self,
+        before: i64,
+        mut now: Row,
+        activation: &Activation,
+        id: i64,
+    ) -> rusqlite::Result<()> {
+        if before != 0 && before != id {
+            self.drop_body(before)?;
         }
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO head (kind, key, serial, iat, exp, identity, issuer, digest, ties, history)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, x'')",
-            )?
-            .execute(params![
-                SubjectKind::Activation,
-                key,
-                serial,
-                activation.iat(),
-                activation.exp(),
-                activation.version().identity,
-                activation.issuer().raw(),
-                activation.digest(),
-                head::ties(&held),
-            ])?;
+        (now.row, now.exp, now.digest) = (id, activation.exp(), *activation.digest());
+        self.save(&Subject::Activation(*activation.id()), &now)?;
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO activation (account, key) VALUES (?1, ?2)")?
-            .execute(params![account.raw(), key])?;
-        Ok(Ok(Outcome::Changed { serial }))
+            .execute(params![activation.account().raw(), activation.id().raw()])
+            .map(drop)
     }
 
     fn is_at_limit(&self, account: &[u8; 32], limit: u64) -> rusqlite::Result<bool> {
@@ -114,12 +101,12 @@ impl Transaction<'_> {
         let mut outcome = Outcome::Same { serial: 0 };
         for id in ids {
             let place = Subject::Activation(*id);
-            let row = head::load(self.connection, &place)?;
             // A newer one may have come since.
-            let Some(row) = row.filter(|row| row.removed == 0 && row.exp > 0 && row.exp < now) else { continue };
+            let row = self.load(&place)?.filter(|row| row.removed == 0 && row.exp > 0 && row.exp < now);
+            let Some(mut row) = row else { continue };
             let Some(version) = row.held.version().copied() else { continue };
             let toggle = Toggle::between(&place, row.leaf(&place), None);
-            let serial = self.append(
+            row.removed = self.append(
                 Content::Forgotten { id: *id, digest: row.digest },
                 // No client asked for it. The nearest path is what the configuration wants.
                 Record {
@@ -127,14 +114,21 @@ impl Transaction<'_> {
                     ..Record::of_removal(&place, &version, &row.digest, Via::Configured, at, &[toggle])
                 },
             )?;
-            self.drop_body(row.serial)?;
-            self.connection
-                .prepare_cached("UPDATE head SET removed = ?3 WHERE kind = ?1 AND key = ?2")?
-                .execute(params![SubjectKind::Activation, id.raw(), serial])?;
-            self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([id.raw()])?;
-            outcome = Outcome::Changed { serial };
+            self.forget_activation(&place, row)?;
+            outcome = Outcome::Changed { serial: self.meta.head.serial };
         }
         Ok(outcome)
+    }
+
+    /// Drops the text of an activation. Its head stays, so that what was issued before it stays rejected.
+    pub(super) fn forget_activation(&self, place: &Subject, mut row: Row) -> rusqlite::Result<()> {
+        if row.row != 0 {
+            self.drop_body(row.row)?;
+        }
+        row.row = row.row.max(0);
+        row.is_level();
+        self.save(place, &row)?;
+        self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([place.raw()]).map(drop)
     }
 }
 
@@ -144,7 +138,7 @@ impl JournalReader {
         let found: Option<(Vec<u8>, [u8; 32], u64)> = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT c.body, h.digest, h.serial FROM head h JOIN change c ON c.serial = h.serial
+                    "SELECT c.body, h.digest, c.serial FROM head h JOIN change c ON c.id = h.row
                      WHERE h.kind = ?1 AND h.key = ?2 AND c.body IS NOT NULL",
                 )?
                 .query_row(params![SubjectKind::Activation, id.raw()], |row| {

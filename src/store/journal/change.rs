@@ -12,10 +12,11 @@ use crate::key::{AccountKey, Kind, PublicKey};
 
 /// What [`RawChange::read`] reads.
 pub(super) const CHANGE: &str =
-    "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links";
+    "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links, id";
 
 /// A change as the database has it.
 pub(super) struct RawChange {
+    pub(super) id: i64,
     serial: u64,
     at: i64,
     chain: Chain,
@@ -24,6 +25,7 @@ pub(super) struct RawChange {
 }
 
 enum RawBody {
+    Passed(Vec<u8>),
     Put(Record),
     Superseded { key: [u8; 32], digest: [u8; 32] },
     Removed { key: [u8; 32], digest: [u8; 32] },
@@ -37,7 +39,9 @@ impl RawChange {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let op: u8 = row.get(9)?;
         let kind = SubjectKind::from_code(row.get(12)?);
-        let body = if kind == Some(SubjectKind::Operator) {
+        let body = if kind.is_none() {
+            RawBody::Passed(row.get(6)?)
+        } else if kind == Some(SubjectKind::Operator) {
             let jwt = String::from_utf8_lossy(row.get_ref(6)?.as_blob()?).into_owned();
             RawBody::Operator { jwt, links: row.get(13)? }
         } else if kind == Some(SubjectKind::Activation) && op == Operation::Remove.tag() {
@@ -55,13 +59,15 @@ impl RawChange {
         };
         // A path of a later version is as good as a push.
         let via = Via::from_label(row.get_ref(11)?.as_str()?).unwrap_or(Via::Post);
-        Ok(Self { serial: row.get(7)?, at: row.get(8)?, chain: Chain(row.get(10)?), via, body })
+        // Outside the order there is no chain value.
+        let chain = <[u8; 32]>::try_from(row.get_ref(10)?.as_blob()?).map(Chain).unwrap_or_default();
+        Ok(Self { id: row.get(14)?, serial: row.get(7)?, at: row.get(8)?, chain, via, body })
     }
 
     pub(super) fn body_len(&self) -> usize {
         match &self.body {
             RawBody::Put(record) => record.token.len(),
-            RawBody::Delete(request) => request.len(),
+            RawBody::Delete(request) | RawBody::Passed(request) => request.len(),
             RawBody::Superseded { .. } | RawBody::Removed { .. } | RawBody::Forgotten { .. } => 64,
             RawBody::Operator { jwt, links } => jwt.len() + links.as_ref().map_or(0, String::len),
             RawBody::Activation { token, .. } => token.as_ref().map_or(64, Vec::len),
@@ -81,6 +87,7 @@ impl RawChange {
                     }
                 }
             }
+            RawBody::Passed(item) => Content::Passed(Arc::new(serde_json::from_slice(&item).ok()?)),
             RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
             RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
             RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),

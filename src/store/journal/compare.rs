@@ -9,7 +9,7 @@ use super::super::error::StoreError;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
 use super::read::JournalReader;
-use super::schema;
+use super::schema::{self, LogPlace};
 #[cfg(test)]
 use crate::feed::digest::Tree;
 use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
@@ -36,10 +36,10 @@ impl JournalReader {
     fn bucket(&self, prefix: Prefix) -> Result<View, StoreError> {
         self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            let head = schema::head(&transaction)?;
+            let schema::Meta { head, log, .. } = schema::meta(&transaction)?;
             let (mut sum, mut leaves) = (Sum::default(), Vec::new());
             for kind in SubjectKind::ALL {
-                head::each_from(&transaction, kind, &prefix.bytes(), |key, row| {
+                head::each_from(&transaction, &log, kind, &prefix.bytes(), |key, row| {
                     if !prefix.contains(&key) {
                         return Ok(false);
                     }
@@ -57,7 +57,7 @@ impl JournalReader {
     /// The whole tree, and the tree computed from every head.
     #[cfg(test)]
     pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
-        Ok((self.digests.tree(), self.read(super::digests::compute)?))
+        Ok((self.digests.tree(), self.read(|connection| super::digests::compute(connection, &schema::meta(connection)?))?))
     }
 
     /// What differs from the follower's keys: a piece of about 1 MiB of text. Blocks for queries.
@@ -66,8 +66,8 @@ impl JournalReader {
     pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
         let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            let head = schema::head(&transaction)?;
-            let mut piece = ComparisonPiece::new(&transaction);
+            let schema::Meta { head, log, .. } = schema::meta(&transaction)?;
+            let mut piece = ComparisonPiece::new(&transaction, log);
             match ask.prefix {
                 None => piece.named(ask)?,
                 Some(prefix) => piece.under(prefix, ask)?,
@@ -77,7 +77,10 @@ impl JournalReader {
         let (found, next) = piece;
         let open = |found| match found {
             FoundDifference::Nothing(key) => Ok(Difference::Nothing(key)),
-            FoundDifference::Change(change) => self.difference(self.open_change(*change)?),
+            FoundDifference::Change(change) => {
+                let id = change.id;
+                self.difference(id, self.open_change(*change)?)
+            }
             FoundDifference::Lost(key) => {
                 let text = key.text();
                 Err(self.unusable(&format!("the change that made the current state of {text} is missing")))
@@ -86,13 +89,14 @@ impl JournalReader {
         Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
     }
 
-    fn difference(&self, change: Change) -> Result<Difference, StoreError> {
+    fn difference(&self, id: i64, change: Change) -> Result<Difference, StoreError> {
         let Content::Delete(tombstone) = &change.content else { return Ok(Difference::Change(change)) };
+        let log = self.state.log();
         let stands = self.read(|connection| {
             let mut stands = Vec::new();
             for key in tombstone.keys() {
-                let row = head::load(connection, &Subject::Account(*key))?;
-                stands.extend(row.filter(|row| row.made_by() == change.serial).map(|_| *key));
+                let row = head::load(connection, &log, &Subject::Account(*key))?;
+                stands.extend(row.filter(|row| row.made_by() == id).map(|_| *key));
             }
             Ok(stands)
         })?;
@@ -109,24 +113,25 @@ enum FoundDifference {
 
 struct ComparisonPiece<'c> {
     connection: &'c Connection,
+    log: LogPlace,
     found: Vec<FoundDifference>,
-    /// Serials of the changes in it. A delete request of several accounts is in it once.
-    told: HashSet<u64>,
+    /// The changes in it. A delete request of several accounts is in it once.
+    told: HashSet<i64>,
     text: usize,
     looked: usize,
     next: Option<Subject>,
 }
 
 impl<'c> ComparisonPiece<'c> {
-    fn new(connection: &'c Connection) -> Self {
-        Self { connection, found: Vec::new(), told: HashSet::new(), text: 0, looked: 0, next: None }
+    fn new(connection: &'c Connection, log: LogPlace) -> Self {
+        Self { connection, log, found: Vec::new(), told: HashSet::new(), text: 0, looked: 0, next: None }
     }
 
     /// Compares the keys that are named.
     fn named(&mut self, ask: &Ask) -> rusqlite::Result<()> {
         let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
         for (key, theirs) in ask.have.range((after, Bound::Unbounded)) {
-            let row = head::load(self.connection, key)?;
+            let row = head::load(self.connection, &self.log, key)?;
             self.compare(*key, row.as_ref(), Some(*theirs))?;
             if self.is_full() {
                 self.next = Some(*key);
@@ -147,7 +152,8 @@ impl<'c> ComparisonPiece<'c> {
                 Some(after) if after.kind() == kind => [&after.raw()[..], &[0]].concat(),
                 _ => prefix.bytes(),
             };
-            head::each_from(self.connection, kind, &from, |key, row| {
+            let log = self.log;
+            head::each_from(self.connection, &log, kind, &from, |key, row| {
                 if !prefix.contains(&key) {
                     return Ok(false);
                 }
@@ -178,14 +184,14 @@ impl<'c> ComparisonPiece<'c> {
             }
             return Ok(());
         };
-        let serial = row.made_by();
-        if theirs == Some(leaf.short()) || !self.told.insert(serial) {
+        let id = row.made_by();
+        if theirs == Some(leaf.short()) || !self.told.insert(id) {
             return Ok(());
         }
         let change = self
             .connection
-            .prepare_cached(&format!("SELECT {} FROM change WHERE serial = ?1", change::CHANGE))?
-            .query_row([serial], RawChange::read)
+            .prepare_cached(&format!("SELECT {} FROM change WHERE id = ?1", change::CHANGE))?
+            .query_row([id], RawChange::read)
             .optional()?;
         self.text += AROUND + change.as_ref().map_or(0, RawChange::body_len);
         self.found.push(change.map_or(FoundDifference::Lost(key), |change| FoundDifference::Change(Box::new(change))));

@@ -1,19 +1,20 @@
 //! The digest tree of a journal: in memory, with the position as of which it holds.
 //!
-//! Each change stores its effect on the tree: a few bytes in a row that is written anyway. The tree is saved periodically,
-//! and completed at open from the changes since.
+//! Each change stores its effect on the tree: a few bytes in a row that is written anyway. What happens outside the order is
+//! written to a table of its own. The tree is saved periodically, and completed at open from what has happened since.
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::head;
+use super::schema::Meta;
 use crate::feed::digest::{Prefix, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
 /// Changes after which the tree is saved. This bounds what an open reads; a save writes 2 MiB. Tests make few changes.
 const SAVE_EVERY: u64 = if cfg!(test) { 5 } else { 10_000 };
 
-/// The tree, its position, and which serial was saved.
+/// The tree, its position, and what is not saved.
 #[derive(Debug)]
 pub(super) struct Digests(Mutex<KeptTree>);
 
@@ -21,28 +22,53 @@ pub(super) struct Digests(Mutex<KeptTree>);
 struct KeptTree {
     tree: Tree,
     head: Head,
+    /// The serial as of which it was saved.
     saved: u64,
+    /// How much has happened since.
+    unsaved: u64,
+}
+
+/// What a transaction does to the tree.
+#[derive(Debug, Default)]
+pub(super) struct ToggleSet {
+    /// By changes, which store it.
+    pub(super) logged: Vec<Toggle>,
+    /// Outside the order.
+    pub(super) loose: Vec<Toggle>,
+}
+
+impl ToggleSet {
+    fn all(&self) -> impl Iterator<Item = &Toggle> {
+        self.logged.iter().chain(&self.loose)
+    }
+
+    fn len(&self) -> u64 {
+        (self.logged.len() + self.loose.len()) as u64
+    }
 }
 
 impl Digests {
-    /// The tree of a journal that is opened at `head`.
-    pub(super) fn load(connection: &Connection, head: Head) -> rusqlite::Result<Self> {
-        let (tree, saved) = match saved(connection, head.serial)? {
+    /// The tree of a journal that is opened.
+    pub(super) fn load(connection: &Connection, meta: &Meta) -> rusqlite::Result<Self> {
+        let (tree, saved, unsaved) = match saved(connection, meta)? {
             Some(found) => found,
             None => {
                 tracing::warn!("the digests of the journal are incomplete; computing them again");
-                (compute(connection)?, 0)
+                (compute(connection, meta)?, 0, SAVE_EVERY)
             }
         };
-        Ok(Self(Mutex::new(KeptTree { tree, head, saved })))
+        Ok(Self(Mutex::new(KeptTree { tree, head: meta.head, saved, unsaved })))
     }
 
-    /// Adds committed changes. `saved`: the serial as of which the tree is now on disk.
-    pub(super) fn follow(&self, toggles: &[Toggle], head: Head, saved: Option<u64>) {
+    /// Adds what was committed. `is_saved`: whether it is in what is saved.
+    pub(super) fn follow(&self, toggles: &ToggleSet, head: Head, is_saved: bool) {
         self.with(|kept| {
-            toggles.iter().for_each(|toggle| kept.tree.toggle(toggle));
+            toggles.all().for_each(|toggle| kept.tree.toggle(toggle));
             kept.head = head;
-            kept.saved = saved.unwrap_or(kept.saved);
+            kept.unsaved += toggles.len();
+            if is_saved {
+                (kept.saved, kept.unsaved) = (head.serial, 0);
+            }
         });
     }
 
@@ -55,29 +81,54 @@ impl Digests {
         })
     }
 
+    /// The sum of a place.
+    pub(super) fn sum(&self, prefix: Option<Prefix>) -> crate::feed::digest::Sum {
+        self.with(|kept| kept.tree.sum(prefix))
+    }
+
     /// The whole tree.
     #[cfg(test)]
     pub(super) fn tree(&self) -> Tree {
         self.with(|kept| kept.tree.clone())
     }
 
-    /// Saves the tree if enough changed since the last time, and returns its serial. Called by the writer inside its transaction.
-    pub(super) fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
-        self.save_after(connection, SAVE_EVERY)
+    /// Saves the tree with what the transaction does, if enough has happened since the last time or the log no longer tells
+    /// it; else writes what the log does not tell. Called by the writer inside its transaction. Returns whether it is saved.
+    pub(super) fn save_when_due(
+        &self,
+        connection: &Connection,
+        meta: &Meta,
+        toggles: &ToggleSet,
+        has_begun: bool,
+    ) -> rusqlite::Result<bool> {
+        self.with(|kept| {
+            let is_cut = has_begun || kept.saved < meta.log.floor.0;
+            if is_cut || kept.unsaved + toggles.len() >= SAVE_EVERY {
+                let mut tree = kept.tree.clone();
+                toggles.all().for_each(|toggle| tree.toggle(toggle));
+                write(connection, &tree, meta)?;
+                return Ok(true);
+            }
+            if !toggles.loose.is_empty() {
+                connection
+                    .prepare_cached("INSERT INTO toggle (toggles) VALUES (?1)")?
+                    .execute([Toggle::encode(&toggles.loose)])?;
+            }
+            Ok(false)
+        })
     }
 
     /// Saves the tree unless it is on disk. Called by the writer at its end.
-    pub(super) fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
-        self.save_after(connection, 1).map(drop)
-    }
-
-    fn save_after(&self, connection: &Connection, changes: u64) -> rusqlite::Result<Option<u64>> {
+    pub(super) fn save(&self, connection: &Connection, meta: &Meta) -> rusqlite::Result<()> {
         self.with(|kept| {
-            if kept.head.serial < kept.saved + changes {
-                return Ok(None);
+            if kept.unsaved == 0 {
+                return Ok(());
             }
-            write(connection, &kept.tree, kept.head.serial)?;
-            Ok(Some(kept.head.serial))
+            let transaction = connection.unchecked_transaction()?;
+            write(&transaction, &kept.tree, meta)?;
+            transaction.commit()?;
+            (kept.saved, kept.unsaved) = (meta.head.serial, 0);
+            Ok(())
         })
     }
 
@@ -87,48 +138,55 @@ impl Digests {
 }
 
 /// Computes the tree from every head, and saves it.
-pub(super) fn recompute(connection: &Connection) -> rusqlite::Result<()> {
-    let serial = connection.query_row("SELECT serial FROM meta WHERE id = 1", [], |row| row.get(0))?;
-    write(connection, &compute(connection)?, serial)
+pub(super) fn recompute(connection: &Connection, meta: &Meta) -> rusqlite::Result<()> {
+    write(connection, &compute(connection, meta)?, meta)
 }
 
-fn write(connection: &Connection, tree: &Tree, serial: u64) -> rusqlite::Result<()> {
+fn write(connection: &Connection, tree: &Tree, meta: &Meta) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO digest (id, serial, toggles) VALUES (1, ?1, ?2)")?
-        .execute((serial, Toggle::encode(&tree.toggles())))?;
-    Ok(())
+        .prepare_cached("INSERT OR REPLACE INTO digest (id, era, serial, toggles) VALUES (1, ?1, ?2, ?3)")?
+        .execute((meta.log.era, meta.head.serial, Toggle::encode(&tree.toggles())))?;
+    connection.prepare_cached("DELETE FROM toggle")?.execute([]).map(drop)
 }
 
-/// The saved tree, completed with the changes since, and the serial as of which it was saved. `None`: a part is missing.
-fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u64)>> {
+/// The saved tree, completed with what has happened since; the serial as of which it was saved, and how much has happened.
+/// `None`: a part is missing.
+fn saved(connection: &Connection, meta: &Meta) -> rusqlite::Result<Option<(Tree, u64, u64)>> {
     let mut tree = Tree::default();
-    let mut take = |bytes: Option<&[u8]>| {
-        let toggles = bytes.and_then(Toggle::decode);
-        toggles.map(|toggles| toggles.for_each(|toggle| tree.toggle(&toggle))).is_some()
+    let mut toggle_all = |bytes: Option<&[u8]>| -> Option<u64> {
+        let toggles = bytes.and_then(Toggle::decode)?;
+        Some(toggles.map(|toggle| tree.toggle(&toggle)).count() as u64)
     };
     let found = connection
-        .query_row("SELECT serial, toggles FROM digest WHERE id = 1", [], |row| {
-            let serial: u64 = row.get(0)?;
-            Ok((serial, take(row.get_ref(1)?.as_blob_or_null()?)))
+        .query_row("SELECT era, serial, toggles FROM digest WHERE id = 1", [], |row| {
+            let is_read = toggle_all(row.get_ref(2)?.as_blob_or_null()?).is_some();
+            Ok((row.get(0)?, row.get(1)?, is_read))
         })
         .optional()?;
-    let Some((serial, true)) = found.filter(|(serial, _)| *serial <= head) else { return Ok(None) };
-    let mut statement = connection.prepare("SELECT toggles FROM change WHERE serial > ?1")?;
-    let mut rows = statement.query([serial])?;
-    let mut changes = 0;
-    while let Some(row) = rows.next()? {
-        if !take(row.get_ref(0)?.as_blob_or_null()?) {
-            return Ok(None);
-        }
-        changes += 1;
+    let Some((era, serial, true)): Option<(i64, u64, bool)> = found else { return Ok(None) };
+    if era != meta.log.era || serial > meta.head.serial || serial < meta.log.floor.0 {
+        return Ok(None);
     }
-    Ok((serial + changes == head).then_some((tree, serial)))
+    let (mut changes, mut since) = (0, 0);
+    let mut statement = connection.prepare("SELECT toggles FROM change WHERE id > ?1")?;
+    let mut rows = statement.query([meta.log.id(serial)])?;
+    while let Some(row) = rows.next()? {
+        let Some(count) = toggle_all(row.get_ref(0)?.as_blob_or_null()?) else { return Ok(None) };
+        (changes, since) = (changes + 1, since + count);
+    }
+    let mut statement = connection.prepare("SELECT toggles FROM toggle")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(count) = toggle_all(row.get_ref(0)?.as_blob_or_null()?) else { return Ok(None) };
+        since += count;
+    }
+    Ok((serial + changes == meta.head.serial).then_some((tree, serial, since)))
 }
 
-pub(super) fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
+pub(super) fn compute(connection: &Connection, meta: &Meta) -> rusqlite::Result<Tree> {
     let mut tree = Tree::default();
     for kind in SubjectKind::ALL {
-        head::each_from(connection, kind, &[], |key, row| {
+        head::each_from(connection, &meta.log, kind, &[], |key, row| {
             tree.toggle(&Toggle::between(&key, None, row.leaf(&key)));
             Ok(true)
         })?;

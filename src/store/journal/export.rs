@@ -1,5 +1,6 @@
 //! Reads the accounts of a journal that this process does not own, one after another.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +9,10 @@ use rusqlite::{Connection, params};
 use super::super::error::StoreError;
 use super::change::record;
 use super::open::open_foreign;
-use super::operator;
 use crate::feed::SubjectKind;
 use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
-use crate::key::AccountKey;
+use crate::key::{AccountKey, PublicKey};
 
 /// An account of a journal, as an export gets it.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub fn export(
     let sqlite = StoreError::sqlite(path);
     let connection = open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
-    let kept = operator::chain(&connection).map_err(sqlite)?;
+    let kept = super::super::operator::load(&connection).map_err(sqlite)?;
     let trust = match (kept, configured) {
         (Some(kept), Some(configured)) => match admit(&kept, &configured, arrival) {
             Ok(Some(next)) => Some(next.in_force().clone()),
@@ -55,7 +55,14 @@ pub fn export(
 /// The operator JWTs in force in the journal at `path`, which a server may be writing.
 pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
     let connection = open_foreign(path)?;
-    operator::chain(&connection).map_err(StoreError::sqlite(path))
+    super::super::operator::load(&connection).map_err(StoreError::sqlite(path))
+}
+
+/// The operator JWTs in force and the withdrawn keys, as the journal at `path` has them.
+pub fn trust_in(path: &Path) -> Result<(Option<OperatorChain>, HashMap<PublicKey, i64>), StoreError> {
+    let connection = open_foreign(path)?;
+    let read = || Ok((super::super::operator::load(&connection)?, super::operator::withdrawn(&connection)?));
+    read().map_err(StoreError::sqlite(path))
 }
 
 fn each(
@@ -64,7 +71,7 @@ fn each(
     take: &mut impl FnMut(Exported) -> bool,
 ) -> rusqlite::Result<()> {
     let mut deleted = connection.prepare(
-        "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (serial = 0 OR iat <= deleted)",
+        "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
     )?;
     let mut rows = deleted.query(params![SubjectKind::Account])?;
     while let Some(row) = rows.next()? {
@@ -74,7 +81,7 @@ fn each(
     }
     let mut live = connection.prepare(
         "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x'')
-         FROM live l LEFT JOIN change c ON c.serial = l.serial ORDER BY l.key",
+         FROM live l LEFT JOIN change c ON c.id = l.row ORDER BY l.key",
     )?;
     let mut rows = live.query([])?;
     while let Some(row) = rows.next()? {

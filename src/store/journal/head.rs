@@ -1,37 +1,67 @@
-//! The rows of `head`: what the journal remembers of each key.
+//! The rows of `head`: what is remembered of each key, on whose grounds every change is decided.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
 
 use super::super::marks;
+use super::schema::LogPlace;
 use super::signers::Live;
-use crate::feed::digest::Leaf;
+use crate::feed::digest::{Leaf, LeafState};
 use crate::feed::{Subject, SubjectKind};
-use crate::gate::{Deletion, Digest, Held, MOST_IN_ONE_SECOND, Version};
+use crate::gate::{Deletion, Digest, Held, Position, Tie, Version};
 use crate::key::{Kind, PublicKey};
 
 /// What [`read`] reads.
-const COLUMNS: &str =
-    "serial, iat, identity, digest, ties, history, deleted, deleted_serial, issuer, deleted_issuer, marks,
-                       removed, exp";
+const COLUMNS: &str = "key, row, era, serial, iat, exp, identity, issuer, digest, ties, history, deleted, deleted_row,
+                       deleted_issuer, removed, marks, leaf, under, flags, sum";
+/// Bytes of a tie: identity and serial.
+const TIE: usize = 40;
+
+/// Upstream has something older, or nothing, and is not expected to bring this.
+const AHEAD: u8 = 1;
+/// Upstream may have something newer that could not be applied.
+const DOUBTED: u8 = 2;
 
 /// A row of `head`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
-    pub(super) serial: u64,
+    /// The change with the newest JWT; 0: its text is not here.
+    pub(super) row: i64,
     pub(super) held: Held,
     pub(super) digest: Digest,
     pub(super) exp: i64,
-    pub(super) history: Vec<u8>,
-    pub(super) deleted_serial: Option<u64>,
+    /// Changes with earlier versions, the oldest first.
+    pub(super) history: Vec<i64>,
+    /// The change with the request that deleted it; 0: it is not here.
+    pub(super) deleted_row: i64,
     /// The change by which it left: an account a read-only folder, an activation because it had expired. 0: it has not.
-    pub(super) removed: u64,
-    /// An earlier version of this program wrote more ties than there may be.
-    pub(super) has_surplus: bool,
+    pub(super) removed: i64,
+    /// What upstream ordered, if that is something else than what is held here.
+    pub(super) ordered: Option<Ordered>,
+    /// Whether upstream has something older, or nothing.
+    pub(super) is_ahead: bool,
+    /// Whether upstream may have something newer that could not be applied.
+    pub(super) is_doubted: bool,
+}
+
+/// What upstream ordered of a key of which something else is held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ordered {
+    /// Its leaf; `None`: upstream has nothing. Of a key whose state is not here, only the first 8 bytes are known.
+    pub(super) leaf: Option<Leaf>,
+    /// The change with its text; 0: it is not here.
+    pub(super) under: i64,
 }
 
 impl Row {
     /// The version that is live, if one is.
     pub(super) fn live(&self) -> Option<Version> {
-        self.held.version().filter(|_| self.held.is_live() && self.removed == 0 && self.serial != 0).copied()
+        self.held.version().filter(|_| self.is_live()).copied()
+    }
+
+    /// Whether there is a text, no deletion covers it, and it did not leave.
+    pub(super) fn is_live(&self) -> bool {
+        self.held.is_live() && self.removed == 0 && self.row != 0
     }
 
     /// What of it is counted.
@@ -39,82 +69,351 @@ impl Row {
         self.live().map(|version| Live { issuer: version.issuer, digest: self.digest, exp: self.exp })
     }
 
-    /// The leaf of the key's current state. A head without a change has none: it is only remembered, to reject what is older.
-    pub(super) fn leaf(&self, key: &Subject) -> Option<Leaf> {
-        if self.made_by() == 0 { None } else { Leaf::standing(key, &self.held, self.removed != 0) }
+    /// The leaf of what is held here.
+    pub(super) fn own_leaf(&self, key: &Subject) -> Option<Leaf> {
+        Leaf::standing(key, &self.held, self.removed != 0)
     }
 
-    /// The change that made the current state; 0: none did.
-    pub(super) fn made_by(&self) -> u64 {
-        match self.held.deleted() {
-            Some(_) if !self.held.is_live() => self.deleted_serial.unwrap_or(0),
-            _ if self.removed != 0 => self.removed,
-            _ => self.serial,
+    /// The leaf of the key in the digest tree: of what was ordered. On a primary a head without a change has none: it is only
+    /// remembered, to reject what is older.
+    pub(super) fn leaf(&self, key: &Subject) -> Option<Leaf> {
+        match &self.ordered {
+            Some(ordered) => ordered.leaf,
+            None => self.own_leaf(key),
         }
     }
+
+    /// The change that made the state that was ordered; 0: its text is not here.
+    pub(super) fn made_by(&self) -> i64 {
+        match (&self.ordered, self.held.deleted()) {
+            (Some(ordered), _) => ordered.under,
+            (None, Some(_)) if !self.held.is_live() => self.deleted_row,
+            _ if self.removed != 0 => self.removed,
+            _ => self.row,
+        }
+    }
+
+    /// Notes what upstream ordered, next to what is held.
+    pub(super) fn set_ordered(&mut self, key: &Subject, leaf: Option<Leaf>, under: i64) {
+        self.ordered = (leaf != self.own_leaf(key)).then_some(Ordered { leaf, under });
+    }
+
+    /// Notes that upstream ordered what is held.
+    pub(super) fn is_level(&mut self) {
+        (self.ordered, self.is_ahead, self.is_doubted) = (None, false, false);
+    }
+
+    /// Whether it needs the text of a change.
+    pub(super) fn points_to(&self, id: i64) -> bool {
+        let ordered = self.ordered.map(|ordered| ordered.under);
+        self.row == id || self.deleted_row == id || ordered == Some(id) || self.history.contains(&id)
+    }
+
+    const fn flags(&self) -> u8 {
+        (if self.is_ahead { AHEAD } else { 0 }) | (if self.is_doubted { DOUBTED } else { 0 })
+    }
+
+    /// Whether the feed keeps current what is served of the key.
+    pub(super) const fn is_ordered(&self) -> bool {
+        self.ordered.is_none() && !self.is_doubted
+    }
 }
 
-/// Loads the row of one key.
-pub(super) fn load(connection: &Connection, subject: &Subject) -> rusqlite::Result<Option<Row>> {
-    connection
+/// What was read of a row.
+#[derive(Debug)]
+pub(super) enum Found<T> {
+    /// It is as it was written.
+    Sound(T),
+    /// It differs from what was written.
+    Damaged,
+}
+
+/// Loads the row of one key. A damaged one is an error.
+pub(super) fn load(connection: &Connection, log: &LogPlace, subject: &Subject) -> rusqlite::Result<Option<Row>> {
+    let found = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 AND key = ?2"))?
-        .query_row(params![subject.kind(), subject.raw()], |row| read(subject.kind(), row))
-        .optional()
+        .query_row(params![subject.kind(), subject.raw()], |row| read(subject.kind(), log, row))
+        .optional()?;
+    match found {
+        None => Ok(None),
+        Some(Found::Sound((key, row))) if key == *subject => Ok(Some(row)),
+        Some(_) => Err(damaged()),
+    }
 }
 
-/// Reads the rows of a kind whose keys are not less than `from`, in the order of keys, for as long as `take` wants more.
+/// A row that is not as it was written.
+pub(super) fn damaged() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+        Some("the sum of a row does not fit it".to_owned()),
+    )
+}
+
+/// Reads the rows of a kind whose keys are not less than `from`, in the order of keys, for as long as `take` wants more. A
+/// damaged row is an error.
 pub(super) fn each_from(
     connection: &Connection,
+    log: &LogPlace,
     kind: SubjectKind,
     from: &[u8],
     mut take: impl FnMut(Subject, Row) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT {COLUMNS}, key FROM head WHERE kind = ?1 AND key >= ?2 ORDER BY key"))?;
-    let mut rows = statement.query(params![kind, from])?;
+    each_found(connection, log, kind, (from, None), |found| match found {
+        Found::Sound((key, row)) => take(key, row),
+        Found::Damaged => Err(damaged()),
+    })
+}
+
+/// Reads the rows of a kind whose keys are in a range, sound or not.
+pub(super) fn each_found(
+    connection: &Connection,
+    log: &LogPlace,
+    kind: SubjectKind,
+    (from, before): (&[u8], Option<&[u8]>),
+    mut take: impl FnMut(Found<(Subject, Row)>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM head WHERE kind = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key"
+    ))?;
+    let mut rows = statement.query(params![kind, from, before])?;
     while let Some(row) = rows.next()? {
-        if !take(Subject::from_raw(kind, row.get(13)?), read(kind, row)?)? {
+        if !take(read(kind, log, row)?)? {
             break;
         }
     }
     Ok(())
 }
 
-fn read(kind: SubjectKind, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let signer =
-        |raw| PublicKey::from_raw(if kind == SubjectKind::Activation { Kind::Account } else { Kind::Operator }, raw);
-    let serial: u64 = row.get(0)?;
-    // A version may be known by what bars others, without its text.
-    let version = if row.get_ref(8)?.as_blob()?.is_empty() {
-        None
-    } else {
-        Some(Version { iat: row.get(1)?, identity: row.get(2)?, issuer: signer(row.get(8)?) })
+/// Fails if a row is not as it was written.
+pub(crate) fn check_sums(connection: &Connection, log: &LogPlace) -> rusqlite::Result<()> {
+    SubjectKind::ALL.into_iter().try_for_each(|kind| each_from(connection, log, kind, &[], |_, _| Ok(true)))
+}
+
+/// Writes the row of a key.
+pub(super) fn save(connection: &Connection, log: &LogPlace, subject: &Subject, row: &Row) -> rusqlite::Result<()> {
+    let columns = Columns::of(log, row);
+    connection
+        .prepare_cached(
+            "INSERT INTO head (kind, key, row, era, serial, iat, exp, identity, issuer, digest, ties, history, deleted,
+                               deleted_row, deleted_issuer, removed, marks, leaf, under, flags, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+             ON CONFLICT (kind, key) DO UPDATE SET
+                 row = ?3, era = ?4, serial = ?5, iat = ?6, exp = ?7, identity = ?8, issuer = ?9, digest = ?10, ties = ?11,
+                 history = ?12, deleted = ?13, deleted_row = ?14, deleted_issuer = ?15, removed = ?16, marks = ?17,
+                 leaf = ?18, under = ?19, flags = ?20, sum = ?21",
+        )?
+        .execute(params![
+            subject.kind(),
+            subject.raw(),
+            columns.row,
+            columns.era,
+            columns.serial,
+            columns.iat,
+            columns.exp,
+            columns.identity,
+            columns.issuer,
+            columns.digest,
+            columns.ties,
+            columns.history,
+            columns.deleted,
+            columns.deleted_row,
+            columns.deleted_issuer,
+            columns.removed,
+            columns.marks,
+            columns.leaf,
+            columns.under,
+            columns.flags,
+            columns.sum(subject),
+        ])
+        .map(drop)
+}
+
+/// Forgets a key altogether.
+pub(super) fn forget(connection: &Connection, subject: &Subject) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM head WHERE kind = ?1 AND key = ?2")?
+        .execute(params![subject.kind(), subject.raw()])
+        .map(drop)
+}
+
+/// A row as the table has it, its key and sum aside.
+#[derive(Debug)]
+struct Columns {
+    row: i64,
+    era: i64,
+    serial: u64,
+    iat: i64,
+    exp: i64,
+    identity: Vec<u8>,
+    issuer: Vec<u8>,
+    digest: Digest,
+    ties: Vec<u8>,
+    history: Vec<u8>,
+    deleted: Option<i64>,
+    deleted_row: i64,
+    deleted_issuer: Option<[u8; 32]>,
+    removed: i64,
+    marks: Vec<u8>,
+    leaf: Option<Vec<u8>>,
+    under: i64,
+    flags: u8,
+}
+
+impl Columns {
+    fn of(log: &LogPlace, row: &Row) -> Self {
+        let (version, deleted) = (row.held.version(), row.held.deleted());
+        let serial = |at: Option<Position>| {
+            at.filter(|at| at.session == log.session.0).map_or(0, |at| at.serial)
+        };
+        let mut ties = Vec::with_capacity(row.held.ties().len() * TIE);
+        for tie in row.held.ties() {
+            ties.extend_from_slice(&tie.identity);
+            ties.extend_from_slice(&serial(tie.at).to_be_bytes());
+        }
+        Self {
+            row: row.row,
+            era: log.era,
+            serial: serial(row.held.position()),
+            iat: version.map_or(0, |version| version.iat),
+            exp: row.exp,
+            identity: version.map(|version| version.identity.to_vec()).unwrap_or_default(),
+            issuer: version.map(|version| version.issuer.raw().to_vec()).unwrap_or_default(),
+            digest: row.digest,
+            ties,
+            history: row.history.iter().flat_map(|row| row.to_be_bytes()).collect(),
+            deleted: deleted.map(|deleted| deleted.iat),
+            deleted_row: row.deleted_row,
+            deleted_issuer: deleted.map(|deleted| *deleted.issuer.raw()),
+            removed: row.removed,
+            marks: marks::write(row.held.marks()),
+            leaf: row.ordered.map(|ordered| ordered.leaf.map(leaf_bytes).unwrap_or_default()),
+            under: row.ordered.map_or(0, |ordered| ordered.under),
+            flags: row.flags(),
+        }
+    }
+
+    /// The first bytes of a SHA-256 over all of it.
+    fn sum(&self, subject: &Subject) -> [u8; 8] {
+        let mut hash = Sha256::new();
+        hash.update([subject.kind().code(), self.flags, u8::from(self.deleted.is_some()), u8::from(self.leaf.is_some())]);
+        hash.update(subject.raw());
+        for number in [
+            self.row,
+            self.era,
+            self.serial.cast_signed(),
+            self.iat,
+            self.exp,
+            self.deleted.unwrap_or(0),
+            self.deleted_row,
+            self.removed,
+            self.under,
+        ] {
+            hash.update(number.to_be_bytes());
+        }
+        hash.update(self.digest);
+        for bytes in [
+            &self.identity[..],
+            &self.issuer,
+            &self.ties,
+            &self.history,
+            self.deleted_issuer.as_ref().map_or(&[][..], |issuer| &issuer[..]),
+            &self.marks,
+            self.leaf.as_deref().unwrap_or_default(),
+        ] {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        }
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// `None`: a blob has not the length that it must have.
+    fn row(&self, kind: SubjectKind, log: &LogPlace) -> Option<Row> {
+        let of = if kind == SubjectKind::Activation { Kind::Account } else { Kind::Operator };
+        let signer = |raw| PublicKey::from_raw(of, raw);
+        let place = |serial: u64| {
+            (serial != 0 && self.era == log.era && log.has_session())
+                .then_some(Position { session: log.session.0, serial })
+        };
+        let version = match (<[u8; 32]>::try_from(&*self.issuer), <[u8; 32]>::try_from(&*self.identity)) {
+            (Ok(issuer), Ok(identity)) => Some(Version { iat: self.iat, identity, issuer: signer(issuer) }),
+            _ => None,
+        };
+        let mut ties = Vec::with_capacity(self.ties.len() / TIE);
+        for tie in self.ties.as_chunks::<TIE>().0 {
+            let (identity, serial) = (tie.first_chunk::<32>()?, tie.last_chunk::<8>()?);
+            ties.push(Tie { identity: *identity, at: place(u64::from_be_bytes(*serial)) });
+        }
+        let deleted =
+            self.deleted.zip(self.deleted_issuer).map(|(iat, issuer)| Deletion { iat, issuer: signer(issuer) });
+        let leaf = match self.leaf.as_deref() {
+            None => None,
+            Some([]) => Some(None),
+            Some(bytes) => Some(Some(read_leaf(bytes)?)),
+        };
+        Some(Row {
+            row: self.row,
+            held: Held::restore_placed(version, place(self.serial), ties, deleted, marks::read(&self.marks)),
+            digest: self.digest,
+            exp: self.exp,
+            history: self.history.as_chunks::<8>().0.iter().map(|row| i64::from_be_bytes(*row)).collect(),
+            deleted_row: self.deleted_row,
+            removed: self.removed,
+            ordered: leaf.map(|leaf| Ordered { leaf, under: self.under }),
+            is_ahead: self.flags & AHEAD != 0,
+            is_doubted: self.flags & DOUBTED != 0,
+        })
+    }
+}
+
+fn read(kind: SubjectKind, log: &LogPlace, row: &rusqlite::Row<'_>) -> rusqlite::Result<Found<(Subject, Row)>> {
+    let columns = || -> rusqlite::Result<([u8; 32], Columns, [u8; 8])> {
+        let columns = Columns {
+            row: row.get(1)?,
+            era: row.get(2)?,
+            serial: row.get(3)?,
+            iat: row.get(4)?,
+            exp: row.get(5)?,
+            identity: row.get(6)?,
+            issuer: row.get(7)?,
+            digest: row.get(8)?,
+            ties: row.get(9)?,
+            history: row.get(10)?,
+            deleted: row.get(11)?,
+            deleted_row: row.get(12)?,
+            deleted_issuer: row.get(13)?,
+            removed: row.get(14)?,
+            marks: row.get(15)?,
+            leaf: row.get(16)?,
+            under: row.get(17)?,
+            flags: row.get(18)?,
+        };
+        Ok((row.get(0)?, columns, row.get(19)?))
     };
-    let deleted_serial = row.get(7)?;
-    let deleted = match (row.get(6)?, row.get(9)?) {
-        (Some(iat), Some(issuer)) => Some(Deletion { iat, issuer: signer(issuer) }),
-        _ => None,
-    };
-    let ties = row.get_ref(4)?.as_blob()?.as_chunks::<32>().0.to_vec();
-    let marks = marks::read(row.get_ref(10)?.as_blob()?);
-    Ok(Row {
-        serial,
-        has_surplus: ties.len() >= MOST_IN_ONE_SECOND,
-        held: Held::restore(version, ties, deleted, marks),
-        digest: if serial == 0 { [0; 32] } else { row.get(3)? },
-        history: row.get(5)?,
-        deleted_serial,
-        removed: row.get(11)?,
-        exp: row.get(12)?,
+    // A value of another type is damage as well.
+    let Ok((key, columns, sum)) = columns() else { return Ok(Found::Damaged) };
+    let subject = Subject::from_raw(kind, key);
+    Ok(match columns.row(kind, log) {
+        Some(row) if columns.sum(&subject) == sum => Found::Sound((subject, row)),
+        _ => Found::Damaged,
     })
 }
 
-/// The column `ties`.
-pub(super) fn ties(held: &Held) -> Vec<u8> {
-    held.ties().iter().flat_map(|tie| tie.identity).collect()
+/// A leaf of which only the first 8 bytes are known is stored so.
+fn leaf_bytes(leaf: Leaf) -> Vec<u8> {
+    if leaf.0[8..].iter().all(|byte| *byte == 0) { leaf.0[..8].to_vec() } else { leaf.0.to_vec() }
 }
 
-/// The column `marks`.
-pub(super) fn marks(held: &Held) -> Vec<u8> {
-    marks::write(held.marks())
+fn read_leaf(bytes: &[u8]) -> Option<Leaf> {
+    let mut leaf = [0; 32];
+    match bytes.len() {
+        8 | 32 => leaf[..bytes.len()].copy_from_slice(bytes),
+        _ => return None,
+    }
+    Some(Leaf(leaf))
+}
+
+/// The leaf of a key that holds a version.
+pub(super) fn leaf_of(subject: &Subject, version: &crate::gate::Identity) -> Leaf {
+    Leaf::of(subject, &LeafState::Held(*version))
 }

@@ -60,16 +60,17 @@ impl JournalReader {
         if serial.is_some_and(|serial| i64::try_from(serial).is_err()) {
             return Ok(None);
         }
+        let id = serial.map(|serial| self.state.log().id(serial));
         self.read(|connection| {
             let found = connection
                 .prepare_cached(
-                    "SELECT c.serial, max(h.serial, coalesce(h.deleted_serial, 0)), c.at, c.via, c.iat, c.identity,
+                    "SELECT c.serial, n.serial, c.at, c.via, c.iat, c.identity,
                          c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL,
                          coalesce(length(c.body), 0), h.history
-                     FROM head h JOIN change c ON c.serial = coalesce(?3, max(h.serial, coalesce(h.deleted_serial, 0)))
-                     WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.serial = h.deleted_serial)",
+                     FROM head h JOIN change n ON n.id = max(h.row, h.deleted_row) JOIN change c ON c.id = coalesce(?3, n.id)
+                     WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.id = h.deleted_row)",
                 )?
-                .query_row(params![SubjectKind::Account, key.raw(), serial], |row| {
+                .query_row(params![SubjectKind::Account, key.raw(), id], |row| {
                     let op: u8 = row.get(6)?;
                     let before = row.get_ref(10)?.as_blob()?.as_rchunks::<8>().1.last().copied();
                     let fact = Fact {
@@ -84,12 +85,12 @@ impl JournalReader {
                         has_older: row.get(8)?,
                         bytes: row.get(9)?,
                     };
-                    Ok((fact, before.map(u64::from_be_bytes)))
+                    Ok((fact, before.map(i64::from_be_bytes)))
                 })
                 .optional()?;
             let Some((mut fact, before)) = found else { return Ok(None) };
             if let Some(before) = before {
-                let mut length = connection.prepare_cached("SELECT length(body) FROM change WHERE serial = ?1")?;
+                let mut length = connection.prepare_cached("SELECT length(body) FROM change WHERE id = ?1")?;
                 let length: Option<usize> = length.query_row([before], |row| row.get(0)).optional()?.flatten();
                 fact.bytes = fact.bytes.max(length.unwrap_or(0));
             }
@@ -100,14 +101,14 @@ impl JournalReader {
     /// The versions of an account that are kept, oldest first; the last is its newest. Blocks for a query.
     pub fn versions(&self, key: &AccountKey) -> Result<Vec<StoredVersion>, StoreError> {
         self.read(|connection| {
-            let Some(serials) = kept_serials(connection, key)? else { return Ok(Vec::new()) };
+            let Some(ids) = kept_ids(connection, key)? else { return Ok(Vec::new()) };
             let mut statement = connection.prepare_cached(
                 "SELECT serial, at, via, iat, exp, identity, digest FROM change
-                     WHERE serial = ?1 AND body IS NOT NULL",
+                     WHERE id = ?1 AND body IS NOT NULL",
             )?;
-            let mut versions = Vec::with_capacity(serials.len());
-            for serial in serials {
-                versions.extend(statement.query_row([serial], version).optional()?);
+            let mut versions = Vec::with_capacity(ids.len());
+            for id in ids {
+                versions.extend(statement.query_row([id], version).optional()?);
             }
             Ok(versions)
         })
@@ -118,9 +119,9 @@ impl JournalReader {
     pub fn was_held(&self, key: &AccountKey, digest: &Digest) -> Result<bool, StoreError> {
         self.read(|connection| {
             let mut statement =
-                connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE serial = ?1 AND digest = ?2)")?;
-            for serial in kept_serials(connection, key)?.unwrap_or_default() {
-                if statement.query_row(params![serial, digest], |row| row.get(0))? {
+                connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND digest = ?2)")?;
+            for id in kept_ids(connection, key)?.unwrap_or_default() {
+                if statement.query_row(params![id, digest], |row| row.get(0))? {
                     return Ok(true);
                 }
             }
@@ -131,29 +132,29 @@ impl JournalReader {
     /// The text of one kept version of an account. Blocks for a query.
     pub fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|connection| {
-            let kept = kept_serials(connection, key)?.is_some_and(|serials| serials.contains(&serial));
+            let id = self.state.log().id(serial);
+            let kept = kept_ids(connection, key)?.is_some_and(|ids| ids.contains(&id));
             if !kept {
                 return Ok(None);
             }
             let text = connection
-                .prepare_cached("SELECT body FROM change WHERE serial = ?1")?
-                .query_row([serial], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .prepare_cached("SELECT body FROM change WHERE id = ?1")?
+                .query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0))
                 .optional()?;
             Ok(text.flatten())
         })
     }
 }
 
-/// Serials of an account's kept versions, oldest first. `None`: nothing is known of it.
-fn kept_serials(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Vec<u64>>> {
+/// The changes with an account's kept versions, oldest first. `None`: nothing is known of it.
+fn kept_ids(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<Vec<i64>>> {
     connection
-        .prepare_cached("SELECT history, serial FROM head WHERE kind = ?1 AND key = ?2")?
+        .prepare_cached("SELECT history, row FROM head WHERE kind = ?1 AND key = ?2")?
         .query_row(params![SubjectKind::Account, key.raw()], |row| {
             let history = row.get_ref(0)?.as_blob()?;
-            let mut serials: Vec<u64> =
-                history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();
-            serials.extend(Some(row.get::<_, u64>(1)?).filter(|serial| *serial != 0));
-            Ok(serials)
+            let mut ids: Vec<i64> = history.as_chunks::<8>().0.iter().map(|id| i64::from_be_bytes(*id)).collect();
+            ids.extend(Some(row.get::<_, i64>(1)?).filter(|id| *id != 0));
+            Ok(ids)
         })
         .optional()
 }

@@ -1,4 +1,4 @@
-//! The serial of each live account's change, in memory: 16 bytes for each account and some room.
+//! The change of each live account, in memory: 16 bytes for each account and some room.
 //!
 //! The database needs two look-ups for a JWT: the account's head, and the change that it points to. The first is most of
 //! the cost of a GET whose body is not in memory, and this index saves it. An entry is a hint: the reader checks that it
@@ -18,13 +18,14 @@ use rusqlite::{Connection, params};
 use super::super::error::StoreError;
 use super::checkpoint::Closing;
 use super::open;
+use super::schema::Role;
 use crate::feed::{Change, Content};
 use crate::key::AccountKey;
 
 /// Parts of the index. Readers and the writer wait for each other only within one part.
 const SHARDS: usize = 64;
 
-/// Serials by a part of the account's key.
+/// Changes by a part of the account's key.
 #[derive(Debug)]
 pub(super) struct Index {
     shards: [Mutex<IndexShard>; SHARDS],
@@ -35,15 +36,15 @@ pub(super) struct Index {
 /// What an index knows about an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Indexed {
-    /// The serial of the change that brought its JWT.
-    At(u64),
+    /// The id of the change that brought its JWT.
+    At(i64),
     /// It has none.
     Absent,
     /// Only the database knows.
     Unknown,
 }
 
-type IndexShard = HashMap<u64, u64, BuildHasherDefault<AsItIs>>;
+type IndexShard = HashMap<u64, i64, BuildHasherDefault<AsItIs>>;
 
 impl Default for Index {
     fn default() -> Self {
@@ -59,10 +60,15 @@ impl Index {
         let (shard, part) = place(key);
         match self.shards[shard].lock().get(&part) {
             Some(0) => Indexed::Unknown,
-            Some(serial) => Indexed::At(*serial),
+            Some(id) => Indexed::At(*id),
             None if is_whole => Indexed::Absent,
             None => Indexed::Unknown,
         }
+    }
+
+    /// Whether a key that is not in it does not exist.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Acquire)
     }
 
     /// Marks it as whole: all live accounts are in it.
@@ -70,30 +76,33 @@ impl Index {
         self.is_whole.store(true, Ordering::Release);
     }
 
-    /// Adds committed changes.
-    pub(super) fn follow(&self, change: &Change) {
-        let serial = if let Content::Put(_) = &change.content { change.serial } else { 0 };
-        for key in change.keys() {
-            let (shard, part) = place(key);
-            self.shards[shard].lock().insert(part, serial);
-        }
+    /// Adds a committed change of a primary. `id`: its id.
+    pub(super) fn follow(&self, change: &Change, id: i64) {
+        let id = if let Content::Put(_) = &change.content { id } else { 0 };
+        change.keys().iter().for_each(|key| self.set(key, id));
+    }
+
+    /// Notes where an account's JWT is; 0: the database knows.
+    pub(super) fn set(&self, key: &AccountKey, id: i64) {
+        let (shard, part) = place(key);
+        self.shards[shard].lock().insert(part, id);
     }
 
     /// Adds what the database held when it was opened, or later. Entries from commits since then are newer and stay.
-    pub(super) fn load(&self, key: &AccountKey, serial: u64) {
+    pub(super) fn load(&self, key: &AccountKey, id: i64) {
         let (shard, part) = place(key);
-        self.shards[shard].lock().entry(part).or_insert(serial);
+        self.shards[shard].lock().entry(part).or_insert(id);
     }
 }
 
 /// Starts to fill an index from the database at `path`, in the background.
-pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
+pub(super) fn spawn(path: PathBuf, index: Arc<Index>, role: Role, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
     let connection = open::open_reader(&path)?;
     let started = path.clone();
     std::thread::Builder::new()
         .name("journal-index".into())
         .spawn(move || {
-            if let Err(error) = fill(&connection, &index, &closing) {
+            if let Err(error) = fill(&connection, &index, role, &closing) {
                 // Without the index, answers take a little longer.
                 tracing::warn!("journal {}: accounts are looked up without an index: {error}", path.display());
             }
@@ -102,9 +111,16 @@ pub(super) fn spawn(path: PathBuf, index: Arc<Index>, closing: Arc<Closing>) -> 
 }
 
 /// Reads in pieces, because a long read keeps the log from being written back.
-fn fill(connection: &Connection, index: &Index, closing: &Closing) -> rusqlite::Result<()> {
+fn fill(connection: &Connection, index: &Index, role: Role, closing: &Closing) -> rusqlite::Result<()> {
     const PIECE: usize = 10_000;
-    let mut statement = connection.prepare("SELECT key, serial FROM live WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+    let mut statement = connection.prepare(match role {
+        Role::Primary => "SELECT key, row FROM live WHERE key > ?1 ORDER BY key LIMIT ?2",
+        // It knows keys whose text is not here.
+        Role::Mirror | Role::Cache => {
+            "SELECT key, iif(removed = 0 AND (deleted IS NULL OR iat > deleted), row, 0) FROM head
+             WHERE kind = 1 AND key > ?1 ORDER BY key LIMIT ?2"
+        }
+    })?;
     let mut after: Vec<u8> = Vec::new();
     while !closing.is_closed() {
         let mut count = 0;
@@ -166,7 +182,7 @@ mod tests {
             at: 0,
             via: crate::gate::Via::EditedFile,
             content: removed,
-        });
+        }, 9);
         index.load(&gone, 4);
         assert_eq!((index.get(&held), index.get(&gone)), (Indexed::At(3), Indexed::Unknown));
         let other = AccountKey::from_raw([3; 32]);

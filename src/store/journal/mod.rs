@@ -5,9 +5,9 @@
 //!
 //! | row | files |
 //! |---|---|
-//! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`] |
+//! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
-//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`load`](mod@load), [`writer`] |
+//! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
 //! | reading | [`read`], then [`served`], [`status`], [`history`], [`pending`], [`keys`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`export`](mod@export), [`progress`] |
 //!
@@ -24,13 +24,13 @@ mod change;
 mod checkpoint;
 mod compare;
 mod digests;
+mod effect;
 mod export;
 mod files;
-mod head;
+pub(crate) mod head;
 mod history;
 mod index;
 mod keys;
-mod load;
 mod nats_servers;
 mod notes;
 pub(crate) mod open;
@@ -39,16 +39,21 @@ mod pack;
 mod pending;
 mod pool;
 mod progress;
+mod promote;
 mod prune;
 mod read;
 pub(crate) mod schema;
 mod served;
 mod signers;
+mod state;
 mod status;
+mod tail;
 mod transaction;
+pub mod upstream;
 mod write;
 mod writer;
 
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,21 +62,24 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
-pub use export::{Exported, export, operator_in};
+pub use effect::{AccountNow, Currency, Effect};
+pub use export::{Exported, export, operator_in, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
-pub use load::{Load, Loaded, load};
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use notes::Notes;
 pub use pending::Pending;
 pub use progress::{JournalProgress, MIRROR};
+pub use promote::{Promoted, promote};
 pub use read::{JournalReader, Stored};
+pub use schema::Role;
 pub use served::{Served, ServedKeys};
 pub use status::AccountStatus;
+pub use tail::{CacheBound, IsWanted};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
-use crate::feed::{Change, Ring};
+use crate::feed::Change;
 use crate::gate::Gate;
 use write::Request;
 
@@ -87,12 +95,23 @@ pub struct Options {
     pub history: usize,
     /// Connections for queries about single accounts.
     pub readers: usize,
+    /// What decides about the order of changes.
+    pub role: Role,
+    /// The bound of a cache.
+    pub cache: Option<CacheBound>,
+}
+
+impl Options {
+    /// Those of a primary.
+    pub const fn primary(path: Option<PathBuf>, history: usize, readers: usize) -> Self {
+        Self { path, history, readers, role: Role::Primary, cache: None }
+    }
 }
 
 /// An open journal: the handle that writes. What reads it gets the [`JournalReader`] that it dereferences to.
 #[derive(Debug)]
 pub struct Journal {
-    reader: JournalReader,
+    reader: Arc<JournalReader>,
     notes: Notes,
     queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -112,7 +131,7 @@ impl Journal {
     ///
     /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
     /// before anyone is answered: the place to update caches.
-    pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>]) + Send + 'static) -> Result<Self, StoreError> {
+    pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>], &[Effect]) + Send + 'static) -> Result<Self, StoreError> {
         Self::open_under(options, Arc::new(Gate::new(None, None, 0)), on_commit)
     }
 
@@ -123,22 +142,23 @@ impl Journal {
     pub fn open_under(
         options: &Options,
         gate: Arc<Gate>,
-        on_commit: impl Fn(&[Arc<Change>]) + Send + 'static,
+        on_commit: impl Fn(&[Arc<Change>], &[Effect]) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
+        let role = options.role;
         let connection = match &options.path {
-            Some(path) => open::open_writer(path)?,
-            None => open::open_memory()?,
+            Some(path) => open::open_writer(path, role)?,
+            None => open::open_temporary(role)?,
         };
         let meta = open::load_meta(&connection, &path)?;
-        let digests = digests::Digests::load(&connection, meta.head).map_err(StoreError::sqlite(&path))?;
-        let digests = Arc::new(digests);
+        let digests = Arc::new(digests::Digests::load(&connection, &meta).map_err(StoreError::sqlite(&path))?);
+        let tail = tail::Tail::load(&connection, &meta, options.cache.clone()).map_err(StoreError::sqlite(&path))?;
         let writer_connection = Arc::new(Mutex::new(connection));
         let connections = match &options.path {
             Some(path) => pool::Readers::open(path, options.readers)?,
             None => pool::Readers::shared(writer_connection.clone()),
         };
-        let ring = Arc::new(Ring::new(meta.head));
+        let state = Arc::new(state::JournalState::new(&meta));
         let index = Arc::new(index::Index::default());
         let signers = connections.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
         let stats = Arc::new(signers::Stats::new(meta.count, signers));
@@ -148,7 +168,7 @@ impl Journal {
         let mut threads = Vec::new();
         if let Some(path) = &options.path {
             threads.push(checkpoint::spawn(path.clone(), files.clone(), closing.clone())?);
-            threads.push(index::spawn(path.clone(), index.clone(), closing.clone())?);
+            threads.push(index::spawn(path.clone(), index.clone(), role, closing.clone())?);
         } else {
             // It was empty a moment ago.
             index.has_all();
@@ -161,7 +181,9 @@ impl Journal {
             meta,
             history: options.history,
             gate: gate.clone(),
-            ring: ring.clone(),
+            state: state.clone(),
+            touched: RefCell::default(),
+            tail,
             index: index.clone(),
             digests: digests.clone(),
             stats: stats.clone(),
@@ -169,8 +191,13 @@ impl Journal {
         };
         threads.push(writer.spawn(requests)?);
         let (writer, notes) = (queue.downgrade(), Notes(queue.clone()));
-        let reader = JournalReader { path, gate, connections, ring, index, digests, stats, files, writer };
+        let reader = Arc::new(JournalReader { path, gate, connections, state, index, digests, stats, files, writer });
         Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing })
+    }
+
+    /// What the journal answers, to be kept.
+    pub const fn reader(&self) -> &Arc<JournalReader> {
+        &self.reader
     }
 
     /// What is noted next to the changes.

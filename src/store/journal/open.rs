@@ -1,4 +1,4 @@
-//! Opens the journal's file: creates it, migrates it, and rejects a file that is no journal.
+//! Opens the journal's file: creates it, and rejects a file that is none or of another format.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -7,29 +7,66 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::super::error::StoreError;
 use super::digests;
-use super::schema::{self, APPLICATION_ID, FIRST, MIGRATIONS, Meta, STATEMENTS, TABLES, VERSION};
-use crate::feed::{Chain, Session};
+use super::schema::{self, APPLICATION_ID, Meta, Role, STATEMENTS, VERSION};
 use crate::folder::{self, beside, private};
 
 /// Bytes that every SQLite database begins with.
 const HEADER: u64 = 100;
 
-/// Opens the one connection that writes, creating or migrating the file.
-pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the one connection that writes, and makes the file if there is none.
+pub(crate) fn open_writer(path: &Path, role: Role) -> Result<Connection, StoreError> {
     let sqlite = StoreError::sqlite(path);
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, role)?,
         _ => check_length(path)?,
     }
     let connection = Connection::open(path).map_err(sqlite)?;
     // Nothing that changes the file comes before the check of whose it is.
     check_ours(&connection, path)?;
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;")
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = 0;
+             PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;",
+            // What a replica loses with its machine, it gets again: it goes on from an earlier position.
+            if role == Role::Primary { "FULL" } else { "NORMAL" }
+        ))
         .map_err(sqlite)?;
-    create(&connection).map_err(sqlite)?;
+    take_role(&connection, path, role)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Opens a connection that writes to the journal of a process that has ended, whatever its role.
+pub(crate) fn open_as_it_is(path: &Path) -> Result<Connection, StoreError> {
+    check_length(path)?;
+    let connection = Connection::open(path).map_err(StoreError::sqlite(path))?;
+    check_ours(&connection, path)?;
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(StoreError::sqlite(path))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Makes the journal that of another role, if that is possible.
+fn take_role(connection: &Connection, path: &Path, role: Role) -> Result<(), StoreError> {
+    let sqlite = StoreError::sqlite(path);
+    let mut meta = schema::meta(connection).map_err(sqlite)?;
+    match (meta.role, role) {
+        (was, is) if was == is => return Ok(()),
+        (_, Role::Primary) => {
+            return Err(StoreError::unusable(
+                path,
+                "this is the store of a replica: to make a mirror the primary, run `nats-account-server promote` with the \
+                 same flags first; to serve a replica, name its primary; to begin with nothing but the folder's JWT files, \
+                 move it away",
+            ));
+        }
+        // It holds all that a cache holds.
+        (Role::Mirror, _) => {}
+        // It lacks texts, or what it holds was not compared with anybody.
+        (Role::Primary | Role::Cache, _) => meta.is_level = false,
+    }
+    meta.role = role;
+    meta.write(connection).map_err(sqlite)
 }
 
 /// Rejects a file that is too short for a journal: SQLite would treat it as a new database, and discard its log.
@@ -44,14 +81,15 @@ pub(crate) fn check_length(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes an empty journal. It gets its name when it is complete, so an incomplete file under that name is damage.
-fn make(path: &Path) -> Result<(), StoreError> {
-    let (made, ()) = make_beside(path, |_| Ok(()))?;
+fn make(path: &Path, role: Role) -> Result<(), StoreError> {
+    let (made, ()) = make_beside(path, role, |_| Ok(()))?;
     put_in_place(&made, path)
 }
 
 /// Makes a journal next to its place, with what `fill` puts into it. Returns where it is, and what `fill` returned.
 pub(super) fn make_beside<T>(
     path: &Path,
+    role: Role,
     fill: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<(PathBuf, T), StoreError> {
     let made = beside(path, ".new");
@@ -67,7 +105,7 @@ pub(super) fn make_beside<T>(
     let connection = Connection::open(&made).map_err(sqlite)?;
     // A half-made file is of no use, so nothing has to be undone.
     connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = FULL").map_err(sqlite)?;
-    create(&connection).map_err(sqlite)?;
+    create(&connection, role).map_err(sqlite)?;
     let filled = fill(&connection).map_err(sqlite)?;
     connection.close().map_err(|(_, source)| sqlite(source))?;
     Ok((made, filled))
@@ -85,11 +123,12 @@ pub(super) fn put_in_place(made: &Path, path: &Path) -> Result<(), StoreError> {
     Ok(folder::put_in_place(made, path)?)
 }
 
-/// A journal that lives as long as its process.
-pub(super) fn open_memory() -> Result<Connection, StoreError> {
+/// A journal that lives as long as its process. That of a replica is in a temporary file, because it remembers many keys.
+pub(super) fn open_temporary(role: Role) -> Result<Connection, StoreError> {
     let sqlite = StoreError::sqlite(Path::new(":memory:"));
-    let connection = Connection::open_in_memory().map_err(sqlite)?;
-    create(&connection).map_err(sqlite)?;
+    let connection = if role == Role::Primary { Connection::open_in_memory() } else { Connection::open("") };
+    let connection = connection.map_err(sqlite)?;
+    create(&connection, role).map_err(sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -127,64 +166,47 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Sto
              run that version"
         ));
     }
-    if (1..FIRST).contains(&version) {
+    if version < VERSION {
         return unusable(format!(
-            "its format {version} is that of a build before the first release: `export` with that build, move the file \
-             away, and `import` with this one; if no such build wrote it, it is damaged: restore it from a backup"
+            "its format {version} is that of an earlier build: `export` with that build, move the file away, and `import` with \
+             this one; deletions and the history do not go along. If no such build wrote it, it is damaged: restore it from \
+             a backup"
         ));
     }
     Ok(())
 }
 
-/// Brings a new or older journal to this version's format, in one transaction.
-fn create(connection: &Connection) -> rusqlite::Result<()> {
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == VERSION {
-        return Ok(());
-    }
+/// Makes the tables of a new journal, in one transaction.
+fn create(connection: &Connection, role: Role) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
-    if version == 0 {
-        connection.execute_batch(TABLES)?;
-        connection.execute(
-            "INSERT INTO meta (id, session, serial, chain, count) VALUES (1, ?1, 0, ?2, 0)",
-            (Session::random().0, Chain::default().0),
-        )?;
-        digests::recompute(connection)?;
-        connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}"))?;
-    }
-    let done = usize::try_from(version - FIRST).unwrap_or(0);
-    for migration in MIGRATIONS.iter().skip(done) {
-        connection.execute_batch(migration.tables)?;
-        (migration.fill)(connection)?;
-    }
-    connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
+    schema::create(&transaction)?;
+    schema::begin(&transaction, role)?;
+    digests::recompute(&transaction, &schema::meta(&transaction)?)?;
     transaction.commit()
 }
 
-/// Reads the journal's position, and checks it against the last change.
+/// Reads the state row, and checks it against the last change.
 pub(crate) fn load_meta(connection: &Connection, path: &Path) -> Result<Meta, StoreError> {
     let sqlite = StoreError::sqlite(path);
     let unusable = |reason| StoreError::unusable(path, reason);
-    let count = |row: &rusqlite::Row<'_>| row.get(0);
-    let meta = schema::head(connection)
-        .and_then(|head| {
-            let count = connection.query_row("SELECT count FROM meta WHERE id = 1", [], count)?;
-            Ok(Meta { head, count })
-        })
+    let meta = schema::meta(connection)
         .optional()
         .map_err(sqlite)?
         .ok_or_else(|| unusable("its state row is missing; restore it from a backup"))?;
     let last: Option<(u64, [u8; 32])> = connection
-        .query_row("SELECT serial, chain FROM change ORDER BY serial DESC LIMIT 1", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT serial, chain FROM change WHERE id > ?1 ORDER BY id DESC LIMIT 1",
+            [meta.log.id(meta.log.floor.0)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()
         .map_err(sqlite)?;
-    match last {
-        None if meta.head.serial == 0 => Ok(meta),
-        Some((serial, chain)) if serial == meta.head.serial && chain == meta.head.chain.0 => Ok(meta),
-        _ => Err(unusable(
+    let (serial, chain) = last.unwrap_or((meta.log.floor.0, meta.log.floor.1.0));
+    if (serial, chain) != (meta.head.serial, meta.head.chain.0) {
+        return Err(unusable(
             "its last change does not match its state row: it was damaged or edited; restore it from a backup",
-        )),
+        ));
     }
+    let (ahead, doubted) = schema::count_flagged(connection).map_err(sqlite)?;
+    Ok(Meta { ahead, doubted, ..meta })
 }

@@ -28,10 +28,11 @@ impl JournalReader {
         self.read_bulk(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT serial, kind, key, iif(op = ?4, body, NULL) FROM change
-                 WHERE serial > ?1 AND serial <= ?2 AND via <> ?3 AND kind IN (?5, ?6) ORDER BY serial",
+                 WHERE id > ?1 AND id <= ?2 AND via <> ?3 AND kind IN (?5, ?6) ORDER BY id",
             )?;
             let (scan, delete) = (Via::FirstScan.label(), Operation::Delete.tag());
-            let args = params![serial, reached, scan, delete, SubjectKind::Account, SubjectKind::Activation];
+            let log = self.state.log();
+            let args = params![log.id(serial), log.id(reached), scan, delete, SubjectKind::Account, SubjectKind::Activation];
             let mut rows = statement.query(args)?;
             let mut pending = Pending { reached, ..Pending::default() };
             while let Some(row) = rows.next()? {

@@ -2,7 +2,6 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::head;
 use super::transaction::Transaction;
 use crate::feed::{Operation, Subject, SubjectKind};
 use crate::key::AccountKey;
@@ -13,24 +12,24 @@ const PRUNED: &str = "pruned";
 const REMEMBERED: usize = 8;
 
 impl Transaction<'_> {
-    /// Adds a serial to the history of a head, and drops the body that falls out of it. Of some versions more it is
+    /// Adds a change to the history of a head, and drops the body that falls out of it. Of some versions more it is
     /// remembered which they were.
-    pub(super) fn push_history(&self, history: &[u8], serial: u64) -> rusqlite::Result<Vec<u8>> {
-        let mut serials: Vec<u64> =
-            history.as_chunks::<8>().0.iter().map(|serial| u64::from_be_bytes(*serial)).collect();
-        serials.push(serial);
-        if let Some(at) = serials.len().checked_sub(self.history + 1) {
-            self.drop_body(serials[at])?;
+    pub(super) fn push_history(&self, history: &[i64], id: i64) -> rusqlite::Result<Vec<i64>> {
+        let mut ids = history.to_vec();
+        ids.push(id);
+        if let Some(at) = ids.len().checked_sub(self.history + 1) {
+            self.drop_body(ids[at])?;
         }
-        let surplus = serials.len().saturating_sub(self.history.max(REMEMBERED));
-        Ok(serials.into_iter().skip(surplus).flat_map(u64::to_be_bytes).collect())
+        let surplus = ids.len().saturating_sub(self.history.max(REMEMBERED));
+        ids.drain(..surplus);
+        Ok(ids)
     }
 
     /// Forgets the texts of versions that were replaced before a time, looking at some thousand changes in one go, and
     /// going on where it stopped. Returns whether anything was written.
     pub(super) fn prune(&self, before: i64) -> rusqlite::Result<bool> {
-        const PIECE: u64 = 5000;
-        let from: Option<u64> = self
+        const PIECE: i64 = 5000;
+        let from: Option<i64> = self
             .connection
             .prepare_cached("SELECT serial FROM cursor WHERE name = ?1")?
             .query_row([PRUNED], |row| row.get(0))
@@ -38,25 +37,25 @@ impl Transaction<'_> {
         let from = from.unwrap_or(0);
         let next: Option<i64> = self
             .connection
-            .prepare_cached("SELECT at FROM change WHERE serial > ?1 ORDER BY serial LIMIT 1")?
+            .prepare_cached("SELECT at FROM change WHERE id > ?1 ORDER BY id LIMIT 1")?
             .query_row([from], |row| row.get(0))
             .optional()?;
         if next.is_none_or(|at| at >= before) {
             return Ok(false);
         }
-        let to: Option<u64> = self
+        let to: Option<i64> = self
             .connection
-            .prepare_cached("SELECT max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND at < ?3")?
+            .prepare_cached("SELECT max(id) FROM change WHERE id > ?1 AND id <= ?2 AND at < ?3")?
             .query_row(params![from, from + PIECE, before], |row| row.get(0))?;
         let Some(to) = to else { return Ok(false) };
         let mut statement = self.connection.prepare_cached(
-            "SELECT key, max(serial) FROM change WHERE serial > ?1 AND serial <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
+            "SELECT key, max(id) FROM change WHERE id > ?1 AND id <= ?2 AND kind = ?3 AND op = ?4 GROUP BY key",
         )?;
         let replaced = statement
             .query_map(params![from, to, SubjectKind::Account, Operation::Put.tag()], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?
-            .collect::<rusqlite::Result<Vec<([u8; 32], u64)>>>()?;
+            .collect::<rusqlite::Result<Vec<([u8; 32], i64)>>>()?;
         for (key, by) in replaced {
             self.forget_before(&AccountKey::from_raw(key), by)?;
         }
@@ -67,10 +66,10 @@ impl Transaction<'_> {
     }
 
     /// Forgets the versions of an account that came before a change.
-    fn forget_before(&self, key: &AccountKey, serial: u64) -> rusqlite::Result<()> {
-        let Some(row) = head::load(self.connection, &Subject::Account(*key))? else { return Ok(()) };
-        for kept in row.history.as_chunks::<8>().0.iter().map(|kept| u64::from_be_bytes(*kept)) {
-            if kept < serial {
+    fn forget_before(&self, key: &AccountKey, id: i64) -> rusqlite::Result<()> {
+        let Some(row) = self.load(&Subject::Account(*key))? else { return Ok(()) };
+        for kept in row.history {
+            if kept < id {
                 self.drop_body(kept)?;
             }
         }

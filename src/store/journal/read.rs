@@ -11,14 +11,17 @@ use super::super::error::StoreError;
 use super::super::followers::{self, Follower};
 use super::change::{CHANGE, RawChange, record};
 use super::digests::Digests;
+use super::effect::Currency;
 use super::files::Files;
 use super::index::{Index, Indexed};
 use super::nats_servers::{self, NatsServer};
 use super::pool::Readers;
+use super::schema::{self, Role};
+use super::state::JournalState;
 use super::signers::Stats;
 use super::write::Request;
 use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring, SubjectKind};
-use crate::gate::{Damaged, Entry, Gate};
+use crate::gate::{Damaged, Entry, Gate, Record};
 use crate::key::AccountKey;
 
 /// A piece of the history with this much text is full, in bytes.
@@ -29,11 +32,19 @@ const TEXT: usize = 1 << 20;
 pub struct Stored {
     /// The JWT.
     pub entry: Arc<Entry>,
-    /// The serial of the change that brought it.
+    /// Its place in the order in which it came; 0: unknown.
     pub serial: u64,
+    /// How current it is, on a replica.
+    pub currency: Currency,
 }
 
 impl Stored {
+    /// What a change of a primary brought.
+    pub fn of(change: &Change, entry: &Arc<Entry>) -> Self {
+        let currency = Currency { at: None, is_ordered: true };
+        Self { entry: entry.clone(), serial: change.serial, currency }
+    }
+
     /// Appends its line of a pack, `<key>|<JWT>` without an end, as nats-servers and account servers write it.
     pub fn write_line(&self, line: &mut BytesMut) {
         let (key, token) = (self.entry.key().text(), self.entry.token());
@@ -50,7 +61,7 @@ pub struct JournalReader {
     pub(super) path: PathBuf,
     pub(super) gate: Arc<Gate>,
     pub(super) connections: Readers,
-    pub(super) ring: Arc<Ring>,
+    pub(super) state: Arc<JournalState>,
     pub(super) index: Arc<Index>,
     pub(super) digests: Arc<Digests>,
     pub(super) stats: Arc<Stats>,
@@ -66,13 +77,13 @@ impl JournalReader {
     }
 
     /// The latest changes, and the place to wait for more.
-    pub const fn ring(&self) -> &Arc<Ring> {
-        &self.ring
+    pub fn ring(&self) -> Arc<Ring> {
+        self.state.ring()
     }
 
     /// The journal's position.
     pub fn head(&self) -> Head {
-        self.ring.head()
+        self.state.ring().head()
     }
 
     /// Whether writes can be committed: the writer has neither been closed nor failed.
@@ -104,45 +115,78 @@ impl JournalReader {
     pub fn get(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
         match self.index.get(key) {
             Indexed::Absent => return Ok(None),
-            Indexed::At(serial) => {
-                if let Some(stored) = self.get_at(key, serial)? {
+            // On a replica the head says how current it is.
+            Indexed::At(id) if self.is_primary() => {
+                if let Some(stored) = self.get_at(key, id)? {
                     return Ok(Some(stored));
                 }
             }
-            Indexed::Unknown => {}
+            Indexed::At(_) | Indexed::Unknown => {}
         }
         self.look_up(key)
     }
 
+    /// Whether nothing is known of an account: neither a JWT nor a deletion, nor that upstream has one. `None`: the database
+    /// was not read yet.
+    pub fn is_unknown(&self, key: &AccountKey) -> Option<bool> {
+        match self.index.get(key) {
+            Indexed::Absent => Some(true),
+            Indexed::At(_) => Some(false),
+            Indexed::Unknown if self.index.is_whole() => Some(false),
+            Indexed::Unknown => None,
+        }
+    }
+
+    fn is_primary(&self) -> bool {
+        self.state.role() == Role::Primary
+    }
+
     /// The JWT that a change brought, if the change is about this account and its text is kept.
-    fn get_at(&self, key: &AccountKey, serial: u64) -> Result<Option<Stored>, StoreError> {
+    fn get_at(&self, key: &AccountKey, id: i64) -> Result<Option<Stored>, StoreError> {
         let record = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT key, iat, exp, identity, issuer, digest, body FROM change
-                     WHERE serial = ?1 AND key = ?2 AND kind = ?3 AND op = ?4 AND body IS NOT NULL",
+                    "SELECT key, iat, exp, identity, issuer, digest, body, serial FROM change
+                     WHERE id = ?1 AND key = ?2 AND kind = ?3 AND op = ?4 AND body IS NOT NULL",
                 )?
-                .query_row(params![serial, key.raw(), SubjectKind::Account, Operation::Put.tag()], record)
+                .query_row(params![id, key.raw(), SubjectKind::Account, Operation::Put.tag()], |row| {
+                    Ok((record(row)?, row.get(7)?))
+                })
                 .optional()
         })?;
-        let Some(record) = record else { return Ok(None) };
-        let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
-        Ok(Some(Stored { entry, serial }))
+        record.map(|(record, serial)| self.stored(record, serial, true)).transpose()
     }
 
     fn look_up(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
         let record = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial
-                     FROM live h JOIN change c ON c.serial = h.serial WHERE h.key = ?1",
+                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, c.serial, h.serial,
+                            h.leaf IS NULL AND NOT h.flags & 2, h.era
+                     FROM head h JOIN change c ON c.id = h.row
+                     WHERE h.kind = ?1 AND h.key = ?2 AND h.removed = 0 AND (h.deleted IS NULL OR h.iat > h.deleted)",
                 )?
-                .query_row([key.raw()], |row| Ok((record(row)?, row.get(7)?)))
+                .query_row(params![SubjectKind::Account, key.raw()], |row| {
+                    Ok((record(row)?, row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?))
+                })
                 .optional()
         })?;
-        let Some((record, serial)) = record else { return Ok(None) };
+        let Some((record, serial, place, is_ordered, era)): Option<(Record, u64, u64, bool, i64)> = record else {
+            return Ok(None);
+        };
+        if self.is_primary() {
+            return self.stored(record, serial, true).map(Some);
+        }
+        let log = self.state.log();
+        let place = if era == log.era && log.has_session() { place } else { 0 };
+        self.stored(record, place, is_ordered).map(Some)
+    }
+
+    /// `serial`: its place in the present order; 0: unknown.
+    pub(super) fn stored(&self, record: Record, serial: u64, is_ordered: bool) -> Result<Stored, StoreError> {
         let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
-        Ok(Some(Stored { entry, serial }))
+        let at = (serial != 0).then(|| self.head().position(serial));
+        Ok(Stored { entry, serial, currency: Currency { at, is_ordered } })
     }
 
     /// The changes after `serial`, in order, at most `limit` of them and about 1 MiB of token text.
@@ -154,27 +198,36 @@ impl JournalReader {
 
     /// The same with about `bytes` bytes of token text.
     pub fn some_after(&self, serial: u64, limit: usize, bytes: usize) -> Result<Vec<Arc<Change>>, StoreError> {
-        match self.ring.after(serial, limit, bytes) {
+        match self.state.ring().after(serial, limit, bytes) {
             Catchup::Changes(changes) => Ok(changes),
             Catchup::TooOld => self.read_some(serial, limit, bytes),
         }
     }
 
-    /// The chain value after the change with this serial; `None` if there is no such change.
+    /// The chain value after the change with this serial; `None`: the log does not have it.
     pub fn chain_at(&self, serial: u64) -> Result<Option<Chain>, StoreError> {
-        if serial == 0 {
-            return Ok(Some(Chain::default()));
+        let meta = self.state.meta();
+        let (floor, chain) = meta.log.floor;
+        if serial == floor {
+            return Ok(Some(chain));
         }
-        let head = self.head();
-        if serial == head.serial {
-            return Ok(Some(head.chain));
+        if serial == meta.head.serial {
+            return Ok(Some(meta.head.chain));
+        }
+        if serial < floor || serial > meta.head.serial {
+            return Ok(None);
         }
         self.read(|connection| {
             connection
-                .prepare_cached("SELECT chain FROM change WHERE serial = ?1")?
-                .query_row([serial], |row| Ok(Chain(row.get(0)?)))
+                .prepare_cached("SELECT chain FROM change WHERE id = ?1 AND serial = ?2")?
+                .query_row(params![meta.log.id(serial), serial], |row| Ok(Chain(row.get(0)?)))
                 .optional()
         })
+    }
+
+    /// The lowest serial from which a follower can continue.
+    pub fn floor(&self) -> u64 {
+        self.state.log().floor.0
     }
 
     /// How far a follower of the journal came, as it was last remembered.
@@ -209,10 +262,15 @@ impl JournalReader {
     }
 
     fn read_some(&self, serial: u64, limit: usize, most: usize) -> Result<Vec<Arc<Change>>, StoreError> {
+        let session = self.head().session;
         let rows = self.read_bulk(|connection| {
-            let mut statement = connection
-                .prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE serial > ?1 ORDER BY serial LIMIT ?2"))?;
-            let mut rows = statement.query(params![serial, limit])?;
+            let transaction = connection.unchecked_transaction()?;
+            let log = schema::meta(&transaction)?.log;
+            let mut statement =
+                transaction.prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+            // Another order may have begun.
+            let first = if log.session == session && serial >= log.floor.0 { log.id(serial) } else { i64::MAX };
+            let mut rows = statement.query(params![first, limit])?;
             let mut found = Vec::new();
             let mut bytes = 0;
             while bytes < most

@@ -1,15 +1,14 @@
-//! The tables, their formats, and what leads from one format to the next.
+//! The tables of the journal, and its state row.
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, OptionalExtension as _, ToSql};
+use rusqlite::{Connection, ToSql, params};
 
 use super::super::{followers, operator};
 use super::nats_servers;
 use crate::feed::{Chain, Head, Session, SubjectKind};
-use crate::gate::Replaced;
 
-/// The version that this program writes. It only moves forward: an older journal is migrated, a newer one rejected.
-pub(super) const VERSION: i64 = 7;
+/// The version of the format. A file of another version is refused.
+pub(super) const VERSION: i64 = 8;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
@@ -21,22 +20,37 @@ impl ToSql for SubjectKind {
 }
 
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
-pub(super) const STATEMENTS: usize = 64;
+pub(super) const STATEMENTS: usize = 96;
 
-/// Format 4, from which every journal starts. Those before it were never released.
-pub(super) const TABLES: &str = "
+/// What the journal consists of, besides what [`followers`], [`nats_servers`] and [`operator`] add.
+///
+/// A change has an `id` of its own, because an order can end and another one begin: the ids of the log of the present session are
+/// `base + serial`, and those of the log before are lower. A text that came outside the order has a negative id.
+const TABLES: &str = "
 CREATE TABLE meta (
-    id      INTEGER PRIMARY KEY CHECK (id = 1),
-    session BLOB    NOT NULL,  -- 16 bytes
-    serial  INTEGER NOT NULL,  -- of the last change
-    chain   BLOB    NOT NULL,  -- 32 bytes, after the last change
-    count   INTEGER NOT NULL   -- live accounts
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    role        TEXT    NOT NULL, -- 'primary', 'mirror' or 'cache'
+    session     BLOB,             -- 16 bytes; null: a replica that has not followed a feed
+    serial      INTEGER NOT NULL, -- of the last change
+    chain       BLOB    NOT NULL, -- 32 bytes, after the last change
+    count       INTEGER NOT NULL, -- live accounts
+    era         INTEGER NOT NULL, -- counts the orders: a place of an earlier one means nothing in this one
+    base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
+    floor       INTEGER NOT NULL, -- the log begins after this serial
+    floor_chain BLOB    NOT NULL, -- 32 bytes, at the floor
+    confirmed       INTEGER NOT NULL, -- everything is current up to this serial
+    confirmed_chain BLOB    NOT NULL, -- 32 bytes, at that serial
+    level       INTEGER NOT NULL, -- 1: it was compared with upstream, and is the same up to the serial
+    loose       INTEGER NOT NULL, -- the id that was given last to a text outside the order
+    heard       INTEGER NOT NULL, -- when the primary was last heard, unix milliseconds; 0: never
+    replica     BLOB              -- 16 bytes: the id of this replica upstream
 );
 CREATE TABLE change (
-    serial   INTEGER PRIMARY KEY,
-    at       INTEGER NOT NULL,  -- unix milliseconds
-    op       INTEGER NOT NULL,  -- 'p' put, 'd' delete
-    kind     INTEGER NOT NULL,  -- 1 account, 2 operator, 3 activation
+    id       INTEGER PRIMARY KEY,
+    serial   INTEGER NOT NULL,  -- its place in the order in which it came; 0: unknown
+    at       INTEGER NOT NULL,  -- when it was committed, unix milliseconds
+    op       INTEGER NOT NULL,  -- 'p' put, 'd' delete, 'r' remove
+    kind     INTEGER NOT NULL,  -- 1 account, 2 operator, 3 activation; 0: passed on as it is
     via      TEXT    NOT NULL,
     key      BLOB,              -- 32 bytes; null for a delete, whose request names the keys
     iat      INTEGER NOT NULL,
@@ -44,32 +58,42 @@ CREATE TABLE change (
     identity BLOB    NOT NULL,  -- SHA-256 of the signing input
     issuer   BLOB,              -- 32 bytes of the operator key
     digest   BLOB    NOT NULL,  -- SHA-256 of the body
-    chain    BLOB    NOT NULL,
+    chain    BLOB    NOT NULL,  -- empty outside the order
     body     BLOB,              -- null once it is beyond the history
-    toggles  BLOB               -- of each key: 2 bytes of its bucket, and XOR of its leaves before and after
+    toggles  BLOB,              -- of each key: 2 bytes of its bucket, and XOR of its leaves before and after
+    links    TEXT               -- of an operator JWT: the links before it in its chain, one a line
 );
 CREATE TABLE head (
-    kind           INTEGER NOT NULL,
-    key            BLOB    NOT NULL,  -- 32 bytes
-    serial         INTEGER NOT NULL,  -- the change with the newest JWT; 0 if there never was one, or not here
-    iat            INTEGER NOT NULL,
-    exp            INTEGER NOT NULL,
-    identity       BLOB    NOT NULL,
-    issuer         BLOB    NOT NULL,  -- empty if there never was a JWT
-    digest         BLOB    NOT NULL,
-    ties           BLOB    NOT NULL,  -- identities replaced at the same iat, 32 bytes each
-    history        BLOB    NOT NULL,  -- serials of kept earlier versions, 8 bytes each, oldest first
-    deleted        INTEGER,           -- iat of the newest delete request
-    deleted_serial INTEGER,
-    deleted_issuer BLOB,              -- 32 bytes of the operator key that signed the deletion
-    removed        INTEGER NOT NULL DEFAULT 0,   -- serial of the change by which it left a read-only folder
-    marks          BLOB    NOT NULL DEFAULT x'', -- of each other key that signed: 32 bytes, iat, reach
+    kind        INTEGER NOT NULL,
+    key         BLOB    NOT NULL, -- 32 bytes
+    row         INTEGER NOT NULL, -- the change with the newest JWT; 0 if its text is not here
+    era         INTEGER NOT NULL, -- the order of the places
+    serial      INTEGER NOT NULL, -- the place of the newest JWT; 0: unknown
+    iat         INTEGER NOT NULL,
+    exp         INTEGER NOT NULL,
+    identity    BLOB    NOT NULL,
+    issuer      BLOB    NOT NULL, -- empty if there never was a JWT
+    digest      BLOB    NOT NULL,
+    ties        BLOB    NOT NULL, -- versions replaced at the same iat: identity, 8 bytes of their place
+    history     BLOB    NOT NULL, -- changes with earlier versions, 8 bytes each, oldest first
+    deleted     INTEGER,          -- iat of the newest delete request
+    deleted_row INTEGER NOT NULL, -- the change with it; 0: it is not here
+    deleted_issuer BLOB,          -- 32 bytes of the operator key that signed the deletion
+    removed     INTEGER NOT NULL, -- the change by which it left a read-only folder or expired; 0: it has not
+    marks       BLOB    NOT NULL, -- of each other key that signed: 32 bytes, iat, reach
+    leaf        BLOB,             -- of what upstream ordered, if that is something else; empty: nothing. Its first 8 or all 32 bytes
+    under       INTEGER NOT NULL, -- the change with what upstream ordered, if that is something else; 0: it is not here
+    flags       INTEGER NOT NULL, -- 1: upstream has something older, or nothing; 2: it may have something newer
+    sum         BLOB    NOT NULL, -- 8 bytes over the row
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor left a read-only folder
-    SELECT key, serial, iat, exp, identity, issuer, digest FROM head
-    WHERE kind = 1 AND serial <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
+    SELECT key, row, serial, iat, exp, identity, issuer, digest FROM head
+    WHERE kind = 1 AND row <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
 CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
+CREATE INDEX flagged ON head (flags, kind, key) WHERE flags <> 0;
+CREATE INDEX textless ON head (kind, key) WHERE row = 0;
+CREATE INDEX deleted ON head (kind, key) WHERE deleted IS NOT NULL;
 CREATE TABLE cursor (
     name   TEXT PRIMARY KEY,
     serial INTEGER NOT NULL
@@ -91,66 +115,173 @@ CREATE TABLE activation (     -- those whose text is kept
 CREATE INDEX activation_key ON activation (key);
 CREATE TABLE digest (                       -- the digest tree
     id      INTEGER PRIMARY KEY CHECK (id = 1),
+    era     INTEGER NOT NULL,
     serial  INTEGER NOT NULL,               -- as of which change
     toggles BLOB    NOT NULL                -- what makes it from an empty one
 );
-";
-/// The format of [`TABLES`].
-pub(super) const FIRST: i64 = 4;
-
-/// From format 4 to 5: the operator JWTs in force are a chain. Before, there was one, which the identity key had signed.
-const FORMAT_5: &str = "
-ALTER TABLE change ADD COLUMN links TEXT; -- of an operator JWT: the links before it in its chain, one a line
+CREATE TABLE toggle (                       -- what has become of the tree since, outside the order
+    id      INTEGER PRIMARY KEY,
+    toggles BLOB    NOT NULL
+);
 ";
 
-/// What leads from one format to the next.
-pub(super) struct Migration {
-    pub(super) tables: &'static str,
-    /// Fills in what SQL cannot compute.
-    pub(super) fill: fn(&Connection) -> rusqlite::Result<()>,
+/// Makes the tables in an empty database.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    for tables in [TABLES, operator::TABLES, followers::TABLE, nats_servers::TABLE] {
+        connection.execute_batch(tables)?;
+    }
+    connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))
 }
 
-/// From format 4 to 5, and so on.
-pub(super) const MIGRATIONS: [Migration; 3] = [
-    Migration { tables: FORMAT_5, fill: fill_5 },
-    // From format 5 to 6.
-    Migration { tables: followers::TABLE, fill: |_| Ok(()) },
-    // From format 6 to 7.
-    Migration { tables: nats_servers::TABLE, fill: |_| Ok(()) },
-];
-
-/// Makes the chain of what there was.
-fn fill_5(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(operator::TABLES)?;
-    let Some((jwt, iat, ties)) = newest_operator(connection)? else { return Ok(()) };
-    let replaced: Vec<_> =
-        ties.as_chunks::<32>().0.iter().map(|identity| Replaced { iat, identity: *identity }).collect();
-    connection.execute("UPDATE head SET ties = x'' WHERE kind = ?1", [SubjectKind::Operator])?;
-    operator::write(connection, "identity", [&*jwt], &replaced)
+/// What decides about the order of a journal's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Itself.
+    Primary,
+    /// The feed of an upstream server, all of which is kept.
+    Mirror,
+    /// The same, and the texts are kept of what was asked for.
+    Cache,
 }
 
-/// Of a journal before format 5: the operator JWT in force, its `iat`, and what it replaced at that time.
-pub(super) fn newest_operator(connection: &Connection) -> rusqlite::Result<Option<(String, i64, Vec<u8>)>> {
-    connection
-        .query_row(
-            "SELECT CAST(c.body AS TEXT), h.iat, h.ties FROM head h JOIN change c ON c.serial = h.serial
-             WHERE h.kind = ?1 ORDER BY h.serial DESC LIMIT 1",
-            [SubjectKind::Operator],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )
-        .optional()
+impl Role {
+    /// The name in the state row.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Mirror => "mirror",
+            Self::Cache => "cache",
+        }
+    }
+
+    /// The role of a [`Role::label`].
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::Primary, Self::Mirror, Self::Cache].into_iter().find(|role| role.label() == label)
+    }
 }
 
 /// The row of `meta`.
 #[derive(Debug, Clone)]
 pub(crate) struct Meta {
+    pub(crate) role: Role,
+    /// The position. A replica that has not followed a feed has a session of zeros.
     pub(crate) head: Head,
     pub(crate) count: u64,
+    /// Where the log of this order is.
+    pub(crate) log: LogPlace,
+    /// Up to where everything is current.
+    pub(crate) confirmed: (u64, Chain),
+    /// Whether it was compared with upstream since this order began.
+    pub(crate) is_level: bool,
+    /// The id that was given last to a text outside the order.
+    pub(crate) loose: i64,
+    /// Keys of which upstream has something older, or nothing. Counted at open.
+    pub(crate) ahead: u64,
+    /// Keys of which upstream may have something newer. Counted at open.
+    pub(crate) doubted: u64,
+}
+
+impl Meta {
+    /// Writes the state row.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Self { role, head, count, log, confirmed, is_level, loose, .. } = self;
+        connection
+            .prepare_cached(
+                "UPDATE meta SET role = ?1, session = ?2, serial = ?3, chain = ?4, count = ?5, era = ?6, base = ?7,
+                                 floor = ?8, floor_chain = ?9, confirmed = ?10, confirmed_chain = ?11, level = ?12,
+                                 loose = ?13
+                 WHERE id = 1",
+            )?
+            .execute(params![
+                role.label(),
+                log.has_session().then_some(head.session.0),
+                head.serial,
+                head.chain.0,
+                count,
+                log.era,
+                log.base,
+                log.floor.0,
+                log.floor.1.0,
+                confirmed.0,
+                confirmed.1.0,
+                is_level,
+                loose,
+            ])
+            .map(drop)
+    }
+}
+
+/// Where in the table the log of the present order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogPlace {
+    /// The session of the order; zeros if none is followed.
+    pub(crate) session: Session,
+    pub(crate) era: i64,
+    pub(crate) base: i64,
+    /// The log begins after this serial, with this chain value.
+    pub(crate) floor: (u64, Chain),
+}
+
+impl LogPlace {
+    /// The id of a change of this order.
+    pub(crate) const fn id(&self, serial: u64) -> i64 {
+        self.base.saturating_add(serial.cast_signed())
+    }
+
+    /// Whether a feed is followed, or owned.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session != Session([0; 16])
+    }
+}
+
+/// Counts the keys with a flag.
+pub(super) fn count_flagged(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    connection.query_row(
+        "SELECT count(*) FILTER (WHERE flags & 1), count(*) FILTER (WHERE flags & 2) FROM head WHERE flags <> 0",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+/// Reads the state row. Flagged keys are not counted.
+pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
+    connection
+        .prepare_cached(
+            "SELECT role, session, serial, chain, count, era, base, floor, floor_chain, confirmed, confirmed_chain, level,
+                    loose
+             FROM meta WHERE id = 1",
+        )?
+        .query_row([], |row| {
+            let session = Session(row.get::<_, Option<[u8; 16]>>(1)?.unwrap_or_default());
+            let role = Role::from_label(row.get_ref(0)?.as_str()?);
+            Ok(Meta {
+                role: role.ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "role".into(), rusqlite::types::Type::Text))?,
+                head: Head { session, serial: row.get(2)?, chain: Chain(row.get(3)?) },
+                count: row.get(4)?,
+                log: LogPlace { session, era: row.get(5)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
+                confirmed: (row.get(9)?, Chain(row.get(10)?)),
+                is_level: row.get(11)?,
+                loose: row.get(12)?,
+                ahead: 0,
+                doubted: 0,
+            })
+        })
+}
+
+/// Writes the first state row.
+pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()> {
+    let session = (role == Role::Primary).then(|| Session::random().0);
+    connection
+        .execute(
+            "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
+                               confirmed_chain, level, loose, heard)
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, 0, 0)",
+            (role.label(), session, Chain::default().0, role == Role::Primary),
+        )
+        .map(drop)
 }
 
 /// The journal's position.
 pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
-    connection.query_row("SELECT session, serial, chain FROM meta WHERE id = 1", [], |row| {
-        Ok(Head { session: Session(row.get(0)?), serial: row.get(1)?, chain: Chain(row.get(2)?) })
-    })
+    meta(connection).map(|meta| meta.head)
 }

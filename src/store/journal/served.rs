@@ -7,6 +7,7 @@ use rusqlite::{Row, params};
 
 use super::super::error::StoreError;
 use super::change::record;
+use super::effect::Currency;
 use super::read::{JournalReader, Stored};
 use crate::gate::{Entry, Record, Standing};
 use crate::key::{AccountKey, Kind, PublicKey};
@@ -47,17 +48,21 @@ impl JournalReader {
     /// Pieces are read one after another, so between two of them accounts may change.
     pub fn served(&self, after: Option<&AccountKey>, limit: usize, now: i64) -> Result<Served, StoreError> {
         // A missing text is damage, like a changed one.
-        let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), l.serial
-                     FROM live l LEFT JOIN change c ON c.serial = l.serial
+        let query = "SELECT l.key, l.iat, l.exp, l.identity, l.issuer, l.digest, coalesce(c.body, x''), c.serial
+                     FROM live l LEFT JOIN change c ON c.id = l.row
                      WHERE l.key > ?1 ORDER BY l.key LIMIT ?2";
         let ServedPiece { found, next } = self.look(query, after, limit, now, |row| {
             let record = record(row)?;
             let bytes = record.token.len();
-            Ok(((record, row.get::<_, u64>(7)?), bytes))
+            Ok(((record, row.get::<_, Option<u64>>(7)?.unwrap_or(0)), bytes))
         })?;
         let looked = found.len();
+        let at = |serial: u64| (serial != 0).then(|| self.head().position(serial));
         let open = |(record, serial): (Record, u64)| match Entry::reopen(record) {
-            Ok(entry) => Some(Stored { entry: Arc::new(entry), serial }),
+            Ok(entry) => {
+                let currency = Currency { at: at(serial), is_ordered: true };
+                Some(Stored { entry: Arc::new(entry), serial, currency })
+            }
             Err(damaged) => {
                 tracing::error!(account = %damaged.0, "{}", self.damaged(&damaged));
                 None

@@ -9,7 +9,7 @@ use super::change::record;
 use super::head;
 use super::read::{JournalReader, Stored};
 use crate::feed::{Subject, SubjectKind};
-use crate::gate::{Entry, Held, Tombstone};
+use crate::gate::{Held, Tombstone};
 use crate::key::AccountKey;
 
 /// Whether an account has a JWT, and if not, why.
@@ -31,22 +31,19 @@ impl JournalReader {
         let found = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, h.serial, h.removed,
-                            h.deleted IS NOT NULL AND (h.issuer = x'' OR h.iat <= h.deleted)
-                     FROM head h LEFT JOIN change c ON c.serial = h.serial WHERE h.kind = ?1 AND h.key = ?2",
+                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, coalesce(c.serial, 0), h.removed,
+                            h.row, h.deleted IS NOT NULL AND (h.issuer = x'' OR h.iat <= h.deleted)
+                     FROM head h LEFT JOIN change c ON c.id = h.row WHERE h.kind = ?1 AND h.key = ?2",
                 )?
                 .query_row(params![SubjectKind::Account, key.raw()], |row| {
-                    let (serial, removed, deleted): (u64, bool, bool) = (row.get(7)?, row.get(8)?, row.get(9)?);
-                    let is_live = serial != 0 && !removed && !deleted;
+                    let (serial, removed, deleted): (u64, bool, bool) = (row.get(7)?, row.get(8)?, row.get(10)?);
+                    let is_live = row.get::<_, i64>(9)? != 0 && !removed && !deleted;
                     Ok((if is_live { Some((record(row)?, serial)) } else { None }, removed, deleted))
                 })
                 .optional()
         })?;
         Ok(match found {
-            Some((Some((record, serial)), ..)) => {
-                let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
-                AccountStatus::Live(Stored { entry, serial })
-            }
+            Some((Some((record, serial)), ..)) => AccountStatus::Live(self.stored(record, serial, true)?),
             Some((None, _, true)) => AccountStatus::Deleted,
             Some((None, true, _)) => AccountStatus::Removed,
             // Either it is unknown, or the journal never had its text.
@@ -56,7 +53,7 @@ impl JournalReader {
 
     /// What the order of an account's versions depends on. Blocks for a query.
     pub fn held(&self, key: &AccountKey) -> Result<Held, StoreError> {
-        let row = self.read(|connection| head::load(connection, &Subject::Account(*key)))?;
+        let row = self.read(|connection| head::load(connection, &self.state.log(), &Subject::Account(*key)))?;
         Ok(row.map(|row| row.held).unwrap_or_default())
     }
 
@@ -64,10 +61,10 @@ impl JournalReader {
     /// that signed it since. Blocks for a query.
     pub fn tombstone(&self, key: &AccountKey) -> Result<Option<Arc<Tombstone>>, StoreError> {
         let request = self.read(|connection| {
-            let Some(serial) = deleted_by(connection, key)? else { return Ok(None) };
+            let Some(id) = deleted_by(connection, key)? else { return Ok(None) };
             let body = connection
-                .prepare_cached("SELECT body FROM change WHERE serial = ?1")?
-                .query_row([serial], |row| row.get::<_, Option<Vec<u8>>>(0))
+                .prepare_cached("SELECT body FROM change WHERE id = ?1")?
+                .query_row([id], |row| row.get::<_, Option<Vec<u8>>>(0))
                 .optional()?;
             Ok(Some(body.flatten().unwrap_or_default()))
         })?;
@@ -91,12 +88,12 @@ impl JournalReader {
     }
 }
 
-/// The serial of the delete request, if the account is deleted.
-fn deleted_by(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<u64>> {
+/// The change with the delete request, if the account is deleted.
+fn deleted_by(connection: &Connection, key: &AccountKey) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached(
-            "SELECT deleted_serial FROM head
-             WHERE kind = ?1 AND key = ?2 AND deleted_serial IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
+            "SELECT deleted_row FROM head
+             WHERE kind = ?1 AND key = ?2 AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
         )?
         .query_row(params![SubjectKind::Account, key.raw()], |row| row.get(0))
         .optional()

@@ -1,15 +1,19 @@
 //! The writer's transaction, and what every write in it does: append a change, and keep heads, texts and sums with it.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::schema::Meta;
+use super::effect::Effect;
+use super::head::{self, Row};
+use super::schema::{Meta, Role};
+use super::signers;
 use super::signers::{Live, Signed, Tally};
-use super::{head, signers};
 use crate::feed::digest::Toggle;
-use crate::feed::{Change, Content, Operation, Subject, SubjectKind};
-use crate::gate::{Digest, Entry, Identity, Standing, Tombstone, Version, Via};
+use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
+use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Version, Via};
 use crate::key::PublicKey;
 
 /// The transaction under way: the connection and the state that its commit will make true.
@@ -22,34 +26,62 @@ pub(super) struct Transaction<'c> {
     /// What became live, and what is no longer.
     pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
+    /// What became of accounts on a replica, for its caches.
+    pub(super) effects: Vec<Effect>,
     /// What the changes do to the digest tree.
     pub(super) toggles: Vec<Toggle>,
+    /// What happens to the digest tree without a change.
+    pub(super) loose_toggles: Vec<Toggle>,
     /// Whether something was written although there is no change.
-    pub(super) repaired: std::cell::Cell<bool>,
+    pub(super) repaired: Cell<bool>,
+    /// Where another order began, if one did.
+    pub(super) begun: Option<Head>,
+    /// Of what the feed has brought since a comparison began.
+    pub(super) touched: &'c RefCell<HashSet<Subject>>,
 }
 
-impl Transaction<'_> {
-    /// Writes the state row and the sums that the tally changed; the last statements before the commit.
-    pub(super) fn write_meta(&self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
-        signers::write(self.connection, signers)?;
-        let Meta { head, count } = &self.meta;
-        self.connection
-            .prepare_cached("UPDATE meta SET serial = ?1, chain = ?2, count = ?3 WHERE id = 1")?
-            .execute(params![head.serial, head.chain.0, count])?;
-        Ok(())
+impl<'c> Transaction<'c> {
+    pub(super) fn begin(
+        connection: &'c Connection,
+        meta: Meta,
+        history: usize,
+        standing: Arc<Standing>,
+        tally: Tally,
+        touched: &'c RefCell<HashSet<Subject>>,
+    ) -> Self {
+        Self {
+            connection,
+            meta,
+            history,
+            standing,
+            tally,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            toggles: Vec::new(),
+            loose_toggles: Vec::new(),
+            repaired: Cell::new(false),
+            begun: None,
+            touched,
+        }
     }
 
-    /// Loads the head that decides about a write. One with more ties than the limit is cut down at once, even if the write is
-    /// rejected: loading many takes long, and other writes wait for it.
-    pub(super) fn load(&self, subject: &Subject) -> rusqlite::Result<Option<head::Row>> {
-        let row = head::load(self.connection, subject)?;
-        if let Some(row) = row.as_ref().filter(|row| row.has_surplus) {
-            self.connection
-                .prepare_cached("UPDATE head SET ties = ?3 WHERE kind = ?1 AND key = ?2")?
-                .execute(params![subject.kind(), subject.raw(), head::ties(&row.held)])?;
-            self.repaired.set(true);
+    /// Writes the state row and the sums that the tally changed; the last statements before the commit.
+    pub(super) fn write_meta(&mut self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
+        signers::write(self.connection, signers)?;
+        if self.meta.role == Role::Primary {
+            self.meta.confirmed = (self.meta.head.serial, self.meta.head.chain);
         }
-        Ok(row)
+        self.meta.write(self.connection)
+    }
+
+    /// Loads the head that decides about a write.
+    pub(super) fn load(&self, subject: &Subject) -> rusqlite::Result<Option<Row>> {
+        head::load(self.connection, &self.meta.log, subject)
+    }
+
+    /// Stores the head that a write leads to.
+    pub(super) fn save(&self, subject: &Subject, row: &Row) -> rusqlite::Result<()> {
+        head::save(self.connection, &self.meta.log, subject, row)
     }
 
     /// Brings the counts and sums of live accounts up to date with one account's step: the JWT that it had, and has now,
@@ -60,55 +92,43 @@ impl Transaction<'_> {
     }
 
     /// Restores a damaged body when exactly the same token arrives again.
-    pub(super) fn repair(&self, row: &head::Row, digest: &Digest, token: &[u8], of: &str) -> rusqlite::Result<()> {
+    pub(super) fn repair(&self, row: &Row, digest: &Digest, token: &[u8], of: &str) -> rusqlite::Result<()> {
         if row.digest != *digest {
             return Ok(());
         }
         let sound: bool = self
             .connection
-            .prepare_cached("SELECT body = ?2 FROM change WHERE serial = ?1")?
-            .query_row(params![row.serial, token], |found| Ok(found.get(0).unwrap_or(false)))?;
+            .prepare_cached("SELECT body = ?2 FROM change WHERE id = ?1")?
+            .query_row(params![row.row, token], |found| Ok(found.get(0).unwrap_or(false)))?;
         if !sound {
             tracing::warn!("the damaged JWT of {of} is restored");
             self.connection
-                .prepare_cached("UPDATE change SET body = ?2 WHERE serial = ?1")?
-                .execute(params![row.serial, token])?;
+                .prepare_cached("UPDATE change SET body = ?2 WHERE id = ?1")?
+                .execute(params![row.row, token])?;
             self.repaired.set(true);
         }
         Ok(())
     }
 
-    /// Gives the change its place in the order. No other function assigns serials.
-    pub(super) fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<u64> {
-        let operation = match (record.key, record.body) {
-            (None, _) => Operation::Delete,
-            (Some(_), Some(_)) => Operation::Put,
-            (Some(_), None) => Operation::Remove,
-        };
+    /// The place of the next change.
+    pub(super) const fn next_position(&self) -> Position {
+        self.meta.head.position(self.meta.head.serial + 1)
+    }
+
+    /// Gives the change its place in the order, and returns its id. No other function assigns serials.
+    pub(super) fn append(&mut self, content: Content, record: Record<'_>) -> rusqlite::Result<i64> {
+        let operation = record.operation();
         let head = &mut self.meta.head;
         head.serial += 1;
         head.chain = head.chain.next(head.serial, operation, record.digest);
-        self.connection
-            .prepare_cached(
-                "INSERT INTO change (serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body, toggles)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-            )?
-            .execute(params![
-                head.serial,
-                record.at,
-                operation.tag(),
-                record.kind,
-                record.via.label(),
-                record.key,
-                record.iat,
-                record.exp,
-                record.identity,
-                record.issuer,
-                record.digest,
-                head.chain.0,
-                record.body,
-                Toggle::encode(record.toggles),
-            ])?;
+        self.log(content, record, operation)
+    }
+
+    /// Writes the change that the position has just moved to.
+    pub(super) fn log(&mut self, content: Content, record: Record<'_>, operation: Operation) -> rusqlite::Result<i64> {
+        let head = self.meta.head;
+        let id = self.meta.log.id(head.serial);
+        self.insert(id, head.serial, &head.chain.0, &record, operation)?;
         self.toggles.extend_from_slice(record.toggles);
         self.changes.push(Arc::new(Change {
             serial: head.serial,
@@ -117,19 +137,74 @@ impl Transaction<'_> {
             via: record.via,
             content,
         }));
-        Ok(head.serial)
+        Ok(id)
     }
 
-    /// Forgets the text of a change.
-    pub(super) fn drop_body(&self, serial: u64) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("UPDATE change SET body = NULL WHERE serial = ?1")?.execute([serial])?;
+    /// Stores a text that came outside the order, and returns its id. `serial`: its place, if it is known.
+    pub(super) fn store_loose(&mut self, record: &Record<'_>, serial: u64) -> rusqlite::Result<i64> {
+        self.meta.loose -= 1;
+        let id = self.meta.loose;
+        self.repaired.set(true);
+        self.insert(id, serial, &[], record, record.operation())?;
+        Ok(id)
+    }
+
+    fn insert(
+        &self,
+        id: i64,
+        serial: u64,
+        chain: &[u8],
+        record: &Record<'_>,
+        operation: Operation,
+    ) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO change (id, serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body,
+                                     toggles)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?
+            .execute(params![
+                id,
+                serial,
+                record.at,
+                operation.tag(),
+                record.kind.map_or(0, SubjectKind::code),
+                record.via.label(),
+                record.key,
+                record.iat,
+                record.exp,
+                record.identity,
+                record.issuer,
+                record.digest,
+                chain,
+                record.body,
+                Toggle::encode(record.toggles),
+            ])
+            .map(drop)
+    }
+
+    /// Forgets the text of a change. Outside the order, nothing of it is left.
+    pub(super) fn drop_body(&self, id: i64) -> rusqlite::Result<()> {
+        let statement = if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
+        self.connection.prepare_cached(statement)?.execute([id])?;
         Ok(())
+    }
+
+    /// The place of a change in the order in which it came; 0: unknown, or there is no such change.
+    pub(super) fn serial_of(&self, id: i64) -> rusqlite::Result<u64> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT serial FROM change WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        Ok(found.unwrap_or(0))
     }
 }
 
 /// The columns of a change.
 pub(super) struct Record<'a> {
-    pub(super) kind: SubjectKind,
+    /// `None`: it is passed on as it is.
+    pub(super) kind: Option<SubjectKind>,
     pub(super) via: Via,
     pub(super) at: i64,
     pub(super) key: Option<&'a [u8; 32]>,
@@ -143,10 +218,19 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// What it does.
+    pub(super) const fn operation(&self) -> Operation {
+        match (self.key, self.body) {
+            (None, _) => Operation::Delete,
+            (Some(_), Some(_)) => Operation::Put,
+            (Some(_), None) => Operation::Remove,
+        }
+    }
+
     /// Those of an account's JWT.
     pub(super) fn of_entry(entry: &'a Entry, via: Via, at: i64, toggles: &'a [Toggle]) -> Self {
         Self {
-            kind: SubjectKind::Account,
+            kind: Some(SubjectKind::Account),
             via,
             at,
             key: Some(entry.key().raw()),
@@ -160,6 +244,23 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Those of an activation.
+    pub(super) fn of_activation(activation: &'a Activation, via: Via, at: i64, toggles: &'a [Toggle]) -> Self {
+        Self {
+            kind: Some(SubjectKind::Activation),
+            via,
+            at,
+            key: Some(activation.id().raw()),
+            toggles,
+            iat: activation.iat(),
+            exp: activation.exp(),
+            identity: activation.identity(),
+            issuer: Some(activation.issuer().raw()),
+            digest: activation.digest(),
+            body: Some(activation.token()),
+        }
+    }
+
     /// Those of a version that left: its account a read-only folder, or an activation because it had expired.
     pub(super) const fn of_removal(
         subject: &'a Subject,
@@ -170,7 +271,7 @@ impl<'a> Record<'a> {
         toggles: &'a [Toggle],
     ) -> Self {
         Self {
-            kind: subject.kind(),
+            kind: Some(subject.kind()),
             via,
             at,
             key: Some(subject.raw()),
@@ -193,7 +294,7 @@ impl<'a> Record<'a> {
         digest: &'a Digest,
     ) -> Self {
         Self {
-            kind: SubjectKind::Account,
+            kind: Some(SubjectKind::Account),
             via,
             at,
             key: None,

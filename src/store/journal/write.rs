@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::super::error::StoreError;
-use super::super::followers::FollowerChange;
+use super::super::followers::{FollowerChange, FollowerId};
 use super::nats_servers::NatsServerChange;
+use super::upstream::UpstreamWrite;
 use crate::gate::operator::Arrival;
 use crate::gate::{Activation, Entry, OperatorChain, Refusal, Tombstone, Trust, Via};
 use crate::jwt::HashId;
@@ -39,6 +40,8 @@ pub enum Write {
         /// Unix seconds.
         now: i64,
     },
+    /// What comes from upstream, on a replica.
+    Upstream(UpstreamWrite),
 }
 
 /// The outcome of a write that was accepted.
@@ -54,6 +57,12 @@ pub enum Outcome {
         /// The serial of the change that brought what is stored; 0 if there is none.
         serial: u64,
     },
+    /// It is served from now on, and upstream has not ordered it yet.
+    Early,
+    /// Something later stays.
+    Kept,
+    /// Only upstream can tell what is current.
+    Refetch,
 }
 
 /// Why a write was not committed.
@@ -95,6 +104,8 @@ impl Committing {
 /// How the operator changes.
 #[derive(Debug, Clone)]
 pub enum OperatorWrite {
+    /// By a chain that a replica accepted. It is no change: the feed says what upstream ordered.
+    Follow(Arc<OperatorChain>),
     /// By another JWT, if the gate accepts it as the next one.
     Offer(Arc<Trust>, Arrival),
     /// By a chain that was accepted already.
@@ -108,6 +119,8 @@ pub(super) enum Request {
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
+    /// Sets the id of this replica upstream.
+    Replica(FollowerId, oneshot::Sender<Result<(), StoreError>>),
     /// Remembers and forgets replicas.
     Followers(Vec<FollowerChange>),
     /// Remembers and forgets nats-servers.

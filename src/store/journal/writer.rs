@@ -1,6 +1,7 @@
 //! The writer's thread: group commit.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,25 +12,27 @@ use tokio::sync::mpsc;
 use super::super::error::StoreError;
 use super::super::followers;
 use super::checkpoint;
-use super::digests::Digests;
+use super::digests::{Digests, ToggleSet};
+use super::effect::Effect;
 use super::files::Files;
 use super::index::Index;
 use super::nats_servers;
-use super::schema::Meta;
+use super::schema::{Meta, Role};
 use super::signers::{Signed, Stats, Tally};
+use super::state::JournalState;
+use super::tail::Tail;
 use super::transaction::Transaction;
 use super::write::{CommitError, Outcome, Request, Write};
 use crate::clock;
-use crate::feed::digest::Toggle;
-use crate::feed::{Change, Ring};
+use crate::feed::{Change, Head, Subject};
 use crate::gate::{Gate, Standing};
 use crate::key::PublicKey;
 
 /// Writes that may wait, and so the most that one transaction can have.
 pub(super) const QUEUE: usize = 256;
 
-/// The callback that gets the changes of each transaction, after they are durable and before the callers are answered.
-pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>]) + Send>;
+/// The callback that gets what each transaction did, after it is durable and before the callers are answered.
+pub(super) type OnCommit = Box<dyn Fn(&[Arc<Change>], &[Effect]) + Send>;
 
 /// What a transaction has changed.
 struct Transacted {
@@ -39,9 +42,12 @@ struct Transacted {
     /// What has become of the keys whose live accounts have changed.
     signers: Vec<(PublicKey, Signed)>,
     changes: Vec<Arc<Change>>,
-    toggles: Vec<Toggle>,
-    /// Up to which change the digest tree was saved, if it was.
-    saved: Option<u64>,
+    effects: Vec<Effect>,
+    toggles: ToggleSet,
+    /// Where another order began, if one did.
+    begun: Option<Head>,
+    /// Whether the digest tree was saved.
+    is_saved: bool,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
     /// Whether there is anything to commit.
@@ -55,7 +61,11 @@ pub(super) struct Writer {
     pub(super) meta: Meta,
     pub(super) history: usize,
     pub(super) gate: Arc<Gate>,
-    pub(super) ring: Arc<Ring>,
+    pub(super) state: Arc<JournalState>,
+    /// Of what the feed has brought since a comparison began.
+    pub(super) touched: RefCell<HashSet<Subject>>,
+    /// What a cache keeps of its log.
+    pub(super) tail: Tail,
     pub(super) index: Arc<Index>,
     pub(super) digests: Arc<Digests>,
     pub(super) stats: Arc<Stats>,
@@ -94,20 +104,24 @@ impl Writer {
         // Writes to a file without a name are lost with the process, so they must not be acknowledged.
         let result = self.check_files().and_then(|()| self.transact(group));
         let outcomes = match result {
-            Ok(Transacted { meta, standing, signers: changed, changes, toggles, saved, outcomes, .. }) => {
+            Ok(Transacted { meta, standing, signers: changed, changes, effects, toggles, begun, is_saved, outcomes, .. }) => {
                 self.meta = meta;
                 self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
-                self.digests.follow(&toggles, self.meta.head, saved);
+                self.digests.follow(&toggles, self.meta.head, is_saved);
                 // Before the caches: what enters one from now on is judged by the new operator JWT.
                 if let Some(standing) = standing {
                     self.gate.set_standing(Standing::clone(&standing));
                 }
-                if !changes.is_empty() {
+                self.state.set(&self.meta, begun);
+                if !changes.is_empty() || !effects.is_empty() {
                     // Durable. Caches and followers come before the answers, so that a client reads its own write.
-                    changes.iter().for_each(|change| self.index.follow(change));
-                    (self.on_commit)(&changes);
-                    self.ring.extend(changes);
+                    if self.meta.role == Role::Primary {
+                        changes.iter().for_each(|change| self.index.follow(change, self.meta.log.id(change.serial)));
+                    }
+                    effects.iter().for_each(|effect| self.index.set(&effect.key, effect.row));
+                    (self.on_commit)(&changes, &effects);
+                    self.state.ring().extend(changes);
                 }
                 // It may have been taken away during the commit.
                 self.check_files().map(|()| outcomes)
@@ -176,14 +190,24 @@ impl Writer {
     }
 
     /// What lives no longer than its process is not saved.
-    fn save_when_due(&self, connection: &Connection) -> rusqlite::Result<Option<u64>> {
-        if self.files.is_on_disk() { self.digests.save_when_due(connection) } else { Ok(None) }
+    fn save_when_due(
+        &self,
+        connection: &Connection,
+        meta: &Meta,
+        toggles: &ToggleSet,
+        has_begun: bool,
+    ) -> rusqlite::Result<bool> {
+        if self.files.is_on_disk() {
+            self.digests.save_when_due(connection, meta, toggles, has_begun)
+        } else {
+            Ok(false)
+        }
     }
 
     fn save_digests(&self, connection: &Connection) {
         // Otherwise the next start reads a little more.
         if self.files.is_on_disk()
-            && let Err(error) = self.digests.save(connection)
+            && let Err(error) = self.digests.save(connection, &self.meta)
         {
             tracing::warn!("journal {}: the digests are not saved: {error}", self.path.display());
         }
@@ -191,16 +215,9 @@ impl Writer {
 
     fn run(&self, connection: &Connection, group: &[Request]) -> rusqlite::Result<Transacted> {
         let standing = Arc::clone(&self.gate.standing());
-        let mut transaction = Transaction {
-            connection,
-            meta: self.meta.clone(),
-            history: self.history,
-            standing: standing.clone(),
-            tally: Tally::new(self.stats.with_signers(|signers| signers.expired_at)),
-            changes: Vec::new(),
-            toggles: Vec::new(),
-            repaired: Cell::new(false),
-        };
+        let tally = Tally::new(self.stats.with_signers(|signers| signers.expired_at));
+        let (meta, history) = (self.meta.clone(), self.history);
+        let mut transaction = Transaction::begin(connection, meta, history, standing.clone(), tally, &self.touched);
         let mut wrote = false;
         let mut outcomes = Vec::with_capacity(group.len());
         let at = clock::unix_millis();
@@ -218,6 +235,10 @@ impl Writer {
                         .execute((name, serial))?;
                     wrote = true;
                 }
+                Request::Replica(id, _) => {
+                    connection.prepare_cached("UPDATE meta SET replica = ?1")?.execute([id])?;
+                    wrote = true;
+                }
                 Request::Followers(changes) => {
                     followers::save(connection, changes)?;
                     wrote = true;
@@ -230,15 +251,17 @@ impl Writer {
                 Request::PackHash(..) | Request::Close => {}
             }
         }
-        let saved = if wrote || !transaction.changes.is_empty() { self.save_when_due(connection)? } else { None };
+        self.tail.shorten(&mut transaction)?;
         let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
-        if !transaction.changes.is_empty() {
+        wrote |= transaction.repaired.get() || !transaction.changes.is_empty();
+        if wrote {
             transaction.write_meta(&signers)?;
-            wrote = true;
         }
-        let Transaction { meta, changes, toggles, repaired, standing: stands, .. } = transaction;
+        let Transaction { meta, changes, effects, toggles, loose_toggles, standing: stands, begun, .. } = transaction;
+        let toggles = ToggleSet { logged: toggles, loose: loose_toggles };
+        let is_saved = wrote && self.save_when_due(connection, &meta, &toggles, begun.is_some())?;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
-        Ok(Transacted { meta, standing, signers, changes, toggles, saved, outcomes, wrote: wrote || repaired.get() })
+        Ok(Transacted { meta, standing, signers, changes, effects, toggles, begun, is_saved, outcomes, wrote })
     }
 }
 
@@ -252,6 +275,7 @@ impl Transaction<'_> {
             Write::Operator(write) => self.operator(write, at),
             Write::Activation { activation, via, limit } => self.activation(activation, *via, *limit, at),
             Write::Forget { ids, now } => Ok(Ok(self.forget(ids, *now, at)?)),
+            Write::Upstream(write) => self.upstream(write),
         }
     }
 }

@@ -1,0 +1,48 @@
+//! Where the log of a replica begins, and when it holds what upstream holds.
+
+use super::super::transaction::Transaction;
+use super::super::write::Outcome;
+use crate::feed::{Chain, Head};
+
+impl Transaction<'_> {
+    /// The feed continues from `head`, and nothing leads there from the position before. The log begins there; the texts of
+    /// the log before stay where heads point to them.
+    pub(super) fn begin_order(&mut self, head: Head) -> rusqlite::Result<Outcome> {
+        let last: i64 = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM change")?
+            .query_row([], |row| row.get(0))?;
+        let confirmed = self.meta.confirmed;
+        // What was current in this session stays current up to there.
+        let stays = self.meta.head.session == head.session && confirmed.0 <= head.serial;
+        self.meta.confirmed = if stays { confirmed } else { (0, Chain::default()) };
+        let log = &mut self.meta.log;
+        log.session = head.session;
+        log.era += 1;
+        log.base = last.max(0).saturating_sub(head.serial.cast_signed());
+        log.floor = (head.serial, head.chain);
+        self.meta.head = head;
+        self.meta.is_level = false;
+        // What came before belongs to the log before.
+        self.changes.clear();
+        self.begun = Some(head);
+        Ok(self.compare_again())
+    }
+
+    /// A comparison begins.
+    pub(super) fn compare_again(&mut self) -> Outcome {
+        self.meta.is_level = false;
+        self.touched.borrow_mut().clear();
+        self.repaired.set(true);
+        Outcome::Changed { serial: self.meta.head.serial }
+    }
+
+    /// The comparison ended.
+    pub(super) fn level(&mut self) -> Outcome {
+        self.meta.is_level = true;
+        self.confirm();
+        self.touched.borrow_mut().clear();
+        self.repaired.set(true);
+        Outcome::Changed { serial: self.meta.head.serial }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a comparison found upstream. Of a key that the feed has touched since the comparison began, the feed says more.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::head::Row;
+use super::super::transaction::{Record, Transaction};
+use super::super::write::{CommitError, Outcome};
+use super::ordered::{TextPlace, UpstreamState};
+use super::{Compared, ComparedContent};
+use crate::clock;
+use crate::feed::Subject;
+use crate::feed::digest::Leaf;
+use crate::gate::{Activation, Digest, Entry, Position, Refusal, Tombstone, Via};
+use crate::key::AccountKey;
+
+/// Stands for the change by which an account left of which no version is known.
+const NO_CHANGE: i64 = 1;
+
+impl Transaction<'_> {
+    pub(super) fn compared(&mut self, compared: &Compared) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let at = (compared.serial != 0).then(|| self.meta.head.position(compared.serial));
+        let changed = Outcome::Changed { serial: compared.serial };
+        match &compared.content {
+            ComparedContent::Put(entry) => self.compared_put(entry, at),
+            ComparedContent::Delete(tombstone, keys) => self.compared_deletion(tombstone, keys).map(Ok),
+            ComparedContent::Removed(keys) => self.compared_removal(keys).map(|()| Ok(changed)),
+            ComparedContent::Nothing(subject) => {
+                self.compare_one(subject, |_, row| Self::order_nothing(row, subject)).map(|()| Ok(changed))
+            }
+            ComparedContent::Leaf(subject, leaf) => {
+                self.compare_one(subject, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
+            }
+            ComparedContent::Activation(activation) => self.compared_activation(activation).map(Ok),
+            ComparedContent::Forgotten(id) => self
+                .compare_one(&Subject::Activation(*id), |_, row| row.is_level())
+                .map(|()| Ok(changed)),
+            ComparedContent::Operator(operator, version) => {
+                for step in self.other_operator(operator, version)? {
+                    self.settle_loose(&step.subject, &step.before, &step.now, None)?;
+                }
+                Ok(Ok(changed))
+            }
+            ComparedContent::Rejected(keys) => self.compared_rejection(keys).map(|()| Ok(changed)),
+            ComparedContent::Same(keys) => {
+                for key in keys {
+                    self.compare_one(&Subject::Account(*key), |_, row| row.is_level())?;
+                }
+                Ok(Ok(changed))
+            }
+        }
+    }
+
+    fn is_touched(&self, subject: &Subject) -> bool {
+        self.touched.borrow().contains(subject)
+    }
+
+    /// Changes the row of one key that the feed has not touched.
+    fn compare_one(
+        &mut self,
+        subject: &Subject,
+        change: impl FnOnce(&mut Self, &mut Row),
+    ) -> rusqlite::Result<()> {
+        if self.is_touched(subject) {
+            return Ok(());
+        }
+        let before = self.load(subject)?.unwrap_or_default();
+        let mut now = before.clone();
+        change(self, &mut now);
+        self.settle_loose(subject, &before, &now, None)
+    }
+
+    fn compared_put(
+        &mut self,
+        entry: &Arc<Entry>,
+        at: Option<Position>,
+    ) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let subject = Subject::Account(*entry.key());
+        if self.is_touched(&subject) {
+            return Ok(Ok(Outcome::Kept));
+        }
+        let before = self.load(&subject)?.unwrap_or_default();
+        let mut now = before.clone();
+        if !self.standing.vouches(entry.issuer()) {
+            now.is_doubted = true;
+            self.settle_loose(&subject, &before, &now, None)?;
+            return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
+        }
+        let state = self.order_version(&mut now, entry, Via::Upstream, at, TextPlace::Loose)?;
+        let (held, outcome) = match state {
+            UpstreamState::Held => (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) })),
+            // The feed has not touched it, so what is held here is not later in upstream's order.
+            UpstreamState::Behind => {
+                now.is_ahead = true;
+                (None, Ok(Outcome::Kept))
+            }
+            UpstreamState::Open => (None, Ok(Outcome::Refetch)),
+            UpstreamState::Ahead(refusal) => (None, Err(refusal.into())),
+        };
+        self.settle_loose(&subject, &before, &now, held)?;
+        Ok(outcome)
+    }
+
+    fn compared_deletion(&mut self, tombstone: &Arc<Tombstone>, keys: &[AccountKey]) -> rusqlite::Result<Outcome> {
+        let mut stored = None;
+        for key in keys {
+            let subject = Subject::Account(*key);
+            if self.is_touched(&subject) {
+                continue;
+            }
+            let before = self.load(&subject)?.unwrap_or_default();
+            let has_it = before.held.deleted() == Some(&tombstone.deletion()) && before.deleted_row != 0;
+            let id = match stored {
+                _ if has_it => before.deleted_row,
+                Some(id) => id,
+                None => self.store_request(tombstone)?,
+            };
+            if !has_it {
+                stored = Some(id);
+            }
+            let mut now = before.clone();
+            self.order_deletion(&mut now, &subject, tombstone.deletion(), id)?;
+            if now.deleted_row == 0 && now.held.deleted() == Some(&tombstone.deletion()) {
+                now.deleted_row = id;
+            }
+            self.settle_loose(&subject, &before, &now, None)?;
+        }
+        Ok(Outcome::Changed { serial: 0 })
+    }
+
+    fn store_request(&mut self, tombstone: &Tombstone) -> rusqlite::Result<i64> {
+        let digest: Digest = Sha256::digest(tombstone.request()).into();
+        self.store_loose(&Record::of_delete(tombstone, Via::Feed, clock::unix_millis(), &[], &digest), 0)
+    }
+
+    fn compared_removal(&mut self, keys: &[AccountKey]) -> rusqlite::Result<()> {
+        for key in keys {
+            let subject = Subject::Account(*key);
+            let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject)) else { continue };
+            let mut now = before.clone();
+            now.is_level();
+            if now.removed == 0 {
+                let (version, digest) = (now.held.version().copied(), now.digest);
+                now.removed = match version {
+                    Some(version) => self.store_loose(
+                        &Record::of_removal(&subject, &version, &digest, Via::Feed, clock::unix_millis(), &[]),
+                        0,
+                    )?,
+                    None => NO_CHANGE,
+                };
+            }
+            if now.held.version().is_none() {
+                now.set_ordered(&subject, None, 0);
+            }
+            self.count(before.counted(), now.counted());
+            self.settle_loose(&subject, &before, &now, None)?;
+        }
+        Ok(())
+    }
+
+    fn compared_activation(&mut self, activation: &Arc<Activation>) -> rusqlite::Result<Outcome> {
+        let subject = Subject::Activation(*activation.id());
+        if self.is_touched(&subject) {
+            return Ok(Outcome::Kept);
+        }
+        let before = self.load(&subject)?.unwrap_or_default();
+        let is_held = before.row != 0 && before.removed == 0 && before.held.identity() == Some(activation.identity());
+        if is_held {
+            let mut now = before.clone();
+            now.is_level();
+            self.settle_loose(&subject, &before, &now, None)?;
+            return Ok(Outcome::Same { serial: 0 });
+        }
+        let id = self.store_loose(&Record::of_activation(activation, Via::Feed, clock::unix_millis(), &[]), 0)?;
+        let now = self.held_activation(&before, activation, id)?;
+        self.settle_loose(&subject, &before, &now, None)?;
+        Ok(Outcome::Changed { serial: 0 })
+    }
+
+    fn compared_rejection(&mut self, keys: &[AccountKey]) -> rusqlite::Result<()> {
+        for key in keys {
+            let subject = Subject::Account(*key);
+            let Some(before) = self.load(&subject)? else { continue };
+            let now = Row { is_doubted: true, ..before.clone() };
+            self.settle_loose(&subject, &before, &now, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Upstream has a state with this leaf, of which maybe only the first 8 bytes are known.
+fn note_leaf(row: &mut Row, subject: &Subject, leaf: Leaf) {
+    if row.own_leaf(subject).is_some_and(|own| own.short() == leaf.short()) {
+        row.is_level();
+    } else {
+        row.set_ordered(subject, Some(leaf), 0);
+        row.is_doubted = false;
+    }
+}

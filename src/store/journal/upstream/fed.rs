@@ -1,0 +1,261 @@
+//! A change of the feed: it enters the log whatever it is, and its keys follow it.
+
+use std::sync::Arc;
+
+use super::super::head::{Row, leaf_of};
+use super::super::transaction::{Record, Transaction};
+use super::super::write::{CommitError, Outcome};
+use super::ordered::{TextPlace, UpstreamState};
+use super::{Fed, FedContent};
+use crate::feed::digest::{Leaf, LeafState, Toggle};
+use crate::feed::{Content, Operation, Subject, SubjectKind};
+use crate::gate::{Activation, Entry, Identity, Refusal, Tombstone, Via};
+use crate::jwt::HashId;
+use crate::key::{AccountKey, PublicKey};
+
+/// What is read of a change whose fields are not known here.
+const NO_IDENTITY: Identity = [0; 32];
+
+/// A key that a change is about: what was there, what follows, and the JWT if it is held now.
+pub(super) struct Step {
+    pub(super) subject: Subject,
+    pub(super) before: Row,
+    pub(super) now: Row,
+    pub(super) entry: Option<Arc<Entry>>,
+}
+
+impl Transaction<'_> {
+    /// Applies a change of the feed. It is in the log even if the outcome is a refusal, which says that something else stays.
+    pub(super) fn fed(&mut self, fed: &Fed) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let serial = fed.item.serial;
+        if self.meta.head.serial.checked_add(1) != Some(serial) {
+            // Another order has begun since it was read.
+            return Ok(Ok(Outcome::Kept));
+        }
+        (self.meta.head.serial, self.meta.head.chain) = (serial, fed.chain);
+        let id = self.meta.log.id(serial);
+        let (steps, verdict) = self.steps(fed, id)?;
+        let toggles: Vec<Toggle> = steps
+            .iter()
+            .map(|step| Toggle::between(&step.subject, step.before.leaf(&step.subject), step.now.leaf(&step.subject)))
+            .collect();
+        self.log_fed(fed, &toggles)?;
+        for step in steps {
+            self.settle(&step.subject, &step.before, &step.now, step.entry.as_ref())?;
+            if !self.meta.is_level {
+                self.touched.borrow_mut().insert(step.subject);
+            }
+        }
+        self.confirm();
+        Ok(verdict)
+    }
+
+    /// What follows from a change for its keys.
+    fn steps(&mut self, fed: &Fed, id: i64) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
+        let changed = Ok(Outcome::Changed { serial: fed.item.serial });
+        Ok(match &fed.content {
+            FedContent::Put(entry) => self.fed_put(entry, id)?,
+            FedContent::Superseded(key) => (self.doubt(std::slice::from_ref(key))?, changed),
+            FedContent::Rejected(keys) => (self.doubt(keys)?, changed),
+            FedContent::Delete(tombstone) => (self.fed_delete(tombstone, tombstone.keys(), id)?, changed),
+            FedContent::Removed(key) => (self.fed_removed(std::slice::from_ref(key), id)?, changed),
+            FedContent::Activation(activation) => (self.fed_activation(activation, id)?, changed),
+            FedContent::OtherActivation(activation, identity) => {
+                (self.other_activation(activation, identity.as_ref())?, changed)
+            }
+            FedContent::Forgotten(activation) => (self.fed_forgotten(activation, id)?, changed),
+            FedContent::Operator(operator, version) => (self.other_operator(operator, version)?, changed),
+            FedContent::Unknown => (Vec::new(), changed),
+        })
+    }
+
+    fn log_fed(&mut self, fed: &Fed, toggles: &[Toggle]) -> rusqlite::Result<()> {
+        let operation = fed.item.link().map_or(Operation::Put, |(operation, _)| operation);
+        let (content, record) = match &fed.content {
+            FedContent::Put(entry) => {
+                (Content::Put(entry.clone()), Record::of_entry(entry, Via::Feed, fed.item.at, toggles))
+            }
+            FedContent::Delete(tombstone) => (
+                Content::Delete(tombstone.clone()),
+                Record::of_delete(tombstone, Via::Feed, fed.item.at, toggles, &fed.digest),
+            ),
+            FedContent::Superseded(key) => (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key)),
+            FedContent::Removed(key) => (Content::Removed { key: *key, digest: fed.digest }, past(fed, toggles, key)),
+            FedContent::Activation(activation) => (
+                Content::Activation(activation.clone()),
+                Record::of_activation(activation, Via::Feed, fed.item.at, toggles),
+            ),
+            _ => {
+                // It is passed on as it came, also by those who do not know what it is.
+                let text = serde_json::to_vec(&*fed.item).unwrap_or_default();
+                let record = Record { kind: None, body: Some(&text), ..unread(fed, toggles) };
+                return self.log(Content::Passed(fed.item.clone()), record, operation).map(drop);
+            }
+        };
+        self.log(content, record, operation).map(drop)
+    }
+
+    fn fed_put(
+        &mut self,
+        entry: &Arc<Entry>,
+        id: i64,
+    ) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
+        // The operator JWT may have changed since it was admitted.
+        if !self.standing.vouches(entry.issuer()) {
+            let steps = self.doubt(std::slice::from_ref(entry.key()))?;
+            return Ok((steps, Err(Refusal::Untrusted(entry.issuer().text()).into())));
+        }
+        let subject = Subject::Account(*entry.key());
+        let before = self.load(&subject)?.unwrap_or_default();
+        let mut now = before.clone();
+        let at = self.meta.head.position(self.meta.head.serial);
+        let state = self.order_version(&mut now, entry, Via::Feed, Some(at), TextPlace::Logged(id))?;
+        let (entry, verdict) = match state {
+            UpstreamState::Held => (Some(entry.clone()), Ok(Outcome::Changed { serial: at.serial })),
+            UpstreamState::Behind => (None, Ok(Outcome::Kept)),
+            UpstreamState::Open => (None, Ok(Outcome::Refetch)),
+            UpstreamState::Ahead(refusal) => (None, Err(refusal.into())),
+        };
+        Ok((vec![Step { subject, before, now, entry }], verdict))
+    }
+
+    /// Upstream may have something newer of these accounts.
+    fn doubt(&self, keys: &[AccountKey]) -> rusqlite::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(keys.len());
+        for key in keys {
+            let subject = Subject::Account(*key);
+            // Anyone can name an account that does not exist.
+            let Some(before) = self.load(&subject)? else { continue };
+            let now = Row { is_doubted: true, ..before.clone() };
+            steps.push(Step { subject, before, now, entry: None });
+        }
+        Ok(steps)
+    }
+
+    fn fed_delete(&mut self, tombstone: &Tombstone, keys: &[AccountKey], id: i64) -> rusqlite::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(keys.len());
+        for key in keys {
+            let subject = Subject::Account(*key);
+            let before = self.load(&subject)?.unwrap_or_default();
+            let mut now = before.clone();
+            self.order_deletion(&mut now, &subject, tombstone.deletion(), id)?;
+            steps.push(Step { subject, before, now, entry: None });
+        }
+        Ok(steps)
+    }
+
+    fn fed_removed(&mut self, keys: &[AccountKey], id: i64) -> rusqlite::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(keys.len());
+        for key in keys {
+            let subject = Subject::Account(*key);
+            // Of an unknown account nothing is stored, because a removal proves nothing.
+            let Some(before) = self.load(&subject)? else { continue };
+            let mut now = before.clone();
+            now.is_level();
+            now.removed = id;
+            if now.held.version().is_none() {
+                // What left is not known here: until the next comparison, nothing is said about it.
+                now.set_ordered(&subject, None, 0);
+            }
+            self.count(before.counted(), now.counted());
+            steps.push(Step { subject, before, now, entry: None });
+        }
+        Ok(steps)
+    }
+
+    fn fed_activation(&mut self, activation: &Activation, id: i64) -> rusqlite::Result<Vec<Step>> {
+        let subject = Subject::Activation(*activation.id());
+        let before = self.load(&subject)?.unwrap_or_default();
+        let version = activation.version();
+        if before.row != 0 && before.held.version().is_some_and(|held| held.iat > version.iat) {
+            let mut now = before.clone();
+            now.set_ordered(&subject, Some(leaf_of(&subject, &version.identity)), 0);
+            return Ok(vec![Step { subject, before, now, entry: None }]);
+        }
+        let now = self.held_activation(&before, activation, id)?;
+        Ok(vec![Step { subject, before, now, entry: None }])
+    }
+
+    /// The head of an activation that is stored as a change. It is stored already when this returns.
+    pub(super) fn held_activation(&mut self, before: &Row, activation: &Activation, id: i64) -> rusqlite::Result<Row> {
+        let version = activation.version();
+        let held = crate::gate::Held::restore_placed(
+            Some(version),
+            Some(self.meta.head.position(self.meta.head.serial)),
+            Vec::new(),
+            None,
+            Vec::new(),
+        );
+        let now = Row { held, row: id, exp: activation.exp(), digest: *activation.digest(), ..Row::default() };
+        self.store_activation(before.row, now.clone(), activation, id)?;
+        Ok(now)
+    }
+
+    /// An activation whose text is not stored.
+    pub(super) fn other_activation(
+        &self,
+        id: &HashId,
+        identity: Option<&Identity>,
+    ) -> rusqlite::Result<Vec<Step>> {
+        let subject = Subject::Activation(*id);
+        let before = self.load(&subject)?.unwrap_or_default();
+        let mut now = before.clone();
+        match identity {
+            Some(identity) => now.set_ordered(&subject, Some(leaf_of(&subject, identity)), 0),
+            None => now.is_doubted = true,
+        }
+        Ok(vec![Step { subject, before, now, entry: None }])
+    }
+
+    fn fed_forgotten(&mut self, id: &HashId, change: i64) -> rusqlite::Result<Vec<Step>> {
+        let subject = Subject::Activation(*id);
+        let Some(before) = self.load(&subject)? else { return Ok(Vec::new()) };
+        let mut now = before.clone();
+        now.removed = change;
+        self.forget_activation(&subject, now.clone())?;
+        now.row = now.row.max(0);
+        now.is_level();
+        Ok(vec![Step { subject, before, now, entry: None }])
+    }
+
+    /// The operator's JWT upstream. There is one.
+    pub(super) fn other_operator(&self, operator: &PublicKey, version: &Identity) -> rusqlite::Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        let subject = Subject::Operator(*operator);
+        super::super::head::each_from(self.connection, &self.meta.log, SubjectKind::Operator, &[], |key, before| {
+            if key != subject {
+                let mut now = before.clone();
+                now.set_ordered(&key, None, 0);
+                steps.push(Step { subject: key, before, now, entry: None });
+            }
+            Ok(true)
+        })?;
+        let before = self.load(&subject)?.unwrap_or_default();
+        let mut now = before.clone();
+        now.set_ordered(&subject, Some(Leaf::of(&subject, &LeafState::Held(*version))), 0);
+        steps.push(Step { subject, before, now, entry: None });
+        Ok(steps)
+    }
+}
+
+/// A change of an account whose text is gone.
+fn past<'a>(fed: &'a Fed, toggles: &'a [Toggle], key: &'a AccountKey) -> Record<'a> {
+    Record { kind: Some(SubjectKind::Account), key: Some(key.raw()), ..unread(fed, toggles) }
+}
+
+/// A change of which nothing is known but its place in the chain.
+fn unread<'a>(fed: &'a Fed, toggles: &'a [Toggle]) -> Record<'a> {
+    Record {
+        kind: None,
+        via: Via::Feed,
+        at: fed.item.at,
+        key: None,
+        toggles,
+        iat: 0,
+        exp: 0,
+        identity: &NO_IDENTITY,
+        issuer: None,
+        digest: &fed.digest,
+        body: None,
+    }
+}

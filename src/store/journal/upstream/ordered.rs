@@ -1,0 +1,179 @@
+//! The one decision about what upstream ordered, and about what is served before it has.
+
+use std::sync::Arc;
+
+use super::super::effect::{AccountNow, Currency, Effect};
+use super::super::head::{Row, leaf_of};
+use super::super::transaction::{Record, Transaction};
+use crate::clock;
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, LeafState, Toggle};
+use crate::gate::{Deletion, Entry, Ordering, Position, Refusal, Via};
+
+/// What the decision about a version came to.
+#[derive(Debug)]
+pub enum UpstreamState {
+    /// It is held now, and upstream ordered it.
+    Held,
+    /// It is what upstream ordered. Something later is held here, which upstream is about to bring.
+    Behind,
+    /// It is what upstream ordered. Something else is held here.
+    Ahead(Refusal),
+    /// It is what upstream ordered. Only upstream can tell whether it is later than what is held.
+    Open,
+}
+
+/// Where a text is stored: in the log, or outside the order if it is held or ordered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TextPlace {
+    Logged(i64),
+    Loose,
+}
+
+impl Transaction<'_> {
+    /// Applies a version that upstream ordered. `row` becomes what follows from it. No other function decides that.
+    pub(super) fn order_version(
+        &mut self,
+        row: &mut Row,
+        entry: &Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+        place: TextPlace,
+    ) -> rusqlite::Result<UpstreamState> {
+        let (subject, version, before) = (Subject::Account(*entry.key()), entry.version(), row.clone());
+        if via == Via::Feed {
+            row.held.make_room(&version, &self.standing);
+        }
+        let order = row.held.order(&version, via, at, &self.standing);
+        let state = match order {
+            Ordering::Newer | Ordering::Same => {
+                row.held.put(version, at, &self.standing);
+                row.removed = 0;
+                row.is_level();
+                let id = match place {
+                    TextPlace::Logged(id) => id,
+                    // The bytes that were served first stay, even if the same version is spelt in another way.
+                    TextPlace::Loose if before.row != 0 && before.held.identity() == Some(entry.identity()) => {
+                        return Ok(self.keep_text(&before, row));
+                    }
+                    TextPlace::Loose => self.store_entry(entry, via, at)?,
+                };
+                self.replace(&before, row, entry, id)?;
+                return Ok(UpstreamState::Held);
+            }
+            Ordering::Behind => {
+                row.held.note_behind(&version, at);
+                UpstreamState::Behind
+            }
+            Ordering::Refetch => UpstreamState::Open,
+            Ordering::Refused(refusal) => UpstreamState::Ahead(refusal),
+        };
+        if via == Via::Feed {
+            row.held.pass_over(&version, &self.standing);
+        }
+        let under = match place {
+            TextPlace::Logged(id) => id,
+            TextPlace::Loose => self.store_entry(entry, via, at)?,
+        };
+        row.set_ordered(&subject, Some(leaf_of(&subject, entry.identity())), under);
+        (row.is_ahead, row.is_doubted) =
+            (matches!(state, UpstreamState::Ahead(_)), matches!(state, UpstreamState::Open));
+        Ok(state)
+    }
+
+    /// Stores a JWT outside the order.
+    pub(super) fn store_entry(&mut self, entry: &Entry, via: Via, at: Option<Position>) -> rusqlite::Result<i64> {
+        let place = at.filter(|at| at.session == self.meta.head.session.0).map_or(0, |at| at.serial);
+        self.store_loose(&Record::of_entry(entry, via, clock::unix_millis(), &[]), place)
+    }
+
+    fn keep_text(&mut self, before: &Row, row: &Row) -> UpstreamState {
+        self.count(before.counted(), row.counted());
+        UpstreamState::Held
+    }
+
+    /// Applies a deletion that upstream ordered to one account. `id`: the change with the request.
+    pub(super) fn order_deletion(
+        &mut self,
+        row: &mut Row,
+        subject: &Subject,
+        request: Deletion,
+        id: i64,
+    ) -> rusqlite::Result<bool> {
+        let before = row.counted();
+        let is_news = row.held.delete(request, &self.standing);
+        if is_news {
+            row.deleted_row = id;
+        }
+        self.count(before, row.counted());
+        let leaf = Leaf::of(subject, &LeafState::Deleted(request));
+        let is_held = row.own_leaf(subject) == Some(leaf);
+        if is_held {
+            row.is_level();
+        } else {
+            row.set_ordered(subject, Some(leaf), id);
+            // A later deletion, or a later version.
+            (row.is_ahead, row.is_doubted) = (true, false);
+        }
+        Ok(is_news)
+    }
+
+    /// Notes that upstream has nothing of a key. What is here stays: absence is never a deletion.
+    pub(super) fn order_nothing(row: &mut Row, subject: &Subject) {
+        row.set_ordered(subject, None, 0);
+        (row.is_ahead, row.is_doubted) = (row.ordered.is_some(), false);
+    }
+
+    /// Stores what a write made of a key outside the order. `entry`: the JWT, if it changed.
+    pub(in super::super) fn settle_loose(
+        &mut self,
+        subject: &Subject,
+        before: &Row,
+        now: &Row,
+        entry: Option<&Arc<Entry>>,
+    ) -> rusqlite::Result<()> {
+        let (from, to) = (before.leaf(subject), now.leaf(subject));
+        if from != to {
+            self.loose_toggles.push(Toggle::between(subject, from, to));
+        }
+        self.settle(subject, before, now, entry)
+    }
+
+    /// Stores what a write made of a key.
+    pub(super) fn settle(
+        &mut self,
+        subject: &Subject,
+        before: &Row,
+        now: &Row,
+        entry: Option<&Arc<Entry>>,
+    ) -> rusqlite::Result<()> {
+        if now != before {
+            self.save(subject, now)?;
+            self.repaired.set(true);
+            self.meta.ahead = self.meta.ahead + u64::from(now.is_ahead) - u64::from(before.is_ahead);
+            self.meta.doubted = self.meta.doubted + u64::from(now.is_doubted) - u64::from(before.is_doubted);
+            if let Some(gone) = before.ordered.filter(|old| old.under < 0 && !now.points_to(old.under)) {
+                self.drop_body(gone.under)?;
+            }
+        }
+        if let Subject::Account(key) = subject {
+            let currency = Currency { at: now.held.position(), is_ordered: now.is_ordered() };
+            let state = match entry {
+                _ if !now.held.is_live() || now.removed != 0 => AccountNow::Gone,
+                Some(entry) => AccountNow::Served(entry.clone(), currency),
+                None if now.row == 0 => AccountNow::Elsewhere,
+                None => AccountNow::Unchanged(currency),
+            };
+            let row = if matches!(state, AccountNow::Gone | AccountNow::Elsewhere) { 0 } else { now.row };
+            self.effects.push(Effect { key: *key, now: state, row });
+        }
+        Ok(())
+    }
+
+    /// Moves the position up to which everything is current, if nothing holds it back.
+    pub(super) fn confirm(&mut self) {
+        if self.meta.is_level && self.meta.doubted == 0 {
+            self.meta.confirmed = (self.meta.head.serial, self.meta.head.chain);
+        }
+    }
+}
