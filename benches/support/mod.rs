@@ -4,6 +4,7 @@
 pub(crate) mod delay;
 pub(crate) mod folder;
 pub(crate) mod nats;
+pub(crate) mod proxy;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -9,18 +9,16 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
 
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use support::folder::Folder;
+use support::proxy::Proxy;
 use support::{Connection, ready, until_metric};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
 
 const BOUND: u64 = 64 << 20;
 const FOLLOWS: &str = "replica_feed_connected 1";
@@ -132,77 +130,4 @@ async fn main() {
         listening.as_secs_f64() * 1e3,
         began.elapsed().as_secs_f64() * 1e3
     );
-}
-
-/// A way to the primary that counts what passes in both directions, and can be closed and led elsewhere.
-struct Proxy {
-    port: u16,
-    target: watch::Sender<Option<u16>>,
-    count: Arc<Count>,
-}
-
-#[derive(Default)]
-struct Count {
-    moved: AtomicU64,
-    /// When somebody came for the first time since it was led elsewhere.
-    first: Mutex<Option<Instant>>,
-}
-
-impl Proxy {
-    async fn open(target: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (sender, receiver) = watch::channel(Some(target));
-        let count = Arc::new(Count::default());
-        let counted = count.clone();
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                if let Some(target) = *receiver.borrow() {
-                    counted.first.lock().get_or_insert_with(Instant::now);
-                    tokio::spawn(pass(client, target, receiver.clone(), counted.clone()));
-                }
-            }
-        });
-        Self { port, target: sender, count }
-    }
-
-    fn close(&self) {
-        self.target.send_replace(None);
-    }
-
-    fn lead_to(&self, target: u16) {
-        *self.count.first.lock() = None;
-        self.target.send_replace(Some(target));
-    }
-
-    fn moved(&self) -> u64 {
-        self.count.moved.load(Ordering::Relaxed)
-    }
-
-    fn since_first(&self) -> Duration {
-        self.count.first.lock().map_or(Duration::ZERO, |first| first.elapsed())
-    }
-}
-
-async fn pass(client: TcpStream, target: u16, mut goes: watch::Receiver<Option<u16>>, count: Arc<Count>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
-    server.set_nodelay(true).unwrap();
-    client.set_nodelay(true).unwrap();
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
-    let copy = async |from: &mut tokio::net::tcp::OwnedReadHalf, to: &mut tokio::net::tcp::OwnedWriteHalf| {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(read) = from.read(&mut buffer).await {
-            if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
-                return;
-            }
-            count.moved.fetch_add(read as u64, Ordering::Relaxed);
-        }
-    };
-    tokio::select! {
-        () = copy(&mut from_client, &mut to_server) => {}
-        () = copy(&mut from_server, &mut to_client) => {}
-        _ = goes.wait_for(|goes| *goes != Some(target)) => {}
-    }
 }
