@@ -2,8 +2,10 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 pub(crate) mod delay;
+pub(crate) mod figure;
 pub(crate) mod folder;
 pub(crate) mod nats;
+pub(crate) mod pace;
 pub(crate) mod proxy;
 
 use std::io::{BufRead as _, BufReader};
