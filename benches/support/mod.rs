@@ -7,6 +7,7 @@ pub(crate) mod folder;
 pub(crate) mod nats;
 pub(crate) mod pace;
 pub(crate) mod proxy;
+pub(crate) mod usage;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
