@@ -2,8 +2,12 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 pub(crate) mod delay;
+pub(crate) mod figure;
 pub(crate) mod folder;
 pub(crate) mod nats;
+pub(crate) mod pace;
+pub(crate) mod proxy;
+pub(crate) mod usage;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
