@@ -3,43 +3,50 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::clock;
 use crate::gate::{Entry, Position};
 use crate::node::Stamp;
+use crate::store::journal::{Currency, Stored};
 
 /// A copy in the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
 #[derive(Debug)]
 pub(super) struct CachedCopy {
     entry: Arc<Entry>,
     position: OnceLock<Position>,
-    /// The stretch of the feed that confirms it; 0 if none.
+    /// The order in which upstream was last known to hold it; 0 if none.
     stretch: AtomicU64,
-    /// When the primary last confirmed it, or when it was heard over NATS.
+    /// When the primary last confirmed it, or when it came.
     confirmed: AtomicI64,
     /// When the primary was last asked and answered something; 0: the next request asks it.
     checked: AtomicI64,
 }
 
 impl CachedCopy {
-    pub(super) fn new(entry: Arc<Entry>, position: Option<Position>, stretch: Option<u64>, now: i64) -> Self {
-        Self::of(entry, position, stretch.unwrap_or(0), now, now)
+    /// A copy of the store. The next request asks about it unless the feed keeps it current.
+    pub(super) fn stored(stored: &Stored) -> Self {
+        // If the clock was set back since, the copy counts as very old.
+        let age = clock::millis_since(stored.currency.came).unwrap_or_else(clock::unix_millis);
+        Self::of(stored.entry.clone(), &stored.currency, clock::uptime_millis() - age, 0)
     }
 
-    /// A copy that was heard over NATS. Upstream is asked about it as if it had been asked at `checked`.
-    pub(super) fn heard(entry: Arc<Entry>, checked: i64, now: i64) -> Self {
-        Self::of(entry, None, 0, now, checked)
+    /// The copy that takes the place of this one. If upstream has not ordered it, the replica asks about it when it would
+    /// have asked about this one, or after a time-to-live if the feed confirmed this one.
+    pub(super) fn replaced(&self, entry: Arc<Entry>, currency: &Currency) -> Self {
+        let now = clock::uptime_millis();
+        let checked = if self.stretch() == 0 { self.checked() } else { now };
+        Self::of(entry, currency, now, checked)
     }
 
-    /// A copy that an earlier process stored, confirmed at `confirmed`. The next request asks about it unless its stretch
-    /// continues.
-    pub(super) fn restored(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64) -> Self {
-        Self::of(entry, position, stretch, confirmed, 0)
+    /// A copy that was not stored: what the settings name.
+    pub(super) fn configured(entry: Arc<Entry>) -> Self {
+        Self::of(entry, &Currency::default(), clock::uptime_millis(), 0)
     }
 
-    fn of(entry: Arc<Entry>, position: Option<Position>, stretch: u64, confirmed: i64, checked: i64) -> Self {
+    fn of(entry: Arc<Entry>, currency: &Currency, confirmed: i64, checked: i64) -> Self {
         Self {
             entry,
-            position: position.map(OnceLock::from).unwrap_or_default(),
-            stretch: AtomicU64::new(stretch),
+            position: currency.at.map(OnceLock::from).unwrap_or_default(),
+            stretch: AtomicU64::new(currency.era),
             confirmed: AtomicI64::new(confirmed),
             checked: AtomicI64::new(checked),
         }
@@ -77,17 +84,22 @@ impl CachedCopy {
         Stamp { stretch: self.stretch(), confirmed: self.confirmed(), checked: self.checked() }
     }
 
-    /// The primary confirmed it; within a stretch of the feed, if that was live throughout. Returns whether the stretch
-    /// is another one than before.
-    pub(super) fn confirm(&self, position: Option<Position>, stretch: Option<u64>, now: i64) -> bool {
-        if let Some(position) = position {
+    /// The store learned how current it is.
+    pub(super) fn follow(&self, currency: &Currency) {
+        if let Some(position) = currency.at {
             // The first position stays: a version is committed once.
             let _ = self.position.set(position);
         }
-        let before = stretch.map(|stretch| (self.stretch.swap(stretch, Ordering::AcqRel), stretch));
+        self.stretch.store(currency.era, Ordering::Release);
+        if currency.era == 0 {
+            self.checked.store(0, Ordering::Release);
+        }
+    }
+
+    /// The primary confirmed it now.
+    pub(super) fn confirm(&self, now: i64) {
         self.confirmed.store(now, Ordering::Release);
         self.checked.store(now, Ordering::Release);
-        before.is_some_and(|(before, stretch)| before != stretch)
     }
 
     /// The confirmation was this many milliseconds old already, because it came from a replica.
@@ -102,9 +114,8 @@ impl CachedCopy {
         self.checked.store(now, Ordering::Release);
     }
 
-    /// The primary has something newer that could not be applied. The next request asks it. Only
-    /// [`Held`](super::held::Held) calls this for a copy in the cache, because the generation of the account must move as
-    /// well.
+    /// The next request asks the primary. Only [`Copies`](super::copies::Copies) calls this, because the generation of the
+    /// account must move as well.
     pub(super) fn mark_stale(&self) {
         self.stretch.store(0, Ordering::Release);
         self.checked.store(0, Ordering::Release);

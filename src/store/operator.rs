@@ -49,12 +49,6 @@ pub(super) fn write<'t>(
     Ok(())
 }
 
-/// Whether the tables are there: the file may be of a format before them.
-pub(super) fn is_kept(connection: &Connection) -> rusqlite::Result<bool> {
-    let query = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'operator_link')";
-    connection.query_row(query, [], |row| row.get(0))
-}
-
 /// Reads the chain back. A link that cannot be used is an error: without it, older keys would count again.
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Option<OperatorChain>> {
     let origin: Option<Option<String>> = connection

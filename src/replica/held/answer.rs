@@ -3,28 +3,26 @@
 use std::sync::Arc;
 
 use super::Held;
-use super::apply::{AskedAt, OfferOutcome};
 use crate::clock;
-use crate::feed::Head;
 use crate::gate::{Entry, Position, Refusal, Via};
 use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::replica::cached_copy::CachedCopy;
+use crate::store::journal::upstream::{Answered, AnsweredContent, Still, UpstreamWrite};
+use crate::store::journal::{CommitError, Outcome};
 use crate::upstream::AnswerSource;
 
 /// The state of an account when the request for it began.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::replica) struct PullContext {
     /// The copy at that time.
     held: Option<Arc<CachedCopy>>,
-    /// The stretch that was live.
-    stretch: Option<u64>,
+    /// The order that was followed live.
+    live: Option<u64>,
     /// The value of [`Held::generation`].
     heard: Generation,
-    /// The generation of removals.
-    forgotten: Generation,
-    /// The position of this replica on the feed.
-    position: Option<Head>,
+    /// The generation of deletions and removals.
+    gone: Generation,
 }
 
 impl PullContext {
@@ -60,23 +58,22 @@ impl Held {
     /// Notes the state of an account before the request for it.
     pub(in crate::replica) fn asked(&self, key: &AccountKey) -> PullContext {
         PullContext {
-            forgotten: self.forgotten.of(key),
-            stretch: self.freshness.live(),
-            heard: self.generations.of(key),
-            held: self.cache.get(key),
-            position: self.positions.stand().position,
+            gone: self.copies.gone(key),
+            live: self.freshness.live(),
+            heard: self.copies.generation(key),
+            held: self.at_hand(key),
         }
     }
 
     /// Whether only another request can tell what is current. That is so if the primary removed the account during the
     /// request. It is also so if two versions of one second come from servers with different orders.
     pub(in crate::replica) fn is_outdated(&self, key: &AccountKey, asked: &PullContext, answer: &PullAnswer) -> bool {
-        if self.forgotten.of(key) != asked.forgotten {
+        if self.copies.gone(key) != asked.gone {
             return true;
         }
         match &answer.said {
-            PullResult::Version(entry, at) if self.generations.of(key) != asked.heard => {
-                self.known.versions.with(key, |seen| seen.held.is_open(&entry.version(), *at))
+            PullResult::Version(entry, at) if self.copies.generation(key) != asked.heard => {
+                self.order(key).is_open(&entry.version(), *at)
             }
             _ => false,
         }
@@ -84,77 +81,85 @@ impl Held {
 
     /// Applies an answer. A version always passes the order, whatever happened during the request. The error says why
     /// the answer is of no use.
-    pub(in crate::replica) fn answered(
-        &self,
+    pub(in crate::replica) async fn answered(
+        self: &Arc<Self>,
         key: &AccountKey,
         asked: &PullContext,
         answer: PullAnswer,
     ) -> Result<Option<Arc<CachedCopy>>, String> {
         let PullAnswer { said, source } = answer;
-        let AnswerSource { is_followed, is_of_followed, is_of_primary, age } = source;
-        let now = clock::uptime_millis();
-        // The feed keeps an answer current only if nothing happened during the request, and the server of the feed gave
-        // it.
-        let is_undisturbed = is_followed && self.generations.of(key) == asked.heard;
-        let stretch = asked.stretch.filter(|_| is_undisturbed && self.freshness.live() == asked.stretch);
-        // Such an answer is at least as new as the position when the request began.
-        let was_live = is_followed && asked.stretch.is_some() && self.freshness.live() == asked.stretch;
-        let asked_at = |at: Option<Position>| {
-            let is_later =
-                |position: &Head| was_live || (is_of_primary && at.is_some_and(|at| at.session == position.session.0));
-            AskedAt { forgotten: asked.forgotten, at: asked.position.filter(is_later) }
-        };
+        let AnswerSource { is_followed, is_of_followed, age, .. } = source;
         match said {
-            PullResult::Version(entry, at) => match self.offer(entry, Via::Upstream, at, stretch, Some(asked_at(at))) {
-                Ok(OfferOutcome::Applied(Some(copy))) => {
-                    copy.set_back(age);
-                    Ok(Some(copy))
-                }
-                Ok(OfferOutcome::Applied(None) | OfferOutcome::Kept | OfferOutcome::Refetch) => self
-                    .unconfirmed(key, now)
-                    .map(Some)
-                    .ok_or_else(|| "its version is older than one that this replica has seen".to_owned()),
-                Err(refusal) => {
-                    if is_undisturbed && refusal.is_conflict() {
-                        self.notice_ahead(key);
+            PullResult::Version(entry, at) => {
+                let content = AnsweredContent::Put(entry, at, Via::Upstream);
+                match self.tell(key, asked, content, is_followed).await {
+                    Ok(Outcome::Changed { .. } | Outcome::Same { .. }) => {
+                        let copy = self.at_hand(key);
+                        self.copies.note_asked(key, age);
+                        copy.map(Some).ok_or_else(|| "its JWT is withheld".to_owned())
                     }
-                    self.refused(key, &refusal, now)
+                    Ok(_) => self
+                        .unconfirmed(key)
+                        .map(Some)
+                        .ok_or_else(|| "its version is older than one that this replica has seen".to_owned()),
+                    Err(CommitError::Refused(refusal)) => self.refused(key, &refusal),
+                    Err(CommitError::Failed(error)) => Err(error.for_clients()),
                 }
-            },
-            PullResult::Refused(refusal) => self.refused(key, &refusal, now),
+            }
+            PullResult::Refused(refusal) => self.refused(key, &refusal),
             PullResult::Unchanged => {
-                if let Some(copy) = &asked.held {
-                    self.confirm(copy, None, stretch, now);
-                    copy.set_back(age);
-                    if is_undisturbed {
-                        self.is_level(key);
-                    }
-                }
+                let _ = self.tell(key, asked, AnsweredContent::Unchanged, is_followed).await;
+                self.copies.note_asked(key, age);
                 let held = asked.held.clone();
-                Ok(self.cache.get(key).or_else(|| self.unless_deleted(key, held?)))
+                Ok(self.at_hand(key).or_else(|| self.unless_deleted(key, held?)))
             }
             PullResult::Absent => {
-                if let Some(copy) = self.unconfirmed(key, now) {
+                if self.unconfirmed(key).is_some() {
                     tracing::debug!(account = %key, "the primary does not know {key}; this replica serves its copy");
-                    if is_undisturbed {
-                        self.notice_ahead(key);
-                    }
-                    return Ok(Some(copy));
+                    let _ = self.tell(key, asked, AnsweredContent::Absent, is_followed).await;
+                    return Ok(self.unconfirmed(key));
                 }
                 // While the feed is live, another server may be further behind.
-                self.unknown.remember(key, || {
-                    self.generations.of(key) == asked.heard && (is_of_followed || self.freshness.live().is_none())
+                self.copies.unknown.remember(key, || {
+                    self.copies.generation(key) == asked.heard
+                        && (is_of_followed || self.freshness.live().is_none())
                 });
                 Ok(None)
             }
             // The deletion is known, so no answer is needed.
-            PullResult::Nothing(_) if self.known.is_deleted(key) => Ok(None),
+            PullResult::Nothing(_) if self.is_deleted(key) => Ok(None),
             PullResult::Nothing(error) => Err(error),
         }
     }
 
+    /// Writes what upstream said of an account. It is its last word if nothing has happened to the account during the
+    /// request, and the server of the live feed answered.
+    async fn tell(
+        self: &Arc<Self>,
+        key: &AccountKey,
+        asked: &PullContext,
+        content: AnsweredContent,
+        is_followed: bool,
+    ) -> Result<Outcome, CommitError> {
+        let (held, before, key) = (self.clone(), asked.clone(), *key);
+        let is_last_word = move || {
+            is_followed
+                && before.live.is_some()
+                && held.freshness.live() == before.live
+                && held.copies.generation(&key) == before.heard
+        };
+        let (copies, gone) = (self.copies.clone(), asked.gone);
+        let answer = Answered {
+            key,
+            content,
+            is_last_word: Still::new(is_last_word),
+            is_kept: Still::new(move || copies.gone(&key) == gone),
+        };
+        self.store.write(UpstreamWrite::Answered(answer)).await
+    }
+
     /// The answer is of no use. An old version is a normal case, not an attack.
-    fn refused(&self, key: &AccountKey, refusal: &Refusal, now: i64) -> Result<Option<Arc<CachedCopy>>, String> {
+    fn refused(&self, key: &AccountKey, refusal: &Refusal) -> Result<Option<Arc<CachedCopy>>, String> {
         if let Refusal::Deleted { .. } = refusal {
             return Ok(None);
         }
@@ -164,13 +169,13 @@ impl Held {
         } else {
             tracing::warn!(account = %key, "the JWT of the primary for {key} is rejected: {refusal}");
         }
-        self.unconfirmed(key, now).map(Some).ok_or_else(|| refusal.to_string())
+        self.unconfirmed(key).map(Some).ok_or_else(|| refusal.to_string())
     }
 
     /// The copy, which the primary did not confirm. The replica does not ask again for a time-to-live.
-    fn unconfirmed(&self, key: &AccountKey, now: i64) -> Option<Arc<CachedCopy>> {
-        let copy = self.cache.get(key)?;
-        copy.check(now);
+    fn unconfirmed(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+        let copy = self.at_hand(key)?;
+        copy.check(clock::uptime_millis());
         Some(copy)
     }
 }

@@ -14,9 +14,8 @@ impl Held {
     /// Sets the configured JWT of the system account. The first one stays. Fails if the gate rejects it.
     pub(in crate::replica) fn set_system_jwt(&self, token: &[u8]) -> Result<(), Refusal> {
         let entry = self.env.gate.admit(token, None, Via::Configured, clock::unix_seconds())?;
-        let copy = CachedCopy::new(Arc::new(entry), None, None, clock::uptime_millis());
         // Every request asks the primary.
-        copy.mark_stale();
+        let copy = CachedCopy::configured(Arc::new(entry));
         // Called once, at start.
         let _ = self.system.set(Arc::new(copy));
         Ok(())
@@ -31,9 +30,8 @@ impl Held {
     pub(in crate::replica) fn configured(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
         let copy = self.system.get().filter(|copy| copy.entry().key() == key)?;
         let (version, standing) = (copy.entry().version(), self.env.gate.standing());
-        let is_newest = self.known.versions.peek(key, |seen| {
-            matches!(seen.order(&version, Via::Configured, &standing), Ordering::Newer | Ordering::Same)
-        });
-        (standing.vouches(copy.entry().issuer()) && is_newest.unwrap_or(true)).then(|| copy.clone())
+        let order = self.order(key).order(&version, Via::Configured, None, &standing);
+        let is_newest = matches!(order, Ordering::Newer | Ordering::Same);
+        (standing.vouches(copy.entry().issuer()) && is_newest).then(|| copy.clone())
     }
 }

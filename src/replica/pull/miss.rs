@@ -5,7 +5,6 @@
 //! upstream cannot answer in time.
 
 use super::Pull;
-use crate::feed::Subject;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::Class;
@@ -13,23 +12,21 @@ use crate::upstream::Class;
 impl Pull {
     /// What to do about an account that cannot be served without a request.
     pub(in crate::replica) fn miss(&self, key: &AccountKey) -> Miss {
-        // The replica serves copies of earlier processes and the configured JWT, whatever upstream says.
-        if self.held.has_copy(key) || !self.held.disk.is_warm() || self.held.is_configured(key) {
+        // The replica serves what it holds and the configured JWT, whatever upstream says.
+        if self.held.copies.contains(key) || self.held.is_configured(key) {
             return Miss::Ask;
         }
-        if self.held.is_unknown(key) {
+        if self.held.copies.unknown.contains(key) {
             return Miss::Absent;
         }
         if self.flights.contains(key) {
             return Miss::Ask;
         }
-        let is_certain = self.knows_all_keys();
-        let exists = if is_certain {
-            // The list also has keys that were deleted after it was made.
-            self.keys.contains(&Subject::Account(*key)) && !self.held.known.is_deleted(key)
-        } else {
-            self.may_exist(key)
-        };
+        let is_certain = self.held.knows_all_keys();
+        let exists = self.held.was_seen(key) && !(is_certain && self.held.is_deleted(key));
+        if exists && self.held.at_hand(key).is_some() {
+            return Miss::Ask;
+        }
         self.weigh(exists, is_certain)
     }
 

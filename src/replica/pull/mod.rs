@@ -1,7 +1,5 @@
 //! Pulls JWTs: one request for each account, shared by all clients that wait for it.
 
-mod fill;
-mod keys;
 mod miss;
 
 use std::sync::Arc;
@@ -15,26 +13,23 @@ use super::flights::{Flight, Flights, Pulled};
 use super::held::{Held, PullAnswer, PullContext, PullResult};
 use super::setup::Env;
 use crate::clock;
-use crate::feed::Subject;
 use crate::gate::Via;
 use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::{Class, Fetched, Upstream};
-use keys::UpstreamKeys;
 
 /// How long an answer waits for the primary if there is a copy.
 const STALE_WAIT: Duration = Duration::from_millis(700);
 /// The same for a primary that has not answered yet since the start.
 const FIRST_WAIT: Duration = Duration::from_millis(150);
 
-/// Requests for accounts, and which keys exist upstream.
+/// Requests for accounts.
 #[derive(Debug)]
 pub(super) struct Pull {
     env: Env,
     held: Arc<Held>,
     upstream: Arc<Upstream>,
     flights: Arc<Flights>,
-    keys: UpstreamKeys,
 }
 
 /// Removes a request from the list when it has ended, even by a panic.
@@ -57,7 +52,6 @@ impl Pull {
             held: held.clone(),
             upstream: upstream.clone(),
             flights,
-            keys: UpstreamKeys::default(),
         }
     }
 
@@ -91,24 +85,12 @@ impl Pull {
         // The account is unknown there, or the server is unreachable or slow. Absence is never a deletion, and a stale
         // answer now is better than a late one.
         self.env.metrics.replica_stale.inc();
-        self.held.copy(key).or_else(|| self.held.unless_deleted(key, copy))
-    }
-
-    /// Whether a key is known to exist upstream.
-    pub(super) fn exists(&self, key: &Subject) -> bool {
-        self.keys.contains(key)
-    }
-
-    /// Another history begins, whose keys are not known yet.
-    pub(super) fn begin_history(&self) {
-        self.keys.begin();
+        self.held.at_hand(key).or_else(|| self.held.unless_deleted(key, copy))
     }
 
     /// Whether an account is not served because its JWT is withheld.
     pub(super) fn is_withheld(&self, key: &AccountKey) -> bool {
-        // A look into the snapshot costs a query, which made-up keys are not worth.
-        let may_exist = self.keys.contains(&Subject::Account(*key)) || !self.knows_all_keys();
-        may_exist && !self.held.has_copy(key) && self.held.known.withheld_by(key).is_some()
+        !self.held.copies.contains(key) && self.held.withheld_by(key).is_some()
     }
 
     pub(super) fn under_way(&self, key: &AccountKey) -> Option<Flight> {
@@ -159,12 +141,12 @@ impl Pull {
             asked = self.held.asked(key);
             answer = self.ask(key, &asked).await;
         }
-        self.held.answered(key, &asked, answer).map_err(|reason| self.unavailable(&reason))
+        self.held.answered(key, &asked, answer).await.map_err(|reason| self.unavailable(&reason))
     }
 
     async fn ask(&self, key: &AccountKey, asked: &PullContext) -> PullAnswer {
         let etag = asked.named().map(|copy| copy.entry().etag());
-        let class = if self.may_exist(key) { Class::Known } else { Class::Unknown };
+        let class = if self.held.was_seen(key) { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
         if answer.is_ok() {
             self.held.freshness.server_answered();

@@ -81,11 +81,6 @@ impl Digests {
         })
     }
 
-    /// The sum of a place.
-    pub(super) fn sum(&self, prefix: Option<Prefix>) -> crate::feed::digest::Sum {
-        self.with(|kept| kept.tree.sum(prefix))
-    }
-
     /// The whole tree.
     #[cfg(test)]
     pub(super) fn tree(&self) -> Tree {

@@ -30,10 +30,12 @@ pub enum AccountNow {
 }
 
 /// How current a stored JWT is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Currency {
     /// Its place in its primary's order, if that is known.
     pub at: Option<Position>,
-    /// Whether the feed says when it changes: upstream ordered it, and is not known to have something newer.
-    pub is_ordered: bool,
+    /// The order in which upstream was last known to hold it; 0: it is an overlay, or upstream may have something newer.
+    pub era: u64,
+    /// When it came, unix milliseconds.
+    pub came: i64,
 }

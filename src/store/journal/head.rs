@@ -228,14 +228,6 @@ pub(super) fn save(connection: &Connection, log: &LogPlace, subject: &Subject, r
         .map(drop)
 }
 
-/// Forgets a key altogether.
-pub(super) fn forget(connection: &Connection, subject: &Subject) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM head WHERE kind = ?1 AND key = ?2")?
-        .execute(params![subject.kind(), subject.raw()])
-        .map(drop)
-}
-
 /// A row as the table has it, its key and sum aside.
 #[derive(Debug)]
 struct Columns {

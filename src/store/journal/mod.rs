@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`served`], [`status`], [`history`], [`pending`], [`keys`], [`compare`], [`pack`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`export`](mod@export), [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -42,6 +42,7 @@ mod progress;
 mod promote;
 mod prune;
 mod read;
+mod replica;
 pub(crate) mod schema;
 mod served;
 mod signers;
@@ -72,6 +73,7 @@ pub use pending::Pending;
 pub use progress::{JournalProgress, MIRROR};
 pub use promote::{Promoted, promote};
 pub use read::{JournalReader, Stored};
+pub use replica::{HeldLeaf, Stand};
 pub use schema::Role;
 pub use served::{Served, ServedKeys};
 pub use status::AccountStatus;
@@ -159,6 +161,7 @@ impl Journal {
             None => pool::Readers::shared(writer_connection.clone()),
         };
         let state = Arc::new(state::JournalState::new(&meta));
+        let meta_serial = meta.head.serial;
         let index = Arc::new(index::Index::default());
         let signers = connections.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;
         let stats = Arc::new(signers::Stats::new(meta.count, signers));
@@ -182,7 +185,7 @@ impl Journal {
             history: options.history,
             gate: gate.clone(),
             state: state.clone(),
-            touched: RefCell::default(),
+            touched: RefCell::new(upstream::Touched::since(meta_serial)),
             tail,
             index: index.clone(),
             digests: digests.clone(),

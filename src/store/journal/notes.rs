@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc::Sender;
 
-use super::super::followers::FollowerChange;
+use super::super::followers::{FollowerChange, FollowerId};
 use super::nats_servers::NatsServerChange;
 use super::write::Request;
 
@@ -24,6 +24,12 @@ impl Notes {
     /// Remembers and forgets nats-servers. After a crash they are compared a little further back.
     pub async fn set_nats_servers(&self, changes: Vec<NatsServerChange>) {
         self.note(Request::NatsServers(changes)).await;
+    }
+
+    /// Sets the id of this replica upstream. If that fails, it has another one after a restart.
+    pub fn set_replica_id(&self, id: &FollowerId) {
+        // At a full queue it is better to have another id than to wait.
+        let _ = self.0.try_send(Request::ReplicaId(*id));
     }
 
     async fn note(&self, request: Request) {

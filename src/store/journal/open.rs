@@ -63,7 +63,7 @@ fn take_role(connection: &Connection, path: &Path, role: Role) -> Result<(), Sto
         // It holds all that a cache holds.
         (Role::Mirror, _) => {}
         // It lacks texts, or what it holds was not compared with anybody.
-        (Role::Primary | Role::Cache, _) => meta.is_level = false,
+        (Role::Primary | Role::Cache, _) => (meta.is_level, meta.is_whole) = (false, false),
     }
     meta.role = role;
     meta.write(connection).map_err(sqlite)

@@ -3,7 +3,6 @@
 //! What the mirror served before its upstream had ordered it becomes an ordinary change.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use super::digests::{Digests, ToggleSet};
 use super::schema::{Meta, Role};
 use super::signers::{Signers, Tally};
 use super::transaction::{Record, Transaction};
+use super::upstream::Touched;
 use super::open;
 use crate::clock;
 use crate::feed::digest::Toggle;
@@ -102,7 +102,7 @@ impl<'c> Promotion<'c> {
         connection: &'c Connection,
         meta: Meta,
         standing: &Standing,
-        touched: &'c RefCell<HashSet<Subject>>,
+        touched: &'c RefCell<Touched>,
     ) -> rusqlite::Result<Self> {
         let is_cache = meta.role == Role::Cache;
         let (signers, digests) = (Signers::load(connection)?, Digests::load(connection, &meta)?);
@@ -267,7 +267,7 @@ impl<'c> Promotion<'c> {
         let meta = &mut self.transaction.meta;
         let session = Session::random();
         (meta.head.session, meta.log.session) = (session, session);
-        (meta.role, meta.is_level) = (Role::Primary, true);
+        (meta.role, meta.is_level, meta.is_whole) = (Role::Primary, true, true);
         meta.confirmed = (meta.head.serial, meta.head.chain);
         let connection = self.transaction.connection;
         let continues = meta.head.serial.saturating_sub(but).max(meta.log.floor.0);

@@ -21,7 +21,7 @@ use super::state::JournalState;
 use super::signers::Stats;
 use super::write::Request;
 use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring, SubjectKind};
-use crate::gate::{Damaged, Entry, Gate, Record};
+use crate::gate::{Damaged, Entry, Gate, Position, Record};
 use crate::key::AccountKey;
 
 /// A piece of the history with this much text is full, in bytes.
@@ -41,8 +41,7 @@ pub struct Stored {
 impl Stored {
     /// What a change of a primary brought.
     pub fn of(change: &Change, entry: &Arc<Entry>) -> Self {
-        let currency = Currency { at: None, is_ordered: true };
-        Self { entry: entry.clone(), serial: change.serial, currency }
+        Self { entry: entry.clone(), serial: change.serial, currency: Currency::default() }
     }
 
     /// Appends its line of a pack, `<key>|<JWT>` without an end, as nats-servers and account servers write it.
@@ -154,39 +153,45 @@ impl JournalReader {
                 })
                 .optional()
         })?;
-        record.map(|(record, serial)| self.stored(record, serial, true)).transpose()
+        record.map(|(record, serial)| self.stored(record, serial)).transpose()
     }
 
     fn look_up(&self, key: &AccountKey) -> Result<Option<Stored>, StoreError> {
-        let record = self.read(|connection| {
+        let found = self.read(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, c.serial, h.serial,
-                            h.leaf IS NULL AND NOT h.flags & 2, h.era
+                    "SELECT h.key, h.iat, h.exp, h.identity, h.issuer, h.digest, c.body, c.serial, h.serial, h.era,
+                            h.leaf IS NULL AND NOT h.flags & 2, c.at
                      FROM head h JOIN change c ON c.id = h.row
                      WHERE h.kind = ?1 AND h.key = ?2 AND h.removed = 0 AND (h.deleted IS NULL OR h.iat > h.deleted)",
                 )?
                 .query_row(params![SubjectKind::Account, key.raw()], |row| {
-                    Ok((record(row)?, row.get(7)?, row.get(8)?, row.get(9)?, row.get(10)?))
+                    let currency = (row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?);
+                    Ok((record(row)?, row.get(7)?, currency))
                 })
                 .optional()
         })?;
-        let Some((record, serial, place, is_ordered, era)): Option<(Record, u64, u64, bool, i64)> = record else {
+        let Some((record, serial, currency)): Option<(Record, u64, (u64, i64, bool, i64))> = found else {
             return Ok(None);
         };
+        let stored = self.stored(record, serial)?;
         if self.is_primary() {
-            return self.stored(record, serial, true).map(Some);
+            return Ok(Some(stored));
         }
-        let log = self.state.log();
-        let place = if era == log.era && log.has_session() { place } else { 0 };
-        self.stored(record, place, is_ordered).map(Some)
+        let ((serial, era, is_ordered, came), log) = (currency, self.state.log());
+        let is_known = serial != 0 && era == log.era && log.has_session();
+        let currency = Currency {
+            at: is_known.then_some(Position { session: log.session.0, serial }),
+            era: if is_ordered { era.unsigned_abs() } else { 0 },
+            came,
+        };
+        Ok(Some(Stored { currency, ..stored }))
     }
 
-    /// `serial`: its place in the present order; 0: unknown.
-    pub(super) fn stored(&self, record: Record, serial: u64, is_ordered: bool) -> Result<Stored, StoreError> {
+    /// What a change brought. `serial`: its place.
+    pub(super) fn stored(&self, record: Record, serial: u64) -> Result<Stored, StoreError> {
         let entry = Arc::new(Entry::reopen(record).map_err(|damaged| self.damaged(&damaged))?);
-        let at = (serial != 0).then(|| self.head().position(serial));
-        Ok(Stored { entry, serial, currency: Currency { at, is_ordered } })
+        Ok(Stored { entry, serial, currency: Currency::default() })
     }
 
     /// The changes after `serial`, in order, at most `limit` of them and about 1 MiB of token text.

@@ -41,6 +41,7 @@ CREATE TABLE meta (
     confirmed       INTEGER NOT NULL, -- everything is current up to this serial
     confirmed_chain BLOB    NOT NULL, -- 32 bytes, at that serial
     level       INTEGER NOT NULL, -- 1: it was compared with upstream, and is the same up to the serial
+    whole       INTEGER NOT NULL, -- 1: every key that upstream has is known
     loose       INTEGER NOT NULL, -- the id that was given last to a text outside the order
     heard       INTEGER NOT NULL, -- when the primary was last heard, unix milliseconds; 0: never
     replica     BLOB              -- 16 bytes: the id of this replica upstream
@@ -173,6 +174,8 @@ pub(crate) struct Meta {
     pub(crate) confirmed: (u64, Chain),
     /// Whether it was compared with upstream since this order began.
     pub(crate) is_level: bool,
+    /// Whether every key that upstream has is known.
+    pub(crate) is_whole: bool,
     /// The id that was given last to a text outside the order.
     pub(crate) loose: i64,
     /// Keys of which upstream has something older, or nothing. Counted at open.
@@ -184,12 +187,12 @@ pub(crate) struct Meta {
 impl Meta {
     /// Writes the state row.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let Self { role, head, count, log, confirmed, is_level, loose, .. } = self;
+        let Self { role, head, count, log, confirmed, is_level, is_whole, loose, .. } = self;
         connection
             .prepare_cached(
                 "UPDATE meta SET role = ?1, session = ?2, serial = ?3, chain = ?4, count = ?5, era = ?6, base = ?7,
                                  floor = ?8, floor_chain = ?9, confirmed = ?10, confirmed_chain = ?11, level = ?12,
-                                 loose = ?13
+                                 whole = ?13, loose = ?14
                  WHERE id = 1",
             )?
             .execute(params![
@@ -205,6 +208,7 @@ impl Meta {
                 confirmed.0,
                 confirmed.1.0,
                 is_level,
+                is_whole,
                 loose,
             ])
             .map(drop)
@@ -248,7 +252,7 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
     connection
         .prepare_cached(
             "SELECT role, session, serial, chain, count, era, base, floor, floor_chain, confirmed, confirmed_chain, level,
-                    loose
+                    whole, loose
              FROM meta WHERE id = 1",
         )?
         .query_row([], |row| {
@@ -261,7 +265,8 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
                 log: LogPlace { session, era: row.get(5)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
                 confirmed: (row.get(9)?, Chain(row.get(10)?)),
                 is_level: row.get(11)?,
-                loose: row.get(12)?,
+                is_whole: row.get(12)?,
+                loose: row.get(13)?,
                 ahead: 0,
                 doubted: 0,
             })
@@ -274,8 +279,8 @@ pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()>
     connection
         .execute(
             "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
-                               confirmed_chain, level, loose, heard)
-             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, 0, 0)",
+                               confirmed_chain, level, whole, loose, heard)
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0)",
             (role.label(), session, Chain::default().0, role == Role::Primary),
         )
         .map(drop)

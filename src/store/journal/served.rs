@@ -57,11 +57,9 @@ impl JournalReader {
             Ok(((record, row.get::<_, Option<u64>>(7)?.unwrap_or(0)), bytes))
         })?;
         let looked = found.len();
-        let at = |serial: u64| (serial != 0).then(|| self.head().position(serial));
         let open = |(record, serial): (Record, u64)| match Entry::reopen(record) {
             Ok(entry) => {
-                let currency = Currency { at: at(serial), is_ordered: true };
-                Some(Stored { entry: Arc::new(entry), serial, currency })
+                Some(Stored { entry: Arc::new(entry), serial, currency: Currency::default() })
             }
             Err(damaged) => {
                 tracing::error!(account = %damaged.0, "{}", self.damaged(&damaged));

@@ -43,7 +43,7 @@ impl JournalReader {
                 .optional()
         })?;
         Ok(match found {
-            Some((Some((record, serial)), ..)) => AccountStatus::Live(self.stored(record, serial, true)?),
+            Some((Some((record, serial)), ..)) => AccountStatus::Live(self.stored(record, serial)?),
             Some((None, _, true)) => AccountStatus::Deleted,
             Some((None, true, _)) => AccountStatus::Removed,
             // Either it is unknown, or the journal never had its text.

@@ -1,7 +1,6 @@
 //! The writer's transaction, and what every write in it does: append a change, and keep heads, texts and sums with it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -11,6 +10,7 @@ use super::head::{self, Row};
 use super::schema::{Meta, Role};
 use super::signers;
 use super::signers::{Live, Signed, Tally};
+use super::upstream::Touched;
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
 use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Version, Via};
@@ -36,8 +36,8 @@ pub(super) struct Transaction<'c> {
     pub(super) repaired: Cell<bool>,
     /// Where another order began, if one did.
     pub(super) begun: Option<Head>,
-    /// Of what the feed has brought since a comparison began.
-    pub(super) touched: &'c RefCell<HashSet<Subject>>,
+    /// What the feed has touched lately.
+    pub(super) touched: &'c RefCell<Touched>,
 }
 
 impl<'c> Transaction<'c> {
@@ -47,7 +47,7 @@ impl<'c> Transaction<'c> {
         history: usize,
         standing: Arc<Standing>,
         tally: Tally,
-        touched: &'c RefCell<HashSet<Subject>>,
+        touched: &'c RefCell<Touched>,
     ) -> Self {
         Self {
             connection,

@@ -120,7 +120,7 @@ pub(super) enum Request {
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
     /// Sets the id of this replica upstream.
-    Replica(FollowerId, oneshot::Sender<Result<(), StoreError>>),
+    ReplicaId(FollowerId),
     /// Remembers and forgets replicas.
     Followers(Vec<FollowerChange>),
     /// Remembers and forgets nats-servers.

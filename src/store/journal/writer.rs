@@ -1,7 +1,6 @@
 //! The writer's thread: group commit.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,9 +21,10 @@ use super::signers::{Signed, Stats, Tally};
 use super::state::JournalState;
 use super::tail::Tail;
 use super::transaction::Transaction;
+use super::upstream::Touched;
 use super::write::{CommitError, Outcome, Request, Write};
 use crate::clock;
-use crate::feed::{Change, Head, Subject};
+use crate::feed::{Change, Head};
 use crate::gate::{Gate, Standing};
 use crate::key::PublicKey;
 
@@ -62,8 +62,8 @@ pub(super) struct Writer {
     pub(super) history: usize,
     pub(super) gate: Arc<Gate>,
     pub(super) state: Arc<JournalState>,
-    /// Of what the feed has brought since a comparison began.
-    pub(super) touched: RefCell<HashSet<Subject>>,
+    /// What the feed has touched lately.
+    pub(super) touched: RefCell<Touched>,
     /// What a cache keeps of its log.
     pub(super) tail: Tail,
     pub(super) index: Arc<Index>,
@@ -235,7 +235,7 @@ impl Writer {
                         .execute((name, serial))?;
                     wrote = true;
                 }
-                Request::Replica(id, _) => {
+                Request::ReplicaId(id) => {
                     connection.prepare_cached("UPDATE meta SET replica = ?1")?.execute([id])?;
                     wrote = true;
                 }

@@ -2,6 +2,7 @@
 
 use super::super::transaction::Transaction;
 use super::super::write::Outcome;
+use super::touched::Touched;
 use crate::feed::{Chain, Head};
 
 impl Transaction<'_> {
@@ -22,26 +23,24 @@ impl Transaction<'_> {
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);
         self.meta.head = head;
-        self.meta.is_level = false;
         // What came before belongs to the log before.
         self.changes.clear();
         self.begun = Some(head);
+        *self.touched.borrow_mut() = Touched::since(head.serial);
         Ok(self.compare_again())
     }
 
     /// A comparison begins.
     pub(super) fn compare_again(&mut self) -> Outcome {
-        self.meta.is_level = false;
-        self.touched.borrow_mut().clear();
+        (self.meta.is_level, self.meta.is_whole) = (false, false);
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
     }
 
-    /// The comparison ended.
-    pub(super) fn level(&mut self) -> Outcome {
-        self.meta.is_level = true;
+    /// The comparison ended. `is_whole`: every key that upstream has is known.
+    pub(super) fn level(&mut self, is_whole: bool) -> Outcome {
+        (self.meta.is_level, self.meta.is_whole) = (true, is_whole);
         self.confirm();
-        self.touched.borrow_mut().clear();
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
     }

@@ -20,21 +20,22 @@ const NO_CHANGE: i64 = 1;
 
 impl Transaction<'_> {
     pub(super) fn compared(&mut self, compared: &Compared) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let as_of = compared.as_of;
         let at = (compared.serial != 0).then(|| self.meta.head.position(compared.serial));
         let changed = Outcome::Changed { serial: compared.serial };
         match &compared.content {
-            ComparedContent::Put(entry) => self.compared_put(entry, at),
-            ComparedContent::Delete(tombstone, keys) => self.compared_deletion(tombstone, keys).map(Ok),
-            ComparedContent::Removed(keys) => self.compared_removal(keys).map(|()| Ok(changed)),
+            ComparedContent::Put(entry) => self.compared_put(entry, at, as_of),
+            ComparedContent::Delete(tombstone, keys) => self.compared_deletion(tombstone, keys, as_of).map(Ok),
+            ComparedContent::Removed(keys) => self.compared_removal(keys, as_of).map(|()| Ok(changed)),
             ComparedContent::Nothing(subject) => {
-                self.compare_one(subject, |_, row| Self::order_nothing(row, subject)).map(|()| Ok(changed))
+                self.compare_one(subject, as_of, |_, row| Self::order_nothing(row, subject)).map(|()| Ok(changed))
             }
             ComparedContent::Leaf(subject, leaf) => {
-                self.compare_one(subject, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
+                self.compare_one(subject, as_of, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
             }
-            ComparedContent::Activation(activation) => self.compared_activation(activation).map(Ok),
+            ComparedContent::Activation(activation) => self.compared_activation(activation, as_of).map(Ok),
             ComparedContent::Forgotten(id) => self
-                .compare_one(&Subject::Activation(*id), |_, row| row.is_level())
+                .compare_one(&Subject::Activation(*id), as_of, |_, row| row.is_level())
                 .map(|()| Ok(changed)),
             ComparedContent::Operator(operator, version) => {
                 for step in self.other_operator(operator, version)? {
@@ -45,24 +46,25 @@ impl Transaction<'_> {
             ComparedContent::Rejected(keys) => self.compared_rejection(keys).map(|()| Ok(changed)),
             ComparedContent::Same(keys) => {
                 for key in keys {
-                    self.compare_one(&Subject::Account(*key), |_, row| row.is_level())?;
+                    self.compare_one(&Subject::Account(*key), as_of, |_, row| row.is_level())?;
                 }
                 Ok(Ok(changed))
             }
         }
     }
 
-    fn is_touched(&self, subject: &Subject) -> bool {
-        self.touched.borrow().contains(subject)
+    fn is_touched(&self, subject: &Subject, as_of: u64) -> bool {
+        self.touched.borrow().is_after(subject, as_of)
     }
 
     /// Changes the row of one key that the feed has not touched.
     fn compare_one(
         &mut self,
         subject: &Subject,
+        as_of: u64,
         change: impl FnOnce(&mut Self, &mut Row),
     ) -> rusqlite::Result<()> {
-        if self.is_touched(subject) {
+        if self.is_touched(subject, as_of) {
             return Ok(());
         }
         let before = self.load(subject)?.unwrap_or_default();
@@ -75,9 +77,10 @@ impl Transaction<'_> {
         &mut self,
         entry: &Arc<Entry>,
         at: Option<Position>,
+        as_of: u64,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let subject = Subject::Account(*entry.key());
-        if self.is_touched(&subject) {
+        if self.is_touched(&subject, as_of) {
             return Ok(Ok(Outcome::Kept));
         }
         let before = self.load(&subject)?.unwrap_or_default();
@@ -102,11 +105,16 @@ impl Transaction<'_> {
         Ok(outcome)
     }
 
-    fn compared_deletion(&mut self, tombstone: &Arc<Tombstone>, keys: &[AccountKey]) -> rusqlite::Result<Outcome> {
+    fn compared_deletion(
+        &mut self,
+        tombstone: &Arc<Tombstone>,
+        keys: &[AccountKey],
+        as_of: u64,
+    ) -> rusqlite::Result<Outcome> {
         let mut stored = None;
         for key in keys {
             let subject = Subject::Account(*key);
-            if self.is_touched(&subject) {
+            if self.is_touched(&subject, as_of) {
                 continue;
             }
             let before = self.load(&subject)?.unwrap_or_default();
@@ -134,10 +142,10 @@ impl Transaction<'_> {
         self.store_loose(&Record::of_delete(tombstone, Via::Feed, clock::unix_millis(), &[], &digest), 0)
     }
 
-    fn compared_removal(&mut self, keys: &[AccountKey]) -> rusqlite::Result<()> {
+    fn compared_removal(&mut self, keys: &[AccountKey], as_of: u64) -> rusqlite::Result<()> {
         for key in keys {
             let subject = Subject::Account(*key);
-            let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject)) else { continue };
+            let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
             let mut now = before.clone();
             now.is_level();
             if now.removed == 0 {
@@ -159,9 +167,9 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn compared_activation(&mut self, activation: &Arc<Activation>) -> rusqlite::Result<Outcome> {
+    fn compared_activation(&mut self, activation: &Arc<Activation>, as_of: u64) -> rusqlite::Result<Outcome> {
         let subject = Subject::Activation(*activation.id());
-        if self.is_touched(&subject) {
+        if self.is_touched(&subject, as_of) {
             return Ok(Outcome::Kept);
         }
         let before = self.load(&subject)?.unwrap_or_default();

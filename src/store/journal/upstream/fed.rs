@@ -42,9 +42,7 @@ impl Transaction<'_> {
         self.log_fed(fed, &toggles)?;
         for step in steps {
             self.settle(&step.subject, &step.before, &step.now, step.entry.as_ref())?;
-            if !self.meta.is_level {
-                self.touched.borrow_mut().insert(step.subject);
-            }
+            self.touched.borrow_mut().note(step.subject, serial);
         }
         self.confirm();
         Ok(verdict)

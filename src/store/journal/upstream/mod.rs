@@ -13,6 +13,7 @@ mod early;
 mod fed;
 mod ordered;
 mod tail;
+mod touched;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::transaction::Transaction;
 use super::write::{CommitError, Outcome};
 pub use early::{Early, EarlyWay, KnownCopy, Ruling, rule};
 pub use ordered::UpstreamState;
+pub(super) use touched::Touched;
 
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head, Subject};
@@ -35,10 +37,13 @@ pub enum UpstreamWrite {
     Begin(Head),
     /// One change of the feed.
     Fed(Box<Fed>),
-    /// What a comparison found. Of what the feed has brought since it began, this is old.
+    /// What a comparison found. What the feed has brought since counts more.
     Compared(Compared),
     /// The comparison ended: what is held is what upstream had.
-    Level,
+    Level {
+        /// Whether every key that upstream has is known.
+        is_whole: bool,
+    },
     /// Another comparison begins, at the same position.
     CompareAgain,
     /// An answer of upstream about one account.
@@ -92,6 +97,8 @@ pub enum FedContent {
 /// A difference that a comparison found.
 #[derive(Debug, Clone)]
 pub struct Compared {
+    /// The position of upstream when it said so, in the session that is followed.
+    pub as_of: u64,
     /// The place of the change upstream, in the session that is followed; 0: unknown.
     pub serial: u64,
     /// What upstream has.
@@ -181,7 +188,7 @@ impl Transaction<'_> {
             UpstreamWrite::Begin(head) => self.begin_order(*head).map(Ok),
             UpstreamWrite::Fed(fed) => self.fed(fed),
             UpstreamWrite::Compared(compared) => self.compared(compared),
-            UpstreamWrite::Level => Ok(Ok(self.level())),
+            UpstreamWrite::Level { is_whole } => Ok(Ok(self.level(*is_whole))),
             UpstreamWrite::CompareAgain => Ok(Ok(self.compare_again())),
             UpstreamWrite::Answered(answer) => self.answered(answer),
             UpstreamWrite::Early(early) => self.early(early),

@@ -157,7 +157,11 @@ impl Transaction<'_> {
             }
         }
         if let Subject::Account(key) = subject {
-            let currency = Currency { at: now.held.position(), is_ordered: now.is_ordered() };
+            let currency = Currency {
+                at: now.held.position(),
+                era: if now.is_ordered() { self.meta.log.era.unsigned_abs() } else { 0 },
+                came: clock::unix_millis(),
+            };
             let state = match entry {
                 _ if !now.held.is_live() || now.removed != 0 => AccountNow::Gone,
                 Some(entry) => AccountNow::Served(entry.clone(), currency),

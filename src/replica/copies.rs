@@ -1,0 +1,214 @@
+//! The read cache: the copies that are in memory, and which keys upstream does not know.
+//!
+//! They follow the store. What the store has of an account and what is here are told apart by the account's generation: it moves
+//! before and after each change, so a copy that was read in between is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::cached_copy::CachedCopy;
+use super::setup::Env;
+use super::unknown::Unknown;
+use crate::clock;
+use crate::gate::Gate;
+use crate::generation::{Generation, Generations};
+use crate::key::AccountKey;
+use crate::store::journal::{AccountNow, Effect, Stored};
+
+/// Copies in memory.
+#[derive(Debug)]
+pub(super) struct Copies {
+    gate: Arc<Gate>,
+    cache: moka::sync::Cache<AccountKey, Arc<CachedCopy>>,
+    pub(super) unknown: Unknown<AccountKey>,
+    /// Moves when something happens to an account, so that an answer under way is recognised as outdated.
+    generations: Generations,
+    /// Moves when an account is deleted or removed, so that an answer under way is not cached.
+    gone: Generations,
+    evicted: Arc<Evicted>,
+}
+
+/// Accounts that had to leave a cache because it was full.
+#[derive(Debug, Default)]
+pub(super) struct Evicted {
+    keys: Mutex<Vec<AccountKey>>,
+    came: Notify,
+    is_full: AtomicBool,
+}
+
+impl Evicted {
+    /// Waits for some, and takes them.
+    pub(super) async fn take(&self) -> Vec<AccountKey> {
+        loop {
+            let keys = std::mem::take(&mut *self.keys.lock());
+            if !keys.is_empty() {
+                return keys;
+            }
+            self.came.notified().await;
+        }
+    }
+}
+
+impl Copies {
+    /// An empty cache of at most `bytes`.
+    pub(super) fn new(env: &Env, bytes: u64) -> Self {
+        let evicted: Arc<Evicted> = Arc::default();
+        let (listener, is_mirror) = (evicted.clone(), env.is_mirror());
+        let cache = moka::sync::Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, copy: &Arc<CachedCopy>| copy.weight())
+            .eviction_listener(move |key: Arc<AccountKey>, _, cause| {
+                if cause == moka::notification::RemovalCause::Size {
+                    listener.is_full.store(true, Ordering::Release);
+                    // A mirror keeps all texts in its store.
+                    if !is_mirror {
+                        listener.keys.lock().push(*key);
+                        listener.came.notify_one();
+                    }
+                }
+            })
+            .build();
+        Self {
+            gate: env.gate.clone(),
+            cache,
+            unknown: Unknown::new(env.setup.negative_ttl),
+            generations: Generations::default(),
+            gone: Generations::default(),
+            evicted,
+        }
+    }
+
+    pub(super) fn get(&self, key: &AccountKey) -> Option<Arc<CachedCopy>> {
+        self.cache.get(key)
+    }
+
+    pub(super) fn contains(&self, key: &AccountKey) -> bool {
+        self.cache.contains_key(key)
+    }
+
+    /// The number of copies, and their bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        // The cache counts only when its pending work is run.
+        self.cache.run_pending_tasks();
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+
+    /// Whether a copy had to leave because there was no room.
+    pub(super) fn is_full(&self) -> bool {
+        self.evicted.is_full.load(Ordering::Acquire)
+    }
+
+    pub(super) const fn evicted(&self) -> &Arc<Evicted> {
+        &self.evicted
+    }
+
+    /// Moves when something happens to an account.
+    pub(super) fn generation(&self, key: &AccountKey) -> Generation {
+        self.generations.of(key)
+    }
+
+    /// Moves when an account is deleted or removed.
+    pub(super) fn gone(&self, key: &AccountKey) -> Generation {
+        self.gone.of(key)
+    }
+
+    /// Marks an account as one to which something happens that the store does not tell.
+    pub(super) fn touch(&self, key: &AccountKey) {
+        self.generations.bump(key);
+    }
+
+    /// Takes what the store has of an account into the cache, if nothing has happened to it since `read`.
+    pub(super) fn take(&self, key: &AccountKey, stored: &Stored, read: Generation) -> Option<Arc<CachedCopy>> {
+        if !self.gate.vouches(stored.entry.issuer()) {
+            return None;
+        }
+        let copy = Arc::new(CachedCopy::stored(stored));
+        if self.generations.of(key) == read {
+            self.cache.insert(*key, copy.clone());
+            // The operator JWT may have changed after the cache was searched for withdrawn signers.
+            if self.generations.of(key) != read || !self.gate.vouches(stored.entry.issuer()) {
+                self.cache.invalidate(key);
+            }
+        }
+        self.gate.vouches(stored.entry.issuer()).then_some(copy)
+    }
+
+    /// Follows what was written to the store.
+    pub(super) fn follow(&self, effects: &[Effect]) {
+        for Effect { key, now, .. } in effects {
+            self.generations.bump(key);
+            match now {
+                AccountNow::Served(entry, currency) => {
+                    if let Some(before) = self.cache.get(key) {
+                        if self.gate.vouches(entry.issuer()) {
+                            self.cache.insert(*key, Arc::new(before.replaced(entry.clone(), currency)));
+                        } else {
+                            self.cache.invalidate(key);
+                        }
+                    }
+                }
+                AccountNow::Unchanged(currency) => {
+                    if let Some(copy) = self.cache.get(key) {
+                        copy.follow(currency);
+                    }
+                }
+                AccountNow::Gone => {
+                    self.gone.bump(key);
+                    self.cache.invalidate(key);
+                }
+                AccountNow::Elsewhere => self.cache.invalidate(key),
+            }
+            self.unknown.forget(key);
+            self.generations.bump(key);
+        }
+    }
+
+    /// Has the next request for an account ask upstream.
+    ///
+    /// The generation moves last: a worker that kept the copy with its stamp drops it, and an answer under way confirms
+    /// nothing.
+    pub(super) fn mark_stale(&self, key: &AccountKey) {
+        if let Some(copy) = self.cache.get(key) {
+            copy.mark_stale();
+        }
+        self.generations.bump(key);
+    }
+
+    /// Drops all answers that upstream does not know a key, and those under way.
+    pub(super) fn forget_unknown(&self) {
+        self.generations.bump_all();
+        self.unknown.forget_all();
+        self.generations.bump_all();
+    }
+
+    /// Removes copies that may no longer be served, and returns their number. The gate's trust has changed before.
+    pub(super) fn enforce(&self) -> u64 {
+        let mut withheld = 0;
+        for (key, copy) in &self.cache {
+            if !self.gate.vouches(copy.entry().issuer()) {
+                self.cache.invalidate(&*key);
+                withheld += 1;
+            }
+        }
+        // Upstream may have withheld what it did not know.
+        self.forget_unknown();
+        withheld
+    }
+
+    /// When the copy of an account was last asked about.
+    pub(super) fn note_asked(&self, key: &AccountKey, age: i64) {
+        if let Some(copy) = self.cache.get(key) {
+            copy.confirm(clock::uptime_millis());
+            copy.set_back(age);
+        }
+    }
+
+    /// Evicts a copy, as if the cache were full.
+    #[cfg(test)]
+    pub(super) fn evict(&self, key: &AccountKey) {
+        self.cache.invalidate(key);
+    }
+}

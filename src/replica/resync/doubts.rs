@@ -1,0 +1,132 @@
+//! Asks upstream about what holds the position of this replica back: accounts whose change was rejected here, and the
+//! operator JWT, if the feed could not continue.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{LONGEST_PAUSE, PIECE, Resync, ResyncError, Run};
+use crate::backoff::Backoff;
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, LeafState, Short};
+use crate::feed::wire::{DigestAsk, UpstreamChange, UpstreamContent};
+use crate::gate::Via;
+use crate::generation::Generation;
+use crate::key::AccountKey;
+use crate::store::blocking;
+use crate::store::journal::upstream::{Compared, ComparedContent};
+
+/// The pause between two questions.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+
+impl Resync {
+    /// Asks about what is in doubt, as long as the process lives.
+    pub(in crate::replica) async fn settle_doubts(self: Arc<Self>) {
+        let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE);
+        loop {
+            if !self.has_doubts() {
+                self.parts.held.positions.work().await;
+                continue;
+            }
+            match self.settle_some().await {
+                Ok(true) => backoff.reset(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!("cannot ask about what is in doubt, and will retry: {error}");
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+
+    fn has_doubts(&self) -> bool {
+        let held = &self.parts.held;
+        held.freshness.is_following()
+            && (held.positions.doubts_operator() || (held.store.stand().doubted > 0 && !self.is_under_way()))
+    }
+
+    /// Asks about some. Returns whether that changed anything.
+    async fn settle_some(self: &Arc<Self>) -> Result<bool, ResyncError> {
+        let held = &self.parts.held;
+        let Some(from) = held.store.position() else { return Ok(false) };
+        let number = self.begun.load(std::sync::atomic::Ordering::Acquire);
+        let run = Run { resync: self.clone(), from, number };
+        let mut has_changed = false;
+        if held.positions.doubts_operator() && run.operator().await? {
+            held.positions.trust_operator();
+            has_changed = true;
+        }
+        let before = held.store.stand().doubted;
+        if before > 0 && !self.is_under_way() {
+            run.accounts().await?;
+            held.positions.look_again();
+        }
+        Ok(has_changed || held.store.stand().doubted < before)
+    }
+}
+
+impl Run {
+    async fn accounts(&self) -> Result<(), ResyncError> {
+        let held = &self.resync.parts.held;
+        let reader = held.store.reader().clone();
+        let found = blocking(move || {
+            let keys = reader.doubted(PIECE)?;
+            keys.into_iter().map(|key| Ok((key, reader.leaf_of(&key)?))).collect::<Result<Vec<_>, _>>()
+        });
+        let doubted: Vec<(Subject, Option<Leaf>)> = found.await?;
+        if doubted.is_empty() {
+            return Ok(());
+        }
+        let generations: Vec<(AccountKey, Generation)> = doubted
+            .iter()
+            .filter_map(|(subject, _)| if let Subject::Account(key) = subject { Some(*key) } else { None })
+            .map(|key| (key, held.generation(&key)))
+            .collect();
+        let have = |(key, leaf): &(Subject, Option<Leaf>)| {
+            (key.text(), leaf.map_or_else(Short::default, |leaf| leaf.short()).to_string())
+        };
+        let mut ask = DigestAsk { have: doubted.iter().map(have).collect(), ..DigestAsk::default() };
+        let mut differing = HashSet::new();
+        loop {
+            let answer = self.resync.parts.upstream.followed().compare(&ask).await?;
+            let position = answer.position().ok_or(ResyncError::Format("the position"))?;
+            self.stands(&position)?;
+            for item in &answer.items {
+                differing.extend(UpstreamChange::from(item).accounts);
+            }
+            let (goes_on, as_of) = (super::goes_on(&mut ask, &answer)?, answer.serial);
+            self.resync.take(answer).await?;
+            if !goes_on {
+                let same = |(key, before): &&(AccountKey, Generation)| {
+                    !differing.contains(key) && held.generation(key) == *before
+                };
+                let same: Vec<AccountKey> = generations.iter().filter(same).map(|(key, _)| *key).collect();
+                let content = ComparedContent::Same(same);
+                return self.resync.write(vec![Compared { as_of, serial: 0, content }]).await;
+            }
+        }
+    }
+
+    /// Applies the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as
+    /// the primary's.
+    async fn operator(&self) -> Result<bool, ResyncError> {
+        let parts = &self.resync.parts;
+        // Without an operator, the first one is pinned.
+        let Some(trust) = parts.env.gate.trust() else { return Ok(true) };
+        let key = Subject::Operator(*trust.identity());
+        let leaf = Leaf::of(&key, &LeafState::Held(*trust.version()));
+        let have = vec![(key.text(), leaf.short().to_string())];
+        let answer =
+            parts.upstream.followed().compare(&DigestAsk { have, ..DigestAsk::default() }).await?;
+        self.stands(&answer.position().ok_or(ResyncError::Format("the position"))?)?;
+        let mut is_in_sync = true;
+        for item in &answer.items {
+            is_in_sync &= match UpstreamChange::from(item).content {
+                UpstreamContent::Operator { jwts, is_linked } => {
+                    parts.operators.apply_linked(&jwts, is_linked, Via::Upstream)
+                }
+                _ => false,
+            };
+        }
+        Ok(is_in_sync)
+    }
+}

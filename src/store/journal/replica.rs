@@ -1,0 +1,155 @@
+//! What a replica reads of its store besides JWTs: where it stands, and what it lacks.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::super::error::StoreError;
+use super::super::followers::FollowerId;
+use super::head;
+use super::read::JournalReader;
+use super::schema::Role;
+use crate::feed::digest::{Leaf, Prefix, View};
+use crate::feed::{Head, Subject, SubjectKind};
+use crate::key::AccountKey;
+
+/// Where a replica stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// What it keeps.
+    pub role: Role,
+    /// Up to where its log goes; `None`: it has not followed a feed.
+    pub position: Option<Head>,
+    /// Up to where everything that it serves is current, in the same session.
+    pub confirmed: Option<Head>,
+    /// Whether it was compared with upstream since this order began.
+    pub is_level: bool,
+    /// Whether it knows every key that upstream has.
+    pub is_whole: bool,
+    /// Keys of which upstream has something older, or nothing.
+    pub ahead: u64,
+    /// Keys of which upstream may have something newer.
+    pub doubted: u64,
+}
+
+/// A key, its leaf, and whether its text is here.
+pub type HeldLeaf = (Subject, Leaf, bool);
+
+impl JournalReader {
+    /// Where this replica stands.
+    pub fn stand(&self) -> Stand {
+        let meta = self.state.meta();
+        let has_session = meta.log.has_session();
+        let (serial, chain) = meta.confirmed;
+        Stand {
+            role: meta.role,
+            position: has_session.then_some(meta.head),
+            confirmed: has_session.then_some(Head { session: meta.head.session, serial, chain }),
+            is_level: meta.is_level,
+            is_whole: meta.is_whole,
+            ahead: meta.ahead,
+            doubted: meta.doubted,
+        }
+    }
+
+    /// The order that is followed; 0: none.
+    pub fn era(&self) -> u64 {
+        self.state.era()
+    }
+
+    /// Whether this replica was compared with upstream since the order began.
+    pub fn is_level(&self) -> bool {
+        self.state.is_level()
+    }
+
+    /// A place of the digest tree above the buckets.
+    pub fn sums(&self, node: Option<u8>) -> View {
+        self.digests.view(node)
+    }
+
+    /// What upstream was last known to have under a prefix. Blocks for a query.
+    pub fn leaves_under(&self, prefix: Prefix) -> Result<Vec<HeldLeaf>, StoreError> {
+        let log = self.state.log();
+        self.read_bulk(|connection| {
+            let mut found = Vec::new();
+            for kind in SubjectKind::ALL {
+                head::each_from(connection, &log, kind, &prefix.bytes(), |subject, row| {
+                    if !prefix.contains(&subject) {
+                        return Ok(false);
+                    }
+                    found.extend(row.leaf(&subject).map(|leaf| (subject, leaf, row.row != 0)));
+                    Ok(true)
+                })?;
+            }
+            Ok(found)
+        })
+    }
+
+    /// The leaf of one key. Blocks for a query.
+    pub fn leaf_of(&self, subject: &Subject) -> Result<Option<Leaf>, StoreError> {
+        let log = self.state.log();
+        Ok(self.read(|connection| head::load(connection, &log, subject))?.and_then(|row| row.leaf(subject)))
+    }
+
+    /// Keys after `after` that upstream has and whose text is not here. Blocks for a query.
+    pub fn textless(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where(
+            "row = 0 AND removed = 0 AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted)",
+            after,
+            limit,
+        )
+    }
+
+    /// Accounts of which upstream may have something newer. Blocks for a query.
+    pub fn doubted(&self, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where("flags <> 0 AND flags & 2", None, limit)
+    }
+
+    /// Accounts after `after` of which upstream has something older, or nothing. Blocks for a query.
+    pub fn ahead(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
+        let after = after.map(|after| Subject::Account(*after));
+        let found = self.keys_where("flags <> 0 AND flags & 1", after.as_ref(), limit)?;
+        let account = |subject| if let Subject::Account(key) = subject { Some(key) } else { None };
+        Ok(found.into_iter().filter_map(account).collect())
+    }
+
+    fn keys_where(
+        &self,
+        condition: &str,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<Subject>, StoreError> {
+        let (kind, raw) = after.map_or((0, &[][..]), |after| (after.kind().code(), &after.raw()[..]));
+        self.read_bulk(|connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT kind, key FROM head WHERE {condition} AND (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3"
+            ))?;
+            let mut rows = statement.query(params![kind, raw, limit])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let kind = SubjectKind::from_code(row.get(0)?);
+                found.extend(kind.map(|kind| row.get(1).map(|raw| Subject::from_raw(kind, raw))).transpose()?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The id of this replica upstream. `None`: it has none yet.
+    pub fn replica_id(&self) -> Result<Option<FollowerId>, StoreError> {
+        self.read(|connection| connection.query_row("SELECT replica FROM meta", [], |row| row.get(0)))
+    }
+
+    /// When the primary was last heard, unix milliseconds; 0: never.
+    pub fn heard(&self) -> Result<i64, StoreError> {
+        self.read(|connection| connection.query_row("SELECT heard FROM meta", [], |row| row.get(0)))
+    }
+
+    /// Whether a head points to a text of an activation here. Blocks for a query.
+    pub fn has_activation(&self, id: &crate::jwt::HashId) -> Result<bool, StoreError> {
+        let found = self.read(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM activation WHERE key = ?1 LIMIT 1")?
+                .query_row([id.raw()], |_| Ok(()))
+                .optional()
+        })?;
+        Ok(found.is_some())
+    }
+}
