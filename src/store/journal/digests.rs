@@ -4,10 +4,11 @@
 //! and completed at open from the changes since.
 
 use parking_lot::Mutex;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::head;
-use crate::feed::digest::{Prefix, Toggle, Tree, View, ViewParts};
+use super::{head, schema};
+use crate::feed::digest::{Prefix, Sum, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
 /// Changes after which the tree is saved. This bounds what an open reads; a save writes 2 MiB. Tests make few changes.
@@ -53,6 +54,17 @@ impl Digests {
             sum: tree.sum(node.map(Prefix::Node)),
             below: ViewParts::Sums(tree.children(node)),
         })
+    }
+
+    /// The position of a transaction that has read nothing yet, and the sum of a place at that position.
+    pub(super) fn sum(&self, transaction: &Connection, prefix: Option<Prefix>) -> rusqlite::Result<(Head, Sum)> {
+        // The tree first: it may lack what was committed last, and never has more than the transaction.
+        let (known, mut sum) = self.with(|kept| (kept.head.serial, kept.tree.sum(prefix)));
+        let head = schema::head(transaction)?;
+        if !after(transaction, known, head.serial, |toggle| sum.toggle(&toggle.under(prefix).0))? {
+            sum = compute(transaction)?.sum(prefix);
+        }
+        Ok((head, sum))
     }
 
     /// The whole tree.
@@ -102,27 +114,35 @@ fn write(connection: &Connection, tree: &Tree, serial: u64) -> rusqlite::Result<
 /// The saved tree, completed with the changes since, and the serial as of which it was saved. `None`: a part is missing.
 fn saved(connection: &Connection, head: u64) -> rusqlite::Result<Option<(Tree, u64)>> {
     let mut tree = Tree::default();
-    let mut take = |bytes: Option<&[u8]>| {
-        let toggles = bytes.and_then(Toggle::decode);
-        toggles.map(|toggles| toggles.for_each(|toggle| tree.toggle(&toggle))).is_some()
-    };
     let found = connection
         .query_row("SELECT serial, toggles FROM digest WHERE id = 1", [], |row| {
             let serial: u64 = row.get(0)?;
-            Ok((serial, take(row.get_ref(1)?.as_blob_or_null()?)))
+            Ok((serial, take(row.get_ref(1)?, |toggle| tree.toggle(&toggle))?))
         })
         .optional()?;
     let Some((serial, true)) = found.filter(|(serial, _)| *serial <= head) else { return Ok(None) };
-    let mut statement = connection.prepare("SELECT toggles FROM change WHERE serial > ?1")?;
+    let is_complete = after(connection, serial, head, |toggle| tree.toggle(&toggle))?;
+    Ok(is_complete.then_some((tree, serial)))
+}
+
+/// Reads the toggles of the changes after one serial, up to the last one. `false`: a part is missing.
+fn after(connection: &Connection, serial: u64, last: u64, mut each: impl FnMut(Toggle)) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT toggles FROM change WHERE serial > ?1")?;
     let mut rows = statement.query([serial])?;
     let mut changes = 0;
     while let Some(row) = rows.next()? {
-        if !take(row.get_ref(0)?.as_blob_or_null()?) {
-            return Ok(None);
+        if !take(row.get_ref(0)?, &mut each)? {
+            return Ok(false);
         }
         changes += 1;
     }
-    Ok((serial + changes == head).then_some((tree, serial)))
+    Ok(serial + changes == last)
+}
+
+/// Reads stored toggles. `false`: these are none.
+fn take(value: ValueRef<'_>, each: impl FnMut(Toggle)) -> rusqlite::Result<bool> {
+    let toggles = value.as_blob_or_null()?.and_then(Toggle::decode);
+    Ok(toggles.map(|toggles| toggles.for_each(each)).is_some())
 }
 
 pub(super) fn compute(connection: &Connection) -> rusqlite::Result<Tree> {
