@@ -8,11 +8,13 @@
 //! Specified in `docs/replication.md`. This module is independent of the store: [`Ask`] is the question of a
 //! comparison, and [`Comparison`] its answer.
 
+mod leaves;
 mod prefix;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use leaves::{LeafPage, ListedLeaf};
 pub use prefix::{Prefix, PrefixError};
 use sha2::{Digest as _, Sha256};
 
@@ -56,6 +58,11 @@ impl Sum {
 pub struct Short([u8; 8]);
 
 impl Short {
+    /// The bytes.
+    pub const fn bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+
     /// Parses the hexadecimal form.
     pub fn parse(text: &str) -> Option<Self> {
         super::parse_hex(text).map(Self)
@@ -64,7 +71,7 @@ impl Short {
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+        data_encoding::HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -141,6 +148,11 @@ impl Toggle {
         let mut sum = Sum::default();
         before.iter().chain(&after).for_each(|leaf| sum.toggle(&leaf.0));
         Self { bucket: key.bucket(), sum }
+    }
+
+    /// What it toggles in the sum of everything under a prefix, or of all.
+    pub fn under(&self, prefix: Option<Prefix>) -> Sum {
+        if prefix.is_none_or(|prefix| prefix.covers(self.bucket)) { self.sum } else { Sum::default() }
     }
 
     /// The bytes of some toggles, as they are kept: of each the bucket (2 bytes, big endian) and the sum.

@@ -3,6 +3,7 @@
 mod ahead;
 mod digests;
 mod followers;
+mod leaf;
 mod operator;
 mod server_name;
 mod upstream;

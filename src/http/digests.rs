@@ -13,8 +13,9 @@ use super::query::Params;
 use super::turns::Turn;
 use super::{Shared, outgoing, reply, writes};
 use crate::excerpt::excerpt;
+use crate::feed::Subject;
 use crate::feed::digest::Prefix;
-use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+use crate::feed::wire::{AskError, DigestAnswer, DigestAsk, DigestPage};
 use crate::node::{Digested, ForwardError, Question, StoreError};
 
 /// A question for what differs: 1000 keys are about 80 KB.
@@ -28,27 +29,52 @@ pub(super) const TURN: Duration = Duration::from_secs(1);
 /// The feed keeps every chain value, so a follower can go on from anywhere.
 const FLOOR: u64 = 0;
 
-pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
-    let prefix = match Params::of(request).get("prefix").filter(|prefix| !prefix.is_empty()).map(Prefix::parse) {
-        None => None,
-        Some(Ok(prefix)) => Some(prefix),
-        Some(Err(error)) => {
-            return reply::error(request, StatusCode::BAD_REQUEST, &format!("bad prefix parameter\n{error}"));
+/// What a GET asks for.
+enum TreeAsk {
+    /// A place of the tree.
+    View(Option<Prefix>),
+    /// The leaves of a place after a key.
+    Leaves(Option<Prefix>, Option<Subject>),
+}
+
+impl TreeAsk {
+    /// The error is the text of a 400.
+    fn of(params: &Params) -> Result<Self, String> {
+        let given = |name| params.get(name).filter(|text| !text.is_empty());
+        let prefix = given("prefix").map(Prefix::parse).transpose();
+        let prefix = prefix.map_err(|error| format!("bad prefix parameter\n{error}"))?;
+        if !params.has("leaves") {
+            return Ok(Self::View(prefix));
         }
+        if !params.is_true("leaves") {
+            return Err("bad leaves parameter\ntrue is expected".to_owned());
+        }
+        let after = given("after").map(|text| Subject::parse(text).ok_or(AskError::After)).transpose();
+        let after = after.map_err(|error| format!("bad after parameter\n{error}"))?;
+        Ok(Self::Leaves(prefix, after))
+    }
+}
+
+pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse {
+    let ask = match TreeAsk::of(&Params::of(request)) {
+        Ok(ask) => ask,
+        Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
     let client = Client::of(request, shared);
     let turn = match turn(request, shared, client).await {
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.digests(prefix).await {
-        Ok(Digested::Known(view)) => json(request, shared, client, turn, &DigestPage::new(&view, FLOOR)).await,
-        Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => {
-            drop(turn);
-            relay(request, shared, client, None).await
-        }
-        Err(error) => failed(request, &error),
+    let asker = Asker { request, shared, client, turn };
+    match ask {
+        TreeAsk::View(prefix) => match asker.known(shared.node.digests(prefix).await, None).await {
+            Ok((view, asker)) => asker.json(&DigestPage::new(&view, FLOOR)).await,
+            Err(response) => response,
+        },
+        TreeAsk::Leaves(prefix, after) => match asker.known(shared.node.leaves(prefix, after).await, None).await {
+            Ok((page, asker)) => asker.list(DigestPage::of_leaves(page, FLOOR)).await,
+            Err(response) => response,
+        },
     }
 }
 
@@ -73,16 +99,60 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Ok(turn) => turn,
         Err(response) => return response,
     };
-    match shared.node.compare(ask).await {
-        Ok(Digested::Known(comparison)) => {
-            json(request, shared, client, turn, &DigestAnswer::new(&comparison, FLOOR)).await
+    let asker = Asker { request, shared, client, turn };
+    match asker.known(shared.node.compare(ask).await, Some(&body.bytes)).await {
+        Ok((comparison, asker)) => asker.json(&DigestAnswer::new(&comparison, FLOOR)).await,
+        Err(response) => response,
+    }
+}
+
+/// A client whose turn it is.
+struct Asker<'r> {
+    request: &'r HttpRequest,
+    shared: &'r Shared,
+    client: Client,
+    turn: Turn,
+}
+
+impl Asker<'_> {
+    /// What is known here. The error is the answer of another server, or says why there is none.
+    async fn known<T>(
+        self,
+        found: Result<Digested<T>, StoreError>,
+        body: Option<&Bytes>,
+    ) -> Result<(T, Self), HttpResponse> {
+        match found {
+            Ok(Digested::Known(found)) => Ok((found, self)),
+            Ok(Digested::Incomplete) => Err(incomplete(self.request)),
+            Ok(Digested::Unknown) => {
+                let Self { request, shared, client, turn } = self;
+                drop(turn);
+                Err(relay(request, shared, client, body.cloned()).await)
+            }
+            Err(error) => Err(failed(self.request, &error)),
         }
-        Ok(Digested::Incomplete) => incomplete(request),
-        Ok(Digested::Unknown) => {
-            drop(turn);
-            relay(request, shared, client, Some(body.bytes.clone())).await
+    }
+
+    /// The next comparison waits until there is room for this answer.
+    async fn json(self, answer: &impl serde::Serialize) -> HttpResponse {
+        if *self.request.method() == Method::HEAD {
+            return outgoing::builder(StatusCode::OK).finish();
         }
-        Err(error) => failed(request, &error),
+        outgoing::json(self.request, self.shared, self.client, answer).await
+    }
+
+    /// The same with many leaves. Their JSON takes milliseconds, in which the worker serves others.
+    async fn list(self, page: DigestPage) -> HttpResponse {
+        let head = outgoing::builder(StatusCode::OK).finish();
+        if *self.request.method() == Method::HEAD {
+            return head;
+        }
+        match tokio::task::spawn_blocking(move || serde_json::to_vec(&page)).await {
+            Ok(Ok(text)) => outgoing::passed(self.request, self.shared, self.client, head, text.into()).await,
+            Ok(Err(_)) | Err(_) => {
+                reply::error(self.request, StatusCode::INTERNAL_SERVER_ERROR, "cannot write the list of leaves")
+            }
+        }
     }
 }
 
@@ -114,20 +184,6 @@ async fn turn(request: &HttpRequest, shared: &Shared, client: Client) -> Result<
             Err(reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "2", "too many comparisons are under way"))
         }
     }
-}
-
-/// The next comparison waits until there is room for this answer.
-async fn json(
-    request: &HttpRequest,
-    shared: &Shared,
-    client: Client,
-    _turn: Turn,
-    answer: &impl serde::Serialize,
-) -> HttpResponse {
-    if *request.method() == Method::HEAD {
-        return outgoing::builder(StatusCode::OK).finish();
-    }
-    outgoing::json(request, shared, client, answer).await
 }
 
 fn incomplete(request: &HttpRequest) -> HttpResponse {

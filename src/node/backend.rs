@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Ages, Answer, Check, Digested, Feed, KeyList, LookupError, LookupNow, Miss, NoKeyList, Now, WriteError};
-use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::Subject;
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Trust};
 use crate::generation::Generation;
@@ -68,6 +69,13 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 
     /// A place of the digest tree, its root without a prefix.
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>>;
+
+    /// A page of the leaves under a prefix, or of all, that come after a key.
+    fn leaves(
+        &self,
+        prefix: Option<Prefix>,
+        after: Option<Subject>,
+    ) -> BoxFuture<'_, Result<Digested<LeafPage>, StoreError>>;
 
     /// A piece of what is stored here and differs from what the asker holds.
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>>;

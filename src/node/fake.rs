@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::config::ReplicaWrites;
-use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::Subject;
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Judged, OperatorChange, Refusal, SentFor};
 use crate::generation::{Generation, Generations};
@@ -99,6 +100,14 @@ impl Backend for Fake {
     }
 
     fn digests(&self, _prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
+        ready(Ok(Digested::Unknown)).boxed()
+    }
+
+    fn leaves(
+        &self,
+        _prefix: Option<Prefix>,
+        _after: Option<Subject>,
+    ) -> BoxFuture<'_, Result<Digested<LeafPage>, StoreError>> {
         ready(Ok(Digested::Unknown)).boxed()
     }
 

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, Role};
-use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::feed::wire::{Item, MAX_HOPS, Page};
-use crate::feed::{Chain, Head};
+use crate::feed::{Chain, Head, Subject};
 use crate::store::StoreError;
 
 /// Whether there is a feed to be followed.
@@ -147,6 +147,15 @@ impl Node {
     /// A place of the digest tree, its root without a prefix.
     pub async fn digests(&self, prefix: Option<Prefix>) -> Result<Digested<View>, StoreError> {
         self.backend.digests(prefix).await
+    }
+
+    /// A page of the leaves under a prefix, or of all, that come after a key.
+    pub async fn leaves(
+        &self,
+        prefix: Option<Prefix>,
+        after: Option<Subject>,
+    ) -> Result<Digested<LeafPage>, StoreError> {
+        self.backend.leaves(prefix, after).await
     }
 
     /// A piece of what is stored here and differs from what the asker holds.

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use super::Primary;
 use super::feed::PrimaryFeed;
 use crate::clock;
-use crate::feed::Fingerprint;
-use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
+use crate::feed::{Fingerprint, Subject};
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
 use crate::generation::Generation;
@@ -94,6 +94,14 @@ impl Backend for Arc<Primary> {
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
         self.once_complete(move |journal| journal.digests(prefix)).boxed()
+    }
+
+    fn leaves(
+        &self,
+        prefix: Option<Prefix>,
+        after: Option<Subject>,
+    ) -> BoxFuture<'_, Result<Digested<LeafPage>, StoreError>> {
+        self.once_complete(move |journal| journal.leaves(prefix, after)).boxed()
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {

@@ -12,7 +12,8 @@ use super::relay::Onward;
 use super::{Replica, ahead, digests};
 use crate::clock;
 use crate::config::ReplicaWrites;
-use crate::feed::digest::{Ask, Comparison, Prefix, View};
+use crate::feed::Subject;
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Judged, OperatorChange, Refusal, SentFor, Trust};
 use crate::generation::Generation;
@@ -113,6 +114,15 @@ impl Backend for Replica {
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
         let held = self.parts.held.clone();
         of_mirror(move || digests::view(&held, prefix)).boxed()
+    }
+
+    /// Only the primary lists leaves.
+    fn leaves(
+        &self,
+        _prefix: Option<Prefix>,
+        _after: Option<Subject>,
+    ) -> BoxFuture<'_, Result<Digested<LeafPage>, StoreError>> {
+        ready(Ok(Digested::Unknown)).boxed()
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {

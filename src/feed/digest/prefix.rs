@@ -30,9 +30,14 @@ impl Prefix {
 
     /// Whether a key is under it.
     pub const fn contains(&self, key: &Subject) -> bool {
+        self.covers(key.bucket())
+    }
+
+    /// Whether the keys of a bucket are under it.
+    pub(super) const fn covers(&self, bucket: u16) -> bool {
         match self {
-            Self::Node(node) => *node == key.raw()[0],
-            Self::Bucket(bucket) => *bucket == key.bucket(),
+            Self::Node(node) => *node == bucket.to_be_bytes()[0],
+            Self::Bucket(own) => *own == bucket,
         }
     }
 

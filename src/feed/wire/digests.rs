@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::Item;
 use crate::excerpt::excerpt;
 use crate::feed::Subject;
-use crate::feed::digest::{Ask, Comparison, Difference, Leaf, Prefix, PrefixError, Short, Sum, View, ViewParts};
+use crate::feed::digest::{
+    Ask, Comparison, Difference, LeafPage, ListedLeaf, Prefix, PrefixError, Short, Sum, View, ViewParts,
+};
 use crate::feed::{Chain, Head, Session};
 use crate::key::AccountKey;
 
@@ -30,9 +32,12 @@ pub struct DigestPage {
     /// Of the root and the 256 nodes: the sums below, by the two digits that lead to each. Empty ones are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children: Option<BTreeMap<String, String>>,
-    /// Of a bucket: its leaves as key, first 8 bytes of the leaf, and kind.
+    /// Of a bucket, and of any place whose leaves are listed: the leaves, ordered by kind and raw key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<Vec<(String, String, String)>>,
+    pub items: Option<Vec<ListedLeaf>>,
+    /// The list may go on: repeat the question with this as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A question for what differs.
@@ -93,28 +98,49 @@ pub enum AskError {
 impl DigestPage {
     /// The answer about a place in the tree.
     pub fn new(view: &View, floor: u64) -> Self {
-        let mut page = Self {
-            session: view.head.session.to_string(),
-            serial: view.head.serial,
-            chain: view.head.chain.to_string(),
-            floor,
-            sum: view.sum.short().to_string(),
-            children: None,
-            items: None,
-        };
+        let page = Self::of(&view.head, floor, view.sum.short());
         match &view.below {
             ViewParts::Sums(sums) => {
                 let child = |(byte, sum): &(u8, Sum)| (format!("{byte:02x}"), sum.short().to_string());
-                page.children = Some(sums.iter().map(child).collect());
+                Self { children: Some(sums.iter().map(child).collect()), ..page }
             }
             ViewParts::Leaves(leaves) => {
-                let item = |(key, leaf): &(Subject, Leaf)| {
-                    (key.text(), leaf.short().to_string(), key.kind().name().to_owned())
-                };
-                page.items = Some(leaves.iter().map(item).collect());
+                Self { items: Some(leaves.iter().map(|(key, leaf)| ListedLeaf::of(*key, leaf)).collect()), ..page }
             }
         }
-        page
+    }
+
+    /// The answer with a page of leaves.
+    pub fn of_leaves(page: LeafPage, floor: u64) -> Self {
+        Self {
+            items: Some(page.leaves),
+            next: page.next.map(|key| key.text()),
+            ..Self::of(&page.head, floor, page.sum)
+        }
+    }
+
+    fn of(head: &Head, floor: u64, sum: Short) -> Self {
+        Self {
+            session: head.session.to_string(),
+            serial: head.serial,
+            chain: head.chain.to_string(),
+            floor,
+            sum: sum.to_string(),
+            children: None,
+            items: None,
+            next: None,
+        }
+    }
+
+    /// The page of leaves in the answer. `None`: there are no leaves in it, or a part has another form.
+    pub fn leaves(self) -> Option<LeafPage> {
+        let (session, chain) = (Session::parse(&self.session)?, Chain::parse(&self.chain)?);
+        let next = match &self.next {
+            Some(text) => Some(Subject::parse(text)?),
+            None => None,
+        };
+        let head = Head { session, serial: self.serial, chain };
+        Some(LeafPage { head, sum: Short::parse(&self.sum)?, leaves: self.items?, next })
     }
 }
 

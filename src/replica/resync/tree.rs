@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{PIECE, ResyncError, Run, short};
-use crate::feed::digest::{Leaf, Prefix, Short, Sum, ViewParts};
+use crate::feed::digest::{Leaf, LeafPage, Prefix, Short, Sum, ViewParts};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session, Subject};
 use crate::store::StoreError;
@@ -75,9 +75,9 @@ impl Run {
     async fn reconcile_bucket(&self, prefix: Prefix) -> Result<(), ResyncError> {
         let page = self.resync.parts.upstream.followed().digests(Some(prefix)).await?;
         self.check(&page)?;
-        let theirs = leaves(&page)?;
+        let theirs = page.leaves().ok_or(ResyncError::Format("the leaves"))?;
         let ours = self.held_under(prefix).await?;
-        self.settle(reconcile(ours, theirs, page.serial)).await
+        self.settle(reconcile(ours, &theirs)).await
     }
 
     /// Takes over the leaves of a whole place, a page at a time. Returns `false` if upstream does not list them: then only
@@ -86,24 +86,18 @@ impl Run {
         let mut after: Option<Subject> = None;
         loop {
             self.is_current()?;
-            let Some(page) = self.resync.parts.upstream.followed().leaves(prefix, after.as_ref()).await? else {
+            let Some(page) = self.resync.parts.upstream.followed().leaves(prefix, after).await? else {
                 self.compare_held().await?;
                 return Ok(false);
             };
-            self.check(&page)?;
-            let theirs = leaves(&page)?;
-            let next = page.next.as_deref().map(Subject::parse);
-            let last = match next {
-                None => None,
-                Some(Some(next)) if Some(next) > after => Some(next),
-                Some(_) => return Err(ResyncError::Format("the next key")),
-            };
-            let ours = self.held_between(prefix, after, last).await?;
-            self.settle(reconcile(ours, theirs, page.serial)).await?;
-            if last.is_none() {
+            self.is_current()?;
+            self.stands(&page.head)?;
+            let ours = self.held_between(prefix, after, page.next).await?;
+            self.settle(reconcile(ours, &page)).await?;
+            if page.next.is_none() {
                 return Ok(true);
             }
-            after = last;
+            after = page.next;
         }
     }
 
@@ -178,7 +172,7 @@ impl Run {
 
     async fn held_under(&self, prefix: Prefix) -> Result<Vec<HeldLeaf>, ResyncError> {
         let reader = self.resync.parts.held.store.reader().clone();
-        Ok(blocking(move || reader.leaves_under(prefix)).await?)
+        Ok(blocking(move || reader.held_leaves(Some(prefix), None, None)).await?)
     }
 
     async fn held_between(
@@ -188,14 +182,15 @@ impl Run {
         to: Option<Subject>,
     ) -> Result<Vec<HeldLeaf>, ResyncError> {
         let reader = self.resync.parts.held.store.reader().clone();
-        Ok(blocking(move || reader.leaves_between(prefix, after.as_ref(), to.as_ref())).await?)
+        Ok(blocking(move || reader.held_leaves(prefix, after, to)).await?)
     }
 }
 
 /// What differs between what is held of a place, and what upstream has there.
-fn reconcile(ours: Vec<HeldLeaf>, theirs: HashMap<Subject, Short>, as_of: u64) -> Reconciled {
-    let (mut differences, mut held, mut left) = (Vec::new(), Vec::new(), theirs);
-    let difference = |content| Compared { as_of, serial: 0, content };
+fn reconcile(ours: Vec<HeldLeaf>, theirs: &LeafPage) -> Reconciled {
+    let mut left: HashMap<Subject, Short> = theirs.leaves.iter().map(|listed| (listed.key, listed.leaf)).collect();
+    let (mut differences, mut held) = (Vec::new(), Vec::new());
+    let difference = |content| Compared { as_of: theirs.head.serial, serial: 0, content };
     for (subject, leaf, has_text) in ours {
         match left.remove(&subject) {
             Some(short) if short == leaf.short() => {}
@@ -205,7 +200,8 @@ fn reconcile(ours: Vec<HeldLeaf>, theirs: HashMap<Subject, Short>, as_of: u64) -
             None => differences.push(difference(ComparedContent::Nothing(subject))),
         }
     }
-    differences.extend(left.into_iter().map(|(subject, short)| difference(ComparedContent::Leaf(subject, leaf_of(short)))));
+    let unknown = left.into_iter().map(|(subject, short)| ComparedContent::Leaf(subject, leaf_of(short)));
+    differences.extend(unknown.map(difference));
     Reconciled { differences, held }
 }
 
@@ -214,14 +210,6 @@ fn leaf_of(short: Short) -> Leaf {
     let mut leaf = [0; 32];
     leaf[..8].copy_from_slice(short.bytes());
     Leaf(leaf)
-}
-
-fn leaves(page: &DigestPage) -> Result<HashMap<Subject, Short>, ResyncError> {
-    let items = page.items.as_ref().ok_or(ResyncError::Format("the leaves"))?;
-    let read = |(key, leaf, _): &(String, String, String)| {
-        Ok((Subject::parse(key).ok_or(ResyncError::Format("a key"))?, short(leaf)?))
-    };
-    items.iter().map(read).collect()
 }
 
 const fn bucket(node: u8, low: u8) -> Prefix {

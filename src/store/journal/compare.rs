@@ -8,12 +8,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::super::error::StoreError;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
+use super::leaves::each_after;
 use super::read::JournalReader;
 use super::schema::{self, LogPlace};
 #[cfg(test)]
 use crate::feed::digest::Tree;
 use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
-use crate::feed::{Change, Content, Subject, SubjectKind};
+use crate::feed::{Change, Content, Subject};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
@@ -38,18 +39,13 @@ impl JournalReader {
             let transaction = connection.unchecked_transaction()?;
             let schema::Meta { head, log, .. } = schema::meta(&transaction)?;
             let (mut sum, mut leaves) = (Sum::default(), Vec::new());
-            for kind in SubjectKind::ALL {
-                head::each_from(&transaction, &log, kind, &prefix.bytes(), |key, row| {
-                    if !prefix.contains(&key) {
-                        return Ok(false);
-                    }
-                    if let Some(leaf) = row.leaf(&key) {
-                        sum.toggle(&leaf.0);
-                        leaves.push((key, leaf));
-                    }
-                    Ok(true)
-                })?;
-            }
+            each_after(&transaction, &log, Some(prefix), None, |key, row| {
+                if let Some(leaf) = row.leaf(&key) {
+                    sum.toggle(&leaf.0);
+                    leaves.push((key, leaf));
+                }
+                Ok(true)
+            })?;
             Ok(View { head, sum, below: ViewParts::Leaves(leaves) })
         })
     }
@@ -145,33 +141,21 @@ impl<'c> ComparisonPiece<'c> {
     fn under(&mut self, prefix: Prefix, ask: &Ask) -> rusqlite::Result<()> {
         let after = ask.after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut named = ask.have.range((after, Bound::Unbounded)).map(|(key, theirs)| (*key, *theirs)).peekable();
-        for kind in SubjectKind::ALL {
-            let from = match ask.after {
-                Some(after) if after.kind() > kind => continue,
-                // The smallest value after a key is the key and one more byte.
-                Some(after) if after.kind() == kind => [&after.raw()[..], &[0]].concat(),
-                _ => prefix.bytes(),
-            };
-            let log = self.log;
-            head::each_from(self.connection, &log, kind, &from, |key, row| {
-                if !prefix.contains(&key) {
-                    return Ok(false);
-                }
-                while let Some((unknown, _)) = named.next_if(|(named, _)| *named < key) {
-                    self.found.push(FoundDifference::Nothing(unknown));
-                }
-                let theirs = named.next_if(|(named, _)| *named == key).map(|(_, theirs)| theirs);
-                self.compare(key, Some(&row), theirs)?;
-                if self.is_full() {
-                    self.next = Some(key);
-                }
-                Ok(self.next.is_none())
-            })?;
-            if self.next.is_some() {
-                return Ok(());
+        let log = self.log;
+        each_after(self.connection, &log, Some(prefix), ask.after, |key, row| {
+            while let Some((unknown, _)) = named.next_if(|(named, _)| *named < key) {
+                self.found.push(FoundDifference::Nothing(unknown));
             }
+            let theirs = named.next_if(|(named, _)| *named == key).map(|(_, theirs)| theirs);
+            self.compare(key, Some(&row), theirs)?;
+            if self.is_full() {
+                self.next = Some(key);
+            }
+            Ok(self.next.is_none())
+        })?;
+        if self.next.is_none() {
+            self.found.extend(named.map(|(key, _)| FoundDifference::Nothing(key)));
         }
-        self.found.extend(named.map(|(key, _)| FoundDifference::Nothing(key)));
         Ok(())
     }
 

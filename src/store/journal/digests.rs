@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::head;
 use super::schema::Meta;
-use crate::feed::digest::{Prefix, Toggle, Tree, View, ViewParts};
+use crate::feed::digest::{Prefix, Sum, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
 /// Changes after which the tree is saved. This bounds what an open reads; a save writes 2 MiB. Tests make few changes.
@@ -79,6 +79,11 @@ impl Digests {
             sum: tree.sum(node.map(Prefix::Node)),
             below: ViewParts::Sums(tree.children(node)),
         })
+    }
+
+    /// The sum of a place.
+    pub(super) fn sum(&self, prefix: Option<Prefix>) -> Sum {
+        self.with(|kept| kept.tree.sum(prefix))
     }
 
     /// The whole tree.

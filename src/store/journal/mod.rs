@@ -8,7 +8,7 @@
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
 //! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
-//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`compare`], [`pack`] |
+//! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`export`](mod@export), [`progress`] |
 //!
 //! One thread writes. It drains what has been submitted into one transaction, decides about each write with the gate's
@@ -31,6 +31,7 @@ pub(crate) mod head;
 mod history;
 mod index;
 mod keys;
+mod leaves;
 mod nats_servers;
 mod notes;
 pub(crate) mod open;

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::super::error::StoreError;
 use super::super::followers::FollowerId;
 use super::head;
+use super::leaves::each_after;
 use super::read::JournalReader;
 use super::schema::Role;
 use crate::feed::digest::{Leaf, Prefix, View};
@@ -65,20 +66,23 @@ impl JournalReader {
         self.digests.view(node)
     }
 
-    /// What upstream was last known to have under a prefix. Blocks for a query.
-    pub fn leaves_under(&self, prefix: Prefix) -> Result<Vec<HeldLeaf>, StoreError> {
+    /// What upstream was last known to have under a prefix, or of all, after one key and up to another. Blocks for a query.
+    pub fn held_leaves(
+        &self,
+        prefix: Option<Prefix>,
+        after: Option<Subject>,
+        to: Option<Subject>,
+    ) -> Result<Vec<HeldLeaf>, StoreError> {
         let log = self.state.log();
         self.read_bulk(|connection| {
             let mut found = Vec::new();
-            for kind in SubjectKind::ALL {
-                head::each_from(connection, &log, kind, &prefix.bytes(), |subject, row| {
-                    if !prefix.contains(&subject) {
-                        return Ok(false);
-                    }
+            each_after(connection, &log, prefix, after, |subject, row| {
+                let is_in = to.is_none_or(|to| subject <= to);
+                if is_in {
                     found.extend(row.leaf(&subject).map(|leaf| (subject, leaf, row.row != 0)));
-                    Ok(true)
-                })?;
-            }
+                }
+                Ok(is_in)
+            })?;
             Ok(found)
         })
     }

@@ -2,6 +2,7 @@
 
 mod deleted;
 mod digests;
+mod leaves;
 mod pack;
 
 use std::sync::Arc;

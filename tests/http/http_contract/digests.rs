@@ -1,7 +1,7 @@
 //! `/jwt/v1/digests`: the digest tree, and what differs from what a follower holds.
 
 use nats_account_server::feed::Subject;
-use nats_account_server::feed::digest::{Leaf, LeafState, Sum};
+use nats_account_server::feed::digest::{Leaf, LeafState, ListedLeaf, Sum};
 use nats_account_server::feed::wire::{DigestAnswer, DigestAsk, DigestPage, Item};
 use sha2::{Digest as _, Sha256};
 
@@ -64,7 +64,10 @@ async fn the_tree_leads_from_the_root_to_every_leaf() {
         assert_eq!(node.sum, children[&high]);
         let bucket = page(&server.http, &format!("?prefix={}", both.to_uppercase())).await;
         assert_eq!(bucket.sum, node.children.unwrap()[&both[2..]]);
-        let item = (key, leaf.short().to_string(), kind.to_owned());
+        let text = format!(r#"["{key}","{}","{kind}"]"#, leaf.short());
+        let body = server.http.get(&format!("/jwt/v1/digests?prefix={both}")).await.expect(200).body;
+        assert!(body.contains(&text) && !body.contains("next"), "{body}");
+        let item = ListedLeaf::of(Subject::parse(&key).unwrap(), &leaf);
         assert!(bucket.children.is_none() && bucket.items.unwrap().contains(&item));
     }
     let mut nodes = (0..=u8::MAX).map(|node| format!("{node:02x}"));
@@ -130,8 +133,23 @@ async fn what_differs_is_told_with_its_proof() {
 async fn questions_that_are_none_are_refused_with_the_reason() {
     let server = Server::primary(&Operator::new()).await;
     for prefix in ["a", "abc", "abcde", "xy", "ab%20", "abcdef"] {
-        let reply = server.http.get(&format!("/jwt/v1/digests?prefix={prefix}")).await.expect(400);
-        assert!(reply.body.starts_with("bad prefix parameter\n"), "{}", reply.body);
+        for more in ["", "&leaves=true"] {
+            let reply = server.http.get(&format!("/jwt/v1/digests?prefix={prefix}{more}")).await.expect(400);
+            assert!(reply.body.starts_with("bad prefix parameter\n"), "{}", reply.body);
+        }
+    }
+    for (query, reason) in [
+        ("leaves=", "bad leaves parameter\ntrue is expected"),
+        ("leaves", "bad leaves parameter\ntrue is expected"),
+        ("leaves=false&after=x", "bad leaves parameter\ntrue is expected"),
+        ("leaves=1&prefix=ab", "bad leaves parameter\ntrue is expected"),
+        ("leaves=true&after=x", "bad after parameter\nafter must be the next of an earlier answer"),
+        ("leaves=true&after=ab&prefix=ab", "bad after parameter\nafter must be the next of an earlier answer"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let reply = server.http.send(method, &format!("/jwt/v1/digests?{query}"), &[]).await.expect(400);
+            assert_eq!(reply.body.trim_end(), if method == "GET" { reason } else { "" }, "{method} {query}");
+        }
     }
     let (key, digest) = (Account::new().key(), "0123456789abcdef");
     let many: Vec<_> = (0..1_001).map(|_| (key.as_str(), digest)).collect();
@@ -164,7 +182,15 @@ async fn a_cache_asks_its_primary_for_digests() {
     server.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     let hub = Server::replica(&operator, &server.url).await;
     let replica = Server::replica(&operator, &hub.url).await;
-    for (path, status) in [("", 200), ("?prefix=ab", 200), ("?prefix=abcd", 200), ("?prefix=a", 400)] {
+    for (path, status) in [
+        ("", 200),
+        ("?prefix=ab", 200),
+        ("?prefix=abcd", 200),
+        ("?prefix=a", 400),
+        ("?leaves=true", 200),
+        ("?prefix=ab&leaves=true", 200),
+        ("?leaves=maybe", 400),
+    ] {
         let path = format!("/jwt/v1/digests{path}");
         let (own, relayed) = (server.http.get(&path).await, replica.http.get(&path).await);
         assert_eq!((relayed.status, &relayed.body), (status, &own.body), "{path}");

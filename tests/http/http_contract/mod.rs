@@ -6,6 +6,7 @@ mod digests;
 mod errors;
 mod given;
 mod history;
+mod leaves;
 mod operators;
 mod pushes;
 mod reads;

@@ -15,7 +15,7 @@ use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
 #[derive(Debug, Clone)]
-enum Change {
+pub(super) enum Change {
     Attempt(Attempt),
     Activation {
         subject: u8,
@@ -62,20 +62,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Who signs, and which versions there are, by the digests of their texts.
-struct World {
-    keys: Keys,
+pub(super) struct World {
+    pub(super) keys: Keys,
     other: Keys,
     exporter: KeyPair,
     versions: HashMap<[u8; 32], Version>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (keys, other, exporter) = (Keys::new(), Keys::new(), KeyPair::new_account());
         Self { keys, other, exporter, versions: HashMap::new() }
     }
 
-    fn write(&mut self, change: &Change) -> Write {
+    pub(super) fn write(&mut self, change: &Change) -> Write {
         let write = match change {
             Change::Attempt(attempt) => self.keys.write(attempt),
             Change::Activation { subject, iat, exp } => {
@@ -172,7 +172,7 @@ impl World {
     }
 }
 
-fn tree(leaves: &BTreeMap<Subject, Leaf>) -> Tree {
+pub(super) fn tree(leaves: &BTreeMap<Subject, Leaf>) -> Tree {
     let mut tree = Tree::default();
     leaves.iter().for_each(|(key, leaf)| tree.toggle(&Toggle::between(key, None, Some(*leaf))));
     tree
@@ -251,6 +251,7 @@ fn check(world: &World, journal: &Journal, standing: &Standing) {
     let expected = world.follow(journal, standing);
     assert_eq!(kept.toggles(), tree(&expected).toggles());
     assert_eq!(leaves(journal), expected);
+    leaves::check(journal, &expected);
 
     // Of each second key something else is known, and of one that is nowhere.
     let wrong = Short::parse("0123456789abcdef").expect("a digest");
@@ -337,7 +338,7 @@ proptest! {
 }
 
 /// An account that is live, one that is deleted, one that left, an activation, and the operator's JWT.
-async fn of_everything(world: &mut World, journal: &Journal) {
+pub(super) async fn of_everything(world: &mut World, journal: &Journal) {
     let put = |account, iat| Attempt::Put { account, key: 0, iat, exp: 0, via: Via::Post };
     for change in [
         Change::Attempt(Attempt::Operator { listed: vec![1], iat: 101 }),
