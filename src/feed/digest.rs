@@ -150,11 +150,6 @@ impl Toggle {
         Self { bucket: key.bucket(), sum }
     }
 
-    /// What it toggles in the sum of everything under a prefix, or of all.
-    pub fn under(&self, prefix: Option<Prefix>) -> Sum {
-        if prefix.is_none_or(|prefix| prefix.covers(self.bucket)) { self.sum } else { Sum::default() }
-    }
-
     /// The bytes of some toggles, as they are kept: of each the bucket (2 bytes, big endian) and the sum.
     pub fn encode<'t>(toggles: impl IntoIterator<Item = &'t Self>) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -42,7 +42,7 @@ pub(super) async fn hear(connected: Arc<Connected>, node: Arc<Node>) {
     let (mut messages, refused) = (stream::select_all(queues), Throttle::every(SELDOM));
     while let Some((message, _room)) = messages.next().await {
         let Ok(Some(key)) = subjects::updated(&message.subject) else { continue };
-        if let Err(refusal) = upstream.hint(&message.payload, &key) {
+        if let Err(refusal) = upstream.hint(&message.payload, &key).await {
             node.metrics().refused(Via::Hint, &refusal);
             // The name in a JWT that is refused is not known to be the account's.
             report(&refused, &node.called(&key), &refusal);

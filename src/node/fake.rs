@@ -175,8 +175,8 @@ impl Upstream for Fake {
         AheadPage { accounts: Vec::new(), next: None }
     }
 
-    fn hint(&self, _token: &[u8], _key: &AccountKey) -> Result<(), Refusal> {
-        Err(Refusal::NoOperator)
+    fn hint<'a>(&'a self, _token: &'a [u8], _key: &'a AccountKey) -> BoxFuture<'a, Result<(), Refusal>> {
+        ready(Err(Refusal::NoOperator)).boxed()
     }
 
     fn hint_activation(&self, _token: &[u8], _sent_for: SentFor<'_>) -> Result<bool, Refusal> {

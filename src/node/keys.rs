@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::Node;
 use crate::feed::Fingerprint;
 use crate::gate::Position;
-use crate::store::StoreError;
+use crate::store::{JournalReader, StoreError};
 
 /// How long a list is reused although there were changes since: a whole fleet asks at the same time.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Keys that are read from the journal at once.
+const PIECE: usize = 10_000;
 
 /// The fingerprints of all keys that exist.
 #[derive(Debug, Clone)]
@@ -58,6 +61,23 @@ impl Node {
 }
 
 impl KeyList {
+    /// The keys that a journal has. Blocks for queries.
+    pub fn read(journal: &JournalReader) -> Result<Self, NoKeyList> {
+        let head = journal.head();
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let piece = journal.keys(after.as_ref(), PIECE)?;
+            keys.extend(piece.keys.iter().map(Fingerprint::of));
+            if keys.len() > Fingerprint::MOST {
+                return Err(NoKeyList::TooMany);
+            }
+            after = piece.next;
+            if after.is_none() {
+                return Ok(Self::of(head.position(head.serial), keys.into_iter()));
+            }
+        }
+    }
+
     /// A list of these.
     pub fn of(position: Position, keys: impl ExactSizeIterator<Item = Fingerprint>) -> Self {
         let mut bytes = BytesMut::with_capacity(keys.len() * Fingerprint::BYTES);

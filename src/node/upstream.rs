@@ -41,7 +41,7 @@ pub trait Upstream: Backend {
     fn ahead(&self, after: Option<&AccountKey>) -> AheadPage;
 
     /// Judges a claims update that was heard over NATS: it is genuine or rejected, and may be old.
-    fn hint(&self, token: &[u8], key: &AccountKey) -> Result<(), Refusal>;
+    fn hint<'a>(&'a self, token: &'a [u8], key: &'a AccountKey) -> BoxFuture<'a, Result<(), Refusal>>;
 
     /// Judges an activation that was heard over NATS. The flag says whether it was news.
     fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal>;

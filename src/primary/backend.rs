@@ -10,7 +10,7 @@ use super::Primary;
 use super::feed::PrimaryFeed;
 use crate::clock;
 use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
-use crate::feed::{Fingerprint, Subject};
+use crate::feed::Subject;
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
 use crate::generation::Generation;
@@ -23,9 +23,6 @@ use crate::node::{
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
-
-/// Keys that are read from the journal at once.
-const PIECE: usize = 10_000;
 
 impl Backend for Arc<Primary> {
     fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
@@ -114,7 +111,7 @@ impl Backend for Arc<Primary> {
                 return Err(NoKeyList::NotYet);
             }
             let primary = self.clone();
-            blocking(move || Ok(list(primary.journal()))).await?
+            blocking(move || Ok(KeyList::read(primary.journal()))).await?
         }
         .boxed()
     }
@@ -286,22 +283,6 @@ impl Primary {
 /// The JWT, unless it has expired: a nats-server would not load it.
 fn valid(entry: &Entry) -> Option<Bytes> {
     (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
-}
-
-fn list(journal: &JournalReader) -> Result<KeyList, NoKeyList> {
-    let head = journal.head();
-    let (mut keys, mut after) = (Vec::new(), None);
-    loop {
-        let piece = journal.keys(after.as_ref(), PIECE)?;
-        keys.extend(piece.keys.iter().map(Fingerprint::of));
-        if keys.len() > Fingerprint::MOST {
-            return Err(NoKeyList::TooMany);
-        }
-        after = piece.next;
-        if after.is_none() {
-            return Ok(KeyList::of(head.position(head.serial), keys.into_iter()));
-        }
-    }
 }
 
 #[cfg(test)]

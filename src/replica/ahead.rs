@@ -3,7 +3,8 @@
 use super::held::Held;
 use crate::key::AccountKey;
 use crate::node::{Ahead, AheadPage};
-use crate::store::snapshot::ProofKind;
+use crate::store::StoreError;
+use crate::store::journal::AccountStatus;
 
 /// The largest number of accounts of a page.
 const ACCOUNTS: usize = 500;
@@ -12,26 +13,32 @@ const TEXT: usize = 1 << 20;
 
 /// The accounts after `after` of which the primary holds something older, or nothing. Blocks for queries.
 pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
+    let reader = held.store.reader();
+    let keys = reader.ahead(after, ACCOUNTS + 1).unwrap_or_else(|error| {
+        tracing::error!("cannot list what is newer here than at the primary: {error}");
+        Vec::new()
+    });
     let mut page = AheadPage { accounts: Vec::new(), next: None };
     let mut text = 0;
-    for key in held.known.versions.all_ahead().into_iter().filter(|key| after.is_none_or(|after| key > after)) {
+    for key in keys {
         if page.accounts.len() == ACCOUNTS || text >= TEXT {
             page.next = page.accounts.last().map(|last| *last.key());
             break;
         }
-        let account = account(held, key);
+        let account = account(held, key).unwrap_or(Ahead::Missing(key));
         text += account.text();
         page.accounts.push(account);
     }
     page
 }
 
-fn account(held: &Held, key: AccountKey) -> Ahead {
-    let Some(seen) = held.known.versions.peek(&key, Clone::clone) else { return Ahead::Missing(key) };
-    if seen.is_live() {
-        let copy = held.at_hand(&key).filter(|copy| seen.newest() == Some(&copy.entry().version()));
-        return copy.map_or(Ahead::Missing(key), |copy| Ahead::Held(key, copy.entry().token().clone()));
-    }
-    let request = seen.deleted_by.and_then(|identity| held.known.proofs.get(&(ProofKind::Delete, identity)));
-    request.map_or(Ahead::Missing(key), |request| Ahead::Deleted(key, request.body))
+fn account(held: &Held, key: AccountKey) -> Result<Ahead, StoreError> {
+    let reader = held.store.reader();
+    Ok(match reader.status(&key)? {
+        AccountStatus::Live(stored) => Ahead::Held(key, stored.entry.token().clone()),
+        AccountStatus::Deleted => reader
+            .tombstone(&key)?
+            .map_or(Ahead::Missing(key), |tombstone| Ahead::Deleted(key, tombstone.request().clone())),
+        AccountStatus::Unknown | AccountStatus::Removed => Ahead::Missing(key),
+    })
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 
 use super::cached_copy::CachedCopy;
 use super::onward::RelayFeed;
 use super::relay::Onward;
-use super::{Replica, ahead, digests};
+use super::{Replica, ahead};
 use crate::clock;
 use crate::config::ReplicaWrites;
 use crate::feed::Subject;
@@ -21,10 +21,10 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, KeyList, LookupError, LookupNow, Miss,
+    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError, LookupNow, Miss,
     NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
 };
-use crate::store::{Follower, FollowerChange, StoreError, blocking};
+use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
 impl Backend for Replica {
     fn at_hand(&self, key: &AccountKey) -> Option<Answer> {
@@ -59,7 +59,7 @@ impl Backend for Replica {
         async move {
             match self.parts.pull.get(key).await? {
                 Some(copy) => Ok(Some(copy.answer())),
-                None => match self.parts.held.known.withheld_by(key) {
+                None => match self.parts.held.withheld_by(key) {
                     Some(issuer) => Err(Withheld { account: *key, issuer }.into()),
                     None => Ok(None),
                 },
@@ -77,7 +77,7 @@ impl Backend for Replica {
         match held.confirmed(key) {
             Some(copy) => valid(copy.entry()).map_or(LookupNow::Absent, LookupNow::Served),
             // A request upstream may bring what the feed then confirms.
-            None if held.freshness.is_following() && held.freshness.is_current() && !held.is_unknown(key) => {
+            None if held.freshness.is_following() && held.freshness.is_current() && !held.copies.unknown.contains(key) => {
                 LookupNow::Unsure
             }
             None => LookupNow::Absent,
@@ -102,9 +102,10 @@ impl Backend for Replica {
 
     fn feed(&self) -> Feed {
         match self.relay.onward() {
-            Onward::Ring(ring) => {
+            Onward::Open => {
                 let (held, relay, name) = (self.parts.held.clone(), self.relay.clone(), self.parts.env.name.clone());
-                Feed::Open(Arc::new(RelayFeed { held, relay, name, ring }))
+                let feed = JournalFeed::new(held.store.reader().clone());
+                Feed::Open(Arc::new(RelayFeed { held, relay, name, feed }))
             }
             Onward::NotYet => Feed::NotYet,
             Onward::None => Feed::None,
@@ -112,41 +113,38 @@ impl Backend for Replica {
     }
 
     fn digests(&self, prefix: Option<Prefix>) -> BoxFuture<'_, Result<Digested<View>, StoreError>> {
-        let held = self.parts.held.clone();
-        of_mirror(move || digests::view(&held, prefix)).boxed()
+        self.of_mirror(move |journal| journal.digests(prefix)).boxed()
     }
 
-    /// Only the primary lists leaves.
     fn leaves(
         &self,
-        _prefix: Option<Prefix>,
-        _after: Option<Subject>,
+        prefix: Option<Prefix>,
+        after: Option<Subject>,
     ) -> BoxFuture<'_, Result<Digested<LeafPage>, StoreError>> {
-        ready(Ok(Digested::Unknown)).boxed()
+        self.of_mirror(move |journal| journal.leaves(prefix, after)).boxed()
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
-        let held = self.parts.held.clone();
-        of_mirror(move || digests::compare(&held, &ask)).boxed()
+        self.of_mirror(move |journal| journal.compare(&ask)).boxed()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
-        let list = self.parts.pull.key_list().map(|(position, keys)| KeyList::of(position, keys.into_iter()));
-        ready(list.ok_or(NoKeyList::NotYet)).boxed()
+        let held = self.parts.held.clone();
+        async move {
+            if held.knows_all().is_none() {
+                return Err(NoKeyList::NotYet);
+            }
+            blocking(move || Ok(KeyList::read(held.store.reader()))).await?
+        }
+        .boxed()
     }
 
     fn followers(&self) -> Result<Vec<Follower>, StoreError> {
-        Ok(self.parts.held.disk.snapshot().followers())
+        self.parts.held.store.reader().followers()
     }
 
     fn note_followers(&self, changes: Vec<FollowerChange>) -> BoxFuture<'_, ()> {
-        let held = self.parts.held.clone();
-        async move {
-            if let Err(error) = blocking(move || held.disk.snapshot().set_followers(&changes)).await {
-                tracing::warn!("cannot store the replicas that follow this one: {error}");
-            }
-        }
-        .boxed()
+        self.parts.held.store.journal().notes().set_followers(changes).boxed()
     }
 
     fn operator_way(&self) -> Way {
@@ -170,11 +168,11 @@ impl Backend for Replica {
 
     fn measure(&self, metrics: &Metrics) {
         let held = &self.parts.held;
-        let (entries, bytes) = held.size();
+        let (entries, bytes) = held.copies.size();
         metrics.replica_cache_entries.set(gauge(entries));
         metrics.replica_cache_bytes.set(gauge(bytes));
         metrics.serial.set(gauge(held.freshness.serial()));
-        metrics.replica_ahead.set(held.known.versions.ahead());
+        metrics.replica_ahead.set(gauge(held.store.stand().ahead));
         metrics.clock_difference(self.parts.upstream.clock_difference());
         // The age of the primary itself, not of a replica on the way.
         metrics.replica_heard.set(held.freshness.heard_at() / 1000);
@@ -214,8 +212,8 @@ impl Upstream for Replica {
         ahead::page(&self.parts.held, after)
     }
 
-    fn hint(&self, token: &[u8], key: &AccountKey) -> Result<(), Refusal> {
-        self.parts.hints.hear(token, key)
+    fn hint<'a>(&'a self, token: &'a [u8], key: &'a AccountKey) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.parts.hints.hear(token, key).boxed()
     }
 
     fn hint_activation(&self, token: &[u8], sent_for: SentFor<'_>) -> Result<bool, Refusal> {
@@ -235,11 +233,18 @@ fn valid(entry: &Entry) -> Option<Bytes> {
     (!entry.is_expired(clock::unix_seconds())).then(|| entry.token().clone())
 }
 
-/// The answer of a mirror. A cache has none.
-async fn of_mirror<T: Send + 'static>(
-    find: impl FnOnce() -> Option<T> + Send + 'static,
-) -> Result<Digested<T>, StoreError> {
-    Ok(blocking(move || Ok(find())).await?.map_or(Digested::Unknown, Digested::Known))
+impl Replica {
+    /// The answer of a mirror that holds everything, to a question about the digest tree. The primary answers others.
+    async fn of_mirror<T: Send + 'static>(
+        &self,
+        find: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Digested<T>, StoreError> {
+        if self.parts.held.knows_all().is_none() {
+            return Ok(Digested::Unknown);
+        }
+        let reader = self.parts.held.store.reader().clone();
+        blocking(move || find(&reader)).await.map(Digested::Known)
+    }
 }
 
 #[cfg(test)]

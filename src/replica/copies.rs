@@ -115,11 +115,6 @@ impl Copies {
         self.gone.of(key)
     }
 
-    /// Marks an account as one to which something happens that the store does not tell.
-    pub(super) fn touch(&self, key: &AccountKey) {
-        self.generations.bump(key);
-    }
-
     /// Takes what the store has of an account into the cache, if nothing has happened to it since `read`.
     pub(super) fn take(&self, key: &AccountKey, stored: &Stored, read: Generation) -> Option<Arc<CachedCopy>> {
         if !self.gate.vouches(stored.entry.issuer()) {

@@ -4,25 +4,25 @@
 //! hears over NATS is a hint ([`hint`]). Without the feed, it asks about a copy again after a time-to-live. An answer
 //! never waits long for that: a replica that has a copy answers, whatever else is down.
 //!
-//! Every JWT passes the gate. The versions that were seen of each account are stored apart from the cache ([`known`]).
-//! So neither a lying primary nor an eviction can roll an account back.
+//! Every JWT passes the gate, and is written to the store ([`store`]), which remembers the versions of each account. So
+//! neither a lying primary nor an eviction can roll an account back. The cache is in front of it ([`copies`]).
 //!
 //! A replica consists of parts. Each has a file or folder of its own, and only that can touch its fields. From the
 //! ground up:
 //!
-//! * what is known of one thing: [`freshness`], [`position`], [`disk`], [`known`]
+//! * what is known of one thing: [`copies`], [`store`], [`freshness`], [`position`]
 //! * what is served: [`held`]
 //! * what is requested: [`pull`], [`activations`], [`operator`], [`hint`]
-//! * what runs in the background: [`resync`], [`follow`], [`persist`], [`report`]
+//! * what runs in the background: [`resync`], [`follow`], [`background`], [`report`]
 //!
 //! [`Replica`] puts them together, and passes on what other rooms ask.
 
 mod activations;
 mod ahead;
 mod backend;
+mod background;
 mod cached_copy;
-mod digests;
-mod disk;
+mod copies;
 mod flights;
 mod follow;
 mod forward;
@@ -31,21 +31,18 @@ mod held;
 mod hint;
 #[cfg(test)]
 mod interleavings;
-mod known;
 mod onward;
 mod operator;
-mod overlay;
 mod parts;
-mod persist;
 mod position;
 mod pull;
 mod readiness;
 mod relay;
 mod report;
 mod resync;
-mod rule;
 mod setup;
 mod spread;
+mod store;
 mod unknown;
 
 use std::sync::Arc;
@@ -53,18 +50,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use setup::{BeginError, Setup, SnapshotPlace};
+pub use setup::{BeginError, Setup, StorePlace};
 
 use crate::feed::wire::new_name;
 use crate::gate::{Gate, Refusal};
 use crate::metrics::Metrics;
 use crate::node::Replicas;
 use crate::store::StoreError;
+use crate::store::journal::upstream::UpstreamWrite;
 use crate::throttle::Throttle;
 use crate::tls::TlsFiles;
 use crate::upstream::{Access, Upstream};
 use activations::Activations;
-use disk::Disk;
 use flights::Flights;
 use follow::Follow;
 use forward::Forwarding;
@@ -72,7 +69,6 @@ use held::Held;
 use hint::Hints;
 use operator::Operators;
 use parts::Parts;
-use persist::Persist;
 use pull::Pull;
 use relay::Relay;
 use report::Reporting;
@@ -88,41 +84,37 @@ pub struct Replica {
     reporting: Arc<Reporting>,
     forwarding: Forwarding,
     follow: Arc<Follow>,
-    persist: Arc<Persist>,
 }
 
 impl Replica {
-    /// A replica with an empty cache, on the snapshot of an earlier process. Background work runs on `runtime`. Fails
-    /// if the snapshot, the URL of a primary or the operator JWT cannot be used.
+    /// A replica with an empty cache, on the store of an earlier process. Background work runs on `runtime`. Fails
+    /// if the store, the URL of a primary or the operator JWT cannot be used.
     pub fn new(setup: Setup, gate: Arc<Gate>, metrics: Arc<Metrics>, runtime: Handle) -> Result<Arc<Self>, BeginError> {
         let (setup, name) = (Arc::new(setup), new_name().into());
         let refusals = Arc::new(Throttle::every(Duration::from_secs(1)));
         let env = Env { setup, name, gate, metrics, refusals, runtime };
-        let (disk, stand) = Disk::open(&env.setup.place, env.is_mirror())?;
         let flights = Arc::new(Flights::default());
         let upstream = Upstream::new(&env.setup.upstream, &env.name, &env.gate, &env.metrics);
         let upstream = Arc::new(upstream.map_err(BeginError::Primary)?);
         let cache_bytes = env.setup.cache_bytes - Activations::share(env.setup.cache_bytes);
-        let held = Arc::new(Held::new(&env, cache_bytes, Arc::new(disk), stand, flights.clone()));
+        let held = Arc::new(Held::open(&env, cache_bytes, flights.clone())?);
         let pull = Arc::new(Pull::new(&env, &held, &upstream, flights));
         let hints = Arc::new(Hints::new(&env, &held, &pull, &upstream));
         let activations = Arc::new(Activations::new(&env, &held, &pull, &upstream, &hints));
-        let operators = Arc::new(Operators::new(&env, &held, &pull, &upstream));
+        let operators = Arc::new(Operators::new(&env, &held, &upstream));
         let parts = Parts { env, upstream, held, pull, hints, activations, operators };
         let resync = Arc::new(Resync::new(parts.clone()));
-        let relay = Arc::new(Relay::new(stand.position));
+        let relay = Arc::new(Relay::new(parts.held.store.position().is_some()));
         let reporting = Arc::new(Reporting::new(&parts.env, &parts.held, &parts.upstream));
-        let (forwarding, persist) =
-            (Forwarding::new(parts.clone()), Arc::new(Persist::new(parts.clone(), resync.clone())));
+        let forwarding = Forwarding::new(parts.clone());
         let follow = Arc::new(Follow::new(parts.clone(), resync.clone(), relay.clone(), reporting.clone()));
-        parts.operators.begin().map_err(BeginError::Operator)?;
-        parts.held.known.count().map_err(BeginError::Store)?;
-        Ok(Arc::new(Self { parts, resync, relay, reporting, forwarding, follow, persist }))
+        parts.operators.begin()?;
+        Ok(Arc::new(Self { parts, resync, relay, reporting, forwarding, follow }))
     }
 
-    /// Starts to write to the snapshot, and to restore its copies. Fails if no thread can be started.
+    /// Starts what runs beside the store. Fails if no thread can be started.
     pub fn begin_writing(&self) -> Result<(), StoreError> {
-        self.persist.begin_writing()
+        background::begin(&self.parts)
     }
 
     /// Follows the feed as long as the process lives, whatever happens to the primary.
@@ -130,9 +122,9 @@ impl Replica {
         self.follow.clone().follow().await;
     }
 
-    /// Compares the copies that the feed does not confirm, as long as the process lives.
-    pub async fn compare_unconfirmed(self: Arc<Self>) {
-        self.resync.clone().compare_unconfirmed().await;
+    /// Asks about what the feed leaves in doubt, as long as the process lives.
+    pub async fn settle_doubts(self: Arc<Self>) {
+        self.resync.clone().settle_doubts().await;
     }
 
     /// Returns to a preferred server when that answers again, as long as the process lives.
@@ -158,9 +150,10 @@ impl Replica {
         self.reporting.farewell().await;
     }
 
-    /// Writes what is not written yet, and ends the writer.
-    pub fn close(&self) {
-        self.persist.close();
+    /// Ends the store after what is queued is written.
+    pub async fn close(&self) {
+        self.parts.held.store.write_soon(UpstreamWrite::Heard(self.parts.held.freshness.heard_at()));
+        self.parts.held.store.close().await;
     }
 
     /// The URL of the upstream server, without credentials.

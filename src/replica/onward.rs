@@ -1,19 +1,19 @@
-//! The feed of a replica, for the replicas that follow it.
+//! The feed of a replica, for the replicas that follow it: the log of its store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
-use super::relay::{Relay, RelayedChange};
+use super::relay::Relay;
+use crate::feed::Head;
 use crate::feed::wire::{Item, Page};
-use crate::feed::{Catchup, Head, Ring};
-use crate::node::{FeedPiece, FeedPlace, FeedSource, Located, RecentChanges};
+use crate::node::{FeedPiece, FeedPlace, FeedSource, JournalFeed, Located, RecentChanges};
 use crate::store::StoreError;
 
 /// How long the feed waits for a position that a follower has from a faster server.
@@ -23,27 +23,27 @@ const CATCH_UP: Duration = Duration::from_secs(1);
 /// heartbeats for ever.
 const NEWS: u64 = 500;
 
-/// The changes of one ring of a replica.
+/// The changes that a replica passes on.
 #[derive(Debug)]
 pub(super) struct RelayFeed {
     pub(super) held: Arc<Held>,
     pub(super) relay: Arc<Relay>,
     /// The name of this process on the wire.
     pub(super) name: Arc<str>,
-    pub(super) ring: Arc<Ring<RelayedChange>>,
+    pub(super) feed: JournalFeed,
 }
 
 impl FeedSource for RelayFeed {
     fn head(&self) -> Head {
-        self.ring.head()
+        self.feed.head()
     }
 
     fn watch(&self) -> watch::Receiver<Head> {
-        self.ring.watch()
+        self.feed.watch()
     }
 
     fn ended(&self) -> &CancellationToken {
-        self.ring.ended()
+        self.feed.ended()
     }
 
     fn is_news(&self, told: Instant) -> bool {
@@ -52,52 +52,44 @@ impl FeedSource for RelayFeed {
 
     fn place(&self, serial: u64) -> BoxFuture<'_, Result<FeedPlace, StoreError>> {
         async move {
-            let mut watch = self.ring.watch();
+            let mut watch = self.feed.watch();
             let reached = timeout(CATCH_UP, watch.wait_for(|head| head.serial >= serial));
             if reached.await.is_err() && !self.held.freshness.is_following() {
                 return Ok(FeedPlace::Ahead);
             }
-            Ok(self.ring.chain_at(serial).map_or(FeedPlace::Elsewhere, FeedPlace::At))
+            Ok(self.feed.chain_at(serial).await?.map_or(FeedPlace::Elsewhere, FeedPlace::At))
         }
         .boxed()
     }
 
     fn locate<'a>(&'a self, position: &'a Head) -> BoxFuture<'a, Result<Located, StoreError>> {
-        let head = self.ring.head();
-        ready(Ok(if head.session != position.session {
-            Located::Elsewhere
-        } else if position.serial > head.serial {
-            Located::Ahead
-        } else if position.serial < self.ring.floor() || self.ring.chain_at(position.serial) == Some(position.chain) {
-            // A position below the floor is not known here. The primary checks the chain value of the lowest position.
-            Located::Here
-        } else {
-            Located::Elsewhere
-        }))
+        async move {
+            let is_ours = self.feed.head().session == position.session;
+            if is_ours && position.serial < self.feed.floor() {
+                // What is below the floor is not known here. The primary checks the chain value of the lowest position.
+                return Ok(Located::Here);
+            }
+            self.feed.locate(position).await
+        }
         .boxed()
     }
 
     fn weight_after(&self, serial: u64) -> Option<usize> {
-        self.ring.weight_after(serial)
+        self.feed.weight_after(serial)
     }
 
     fn in_memory(&self, serial: u64, piece: FeedPiece) -> RecentChanges {
-        match self.ring.after(serial, piece.changes, piece.bytes) {
-            Catchup::Changes(changes) => {
-                RecentChanges::Changes(changes.iter().map(|passed| passed.item().clone()).collect())
-            }
-            Catchup::TooOld => RecentChanges::Gone,
-        }
+        self.feed.in_memory(serial, piece)
     }
 
-    fn on_disk(&self, _serial: u64, _piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
-        ready(Ok(None)).boxed()
+    fn on_disk(&self, serial: u64, piece: FeedPiece) -> BoxFuture<'_, Result<Option<Vec<Item>>, StoreError>> {
+        self.feed.on_disk(serial, piece).boxed()
     }
 
     fn complete(&self, page: Page) -> Page {
         // The replicas between the primary and the followers; this one is the last.
         let mut via = self.relay.via();
         via.push(self.name.to_string());
-        Page { floor: self.ring.floor(), age: self.held.freshness.primary_age(), via, ..page }
+        Page { age: self.held.freshness.primary_age(), via, ..self.feed.complete(page) }
     }
 }

@@ -10,15 +10,13 @@ impl Replica {
         let was_reached = held.freshness.silence().is_some() || upstream.was_reached();
         let mut checks = vec![Check { name: "primary", ok: was_reached, detail: self.primary_detail(was_reached) }];
         let is_mirror = self.parts.env.is_mirror();
-        let full = if is_mirror && held.disk.is_full() {
-            "; it is full, and fetches the rest on demand: raise replica.cache_bytes"
-        } else {
-            ""
-        };
         let mut add = |name, detail| checks.push(Check { name, ok: true, detail });
-        let (entries, bytes) = held.size();
-        add(if is_mirror { "mirror" } else { "cache" }, format!("{entries} JWTs, {bytes} bytes{full}"));
-        let (ahead, primary) = (held.known.versions.ahead(), upstream.shown());
+        let ((entries, bytes), stand) = (held.copies.size(), held.store.stand());
+        add(
+            if is_mirror { "mirror" } else { "cache" },
+            format!("{} JWTs, {entries} of them in memory with {bytes} bytes", held.store.reader().count()),
+        );
+        let (ahead, primary) = (stand.ahead, upstream.shown());
         if ahead > 0 {
             add(
                 "ahead",
@@ -28,8 +26,8 @@ impl Replica {
         if let Some(problem) = upstream.clock_problem() {
             add("clock", format!("the clock of this server is {problem} that of {primary}"));
         }
-        if let Some(detail) = held.disk.describe() {
-            add("snapshot", detail);
+        if let Some(detail) = held.store.describe() {
+            add("store", detail);
         }
         checks
     }

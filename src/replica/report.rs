@@ -223,7 +223,7 @@ impl Reporting {
                     "another replica reports to {server} with the id of this one: was its folder copied? This replica \
                      takes another id"
                 );
-                self.held.disk.renew_identity();
+                self.held.store.renew_identity();
             }
             // An older server works without reports.
             Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),
@@ -243,13 +243,13 @@ impl Reporting {
     fn worded(&self, said: &ReportContent, is_leaving: bool) -> FollowerReport {
         let name = self.about.get().map_or_else(String::new, |(name, _)| name.clone());
         let confirmation = Confirmation {
-            id: self.held.disk.identity(),
+            id: self.held.store.identity(),
             run: self.run,
             seq: self.seq.fetch_add(1, Ordering::AcqRel),
             name,
             mode: if self.env.is_mirror() { "mirror" } else { "cache" }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            is_lasting: self.held.disk.snapshot().is_lasting(),
+            is_lasting: self.held.store.is_lasting(),
             is_leaving,
             position: said.position,
             below: said.below.clone(),

@@ -24,6 +24,8 @@ pub struct Setup {
     pub mode: ReplicaMode,
     /// The bound of the cache, in bytes.
     pub cache_bytes: u64,
+    /// Versions kept per account besides the current one.
+    pub history: usize,
     /// How long a copy is served without a request, if there is no feed.
     pub ttl: Duration,
     /// How long an absent account is cached as absent.
@@ -31,8 +33,8 @@ pub struct Setup {
     /// How the replica answers changes of clients.
     pub writes: ReplicaWrites,
     /// Where it stores what it has seen.
-    pub place: SnapshotPlace,
-    /// The identity of another operator whose JWT may replace the one in the snapshot.
+    pub place: StorePlace,
+    /// The identity of another operator whose JWT may replace the one in the store.
     pub change_operator: Option<PublicKey>,
 }
 
@@ -44,10 +46,11 @@ impl Setup {
             upstream: upstream::Setup::of(settings),
             mode: replica.mode,
             cache_bytes: replica.cache_bytes,
+            history: settings.store.history,
             ttl: replica.ttl,
             negative_ttl: replica.negative_ttl,
             writes: replica.writes,
-            place: SnapshotPlace::of(&settings.store),
+            place: StorePlace::of(&settings.store),
             change_operator: settings.change_operator(),
         }
     }
@@ -56,30 +59,30 @@ impl Setup {
 /// Why a replica cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
-    /// The snapshot cannot be used.
+    /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The URL of a primary or a TLS file cannot be used.
     #[error("{0}")]
     Primary(String),
-    /// The configured operator JWT does not fit the snapshot.
+    /// The configured operator JWT does not fit the store.
     #[error("cannot start with the configured operator JWT: {0}")]
     Operator(crate::gate::OperatorRefusal),
 }
 
 /// Where a replica stores its state.
 #[derive(Debug, Clone, Default)]
-pub struct SnapshotPlace {
+pub struct StorePlace {
     /// The state folder. `None`: a temporary file.
     pub state_dir: Option<PathBuf>,
-    /// Whether a missing snapshot is an error.
+    /// Whether a missing store is an error.
     pub require_existing: bool,
-    /// A folder of JWTs of an earlier kind of server, which are imported if there is no snapshot yet.
+    /// A folder of JWTs of an earlier kind of server, which are imported if there is no store yet.
     pub tokens: Option<PathBuf>,
 }
 
-impl SnapshotPlace {
-    /// A folder that is only read has no room for a snapshot.
+impl StorePlace {
+    /// A folder that is only read has no room for a store.
     fn of(store: &Store) -> Self {
         let own = store.dir.as_ref().filter(|_| !store.readonly).map(|dir| dir.join(STATE_FOLDER));
         Self {

@@ -31,7 +31,6 @@ impl Role {
             return Ok(Self::Primary(Arc::new(Primary::open(&setup, gate.clone())?)));
         }
         let setup = replica::Setup::of(settings);
-        let state_dir = setup.place.state_dir.clone();
         let replica =
             Replica::new(setup, gate.clone(), metrics.clone(), tokio::runtime::Handle::current()).map_err(|error| {
                 match error {
@@ -41,14 +40,6 @@ impl Role {
                 }
             })?;
         tracing::info!("starting in replicated mode, with primary at {}", replica.primary());
-        if let Some(journal) = state_dir.map(|state| state.join(journal::FILE)).filter(|journal| journal.exists()) {
-            tracing::warn!(
-                "{} is the journal of a primary. This replica neither uses it nor serves what only that journal holds. Without \
-                 primary in its settings, this server would be a primary again, with that journal. Move the file away if you \
-                 do not want that",
-                journal.display()
-            );
-        }
         let store = &settings.store;
         match store.state_dir.as_ref().or(store.dir.as_ref().filter(|_| !store.readonly)) {
             Some(dir) => tracing::info!("creating a store at {}", dir.display()),
@@ -89,7 +80,7 @@ impl Role {
                 primary.close().await;
                 tracing::info!("closed JWT store");
             }
-            Self::Replica(replica) => replica.close(),
+            Self::Replica(replica) => replica.close().await,
         }
     }
 }
@@ -146,7 +137,7 @@ async fn begin_replica(
     tokio::spawn(replica.tls_files().clone().watch());
     tokio::spawn(replica.clone().look_after_upstream());
     tokio::spawn(replica.clone().follow());
-    tokio::spawn(replica.clone().compare_unconfirmed());
+    tokio::spawn(replica.clone().settle_doubts());
     let name = settings.replica.name.clone().unwrap_or_else(|| default_name(port));
     tokio::spawn(replica.clone().report(name, node.replicas().clone()));
     match edge {

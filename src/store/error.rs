@@ -15,14 +15,6 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
-    /// A replica's snapshot failed.
-    #[error("snapshot {path}: {source}{}", snapshot_remedy(.source))]
-    Snapshot {
-        /// The snapshot file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
     /// A file or folder could not be used, or is not what it has to be.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -44,9 +36,7 @@ impl StoreError {
     /// Whether there is no room left to write.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Sqlite { source, .. } | Self::Snapshot { source, .. } => {
-                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-            }
+            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
             Self::Folder(error) => error.is_full(),
             Self::Shared(error) => error.is_full(),
             _ => false,
@@ -67,9 +57,6 @@ impl StoreError {
     pub fn for_clients(&self) -> String {
         match self {
             Self::Sqlite { source, .. } => format!("the journal failed: {}{}", without_paths(source), remedy(source)),
-            Self::Snapshot { source, .. } => {
-                format!("the snapshot failed: {}{}", without_paths(source), snapshot_remedy(source))
-            }
             Self::Folder(error) => error.for_clients(),
             Self::Shared(error) => error.for_clients(),
             Self::Importing | Self::SubFolderClosed | Self::Closed => self.to_string(),
@@ -81,12 +68,7 @@ impl StoreError {
         move |source| Self::Sqlite { path: path.to_owned(), source }
     }
 
-    /// Adds the file of a snapshot to what SQLite said.
-    pub(crate) fn snapshot(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy {
-        move |source| Self::Snapshot { path: path.to_owned(), source }
-    }
-
-    /// The file is no journal or snapshot that this version can use. `reason` says what is wrong, and what to do.
+    /// The file is no journal that this version can use. `reason` says what is wrong, and what to do.
     pub(crate) fn unusable(path: &Path, reason: impl Into<String>) -> Self {
         Self::Folder(FolderError::unusable(path, reason))
     }
@@ -125,13 +107,5 @@ fn remedy(error: &rusqlite::Error) -> &'static str {
             "; it was damaged or edited: restore it from a backup, or move it away to start from the folder's JWT files"
         }
         _ => "",
-    }
-}
-
-fn snapshot_remedy(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => "; free some room on the disk",
-        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => "; check the folder's permissions",
-        _ => "; it can be moved away: then what was seen is forgotten, and the rest comes from the primary again",
     }
 }

@@ -1,4 +1,4 @@
-//! The databases: the [`journal`] of a primary, and the [`snapshot`] of a replica.
+//! The store: one [`journal`] for every role. A primary writes it, a replica fills it from upstream.
 //!
 //! The journal is the truth: a change is acknowledged when the journal has it on disk, and everything else follows
 //! from it. It is next to the tokens, in the [`STATE_FOLDER`](crate::folder::STATE_FOLDER).
@@ -10,7 +10,6 @@ mod followers;
 pub mod journal;
 pub(crate) mod marks;
 mod operator;
-pub mod snapshot;
 
 pub use error::{StoreError, blocking};
 pub use followers::{Follower, FollowerChange, FollowerId};

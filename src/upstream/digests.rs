@@ -24,7 +24,6 @@ impl UpstreamServer {
     }
 
     /// A page of the leaves under a prefix, or of all, that come after a key. `None`: the server is older and lists none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a cache is going to fill its list of keys with it"))]
     pub(crate) async fn leaves(
         &self,
         prefix: Option<Prefix>,

@@ -19,7 +19,6 @@ mod digests;
 mod explain;
 mod found;
 mod health;
-mod keys;
 mod marks;
 mod pack;
 pub(crate) mod pack_lines;

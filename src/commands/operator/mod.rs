@@ -12,7 +12,7 @@ use super::Exit;
 use crate::config::Settings;
 use crate::gate::{Gate, OperatorChain, OperatorChange, Standing};
 use crate::store::StoreError;
-use crate::store::journal::{Journal, OperatorWrite, Options, Write};
+use crate::store::journal::{self, Journal, OperatorWrite, Options, Role, Write};
 
 /// What `operator` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,7 +63,8 @@ async fn set(
     chain: Arc<OperatorChain>,
 ) -> Result<OperatorChange, StoreError> {
     // The history of accounts is not touched, so its bound does not matter.
-    let options = Options::primary(Some(path.to_owned()), usize::MAX >> 1, 1);
+    let role = journal::role_of(path)?;
+    let options = Options { role, ..Options::primary(Some(path.to_owned()), usize::MAX >> 1, 1) };
     let gate = Arc::new(Gate::new(None, None, 0));
     let journal = Journal::open_under(&options, gate.clone(), |_, _| {})?;
     let before = Standing::restore(kept, journal.withdrawn()?);
@@ -72,7 +73,9 @@ async fn set(
     change.withheld = journal.lost_between(&before, &after);
     change.back = journal.lost_between(&after, &before);
     gate.set_standing(before);
-    let committed = journal.commit(Write::Operator(OperatorWrite::Set(chain))).await;
+    // What a replica trusts is no change: the feed says what upstream ordered.
+    let write = if role == Role::Primary { OperatorWrite::Set(chain) } else { OperatorWrite::Follow(chain) };
+    let committed = journal.commit(Write::Operator(write)).await;
     journal.close().await;
     committed.map(|_| change).map_err(|error| StoreError::unusable(path, error.to_string()))
 }

@@ -7,10 +7,9 @@ use super::super::{Exit, runtime, say};
 use super::set;
 use crate::config::Settings;
 use crate::folder::FolderLock;
-use crate::gate::{OperatorChain, OperatorChange, Standing, Trust};
+use crate::gate::{OperatorChain, OperatorChange, Trust};
 use crate::primary;
 use crate::server;
-use crate::store::snapshot::{self, FoundSnapshot, Operator, Snapshot};
 use crate::store::{StoreError, journal};
 
 pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
@@ -19,15 +18,16 @@ pub(super) fn run(settings: &Settings, file: &Path) -> Result<(), Exit> {
     let setup = primary::Setup::of(settings);
     let journal = setup.journal().ok_or_else(|| failed(&"give the folder of the server, as in -dir FOLDER"))?;
     let folder = journal.parent().unwrap_or(&journal);
-    let is_replica = folder.join(snapshot::FILE).exists() && (settings.is_replica() || !journal.exists());
-    if !is_replica && !journal.exists() {
+    if !journal.exists() {
         return Err(failed(&format!("there is no state of a server in {}", folder.display())));
     }
-    let locks =
-        if is_replica { Ok(vec![FolderLock::acquire(folder).map_err(|error| failed(&error))?]) } else { setup.lock() };
+    let locks = if settings.is_replica() {
+        FolderLock::acquire(folder).map(|lock| vec![lock]).map_err(StoreError::from)
+    } else {
+        setup.lock()
+    };
     let _locks = locks.map_err(|error| failed(&error))?;
-    let change =
-        if is_replica { in_snapshot(folder, &trust) } else { runtime()?.block_on(in_journal(&journal, &trust)) };
+    let change = runtime()?.block_on(in_journal(&journal, &trust));
     let change = change.map_err(|error| failed(&error))?;
     say(&format!("trusted {} in {}", file.display(), folder.display()));
     say(&change.to_string());
@@ -54,21 +54,4 @@ async fn in_journal(path: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, S
     let kept = journal::operator_in(path)?.map(Arc::new);
     let chain = chain(kept.as_ref(), trust, path)?;
     set(path, kept, chain).await
-}
-
-fn in_snapshot(folder: &Path, trust: &Arc<Trust>) -> Result<OperatorChange, StoreError> {
-    let path = folder.join(snapshot::FILE);
-    let (snapshot, found) = Snapshot::open(Some(folder))?;
-    if found != FoundSnapshot::Whole {
-        return Err(StoreError::unusable(&path, "it is damaged; start the replica first"));
-    }
-    let stored = snapshot.operator();
-    let chain = chain(stored.as_ref().map(|stored| &stored.chain), trust, &path)?;
-    let withdrawn = stored.as_ref().map(|stored| stored.withdrawn.iter().copied().collect()).unwrap_or_default();
-    let before = Standing::restore(stored.map(|stored| stored.chain), withdrawn);
-    let after = before.after(chain.clone());
-    let change = OperatorChange::to(&before, &chain);
-    let withdrawn = after.withdrawn().map(|(key, at)| (*key, at)).collect();
-    snapshot.set_operator(&Operator { chain, withdrawn })?;
-    Ok(change)
 }

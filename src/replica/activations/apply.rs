@@ -1,66 +1,84 @@
 //! Activations that the primary sends, on the feed or in a comparison.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
 
 use super::Activations;
 use crate::clock;
-use crate::gate::{ActivationRefusal, Position, Refusal, SentFor, Via};
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, LeafState};
+use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
 use crate::jwt::HashId;
-use crate::store::snapshot::{Proof, ProofKind, Seen};
+use crate::store::journal::upstream::{ComparedContent, FedContent};
 
-/// What became of an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::replica) enum ActivationOutcome {
-    /// It is stored now, and was not before.
-    Stored,
-    /// Nothing changed.
-    NotStored,
-    /// It is not stored, because its account is not known here yet.
-    Orphan(HashId),
+/// What an activation of upstream is.
+enum Read {
+    /// It is to be stored.
+    Stored(Arc<Activation>),
+    /// It is known which version it is.
+    Known(Arc<Activation>),
+    /// It is none.
+    Unreadable,
 }
 
 impl Activations {
-    /// Applies what the primary says of an activation. A replica judges whether the account vouches for it when a
-    /// client asks. A mirror stores it only if its account is known here, because anyone can make an account and sign
-    /// any number of activations.
+    /// What a change of the feed does. A replica judges whether the account vouches for it when a client asks. A mirror
+    /// stores it only if its account is known here, because anyone can make an account and sign any number of activations.
     ///
     /// `jwt`: its text. A version that was replaced comes without it, and its successor follows.
-    pub(in crate::replica) fn apply(&self, id: &HashId, jwt: Option<&str>, at: Position) -> ActivationOutcome {
+    pub(in crate::replica) fn fed(&self, id: &HashId, jwt: Option<&str>) -> FedContent {
         self.forget(id);
-        let Some(jwt) = jwt.filter(|_| self.env.is_mirror()) else { return ActivationOutcome::NotStored };
-        let place = (ProofKind::Activation, *id.raw());
-        let read = |body: &[u8]| self.env.gate.read_activation(body, SentFor::id(id), Via::Feed, clock::unix_seconds());
-        let refused = |refusal: &Refusal| {
-            self.env.metrics.refused(Via::Feed, refusal);
-            if let Some(held_back) = self.env.refusals.turn(Instant::now()) {
-                tracing::warn!("the activation {id} of the primary is rejected: {refusal}{held_back}");
+        match jwt.map(|jwt| self.read(id, jwt)) {
+            Some(Read::Stored(activation)) => FedContent::Activation(activation),
+            Some(Read::Known(activation)) => FedContent::OtherActivation(*id, Some(*activation.identity())),
+            Some(Read::Unreadable) | None => FedContent::Unknown,
+        }
+    }
+
+    /// What a comparison found.
+    pub(in crate::replica) fn compared(&self, id: &HashId, jwt: &str) -> Option<ComparedContent> {
+        self.forget(id);
+        match self.read(id, jwt) {
+            Read::Stored(activation) => Some(ComparedContent::Activation(activation)),
+            Read::Known(activation) => {
+                let subject = Subject::Activation(*id);
+                let leaf = Leaf::of(&subject, &LeafState::Held(*activation.identity()));
+                Some(ComparedContent::Leaf(subject, leaf))
             }
+            Read::Unreadable => None,
+        }
+    }
+
+    fn read(&self, id: &HashId, jwt: &str) -> Read {
+        let digest = Sha256::digest(jwt).into();
+        let Some(activation) = Activation::reopen(jwt.as_bytes(), &digest).filter(|activation| activation.id() == id)
+        else {
+            return Read::Unreadable;
         };
-        match read(jwt.as_bytes()) {
-            Ok(unproven) if !self.held.known.versions.peek(unproven.account(), Seen::is_known).unwrap_or(false) => {
-                refused(&ActivationRefusal::UnknownAccount(*unproven.account()).into());
-                ActivationOutcome::Orphan(*id)
-            }
+        let activation = Arc::new(activation);
+        if !self.env.is_mirror() {
+            return Read::Known(activation);
+        }
+        let admitted = self.env.gate.read_activation(jwt.as_bytes(), SentFor::id(id), Via::Feed, clock::unix_seconds());
+        match admitted {
+            Ok(unproven) if self.held.was_seen(unproven.account()) => Read::Stored(activation),
             Ok(unproven) => {
-                let version = unproven.version();
-                let held = self.held.known.proofs.get(&place).and_then(|held| Some(read(&held.body).ok()?.version()));
-                if held.as_ref().is_some_and(|held| held.iat > version.iat || held.identity == version.identity) {
-                    return ActivationOutcome::NotStored;
-                }
-                let body = jwt.as_bytes().to_vec().into();
-                self.held.known.proofs.set(place, Some(Proof { identity: version.identity, body, at: Some(at) }));
-                ActivationOutcome::Stored
+                self.refused(id, &ActivationRefusal::UnknownAccount(*unproven.account()).into());
+                Read::Known(activation)
             }
             Err(refusal) => {
-                refused(&refusal);
-                ActivationOutcome::NotStored
+                self.refused(id, &refusal);
+                Read::Known(activation)
             }
         }
     }
 
-    /// The primary has forgotten an activation, because it had expired.
-    pub(in crate::replica) fn drop_expired(&self, id: &HashId) {
-        self.forget(id);
-        self.held.known.proofs.set((ProofKind::Activation, *id.raw()), None);
+    fn refused(&self, id: &HashId, refusal: &Refusal) {
+        self.env.metrics.refused(Via::Feed, refusal);
+        if let Some(held_back) = self.env.refusals.turn(Instant::now()) {
+            tracing::warn!("the activation {id} of the primary is rejected: {refusal}{held_back}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::gate::{Judged, Ordering as Order, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::replica::hint::HintOutcome;
-use crate::replica::rule::{KnownCopy, Ruling, rule};
+use crate::store::journal::upstream::{KnownCopy, Ruling, rule};
 
 impl Activations {
     /// Whether a copy or an absence is cached, or will be when an answer has come.

@@ -6,8 +6,6 @@
 mod apply;
 mod hint;
 
-pub(super) use apply::ActivationOutcome;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,7 +26,6 @@ use crate::feed::Subject;
 use crate::gate::{Activation, Judged, Refusal, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::node::{Miss, Unavailable};
-use crate::store::snapshot::ProofKind;
 
 /// The number of requests that can be under way.
 const LANES: usize = 32;
@@ -166,17 +163,23 @@ impl Activations {
         if let Some(found) = self.at_hand(id) {
             return if found.is_some() { Miss::Ask } else { Miss::Absent };
         }
-        let is_certain = self.pull.knows_all_keys();
-        if self.has(id, !is_certain) {
+        let is_certain = self.held.knows_all_keys();
+        if self.has(id, true) {
             return Miss::Ask;
         }
-        self.pull.weigh(self.pull.exists(&Subject::Activation(*id)), is_certain)
+        self.pull.weigh(self.exists(id), is_certain)
     }
 
-    /// Whether there is a copy, even a stale one. `looks_deep`: also among the proofs, which may take a query.
+    /// Whether upstream is known to have it. Blocks for a query.
+    fn exists(&self, id: &HashId) -> bool {
+        let leaf = self.held.store.reader().leaf_of(&Subject::Activation(*id));
+        leaf.is_ok_and(|leaf| leaf.is_some())
+    }
+
+    /// Whether there is a copy, even a stale one. `looks_deep`: also in the store, which takes a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
         self.cache.contains_key(id)
-            || (looks_deep && self.held.known.proofs.get(&(ProofKind::Activation, *id.raw())).is_some())
+            || (looks_deep && self.held.store.reader().has_activation(id).unwrap_or(false))
     }
 
     /// The answer that needs no request.
@@ -202,7 +205,7 @@ impl Activations {
             return Ok(Some(judged));
         }
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
-        let exists = held.is_some() || self.pull.exists(&Subject::Activation(*id));
+        let exists = held.is_some() || self.exists(id);
         let class = if exists { Class::Known } else { Class::Unknown };
         let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.source.is_followed);
@@ -263,8 +266,8 @@ impl Activations {
 
     /// The activation that a mirror stores, if its account vouches for it.
     async fn restore(&self, id: &HashId, stretch: u64, heard: u64) -> Option<Arc<Judged>> {
-        let kept = self.held.known.proofs.get(&(ProofKind::Activation, *id.raw()))?;
-        let activation = self.read_and_prove(&kept.body, id).await.ok()?.ok()?;
+        let stored = self.held.store.reader().activation(id).ok()??;
+        let activation = self.read_and_prove(stored.activation.token(), id).await.ok()?.ok()?;
         let judged = Arc::new(Judged::new(Arc::new(activation)));
         let cached = Arc::new(CachedActivation::new(judged.clone(), stretch, 0));
         self.insert(id, cached, heard);

@@ -1,48 +1,65 @@
-//! Applies one change of the feed.
+//! Passes a change of the feed through the gate.
 
 use std::sync::Arc;
 
 use super::Follow;
 use crate::clock;
-use crate::feed::wire::{UpstreamChange, UpstreamContent};
-use crate::gate::{Position, Refusal, Via};
-use crate::replica::held::OfferOutcome;
+use crate::feed::wire::{Item, UpstreamChange, UpstreamContent};
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
+use crate::store::journal::upstream::FedContent;
 
 impl Follow {
-    pub(super) fn apply(&self, change: &UpstreamChange<'_>, at: Position, stretch: Option<u64>) -> Result<(), Refusal> {
+    /// What a change does, after the gate.
+    pub(super) fn read(&self, item: &Item) -> FedContent {
         let (parts, now) = (&self.parts, clock::unix_seconds());
-        let accounts = change.accounts.iter();
+        let change = UpstreamChange::from(item);
         match &change.content {
             UpstreamContent::Put { key, jwt: Some(jwt) } => {
-                let entry = Arc::new(parts.env.gate.admit(jwt.as_bytes(), key.as_ref(), Via::Feed, now)?);
-                let key = *entry.key();
-                match parts.held.offer(entry, Via::Feed, Some(at), stretch, None)? {
-                    OfferOutcome::Applied(_) => parts.env.metrics.accepted(Via::Feed),
-                    OfferOutcome::Kept => {}
-                    OfferOutcome::Refetch => {
-                        parts.held.mark_stale([key]);
-                        parts.pull.refetch(key);
+                match parts.env.gate.admit(jwt.as_bytes(), key.as_ref(), Via::Feed, now) {
+                    Ok(entry) => {
+                        parts.env.metrics.accepted(Via::Feed);
+                        FedContent::Put(Arc::new(entry))
                     }
+                    Err(refusal) => self.rejected(item.serial, &refusal, change.accounts),
                 }
             }
-            // The text of a replaced version is gone. Its successor follows, and until then our copy is not current.
-            UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => {
-                parts.held.mark_stale(accounts.copied());
-            }
+            UpstreamContent::Put { jwt: None, .. } | UpstreamContent::Nothing => match change.accounts[..] {
+                [key] => FedContent::Superseded(key),
+                _ => FedContent::Rejected(change.accounts),
+            },
             UpstreamContent::Delete(request) => {
-                let tombstone = parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now)?;
-                parts.held.apply_delete(&tombstone, Some(at));
-                parts.held.is_ahead_of(&tombstone, tombstone.keys());
-                parts.env.metrics.accepted(Via::Feed);
+                match parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now) {
+                    Ok(tombstone) => {
+                        parts.env.metrics.accepted(Via::Feed);
+                        FedContent::Delete(Arc::new(tombstone))
+                    }
+                    Err(refusal) => self.rejected(item.serial, &refusal, change.accounts),
+                }
             }
-            UpstreamContent::Removed => _ = parts.held.forget(accounts.copied()),
-            UpstreamContent::Operator { jwts, is_linked } if !jwts.is_empty() => {
-                parts.operators.apply_linked(jwts, *is_linked, Via::Feed);
+            UpstreamContent::Removed => match change.accounts[..] {
+                [key] => FedContent::Removed(key),
+                _ => FedContent::Rejected(change.accounts),
+            },
+            UpstreamContent::Operator { jwts, is_linked } => match jwts.last() {
+                Some(last) => {
+                    parts.operators.apply_linked(jwts, *is_linked, Via::Feed);
+                    let subject = parts.operators.subject_of(last);
+                    subject.map_or(FedContent::Unknown, |(key, version)| FedContent::Operator(key, version))
+                }
+                None => FedContent::Unknown,
+            },
+            UpstreamContent::Activation { id, jwt } => parts.activations.fed(id, *jwt),
+            UpstreamContent::Forgotten(id) => {
+                parts.activations.forget(id);
+                FedContent::Forgotten(*id)
             }
-            UpstreamContent::Activation { id, jwt } => _ = parts.activations.apply(id, *jwt, at),
-            UpstreamContent::Forgotten(id) => parts.activations.drop_expired(id),
-            UpstreamContent::Operator { .. } | UpstreamContent::Unknown => {}
+            UpstreamContent::Unknown => FedContent::Unknown,
         }
-        Ok(())
+    }
+
+    fn rejected(&self, serial: u64, refusal: &Refusal, accounts: Vec<AccountKey>) -> FedContent {
+        self.refused(serial, refusal);
+        FedContent::Rejected(accounts)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::SILENCE;
 use crate::replica::relay::Loop;
+use crate::store::journal::CommitError;
 use crate::upstream::UpstreamError;
 
 /// Why a stream of the feed ended.
@@ -9,6 +10,8 @@ use crate::upstream::UpstreamError;
 pub(super) enum FeedError {
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
+    #[error("it cannot be stored: {0}")]
+    Store(#[from] CommitError),
     #[error("nothing was heard for {} seconds", SILENCE.as_secs())]
     Silent,
     #[error("the primary ended the feed")]

@@ -53,7 +53,6 @@ struct FollowerState {
     target: u64,
     /// When the primary itself sent it, in milliseconds of [`crate::clock::uptime_millis`].
     heard: i64,
-    stretch: u64,
     failures: u32,
     /// How often the position was given up.
     restarts: u32,
@@ -77,7 +76,7 @@ impl Follow {
         loop {
             let following = tokio::spawn(self.clone().follow_on()).await;
             // Only a panic ends it.
-            self.parts.held.freshness.has_caught_up(0, true);
+            self.parts.held.freshness.has_caught_up(false);
             if let Err(error) = following {
                 tracing::error!("the follower of the primary failed, and starts again: {error}");
             }
@@ -86,19 +85,18 @@ impl Follow {
     }
 
     async fn follow_on(self: Arc<Self>) {
-        let stand = self.parts.held.positions.stand();
-        let mut follower =
-            FollowerState { position: stand.position, stretch: stand.stretch, ..FollowerState::default() };
-        if let Some(position) = stand.position.filter(|_| !self.parts.held.positions.has_joined()) {
+        let stand = self.parts.held.store.stand();
+        let mut follower = FollowerState { position: stand.position, ..FollowerState::default() };
+        if let Some(position) = stand.position.filter(|_| !stand.is_level) {
             // An earlier process did not finish a comparison.
-            self.resync.begin(position, stand.stretch);
+            self.resync.begin(position);
         }
         loop {
             let broken = match self.run(&mut follower).await {
                 Ok(never) => match never {},
                 Err(broken) => broken,
             };
-            self.parts.held.freshness.has_caught_up(0, true);
+            self.parts.held.freshness.has_caught_up(false);
             self.parts.env.metrics.replica_feed_connected.set(0);
             let pause = self.after(&mut follower, &broken);
             let sooner = self.reached_again(&broken);
@@ -158,7 +156,9 @@ impl Follow {
                         self.parts.env.setup.ttl
                     );
                 }
-                self.relay.stop();
+                if self.relay.stop() {
+                    self.parts.held.store.reader().end_feed();
+                }
                 // Without a feed this is the only way to learn of a change.
                 self.parts.operators.ask();
                 if self.parts.env.is_mirror() && !std::mem::replace(&mut follower.packed, true) {

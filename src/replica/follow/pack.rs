@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::Follow;
 use crate::clock;
-use crate::gate::{Refusal, Via};
+use crate::gate::Via;
 use crate::jwt::pack::{Found, Line, Lines, TooLong};
-use crate::replica::held::OfferOutcome;
+use crate::store::journal::upstream::{Answered, AnsweredContent, Still, UpstreamWrite};
+use crate::store::journal::{CommitError, Outcome};
 use crate::upstream::UpstreamError;
 
 /// Why a pack was not read to its end.
@@ -48,56 +49,61 @@ impl Follow {
     }
 
     async fn apply_pack(self: &Arc<Self>, tally: &mut PackTally) -> Result<(), PackError> {
-        let asked = clock::uptime_millis();
         let mut pack = self.parts.upstream.current().pack().await?;
         let (mut lines, mut bytes) = (Lines::default(), 0);
         while let Some(piece) = pack.chunk().await? {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            self.apply_lines(lines.push(&piece)?, asked, tally).await;
-            // The cache counts what does not fit only when its pending work is run.
-            self.parts.held.size();
-            if self.parts.held.disk.is_full() || bytes > self.parts.env.setup.cache_bytes {
+            self.apply_lines(lines.push(&piece)?, tally).await;
+            // A mirror keeps all of it in its store.
+            let is_full = self.parts.held.copies.is_full() || bytes > self.parts.env.setup.cache_bytes;
+            if is_full && !self.parts.env.is_mirror() {
                 return Err(PackError::Full);
             }
         }
-        self.apply_lines(lines.end().into_iter().collect(), asked, tally).await;
+        self.apply_lines(lines.end().into_iter().collect(), tally).await;
         Ok(())
     }
 
     /// Checks signatures on a thread of its own, because that takes long.
-    async fn apply_lines(self: &Arc<Self>, lines: Vec<Line>, asked: i64, tally: &mut PackTally) {
+    async fn apply_lines(self: &Arc<Self>, lines: Vec<Line>, tally: &mut PackTally) {
         let follow = self.clone();
-        let taken = tokio::task::spawn_blocking(move || {
-            let mut tally = PackTally::default();
-            // Any other line is of an activation.
-            for found in lines.into_iter().flatten() {
-                match follow.apply_found(&found, asked) {
-                    Ok(()) => tally.taken += 1,
-                    Err(refusal) if refusal.is_conflict() => {}
-                    Err(refusal) => {
-                        tally.refused += 1;
-                        follow.parts.env.metrics.refused(Via::Upstream, &refusal);
-                        tracing::debug!("line {} of the primary's pack is rejected: {refusal}", found.number);
-                    }
-                }
-            }
-            tally
+        // Any other line is of an activation.
+        let read = tokio::task::spawn_blocking(move || {
+            lines.into_iter().flatten().filter_map(|found| follow.read_line(&found)).collect::<Vec<_>>()
         });
-        if let Ok(taken) = taken.await {
-            tally.taken += taken.taken;
-            tally.refused += taken.refused;
+        let Ok(found) = read.await else { return };
+        let (refused, writes): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_err);
+        tally.refused += refused.len() as u64;
+        let outcomes = self.parts.held.store.write_all(writes.into_iter().flatten().collect()).await;
+        for outcome in outcomes {
+            match outcome {
+                Ok(Outcome::Changed { .. }) => {
+                    self.parts.env.metrics.accepted(Via::Upstream);
+                    tally.taken += 1;
+                }
+                Ok(_) => tally.taken += 1,
+                Err(CommitError::Refused(refusal)) if refusal.is_conflict() => {}
+                Err(_) => tally.refused += 1,
+            }
         }
     }
 
-    fn apply_found(&self, found: &Found, asked: i64) -> Result<(), Refusal> {
-        let entry = self.parts.env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds())?;
-        // A client may have pulled the account since, so at the same `iat` the copy stays.
-        if let OfferOutcome::Applied(Some(copy)) =
-            self.parts.held.offer(Arc::new(entry), Via::Pack, None, None, None)?
-        {
-            copy.set_back(clock::uptime_millis() - asked);
-            self.parts.env.metrics.accepted(Via::Upstream);
+    /// A line of the pack, after the gate.
+    fn read_line(&self, found: &Found) -> Option<Result<UpstreamWrite, ()>> {
+        let env = &self.parts.env;
+        match env.gate.admit(&found.token, Some(&found.key), Via::Upstream, clock::unix_seconds()) {
+            Ok(entry) => {
+                // A client may have pulled the account since, so at the same `iat` what is held stays.
+                let content = AnsweredContent::Put(Arc::new(entry), None, Via::Pack);
+                let (is_last_word, is_kept) = (Still::always(false), Still::always(true));
+                Some(Ok(UpstreamWrite::Answered(Answered { key: found.key, content, is_last_word, is_kept })))
+            }
+            Err(refusal) if refusal.is_conflict() => None,
+            Err(refusal) => {
+                env.metrics.refused(Via::Upstream, &refusal);
+                tracing::debug!("line {} of the primary's pack is rejected: {refusal}", found.number);
+                Some(Err(()))
+            }
         }
-        Ok(())
     }
 }

@@ -11,8 +11,10 @@ use super::{Follow, FollowerState, SILENCE};
 use crate::clock;
 use crate::feed::wire::{Item, Page, UpstreamChange};
 use crate::feed::{Chain, Head};
-use crate::gate::Via;
-use crate::replica::position::PositionLimit;
+use crate::gate::{Refusal, Via};
+use crate::key::AccountKey;
+use crate::store::journal::upstream::{Fed, UpstreamWrite};
+use crate::store::journal::{CommitError, Committing, Outcome};
 use crate::upstream::UpstreamError;
 
 /// The shortest pause between two wake-ups of the followers of this replica for heartbeats.
@@ -49,11 +51,21 @@ impl Follow {
                 )?
                 .ok_or(FeedError::Ended)?;
             let events = reader.feed(&piece).map_err(|error| FeedError::Format(error.to_string()))?;
+            let mut batch = Batch::default();
+            let mut result = Ok(());
             for event in events {
-                if self.handle(follower, &event)? == LifeSign::Life {
-                    heard = Instant::now();
+                match self.handle(follower, &mut batch, &event).await {
+                    Ok(LifeSign::Life) => heard = Instant::now(),
+                    Ok(LifeSign::Nothing) => {}
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
                 }
             }
+            // What was handed to the store is waited for, whatever came after it.
+            self.settle(follower, &mut batch).await?;
+            result?;
             // While something arrives all the time, the time limit above never expires.
             if heard.elapsed() > SILENCE + reader.grace() {
                 return Err(FeedError::Silent);
@@ -61,25 +73,28 @@ impl Follow {
         }
     }
 
-    fn handle(self: &Arc<Self>, follower: &mut FollowerState, event: &SseEvent) -> Result<LifeSign, FeedError> {
+    async fn handle(
+        self: &Arc<Self>,
+        follower: &mut FollowerState,
+        batch: &mut Batch,
+        event: &SseEvent,
+    ) -> Result<LifeSign, FeedError> {
         let json = |error: serde_json::Error| FeedError::Format(format!("cannot read an event of the feed: {error}"));
         match event.kind.as_str() {
             "hello" | "heartbeat" => {
                 let page: Page = serde_json::from_str(&event.data).map_err(json)?;
-                self.stand(follower, &page)?;
+                self.settle(follower, batch).await?;
+                self.stand(follower, &page).await?;
                 // Once for each stream, even if the greeting is repeated.
                 let is_opened = !std::mem::replace(&mut follower.greeted, true);
                 if is_opened {
                     self.reporting.feed_opened();
                     self.compare_again(follower);
                 }
-                if let Some(position) = follower.position {
-                    self.parts.pull.list_keys(position, is_opened);
-                }
             }
             "change" => {
                 let item: Item = serde_json::from_str(&event.data).map_err(json)?;
-                self.advance(follower, &item)?;
+                self.advance(follower, batch, item).await?;
             }
             // A later format may have more events.
             _ => return Ok(LifeSign::Nothing),
@@ -90,15 +105,15 @@ impl Follow {
     /// A server that had no digests may have them by now.
     fn compare_again(self: &Arc<Self>, follower: &FollowerState) {
         if let Some(position) = follower.position
-            && self.parts.held.positions.get(PositionLimit::Comparison).is_some()
-            && !self.resync.turns().is_under_way()
+            && !self.parts.held.store.stand().is_level
+            && !self.resync.is_under_way()
         {
-            self.resync.begin(position, follower.stretch);
+            self.resync.begin(position);
         }
     }
 
     /// Handles the position of the primary, from the greeting and each heartbeat.
-    fn stand(self: &Arc<Self>, follower: &mut FollowerState, page: &Page) -> Result<(), FeedError> {
+    async fn stand(self: &Arc<Self>, follower: &mut FollowerState, page: &Page) -> Result<(), FeedError> {
         let said =
             page.position().ok_or_else(|| FeedError::Format("cannot read the position of the primary".into()))?;
         self.relay.comes_by(&page.via, &self.parts.env.name)?;
@@ -109,30 +124,18 @@ impl Follow {
             _ => {
                 let confirmed =
                     self.parts.held.positions.confirmed().filter(|confirmed| confirmed.session == said.session);
-                let confirmed = confirmed.unwrap_or(Head::beginning(said.session));
-                self.parts.held.positions.set(PositionLimit::Comparison, confirmed);
                 // The feed does not say whether the operator JWT changed before this.
-                self.parts.held.positions.set(PositionLimit::Operator, confirmed);
-                // A mirror is compared as a whole, and its stretch continues. A cache is compared piece by piece.
-                if !self.parts.env.is_mirror() || follower.stretch == 0 {
-                    follower.stretch += 1;
-                }
+                self.parts.held.positions.doubt_operator(confirmed.unwrap_or(Head::beginning(said.session)));
+                self.parts.held.store.write(UpstreamWrite::Begin(said)).await?;
                 follower.position = Some(said);
-                self.parts.held.freshness.is_unsynced();
-                if !self.parts.env.is_mirror() {
-                    self.parts.held.freshness.begin_stretch(follower.stretch);
-                }
-                self.parts.held.forget_unknown();
-                self.parts.pull.begin_history();
-                self.relay.begin(said);
-                self.resync.begin(said, follower.stretch);
+                self.parts.held.copies.forget_unknown();
+                self.resync.begin(said);
                 // The feed does not say what changed before this.
                 self.parts.operators.ask();
                 said
             }
         };
-        self.applied(position, follower.stretch);
-        self.relay.open(position);
+        self.relay.open();
         follower.target = page.head;
         let heard = clock::uptime_millis() - i64::try_from(page.age.min(LONGEST)).unwrap_or(0);
         // 0 means never.
@@ -142,7 +145,7 @@ impl Follow {
             // A wake-up reaches all followers of this replica.
             if follower.woken.is_none_or(|woken| woken.elapsed() > WAKE) {
                 follower.woken = Some(Instant::now());
-                self.relay.wake();
+                self.parts.held.store.reader().ring().wake();
             }
         }
         Ok(())
@@ -155,70 +158,91 @@ impl Follow {
             follower.live_since = Some(Instant::now());
             follower.told = false;
         }
-        if self.parts.held.freshness.has_caught_up(follower.stretch, self.parts.env.is_mirror()) {
-            self.parts.env.metrics.replica_feed_connected.set(1);
+        if self.parts.held.freshness.has_caught_up(true) {
+            self.parts.env.metrics.replica_feed_connected.set(i64::from(self.parts.held.freshness.is_following()));
             tracing::info!("following the change feed of {} from serial {serial}", self.parts.upstream.shown());
         }
         if !was_live {
             // A server that is further behind may have answered that it does not know an account.
-            self.parts.held.all_may_be_known();
+            self.parts.held.copies.unknown.forget_all();
             self.parts.held.positions.look_again();
-            self.parts.held.positions.has_work();
         }
     }
 
-    /// Notes that all changes up to a position are applied. A mirror that is being compared may lack earlier ones.
-    fn applied(&self, position: Head, stretch: u64) {
-        if !self.parts.env.is_mirror() || self.parts.held.freshness.was_synced(stretch) {
-            self.parts.held.positions.applied(position, stretch);
-        }
-    }
-
-    fn advance(self: &Arc<Self>, follower: &mut FollowerState, item: &Item) -> Result<(), FeedError> {
+    /// Hands a change to the store. The outcome comes with the batch.
+    async fn advance(
+        self: &Arc<Self>,
+        follower: &mut FollowerState,
+        batch: &mut Batch,
+        item: Item,
+    ) -> Result<(), FeedError> {
         let format = |what: &str| FeedError::Format(format!("change {}: {what}", item.serial));
         let position = follower.position.as_mut().ok_or_else(|| format("it comes before the greeting"))?;
-        let (operation, body) = item.link().ok_or(FeedError::Form(item.serial))?;
-        let chain = position.chain.next(item.serial, operation, &body);
+        let (operation, digest) = item.link().ok_or(FeedError::Form(item.serial))?;
+        let chain = position.chain.next(item.serial, operation, &digest);
         if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
             return Err(FeedError::Chain(item.serial));
         }
+        let content = self.read(&item);
+        let item = Arc::new(item);
+        let accounts = UpstreamChange::from(&*item).accounts;
+        let fed = Fed { item: item.clone(), chain, digest, content };
+        let committing = self.parts.held.store.enqueue(UpstreamWrite::Fed(Box::new(fed))).await?;
         (position.serial, position.chain) = (item.serial, chain);
-        let reached = *position;
-        let at = reached.position(item.serial);
-        let stretch = Some(follower.stretch);
-        let change = UpstreamChange::from(item);
-        self.parts.pull.note_key(&change);
-        match self.apply(&change, at, stretch) {
-            Ok(()) => {}
-            Err(refusal) if refusal.is_conflict() => {
-                self.parts.env.metrics.refused(Via::Feed, &refusal);
-                tracing::debug!(
-                    "change {} of the primary {} changes nothing: {refusal}",
-                    item.serial,
-                    self.parts.upstream.shown()
-                );
-                // Either a later change brings this version, or the primary was set back and then written to.
-                change.accounts.iter().for_each(|key| self.parts.held.is_ahead(key));
-            }
-            Err(refusal) => {
-                self.parts.env.metrics.refused(Via::Feed, &refusal);
-                if let Some(held_back) = self.parts.env.refusals.turn(StdInstant::now()) {
-                    let (serial, primary) = (item.serial, self.parts.upstream.shown());
-                    tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
-                }
-                // Our operator JWT may be the old one, so our copy may be outdated.
-                self.parts.held.mark_stale(change.accounts.iter().copied());
-            }
-        }
-        self.resync.turns().touch(change.accounts.iter().copied());
-        self.applied(reached, follower.stretch);
-        self.relay.pass(item, reached);
-        if item.serial >= follower.target {
-            self.go_live(follower, item.serial);
-        }
-        self.parts.env.metrics.replica_feed_lag.observe(seconds_since(item.at));
+        batch.0.push(Handed { committing, serial: item.serial, at: item.at, accounts });
         Ok(())
     }
+
+    /// Waits until what was handed to the store is written. If that fails, the follower goes on from where the store is.
+    async fn settle(self: &Arc<Self>, follower: &mut FollowerState, batch: &mut Batch) -> Result<(), FeedError> {
+        let mut result = Ok(());
+        for handed in batch.0.drain(..) {
+            let outcome = self.parts.held.store.noted(handed.committing.outcome().await);
+            match outcome {
+                Ok(Outcome::Refetch) => handed.accounts.iter().for_each(|key| self.parts.pull.refetch(*key)),
+                Ok(_) => {}
+                Err(CommitError::Refused(refusal)) => self.refused(handed.serial, &refusal),
+                Err(error) => {
+                    result = Err(error.into());
+                    continue;
+                }
+            }
+            if handed.serial >= follower.target {
+                self.go_live(follower, handed.serial);
+            }
+            self.parts.env.metrics.replica_feed_lag.observe(seconds_since(handed.at));
+        }
+        self.parts.held.positions.look_again();
+        if result.is_err() {
+            follower.position = self.parts.held.store.position();
+        }
+        result
+    }
+
+    /// A change that the gate or the order did not accept. It is in the log nevertheless.
+    pub(super) fn refused(&self, serial: u64, refusal: &Refusal) {
+        self.parts.env.metrics.refused(Via::Feed, refusal);
+        let primary = self.parts.upstream.shown();
+        if refusal.is_conflict() {
+            // Either a later change brings this version, or the primary was set back and then written to.
+            tracing::debug!("change {serial} of the primary {primary} changes nothing: {refusal}");
+        } else if let Some(held_back) = self.parts.env.refusals.turn(StdInstant::now()) {
+            tracing::warn!("change {serial} of the primary {primary} is rejected: {refusal}{held_back}");
+        }
+    }
+}
+
+/// Changes that were handed to the store.
+#[derive(Debug, Default)]
+struct Batch(Vec<Handed>);
+
+#[derive(Debug)]
+struct Handed {
+    committing: Committing,
+    serial: u64,
+    /// When the primary committed it, unix milliseconds.
+    at: i64,
+    accounts: Vec<AccountKey>,
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -11,13 +11,14 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use super::held::Heard;
 use super::parts::Parts;
-use super::rule::Ruling;
 use crate::clock;
 use crate::gate::{SentFor, Via};
 use crate::jwt::given;
 use crate::key::AccountKey;
 use crate::node::{ForwardError, ForwardTarget, Question, Relayed, Write};
+use crate::store::journal::upstream::EarlyWay;
 use crate::upstream::{MAX_ANSWER, UpstreamServer};
 
 /// The largest number of changes under way.
@@ -143,15 +144,18 @@ impl Forwarding {
                 if let Some(before) = self.parts.pull.under_way(&key) {
                     let _ = tokio::time::timeout(self.parts.env.setup.upstream.timeout, before).await;
                 }
-                let admitted = self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now);
-                match admitted.and_then(|entry| self.parts.held.judge(&Arc::new(entry), true)) {
-                    Ok(Ruling::Apply | Ruling::Nothing) => {}
+                let heard = match self.parts.env.gate.admit(bare, Some(&key), Via::Hint, now) {
+                    Ok(entry) => self.parts.held.judge(&Arc::new(entry), EarlyWay::Accepted).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match heard {
+                    Ok(Heard::Applied | Heard::Nothing) => self.parts.held.copies.unknown.forget(&key),
                     // Only the primary knows which of two in one second is later, or what its signing service signed.
-                    Ok(Ruling::Ask) | Err(_) => self.ask_anew(&key).await,
+                    Ok(Heard::Ask) | Err(_) => self.ask_anew(&key).await,
                 }
             }
             ForwardTarget::Delete(key) => match self.parts.env.gate.admit_delete(bare, Via::Hint, now) {
-                Ok(tombstone) => _ = self.parts.held.apply_delete(&tombstone, None),
+                Ok(tombstone) => self.parts.held.delete_early(tombstone).await,
                 Err(refusal) => {
                     tracing::warn!(account = %key, "the primary accepted a delete request that this replica rejects: {refusal}");
                 }
@@ -171,11 +175,11 @@ impl Forwarding {
     /// Waits for an answer of the primary to a request that begins now. If there is none in time, the next client that
     /// wants the account causes a request.
     async fn ask_anew(&self, key: &AccountKey) {
-        self.parts.held.mark_stale([*key]);
-        self.parts.held.may_be_known(key);
+        self.parts.held.copies.mark_stale(key);
+        self.parts.held.copies.unknown.forget(key);
         let asked = self.parts.pull.flight_after(self.parts.pull.under_way(key), *key);
         if !matches!(tokio::time::timeout(self.parts.env.setup.upstream.timeout * 2, asked).await, Ok(Ok(_))) {
-            self.parts.held.mark_stale([*key]);
+            self.parts.held.copies.mark_stale(key);
         }
     }
 }

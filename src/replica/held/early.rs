@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Held;
-use crate::gate::{Entry, Refusal};
+use crate::gate::{Entry, Refusal, Tombstone};
 use crate::store::journal::upstream::{Early, EarlyWay, Still, UpstreamWrite};
 use crate::store::journal::{CommitError, Outcome};
 
@@ -34,6 +34,12 @@ impl Held {
     /// Serves a JWT that an earlier kind of server left on disk, until upstream says otherwise. Blocks.
     pub(in crate::replica) fn find(&self, entry: &Arc<Entry>) -> Result<Heard, Refusal> {
         heard(self.store.write_blocking(UpstreamWrite::Early(self.early(entry, EarlyWay::Found))))
+    }
+
+    /// Applies a delete request that upstream accepted from a client of this replica.
+    pub(in crate::replica) async fn delete_early(&self, tombstone: Tombstone) {
+        // If it cannot be written, the feed brings it.
+        let _ = self.store.write(UpstreamWrite::DeletedEarly(Arc::new(tombstone))).await;
     }
 
     fn early(&self, entry: &Arc<Entry>, way: EarlyWay) -> Early {

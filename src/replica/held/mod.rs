@@ -10,6 +10,7 @@ mod system;
 use std::sync::{Arc, OnceLock};
 
 pub(super) use answer::{PullAnswer, PullContext, PullResult};
+pub(super) use early::Heard;
 
 use super::cached_copy::CachedCopy;
 use super::copies::Copies;

@@ -2,15 +2,14 @@
 //!
 //! Each has the operator's signature, but may be old, because any user of the system account can repeat an old one. So
 //! it is a hint, as NOTIFY is in DNS. The replica applies it if it is newer than what upstream gave. Otherwise the
-//! replica asks upstream, whose answer counts ([`super::rule`]). Requests of clients come first ([`waiting`]).
+//! replica asks upstream, whose answer counts ([`rule`](crate::store::journal::upstream::rule)). Requests of clients come first ([`waiting`]).
 
 mod waiting;
 
 use std::sync::Arc;
 
-use super::held::Held;
+use super::held::{Heard, Held};
 use super::pull::Pull;
-use super::rule::Ruling;
 use super::setup::Env;
 use crate::clock;
 use crate::gate::{Refusal, Via};
@@ -70,12 +69,16 @@ impl Hints {
     }
 
     /// Handles a claims update from NATS, whose subject named `expected`.
-    pub(in crate::replica) fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
+    pub(in crate::replica) async fn hear(
+        self: &Arc<Self>,
+        token: &[u8],
+        expected: &AccountKey,
+    ) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
-        match self.held.hear(&entry)? {
-            Ruling::Apply => self.count(HintOutcome::Applied),
-            Ruling::Nothing => self.count(HintOutcome::Ignored),
-            Ruling::Ask => self.wait_with(entry),
+        match self.held.hear(&entry).await? {
+            Heard::Applied => self.count(HintOutcome::Applied),
+            Heard::Nothing => self.count(HintOutcome::Ignored),
+            Heard::Ask => self.wait_with(entry),
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use super::{HintOutcome, Hints};
 use crate::gate::Entry;
 use crate::key::AccountKey;
-use crate::replica::rule::Ruling;
+use crate::replica::held::Heard;
+use crate::store::journal::upstream::EarlyWay;
 
 /// The largest number of accounts that wait.
 const ACCOUNTS: usize = 1024;
@@ -130,10 +131,10 @@ impl Hints {
             let _ = flight.await;
         }
         if !turn.is_tied {
-            match self.held.judge(&turn.entry, false) {
-                Ok(Ruling::Ask) => {}
-                Ok(Ruling::Apply) => return HintOutcome::Applied,
-                Ok(Ruling::Nothing) | Err(_) => return HintOutcome::Settled,
+            match self.held.judge(&turn.entry, EarlyWay::Hint).await {
+                Ok(Heard::Ask) => {}
+                Ok(Heard::Applied) => return HintOutcome::Applied,
+                Ok(Heard::Nothing) | Err(_) => return HintOutcome::Settled,
             }
         }
         while !self.upstream.has_room() || !self.waiting.may_ask() {

@@ -5,23 +5,24 @@ use std::sync::Arc;
 use super::Operators;
 use crate::clock;
 use crate::gate::operator::{self, Begun, Way};
-use crate::gate::{OperatorChange, OperatorRefusal, Standing};
+use crate::gate::{OperatorChange, Standing};
+use crate::replica::BeginError;
 
 impl Operators {
     /// Trusts the operator of the earlier process, and then the configured one if that may replace it. Fails if the
-    /// configured one contradicts the snapshot.
-    pub(in crate::replica) fn begin(&self) -> Result<(), OperatorRefusal> {
-        let stored = self.held.disk.snapshot().operator();
+    /// configured one contradicts the store.
+    pub(in crate::replica) fn begin(&self) -> Result<(), BeginError> {
+        let reader = self.held.store.reader();
+        let (kept, withdrawn) = (reader.operator()?.map(Arc::new), reader.withdrawn()?);
         let configured = self.env.gate.trust();
-        let (kept, withdrawn) = stored.map_or((None, Vec::new()), |stored| (Some(stored.chain), stored.withdrawn));
-        let before = Standing::restore(kept.clone(), withdrawn.into_iter().collect());
+        let before = Standing::restore(kept.clone(), withdrawn);
         let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
         let change_to = self.env.setup.change_operator.as_ref();
-        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)? {
+        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival).map_err(BeginError::Operator)? {
             Begun::Kept => None,
             Begun::Refused(refusal) => {
                 tracing::warn!(
-                    "the configured operator JWT is not used; the one in the snapshot stays in force: {refusal}"
+                    "the configured operator JWT is not used; the one in the store stays in force: {refusal}"
                 );
                 None
             }
@@ -34,7 +35,6 @@ impl Operators {
                 Some(chain)
             }
         };
-        self.held.disk.note_operator();
         let Some(chain) = chain else {
             self.env.gate.set_standing(before);
             return Ok(());
@@ -46,7 +46,9 @@ impl Operators {
         } else {
             chain.log_first();
         }
-        self.env.gate.set_standing(before.after(Arc::new(chain)));
+        let standing = before.after(Arc::new(chain));
+        self.held.store.note_operator(&standing);
+        self.env.gate.set_standing(standing);
         Ok(())
     }
 }

@@ -12,12 +12,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::held::Held;
-use super::position::PositionLimit;
-use super::pull::Pull;
 use super::setup::Env;
 use crate::clock;
 use crate::gate::operator::{ChainEnd, Way, replay};
 use crate::gate::{Identity, MOST_LINKS, OperatorChange, OperatorRefusal, Refusal, Standing, Trust, Via};
+use crate::key::PublicKey;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// How often a failed request for the operator JWTs is repeated.
@@ -39,15 +38,14 @@ struct OperatorState {
 pub(super) struct Operators {
     env: Env,
     held: Arc<Held>,
-    pull: Arc<Pull>,
     upstream: Arc<Upstream>,
     turn: Mutex<OperatorState>,
 }
 
 impl Operators {
-    pub(super) fn new(env: &Env, held: &Arc<Held>, pull: &Arc<Pull>, upstream: &Arc<Upstream>) -> Self {
-        let (held, pull, upstream) = (held.clone(), pull.clone(), upstream.clone());
-        Self { env: env.clone(), held, pull, upstream, turn: Mutex::default() }
+    pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>) -> Self {
+        let (held, upstream) = (held.clone(), upstream.clone());
+        Self { env: env.clone(), held, upstream, turn: Mutex::default() }
     }
 
     /// Brings the operator JWT of a file into force. Returns what that changes. Fails if the chain does not accept it.
@@ -82,8 +80,11 @@ impl Operators {
         if !is_linked && self.unconnected().is_some() {
             self.ask();
         }
-        if !is_in_sync && self.held.positions.get(PositionLimit::Operator).is_none() {
-            self.held.positions.set(PositionLimit::Operator, self.held.positions.confirmed_or_beginning());
+        if !is_in_sync
+            && !self.held.positions.doubts_operator()
+            && let Some(confirmed) = self.held.positions.confirmed()
+        {
+            self.held.positions.doubt_operator(confirmed);
         }
         is_in_sync
     }
@@ -143,6 +144,12 @@ impl Operators {
         Ok(is_in_sync)
     }
 
+    /// Which operator an operator JWT is of, and which version it is. `None`: it is none.
+    pub(super) fn subject_of(&self, jwt: &str) -> Option<(PublicKey, Identity)> {
+        let trust = Trust::from_operator_jwt(jwt, clock::unix_seconds()).ok()?;
+        Some((*trust.identity(), *trust.version()))
+    }
+
     /// Counts a change that a signing key signed.
     pub(super) fn count(&self, change: &OperatorChange) {
         if change.by_signing_key.is_some() {
@@ -152,11 +159,9 @@ impl Operators {
 
     /// Changes which keys are trusted. Returns the number of copies that are withheld now.
     pub(super) fn stand_by(self: &Arc<Self>, standing: Standing) -> u64 {
+        self.held.store.note_operator(&standing);
         self.env.gate.set_standing(standing);
-        self.held.disk.note_operator();
-        let withheld = self.held.enforce();
-        self.pull.fill_soon();
-        withheld
+        self.held.copies.enforce()
     }
 
     /// Why the operator JWT of the primary cannot be linked with the one in force here, if so.

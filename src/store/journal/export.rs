@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::super::error::StoreError;
 use super::change::record;
 use super::open::open_foreign;
+use super::schema::{self, Role};
 use crate::feed::SubjectKind;
 use crate::gate::operator::{Arrival, admit};
 use crate::gate::{Entry, OperatorChain, OperatorRefusal, Trust};
@@ -56,6 +57,12 @@ pub fn export(
 pub fn operator_in(path: &Path) -> Result<Option<OperatorChain>, StoreError> {
     let connection = open_foreign(path)?;
     super::super::operator::load(&connection).map_err(StoreError::sqlite(path))
+}
+
+/// The role of the journal at `path`.
+pub fn role_of(path: &Path) -> Result<Role, StoreError> {
+    let connection = open_foreign(path)?;
+    schema::meta(&connection).map(|meta| meta.role).map_err(StoreError::sqlite(path))
 }
 
 /// The operator JWTs in force and the withdrawn keys, as the journal at `path` has them.

@@ -65,7 +65,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
 pub use effect::{AccountNow, Currency, Effect};
-pub use export::{Exported, export, operator_in, trust_in};
+pub use export::{Exported, export, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
 pub use nats_servers::{NatsServer, NatsServerChange};

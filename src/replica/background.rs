@@ -1,0 +1,121 @@
+//! What runs beside the store: the cache of an earlier process is filled, texts that left it leave the store, and when the
+//! primary was heard is noted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::parts::Parts;
+use crate::clock;
+use crate::folder::{self, Layout};
+use crate::gate::Via;
+use crate::key::AccountKey;
+use crate::store::StoreError;
+use crate::store::journal::upstream::UpstreamWrite;
+
+/// How often it is noted when the primary was heard.
+const HEARD: Duration = Duration::from_secs(2);
+/// Accounts that are read at once.
+const BATCH: usize = 256;
+
+/// Notes when the primary was heard, as long as the process lives.
+pub(super) async fn note_heard(parts: Parts) {
+    let mut noted = 0;
+    loop {
+        tokio::time::sleep(HEARD).await;
+        let heard = parts.held.freshness.heard_at();
+        if heard - noted > 1000 {
+            noted = heard;
+            parts.held.store.write_soon(UpstreamWrite::Heard(heard));
+        }
+    }
+}
+
+/// Drops the texts from the store that the cache has no room for, as long as the process lives.
+pub(super) async fn evict(parts: Parts) {
+    let evicted = parts.held.copies.evicted().clone();
+    loop {
+        let keys = evicted.take().await;
+        // One that came back meanwhile is read from upstream again.
+        let gone = keys.into_iter().filter(|key| !parts.held.copies.contains(key)).collect();
+        let _ = parts.held.store.write(UpstreamWrite::Evict(gone)).await;
+    }
+}
+
+/// Fills the cache with what the store holds, and imports the folder of an earlier kind of server. Blocks.
+pub(super) fn warm_up(parts: &Parts) {
+    let start = Instant::now();
+    let mut count = if parts.env.is_mirror() { 0 } else { fill(parts) };
+    if let Some(tokens) = parts.held.store.tokens() {
+        count += import_tokens(parts, tokens);
+    }
+    if parts.env.is_mirror() && parts.held.store.was_found() {
+        count = parts.held.store.reader().count();
+    }
+    if count > 0 || parts.held.store.was_found() {
+        tracing::info!("restored {count} JWTs from disk in {:.1} s", start.elapsed().as_secs_f64());
+    }
+}
+
+/// A cache has in memory what it holds, so that one bound counts for both.
+fn fill(parts: &Parts) -> u64 {
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let keys = match parts.held.store.reader().live_keys(after.as_ref(), BATCH) {
+            Ok(keys) => keys,
+            Err(error) => {
+                tracing::warn!("the cache is not filled: {error}");
+                return count;
+            }
+        };
+        count += keys.iter().filter(|key| parts.held.at_hand(key).is_some()).count() as u64;
+        after = keys.last().copied();
+        if keys.len() < BATCH {
+            return count;
+        }
+    }
+}
+
+/// Imports the folder of an earlier kind of server. The folder is only read.
+fn import_tokens(parts: &Parts, root: &Path) -> u64 {
+    let listing = match folder::list(root, Layout::Flat) {
+        Ok(listing) => listing,
+        Err(error) => {
+            tracing::warn!("cannot import the JWTs of an earlier server: {error}");
+            return 0;
+        }
+    };
+    let homes = listing.homes.iter().map(|key| (Layout::Flat.place(root, key), *key));
+    let extras = listing.extras.iter().map(|file| (file.path.clone(), file.key));
+    let mut count = 0;
+    for (path, key) in homes.chain(extras) {
+        match import_token(parts, &path, &key) {
+            Ok(()) => count += 1,
+            Err(reason) => tracing::warn!("{} is not taken in: {reason}", path.display()),
+        }
+    }
+    count
+}
+
+fn import_token(parts: &Parts, path: &Path, key: &AccountKey) -> Result<(), String> {
+    let (_, bytes) = folder::read(path).map_err(|unread| unread.to_string())?;
+    let admitted = parts.env.gate.admit(&bytes, Some(key), Via::FirstScan, clock::unix_seconds());
+    let entry = Arc::new(admitted.map_err(|refusal| refusal.to_string())?);
+    parts.held.find(&entry).map_err(|refusal| refusal.to_string())?;
+    // What was found is wanted: nats-servers here may have loaded it.
+    let _ = parts.held.at_hand(key);
+    Ok(())
+}
+
+/// Starts all of it. Fails if no thread can be started.
+pub(super) fn begin(parts: &Parts) -> Result<(), StoreError> {
+    let runtime = &parts.env.runtime;
+    runtime.spawn(note_heard(parts.clone()));
+    runtime.spawn(evict(parts.clone()));
+    let filling = parts.clone();
+    std::thread::Builder::new()
+        .name("warm-up".into())
+        .spawn(move || warm_up(&filling))
+        .map(drop)
+        .map_err(StoreError::io("start a thread for", Path::new("the cache")))
+}
