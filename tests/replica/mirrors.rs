@@ -314,6 +314,12 @@ async fn the_digests_of_a_mirror_are_those_of_its_primary() {
     let (theirs, ours) = (texts(&primary).await, texts(&replica).await);
     assert_eq!(theirs.len(), 22, "20 accounts, the operator, an activation");
     assert_eq!(ours, theirs);
+    let leaves = |server: &Server| {
+        let http = server.http.clone();
+        async move { http.get("/jwt/v1/digests?leaves=true").await.expect(200).json()["items"].clone() }
+    };
+    let (theirs, ours) = (leaves(&primary).await, leaves(&replica).await);
+    assert_eq!((theirs.as_array().unwrap().len(), &ours), (22, &theirs));
     // One that a follower has in another version, and one that nobody knows.
     let stranger = Account::new();
     let have = format!(
