@@ -33,9 +33,9 @@ impl Transaction<'_> {
                 self.compare_one(subject, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
             }
             ComparedContent::Activation(activation) => self.compared_activation(activation).map(Ok),
-            ComparedContent::Forgotten(id) => self
-                .compare_one(&Subject::Activation(*id), |_, row| row.is_level())
-                .map(|()| Ok(changed)),
+            ComparedContent::Forgotten(id) => {
+                self.compare_one(&Subject::Activation(*id), |_, row| row.is_level()).map(|()| Ok(changed))
+            }
             ComparedContent::Operator(operator, version) => {
                 for step in self.other_operator(operator, version)? {
                     self.settle_loose(&step.subject, &step.before, &step.now, None)?;
@@ -57,11 +57,7 @@ impl Transaction<'_> {
     }
 
     /// Changes the row of one key that the feed has not touched.
-    fn compare_one(
-        &mut self,
-        subject: &Subject,
-        change: impl FnOnce(&mut Self, &mut Row),
-    ) -> rusqlite::Result<()> {
+    fn compare_one(&mut self, subject: &Subject, change: impl FnOnce(&mut Self, &mut Row)) -> rusqlite::Result<()> {
         if self.is_touched(subject) {
             return Ok(());
         }

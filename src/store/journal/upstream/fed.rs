@@ -79,7 +79,9 @@ impl Transaction<'_> {
                 Content::Delete(tombstone.clone()),
                 Record::of_delete(tombstone, Via::Feed, fed.item.at, toggles, &fed.digest),
             ),
-            FedContent::Superseded(key) => (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key)),
+            FedContent::Superseded(key) => {
+                (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key))
+            }
             FedContent::Removed(key) => (Content::Removed { key: *key, digest: fed.digest }, past(fed, toggles, key)),
             FedContent::Activation(activation) => (
                 Content::Activation(activation.clone()),
@@ -95,11 +97,7 @@ impl Transaction<'_> {
         self.log(content, record, operation).map(drop)
     }
 
-    fn fed_put(
-        &mut self,
-        entry: &Arc<Entry>,
-        id: i64,
-    ) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
+    fn fed_put(&mut self, entry: &Arc<Entry>, id: i64) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
         // The operator JWT may have changed since it was admitted.
         if !self.standing.vouches(entry.issuer()) {
             let steps = self.doubt(std::slice::from_ref(entry.key()))?;
@@ -192,11 +190,7 @@ impl Transaction<'_> {
     }
 
     /// An activation whose text is not stored.
-    pub(super) fn other_activation(
-        &self,
-        id: &HashId,
-        identity: Option<&Identity>,
-    ) -> rusqlite::Result<Vec<Step>> {
+    pub(super) fn other_activation(&self, id: &HashId, identity: Option<&Identity>) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Activation(*id);
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();
