@@ -17,8 +17,8 @@ use super::index::{Index, Indexed};
 use super::nats_servers::{self, NatsServer};
 use super::pool::Readers;
 use super::schema::{self, Role};
-use super::state::JournalState;
 use super::signers::Stats;
+use super::state::JournalState;
 use super::write::Request;
 use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring, SubjectKind};
 use crate::gate::{Damaged, Entry, Gate, Position, Record};
@@ -171,7 +171,7 @@ impl JournalReader {
                 })
                 .optional()
         })?;
-        let Some((record, serial, currency)): Option<(Record, u64, (u64, i64, bool, i64))> = found else {
+        let Some((record, serial, currency)): Option<(Record, u64, (i64, i64, bool, i64))> = found else {
             return Ok(None);
         };
         let stored = self.stored(record, serial)?;
@@ -179,9 +179,9 @@ impl JournalReader {
             return Ok(Some(stored));
         }
         let ((serial, era, is_ordered, came), log) = (currency, self.state.log());
-        let is_known = serial != 0 && era == log.era && log.has_session();
+        let is_known = serial > 0 && era == log.era && log.has_session();
         let currency = Currency {
-            at: is_known.then_some(Position { session: log.session.0, serial }),
+            at: is_known.then_some(Position { session: log.session.0, serial: serial.unsigned_abs() }),
             era: if is_ordered { era.unsigned_abs() } else { 0 },
             came,
         };
@@ -271,8 +271,8 @@ impl JournalReader {
         let rows = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let log = schema::meta(&transaction)?.log;
-            let mut statement =
-                transaction.prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+            let mut statement = transaction
+                .prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
             // Another order may have begun.
             let first = if log.session == session && serial >= log.floor.0 { log.id(serial) } else { i64::MAX };
             let mut rows = statement.query(params![first, limit])?;

@@ -185,7 +185,8 @@ impl<'c> Transaction<'c> {
 
     /// Forgets the text of a change. Outside the order, nothing of it is left.
     pub(super) fn drop_body(&self, id: i64) -> rusqlite::Result<()> {
-        let statement = if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
+        let statement =
+            if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
         self.connection.prepare_cached(statement)?.execute([id])?;
         Ok(())
     }
@@ -224,6 +225,23 @@ impl<'a> Record<'a> {
             (None, _) => Operation::Delete,
             (Some(_), Some(_)) => Operation::Put,
             (Some(_), None) => Operation::Remove,
+        }
+    }
+
+    /// Those of a change that is passed on, and of which no more is known than the digest of its body.
+    pub(super) const fn passed(digest: &'a Digest, toggles: &'a [Toggle]) -> Self {
+        Self {
+            kind: None,
+            via: Via::Feed,
+            at: 0,
+            key: None,
+            toggles,
+            iat: 0,
+            exp: 0,
+            identity: &[0; 32],
+            issuer: None,
+            digest,
+            body: None,
         }
     }
 
