@@ -184,9 +184,21 @@ pub(super) fn each_found(
     Ok(())
 }
 
-/// Fails if a row is not as it was written.
-pub(crate) fn check_sums(connection: &Connection, log: &LogPlace) -> rusqlite::Result<()> {
-    SubjectKind::ALL.into_iter().try_for_each(|kind| each_from(connection, log, kind, &[], |_, _| Ok(true)))
+/// The first row that is not as it was written, by its kind and key. `None`: there is none.
+pub(crate) fn find_damage(
+    connection: &Connection,
+    log: &LogPlace,
+) -> rusqlite::Result<Option<(SubjectKind, Option<[u8; 32]>)>> {
+    for kind in SubjectKind::ALL {
+        let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 ORDER BY key"))?;
+        let mut rows = statement.query([kind])?;
+        while let Some(row) = rows.next()? {
+            if let Found::Damaged = read(kind, log, row)? {
+                return Ok(Some((kind, row.get(0).ok())));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Writes the row of a key.
@@ -399,7 +411,7 @@ fn write_place(log: &LogPlace, at: Position) -> i64 {
 
 /// Reads a place back that was written in `era`; 0: none. One of an earlier order has a session of zeros.
 fn read_place(log: &LogPlace, era: i64, serial: i64) -> Option<Position> {
-    let is_present = serial > 0 && era == log.era && log.has_session();
+    let is_present = log.has_place(era, serial);
     let session = if is_present { log.session.0 } else { [0; 16] };
     (serial != 0).then_some(Position { session, serial: serial.unsigned_abs() })
 }

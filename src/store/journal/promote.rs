@@ -36,7 +36,7 @@ pub struct Promoted {
     pub accounts: u64,
     /// Of these, how many are withheld.
     pub withheld: u64,
-    /// Accounts that a request deleted.
+    /// Requests that deleted something.
     pub deletions: u64,
     /// Activations.
     pub activations: u64,
@@ -135,7 +135,7 @@ impl<'c> Promotion<'c> {
             accounts: meta.count,
             withheld: withheld.map(|(_, signed)| signed.accounts).sum(),
             deletions: count(
-                "SELECT count(*) FROM head WHERE kind = 1 AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
+                "SELECT count(DISTINCT deleted_row) FROM head WHERE kind = 1 AND deleted IS NOT NULL AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
             )?,
             activations: count("SELECT count(DISTINCT key) FROM activation")?,
             missing: keys(

@@ -18,8 +18,10 @@ impl Transaction<'_> {
         let stays = self.meta.head.session == head.session && confirmed.0 <= head.serial;
         self.meta.confirmed = if stays { confirmed } else { (0, Chain::default()) };
         let log = &mut self.meta.log;
-        log.session = head.session;
         log.era += 1;
+        if log.session != head.session {
+            (log.session, log.since) = (head.session, log.era);
+        }
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);
         self.meta.head = head;
