@@ -127,9 +127,8 @@ fn odd(connection: &Connection, query: &str, what: &str) -> rusqlite::Result<Opt
 
 /// Whether the requests name the accounts that they deleted.
 fn requests(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let mut statement = connection.prepare(
-        "SELECT h.key, c.id, c.body FROM head h JOIN change c ON c.id = h.deleted_row ORDER BY c.id",
-    )?;
+    let mut statement = connection
+        .prepare("SELECT h.key, c.id, c.body FROM head h JOIN change c ON c.id = h.deleted_row ORDER BY c.id")?;
     let mut rows = statement.query([])?;
     let (mut read, mut keys) = (0, std::collections::HashSet::new());
     while let Some(row) = rows.next()? {

@@ -10,8 +10,8 @@ use super::restore::named;
 use crate::feed::{Head, Operation, SubjectKind};
 use crate::gate::Digest;
 use crate::store::StoreError;
-use crate::store::journal::{head, open};
 use crate::store::journal::schema::Meta;
+use crate::store::journal::{head, open};
 
 /// What a sound copy holds.
 #[derive(Debug, Clone)]
@@ -45,8 +45,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         return Err(broken(&format!("it is damaged: {intact}")));
     }
     let meta = open::load_meta(&connection, path)?;
-    let damaged =
-        chain(&connection, &meta, &mut progress).map_err(unreadable)?.map_err(|fault| broken(&fault))?;
+    let damaged = chain(&connection, &meta, &mut progress).map_err(unreadable)?.map_err(|fault| broken(&fault))?;
     let mut damaged_history = 0;
     for (id, serial) in damaged {
         let stands = stands(&connection, id).map_err(unreadable)?;
@@ -127,11 +126,8 @@ fn chain(
 
 /// Whether a change made the current state of an account.
 fn stands(connection: &Connection, id: i64) -> rusqlite::Result<bool> {
-    connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1)",
-        [id],
-        |row| row.get(0),
-    )
+    connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1)", [id], |row| row.get(0))
 }
 
 /// Live and deleted accounts, counted one by one.

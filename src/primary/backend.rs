@@ -18,8 +18,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Answer, Backend, Check, Digested, Feed, JournalFeed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss, NoKeyList, Now,
-    PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
+    Answer, Backend, Check, Digested, Feed, JournalFeed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss,
+    NoKeyList, Now, PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};

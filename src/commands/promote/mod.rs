@@ -8,9 +8,9 @@ mod trust;
 use super::findings::Findings;
 use super::{Exit, say};
 use crate::config::Settings;
+use crate::nats;
 use crate::primary;
 use crate::store::journal::{self, Promoted};
-use crate::nats;
 
 /// So many of the last changes are announced to the nats-servers again: nobody knows which of them the old primary still
 /// announced, and those before are long known.
@@ -81,8 +81,7 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
 fn list(promoted: &Promoted) {
     let mut missing =
         Findings::of("accounts have no JWT here: older versions stay rejected; push theirs if you have it");
-    let mut unproven =
-        Findings::of("accounts are deleted, but the request is not here: replicas will not learn of it");
+    let mut unproven = Findings::of("accounts are deleted, but the request is not here: replicas will not learn of it");
     let mut other = Findings::of("other things are in the way");
     promoted.missing.iter().for_each(|key| missing.add(key.text()));
     promoted.unproven.iter().for_each(|key| unproven.add(key.text()));

@@ -59,10 +59,8 @@ impl Transaction<'_> {
         now.held = row.held.clone();
         now.held.put(activation.version(), Some(self.next_position()), &standing);
         let toggle = Toggle::between(&place, row.leaf(&place), now.own_leaf(&place));
-        let id = self.append(
-            Content::Activation(activation.clone()),
-            Record::of_activation(activation, via, at, &[toggle]),
-        )?;
+        let id = self
+            .append(Content::Activation(activation.clone()), Record::of_activation(activation, via, at, &[toggle]))?;
         self.store_activation(row.row, now, activation, id)?;
         Ok(Ok(Outcome::Changed { serial: self.meta.head.serial }))
     }

@@ -53,7 +53,10 @@ impl JournalReader {
     /// The whole tree, and the tree computed from every head.
     #[cfg(test)]
     pub(super) fn trees(&self) -> Result<(Tree, Tree), StoreError> {
-        Ok((self.digests.tree(), self.read(|connection| super::digests::compute(connection, &schema::meta(connection)?))?))
+        Ok((
+            self.digests.tree(),
+            self.read(|connection| super::digests::compute(connection, &schema::meta(connection)?))?,
+        ))
     }
 
     /// What differs from the follower's keys: a piece of about 1 MiB of text. Blocks for queries.

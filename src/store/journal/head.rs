@@ -254,9 +254,7 @@ struct Columns {
 impl Columns {
     fn of(log: &LogPlace, row: &Row) -> Self {
         let (version, deleted) = (row.held.version(), row.held.deleted());
-        let serial = |at: Option<Position>| {
-            at.filter(|at| at.session == log.session.0).map_or(0, |at| at.serial)
-        };
+        let serial = |at: Option<Position>| at.filter(|at| at.session == log.session.0).map_or(0, |at| at.serial);
         let mut ties = Vec::with_capacity(row.held.ties().len() * TIE);
         for tie in row.held.ties() {
             ties.extend_from_slice(&tie.identity);
@@ -287,7 +285,12 @@ impl Columns {
     /// The first bytes of a SHA-256 over all of it.
     fn sum(&self, subject: &Subject) -> [u8; 8] {
         let mut hash = Sha256::new();
-        hash.update([subject.kind().code(), self.flags, u8::from(self.deleted.is_some()), u8::from(self.leaf.is_some())]);
+        hash.update([
+            subject.kind().code(),
+            self.flags,
+            u8::from(self.deleted.is_some()),
+            u8::from(self.leaf.is_some()),
+        ]);
         hash.update(subject.raw());
         for number in [
             self.row,

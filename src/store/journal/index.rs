@@ -96,7 +96,12 @@ impl Index {
 }
 
 /// Starts to fill an index from the database at `path`, in the background.
-pub(super) fn spawn(path: PathBuf, index: Arc<Index>, role: Role, closing: Arc<Closing>) -> Result<JoinHandle<()>, StoreError> {
+pub(super) fn spawn(
+    path: PathBuf,
+    index: Arc<Index>,
+    role: Role,
+    closing: Arc<Closing>,
+) -> Result<JoinHandle<()>, StoreError> {
     let connection = open::open_reader(&path)?;
     let started = path.clone();
     std::thread::Builder::new()
@@ -176,13 +181,16 @@ mod tests {
         let (held, gone) = (AccountKey::from_raw([1; 32]), AccountKey::from_raw([2; 32]));
         let removed = Content::Removed { key: gone, digest: [0; 32] };
         index.load(&held, 3);
-        index.follow(&Change {
-            serial: 9,
-            chain: crate::feed::Chain::default(),
-            at: 0,
-            via: crate::gate::Via::EditedFile,
-            content: removed,
-        }, 9);
+        index.follow(
+            &Change {
+                serial: 9,
+                chain: crate::feed::Chain::default(),
+                at: 0,
+                via: crate::gate::Via::EditedFile,
+                content: removed,
+            },
+            9,
+        );
         index.load(&gone, 4);
         assert_eq!((index.get(&held), index.get(&gone)), (Indexed::At(3), Indexed::Unknown));
         let other = AccountKey::from_raw([3; 32]);

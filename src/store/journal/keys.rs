@@ -68,11 +68,11 @@ impl JournalReader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::open;
+    use super::super::{Role, open};
 
     #[test]
     fn no_piece_reads_what_is_in_another_one() {
-        let connection = open::open_memory(super::super::schema::Role::Primary).expect("opens");
+        let connection = open::open_temporary(Role::Primary).expect("opens");
         for (query, plan) in [
             ("SELECT key FROM live WHERE key > x'00' ORDER BY key LIMIT 10", "USING PRIMARY KEY (kind=? AND key>?)"),
             (

@@ -134,7 +134,10 @@ impl Journal {
     ///
     /// `on_commit` is called on the writer's thread with the changes of each transaction, after they are durable and
     /// before anyone is answered: the place to update caches.
-    pub fn open(options: &Options, on_commit: impl Fn(&[Arc<Change>], &[Effect]) + Send + 'static) -> Result<Self, StoreError> {
+    pub fn open(
+        options: &Options,
+        on_commit: impl Fn(&[Arc<Change>], &[Effect]) + Send + 'static,
+    ) -> Result<Self, StoreError> {
         Self::open_under(options, Arc::new(Gate::new(None, None, 0)), on_commit)
     }
 

@@ -81,7 +81,13 @@ impl Transaction<'_> {
                 .execute(params![id, before.join("\n")])?;
         }
         let version = Version { iat: trust.iat(), identity: *trust.version(), issuer: *trust.identity() };
-        let held = Held::restore_placed(Some(version), Some(self.meta.head.position(self.meta.head.serial)), vec![], None, vec![]);
+        let held = Held::restore_placed(
+            Some(version),
+            Some(self.meta.head.position(self.meta.head.serial)),
+            vec![],
+            None,
+            vec![],
+        );
         self.save(&place, &Row { row: id, held, digest, exp: trust.exp(), ..Row::default() })?;
         operator::save(self.connection, chain)?;
         self.stand(chain)?;

@@ -87,12 +87,12 @@ fn expiring(connection: &Connection, from: i64, to: i64) -> rusqlite::Result<Has
 
 #[cfg(test)]
 mod tests {
-    use super::super::open;
+    use super::super::{Role, open};
     use super::*;
 
     #[test]
     fn only_accounts_that_expire_are_read() {
-        let connection = open::open_memory().expect("opens");
+        let connection = open::open_temporary(Role::Primary).expect("opens");
         let plan: String =
             connection.query_row(&format!("EXPLAIN QUERY PLAN {EXPIRING}"), [0, 1], |row| row.get(3)).expect("a plan");
         assert!(plan.contains("SEARCH head USING INDEX expiry (kind=? AND exp>? AND exp<?)"), "{plan}");

@@ -32,7 +32,8 @@ impl JournalReader {
             )?;
             let (scan, delete) = (Via::FirstScan.label(), Operation::Delete.tag());
             let log = self.state.log();
-            let args = params![log.id(serial), log.id(reached), scan, delete, SubjectKind::Account, SubjectKind::Activation];
+            let args =
+                params![log.id(serial), log.id(reached), scan, delete, SubjectKind::Account, SubjectKind::Activation];
             let mut rows = statement.query(args)?;
             let mut pending = Pending { reached, ..Pending::default() };
             while let Some(row) = rows.next()? {

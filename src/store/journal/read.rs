@@ -17,8 +17,8 @@ use super::index::{Index, Indexed};
 use super::nats_servers::{self, NatsServer};
 use super::pool::Readers;
 use super::schema::{self, Role};
-use super::state::JournalState;
 use super::signers::Stats;
+use super::state::JournalState;
 use super::write::Request;
 use crate::feed::{Catchup, Chain, Change, Head, Operation, Ring, SubjectKind};
 use crate::gate::{Damaged, Entry, Gate, Position, Record};
@@ -271,8 +271,8 @@ impl JournalReader {
         let rows = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let log = schema::meta(&transaction)?.log;
-            let mut statement =
-                transaction.prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
+            let mut statement = transaction
+                .prepare_cached(&format!("SELECT {CHANGE} FROM change WHERE id > ?1 ORDER BY id LIMIT ?2"))?;
             // Another order may have begun.
             let first = if log.session == session && serial >= log.floor.0 { log.id(serial) } else { i64::MAX };
             let mut rows = statement.query(params![first, limit])?;

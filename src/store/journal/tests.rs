@@ -50,7 +50,7 @@ fn put(entry: &Arc<Entry>) -> Write {
 }
 
 fn open(path: &std::path::Path) -> Result<Journal, StoreError> {
-    Journal::open(&Options { path: Some(path.to_owned()), history: 2, readers: 2 }, |_| {})
+    Journal::open(&Options::primary(Some(path.to_owned()), 2, 2), |_, _| {})
 }
 
 /// A JWT of the operator, as a file has it.
@@ -59,11 +59,13 @@ fn offer(trust: Trust) -> Write {
     Write::Operator(OperatorWrite::Offer(Arc::new(trust), arrival))
 }
 
-/// Walks all changes from the database and checks every link of the chain.
+/// Walks all changes of the log in the database and checks every link of the chain.
 fn chain_of(journal: &Journal) -> Chain {
     use sha2::{Digest as _, Sha256};
-    let mut chain = Chain::default();
-    for change in journal.read_changes(0, 1000).expect("readable") {
+    let (mut serial, mut chain) = journal.state.log().floor;
+    for change in journal.read_changes(serial, 1000).expect("readable") {
+        serial += 1;
+        assert_eq!(change.serial, serial);
         let (operation, body) = match &change.content {
             Content::Put(entry) => (Operation::Put, *entry.digest()),
             Content::Superseded { digest, .. } => (Operation::Put, *digest),
@@ -73,6 +75,7 @@ fn chain_of(journal: &Journal) -> Chain {
             Content::Activation(activation) => (Operation::Put, *activation.digest()),
             Content::PastActivation { digest, .. } => (Operation::Put, *digest),
             Content::Forgotten { digest, .. } => (Operation::Remove, *digest),
+            Content::Passed(item) => item.link().expect("what enters the chain"),
         };
         chain = chain.next(change.serial, operation, &body);
         assert_eq!(chain, change.chain, "change {}", change.serial);
@@ -119,30 +122,30 @@ async fn writes_are_ordered_chained_and_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_version_remembered_of_one_second_is_cut_down_when_it_is_written_to() {
+async fn a_head_that_was_edited_decides_about_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
     let (signer, account) = (Signer::new(), KeyPair::new_account());
-    let (held, offered) = (signer.entry(&account, NOW, "held"), signer.entry(&account, NOW, "offered"));
+    let (held, offered) = (signer.entry(&account, NOW, "held"), signer.entry(&account, NOW + 1, "offered"));
     let journal = open(&path).expect("opens");
     journal.commit(put(&held)).await.expect("first");
-    journal.close().await;
-    drop(journal);
     let database = || rusqlite::Connection::open(&path).expect("opens");
-    let many: Vec<u8> = (0..100_000_u32).flat_map(|n| n.to_be_bytes().repeat(8)).collect();
-    database().execute("UPDATE head SET ties = ?1", [many]).expect("as it was written");
-    let journal = open(&path).expect("opens again");
-    let full = journal.commit(put(&offered)).await.expect_err("the second is full");
-    assert!(matches!(full, CommitError::Refused(Refusal::SecondFull(NOW))), "{full}");
-    journal.close().await;
-    let bytes: usize = database().query_row("SELECT length(ties) FROM head", [], |row| row.get(0)).expect("a row");
-    assert_eq!(bytes, 63 * 32);
+    for damage in ["ties = x'00'", "iat = iat - 1", "deleted = 5", "flags = 2", "leaf = x''", "row = 'text'"] {
+        let column = damage.split(' ').next().expect("a column");
+        let was: rusqlite::types::Value =
+            database().query_row(&format!("SELECT {column} FROM head"), [], |row| row.get(0)).expect("a row");
+        database().execute_batch(&format!("UPDATE head SET {damage}")).expect("damaged");
+        let refused = journal.commit(put(&offered)).await.expect_err("damaged").to_string();
+        assert!(refused.contains("sum of a row"), "{damage}: {refused}");
+        database().execute(&format!("UPDATE head SET {column} = ?1"), [was]).expect("as it was");
+    }
+    journal.commit(put(&offered)).await.expect("the head is sound again");
 }
 
 #[tokio::test]
 async fn one_request_deletes_all_its_accounts_or_none() {
     let (signer, a, b) = (Signer::new(), KeyPair::new_account(), KeyPair::new_account());
-    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
     let first = signer.entry(&a, NOW, "a");
     journal.commit(put(&first)).await.expect("new");
     journal.commit(put(&signer.entry(&b, NOW + 5, "b"))).await.expect("new");
@@ -376,7 +379,7 @@ async fn the_operators_jwt_is_a_change_and_what_was_withdrawn_is_known_after_a_r
 }
 
 #[tokio::test]
-async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
+async fn what_a_signing_key_signed_is_read_back_with_the_links_before_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
     let (operator, key) = (KeyPair::new_operator(), KeyPair::new_operator());
@@ -391,24 +394,10 @@ async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
     }
     journal.close().await;
     drop(journal);
-    let old = rusqlite::Connection::open(&path).expect("opens");
-    old.execute("UPDATE head SET ties = ?1", [&trust(&replaced).version()[..]]).expect("as format 4 has it");
-    old.execute_batch(
-        "ALTER TABLE change DROP COLUMN links; DROP TABLE operator_link; DROP TABLE operator_replaced;
-         DROP TABLE follower; DROP TABLE nats_server; PRAGMA user_version = 4",
-    )
-    .expect("as format 4 has it");
-    drop(old);
-    let journal = open(&path).expect("is migrated");
-    let chain = journal.operator().expect("readable").expect("there is one");
-    assert_eq!((chain.in_force().text(), chain.len(), chain.origin()), (&*held, 1, Origin::Identity));
-    assert!(chain.knows(trust(&replaced).version()), "what it replaced stays away");
-    // What a signing key signed goes into the feed with the links before it, also when it is read back.
     let gate = Arc::new(Gate::new(Some(trust(&held)), None, 3600));
-    journal.close().await;
-    drop(journal);
-    let options = Options { path: Some(path), history: 2, readers: 1 };
-    let journal = Journal::open_under(&options, gate, |_| {}).expect("opens again");
+    let journal = Journal::open_under(&Options::primary(Some(path), 2, 1), gate, |_, _| {}).expect("opens again");
+    let chain = journal.operator().expect("readable").expect("there is one");
+    assert!(chain.knows(trust(&replaced).version()), "what it replaced stays away");
     let link = jwt(NOW + 1, "link", &key);
     journal.commit(offer(trust(&link))).await.expect("a change");
     let changes = journal.read_changes(2, 10).expect("readable");
@@ -418,16 +407,18 @@ async fn a_journal_of_the_fourth_format_begins_a_chain_with_its_operator_jwt() {
 }
 
 #[tokio::test]
-async fn a_journal_from_before_the_first_release_is_refused_with_what_to_do() {
+async fn a_journal_of_an_earlier_format_is_refused_with_what_to_do_and_what_does_not_go_along() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal.sqlite");
     open(&path).expect("opens").close().await;
-    for format in 1..=3 {
+    for format in 1..=7 {
         let old = rusqlite::Connection::open(&path).expect("opens");
         old.execute_batch(&format!("PRAGMA user_version = {format}")).expect("set");
         drop(old);
         let refused = open(&path).expect_err("too old").to_string();
-        assert!(refused.contains(&format!("its format {format} ")) && refused.contains("`import`"), "{refused}");
+        for told in [&*format!("its format {format} "), "`export`", "`import`", "deletions", "history"] {
+            assert!(refused.contains(told), "format {format}: no word of {told}: {refused}");
+        }
     }
 }
 

@@ -185,7 +185,8 @@ impl<'c> Transaction<'c> {
 
     /// Forgets the text of a change. Outside the order, nothing of it is left.
     pub(super) fn drop_body(&self, id: i64) -> rusqlite::Result<()> {
-        let statement = if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
+        let statement =
+            if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
         self.connection.prepare_cached(statement)?.execute([id])?;
         Ok(())
     }

@@ -104,7 +104,18 @@ impl Writer {
         // Writes to a file without a name are lost with the process, so they must not be acknowledged.
         let result = self.check_files().and_then(|()| self.transact(group));
         let outcomes = match result {
-            Ok(Transacted { meta, standing, signers: changed, changes, effects, toggles, begun, is_saved, outcomes, .. }) => {
+            Ok(Transacted {
+                meta,
+                standing,
+                signers: changed,
+                changes,
+                effects,
+                toggles,
+                begun,
+                is_saved,
+                outcomes,
+                ..
+            }) => {
                 self.meta = meta;
                 self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));

@@ -6,7 +6,7 @@ use crate::key::AccountKey;
 #[tokio::test]
 async fn a_deletion_is_told_by_the_request_that_is_in_force() {
     let (signer, a, b) = (Signer::new(), KeyPair::new_account(), KeyPair::new_account());
-    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
     let (first, second) = (signer.entry(&a, NOW, "a"), signer.entry(&b, NOW, "b"));
     let (a_key, b_key, unknown) = (*first.key(), *second.key(), AccountKey::from_raw([9; 32]));
     for entry in [&first, &second] {

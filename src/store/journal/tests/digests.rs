@@ -149,6 +149,7 @@ impl World {
                     assert_eq!(gone, self.versions[digest]);
                     None
                 }
+                Content::Passed(item) => panic!("a primary passes nothing on: {item:?}"),
             };
             if let Some((key, version)) = put {
                 let (held, removed) = accounts.entry(key).or_default();
@@ -379,7 +380,7 @@ async fn who_got_the_same_in_another_order_has_the_same_root() {
     let mut world = World::new();
     let mut roots = Vec::new();
     for turn in 0..2 {
-        let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+        let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
         let mut changes: Vec<_> = (0..ACCOUNTS)
             .map(|account| Change::Attempt(Attempt::Put { account, key: 0, iat: 100, exp: 0, via: Via::Post }))
             .collect();
@@ -399,7 +400,7 @@ async fn who_got_the_same_in_another_order_has_the_same_root() {
 #[tokio::test]
 async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
     let (world, keys) = (World::new(), 5);
-    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
     let account = |n: u8| AccountKey::from_raw([vec![7, 7], vec![n; 30]].concat().try_into().expect("32 bytes"));
     for n in 0..keys {
         let token = vec![b'x'; 400_000 + usize::from(n)];

@@ -105,8 +105,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub(super) fn open_under(path: &Path, gate: &Arc<Gate>) -> Journal {
-    let options = Options { path: Some(path.to_owned()), history: 2, readers: 1 };
-    Journal::open_under(&options, gate.clone(), |_| {}).expect("opens")
+    let options = Options::primary(Some(path.to_owned()), 2, 1);
+    Journal::open_under(&options, gate.clone(), |_, _| {}).expect("opens")
 }
 
 fn sum<'a>(tokens: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
@@ -219,7 +219,7 @@ proptest! {
 #[tokio::test]
 async fn the_sum_of_nothing_is_zero_and_that_of_one_is_its_digest() {
     let signer = Signer::new();
-    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
     assert_eq!(journal.pack_hash(NOW).await.expect("open"), [0; 32]);
     let entry = signer.entry(&KeyPair::new_account(), NOW, "a");
     journal.commit(put(&entry)).await.expect("new");
@@ -231,7 +231,7 @@ async fn the_sum_of_nothing_is_zero_and_that_of_one_is_its_digest() {
 #[tokio::test]
 async fn an_account_counts_up_to_the_second_of_its_expiry() {
     let keys = Keys::new();
-    let journal = Journal::open(&Options { path: None, history: 2, readers: 1 }, |_| {}).expect("opens");
+    let journal = Journal::open(&Options::primary(None, 2, 1), |_, _| {}).expect("opens");
     let entry = keys.entry(1, 0, 100, START);
     journal.commit(put(&entry)).await.expect("new");
     for (now, counts) in [(START, true), (START + 1, false), (START, true), (i64::MAX, false), (0, true)] {
@@ -252,8 +252,8 @@ async fn an_account_counts_up_to_the_second_of_its_expiry() {
 async fn a_piece_is_bounded_by_its_accounts_and_by_its_text() {
     let keys = Keys::new();
     let gate = Arc::new(Gate::new(Some(keys.trust(&[1], 100)), None, 3600));
-    let options = Options { path: None, history: 2, readers: 1 };
-    let journal = Journal::open_under(&options, gate.clone(), |_| {}).expect("opens");
+    let options = Options::primary(None, 2, 1);
+    let journal = Journal::open_under(&options, gate.clone(), |_, _| {}).expect("opens");
     for n in 0..5 {
         journal.commit(put(&keys.entry(n, 1, 100, 0))).await.expect("new");
     }
@@ -310,8 +310,8 @@ async fn a_damaged_jwt_is_left_out_of_the_list_and_counted() {
 async fn what_a_lesser_deletion_brings_back_counts_again() {
     let keys = Keys::new();
     let gate = Arc::new(Gate::new(Some(keys.trust(&[1], 100)), None, 3600));
-    let options = Options { path: None, history: 2, readers: 1 };
-    let journal = Journal::open_under(&options, gate.clone(), |_| {}).expect("opens");
+    let options = Options::primary(None, 2, 1);
+    let journal = Journal::open_under(&options, gate.clone(), |_, _| {}).expect("opens");
     let entry = keys.entry(1, 0, 106, 0);
     let writes = vec![
         put(&entry),

@@ -52,9 +52,8 @@ impl Transaction<'_> {
         }
         let mut now = before.clone();
         let state = self.order_version(&mut now, entry, via, at, TextPlace::Loose)?;
-        let is_what_was_ordered = before
-            .leaf(&subject)
-            .is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
+        let is_what_was_ordered =
+            before.leaf(&subject).is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
         // Without a feed nothing is ordered, and an answer is all there is.
         let is_ordered = is_last_word || is_what_was_ordered || !self.meta.log.has_session();
         let (held, outcome) = match state {
