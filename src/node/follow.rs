@@ -138,6 +138,17 @@ pub enum Digested<T> {
     Unknown,
 }
 
+impl<T> Digested<Option<T>> {
+    /// Nothing, if what is known is not enough for an answer.
+    pub fn flatten(self) -> Digested<T> {
+        match self {
+            Self::Known(Some(known)) => Digested::Known(known),
+            Self::Known(None) | Self::Unknown => Digested::Unknown,
+            Self::Incomplete => Digested::Incomplete,
+        }
+    }
+}
+
 impl Node {
     /// The order of changes that others can follow.
     pub fn feed(&self) -> Feed {

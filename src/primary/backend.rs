@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use super::Primary;
 use super::feed::PrimaryFeed;
 use crate::clock;
-use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::feed::Subject;
+use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
 use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
 use crate::generation::Generation;
@@ -102,7 +102,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
-        self.once_complete(move |journal| journal.compare(&ask)).boxed()
+        self.once_complete(move |journal| journal.compare(&ask)).map(|compared| Ok(compared?.flatten())).boxed()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {

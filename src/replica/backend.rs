@@ -21,8 +21,8 @@ use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
-    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError, LookupNow, Miss,
-    NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
+    Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError,
+    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
@@ -77,7 +77,10 @@ impl Backend for Replica {
         match held.confirmed(key) {
             Some(copy) => valid(copy.entry()).map_or(LookupNow::Absent, LookupNow::Served),
             // A request upstream may bring what the feed then confirms.
-            None if held.freshness.is_following() && held.freshness.is_current() && !held.copies.unknown.contains(key) => {
+            None if held.freshness.is_following()
+                && held.freshness.is_current()
+                && !held.copies.unknown.contains(key) =>
+            {
                 LookupNow::Unsure
             }
             None => LookupNow::Absent,
@@ -125,7 +128,7 @@ impl Backend for Replica {
     }
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
-        self.of_mirror(move |journal| journal.compare(&ask)).boxed()
+        self.of_mirror(move |journal| journal.compare(&ask)).map(|compared| Ok(compared?.flatten())).boxed()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {

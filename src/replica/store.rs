@@ -14,7 +14,7 @@ use crate::folder::{FolderLock, private};
 use crate::gate::{OperatorChain, Standing};
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{
-    CacheBound, CommitError, Committing, FILE, Options, OperatorWrite, Outcome, Role, Stand, Write,
+    CacheBound, CommitError, Committing, FILE, OperatorWrite, Options, Outcome, Role, Stand, Write,
 };
 use crate::store::{FollowerId, Journal, JournalReader, StoreError};
 

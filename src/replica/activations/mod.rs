@@ -178,8 +178,7 @@ impl Activations {
 
     /// Whether there is a copy, even a stale one. `looks_deep`: also in the store, which takes a query.
     pub(super) fn has(&self, id: &HashId, looks_deep: bool) -> bool {
-        self.cache.contains_key(id)
-            || (looks_deep && self.held.store.reader().has_activation(id).unwrap_or(false))
+        self.cache.contains_key(id) || (looks_deep && self.held.store.reader().has_activation(id).unwrap_or(false))
     }
 
     /// The answer that needs no request.

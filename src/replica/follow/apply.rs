@@ -28,15 +28,13 @@ impl Follow {
                 [key] => FedContent::Superseded(key),
                 _ => FedContent::Rejected(change.accounts),
             },
-            UpstreamContent::Delete(request) => {
-                match parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now) {
-                    Ok(tombstone) => {
-                        parts.env.metrics.accepted(Via::Feed);
-                        FedContent::Delete(Arc::new(tombstone))
-                    }
-                    Err(refusal) => self.rejected(item.serial, &refusal, change.accounts),
+            UpstreamContent::Delete(request) => match parts.env.gate.admit_delete(request.as_bytes(), Via::Feed, now) {
+                Ok(tombstone) => {
+                    parts.env.metrics.accepted(Via::Feed);
+                    FedContent::Delete(Arc::new(tombstone))
                 }
-            }
+                Err(refusal) => self.rejected(item.serial, &refusal, change.accounts),
+            },
             UpstreamContent::Removed => match change.accounts[..] {
                 [key] => FedContent::Removed(key),
                 _ => FedContent::Rejected(change.accounts),

@@ -10,7 +10,7 @@ use super::sse::{SseEvent, SseReader};
 use super::{Follow, FollowerState, SILENCE};
 use crate::clock;
 use crate::feed::wire::{Item, Page, UpstreamChange};
-use crate::feed::{Chain, Head};
+use crate::feed::{Chain, Head, SubjectKind};
 use crate::gate::{Refusal, Via};
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Fed, UpstreamWrite};
@@ -177,11 +177,15 @@ impl Follow {
         item: Item,
     ) -> Result<(), FeedError> {
         let format = |what: &str| FeedError::Format(format!("change {}: {what}", item.serial));
-        let position = follower.position.as_mut().ok_or_else(|| format("it comes before the greeting"))?;
+        let mut position = follower.position.ok_or_else(|| format("it comes before the greeting"))?;
         let (operation, digest) = item.link().ok_or(FeedError::Form(item.serial))?;
         let chain = position.chain.next(item.serial, operation, &digest);
         if Some(item.serial) != position.serial.checked_add(1) || Chain::parse(&item.chain) != Some(chain) {
             return Err(FeedError::Chain(item.serial));
+        }
+        if item.kind == SubjectKind::Activation.name() {
+            // Whether its account is known depends on what came before.
+            self.settle(follower, batch).await?;
         }
         let content = self.read(&item);
         let item = Arc::new(item);
@@ -189,6 +193,7 @@ impl Follow {
         let fed = Fed { item: item.clone(), chain, digest, content };
         let committing = self.parts.held.store.enqueue(UpstreamWrite::Fed(Box::new(fed))).await?;
         (position.serial, position.chain) = (item.serial, chain);
+        follower.position = Some(position);
         batch.0.push(Handed { committing, serial: item.serial, at: item.at, accounts });
         Ok(())
     }

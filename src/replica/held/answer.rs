@@ -121,8 +121,7 @@ impl Held {
                 }
                 // While the feed is live, another server may be further behind.
                 self.copies.unknown.remember(key, || {
-                    self.copies.generation(key) == asked.heard
-                        && (is_of_followed || self.freshness.live().is_none())
+                    self.copies.generation(key) == asked.heard && (is_of_followed || self.freshness.live().is_none())
                 });
                 Ok(None)
             }
@@ -142,12 +141,8 @@ impl Held {
         is_followed: bool,
     ) -> Result<Outcome, CommitError> {
         let (held, before, key) = (self.clone(), asked.clone(), *key);
-        let is_last_word = move || {
-            is_followed
-                && before.live.is_some()
-                && held.freshness.live() == before.live
-                && held.copies.generation(&key) == before.heard
-        };
+        let is_last_word =
+            move || is_followed && held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;
         let (copies, gone) = (self.copies.clone(), asked.gone);
         let answer = Answered {
             key,

@@ -69,11 +69,7 @@ impl Hints {
     }
 
     /// Handles a claims update from NATS, whose subject named `expected`.
-    pub(in crate::replica) async fn hear(
-        self: &Arc<Self>,
-        token: &[u8],
-        expected: &AccountKey,
-    ) -> Result<(), Refusal> {
+    pub(in crate::replica) async fn hear(self: &Arc<Self>, token: &[u8], expected: &AccountKey) -> Result<(), Refusal> {
         let entry = Arc::new(self.env.gate.admit(token, Some(expected), Via::Hint, clock::unix_seconds())?);
         match self.held.hear(&entry).await? {
             Heard::Applied => self.count(HintOutcome::Applied),

@@ -18,7 +18,9 @@ impl Operators {
         let before = Standing::restore(kept.clone(), withdrawn);
         let arrival = self.env.gate.arrival(Way::FollowerFile, clock::unix_seconds());
         let change_to = self.env.setup.change_operator.as_ref();
-        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival).map_err(BeginError::Operator)? {
+        let chain = match operator::begin(kept.as_deref(), configured.as_ref(), change_to, &arrival)
+            .map_err(BeginError::Operator)?
+        {
             Begun::Kept => None,
             Begun::Refused(refusal) => {
                 tracing::warn!(

@@ -47,12 +47,7 @@ impl Drop for Landing {
 impl Pull {
     /// `flights`: those that `held` knows.
     pub(super) fn new(env: &Env, held: &Arc<Held>, upstream: &Arc<Upstream>, flights: Arc<Flights>) -> Self {
-        Self {
-            env: env.clone(),
-            held: held.clone(),
-            upstream: upstream.clone(),
-            flights,
-        }
+        Self { env: env.clone(), held: held.clone(), upstream: upstream.clone(), flights }
     }
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.

@@ -115,8 +115,7 @@ impl Run {
         let key = Subject::Operator(*trust.identity());
         let leaf = Leaf::of(&key, &LeafState::Held(*trust.version()));
         let have = vec![(key.text(), leaf.short().to_string())];
-        let answer =
-            parts.upstream.followed().compare(&DigestAsk { have, ..DigestAsk::default() }).await?;
+        let answer = parts.upstream.followed().compare(&DigestAsk { have, ..DigestAsk::default() }).await?;
         self.stands(&answer.position().ok_or(ResyncError::Format("the position"))?)?;
         let mut is_in_sync = true;
         for item in &answer.items {

@@ -75,12 +75,7 @@ enum ResyncError {
 
 impl Resync {
     pub(super) fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            begun: AtomicU64::new(0),
-            is_under_way: AtomicBool::new(false),
-            texts: texts::Texts::default(),
-        }
+        Self { parts, begun: AtomicU64::new(0), is_under_way: AtomicBool::new(false), texts: texts::Texts::default() }
     }
 
     /// Whether a comparison is under way.
@@ -149,10 +144,8 @@ impl Run {
             return;
         }
         let (resync, parts) = (&self.resync, &self.resync.parts);
-        let (primary, fetched) = (
-            parts.upstream.shown(),
-            if parts.env.is_mirror() { ", and fetches missing ones then" } else { "" },
-        );
+        let (primary, fetched) =
+            (parts.upstream.shown(), if parts.env.is_mirror() { ", and fetches missing ones then" } else { "" });
         if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
             tracing::warn!(
                 "{primary} rejects requests of this replica for digests (status {status}); the replica checks JWTs as clients ask for \

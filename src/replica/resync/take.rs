@@ -18,7 +18,10 @@ impl Resync {
         let (resync, as_of) = (self.clone(), answer.serial);
         let read = tokio::task::spawn_blocking(move || {
             let items = answer.items.iter();
-            items.flat_map(|item| resync.read(item)).map(|(serial, content)| Compared { as_of, serial, content }).collect()
+            items
+                .flat_map(|item| resync.read(item))
+                .map(|(serial, content)| Compared { as_of, serial, content })
+                .collect()
         });
         let differences: Vec<Compared> = read.await.map_err(|_| ResyncError::Outdated)?;
         self.write(differences).await
@@ -71,7 +74,9 @@ impl Resync {
             UpstreamContent::Operator { jwts, is_linked } => match jwts.last() {
                 Some(last) => {
                     parts.operators.apply_linked(jwts, *is_linked, Via::Upstream);
-                    parts.operators.subject_of(last).map(|(key, version)| ComparedContent::Operator(key, version))
+                    let item = Arc::new(item.clone());
+                    let subject = parts.operators.subject_of(last);
+                    subject.map(|(key, version)| ComparedContent::Operator(key, version, item))
                 }
                 None => None,
             },

@@ -10,7 +10,7 @@ use super::change::{self, RawChange};
 use super::head::{self, Row};
 use super::leaves::each_after;
 use super::read::JournalReader;
-use super::schema::{self, LogPlace};
+use super::schema::{self, LogPlace, Role};
 #[cfg(test)]
 use crate::feed::digest::Tree;
 use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
@@ -62,7 +62,9 @@ impl JournalReader {
     /// What differs from the follower's keys: a piece of about 1 MiB of text. Blocks for queries.
     ///
     /// A piece and its position are from one transaction. Changes may come between two pieces.
-    pub fn compare(&self, ask: &Ask) -> Result<Comparison, StoreError> {
+    ///
+    /// `None`: this is a replica, and lacks a text that the answer has to have.
+    pub fn compare(&self, ask: &Ask) -> Result<Option<Comparison>, StoreError> {
         let (head, piece) = self.read_bulk(|connection| {
             let transaction = connection.unchecked_transaction()?;
             let schema::Meta { head, log, .. } = schema::meta(&transaction)?;
@@ -74,6 +76,11 @@ impl JournalReader {
             Ok((head, (piece.found, piece.next)))
         })?;
         let (found, next) = piece;
+        let is_replica = self.state.role() != Role::Primary;
+        let is_lost = |found: &FoundDifference| matches!(found, FoundDifference::Lost(_));
+        if is_replica && found.iter().any(is_lost) {
+            return Ok(None);
+        }
         let open = |found| match found {
             FoundDifference::Nothing(key) => Ok(Difference::Nothing(key)),
             FoundDifference::Change(change) => {
@@ -85,7 +92,8 @@ impl JournalReader {
                 Err(self.unusable(&format!("the change that made the current state of {text} is missing")))
             }
         };
-        Ok(Comparison { head, differences: found.into_iter().map(open).collect::<Result<_, _>>()?, next })
+        let differences = found.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Some(Comparison { head, differences, next }))
     }
 
     fn difference(&self, id: i64, change: Change) -> Result<Difference, StoreError> {

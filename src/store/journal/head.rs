@@ -233,7 +233,7 @@ pub(super) fn save(connection: &Connection, log: &LogPlace, subject: &Subject, r
 struct Columns {
     row: i64,
     era: i64,
-    serial: u64,
+    serial: i64,
     iat: i64,
     exp: i64,
     identity: Vec<u8>,
@@ -254,7 +254,7 @@ struct Columns {
 impl Columns {
     fn of(log: &LogPlace, row: &Row) -> Self {
         let (version, deleted) = (row.held.version(), row.held.deleted());
-        let serial = |at: Option<Position>| at.filter(|at| at.session == log.session.0).map_or(0, |at| at.serial);
+        let serial = |at: Option<Position>| at.map_or(0, |at| write_place(log, at));
         let mut ties = Vec::with_capacity(row.held.ties().len() * TIE);
         for tie in row.held.ties() {
             ties.extend_from_slice(&tie.identity);
@@ -295,7 +295,7 @@ impl Columns {
         for number in [
             self.row,
             self.era,
-            self.serial.cast_signed(),
+            self.serial,
             self.iat,
             self.exp,
             self.deleted.unwrap_or(0),
@@ -326,10 +326,7 @@ impl Columns {
     fn row(&self, kind: SubjectKind, log: &LogPlace) -> Option<Row> {
         let of = if kind == SubjectKind::Activation { Kind::Account } else { Kind::Operator };
         let signer = |raw| PublicKey::from_raw(of, raw);
-        let place = |serial: u64| {
-            (serial != 0 && self.era == log.era && log.has_session())
-                .then_some(Position { session: log.session.0, serial })
-        };
+        let place = |serial: i64| read_place(log, self.era, serial);
         let version = match (<[u8; 32]>::try_from(&*self.issuer), <[u8; 32]>::try_from(&*self.identity)) {
             (Ok(issuer), Ok(identity)) => Some(Version { iat: self.iat, identity, issuer: signer(issuer) }),
             _ => None,
@@ -337,7 +334,7 @@ impl Columns {
         let mut ties = Vec::with_capacity(self.ties.len() / TIE);
         for tie in self.ties.as_chunks::<TIE>().0 {
             let (identity, serial) = (tie.first_chunk::<32>()?, tie.last_chunk::<8>()?);
-            ties.push(Tie { identity: *identity, at: place(u64::from_be_bytes(*serial)) });
+            ties.push(Tie { identity: *identity, at: place(i64::from_be_bytes(*serial)) });
         }
         let deleted =
             self.deleted.zip(self.deleted_issuer).map(|(iat, issuer)| Deletion { iat, issuer: signer(issuer) });
@@ -392,6 +389,19 @@ fn read(kind: SubjectKind, log: &LogPlace, row: &rusqlite::Row<'_>) -> rusqlite:
         Some(row) if columns.sum(&subject) == sum => Found::Sound((subject, row)),
         _ => Found::Damaged,
     })
+}
+
+/// A place as a number: of an earlier order it is negative, because nothing can be compared with it any more.
+fn write_place(log: &LogPlace, at: Position) -> i64 {
+    let serial = at.serial.cast_signed();
+    if at.session == log.session.0 { serial } else { serial.saturating_neg() }
+}
+
+/// Reads a place back that was written in `era`; 0: none. One of an earlier order has a session of zeros.
+fn read_place(log: &LogPlace, era: i64, serial: i64) -> Option<Position> {
+    let is_present = serial > 0 && era == log.era && log.has_session();
+    let session = if is_present { log.session.0 } else { [0; 16] };
+    (serial != 0).then_some(Position { session, serial: serial.unsigned_abs() })
 }
 
 /// A leaf of which only the first 8 bytes are known is stored so.

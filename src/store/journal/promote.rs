@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::error::StoreError;
 use super::change::record;
-use super::head::{self, Row};
 use super::digests::{Digests, ToggleSet};
+use super::head::{self, Row};
+use super::open;
 use super::schema::{Meta, Role};
 use super::signers::{Signers, Tally};
 use super::transaction::{Record, Transaction};
 use super::upstream::Touched;
-use super::open;
 use crate::clock;
 use crate::feed::digest::Toggle;
 use crate::feed::{Content, Head, Session, Subject, SubjectKind};
@@ -134,7 +134,9 @@ impl<'c> Promotion<'c> {
             head: meta.head,
             accounts: meta.count,
             withheld: withheld.map(|(_, signed)| signed.accounts).sum(),
-            deletions: count("SELECT count(*) FROM head WHERE kind = 1 AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)")?,
+            deletions: count(
+                "SELECT count(*) FROM head WHERE kind = 1 AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
+            )?,
             activations: count("SELECT count(DISTINCT key) FROM activation")?,
             missing: keys(
                 "row = 0 AND removed = 0 AND (issuer <> x'' OR length(leaf) > 0) AND (deleted IS NULL OR iat > deleted)",
@@ -178,7 +180,9 @@ impl<'c> Promotion<'c> {
         let found = self
             .transaction
             .connection
-            .prepare_cached("SELECT key, iat, exp, identity, issuer, digest, body FROM change WHERE id = ?1 AND body IS NOT NULL")?
+            .prepare_cached(
+                "SELECT key, iat, exp, identity, issuer, digest, body FROM change WHERE id = ?1 AND body IS NOT NULL",
+            )?
             .query_row([row.row], record)
             .optional()?;
         // A damaged text is pushed again by whoever has it.
@@ -189,10 +193,9 @@ impl<'c> Promotion<'c> {
         now.is_level();
         let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
         let entry = Arc::new(entry);
-        let id = self.transaction.append(
-            Content::Put(entry.clone()),
-            Record::of_entry(&entry, VIA, clock::unix_millis(), &[toggle]),
-        )?;
+        let id = self
+            .transaction
+            .append(Content::Put(entry.clone()), Record::of_entry(&entry, VIA, clock::unix_millis(), &[toggle]))?;
         self.transaction.drop_body(row.row)?;
         now.row = id;
         self.transaction.save(subject, &now)

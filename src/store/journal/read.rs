@@ -171,7 +171,7 @@ impl JournalReader {
                 })
                 .optional()
         })?;
-        let Some((record, serial, currency)): Option<(Record, u64, (u64, i64, bool, i64))> = found else {
+        let Some((record, serial, currency)): Option<(Record, u64, (i64, i64, bool, i64))> = found else {
             return Ok(None);
         };
         let stored = self.stored(record, serial)?;
@@ -179,9 +179,9 @@ impl JournalReader {
             return Ok(Some(stored));
         }
         let ((serial, era, is_ordered, came), log) = (currency, self.state.log());
-        let is_known = serial != 0 && era == log.era && log.has_session();
+        let is_known = serial > 0 && era == log.era && log.has_session();
         let currency = Currency {
-            at: is_known.then_some(Position { session: log.session.0, serial }),
+            at: is_known.then_some(Position { session: log.session.0, serial: serial.unsigned_abs() }),
             era: if is_ordered { era.unsigned_abs() } else { 0 },
             came,
         };

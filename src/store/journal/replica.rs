@@ -120,12 +120,7 @@ impl JournalReader {
         Ok(found.into_iter().filter_map(account).collect())
     }
 
-    fn keys_where(
-        &self,
-        condition: &str,
-        after: Option<&Subject>,
-        limit: usize,
-    ) -> Result<Vec<Subject>, StoreError> {
+    fn keys_where(&self, condition: &str, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         let (kind, raw) = after.map_or((0, &[][..]), |after| (after.kind().code(), &after.raw()[..]));
         self.read_bulk(|connection| {
             let mut statement = connection.prepare_cached(&format!(

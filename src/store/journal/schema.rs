@@ -69,7 +69,7 @@ CREATE TABLE head (
     key         BLOB    NOT NULL, -- 32 bytes
     row         INTEGER NOT NULL, -- the change with the newest JWT; 0 if its text is not here
     era         INTEGER NOT NULL, -- the order of the places
-    serial      INTEGER NOT NULL, -- the place of the newest JWT; 0: unknown
+    serial      INTEGER NOT NULL, -- the place of the newest JWT; 0: unknown, negative: in an earlier order
     iat         INTEGER NOT NULL,
     exp         INTEGER NOT NULL,
     identity    BLOB    NOT NULL,

@@ -58,9 +58,7 @@ impl JournalReader {
         })?;
         let looked = found.len();
         let open = |(record, serial): (Record, u64)| match Entry::reopen(record) {
-            Ok(entry) => {
-                Some(Stored { entry: Arc::new(entry), serial, currency: Currency::default() })
-            }
+            Ok(entry) => Some(Stored { entry: Arc::new(entry), serial, currency: Currency::default() }),
             Err(damaged) => {
                 tracing::error!(account = %damaged.0, "{}", self.damaged(&damaged));
                 None

@@ -8,15 +8,19 @@ use rusqlite::Connection;
 
 use super::schema::{Meta, Role};
 use super::transaction::Transaction;
+use crate::feed::Link as _;
 use crate::key::AccountKey;
 
 /// Whether the text of an account is kept although its change leaves the log.
 pub type IsWanted = Arc<dyn Fn(&AccountKey) -> bool + Send + Sync>;
 
+/// Bytes of a change without its text, about.
+pub(super) const AROUND: usize = 300;
+
 /// What a cache keeps.
 #[derive(Clone)]
 pub struct CacheBound {
-    /// Bytes of text of the latest changes.
+    /// Bytes of the latest changes.
     pub log_bytes: u64,
     /// Which accounts' texts are kept besides.
     pub is_wanted: IsWanted,
@@ -40,8 +44,8 @@ impl Tail {
         let bound = bound.filter(|_| meta.role == Role::Cache);
         let bytes = match &bound {
             Some(_) => connection.query_row(
-                "SELECT coalesce(sum(length(body)), 0) FROM change WHERE id > ?1",
-                [meta.log.id(meta.log.floor.0)],
+                "SELECT coalesce(sum(?2 + coalesce(length(body), 0)), 0) FROM change WHERE id > ?1",
+                (meta.log.id(meta.log.floor.0), AROUND),
                 |row| row.get(0),
             )?,
             None => 0,
@@ -55,7 +59,7 @@ impl Tail {
         if transaction.begun.is_some() {
             self.bytes.set(0);
         }
-        let added: usize = transaction.changes.iter().map(|change| crate::feed::Link::weight(&**change)).sum();
+        let added: usize = transaction.changes.iter().map(|change| AROUND + change.weight()).sum();
         self.bytes.set(self.bytes.get() + added as u64);
         if self.bytes.get() > bound.log_bytes {
             let left = transaction.shorten(&*bound.is_wanted)?;

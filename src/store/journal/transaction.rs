@@ -228,6 +228,23 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Those of a change that is passed on, and of which no more is known than the digest of its body.
+    pub(super) const fn passed(digest: &'a Digest, toggles: &'a [Toggle]) -> Self {
+        Self {
+            kind: None,
+            via: Via::Feed,
+            at: 0,
+            key: None,
+            toggles,
+            iat: 0,
+            exp: 0,
+            identity: &[0; 32],
+            issuer: None,
+            digest,
+            body: None,
+        }
+    }
+
     /// Those of an account's JWT.
     pub(super) fn of_entry(entry: &'a Entry, via: Via, at: i64, toggles: &'a [Toggle]) -> Self {
         Self {

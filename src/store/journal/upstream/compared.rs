@@ -34,11 +34,15 @@ impl Transaction<'_> {
                 self.compare_one(subject, as_of, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
             }
             ComparedContent::Activation(activation) => self.compared_activation(activation, as_of).map(Ok),
-            ComparedContent::Forgotten(id) => self
-                .compare_one(&Subject::Activation(*id), as_of, |_, row| row.is_level())
-                .map(|()| Ok(changed)),
-            ComparedContent::Operator(operator, version) => {
-                for step in self.other_operator(operator, version)? {
+            ComparedContent::Forgotten(id) => {
+                self.compare_one(&Subject::Activation(*id), as_of, |_, row| row.is_level()).map(|()| Ok(changed))
+            }
+            ComparedContent::Operator(operator, version, item) => {
+                let text = serde_json::to_vec(&**item).unwrap_or_default();
+                let digest: Digest = Sha256::digest(&text).into();
+                let record = Record { body: Some(&text), at: clock::unix_millis(), ..Record::passed(&digest, &[]) };
+                let id = self.store_loose(&record, 0)?;
+                for step in self.other_operator(operator, version, id)? {
                     self.settle_loose(&step.subject, &step.before, &step.now, None)?;
                 }
                 Ok(Ok(changed))

@@ -13,9 +13,6 @@ use crate::gate::{Activation, Entry, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 
-/// What is read of a change whose fields are not known here.
-const NO_IDENTITY: Identity = [0; 32];
-
 /// A key that a change is about: what was there, what follows, and the JWT if it is held now.
 pub(super) struct Step {
     pub(super) subject: Subject,
@@ -62,7 +59,7 @@ impl Transaction<'_> {
                 (self.other_activation(activation, identity.as_ref())?, changed)
             }
             FedContent::Forgotten(activation) => (self.fed_forgotten(activation, id)?, changed),
-            FedContent::Operator(operator, version) => (self.other_operator(operator, version)?, changed),
+            FedContent::Operator(operator, version) => (self.other_operator(operator, version, id)?, changed),
             FedContent::Unknown => (Vec::new(), changed),
         })
     }
@@ -77,27 +74,38 @@ impl Transaction<'_> {
                 Content::Delete(tombstone.clone()),
                 Record::of_delete(tombstone, Via::Feed, fed.item.at, toggles, &fed.digest),
             ),
-            FedContent::Superseded(key) => (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key)),
+            FedContent::Superseded(key) => {
+                (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key))
+            }
             FedContent::Removed(key) => (Content::Removed { key: *key, digest: fed.digest }, past(fed, toggles, key)),
             FedContent::Activation(activation) => (
                 Content::Activation(activation.clone()),
                 Record::of_activation(activation, Via::Feed, fed.item.at, toggles),
             ),
-            _ => {
-                // It is passed on as it came, also by those who do not know what it is.
+            // Those who follow now get it as it came, and those who read it later learn which version it was.
+            FedContent::Rejected(keys) if operation == Operation::Put && keys.len() == 1 => {
+                (Content::Passed(fed.item.clone()), past(fed, toggles, &keys[0]))
+            }
+            FedContent::OtherActivation(id, _) | FedContent::Forgotten(id) => {
+                let kind = Some(SubjectKind::Activation);
+                (Content::Passed(fed.item.clone()), Record { kind, key: Some(id.raw()), ..unread(fed, toggles) })
+            }
+            FedContent::Operator(..) => {
                 let text = serde_json::to_vec(&*fed.item).unwrap_or_default();
-                let record = Record { kind: None, body: Some(&text), ..unread(fed, toggles) };
+                let record = Record { body: Some(&text), ..unread(fed, toggles) };
                 return self.log(Content::Passed(fed.item.clone()), record, operation).map(drop);
+            }
+            FedContent::Rejected(_) | FedContent::Unknown => {
+                // Nothing unverified is stored, so who comes later cannot go on from before it.
+                self.log(Content::Passed(fed.item.clone()), unread(fed, toggles), operation)?;
+                self.meta.log.floor = (self.meta.head.serial, self.meta.head.chain);
+                return Ok(());
             }
         };
         self.log(content, record, operation).map(drop)
     }
 
-    fn fed_put(
-        &mut self,
-        entry: &Arc<Entry>,
-        id: i64,
-    ) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
+    fn fed_put(&mut self, entry: &Arc<Entry>, id: i64) -> rusqlite::Result<(Vec<Step>, Result<Outcome, CommitError>)> {
         // If the operator JWT has changed since it was admitted, it is withheld.
         let subject = Subject::Account(*entry.key());
         let before = self.load(&subject)?.unwrap_or_default();
@@ -186,11 +194,7 @@ impl Transaction<'_> {
     }
 
     /// An activation whose text is not stored.
-    pub(super) fn other_activation(
-        &self,
-        id: &HashId,
-        identity: Option<&Identity>,
-    ) -> rusqlite::Result<Vec<Step>> {
+    pub(super) fn other_activation(&self, id: &HashId, identity: Option<&Identity>) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Activation(*id);
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();
@@ -213,7 +217,12 @@ impl Transaction<'_> {
     }
 
     /// The operator's JWT upstream. There is one.
-    pub(super) fn other_operator(&self, operator: &PublicKey, version: &Identity) -> rusqlite::Result<Vec<Step>> {
+    pub(super) fn other_operator(
+        &self,
+        operator: &PublicKey,
+        version: &Identity,
+        id: i64,
+    ) -> rusqlite::Result<Vec<Step>> {
         let mut steps = Vec::new();
         let subject = Subject::Operator(*operator);
         super::super::head::each_from(self.connection, &self.meta.log, SubjectKind::Operator, &[], |key, before| {
@@ -226,7 +235,7 @@ impl Transaction<'_> {
         })?;
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();
-        now.set_ordered(&subject, Some(Leaf::of(&subject, &LeafState::Held(*version))), 0);
+        now.set_ordered(&subject, Some(Leaf::of(&subject, &LeafState::Held(*version))), id);
         steps.push(Step { subject, before, now, entry: None });
         Ok(steps)
     }
@@ -239,17 +248,5 @@ fn past<'a>(fed: &'a Fed, toggles: &'a [Toggle], key: &'a AccountKey) -> Record<
 
 /// A change of which nothing is known but its place in the chain.
 fn unread<'a>(fed: &'a Fed, toggles: &'a [Toggle]) -> Record<'a> {
-    Record {
-        kind: None,
-        via: Via::Feed,
-        at: fed.item.at,
-        key: None,
-        toggles,
-        iat: 0,
-        exp: 0,
-        identity: &NO_IDENTITY,
-        issuer: None,
-        digest: &fed.digest,
-        body: None,
-    }
+    Record { at: fed.item.at, ..Record::passed(&fed.digest, toggles) }
 }

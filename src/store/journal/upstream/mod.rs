@@ -124,8 +124,8 @@ pub enum ComparedContent {
     Activation(Arc<Activation>),
     /// An activation has expired.
     Forgotten(HashId),
-    /// The operator's JWT, of this identity.
-    Operator(PublicKey, Identity),
+    /// The operator's JWT, of this identity, as it came.
+    Operator(PublicKey, Identity, Arc<Item>),
     /// Something newer of these accounts that the gate rejected.
     Rejected(Vec<AccountKey>),
     /// The same as here, of these accounts.

@@ -158,7 +158,7 @@ impl Transaction<'_> {
         }
         if let Subject::Account(key) = subject {
             let currency = Currency {
-                at: now.held.position(),
+                at: now.held.position().filter(|at| at.session == self.meta.head.session.0),
                 era: if now.is_ordered() { self.meta.log.era.unsigned_abs() } else { 0 },
                 came: clock::unix_millis(),
             };

@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::super::head::Row;
+use super::super::tail::AROUND;
 use super::super::transaction::Transaction;
 use crate::feed::{Chain, Operation, Subject, SubjectKind};
 use crate::key::AccountKey;
@@ -51,7 +52,7 @@ impl Transaction<'_> {
             })?
             .collect::<rusqlite::Result<_>>()?;
         for (id, serial, chain, kind, op, key, length) in rows {
-            (floor, bytes) = ((serial, chain), bytes + length);
+            (floor, bytes) = ((serial, chain), bytes + length + AROUND as u64);
             let account = key
                 .filter(|_| SubjectKind::from_code(kind) == Some(SubjectKind::Account) && op == Operation::Put.tag())
                 .map(AccountKey::from_raw);
