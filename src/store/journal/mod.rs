@@ -53,7 +53,6 @@ pub mod upstream;
 mod write;
 mod writer;
 
-use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -185,7 +184,7 @@ impl Journal {
             history: options.history,
             gate: gate.clone(),
             state: state.clone(),
-            touched: RefCell::default(),
+            touched: upstream::Touched::default(),
             tail,
             index: index.clone(),
             digests: digests.clone(),

@@ -3,6 +3,7 @@
 mod deleted;
 mod digests;
 mod pack;
+mod upstream;
 
 use std::sync::Arc;
 

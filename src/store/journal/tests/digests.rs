@@ -287,7 +287,7 @@ fn check(world: &World, journal: &Journal, standing: &Standing) {
 }
 
 /// What a crash leaves: the files as they are at a time when nobody writes.
-fn crashed(path: &Path) -> tempfile::TempDir {
+pub(super) fn crashed(path: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for ending in ["", "-wal"] {
         let name = format!("journal.sqlite{ending}");

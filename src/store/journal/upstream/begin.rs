@@ -16,6 +16,9 @@ impl Transaction<'_> {
         // What was current in this session stays current up to there.
         let stays = self.meta.head.session == head.session && confirmed.0 <= head.serial;
         self.meta.confirmed = if stays { confirmed } else { (0, Chain::default()) };
+        let left = (self.meta.log.id(self.meta.log.floor.0), self.meta.log.id(self.meta.head.serial));
+        self.left.push(left);
+        self.log_bytes.set(0);
         let log = &mut self.meta.log;
         log.session = head.session;
         log.era += 1;
@@ -32,7 +35,7 @@ impl Transaction<'_> {
     /// A comparison begins.
     pub(super) fn compare_again(&mut self) -> Outcome {
         self.meta.is_level = false;
-        self.touched.borrow_mut().clear();
+        self.touched_now.clear();
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
     }
@@ -41,7 +44,7 @@ impl Transaction<'_> {
     pub(super) fn level(&mut self) -> Outcome {
         self.meta.is_level = true;
         self.confirm();
-        self.touched.borrow_mut().clear();
+        self.touched_now.clear();
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
     }

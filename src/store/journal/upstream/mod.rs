@@ -13,6 +13,7 @@ mod early;
 mod fed;
 mod ordered;
 mod tail;
+mod touched;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::transaction::Transaction;
 use super::write::{CommitError, Outcome};
 pub use early::{Early, EarlyWay, KnownCopy, Ruling, rule};
 pub use ordered::UpstreamState;
+pub(super) use touched::{Touched, TouchedNow};
 
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head, Subject};
