@@ -129,8 +129,11 @@ fn chain(
 
 /// Whether a change made the current state of an account.
 fn stands(connection: &Connection, id: i64) -> rusqlite::Result<bool> {
-    connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1)", [id], |row| row.get(0))
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1 OR under = ?1)",
+        [id],
+        |row| row.get(0),
+    )
 }
 
 /// Live and deleted accounts, counted one by one.

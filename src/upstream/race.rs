@@ -77,7 +77,6 @@ impl Upstream {
             source: AnswerSource {
                 is_followed: is_of_followed && given.is_confirmed,
                 is_of_followed,
-                is_of_primary: given.is_primary,
                 age: given.age,
             },
         }

@@ -17,6 +17,9 @@ const COLUMNS: &str = "key, row, era, serial, iat, exp, identity, issuer, digest
 /// Bytes of a tie: identity and serial.
 const TIE: usize = 40;
 
+/// Stands for the change by which a key left, if that change is not here. No change has this id.
+pub(super) const NO_CHANGE: i64 = i64::MIN;
+
 /// Upstream has something older, or nothing, and is not expected to bring this.
 const AHEAD: u8 = 1;
 /// Upstream may have something newer that could not be applied.
@@ -103,10 +106,15 @@ impl Row {
         (self.ordered, self.is_ahead, self.is_doubted) = (None, false, false);
     }
 
-    /// Whether it needs the text of a change.
+    /// The changes that it needs.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = i64> {
+        let under = self.ordered.map_or(0, |ordered| ordered.under);
+        [self.row, self.deleted_row, self.removed, under].into_iter().chain(self.history.iter().copied())
+    }
+
+    /// Whether it needs a change.
     pub(super) fn points_to(&self, id: i64) -> bool {
-        let ordered = self.ordered.map(|ordered| ordered.under);
-        self.row == id || self.deleted_row == id || ordered == Some(id) || self.history.contains(&id)
+        self.pointers().any(|pointer| pointer == id)
     }
 
     const fn flags(&self) -> u8 {
