@@ -95,7 +95,7 @@ pub(super) fn heads(connection: &Connection) -> rusqlite::Result<Option<String>>
         connection,
         "SELECT h.kind, h.key, 0, NULL, x'', NULL, 0
          FROM head h LEFT JOIN change c ON c.id = h.removed
-         WHERE h.removed <> 0 AND h.issuer <> x'' AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
+         WHERE h.removed <> 0 AND h.removed <> ~0x7fffffffffffffff AND h.issuer <> x'' AND NOT (c.op IS 114 AND c.kind IS h.kind AND c.key IS h.key AND c.identity IS h.identity
                                        AND (c.digest IS h.digest OR h.row = 0))",
         "the change by which it left",
     )?;

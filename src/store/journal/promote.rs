@@ -76,8 +76,9 @@ pub fn promote(
         let mut promotion = Promotion::begin(&transaction, meta, standing, &touched)?;
         let mut found = promotion.look()?;
         promotion.order_overlays()?;
-        if let Some(chain) = standing.chain() {
-            promotion.operator(chain)?;
+        match standing.chain() {
+            Some(chain) => promotion.operator(chain)?,
+            None => promotion.no_operator()?,
         }
         (found.head, found.accounts) = promotion.finish(cursor)?;
         if decide(&found) {
@@ -164,6 +165,9 @@ impl<'c> Promotion<'c> {
                 Subject::Account(_) if !row.held.is_live() && row.deleted_row != 0 => {
                     requests.push((row.deleted_row, subject, row));
                 }
+                Subject::Account(_) if row.removed != 0 && row.held.version().is_some() => {
+                    self.order_removal(&subject, &row)?;
+                }
                 Subject::Activation(_) if row.row != 0 && row.removed == 0 => self.order_activation(&subject, &row)?,
                 _ => self.settle(&subject, &row, Row { ordered: None, ..row.clone() })?,
             }
@@ -197,7 +201,20 @@ impl<'c> Promotion<'c> {
             .append(Content::Put(entry.clone()), Record::of_entry(&entry, VIA, clock::unix_millis(), &[toggle]))?;
         self.transaction.drop_body(row.row)?;
         now.row = id;
-        self.transaction.save(subject, &now)
+        self.transaction.settle(subject, row, &now, None)
+    }
+
+    /// An account that left a read-only folder, with a version that was served early.
+    fn order_removal(&mut self, subject: &Subject, row: &Row) -> rusqlite::Result<()> {
+        let (Subject::Account(key), Some(version)) = (subject, row.held.version()) else { return Ok(()) };
+        let mut now = row.clone();
+        now.is_level();
+        let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
+        now.removed = self.transaction.append(
+            Content::Removed { key: *key, digest: row.digest },
+            Record::of_removal(subject, version, &row.digest, VIA, clock::unix_millis(), &[toggle]),
+        )?;
+        self.transaction.settle(subject, row, &now, None)
     }
 
     fn order_activation(&mut self, subject: &Subject, row: &Row) -> rusqlite::Result<()> {
@@ -220,7 +237,7 @@ impl<'c> Promotion<'c> {
             Record::of_activation(&activation, VIA, clock::unix_millis(), &[toggle]),
         )?;
         self.transaction.drop_body(row.row)?;
-        self.transaction.save(subject, &now)
+        self.transaction.settle(subject, row, &now, None)
     }
 
     /// A request that deleted these accounts, whatever upstream had of them.
@@ -247,7 +264,7 @@ impl<'c> Promotion<'c> {
         for (_, subject, row) in of {
             let mut now = Row { deleted_row: id, ..row.clone() };
             now.is_level();
-            self.transaction.save(subject, &now)?;
+            self.transaction.settle(subject, row, &now, None)?;
         }
         Ok(())
     }
@@ -258,11 +275,21 @@ impl<'c> Promotion<'c> {
         if now.made_by() == 0 {
             now.set_ordered(subject, None, 0);
         }
+        if let Subject::Account(_) = subject {
+            self.transaction.count(before.counted(), now.counted());
+        }
         self.transaction.settle_loose(subject, before, &now, None)
     }
 
     fn operator(&mut self, chain: &Arc<OperatorChain>) -> rusqlite::Result<()> {
         self.transaction.set_operator(chain, VIA, clock::unix_millis()).map(drop)
+    }
+
+    /// Without an operator in force, none is listed.
+    fn no_operator(&mut self) -> rusqlite::Result<()> {
+        let toggles = self.transaction.clear_operators()?;
+        self.transaction.loose_toggles.extend(toggles);
+        Ok(())
     }
 
     fn finish(mut self, (name, but): (&str, u64)) -> rusqlite::Result<(Head, u64)> {

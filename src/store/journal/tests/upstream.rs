@@ -1,6 +1,8 @@
 //! What comes from upstream, in every way and order: the mirror ends with what upstream has, and nothing goes back meanwhile.
 
+mod cache;
 mod check;
+mod promotion;
 mod upstream;
 mod world;
 
@@ -112,7 +114,7 @@ async fn run(steps: &[Step], history: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn a_mirror_ends_with_what_upstream_has_and_never_goes_back(

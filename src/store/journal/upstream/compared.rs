@@ -155,14 +155,14 @@ impl Transaction<'_> {
             let subject = Subject::Account(*key);
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
             let (mut now, left) = (before.clone(), before.held.version().copied());
-            let mut id = now.removed;
-            if id == 0 {
-                id = match &left {
-                    Some(version) => self.store_removal(&subject, version, &before.digest, 0)?,
-                    None => NO_CHANGE,
-                };
+            let id = match &left {
+                Some(_) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
+                Some(version) => self.store_removal(&subject, version, &before.digest, 0)?,
+                None => NO_CHANGE,
+            };
+            if before.held.is_live() || left.is_none() {
+                now.removed = id;
             }
-            now.removed = id;
             Self::order_removal(&mut now, &subject, left.map(|version| version.identity).as_ref(), id);
             self.count(before.counted(), now.counted());
             self.settle_loose(&subject, &before, &now, None)?;

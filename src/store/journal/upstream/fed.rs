@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::super::head::{Row, leaf_of};
+use super::super::head::{NO_CHANGE, Row, leaf_of};
 use super::super::schema::Role;
 use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
@@ -183,7 +183,10 @@ impl Transaction<'_> {
         let Some(before) = self.load(&subject)? else { return Ok(Vec::new()) };
         let left = self.left(&before, digest)?;
         let mut now = before.clone();
-        now.removed = id;
+        if before.held.is_live() || before.held.version().is_none() {
+            // What is held here may be another version than the one that left.
+            now.removed = if left.as_ref() == before.held.identity() { id } else { NO_CHANGE };
+        }
         Self::order_removal(&mut now, &subject, left.as_ref(), id);
         self.count(before.counted(), now.counted());
         Ok(vec![Step { subject, before, now, entry: None }])

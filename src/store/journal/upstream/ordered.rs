@@ -154,7 +154,7 @@ impl Transaction<'_> {
     }
 
     /// Stores what a write made of a key.
-    pub(super) fn settle(
+    pub(in super::super) fn settle(
         &mut self,
         subject: &Subject,
         before: &Row,

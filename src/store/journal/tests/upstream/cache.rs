@@ -1,0 +1,110 @@
+//! The log of a cache is bounded, and what was asked for stays.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::super::*;
+use super::upstream::fed;
+use crate::key::AccountKey;
+use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
+use crate::store::journal::{CacheBound, Role};
+
+type Wanted = Arc<Mutex<HashSet<AccountKey>>>;
+
+fn open_cache(path: &Path, log_bytes: u64, wanted: &Wanted) -> Journal {
+    let wanted = wanted.clone();
+    let bound = CacheBound { log_bytes, is_wanted: Arc::new(move |key| wanted.lock().contains(key)) };
+    let options = Options { role: Role::Cache, cache: Some(bound), ..Options::primary(Some(path.to_owned()), 0, 1) };
+    Journal::open(&options, |_, _| {}).expect("opens")
+}
+
+/// Feeds everything that is new upstream, in transactions of some changes.
+async fn feed(cache: &Journal, upstream: &Journal) {
+    while cache.head() != upstream.head() {
+        let changes = upstream.read_changes(cache.head().serial, 50).expect("readable");
+        let fed = changes.iter().map(|change| Write::Upstream(UpstreamWrite::Fed(Box::new(fed(change, false)))));
+        for outcome in cache.commit_all(fed.collect()).await {
+            outcome.expect("applied");
+        }
+    }
+}
+
+fn text_in_log(path: &Path, cache: &Journal) -> u64 {
+    let log = cache.state.log();
+    rusqlite::Connection::open(path)
+        .expect("opens")
+        .query_row("SELECT coalesce(sum(length(body)), 0) FROM change WHERE id > ?1", [log.id(log.floor.0)], |row| {
+            row.get(0)
+        })
+        .expect("a sum")
+}
+
+#[tokio::test]
+async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, upstream) = (Signer::new(), Journal::open(&Options::primary(None, 0, 1), |_, _| {}).expect("opens"));
+    let accounts: Vec<_> = (0..700).map(|_| KeyPair::new_account()).collect();
+    let entries: Vec<_> = accounts.iter().map(|account| signer.entry(account, NOW, "text")).collect();
+    let key = |n: usize| *entries[n].key();
+    let wanted: Wanted = Arc::new(Mutex::new(HashSet::from([key(0), key(1)])));
+    let bound = 300 * entries[0].token().len() as u64;
+    let cache = open_cache(&path, bound, &wanted);
+    cache.commit(Write::Upstream(UpstreamWrite::Begin(upstream.head()))).await.expect("begins");
+    cache.commit(Write::Upstream(UpstreamWrite::Level)).await.expect("ends");
+
+    upstream.commit_all(entries.iter().take(10).map(put).collect()).await;
+    upstream.commit(signer.delete(&[&accounts[5], &accounts[6]], NOW + 1)).await.expect("deleted");
+    upstream.commit(Write::Remove(key(7), Via::EditedFile)).await.expect("removed");
+    upstream.commit_all(entries.iter().skip(10).map(put).collect()).await;
+    feed(&cache, &upstream).await;
+
+    let floor = cache.floor();
+    assert!(floor > 256 && floor < cache.head().serial, "{floor}");
+    let text = text_in_log(&path, &cache);
+    assert!(text > bound / 10 && text <= bound + bound / 3, "{text} of {bound}");
+    assert_eq!(chain_of(&cache), cache.head().chain);
+    let is_served = |cache: &Journal, n| cache.get(&key(n)).expect("readable").is_some();
+    assert_eq!([0, 1, 2, 5, 7, 699].map(|n| is_served(&cache, n)), [true, true, false, false, false, true]);
+    assert!(matches!(cache.status(&key(5)), Ok(super::super::super::AccountStatus::Deleted)));
+    let (tree, computed) = cache.trees().expect("readable");
+    assert!(tree == computed && tree == upstream.trees().expect("readable").0);
+
+    // A text that a later one replaces takes no place in the log, so nothing has to leave for it.
+    let versions = (1..400).map(|n| signer.entry(&accounts[699], NOW + n, "text"));
+    upstream.commit_all(versions.map(|version| put(&version)).collect()).await;
+    feed(&cache, &upstream).await;
+    let now = text_in_log(&path, &cache);
+    assert!(cache.floor() < 600, "the floor is at {} with {now} bytes of {bound}", cache.floor());
+
+    let (tree, floor, count) = (cache.trees().expect("readable").0, cache.floor(), cache.count());
+    cache.close().await;
+    let cache = open_cache(&path, bound, &wanted);
+    assert!(cache.trees().expect("readable").0 == tree);
+    assert_eq!((cache.floor(), cache.count()), (floor, count));
+    assert_eq!(chain_of(&cache), cache.head().chain);
+
+    // What is no longer wanted leaves. What is in the log leaves with that.
+    let evict = Write::Upstream(UpstreamWrite::Evict(vec![key(0), key(699)]));
+    cache.commit(evict).await.expect("evicted");
+    assert_eq!([0, 1, 699].map(|n| is_served(&cache, n)), [false, true, true]);
+
+    // Another order begins: of the log before, only what is wanted stays.
+    let other = Journal::open(&Options::primary(None, 0, 1), |_, _| {}).expect("opens");
+    cache.commit(Write::Upstream(UpstreamWrite::Begin(other.head()))).await.expect("begins");
+    assert_eq!([1, 699].map(|n| is_served(&cache, n)), [true, false]);
+    let nothing = ComparedContent::Nothing(crate::feed::Subject::Account(key(1)));
+    let nothing = Write::Upstream(UpstreamWrite::Compared(Compared { serial: 0, content: nothing }));
+    cache.commit(nothing).await.expect("compared");
+    assert!(is_served(&cache, 1), "absence is no deletion");
+    let texts: u64 = rusqlite::Connection::open(&path)
+        .expect("opens")
+        .query_row("SELECT count(*) FROM change", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(texts, 1);
+    let (tree, computed) = cache.trees().expect("readable");
+    assert!(tree == computed);
+}
