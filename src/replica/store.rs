@@ -14,7 +14,7 @@ use crate::folder::{FolderLock, private};
 use crate::gate::{OperatorChain, Standing};
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{
-    CacheBound, CommitError, Committing, FILE, OperatorWrite, Options, Outcome, Role, Stand, Write,
+    CacheBound, CommitError, Committing, FILE, Mended, OperatorWrite, Options, Outcome, Role, Stand, Write,
 };
 use crate::store::{FollowerId, Journal, JournalReader, StoreError};
 
@@ -178,7 +178,7 @@ impl Store {
 
     /// The state of the store, for people. `None`: nothing outlives the process.
     pub(super) fn describe(&self) -> Option<String> {
-        self.is_lasting().then(|| {
+        let state = self.is_lasting().then(|| {
             if self.is_failing() {
                 "cannot be written; see the log".to_owned()
             } else if self.reader().is_lost() {
@@ -186,7 +186,13 @@ impl Store {
             } else {
                 "is stored".to_owned()
             }
-        })
+        });
+        let mended = match self.journal.mended() {
+            None => "",
+            Some(Mended::Brought { .. }) => "; it was found damaged, and what was sound of it is used, see the log",
+            Some(Mended::MovedAway(_)) => "; the earlier one is unusable and was moved away, see the log",
+        };
+        state.map(|state| state + mended)
     }
 
     /// Ends the writer after what is queued is written.

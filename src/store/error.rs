@@ -43,6 +43,18 @@ impl StoreError {
         }
     }
 
+    /// Whether the database is damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ),
+            Self::Shared(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Whether nothing failed, but what was asked for may still be found in the folder: it is being imported, or part of it
     /// cannot be read.
     pub fn is_importing(&self) -> bool {

@@ -22,8 +22,8 @@ use crate::store::journal::Outcome;
 use crate::store::journal::upstream::{Compared, ComparedContent, EarlyWay, UpstreamWrite};
 use crate::upstream::AnswerSource;
 use model::Event::{
-    self, Answer, AnswerOfThen, Ask, Break, Compare, Delete, DeleteLater, Evict, Fail, Feed, Forward, ForwardDelete, Hint,
-    HintNext, HintOld, HintTie, Look, Put, PutBack, PutTie, Remove, Restart,
+    self, Answer, AnswerOfThen, Ask, Break, Compare, Delete, DeleteLater, Evict, Fail, Feed, Forward, ForwardDelete,
+    Hint, HintNext, HintOld, HintTie, Look, Put, PutBack, PutTie, Remove, Restart,
 };
 use model::{By, Change, Model, Primary, SECONDS, Version};
 use world::{Account, World};
@@ -66,12 +66,8 @@ impl<'w> Play<'w> {
         assert!(stand.is_level && stand.doubted == 0, "the play before has ended: {stand:?}");
         world.held().freshness.has_caught_up(true);
         let reader = world.held().store.reader();
-        let before = Before {
-            serial: world.head.serial,
-            count: reader.count(),
-            ahead: stand.ahead,
-            sum: reader.sums(None).sum,
-        };
+        let before =
+            Before { serial: world.head.serial, count: reader.count(), ahead: stand.ahead, sum: reader.sums(None).sum };
         Self {
             world,
             account,
@@ -121,9 +117,8 @@ impl<'w> Play<'w> {
         let Some((asked, begun)) = self.asked.take() else { return false };
         let (held, key) = (self.world.held().clone(), self.account.key);
         let served = changes.map(|changes| self.primary.at(changes.max(begun)));
-        let named = |version| {
-            asked.named().filter(|copy| copy.entry().identity() == self.account.entry(version).identity())
-        };
+        let named =
+            |version| asked.named().filter(|copy| copy.entry().identity() == self.account.entry(version).identity());
         let said = match served {
             None => PullResult::Nothing("it is busy".into()),
             Some(None) => PullResult::Absent,
@@ -332,7 +327,10 @@ impl<'w> Play<'w> {
         let confirmed = stand.confirmed.expect("a feed is followed").serial.saturating_sub(self.before.serial);
         if let Some(served) = served {
             let confirmed = usize::try_from(confirmed).expect("small");
-            assert!(self.primary.is_current(served, confirmed), "after {event:?}: {served:?} although {confirmed} is confirmed");
+            assert!(
+                self.primary.is_current(served, confirmed),
+                "after {event:?}: {served:?} although {confirmed} is confirmed"
+            );
         }
     }
 

@@ -20,6 +20,8 @@ const TIE: usize = 40;
 /// Stands for the change by which a key left, if that change is not here. No change has this id.
 pub(super) const NO_CHANGE: i64 = i64::MIN;
 
+/// What is said of a row that is not as it was written.
+const WRONG_SUM: &str = "the sum of a row does not fit it";
 /// Upstream has something older, or nothing, and is not expected to bring this.
 const AHEAD: u8 = 1;
 /// Upstream may have something newer that could not be applied.
@@ -151,10 +153,12 @@ pub(super) fn load(connection: &Connection, log: &LogPlace, subject: &Subject) -
 
 /// A row that is not as it was written.
 pub(super) fn damaged() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-        Some("the sum of a row does not fit it".to_owned()),
-    )
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(WRONG_SUM.to_owned()))
+}
+
+/// Whether an error is that of a row that is not as it was written.
+pub(super) fn is_sum_wrong(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(_, Some(text)) if text == WRONG_SUM)
 }
 
 /// Reads the rows of a kind whose keys are not less than `from`, in the order of keys, for as long as `take` wants more. A

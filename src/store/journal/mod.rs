@@ -6,7 +6,7 @@
 //! | row | files |
 //! |---|---|
 //! | what the database holds | [`schema`], [`head`], [`change`], [`signers`], [`digests`], [`nats_servers`], [`effect`], [`state`] |
-//! | its file | [`open`], [`files`], [`checkpoint`], [`index`], [`pool`] |
+//! | its file | [`open`], [`mend`], [`files`], [`checkpoint`], [`index`], [`pool`] |
 //! | writing | [`write`](mod@write) (the requests), [`notes`], [`transaction`], [`accounts`], [`activations`], [`operator`], [`prune`], [`upstream`], [`tail`], [`promote`](mod@promote), [`writer`] |
 //! | reading | [`read`], then [`replica`], [`served`], [`status`], [`history`], [`pending`], [`keys`], [`leaves`], [`compare`], [`pack`] |
 //! | reading the file of another process | [`export`](mod@export), [`progress`] |
@@ -32,6 +32,7 @@ mod history;
 mod index;
 mod keys;
 mod leaves;
+mod mend;
 mod nats_servers;
 mod notes;
 pub(crate) mod open;
@@ -67,6 +68,7 @@ pub use effect::{AccountNow, Currency, Effect};
 pub use export::{Exported, export, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;
+pub use mend::Mended;
 pub use nats_servers::{NatsServer, NatsServerChange};
 pub use notes::Notes;
 pub use pending::Pending;
@@ -118,6 +120,7 @@ pub struct Journal {
     queue: mpsc::Sender<Request>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     closing: Arc<checkpoint::Closing>,
+    mended: Option<Mended>,
 }
 
 impl Deref for Journal {
@@ -151,6 +154,12 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
         let role = options.role;
+        let mended = match &options.path {
+            Some(path) if role != Role::Primary && path.exists() && mend::is_damaged(path) => {
+                Some(mend::mend(path, role)?)
+            }
+            _ => None,
+        };
         let connection = match &options.path {
             Some(path) => open::open_writer(path, role)?,
             None => open::open_temporary(role)?,
@@ -198,12 +207,17 @@ impl Journal {
         threads.push(writer.spawn(requests)?);
         let (writer, notes) = (queue.downgrade(), Notes(queue.clone()));
         let reader = Arc::new(JournalReader { path, gate, connections, state, index, digests, stats, files, writer });
-        Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing })
+        Ok(Self { reader, notes, queue, threads: Mutex::new(threads), closing, mended })
     }
 
     /// What the journal answers, to be kept.
     pub const fn reader(&self) -> &Arc<JournalReader> {
         &self.reader
+    }
+
+    /// What was done because the store of a replica was found damaged at its opening.
+    pub const fn mended(&self) -> Option<&Mended> {
+        self.mended.as_ref()
     }
 
     /// What is noted next to the changes.

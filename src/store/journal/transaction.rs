@@ -80,9 +80,16 @@ impl<'c> Transaction<'c> {
         self.meta.write(self.connection)
     }
 
-    /// Loads the head that decides about a write.
+    /// Loads the head that decides about a write. A replica goes on without one that is damaged: it has it again from
+    /// upstream.
     pub(super) fn load(&self, subject: &Subject) -> rusqlite::Result<Option<Row>> {
-        head::load(self.connection, &self.meta.log, subject)
+        match head::load(self.connection, &self.meta.log, subject) {
+            Err(error) if self.meta.role != Role::Primary && head::is_sum_wrong(&error) => {
+                tracing::error!("what is known of {} is damaged and forgotten", subject.text());
+                Ok(None)
+            }
+            loaded => loaded,
+        }
     }
 
     /// Stores the head that a write leads to.

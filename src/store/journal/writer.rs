@@ -14,6 +14,7 @@ use super::digests::{Digests, ToggleSet};
 use super::effect::Effect;
 use super::files::Files;
 use super::index::Index;
+use super::mend;
 use super::nats_servers;
 use super::schema::{Meta, Role};
 use super::signers::{Signed, Stats, Tally};
@@ -153,6 +154,10 @@ impl Writer {
                 });
             }
             Err(error) => {
+                if self.meta.role != Role::Primary && error.is_damage() {
+                    // The next start brings what is sound of it to a new file.
+                    mend::note(&self.path);
+                }
                 let error = Arc::new(error);
                 tracing::error!(writes = group.len(), "cannot commit: {error}");
                 group.drain(..).for_each(|request| request.answer(|| Err(error.clone().into())));

@@ -1,7 +1,7 @@
 //! What is not whole is promoted only by who says so, and then still lets nothing go back.
 
-use super::{ahead, compared, mirror, on, push, serves, state, stop};
-use crate::support::command::{copy, run};
+use super::{ahead, compared, mirror, on, push, serves, stop};
+use crate::support::command::run;
 use crate::support::{Account, Launch, Operator, Server};
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use nkeys::KeyPair;
 
 use super::{ahead, compared, fetches, mirror, on, push, root, serves, state, stop};
 use crate::support::command::run;
-use crate::support::{Account, Launch, Operator, feed, now, until};
+use crate::support::{Account, Launch, Operator, now, until};
 
 /// An address that nobody listens on now.
 fn free_address() -> String {
@@ -95,7 +95,6 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
 
     let promoted = launch("mirror", &file).at(&address).start().await;
     assert_eq!(root(&promoted).await, before, "what stands is the same");
-    feed::history(&promoted.http).await;
     let asked = fetches(&listed).await;
     stop(kept).await;
     let kept = Launch::replica(&operator, &promoted.url).dir(&cached).start().await;
