@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::effect::Effect;
 use super::head::{self, Row};
-use super::schema::{Meta, Role};
+use super::schema::Meta;
 use super::signers;
 use super::signers::{Live, Signed, Tally};
 use super::upstream::Touched;
@@ -68,9 +68,7 @@ impl<'c> Transaction<'c> {
     /// Writes the state row and the sums that the tally changed; the last statements before the commit.
     pub(super) fn write_meta(&mut self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
         signers::write(self.connection, signers)?;
-        if self.meta.role == Role::Primary {
-            self.meta.confirmed = (self.meta.head.serial, self.meta.head.chain);
-        }
+        self.confirm();
         self.meta.write(self.connection)
     }
 

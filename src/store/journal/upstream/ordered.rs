@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::effect::{AccountNow, Currency, Effect};
 use super::super::head::{Row, leaf_of};
+use super::super::schema::Role;
 use super::super::transaction::{Record, Transaction};
 use crate::clock;
 use crate::feed::Subject;
@@ -174,9 +175,9 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves the position up to which everything is current, if nothing holds it back.
-    pub(super) fn confirm(&mut self) {
-        if self.meta.is_level && self.meta.doubted == 0 {
+    /// Moves the position up to which everything is current, if nothing holds it back. On a primary nothing does.
+    pub(in super::super) fn confirm(&mut self) {
+        if self.meta.role == Role::Primary || (self.meta.is_level && self.meta.doubted == 0) {
             self.meta.confirmed = (self.meta.head.serial, self.meta.head.chain);
         }
     }
