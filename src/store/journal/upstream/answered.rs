@@ -7,7 +7,7 @@ use super::super::transaction::Transaction;
 use super::super::write::{CommitError, Outcome};
 use super::ordered::{TextPlace, UpstreamState};
 use super::{Answered, AnsweredContent};
-use crate::feed::Subject;
+use crate::feed::{Chain, Subject};
 use crate::gate::{Entry, Position, Refusal, Via};
 
 impl Transaction<'_> {
@@ -20,7 +20,9 @@ impl Transaction<'_> {
         let before = self.load(&subject)?.unwrap_or_default();
         let is_last_word = answer.is_last_word.ask();
         match &answer.content {
-            AnsweredContent::Put(entry, at, via) => self.answered_put(&before, entry, *at, *via, is_last_word),
+            AnsweredContent::Put(entry, at, via) => {
+                self.answered_put(answer, &before, entry, (*at, *via), is_last_word)
+            }
             AnsweredContent::Unchanged | AnsweredContent::Absent if !is_last_word => Ok(Ok(Outcome::Kept)),
             AnsweredContent::Unchanged => {
                 let mut now = before.clone();
@@ -39,10 +41,10 @@ impl Transaction<'_> {
 
     fn answered_put(
         &mut self,
+        answer: &Answered,
         before: &Row,
         entry: &Arc<Entry>,
-        at: Option<Position>,
-        via: Via,
+        (at, via): (Option<Position>, Via),
         is_last_word: bool,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let subject = Subject::Account(*entry.key());
@@ -60,7 +62,11 @@ impl Transaction<'_> {
             UpstreamState::Held => {
                 if !is_ordered {
                     now.set_ordered(&subject, before.leaf(&subject), before.made_by());
-                    now.is_doubted = before.is_doubted;
+                    now.is_doubted = before.is_doubted || answer.may_be_old;
+                    if answer.may_be_old {
+                        // It is served until a comparison says what upstream ordered.
+                        self.meta.confirmed = (0, Chain::default());
+                    }
                 }
                 (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) }))
             }
