@@ -54,7 +54,10 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         }
         damaged_history += 1;
     }
-    head::check_sums(&connection, &meta.log).map_err(unreadable)?;
+    if let Some((kind, key)) = head::find_damage(&connection, &meta.log).map_err(unreadable)? {
+        let of = key.map_or_else(|| "a key".to_owned(), |key| named(Some(kind), key));
+        return Err(broken(&format!("what it says of {of} does not agree with its sum: it was damaged or edited")));
+    }
     if let Some(fault) = consistency::heads(&connection).map_err(unreadable)? {
         return Err(broken(&fault));
     }
@@ -126,8 +129,11 @@ fn chain(
 
 /// Whether a change made the current state of an account.
 fn stands(connection: &Connection, id: i64) -> rusqlite::Result<bool> {
-    connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1)", [id], |row| row.get(0))
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM head WHERE row = ?1 OR deleted_row = ?1 OR under = ?1)",
+        [id],
+        |row| row.get(0),
+    )
 }
 
 /// Live and deleted accounts, counted one by one.

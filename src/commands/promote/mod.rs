@@ -97,5 +97,5 @@ fn list(promoted: &Promoted) {
 fn describe(promoted: &Promoted) -> String {
     let Promoted { accounts, withheld, deletions, activations, .. } = promoted;
     let withheld = if *withheld > 0 { format!(" ({withheld} of them withheld)") } else { String::new() };
-    format!("{accounts} accounts{withheld}, {deletions} deletions, {activations} activations")
+    format!("{accounts} accounts{withheld}, {deletions} delete requests, {activations} activations")
 }

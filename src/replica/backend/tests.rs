@@ -6,7 +6,7 @@ use super::*;
 use crate::config::ReplicaMode;
 use crate::gate::Gate;
 use crate::node::{Node, NodeParts};
-use crate::replica::{Setup, SnapshotPlace};
+use crate::replica::{Setup, StorePlace};
 use crate::upstream::{self, Access};
 
 #[tokio::test]
@@ -21,10 +21,11 @@ async fn a_replica_does_not_know_all_accounts() {
         },
         mode: ReplicaMode::Cache,
         cache_bytes: 1 << 20,
+        history: 2,
         ttl: Duration::from_secs(5),
         negative_ttl: Duration::from_secs(1),
         writes: ReplicaWrites::Refuse,
-        place: SnapshotPlace::default(),
+        place: StorePlace::default(),
         change_operator: None,
     };
     let runtime = tokio::runtime::Handle::current();

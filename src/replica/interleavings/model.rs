@@ -1,5 +1,10 @@
 //! A primary, and what a replica of it must serve. It keeps apart what upstream gave and what was heard.
 
+use crate::feed::Subject;
+use crate::feed::digest::{Leaf, LeafState};
+
+use super::world::Account;
+
 /// Seconds in which something can be signed.
 pub(super) const SECONDS: usize = 12;
 
@@ -23,8 +28,16 @@ pub(super) enum Event {
     Remove,
     /// The primary commits a newer version that a client sent by way of the replica, which learns of it before the feed.
     Forward,
+    /// The primary deletes the account because of a client of the replica, which learns of it before the feed.
+    ForwardDelete,
     /// The feed brings the next change.
     Feed,
+    /// The feed continues at the primary's position, and what is between is lost. A comparison reads what is there.
+    Break,
+    /// Another comparison reads what is there.
+    Look,
+    /// What the comparison has read is applied, and it ends.
+    Compare,
     /// A request to the primary begins.
     Ask,
     /// It is answered with what the primary held when it began.
@@ -41,14 +54,14 @@ pub(super) enum Event {
     HintTie,
     /// A version is heard that is newer than what the primary has, and may be committed or not.
     HintNext,
-    /// The copy leaves the cache for want of room.
+    /// The copy leaves the memory for want of room.
     Evict,
     /// The replica ends and begins again.
     Restart,
 }
 
 impl Event {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Put,
         Self::PutTie,
         Self::PutBack,
@@ -56,7 +69,11 @@ impl Event {
         Self::DeleteLater,
         Self::Remove,
         Self::Forward,
+        Self::ForwardDelete,
         Self::Feed,
+        Self::Break,
+        Self::Look,
+        Self::Compare,
         Self::Ask,
         Self::AnswerOfThen,
         Self::Answer,
@@ -75,6 +92,8 @@ impl Event {
 pub(super) enum By {
     Feed,
     Answer,
+    /// A comparison.
+    Comparison,
     /// It accepted one that was sent by way of this replica.
     Acceptance,
 }
@@ -102,7 +121,7 @@ impl Primary {
             (Event::Put, _) if self.next < SECONDS => Change::Put((self.next, 0)),
             (Event::PutTie, Some((second, 0))) if self.is_served => Change::Put((second, 1)),
             (Event::PutBack, Some(head)) if matches!(self.log.last(), Some(Change::Remove)) => Change::Put(head),
-            (Event::Delete, Some((second, _))) if self.is_served => Change::Delete(second),
+            (Event::Delete | Event::ForwardDelete, Some((second, _))) if self.is_served => Change::Delete(second),
             (Event::DeleteLater, Some((second, _))) if self.is_served => Change::Delete(second + 1),
             (Event::Remove, Some(_)) if self.is_served => Change::Remove,
             _ => return false,
@@ -129,6 +148,43 @@ impl Primary {
             Change::Delete(_) | Change::Remove => None,
         }
     }
+
+    /// The change that brought a version, the last one if there are several.
+    pub(super) fn place(&self, version: Version) -> Option<usize> {
+        self.log.iter().rposition(|change| matches!(change, Change::Put(put) if *put == version))
+    }
+
+    /// The newest version after this number of changes, even if it is no longer served.
+    pub(super) fn newest(&self, changes: usize) -> Option<Version> {
+        let put = |change: &Change| if let Change::Put(version) = change { Some(*version) } else { None };
+        self.log[..changes].iter().rev().find_map(put)
+    }
+
+    /// The leaf of the account after this number of changes.
+    pub(super) fn leaf(&self, changes: usize, account: &Account) -> Option<Leaf> {
+        let subject = Subject::Account(account.key);
+        let newest = self.newest(changes).map(|version| *account.entry(version).identity());
+        let state = match (self.log[..changes].last()?, newest) {
+            (Change::Put(_), Some(identity)) => LeafState::Held(identity),
+            (Change::Remove, Some(identity)) => LeafState::Left(identity),
+            (Change::Delete(second), _) => LeafState::Deleted(account.request(*second).deletion()),
+            _ => return None,
+        };
+        Some(Leaf::of(&subject, &state))
+    }
+
+    /// Whether a replica that serves this version is as current as the primary was after this number of changes.
+    pub(super) fn is_current(&self, served: Version, changes: usize) -> bool {
+        let place = self.place(served);
+        match self.log[..changes].last() {
+            None => true,
+            Some(Change::Put(version)) => {
+                served.0 > version.0 || (served.0 == version.0 && place.is_some_and(|place| place + 1 >= changes))
+            }
+            Some(Change::Delete(second)) => served.0 > *second,
+            Some(Change::Remove) => place.is_some_and(|place| place >= changes),
+        }
+    }
 }
 
 /// What a replica must serve.
@@ -140,8 +196,10 @@ pub(super) struct Model {
     pub(super) heard: Option<Version>,
     pub(super) deleted: Option<usize>,
     pub(super) is_removed: bool,
-    /// A copy is at hand.
+    /// Its text is at hand.
     pub(super) is_held: bool,
+    /// Its text is in the log, which keeps the texts of the latest changes.
+    pub(super) is_logged: bool,
     /// That the primary does not know it is remembered.
     pub(super) is_unknown: bool,
     pub(super) is_asked: bool,
@@ -163,19 +221,20 @@ impl Model {
     }
 
     /// Upstream gives a version. Returns whether only an answer can tell if what was heard comes after it.
-    pub(super) fn give(&mut self, version: Version, change: usize, by: By, is_mirror: bool) -> bool {
-        let is_wanted = by == By::Answer || self.is_wanted(is_mirror);
+    pub(super) fn give(&mut self, version: Version, change: usize, by: By) -> bool {
         (self.is_unknown, self.is_disturbed) = (false, true);
         let is_later = self.given.is_none_or(|(given, by)| version == given || (version.0, change) >= (given.0, by));
         if self.deleted >= Some(version.0) || !is_later {
             return false;
         }
+        let is_served = self.serves() == Some(version);
         self.given = Some((version, change));
         let is_tied = self.heard.is_some_and(|heard| heard.0 == version.0 && heard != version);
         if (is_tied && by == By::Feed) || self.heard.is_some_and(|heard| heard.0 > version.0) {
             return is_tied;
         }
-        (self.heard, self.is_removed, self.is_held) = (None, false, is_wanted);
+        (self.heard, self.is_removed, self.is_held) = (None, false, true);
+        self.is_logged = by == By::Feed || (is_served && self.is_logged);
         false
     }
 
@@ -183,14 +242,15 @@ impl Model {
         let is_confirmed = self.is_held && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted);
         let is_applied = is_confirmed && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
         if is_applied {
-            self.heard = Some(version);
+            (self.heard, self.is_logged) = (Some(version), false);
+            (self.is_unknown, self.is_disturbed) = (false, true);
         }
         is_applied
     }
 
     pub(super) fn delete(&mut self, second: usize) {
         self.deleted = self.deleted.max(Some(second));
-        self.is_disturbed = true;
+        (self.is_unknown, self.is_disturbed) = (false, true);
         self.heard = self.heard.filter(|heard| Some(heard.0) > self.deleted);
         if self.heard.is_none() {
             self.is_held &= self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted);
@@ -198,6 +258,14 @@ impl Model {
     }
 
     pub(super) fn remove(&mut self) {
-        (self.is_removed, self.heard, self.is_held, self.is_disturbed) = (true, None, false, true);
+        (self.is_removed, self.heard, self.is_held) = (true, None, false);
+        (self.is_unknown, self.is_disturbed) = (false, true);
+    }
+
+    /// The text leaves the memory. Returns whether there was one.
+    pub(super) fn evict(&mut self, is_mirror: bool) -> bool {
+        let was_held = self.is_held;
+        self.is_held &= is_mirror || self.is_logged;
+        was_held
     }
 }

@@ -56,11 +56,13 @@ impl Transaction<'_> {
             None => before.row,
         };
         let is_same = before.digest == *entry.digest();
-        if before.row != 0 && before.row != id && (before.ordered.is_some() || is_same) {
+        if before.row != 0 && before.row != id && is_same {
             // A text is kept once.
             self.drop_body(before.row)?;
         }
-        if ordered != 0 && ordered != id && !(is_same && ordered == before.row) {
+        // What upstream had ordered may be a deletion.
+        let is_version = before.ordered.is_none() || self.is_put(ordered)?;
+        if ordered != 0 && ordered != id && is_version && !(is_same && ordered == before.row) {
             now.history = self.push_history(&before.history, ordered)?;
         }
         (now.row, now.exp, now.digest) = (id, entry.exp(), *entry.digest());

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::super::error::StoreError;
+use super::super::operator;
 use super::change::{self, RawChange};
 use super::head::{self, Row};
 use super::leaves::each_after;
@@ -14,7 +16,8 @@ use super::schema::{self, LogPlace, Role};
 #[cfg(test)]
 use crate::feed::digest::Tree;
 use crate::feed::digest::{Ask, Comparison, Difference, Prefix, Short, Sum, View, ViewParts};
-use crate::feed::{Change, Content, Subject};
+use crate::feed::{Chain, Change, Content, Subject, SubjectKind};
+use crate::gate::{OperatorChain, Via};
 
 /// A piece with this much text is full, in bytes.
 const TEXT: usize = 1 << 20;
@@ -87,6 +90,13 @@ impl JournalReader {
                 let id = change.id;
                 self.difference(id, self.open_change(*change)?)
             }
+            FoundDifference::Operator(chain) => Ok(Difference::Change(Change {
+                serial: 0,
+                chain: Chain::default(),
+                at: 0,
+                via: Via::Upstream,
+                content: Content::Operator(Arc::from(chain)),
+            })),
             FoundDifference::Lost(key) => {
                 let text = key.text();
                 Err(self.unusable(&format!("the change that made the current state of {text} is missing")))
@@ -114,6 +124,8 @@ impl JournalReader {
 enum FoundDifference {
     Change(Box<RawChange>),
     Nothing(Subject),
+    /// The operator JWTs in force. A comparison brought them, so no change has them.
+    Operator(Box<OperatorChain>),
     /// The head points to a change that is not there.
     Lost(Subject),
 }
@@ -180,7 +192,14 @@ impl<'c> ComparisonPiece<'c> {
             return Ok(());
         };
         let id = row.made_by();
-        if theirs == Some(leaf.short()) || !self.told.insert(id) {
+        if theirs == Some(leaf.short()) || (id != 0 && !self.told.insert(id)) {
+            return Ok(());
+        }
+        if let (0, SubjectKind::Operator) = (id, key.kind())
+            && let Some(chain) = operator::load(self.connection)?
+        {
+            self.text += AROUND + chain.bytes();
+            self.found.push(FoundDifference::Operator(Box::new(chain)));
             return Ok(());
         }
         let change = self

@@ -17,6 +17,9 @@ const COLUMNS: &str = "key, row, era, serial, iat, exp, identity, issuer, digest
 /// Bytes of a tie: identity and serial.
 const TIE: usize = 40;
 
+/// Stands for the change by which a key left, if that change is not here. No change has this id.
+pub(super) const NO_CHANGE: i64 = i64::MIN;
+
 /// Upstream has something older, or nothing, and is not expected to bring this.
 const AHEAD: u8 = 1;
 /// Upstream may have something newer that could not be applied.
@@ -103,10 +106,15 @@ impl Row {
         (self.ordered, self.is_ahead, self.is_doubted) = (None, false, false);
     }
 
-    /// Whether it needs the text of a change.
+    /// The changes that it needs.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = i64> {
+        let under = self.ordered.map_or(0, |ordered| ordered.under);
+        [self.row, self.deleted_row, self.removed, under].into_iter().chain(self.history.iter().copied())
+    }
+
+    /// Whether it needs a change.
     pub(super) fn points_to(&self, id: i64) -> bool {
-        let ordered = self.ordered.map(|ordered| ordered.under);
-        self.row == id || self.deleted_row == id || ordered == Some(id) || self.history.contains(&id)
+        self.pointers().any(|pointer| pointer == id)
     }
 
     const fn flags(&self) -> u8 {
@@ -184,9 +192,21 @@ pub(super) fn each_found(
     Ok(())
 }
 
-/// Fails if a row is not as it was written.
-pub(crate) fn check_sums(connection: &Connection, log: &LogPlace) -> rusqlite::Result<()> {
-    SubjectKind::ALL.into_iter().try_for_each(|kind| each_from(connection, log, kind, &[], |_, _| Ok(true)))
+/// The first row that is not as it was written, by its kind and key. `None`: there is none.
+pub(crate) fn find_damage(
+    connection: &Connection,
+    log: &LogPlace,
+) -> rusqlite::Result<Option<(SubjectKind, Option<[u8; 32]>)>> {
+    for kind in SubjectKind::ALL {
+        let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM head WHERE kind = ?1 ORDER BY key"))?;
+        let mut rows = statement.query([kind])?;
+        while let Some(row) = rows.next()? {
+            if let Found::Damaged = read(kind, log, row)? {
+                return Ok(Some((kind, row.get(0).ok())));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Writes the row of a key.
@@ -399,7 +419,7 @@ fn write_place(log: &LogPlace, at: Position) -> i64 {
 
 /// Reads a place back that was written in `era`; 0: none. One of an earlier order has a session of zeros.
 fn read_place(log: &LogPlace, era: i64, serial: i64) -> Option<Position> {
-    let is_present = serial > 0 && era == log.era && log.has_session();
+    let is_present = log.has_place(era, serial);
     let session = if is_present { log.session.0 } else { [0; 16] };
     (serial != 0).then_some(Position { session, serial: serial.unsigned_abs() })
 }

@@ -60,14 +60,20 @@ impl JournalReader {
         if serial.is_some_and(|serial| i64::try_from(serial).is_err()) {
             return Ok(None);
         }
-        let id = serial.map(|serial| self.state.log().id(serial));
         self.read(|connection| {
+            let id = match serial {
+                None => None,
+                Some(serial) => Some(self.id_of(connection, key, serial)?),
+            };
             let found = connection
                 .prepare_cached(
                     "SELECT c.serial, n.serial, c.at, c.via, c.iat, c.identity,
                          c.op, h.removed, h.ties <> x'' OR h.history <> x'' OR h.deleted IS NOT NULL,
                          coalesce(length(c.body), 0), h.history
-                     FROM head h JOIN change n ON n.id = max(h.row, h.deleted_row) JOIN change c ON c.id = coalesce(?3, n.id)
+                     FROM head h
+                     JOIN change n ON n.id = iif(
+                         h.deleted_row <> 0 AND (h.row = 0 OR h.iat <= h.deleted), h.deleted_row, h.row)
+                     JOIN change c ON c.id = coalesce(?3, n.id)
                      WHERE h.kind = ?1 AND h.key = ?2 AND (c.key = h.key OR c.id = h.deleted_row)",
                 )?
                 .query_row(params![SubjectKind::Account, key.raw(), id], |row| {
@@ -132,7 +138,7 @@ impl JournalReader {
     /// The text of one kept version of an account. Blocks for a query.
     pub fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|connection| {
-            let id = self.state.log().id(serial);
+            let id = self.id_of(connection, key, serial)?;
             let kept = kept_ids(connection, key)?.is_some_and(|ids| ids.contains(&id));
             if !kept {
                 return Ok(None);
@@ -143,6 +149,21 @@ impl JournalReader {
                 .optional()?;
             Ok(text.flatten())
         })
+    }
+
+    /// The id of a change of an account. What came outside the order may have a place in it, too.
+    fn id_of(&self, connection: &Connection, key: &AccountKey, serial: u64) -> rusqlite::Result<i64> {
+        let meta = self.state.meta();
+        if serial > meta.log.floor.0 && serial <= meta.head.serial {
+            return Ok(meta.log.id(serial));
+        }
+        let mut place = connection.prepare_cached("SELECT serial FROM change WHERE id = ?1")?;
+        for id in kept_ids(connection, key)?.unwrap_or_default().into_iter().rev() {
+            if serial != 0 && place.query_row([id], |row| row.get(0)).optional()? == Some(serial) {
+                return Ok(id);
+            }
+        }
+        Ok(meta.log.id(serial))
     }
 }
 

@@ -55,7 +55,6 @@ pub mod upstream;
 mod write;
 mod writer;
 
-use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -189,7 +188,7 @@ impl Journal {
             history: options.history,
             gate: gate.clone(),
             state: state.clone(),
-            touched: RefCell::new(upstream::Touched::since(meta_serial)),
+            touched: upstream::Touched::since(meta_serial),
             tail,
             index: index.clone(),
             digests: digests.clone(),

@@ -16,6 +16,7 @@ const HEADER: u64 = 100;
 /// Opens the one connection that writes, and makes the file if there is none.
 pub(crate) fn open_writer(path: &Path, role: Role) -> Result<Connection, StoreError> {
     let sqlite = StoreError::sqlite(path);
+    no_snapshot(path)?;
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, role)?,
         _ => check_length(path)?,
@@ -34,6 +35,21 @@ pub(crate) fn open_writer(path: &Path, role: Role) -> Result<Connection, StoreEr
     take_role(&connection, path, role)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Rejects a folder with what an earlier build of a replica left.
+fn no_snapshot(path: &Path) -> Result<(), StoreError> {
+    let snapshot = path.with_file_name(private::SNAPSHOT);
+    if !snapshot.exists() {
+        return Ok(());
+    }
+    Err(StoreError::unusable(
+        &snapshot,
+        "this is what an earlier build of a replica left, and this build does not read it. Move it away: the replica gets \
+         everything from its primary again. What only it held, because its primary lacks it, does not go along: hand that \
+         back first, with `restore --from` of that build, or make the replica the primary with its `promote`, then `export` \
+         with that build and `import` with this one",
+    ))
 }
 
 /// Opens a connection that writes to the journal of a process that has ended, whatever its role.
@@ -64,6 +80,13 @@ fn take_role(connection: &Connection, path: &Path, role: Role) -> Result<(), Sto
         (Role::Mirror, _) => {}
         // It lacks texts, or what it holds was not compared with anybody.
         (Role::Primary | Role::Cache, _) => (meta.is_level, meta.is_whole) = (false, false),
+    }
+    if meta.role == Role::Primary {
+        tracing::warn!(
+            "{} is the journal of a primary, and becomes the store of a replica: what only it holds is served, and counts as \
+             newer than at the primary; to make it a primary again, run `nats-account-server promote`",
+            path.display()
+        );
     }
     meta.role = role;
     meta.write(connection).map_err(sqlite)

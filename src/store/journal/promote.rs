@@ -2,7 +2,6 @@
 //!
 //! What the mirror served before its upstream had ordered it becomes an ordinary change.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ pub struct Promoted {
     pub accounts: u64,
     /// Of these, how many are withheld.
     pub withheld: u64,
-    /// Accounts that a request deleted.
+    /// Requests that deleted something.
     pub deletions: u64,
     /// Activations.
     pub activations: u64,
@@ -73,7 +72,7 @@ pub fn promote(
     let promote = || -> rusqlite::Result<Promoted> {
         let transaction = connection.unchecked_transaction()?;
         // No comparison runs beside it.
-        let touched = RefCell::default();
+        let touched = Touched::default();
         let mut promotion = Promotion::begin(&transaction, meta, standing, &touched)?;
         let mut found = promotion.look()?;
         promotion.order_overlays()?;
@@ -102,7 +101,7 @@ impl<'c> Promotion<'c> {
         connection: &'c Connection,
         meta: Meta,
         standing: &Standing,
-        touched: &'c RefCell<Touched>,
+        touched: &'c Touched,
     ) -> rusqlite::Result<Self> {
         let is_cache = meta.role == Role::Cache;
         let (signers, digests) = (Signers::load(connection)?, Digests::load(connection, &meta)?);
@@ -135,7 +134,7 @@ impl<'c> Promotion<'c> {
             accounts: meta.count,
             withheld: withheld.map(|(_, signed)| signed.accounts).sum(),
             deletions: count(
-                "SELECT count(*) FROM head WHERE kind = 1 AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
+                "SELECT count(DISTINCT deleted_row) FROM head WHERE kind = 1 AND deleted IS NOT NULL AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
             )?,
             activations: count("SELECT count(DISTINCT key) FROM activation")?,
             missing: keys(

@@ -68,10 +68,10 @@ impl Transaction<'_> {
     /// Forgets the versions of an account that came before a change.
     fn forget_before(&self, key: &AccountKey, id: i64) -> rusqlite::Result<()> {
         let Some(row) = self.load(&Subject::Account(*key))? else { return Ok(()) };
-        for kept in row.history {
-            if kept < id {
-                self.drop_body(kept)?;
-            }
+        // Ids outside the order say nothing about which came first.
+        let before = row.history.iter().position(|kept| *kept == id).or((row.row == id).then_some(row.history.len()));
+        for kept in row.history.iter().take(before.unwrap_or(0)) {
+            self.drop_body(*kept)?;
         }
         Ok(())
     }

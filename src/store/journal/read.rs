@@ -179,7 +179,7 @@ impl JournalReader {
             return Ok(Some(stored));
         }
         let ((serial, era, is_ordered, came), log) = (currency, self.state.log());
-        let is_known = serial > 0 && era == log.era && log.has_session();
+        let is_known = log.has_place(era, serial);
         let currency = Currency {
             at: is_known.then_some(Position { session: log.session.0, serial: serial.unsigned_abs() }),
             era: if is_ordered { era.unsigned_abs() } else { 0 },

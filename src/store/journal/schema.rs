@@ -34,7 +34,8 @@ CREATE TABLE meta (
     serial      INTEGER NOT NULL, -- of the last change
     chain       BLOB    NOT NULL, -- 32 bytes, after the last change
     count       INTEGER NOT NULL, -- live accounts
-    era         INTEGER NOT NULL, -- counts the orders: a place of an earlier one means nothing in this one
+    era         INTEGER NOT NULL, -- counts the orders
+    since       INTEGER NOT NULL, -- the first of the orders with this session
     base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
     floor       INTEGER NOT NULL, -- the log begins after this serial
     floor_chain BLOB    NOT NULL, -- 32 bytes, at the floor
@@ -192,7 +193,7 @@ impl Meta {
             .prepare_cached(
                 "UPDATE meta SET role = ?1, session = ?2, serial = ?3, chain = ?4, count = ?5, era = ?6, base = ?7,
                                  floor = ?8, floor_chain = ?9, confirmed = ?10, confirmed_chain = ?11, level = ?12,
-                                 whole = ?13, loose = ?14
+                                 whole = ?13, loose = ?14, since = ?15
                  WHERE id = 1",
             )?
             .execute(params![
@@ -210,6 +211,7 @@ impl Meta {
                 is_level,
                 is_whole,
                 loose,
+                log.since,
             ])
             .map(drop)
     }
@@ -221,12 +223,19 @@ pub(crate) struct LogPlace {
     /// The session of the order; zeros if none is followed.
     pub(crate) session: Session,
     pub(crate) era: i64,
+    /// The first of the orders with this session.
+    pub(crate) since: i64,
     pub(crate) base: i64,
     /// The log begins after this serial, with this chain value.
     pub(crate) floor: (u64, Chain),
 }
 
 impl LogPlace {
+    /// Whether a place that was written in an order is one of this session.
+    pub(crate) fn has_place(&self, era: i64, serial: i64) -> bool {
+        serial > 0 && era >= self.since && self.has_session()
+    }
+
     /// The id of a change of this order.
     pub(crate) const fn id(&self, serial: u64) -> i64 {
         self.base.saturating_add(serial.cast_signed())
@@ -252,7 +261,7 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
     connection
         .prepare_cached(
             "SELECT role, session, serial, chain, count, era, base, floor, floor_chain, confirmed, confirmed_chain, level,
-                    whole, loose
+                    whole, loose, since
              FROM meta WHERE id = 1",
         )?
         .query_row([], |row| {
@@ -262,7 +271,8 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
                 role: role.ok_or_else(|| rusqlite::Error::InvalidColumnType(0, "role".into(), rusqlite::types::Type::Text))?,
                 head: Head { session, serial: row.get(2)?, chain: Chain(row.get(3)?) },
                 count: row.get(4)?,
-                log: LogPlace { session, era: row.get(5)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
+                log: LogPlace { session, era: row.get(5)?,
+                    since: row.get(14)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
                 confirmed: (row.get(9)?, Chain(row.get(10)?)),
                 is_level: row.get(11)?,
                 is_whole: row.get(12)?,
@@ -279,8 +289,8 @@ pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()>
     connection
         .execute(
             "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
-                               confirmed_chain, level, whole, loose, heard)
-             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0)",
+                               confirmed_chain, level, whole, loose, heard, since)
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0, 1)",
             (role.label(), session, Chain::default().0, role == Role::Primary),
         )
         .map(drop)

@@ -1,6 +1,5 @@
 //! The bound of a cache's log.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use rusqlite::Connection;
 
 use super::schema::{Meta, Role};
 use super::transaction::Transaction;
-use crate::feed::Link as _;
 use crate::key::AccountKey;
 
 /// Whether the text of an account is kept although its change leaves the log.
@@ -36,7 +34,7 @@ impl fmt::Debug for CacheBound {
 #[derive(Debug)]
 pub(super) struct Tail {
     bound: Option<CacheBound>,
-    bytes: Cell<u64>,
+    bytes: u64,
 }
 
 impl Tail {
@@ -50,21 +48,26 @@ impl Tail {
             )?,
             None => 0,
         };
-        Ok(Self { bound, bytes: Cell::new(bytes) })
+        Ok(Self { bound, bytes })
     }
 
-    /// Counts what the transaction added, and shortens the log if there is too much.
-    pub(super) fn shorten(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
-        let Some(bound) = &self.bound else { return Ok(()) };
-        if transaction.begun.is_some() {
-            self.bytes.set(0);
+    /// Shortens the log if there is too much with what the transaction adds. Returns the bytes that it has then.
+    pub(super) fn shorten(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<u64> {
+        let Some(bound) = &self.bound else { return Ok(0) };
+        for (before, last) in std::mem::take(&mut transaction.left) {
+            transaction.leave(before, last, &*bound.is_wanted)?;
         }
-        let added: usize = transaction.changes.iter().map(|change| AROUND + change.weight()).sum();
-        self.bytes.set(self.bytes.get() + added as u64);
-        if self.bytes.get() > bound.log_bytes {
-            let left = transaction.shorten(&*bound.is_wanted)?;
-            self.bytes.set(self.bytes.get().saturating_sub(left));
+        let before = if transaction.begun.is_some() { 0 } else { self.bytes };
+        let around = (transaction.changes.len() * AROUND) as u64;
+        let mut bytes = before.saturating_add(around).saturating_add_signed(transaction.log_bytes.get());
+        if bytes > bound.log_bytes {
+            bytes = bytes.saturating_sub(transaction.shorten(&*bound.is_wanted)?);
         }
-        Ok(())
+        Ok(bytes)
+    }
+
+    /// Notes what was committed.
+    pub(super) const fn set(&mut self, bytes: u64) {
+        self.bytes = bytes;
     }
 }

@@ -4,6 +4,7 @@ mod deleted;
 mod digests;
 mod leaves;
 mod pack;
+mod upstream;
 
 use std::sync::Arc;
 

@@ -1,16 +1,16 @@
 //! The writer's transaction, and what every write in it does: append a change, and keep heads, texts and sums with it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::effect::Effect;
 use super::head::{self, Row};
-use super::schema::Meta;
+use super::schema::{Meta, Role};
 use super::signers;
 use super::signers::{Live, Signed, Tally};
-use super::upstream::Touched;
+use super::upstream::{Touched, TouchedNow};
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
 use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Version, Via};
@@ -36,8 +36,13 @@ pub(super) struct Transaction<'c> {
     pub(super) repaired: Cell<bool>,
     /// Where another order began, if one did.
     pub(super) begun: Option<Head>,
-    /// What the feed has touched lately.
-    pub(super) touched: &'c RefCell<Touched>,
+    /// What the feed has touched lately, and what this transaction adds.
+    pub(super) touched: &'c Touched,
+    pub(super) touched_now: TouchedNow,
+    /// By how many bytes the texts in the log become more.
+    pub(super) log_bytes: Cell<i64>,
+    /// The logs that were left, each by the ids before its first and of its last change.
+    pub(super) left: Vec<(i64, i64)>,
 }
 
 impl<'c> Transaction<'c> {
@@ -47,7 +52,7 @@ impl<'c> Transaction<'c> {
         history: usize,
         standing: Arc<Standing>,
         tally: Tally,
-        touched: &'c RefCell<Touched>,
+        touched: &'c Touched,
     ) -> Self {
         Self {
             connection,
@@ -62,6 +67,9 @@ impl<'c> Transaction<'c> {
             repaired: Cell::new(false),
             begun: None,
             touched,
+            touched_now: TouchedNow::default(),
+            log_bytes: Cell::new(0),
+            left: Vec::new(),
         }
     }
 
@@ -127,6 +135,7 @@ impl<'c> Transaction<'c> {
         let head = self.meta.head;
         let id = self.meta.log.id(head.serial);
         self.insert(id, head.serial, &head.chain.0, &record, operation)?;
+        self.count_text(i64::try_from(record.body.map_or(0, <[u8]>::len)).unwrap_or(i64::MAX));
         self.toggles.extend_from_slice(record.toggles);
         self.changes.push(Arc::new(Change {
             serial: head.serial,
@@ -183,10 +192,23 @@ impl<'c> Transaction<'c> {
 
     /// Forgets the text of a change. Outside the order, nothing of it is left.
     pub(super) fn drop_body(&self, id: i64) -> rusqlite::Result<()> {
+        if id > self.meta.log.id(self.meta.log.floor.0) && self.meta.role == Role::Cache {
+            let length: Option<i64> = self
+                .connection
+                .prepare_cached("SELECT coalesce(length(body), 0) FROM change WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))
+                .optional()?;
+            self.count_text(-length.unwrap_or(0));
+        }
         let statement =
             if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
         self.connection.prepare_cached(statement)?.execute([id])?;
         Ok(())
+    }
+
+    /// Counts bytes that the log gets or loses.
+    pub(super) fn count_text(&self, bytes: i64) {
+        self.log_bytes.set(self.log_bytes.get().saturating_add(bytes));
     }
 
     /// The place of a change in the order in which it came; 0: unknown, or there is no such change.

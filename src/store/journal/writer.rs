@@ -1,6 +1,5 @@
 //! The writer's thread: group commit.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use super::signers::{Signed, Stats, Tally};
 use super::state::JournalState;
 use super::tail::Tail;
 use super::transaction::Transaction;
-use super::upstream::Touched;
+use super::upstream::{Touched, TouchedNow};
 use super::write::{CommitError, Outcome, Request, Write};
 use crate::clock;
 use crate::feed::{Change, Head};
@@ -48,6 +47,9 @@ struct Transacted {
     begun: Option<Head>,
     /// Whether the digest tree was saved.
     is_saved: bool,
+    touched: TouchedNow,
+    /// Bytes of text in a cache's log.
+    log_bytes: u64,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
     /// Whether there is anything to commit.
@@ -63,7 +65,7 @@ pub(super) struct Writer {
     pub(super) gate: Arc<Gate>,
     pub(super) state: Arc<JournalState>,
     /// What the feed has touched lately.
-    pub(super) touched: RefCell<Touched>,
+    pub(super) touched: Touched,
     /// What a cache keeps of its log.
     pub(super) tail: Tail,
     pub(super) index: Arc<Index>,
@@ -113,10 +115,14 @@ impl Writer {
                 toggles,
                 begun,
                 is_saved,
+                touched,
+                log_bytes,
                 outcomes,
                 ..
             }) => {
                 self.meta = meta;
+                touched.commit(&mut self.touched);
+                self.tail.set(log_bytes);
                 self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
                 self.digests.follow(&toggles, self.meta.head, is_saved);
@@ -262,17 +268,40 @@ impl Writer {
                 Request::PackHash(..) | Request::Close => {}
             }
         }
-        self.tail.shorten(&mut transaction)?;
+        let log_bytes = self.tail.shorten(&mut transaction)?;
         let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
         wrote |= transaction.repaired.get() || !transaction.changes.is_empty();
         if wrote {
             transaction.write_meta(&signers)?;
         }
-        let Transaction { meta, changes, effects, toggles, loose_toggles, standing: stands, begun, .. } = transaction;
+        let Transaction {
+            meta,
+            changes,
+            effects,
+            toggles,
+            loose_toggles,
+            standing: stands,
+            begun,
+            touched_now: touched,
+            ..
+        } = transaction;
         let toggles = ToggleSet { logged: toggles, loose: loose_toggles };
         let is_saved = wrote && self.save_when_due(connection, &meta, &toggles, begun.is_some())?;
         let standing = (!Arc::ptr_eq(&standing, &stands)).then_some(stands);
-        Ok(Transacted { meta, standing, signers, changes, effects, toggles, begun, is_saved, outcomes, wrote })
+        Ok(Transacted {
+            meta,
+            standing,
+            signers,
+            changes,
+            effects,
+            toggles,
+            begun,
+            is_saved,
+            touched,
+            log_bytes,
+            outcomes,
+            wrote,
+        })
     }
 }
 

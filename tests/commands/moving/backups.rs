@@ -218,25 +218,25 @@ async fn a_backup_whose_heads_do_not_agree_with_its_changes_is_refused() {
     run(on(dir.path(), &jwt, &["backup", backup.to_str().unwrap()])).await.expect(0);
     let (heads, texts) = ("what it says of account", "does not agree with its text");
     let live = "kind = 1 AND deleted IS NULL";
-    let replaced = "serial = (SELECT min(serial) FROM change WHERE kind = 1)";
+    let replaced = "id = (SELECT min(id) FROM change WHERE kind = 1)";
     for (sql, wanted) in [
-        (format!("UPDATE head SET serial = (SELECT max(serial) - 1 FROM change) WHERE {live}"), heads),
-        (format!("UPDATE head SET serial = 99 WHERE {live}"), heads),
-        (format!("UPDATE head SET serial = 0 WHERE {live}"), heads),
+        (format!("UPDATE head SET row = (SELECT max(id) - 1 FROM change) WHERE {live}"), heads),
+        (format!("UPDATE head SET row = 99 WHERE {live}"), heads),
+        (format!("UPDATE head SET row = 0 WHERE {live}"), heads),
         (format!("UPDATE head SET digest = zeroblob(32) WHERE {live}"), heads),
         (format!("UPDATE head SET issuer = zeroblob(32) WHERE {live}"), heads),
         (format!("UPDATE head SET identity = zeroblob(32) WHERE {live}"), heads),
         (format!("UPDATE head SET iat = iat - 1000 WHERE {live}"), heads),
         (format!("UPDATE head SET exp = 7 WHERE {live}"), heads),
-        (format!("UPDATE head SET removed = serial WHERE {live}"), heads),
-        (format!("UPDATE change SET body = NULL WHERE serial = (SELECT serial FROM head WHERE {live})"), heads),
+        (format!("UPDATE head SET removed = row WHERE {live}"), heads),
+        (format!("UPDATE change SET body = NULL WHERE id = (SELECT row FROM head WHERE {live})"), heads),
         ("UPDATE head SET deleted = deleted + 1 WHERE deleted > 0".to_owned(), heads),
-        ("UPDATE head SET deleted_serial = serial WHERE deleted > 0".to_owned(), heads),
+        ("UPDATE head SET deleted_row = row WHERE deleted > 0".to_owned(), heads),
         ("UPDATE head SET deleted_issuer = zeroblob(32) WHERE deleted > 0".to_owned(), heads),
         (
             format!(
-                "UPDATE head SET (deleted, deleted_serial, deleted_issuer) =
-                     (SELECT deleted, deleted_serial, deleted_issuer FROM head WHERE deleted > 0) WHERE {live}"
+                "UPDATE head SET (deleted, deleted_row, deleted_issuer) =
+                     (SELECT deleted, deleted_row, deleted_issuer FROM head WHERE deleted > 0) WHERE {live}"
             ),
             heads,
         ),

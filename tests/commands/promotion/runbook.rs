@@ -86,10 +86,10 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
         "{}",
         dry.stdout
     );
-    assert!(state(&mirrored, "snapshot.sqlite").exists() && !state(&mirrored, "journal.sqlite").exists());
+    let still = Launch::default().flag("-operator", &file).dir(&mirrored).fail().await;
+    assert!(still.1.contains("run `nats-account-server promote` with"), "a dry run changes nothing: {}", still.1);
     let done = run(on(&mirrored, operator_file, &["promote"])).await.expect(0);
     assert!(done.stdout.contains("Next:"), "{}", done.stdout);
-    assert!(!state(&mirrored, "snapshot.sqlite").exists() && state(&mirrored, "snapshot.sqlite.promoted").exists());
     let verified = run(on(&mirrored, operator_file, &["backup", dir.path().join("copy").to_str().unwrap()])).await;
     assert!(verified.expect(0).stdout.contains("12 accounts"));
 
@@ -149,11 +149,19 @@ async fn a_mirror_takes_the_place_of_a_lost_primary_and_nothing_goes_back() {
 async fn a_replica_on_the_folder_of_a_former_primary_says_what_its_journal_means() {
     let (operator, dir, account) = (Operator::new(), tempfile::tempdir().unwrap(), Account::new());
     let former = Launch::primary(&operator).dir(dir.path()).start().await;
-    push(&former, &account, &operator.account(&account, 100)).await;
+    let jwt = operator.account(&account, 100);
+    push(&former, &account, &jwt).await;
     stop(former).await;
     let primary = Launch::primary(&operator).start().await;
     let replica = Launch::replica(&operator, &primary.url).dir(dir.path()).start().await;
     replica.logs(&format!("{} is the journal of a primary", state(dir.path(), "journal.sqlite").display())).await;
+    compared(&replica, 1).await;
+    serves(&replica, &account, &jwt).await;
+    assert_eq!(ahead(&replica).await, 1.0);
+    stop(replica).await;
+    // What has followed another primary does not become one again by itself.
+    let refused = Launch::primary(&operator).dir(dir.path()).fail().await;
+    assert!(refused.0 == Some(1) && refused.1.contains("run `nats-account-server promote` with"), "{}", refused.1);
     let fresh = tempfile::tempdir().unwrap();
     let fresh = Launch::replica(&operator, &primary.url).dir(fresh.path()).start().await;
     assert!(!fresh.log().contains("is the journal of a primary"), "{}", fresh.log());

@@ -54,7 +54,7 @@ async fn a_strict_operator_adds_rotates_and_removes_keys_and_every_server_follow
         answers(server, &by_first, 404).await;
     }
     for replica in &restarted[..2] {
-        replica.logs("the configured operator JWT is not used; the one in the snapshot stays in force").await;
+        replica.logs("the configured operator JWT is not used; the one in the store stays in force").await;
     }
     // One that begins with the newest file has no links before it, and goes on from there.
     let late = Launch::default().flag("-primary", proxy.url()).flag("-operator", &steps[2]).start().await;

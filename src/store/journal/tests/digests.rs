@@ -203,7 +203,7 @@ fn leaves(journal: &Journal) -> BTreeMap<Subject, Leaf> {
 fn compare(journal: &Journal, mut ask: Ask) -> BTreeMap<Subject, Vec<crate::feed::Change>> {
     let mut all: BTreeMap<Subject, Vec<_>> = BTreeMap::new();
     loop {
-        let comparison = journal.compare(&ask).expect("readable");
+        let comparison = journal.compare(&ask).expect("readable").expect("it has all");
         assert_eq!(comparison.head, journal.head());
         for difference in comparison.differences {
             match difference {
@@ -288,7 +288,7 @@ fn check(world: &World, journal: &Journal, standing: &Standing) {
 }
 
 /// What a crash leaves: the files as they are at a time when nobody writes.
-fn crashed(path: &Path) -> tempfile::TempDir {
+pub(super) fn crashed(path: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for ending in ["", "-wal"] {
         let name = format!("journal.sqlite{ending}");
@@ -411,7 +411,7 @@ async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
         journal.commit(put(&Arc::new(Entry::reopen(record).expect("sound")))).await.expect("new");
     }
     let ask = |prefix: &str| Ask { prefix: Some(Prefix::parse(prefix).expect("a prefix")), ..Ask::default() };
-    let first = journal.compare(&ask("07")).expect("readable");
+    let first = journal.compare(&ask("07")).expect("readable").expect("it has all");
     assert_eq!((first.differences.len(), first.next), (3, Some(Subject::Account(account(2)))), "1 MiB is full");
     assert_eq!(compare(&journal, ask("07")).len(), usize::from(keys));
     assert_eq!(compare(&journal, ask("0707")).len(), usize::from(keys));
@@ -422,6 +422,6 @@ async fn a_comparison_comes_in_pieces_and_tells_a_request_once() {
     let have =
         (0..ACCOUNTS).map(|n| (Subject::Account(AccountKey::from_raw([n; 32])), Short::parse("00".repeat(8).as_str())));
     let have = have.map(|(key, digest)| (key, digest.expect("a digest"))).collect();
-    let told = journal.compare(&Ask { have, ..Ask::default() }).expect("readable").differences;
+    let told = journal.compare(&Ask { have, ..Ask::default() }).expect("readable").expect("it has all").differences;
     assert!(matches!(&told[..], [Difference::Deletion(_, stands)] if stands == request.keys()), "{told:?}");
 }

@@ -8,7 +8,7 @@ use super::super::write::{CommitError, Outcome};
 use super::ordered::{TextPlace, UpstreamState};
 use super::{Answered, AnsweredContent};
 use crate::feed::{Chain, Subject};
-use crate::gate::{Entry, Position, Refusal, Via};
+use crate::gate::{Entry, Ordering, Position, Refusal, Via};
 
 impl Transaction<'_> {
     pub(super) fn answered(&mut self, answer: &Answered) -> rusqlite::Result<Result<Outcome, CommitError>> {
@@ -32,7 +32,7 @@ impl Transaction<'_> {
             }
             AnsweredContent::Absent => {
                 let mut now = before.clone();
-                Self::order_nothing(&mut now, &subject);
+                self.order_nothing(&mut now, &subject);
                 self.settle_loose(&subject, &before, &now, None)?;
                 Ok(Ok(Outcome::Kept))
             }
@@ -52,33 +52,71 @@ impl Transaction<'_> {
         if !self.standing.vouches(entry.issuer()) {
             return Ok(Err(Refusal::Untrusted(entry.issuer().text()).into()));
         }
-        let mut now = before.clone();
-        let state = self.order_version(&mut now, entry, via, at, TextPlace::Loose)?;
         let is_what_was_ordered =
             before.leaf(&subject).is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
         // Without a feed nothing is ordered, and an answer is all there is.
-        let is_ordered = is_last_word || is_what_was_ordered || !self.meta.log.has_session();
+        if !is_last_word && !is_what_was_ordered && self.meta.log.has_session() {
+            return self.answered_early(answer, before, entry, (at, via));
+        }
+        let mut now = before.clone();
+        let state = self.order_version(&mut now, entry, via, at, TextPlace::Loose)?;
         let (held, outcome) = match state {
-            UpstreamState::Held => {
-                if !is_ordered {
-                    now.set_ordered(&subject, before.leaf(&subject), before.made_by());
-                    now.is_doubted = before.is_doubted || answer.may_be_old;
-                    if answer.may_be_old {
-                        // It is served until a comparison says what upstream ordered.
-                        self.meta.confirmed = (0, Chain::default());
-                    }
-                }
-                (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) }))
-            }
+            UpstreamState::Held => (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) })),
             UpstreamState::Behind => (None, Ok(Outcome::Kept)),
             UpstreamState::Open => (None, Ok(Outcome::Refetch)),
             UpstreamState::Ahead(refusal) => (None, Err(refusal.into())),
         };
-        if held.is_none() && !(is_last_word && now.is_ahead) {
+        if held.is_none() && !is_what_was_ordered && !(is_last_word && now.is_ahead) {
             // What it says of upstream may be old.
+            let stored = now.ordered.map_or(0, |ordered| ordered.under);
             (now.ordered, now.is_ahead, now.is_doubted) = (before.ordered, before.is_ahead, before.is_doubted);
+            if stored < 0 && !now.points_to(stored) {
+                self.drop_body(stored)?;
+            }
         }
         self.settle_loose(&subject, before, &now, held)?;
         Ok(outcome)
+    }
+
+    /// Upstream has this version, or had it a moment ago. The feed is about to say what it ordered.
+    fn answered_early(
+        &mut self,
+        answer: &Answered,
+        before: &Row,
+        entry: &Arc<Entry>,
+        (at, via): (Option<Position>, Via),
+    ) -> rusqlite::Result<Result<Outcome, CommitError>> {
+        let subject = Subject::Account(*entry.key());
+        match before.held.order(&entry.version(), via, at, &self.standing) {
+            Ordering::Same if before.is_live() => {
+                let mut now = before.clone();
+                now.held.put(entry.version(), at, &self.standing);
+                self.settle_loose(&subject, before, &now, None)?;
+                Ok(Ok(Outcome::Same { serial: at.map_or(0, |at| at.serial) }))
+            }
+            Ordering::Newer | Ordering::Same => {
+                self.overlay(&subject, before, entry, via, at)?;
+                if answer.may_be_old {
+                    self.doubt_one(&subject)?;
+                }
+                Ok(Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) }))
+            }
+            Ordering::Behind => {
+                let mut now = before.clone();
+                now.held.note_behind(&entry.version(), at);
+                self.settle_loose(&subject, before, &now, None)?;
+                Ok(Ok(Outcome::Kept))
+            }
+            Ordering::Refetch => Ok(Ok(Outcome::Refetch)),
+            Ordering::Refused(refusal) => Ok(Err(refusal.into())),
+        }
+    }
+
+    /// What is served of an account may be from before any position, until a comparison says what upstream ordered.
+    fn doubt_one(&mut self, subject: &Subject) -> rusqlite::Result<()> {
+        let before = self.load(subject)?.unwrap_or_default();
+        let now = Row { is_doubted: true, ..before.clone() };
+        self.meta.confirmed = (0, Chain::default());
+        self.settle_loose(subject, &before, &now, None)
     }
 }

@@ -2,7 +2,6 @@
 
 use super::super::transaction::Transaction;
 use super::super::write::Outcome;
-use super::touched::Touched;
 use crate::feed::{Chain, Head};
 
 impl Transaction<'_> {
@@ -17,16 +16,21 @@ impl Transaction<'_> {
         // What was current in this session stays current up to there.
         let stays = self.meta.head.session == head.session && confirmed.0 <= head.serial;
         self.meta.confirmed = if stays { confirmed } else { (0, Chain::default()) };
+        let left = (self.meta.log.id(self.meta.log.floor.0), self.meta.log.id(self.meta.head.serial));
+        self.left.push(left);
+        self.log_bytes.set(0);
         let log = &mut self.meta.log;
-        log.session = head.session;
         log.era += 1;
+        if log.session != head.session {
+            (log.session, log.since) = (head.session, log.era);
+        }
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);
         self.meta.head = head;
         // What came before belongs to the log before.
         self.changes.clear();
         self.begun = Some(head);
-        *self.touched.borrow_mut() = Touched::since(head.serial);
+        self.touched_now.begin(head.serial);
         Ok(self.compare_again())
     }
 

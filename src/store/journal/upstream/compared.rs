@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::head::Row;
+use super::super::head::{NO_CHANGE, Row, leaf_of};
 use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
 use super::ordered::{TextPlace, UpstreamState};
@@ -12,11 +12,9 @@ use super::{Compared, ComparedContent};
 use crate::clock;
 use crate::feed::Subject;
 use crate::feed::digest::Leaf;
-use crate::gate::{Activation, Digest, Entry, Position, Refusal, Tombstone, Via};
+use crate::gate::{Activation, Digest, Entry, Position, Refusal, Tombstone, Version, Via};
+use crate::jwt::HashId;
 use crate::key::AccountKey;
-
-/// Stands for the change by which an account left of which no version is known.
-const NO_CHANGE: i64 = 1;
 
 impl Transaction<'_> {
     pub(super) fn compared(&mut self, compared: &Compared) -> rusqlite::Result<Result<Outcome, CommitError>> {
@@ -28,15 +26,13 @@ impl Transaction<'_> {
             ComparedContent::Delete(tombstone, keys) => self.compared_deletion(tombstone, keys, as_of).map(Ok),
             ComparedContent::Removed(keys) => self.compared_removal(keys, as_of).map(|()| Ok(changed)),
             ComparedContent::Nothing(subject) => {
-                self.compare_one(subject, as_of, |_, row| Self::order_nothing(row, subject)).map(|()| Ok(changed))
+                self.compare_one(subject, as_of, |this, row| this.order_nothing(row, subject)).map(|()| Ok(changed))
             }
             ComparedContent::Leaf(subject, leaf) => {
                 self.compare_one(subject, as_of, |_, row| note_leaf(row, subject, *leaf)).map(|()| Ok(changed))
             }
             ComparedContent::Activation(activation) => self.compared_activation(activation, as_of).map(Ok),
-            ComparedContent::Forgotten(id) => {
-                self.compare_one(&Subject::Activation(*id), as_of, |_, row| row.is_level()).map(|()| Ok(changed))
-            }
+            ComparedContent::Forgotten(id) => self.compared_expiry(id, as_of).map(|()| Ok(changed)),
             ComparedContent::Operator(operator, version, item) => {
                 let text = serde_json::to_vec(&**item).unwrap_or_default();
                 let digest: Digest = Sha256::digest(&text).into();
@@ -50,7 +46,11 @@ impl Transaction<'_> {
             ComparedContent::Rejected(keys) => self.compared_rejection(keys).map(|()| Ok(changed)),
             ComparedContent::Same(keys) => {
                 for key in keys {
-                    self.compare_one(&Subject::Account(*key), as_of, |_, row| row.is_level())?;
+                    self.compare_one(&Subject::Account(*key), as_of, |this, row| {
+                        // What the digest tree has of it is what upstream has.
+                        row.is_ahead = row.ordered.is_some() && !this.is_to_come(row);
+                        row.is_doubted = false;
+                    })?;
                 }
                 Ok(Ok(changed))
             }
@@ -58,7 +58,7 @@ impl Transaction<'_> {
     }
 
     fn is_touched(&self, subject: &Subject, as_of: u64) -> bool {
-        self.touched.borrow().is_after(subject, as_of)
+        self.touched_now.is_after(self.touched, subject, as_of)
     }
 
     /// Changes the row of one key that the feed has not touched.
@@ -97,9 +97,9 @@ impl Transaction<'_> {
         let state = self.order_version(&mut now, entry, Via::Upstream, at, TextPlace::Loose)?;
         let (held, outcome) = match state {
             UpstreamState::Held => (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) })),
-            // The feed has not touched it, so what is held here is not later in upstream's order.
+            // The feed has not touched it, so what is held here is later in upstream's order only if the feed is about to bring it.
             UpstreamState::Behind => {
-                now.is_ahead = true;
+                now.is_ahead = !self.is_to_come(&now);
                 (None, Ok(Outcome::Kept))
             }
             UpstreamState::Open => (None, Ok(Outcome::Refetch)),
@@ -115,7 +115,7 @@ impl Transaction<'_> {
         keys: &[AccountKey],
         as_of: u64,
     ) -> rusqlite::Result<Outcome> {
-        let mut stored = None;
+        let (mut stored, mut is_needed) = (None, false);
         for key in keys {
             let subject = Subject::Account(*key);
             if self.is_touched(&subject, as_of) {
@@ -136,7 +136,11 @@ impl Transaction<'_> {
             if now.deleted_row == 0 && now.held.deleted() == Some(&tombstone.deletion()) {
                 now.deleted_row = id;
             }
+            is_needed |= stored.is_some_and(|id| now.points_to(id));
             self.settle_loose(&subject, &before, &now, None)?;
+        }
+        if let Some(id) = stored.filter(|_| !is_needed) {
+            self.drop_body(id)?;
         }
         Ok(Outcome::Changed { serial: 0 })
     }
@@ -150,25 +154,44 @@ impl Transaction<'_> {
         for key in keys {
             let subject = Subject::Account(*key);
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
-            let mut now = before.clone();
-            now.is_level();
-            if now.removed == 0 {
-                let (version, digest) = (now.held.version().copied(), now.digest);
-                now.removed = match version {
-                    Some(version) => self.store_loose(
-                        &Record::of_removal(&subject, &version, &digest, Via::Feed, clock::unix_millis(), &[]),
-                        0,
-                    )?,
+            let (mut now, left) = (before.clone(), before.held.version().copied());
+            let mut id = now.removed;
+            if id == 0 {
+                id = match &left {
+                    Some(version) => self.store_removal(&subject, version, &before.digest, 0)?,
                     None => NO_CHANGE,
                 };
             }
-            if now.held.version().is_none() {
-                now.set_ordered(&subject, None, 0);
-            }
+            now.removed = id;
+            Self::order_removal(&mut now, &subject, left.map(|version| version.identity).as_ref(), id);
             self.count(before.counted(), now.counted());
             self.settle_loose(&subject, &before, &now, None)?;
         }
         Ok(())
+    }
+
+    fn store_removal(
+        &mut self,
+        subject: &Subject,
+        version: &Version,
+        digest: &Digest,
+        exp: i64,
+    ) -> rusqlite::Result<i64> {
+        let record = Record::of_removal(subject, version, digest, Via::Feed, clock::unix_millis(), &[]);
+        self.store_loose(&Record { exp, ..record }, 0)
+    }
+
+    fn compared_expiry(&mut self, id: &HashId, as_of: u64) -> rusqlite::Result<()> {
+        let subject = Subject::Activation(*id);
+        let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { return Ok(()) };
+        let mut now = before.clone();
+        now.is_level();
+        if let Some(version) = before.held.version().filter(|_| before.removed == 0) {
+            now.removed = self.store_removal(&subject, version, &before.digest, before.exp)?;
+            self.forget_activation(&subject, now.clone())?;
+            now.row = now.row.max(0);
+        }
+        self.settle_loose(&subject, &before, &now, None)
     }
 
     fn compared_activation(&mut self, activation: &Arc<Activation>, as_of: u64) -> rusqlite::Result<Outcome> {
@@ -183,6 +206,14 @@ impl Transaction<'_> {
             now.is_level();
             self.settle_loose(&subject, &before, &now, None)?;
             return Ok(Outcome::Same { serial: 0 });
+        }
+        if before.row != 0 && before.held.version().is_some_and(|held| held.iat > activation.iat()) {
+            let id = self.store_loose(&Record::of_activation(activation, Via::Feed, clock::unix_millis(), &[]), 0)?;
+            let mut now = before.clone();
+            now.set_ordered(&subject, Some(leaf_of(&subject, activation.identity())), id);
+            (now.is_ahead, now.is_doubted) = (!self.is_to_come(&now), false);
+            self.settle_loose(&subject, &before, &now, None)?;
+            return Ok(Outcome::Kept);
         }
         let id = self.store_loose(&Record::of_activation(activation, Via::Feed, clock::unix_millis(), &[]), 0)?;
         let now = self.held_activation(&before, activation, id)?;

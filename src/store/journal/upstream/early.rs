@@ -11,7 +11,7 @@ use super::super::write::{CommitError, Outcome};
 use super::Still;
 use crate::clock;
 use crate::feed::Subject;
-use crate::gate::{Digest, Entry, Ordering, Refusal, Tombstone, Via};
+use crate::gate::{Digest, Entry, Ordering, Position, Refusal, Tombstone, Via};
 
 /// A JWT that upstream did not give.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Transaction<'_> {
             Ok(Ruling::Apply) if before.is_live() && before.held.identity() == Some(entry.identity()) => {
                 Ok(Ok(Outcome::Same { serial: 0 }))
             }
-            Ok(Ruling::Apply) => self.overlay(&subject, &before, entry, via).map(|()| Ok(Outcome::Early)),
+            Ok(Ruling::Apply) => self.overlay(&subject, &before, entry, via, None).map(|()| Ok(Outcome::Early)),
         }
     }
 
@@ -96,20 +96,31 @@ impl Transaction<'_> {
         Ok(if stored == 0 { Outcome::Kept } else { Outcome::Early })
     }
 
-    fn overlay(&mut self, subject: &Subject, before: &Row, entry: &Arc<Entry>, via: Via) -> rusqlite::Result<()> {
+    /// Serves a version that upstream has not ordered yet, as far as is known here.
+    pub(super) fn overlay(
+        &mut self,
+        subject: &Subject,
+        before: &Row,
+        entry: &Arc<Entry>,
+        via: Via,
+        at: Option<Position>,
+    ) -> rusqlite::Result<()> {
         let mut now = before.clone();
-        now.held.put(entry.version(), None, &self.standing);
+        now.held.put(entry.version(), at, &self.standing);
         now.removed = 0;
-        let id = self.store_entry(entry, via, None)?;
+        now.row = self.store_entry(entry, via, at)?;
+        (now.exp, now.digest) = (entry.exp(), *entry.digest());
         // What was ordered stays in the digest tree, and its text is kept.
         now.set_ordered(subject, before.leaf(subject), before.made_by());
         now.is_ahead = false;
-        now.history.clone_from(&before.history);
-        if before.ordered.is_some() && before.row != 0 {
-            // One overlay replaces another.
+        // An overlay is no part of the history. A version before a deletion or a removal is.
+        let is_history = before.ordered.is_none() && before.row != 0 && !now.points_to(before.row);
+        if is_history && before.digest == now.digest {
+            // A text is kept once.
             self.drop_body(before.row)?;
+        } else if is_history {
+            now.history = self.push_history(&before.history, before.row)?;
         }
-        (now.row, now.exp, now.digest) = (id, entry.exp(), *entry.digest());
         self.count(before.counted(), now.counted());
         self.settle_loose(subject, before, &now, Some(entry))
     }

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
+use rusqlite::{OptionalExtension as _, params};
+
 use super::super::head::{Row, leaf_of};
+use super::super::schema::Role;
 use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
 use super::ordered::{TextPlace, UpstreamState};
 use super::{Fed, FedContent};
 use crate::feed::digest::{Leaf, LeafState, Toggle};
 use crate::feed::{Content, Operation, Subject, SubjectKind};
-use crate::gate::{Activation, Entry, Identity, Tombstone, Via};
+use crate::gate::{Activation, Digest, Entry, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
+
+/// Stands for a version that is not known here.
+const NO_IDENTITY: Identity = [0; 32];
 
 /// A key that a change is about: what was there, what follows, and the JWT if it is held now.
 pub(super) struct Step {
@@ -32,16 +38,16 @@ impl Transaction<'_> {
         (self.meta.head.serial, self.meta.head.chain) = (serial, fed.chain);
         let id = self.meta.log.id(serial);
         let (steps, verdict) = self.steps(fed, id)?;
+        // Also those of which nothing is known here: what a comparison says of them may be older.
+        subjects(&fed.content).into_iter().for_each(|subject| self.touched_now.note(subject, serial));
         let toggles: Vec<Toggle> = steps
             .iter()
             .map(|step| Toggle::between(&step.subject, step.before.leaf(&step.subject), step.now.leaf(&step.subject)))
             .collect();
-        self.log_fed(fed, &toggles)?;
+        self.log_fed(fed, &steps, &toggles)?;
         for step in steps {
             self.settle(&step.subject, &step.before, &step.now, step.entry.as_ref())?;
-            self.touched.borrow_mut().note(step.subject, serial);
         }
-        self.confirm();
         Ok(verdict)
     }
 
@@ -53,18 +59,26 @@ impl Transaction<'_> {
             FedContent::Superseded(key) => (self.doubt(std::slice::from_ref(key))?, changed),
             FedContent::Rejected(keys) => (self.doubt(keys)?, changed),
             FedContent::Delete(tombstone) => (self.fed_delete(tombstone, tombstone.keys(), id)?, changed),
-            FedContent::Removed(key) => (self.fed_removed(std::slice::from_ref(key), id)?, changed),
+            FedContent::Removed(key) => (self.fed_removed(key, &fed.digest, id)?, changed),
             FedContent::Activation(activation) => (self.fed_activation(activation, id)?, changed),
             FedContent::OtherActivation(activation, identity) => {
-                (self.other_activation(activation, identity.as_ref())?, changed)
+                (self.other_activation(activation, identity.as_ref(), self.passed(id))?, changed)
             }
             FedContent::Forgotten(activation) => (self.fed_forgotten(activation, id)?, changed),
-            FedContent::Operator(operator, version) => (self.other_operator(operator, version, id)?, changed),
+            FedContent::Operator(operator, version) => {
+                (self.other_operator(operator, version, self.passed(id))?, changed)
+            }
             FedContent::Unknown => (Vec::new(), changed),
         })
     }
 
-    fn log_fed(&mut self, fed: &Fed, toggles: &[Toggle]) -> rusqlite::Result<()> {
+    /// The change that is passed on as it came, for the heads that point to it. Those of a cache do not, because it does not
+    /// keep it.
+    fn passed(&self, id: i64) -> i64 {
+        if self.meta.role == Role::Cache { 0 } else { id }
+    }
+
+    fn log_fed(&mut self, fed: &Fed, steps: &[Step], toggles: &[Toggle]) -> rusqlite::Result<()> {
         let operation = fed.item.link().map_or(Operation::Put, |(operation, _)| operation);
         let (content, record) = match &fed.content {
             FedContent::Put(entry) => {
@@ -77,7 +91,24 @@ impl Transaction<'_> {
             FedContent::Superseded(key) => {
                 (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key))
             }
-            FedContent::Removed(key) => (Content::Removed { key: *key, digest: fed.digest }, past(fed, toggles, key)),
+            FedContent::Removed(key) => {
+                // Which version left, if that is known.
+                let left = steps.first().map(|step| self.left(&step.before, &fed.digest)).transpose()?.flatten();
+                let identity = left.as_ref().unwrap_or(&NO_IDENTITY);
+                let record = Record { identity, ..past(fed, toggles, key) };
+                return self.log(Content::Removed { key: *key, digest: fed.digest }, record, operation).map(drop);
+            }
+            FedContent::Forgotten(activation) => {
+                let left = steps.first().and_then(|step| step.before.held.identity());
+                let record = Record {
+                    kind: Some(SubjectKind::Activation),
+                    key: Some(activation.raw()),
+                    identity: left.unwrap_or(&NO_IDENTITY),
+                    ..unread(fed, toggles)
+                };
+                let content = Content::Forgotten { id: *activation, digest: fed.digest };
+                return self.log(content, record, operation).map(drop);
+            }
             FedContent::Activation(activation) => (
                 Content::Activation(activation.clone()),
                 Record::of_activation(activation, Via::Feed, fed.item.at, toggles),
@@ -86,7 +117,7 @@ impl Transaction<'_> {
             FedContent::Rejected(keys) if operation == Operation::Put && keys.len() == 1 => {
                 (Content::Passed(fed.item.clone()), past(fed, toggles, &keys[0]))
             }
-            FedContent::OtherActivation(id, _) | FedContent::Forgotten(id) => {
+            FedContent::OtherActivation(id, _) => {
                 let kind = Some(SubjectKind::Activation);
                 (Content::Passed(fed.item.clone()), Record { kind, key: Some(id.raw()), ..unread(fed, toggles) })
             }
@@ -146,23 +177,36 @@ impl Transaction<'_> {
         Ok(steps)
     }
 
-    fn fed_removed(&mut self, keys: &[AccountKey], id: i64) -> rusqlite::Result<Vec<Step>> {
-        let mut steps = Vec::with_capacity(keys.len());
-        for key in keys {
-            let subject = Subject::Account(*key);
-            // Of an unknown account nothing is stored, because a removal proves nothing.
-            let Some(before) = self.load(&subject)? else { continue };
-            let mut now = before.clone();
-            now.is_level();
-            now.removed = id;
-            if now.held.version().is_none() {
-                // What left is not known here: until the next comparison, nothing is said about it.
-                now.set_ordered(&subject, None, 0);
-            }
-            self.count(before.counted(), now.counted());
-            steps.push(Step { subject, before, now, entry: None });
+    fn fed_removed(&mut self, key: &AccountKey, digest: &Digest, id: i64) -> rusqlite::Result<Vec<Step>> {
+        let subject = Subject::Account(*key);
+        // Of an unknown account nothing is stored, because a removal proves nothing.
+        let Some(before) = self.load(&subject)? else { return Ok(Vec::new()) };
+        let left = self.left(&before, digest)?;
+        let mut now = before.clone();
+        now.removed = id;
+        Self::order_removal(&mut now, &subject, left.as_ref(), id);
+        self.count(before.counted(), now.counted());
+        Ok(vec![Step { subject, before, now, entry: None }])
+    }
+
+    /// Which version has this text: the one that is held, or the one that upstream had ordered.
+    fn left(&self, before: &Row, digest: &Digest) -> rusqlite::Result<Option<Identity>> {
+        if before.digest == *digest && before.held.version().is_some() {
+            return Ok(before.held.identity().copied());
         }
-        Ok(steps)
+        let Some(ordered) = before.ordered else { return Ok(None) };
+        self.connection
+            .prepare_cached("SELECT identity FROM change WHERE id = ?1 AND digest = ?2 AND op = ?3")?
+            .query_row(params![ordered.under, digest, Operation::Put.tag()], |row| row.get(0))
+            .optional()
+    }
+
+    /// Applies that an account left a read-only folder upstream. `left`: its version, if that is known. `id`: the change.
+    pub(super) fn order_removal(row: &mut Row, subject: &Subject, left: Option<&Identity>, id: i64) {
+        let leaf = left.map(|identity| Leaf::of(subject, &LeafState::Left(*identity)));
+        // Of what is not known, nothing is said until the next comparison.
+        row.set_ordered(subject, leaf, if leaf.is_some() { id } else { 0 });
+        (row.is_ahead, row.is_doubted) = (leaf.is_some() && row.ordered.is_some(), false);
     }
 
     fn fed_activation(&mut self, activation: &Activation, id: i64) -> rusqlite::Result<Vec<Step>> {
@@ -171,7 +215,8 @@ impl Transaction<'_> {
         let version = activation.version();
         if before.row != 0 && before.held.version().is_some_and(|held| held.iat > version.iat) {
             let mut now = before.clone();
-            now.set_ordered(&subject, Some(leaf_of(&subject, &version.identity)), 0);
+            now.set_ordered(&subject, Some(leaf_of(&subject, &version.identity)), id);
+            now.is_ahead = true;
             return Ok(vec![Step { subject, before, now, entry: None }]);
         }
         let now = self.held_activation(&before, activation, id)?;
@@ -193,13 +238,18 @@ impl Transaction<'_> {
         Ok(now)
     }
 
-    /// An activation whose text is not stored.
-    pub(super) fn other_activation(&self, id: &HashId, identity: Option<&Identity>) -> rusqlite::Result<Vec<Step>> {
+    /// An activation whose text is not stored. `under`: the change that is passed on.
+    pub(super) fn other_activation(
+        &self,
+        id: &HashId,
+        identity: Option<&Identity>,
+        under: i64,
+    ) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Activation(*id);
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();
         match identity {
-            Some(identity) => now.set_ordered(&subject, Some(leaf_of(&subject, identity)), 0),
+            Some(identity) => now.set_ordered(&subject, Some(leaf_of(&subject, identity)), under),
             None => now.is_doubted = true,
         }
         Ok(vec![Step { subject, before, now, entry: None }])
@@ -216,12 +266,12 @@ impl Transaction<'_> {
         Ok(vec![Step { subject, before, now, entry: None }])
     }
 
-    /// The operator's JWT upstream. There is one.
+    /// The operator's JWT upstream. There is one. `under`: the change with it; 0: it is not here.
     pub(super) fn other_operator(
         &self,
         operator: &PublicKey,
         version: &Identity,
-        id: i64,
+        under: i64,
     ) -> rusqlite::Result<Vec<Step>> {
         let mut steps = Vec::new();
         let subject = Subject::Operator(*operator);
@@ -235,9 +285,24 @@ impl Transaction<'_> {
         })?;
         let before = self.load(&subject)?.unwrap_or_default();
         let mut now = before.clone();
-        now.set_ordered(&subject, Some(Leaf::of(&subject, &LeafState::Held(*version))), id);
+        now.set_ordered(&subject, Some(Leaf::of(&subject, &LeafState::Held(*version))), under);
         steps.push(Step { subject, before, now, entry: None });
         Ok(steps)
+    }
+}
+
+/// What a change is about.
+fn subjects(content: &FedContent) -> Vec<Subject> {
+    let accounts = |keys: &[AccountKey]| keys.iter().map(|key| Subject::Account(*key)).collect();
+    match content {
+        FedContent::Put(entry) => vec![Subject::Account(*entry.key())],
+        FedContent::Superseded(key) | FedContent::Removed(key) => vec![Subject::Account(*key)],
+        FedContent::Delete(tombstone) => accounts(tombstone.keys()),
+        FedContent::Rejected(keys) => accounts(keys),
+        FedContent::Activation(activation) => vec![Subject::Activation(*activation.id())],
+        FedContent::OtherActivation(id, _) | FedContent::Forgotten(id) => vec![Subject::Activation(*id)],
+        FedContent::Operator(operator, _) => vec![Subject::Operator(*operator)],
+        FedContent::Unknown => Vec::new(),
     }
 }
 

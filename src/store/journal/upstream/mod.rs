@@ -22,7 +22,7 @@ use super::transaction::Transaction;
 use super::write::{CommitError, Outcome};
 pub use early::{Early, EarlyWay, KnownCopy, Ruling, rule};
 pub use ordered::UpstreamState;
-pub(super) use touched::Touched;
+pub(super) use touched::{Touched, TouchedNow};
 
 use crate::feed::wire::Item;
 use crate::feed::{Chain, Head, Subject};

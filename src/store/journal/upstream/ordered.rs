@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use rusqlite::params;
+
 use super::super::effect::{AccountNow, Currency, Effect};
 use super::super::head::{Row, leaf_of};
-use super::super::schema::Role;
 use super::super::transaction::{Record, Transaction};
 use crate::clock;
-use crate::feed::Subject;
 use crate::feed::digest::{Leaf, LeafState, Toggle};
+use crate::feed::{Operation, Subject, SubjectKind};
 use crate::gate::{Deletion, Entry, Ordering, Position, Refusal, Via};
 
 /// What the decision about a version came to.
@@ -55,7 +56,7 @@ impl Transaction<'_> {
                     TextPlace::Logged(id) => id,
                     // The bytes that were served first stay, even if the same version is spelt in another way.
                     TextPlace::Loose if before.row != 0 && before.held.identity() == Some(entry.identity()) => {
-                        return Ok(self.keep_text(&before, row));
+                        return self.keep_text(&before, row);
                     }
                     TextPlace::Loose => self.store_entry(entry, via, at)?,
                 };
@@ -67,6 +68,7 @@ impl Transaction<'_> {
                 UpstreamState::Behind
             }
             Ordering::Refetch => UpstreamState::Open,
+            Ordering::Refused(_) if self.is_to_come(row) => UpstreamState::Behind,
             Ordering::Refused(refusal) => UpstreamState::Ahead(refusal),
         };
         if via == Via::Feed {
@@ -88,9 +90,20 @@ impl Transaction<'_> {
         self.store_loose(&Record::of_entry(entry, via, clock::unix_millis(), &[]), place)
     }
 
-    fn keep_text(&mut self, before: &Row, row: &Row) -> UpstreamState {
+    fn keep_text(&mut self, before: &Row, row: &mut Row) -> rusqlite::Result<UpstreamState> {
+        if let Some(ordered) = before.ordered.filter(|_| !before.is_ahead)
+            && self.is_put(ordered.under)?
+        {
+            row.history = self.push_history(&before.history, ordered.under)?;
+        }
         self.count(before.counted(), row.counted());
-        UpstreamState::Held
+        Ok(UpstreamState::Held)
+    }
+
+    /// Whether what is held is later in upstream's order than what the feed has brought, so that the feed is about to bring it.
+    pub(super) fn is_to_come(&self, row: &Row) -> bool {
+        let head = &self.meta.head;
+        row.held.position().is_some_and(|at| at.session == head.session.0 && at.serial > head.serial)
     }
 
     /// Applies a deletion that upstream ordered to one account. `id`: the change with the request.
@@ -114,15 +127,15 @@ impl Transaction<'_> {
         } else {
             row.set_ordered(subject, Some(leaf), id);
             // A later deletion, or a later version.
-            (row.is_ahead, row.is_doubted) = (true, false);
+            (row.is_ahead, row.is_doubted) = (!self.is_to_come(row), false);
         }
         Ok(is_news)
     }
 
     /// Notes that upstream has nothing of a key. What is here stays: absence is never a deletion.
-    pub(super) fn order_nothing(row: &mut Row, subject: &Subject) {
+    pub(super) fn order_nothing(&self, row: &mut Row, subject: &Subject) {
         row.set_ordered(subject, None, 0);
-        (row.is_ahead, row.is_doubted) = (row.ordered.is_some(), false);
+        (row.is_ahead, row.is_doubted) = (row.ordered.is_some() && !self.is_to_come(row), false);
     }
 
     /// Stores what a write made of a key outside the order. `entry`: the JWT, if it changed.
@@ -153,9 +166,7 @@ impl Transaction<'_> {
             self.repaired.set(true);
             self.meta.ahead = self.meta.ahead + u64::from(now.is_ahead) - u64::from(before.is_ahead);
             self.meta.doubted = self.meta.doubted + u64::from(now.is_doubted) - u64::from(before.is_doubted);
-            if let Some(gone) = before.ordered.filter(|old| old.under < 0 && !now.points_to(old.under)) {
-                self.drop_body(gone.under)?;
-            }
+            self.release(before, now)?;
         }
         if let Subject::Account(key) = subject {
             let currency = Currency {
@@ -163,7 +174,10 @@ impl Transaction<'_> {
                 era: if now.is_ordered() { self.meta.log.era.unsigned_abs() } else { 0 },
                 came: clock::unix_millis(),
             };
+            // Of what stands upstream, only a digest is known.
+            let is_elsewhere = now.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0);
             let state = match entry {
+                _ if !now.held.is_live() && is_elsewhere && !now.is_ahead => AccountNow::Elsewhere,
                 _ if !now.held.is_live() || now.removed != 0 => AccountNow::Gone,
                 Some(entry) => AccountNow::Served(entry.clone(), currency),
                 None if now.row == 0 => AccountNow::Elsewhere,
@@ -175,9 +189,35 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Moves the position up to which everything is current, if nothing holds it back. On a primary nothing does.
+    /// Drops the texts outside the order that a head no longer needs.
+    fn release(&self, before: &Row, now: &Row) -> rusqlite::Result<()> {
+        for id in before.pointers().filter(|id| *id < 0 && !now.points_to(*id)) {
+            // Several accounts share a request.
+            let named = self.deleted_by(id)?;
+            let mut is_needed = false;
+            for subject in &named {
+                is_needed = is_needed || self.load(subject)?.is_some_and(|row| row.points_to(id));
+            }
+            if !is_needed {
+                self.drop_body(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a change brought a JWT.
+    pub(in super::super) fn is_put(&self, id: i64) -> rusqlite::Result<bool> {
+        if id == 0 {
+            return Ok(false);
+        }
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND op = ?2 AND kind = ?3)")?
+            .query_row(params![id, Operation::Put.tag(), SubjectKind::Account], |row| row.get(0))
+    }
+
+    /// Moves the position up to which everything is current, if nothing holds it back.
     pub(in super::super) fn confirm(&mut self) {
-        if self.meta.role == Role::Primary || (self.meta.is_level && self.meta.doubted == 0) {
+        if self.meta.is_level && self.meta.doubted == 0 {
             self.meta.confirmed = (self.meta.head.serial, self.meta.head.chain);
         }
     }

@@ -1,15 +1,27 @@
 //! What a cache keeps: the texts of what was asked for, and of the latest changes within a bound.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
-use super::super::head::Row;
+use super::super::head::NO_CHANGE;
 use super::super::tail::AROUND;
 use super::super::transaction::Transaction;
 use crate::feed::{Chain, Operation, Subject, SubjectKind};
+use crate::gate::Tombstone;
 use crate::key::AccountKey;
 
 /// Changes that leave the log in one go.
 const PIECE: u64 = 256;
+
+/// A change that leaves the log.
+struct Leaving {
+    id: i64,
+    serial: u64,
+    chain: Chain,
+    kind: i64,
+    op: u8,
+    key: Option<[u8; 32]>,
+    bytes: u64,
+}
 
 impl Transaction<'_> {
     /// Forgets the texts of accounts that left the cache. What is remembered of them stays.
@@ -21,54 +33,116 @@ impl Transaction<'_> {
             if before.row > self.meta.log.id(self.meta.log.floor.0) {
                 continue;
             }
-            self.drop_text(&subject, &before)?;
+            self.forget_row(before.row)?;
+            self.let_go(&subject, before.row)?;
         }
-        Ok(())
-    }
-
-    fn drop_text(&mut self, subject: &Subject, before: &Row) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([before.row])?;
-        let now = Row { row: 0, ..before.clone() };
-        self.count(before.counted(), None);
-        self.save(subject, &now)?;
-        self.repaired.set(true);
         Ok(())
     }
 
     /// Moves the floor of the log up by some changes. What `is_wanted` stays without its place in the log. Returns the bytes
     /// that left.
     pub(in super::super) fn shorten(&mut self, is_wanted: &dyn Fn(&AccountKey) -> bool) -> rusqlite::Result<u64> {
-        let (log, mut floor, mut bytes) = (self.meta.log, self.meta.log.floor, 0);
-        let (first, last) = (log.id(floor.0), log.id((floor.0 + PIECE).min(self.meta.head.serial)));
-        type Logged = (i64, u64, Chain, i64, u8, Option<[u8; 32]>, u64);
-        let rows: Vec<Logged> = self
+        let (log, floor) = (self.meta.log, self.meta.log.floor.0);
+        let last = (floor + PIECE).min(self.meta.head.serial);
+        let (reached, bytes) = self.leave(log.id(floor), log.id(last), is_wanted)?;
+        if let Some(floor) = reached {
+            self.meta.log.floor = floor;
+        }
+        self.repaired.set(true);
+        Ok(bytes)
+    }
+
+    /// Forgets the changes of a log with ids after `before`, up to `last`. Returns the place of the last one, and the bytes of
+    /// text that left.
+    pub(in super::super) fn leave(
+        &mut self,
+        before: i64,
+        last: i64,
+        is_wanted: &dyn Fn(&AccountKey) -> bool,
+    ) -> rusqlite::Result<(Option<(u64, Chain)>, u64)> {
+        let leaving: Vec<Leaving> = self
             .connection
             .prepare_cached(
                 "SELECT id, serial, chain, kind, op, key, coalesce(length(body), 0) FROM change
                  WHERE id > ?1 AND id <= ?2 ORDER BY id",
             )?
-            .query_map(params![first, last], |row| {
-                Ok((row.get(0)?, row.get(1)?, Chain(row.get(2)?), row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            .query_map(params![before, last], |row| {
+                Ok(Leaving {
+                    id: row.get(0)?,
+                    serial: row.get(1)?,
+                    chain: Chain(row.get(2)?),
+                    kind: row.get(3)?,
+                    op: row.get(4)?,
+                    key: row.get(5)?,
+                    bytes: row.get(6)?,
+                })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for (id, serial, chain, kind, op, key, length) in rows {
-            (floor, bytes) = ((serial, chain), bytes + length + AROUND as u64);
-            let account = key
-                .filter(|_| SubjectKind::from_code(kind) == Some(SubjectKind::Account) && op == Operation::Put.tag())
-                .map(AccountKey::from_raw);
-            let Some(key) = account else {
-                self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([id])?;
-                continue;
-            };
-            let subject = Subject::Account(key);
-            match self.load(&subject)? {
-                Some(row) if row.row == id && is_wanted(&key) => {}
-                Some(row) if row.row == id => self.drop_text(&subject, &row)?,
-                _ => _ = self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([id])?,
+        for change in &leaving {
+            self.leave_one(change, is_wanted)?;
+        }
+        let reached = leaving.last().map(|change| (change.serial, change.chain));
+        Ok((reached, leaving.iter().map(|change| AROUND as u64 + change.bytes).sum()))
+    }
+
+    fn leave_one(&mut self, change: &Leaving, is_wanted: &dyn Fn(&AccountKey) -> bool) -> rusqlite::Result<()> {
+        let subjects = match (SubjectKind::from_code(change.kind), change.key) {
+            (Some(kind), Some(key)) => vec![Subject::from_raw(kind, key)],
+            (Some(SubjectKind::Account), None) => self.deleted_by(change.id)?,
+            // No head of a cache points to what is passed on.
+            _ => Vec::new(),
+        };
+        let is_put = change.op == Operation::Put.tag();
+        for subject in &subjects {
+            let Subject::Account(key) = subject else { continue };
+            if is_put && is_wanted(key) && self.load(subject)?.is_some_and(|row| row.row == change.id) {
+                return Ok(());
             }
         }
-        self.meta.log.floor = floor;
+        self.forget_row(change.id)?;
+        subjects.iter().try_for_each(|subject| self.let_go(subject, change.id))
+    }
+
+    /// The accounts that a request names; none if the change is no request.
+    pub(super) fn deleted_by(&self, id: i64) -> rusqlite::Result<Vec<Subject>> {
+        let request: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT body FROM change WHERE id = ?1 AND op = ?2")?
+            .query_row(params![id, Operation::Delete.tag()], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let tombstone = request.and_then(|request| Tombstone::reopen(request.into()));
+        Ok(tombstone.map(|named| named.keys().iter().map(|key| Subject::Account(*key)).collect()).unwrap_or_default())
+    }
+
+    fn forget_row(&self, id: i64) -> rusqlite::Result<()> {
         self.repaired.set(true);
-        Ok(bytes)
+        self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    /// A change is no longer here. What its head remembers of it stays.
+    fn let_go(&mut self, subject: &Subject, id: i64) -> rusqlite::Result<()> {
+        let Some(before) = self.load(subject)?.filter(|row| row.points_to(id)) else { return Ok(()) };
+        let mut now = before.clone();
+        if now.row == id {
+            now.row = 0;
+            if let Subject::Activation(activation) = subject {
+                self.connection.prepare_cached("DELETE FROM activation WHERE key = ?1")?.execute([activation.raw()])?;
+            }
+        }
+        if now.deleted_row == id {
+            now.deleted_row = 0;
+        }
+        if now.removed == id {
+            now.removed = NO_CHANGE;
+        }
+        if let Some(ordered) = now.ordered.as_mut().filter(|ordered| ordered.under == id) {
+            ordered.under = 0;
+        }
+        now.history.retain(|earlier| *earlier != id);
+        if matches!(subject, Subject::Account(_)) {
+            self.count(before.counted(), now.counted());
+        }
+        self.settle(subject, &before, &now, None)
     }
 }

@@ -1,0 +1,266 @@
+//! An upstream, a mirror of it, and what is under way between them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::digests::crashed;
+use super::super::*;
+use super::check::Served;
+use super::upstream::{Upstream, fed};
+use super::{ACCOUNTS, Commit, Made, Step};
+use crate::feed::{Head, Subject};
+use crate::gate::{OperatorChain, Position};
+use crate::key::AccountKey;
+use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, Early, EarlyWay, Still, UpstreamWrite};
+use crate::store::journal::{Role, head};
+
+/// An answer under way, and what had happened when it was asked for.
+struct Asked {
+    key: AccountKey,
+    content: AnsweredContent,
+    session: crate::feed::Session,
+    touched: u64,
+    removed: u64,
+}
+
+/// A comparison under way.
+enum Part {
+    Read(Vec<Compared>),
+    /// Read when it is delivered.
+    Later(Subject),
+}
+
+pub(super) struct World {
+    pub(super) upstream: Upstream,
+    folder: tempfile::TempDir,
+    history: usize,
+    pub(super) mirror: Journal,
+    parts: Option<Vec<Part>>,
+    asked: Vec<Asked>,
+    /// How often something happened to an account here, and how often it was removed.
+    touched: HashMap<AccountKey, (u64, u64)>,
+    pub(super) served: HashMap<AccountKey, Served>,
+}
+
+impl World {
+    pub(super) async fn new(history: usize) -> Self {
+        let mut upstream = Upstream::new();
+        upstream.commit(&Commit::Operator(100)).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mirror = open_mirror(&folder, history);
+        let (parts, asked) = (None, Vec::new());
+        let (touched, served) = (HashMap::new(), HashMap::new());
+        Self { upstream, folder, history, mirror, parts, asked, touched, served }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("journal.sqlite")
+    }
+
+    pub(super) async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Upstream(commit) => _ = self.upstream.commit(commit).await,
+            Step::RollBack(lost) => self.upstream.roll_back(*lost).await,
+            Step::Feed(count) => self.feed(*count).await,
+            Step::Reject => self.feed_one(true).await,
+            Step::Compare { is_early } => self.compare(*is_early).await,
+            Step::Skip => {
+                self.begin(self.upstream.journal.head()).await;
+                self.compare(false).await;
+            }
+            Step::Pieces(count) => self.pieces(*count).await,
+            Step::Ask(account) => self.ask(*account),
+            Step::Answer(number) => self.answer(*number).await,
+            Step::Early(made, way) => self.early(*made, *way).await,
+            Step::Forward(made) => {
+                if self.upstream.commit(&Commit::Put(*made)).await {
+                    self.early(*made, EarlyWay::Accepted).await;
+                }
+            }
+            Step::Reopen => {
+                self.mirror.close().await;
+                self.opened();
+            }
+            Step::Crash => {
+                let after = crashed(&self.path());
+                self.mirror.close().await;
+                self.folder = after;
+                self.opened();
+            }
+        }
+    }
+
+    fn opened(&mut self) {
+        let trees = |mirror: &Journal| mirror.trees().expect("readable").0.toggles();
+        let before = trees(&self.mirror);
+        self.mirror = open_mirror(&self.folder, self.history);
+        assert_eq!(trees(&self.mirror), before, "the tree is the same after a restart");
+        // Nobody remembers what was asked.
+        self.asked.clear();
+        self.parts = None;
+    }
+
+    async fn write(&self, write: UpstreamWrite) -> Result<Outcome, CommitError> {
+        let outcome = self.mirror.commit(Write::Upstream(write)).await;
+        if let Err(CommitError::Failed(error)) = &outcome {
+            panic!("{error}");
+        }
+        outcome
+    }
+
+    fn is_following(&self) -> bool {
+        self.mirror.head().session == self.upstream.journal.head().session
+    }
+
+    async fn begin(&mut self, at: Head) {
+        self.write(UpstreamWrite::Begin(at)).await.expect("begins");
+        assert_eq!(self.mirror.head(), at);
+        self.parts = None;
+        // What was asked before may be of an earlier position.
+        self.touched.values_mut().for_each(|(touched, _)| *touched += 1);
+    }
+
+    async fn follow(&mut self) {
+        if !self.is_following() {
+            self.begin(self.upstream.journal.head()).await;
+            self.compare(true).await;
+        }
+    }
+
+    async fn feed(&mut self, count: usize) {
+        self.follow().await;
+        for _ in 0..count {
+            self.feed_one(false).await;
+        }
+    }
+
+    async fn feed_one(&mut self, is_rejected: bool) {
+        self.follow().await;
+        let Some(change) = self.upstream.change(self.mirror.head().serial) else { return };
+        for key in change.keys() {
+            let (touched, removed) = self.touched.entry(*key).or_default();
+            *touched += 1;
+            *removed += u64::from(matches!(change.content, Content::Removed { .. }));
+        }
+        if let Content::Operator(chain) = &change.content {
+            self.trust(chain).await;
+        }
+        // Upstream decides, whatever it is.
+        let _ = self.write(UpstreamWrite::Fed(Box::new(fed(&change, is_rejected)))).await;
+        assert_eq!((self.mirror.head().serial, self.mirror.head().chain), (change.serial, change.chain));
+    }
+
+    /// A chain that was judged elsewhere.
+    async fn trust(&self, chain: &Arc<OperatorChain>) {
+        let ours = self.mirror.operator().expect("readable");
+        if ours.is_none_or(|ours| ours.in_force().iat() <= chain.in_force().iat()) {
+            self.mirror.commit(Write::Operator(OperatorWrite::Follow(chain.clone()))).await.expect("follows");
+        }
+    }
+
+    async fn compare(&mut self, is_early: bool) {
+        if !self.is_following() {
+            self.begin(self.upstream.journal.head()).await;
+        }
+        self.write(UpstreamWrite::CompareAgain).await.expect("begins");
+        let part = |key: Subject| if is_early { Part::Read(self.difference(key)) } else { Part::Later(key) };
+        self.parts = Some(self.upstream.subjects().into_iter().map(part).collect());
+    }
+
+    /// How upstream differs in one key from what its digest tree has here.
+    fn difference(&self, key: Subject) -> Vec<Compared> {
+        let log = self.mirror.state.log();
+        let row = self.mirror.read(|connection| head::load(connection, &log, &key)).expect("readable");
+        self.upstream.compare(key, row.and_then(|row| row.leaf(&key)).map(|leaf| leaf.short()))
+    }
+
+    async fn pieces(&mut self, count: usize) {
+        if !self.is_following() {
+            return;
+        }
+        for _ in 0..count {
+            let Some(parts) = &mut self.parts else { return };
+            let pieces = match parts.pop() {
+                Some(Part::Read(pieces)) => pieces,
+                Some(Part::Later(key)) => self.difference(key),
+                None => {
+                    self.write(UpstreamWrite::Level { is_whole: true }).await.expect("ends");
+                    self.parts = None;
+                    return;
+                }
+            };
+            if let Some(chain) = self.upstream.journal.operator().expect("readable") {
+                self.trust(&Arc::new(chain)).await;
+            }
+            for piece in pieces {
+                let _ = self.write(UpstreamWrite::Compared(piece)).await;
+            }
+        }
+    }
+
+    fn ask(&mut self, account: u8) {
+        let key = self.upstream.key(account);
+        let head = self.upstream.journal.head();
+        let content = match self.upstream.journal.get(&key).expect("readable") {
+            Some(stored) => {
+                let at = Position { session: head.session.0, serial: stored.serial };
+                AnsweredContent::Put(stored.entry, Some(at), Via::Upstream)
+            }
+            None => AnsweredContent::Absent,
+        };
+        let (touched, removed) = *self.touched.entry(key).or_default();
+        self.asked.push(Asked { key, content, session: head.session, touched, removed });
+    }
+
+    async fn answer(&mut self, number: usize) {
+        if number >= self.asked.len() {
+            return;
+        }
+        let Asked { key, content, session, touched, removed } = self.asked.remove(number);
+        let now = self.touched.entry(key).or_default();
+        // As long as another session is followed, its answers say nothing about the order.
+        let is_last_word = now.0 == touched && self.mirror.head().session == session;
+        let is_kept = now.1 == removed;
+        now.0 += 1;
+        let (is_last_word, is_kept) = (Still::always(is_last_word), Still::always(is_kept));
+        let _ = self.write(UpstreamWrite::Answered(Answered { key, content, may_be_old: false, is_last_word, is_kept })).await;
+    }
+
+    async fn early(&mut self, made: Made, way: EarlyWay) {
+        let entry = self.upstream.entry(made);
+        self.touched.entry(*entry.key()).or_default().0 += 1;
+        let early = Early { entry: entry.clone(), way, is_asked: Still::always(false) };
+        let before = (self.mirror.head(), self.mirror.digests(None).expect("readable").sum);
+        let outcome = self.write(UpstreamWrite::Early(early)).await;
+        let after = (self.mirror.head(), self.mirror.digests(None).expect("readable").sum);
+        assert_eq!(before, after, "what is early is in neither log nor tree");
+        if let Ok(Outcome::Early) = outcome {
+            let stored = self.mirror.get(entry.key()).expect("readable").expect("it is served");
+            assert_eq!(stored.entry.identity(), entry.identity());
+        }
+    }
+
+    /// Everything arrives: then nothing differs.
+    pub(super) async fn end(&mut self) {
+        self.follow().await;
+        while self.mirror.head() != self.upstream.journal.head() {
+            self.feed(1).await;
+            self.check();
+        }
+        self.compare(true).await;
+        while self.parts.is_some() {
+            self.pieces(1).await;
+            self.check();
+        }
+        self.check_is_level();
+        let accounts: Vec<_> = (0..ACCOUNTS).map(|account| self.upstream.key(account)).collect();
+        self.check_promotion(&accounts).await;
+    }
+}
+
+pub(super) fn open_mirror(folder: &tempfile::TempDir, history: usize) -> Journal {
+    let path = Some(folder.path().join("journal.sqlite"));
+    let options = Options { role: Role::Mirror, ..Options::primary(path, history, 1) };
+    Journal::open_under(&options, Arc::new(Gate::new(None, None, 0)), |_, _| {}).expect("opens")
+}
