@@ -22,11 +22,13 @@ pub(super) struct CachedCopy {
 }
 
 impl CachedCopy {
-    /// A copy of the store. The next request asks about it unless the feed keeps it current.
+    /// A copy of the store. Unless the feed keeps it current, the next request asks about it, or the first one after a
+    /// time-to-live if upstream ordered it.
     pub(super) fn stored(stored: &Stored) -> Self {
         // If the clock was set back since, the copy counts as very old.
         let age = clock::millis_since(stored.currency.came).unwrap_or_else(clock::unix_millis);
-        Self::of(stored.entry.clone(), &stored.currency, clock::uptime_millis() - age, 0)
+        let came = clock::uptime_millis() - age;
+        Self::of(stored.entry.clone(), &stored.currency, came, if stored.currency.era == 0 { 0 } else { came })
     }
 
     /// The copy that takes the place of this one. If upstream has not ordered it, the replica asks about it when it would

@@ -33,6 +33,8 @@ pub(crate) struct AnswerSource {
     pub(crate) is_followed: bool,
     /// Whether the replica follows the feed of that server, even if the server does not confirm the answer.
     pub(crate) is_of_followed: bool,
+    /// Whether the server is a primary.
+    pub(crate) is_of_primary: bool,
     /// How old the answer was already, in milliseconds.
     pub(crate) age: i64,
 }
@@ -45,6 +47,8 @@ pub(super) struct ServerAnswer {
     pub(super) age: i64,
     /// Whether the feed of that server says how long the answer stays true.
     pub(super) is_confirmed: bool,
+    /// Whether the server is a primary.
+    pub(super) is_primary: bool,
 }
 
 /// Why a server gave no usable answer. Each text continues a line that names the server.

@@ -161,7 +161,7 @@ impl UpstreamServer {
             StatusCode::NOT_FOUND => Fetched::Absent,
             status => return Err(UpstreamError::Status(status)),
         };
-        Ok(ServerAnswer { fetched, age: i64::from(age) * 1000, is_confirmed })
+        Ok(ServerAnswer { fetched, age: i64::from(age) * 1000, is_confirmed, is_primary })
     }
 
     /// Requests the operator JWT. `Ok(None)`: the server has none.

@@ -11,7 +11,7 @@ use nats_account_server::key::AccountKey;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until};
+use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Server, now, until, until_in};
 
 /// A history that is made up.
 struct History {
@@ -129,8 +129,8 @@ async fn accounts_that_the_operator_did_not_sign_are_not_remembered() {
         let launch = Launch::replica(&operator, &primary.url).dir(dir.path()).env("NAS_REPLICA__MODE", mode);
         let replica = launch.start_unready().await;
         let before = replica.peak_memory();
-        until("the feed is read to its end", || async { replica.http.metric("serial", "").await == serial as f64 })
-            .await;
+        let is_read = || async { replica.http.metric("serial", "").await == serial as f64 };
+        until_in(Duration::from_secs(60), "the feed is read to its end", is_read).await;
         let grown = replica.peak_memory() - before;
         assert!(grown < 48 << 20, "{mode}: {} MiB", grown >> 20);
         // What there is to write is written twice a second.

@@ -64,6 +64,8 @@ async fn a_primary_knows_at_once_what_its_replicas_have_and_names_those_that_are
     let names = ["mirror", "cut off", "hub"];
     all_confirm(&hub, &["leaf"]).await;
     all_confirm(&primary, &names).await;
+    // The hub reports its own position at once, and what it knows of others a moment later.
+    until("the leaf is known", || async { named(&primary, "hub").await.is_some_and(|hub| hub.below == 1) }).await;
     let page = list(&primary).await;
     let hub_there = page.followers.iter().find(|follower| follower.name == "hub").unwrap();
     assert_eq!((hub_there.below, &*hub_there.mode, &*hub_there.address), (1, "cache", "127.0.0.1"));
@@ -125,7 +127,7 @@ async fn what_a_primary_knows_outlives_it_and_nothing_is_raised_by_that() {
     all_confirm(&hub, &["leaf"]).await;
     all_confirm(&primary, &["frozen", "hub"]).await;
     let before = list(&primary).await;
-    let hub_state = dir.path().join("hub/.nats-account-server/snapshot.sqlite");
+    let hub_state = dir.path().join("hub/.nats-account-server/journal.sqlite");
     noted(&dir.path().join(".nats-account-server/journal.sqlite"), 2).await;
     noted(&hub_state, 1).await;
     frozen.signal("STOP");

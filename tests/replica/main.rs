@@ -5,12 +5,15 @@
 mod support;
 
 mod clocks;
+mod comparisons;
 mod floods;
 mod followers;
 mod follows;
 mod hints;
 mod liars;
 mod mirrors;
+mod modes;
+mod moves;
 mod old_primaries;
 mod outages;
 mod positions;

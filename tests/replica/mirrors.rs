@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
 use crate::{fetches, known};
 
+/// Without the feed, nothing would be asked about again for longer than a test takes.
 fn mirror(operator: &Operator, primary: &str) -> Launch {
-    Launch::replica(operator, primary).env("NAS_REPLICA__MODE", "mirror")
+    Launch::replica(operator, primary).env("NAS_REPLICA__MODE", "mirror").env("NAS_REPLICA__TTL", "60s")
 }
 
 async fn push(server: &Server, account: &Account, jwt: &str) {
@@ -51,7 +52,7 @@ async fn a_mirror_takes_over_everything_and_serves_it_alone() {
     primary.http.post("/jwt/v1/activations", activation.clone()).await.expect(200);
     let hash = nats_account_server::jwt::activation_hash_id(&accounts[0].key(), &importer.key(), "a.b").unwrap();
     until("all is there", || async {
-        replica.http.get("/metrics").await.body.contains("replica_cache_entries 57")
+        replica.http.get("/readyz?verbose").await.body.contains("[+] mirror: 57 JWTs")
             && replica.http.get(&format!("/jwt/v1/activations/{hash}")).await.status == 200
     })
     .await;
@@ -227,7 +228,7 @@ async fn a_cache_that_ends_while_it_compares_begins_again() {
         _ => Answer::new(500, ""),
     })
     .await;
-    let asked = || other.heads_of("POST", "/jwt/v1/digests").len();
+    let asked = || other.heads("/jwt/v1/digests").len();
     proxy.lead_to(other.url.trim_start_matches("http://"));
     until("it compares", || async { asked() > 0 }).await;
     let mut replica = replica;
@@ -258,22 +259,46 @@ async fn an_empty_primary_empties_no_mirror() {
 }
 
 #[tokio::test]
-async fn a_mirror_that_is_full_says_so_and_serves_everything_all_the_same() {
-    let operator = Operator::new();
-    let primary = Server::primary(&operator).await;
-    let accounts: Vec<_> = (0..60).map(|_| Account::new()).collect();
-    for account in &accounts {
-        push(&primary, account, &operator.account(account, 100)).await;
+async fn a_mirror_whose_cache_holds_a_few_jwts_serves_all_of_them_alone() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    for dir in [None, Some(folder.path())] {
+        let mut primary = Server::primary(&operator).await;
+        let launch = mirror(&operator, &primary.url).env("NAS_REPLICA__CACHE_BYTES", "32KiB");
+        let launch = dir.into_iter().fold(launch, Launch::dir);
+        let mut held = Vec::new();
+        for _ in 0..60 {
+            let account = Account::new();
+            held.push((operator.account(&account, 100), account));
+            push(&primary, &held.last().unwrap().1, &held.last().unwrap().0).await;
+        }
+        let replica = launch.start().await;
+        compared(&replica, 1).await;
+        until("all is there", || async {
+            replica.http.get("/readyz?verbose").await.body.contains("[+] mirror: 60 JWTs")
+        })
+        .await;
+        let late = Account::new();
+        held.push((operator.account(&late, 1), late));
+        push(&primary, &held[60].1, &held[60].0).await;
+        until("the last one is there", || async { replica.http.get(&held[60].1.path()).await.status == 200 }).await;
+        primary.kill();
+        let all_served = async |replica: &Server| {
+            for (jwt, account) in held.iter().chain(&held) {
+                assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
+            }
+            assert_eq!(fetches(replica).await, 0.0, "nothing was asked for one by one");
+            let in_memory = replica.http.metric("replica_cache_entries", "").await;
+            assert!((1.0..30.0).contains(&in_memory), "{in_memory}");
+        };
+        all_served(&replica).await;
+        if dir.is_some() {
+            let replica = replica.stop_and_start().await;
+            all_served(&replica).await;
+            let mut replica = replica;
+            replica.kill();
+            all_served(&replica.restart().await).await;
+        }
     }
-    let replica = mirror(&operator, &primary.url).env("NAS_REPLICA__CACHE_BYTES", "32KiB").start().await;
-    compared(&replica, 1).await;
-    for account in &accounts {
-        replica.http.get(&account.path()).await.expect(200);
-    }
-    until("it says that it is full", || async {
-        replica.http.get("/readyz?verbose").await.body.contains("it is full")
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Behind a primary of the old kind, without a change feed, entries are checked again after a time-to-live.
 
 use crate::fetches;
+use crate::restarts::ends;
 use crate::support::{Account, Answer, FakePrimary, Launch, Operator, until};
 
 #[tokio::test]
@@ -78,20 +79,18 @@ async fn a_mirror_begins_with_the_pack_of_such_a_primary_and_serves_it_alone() {
 }
 
 #[tokio::test]
-async fn a_pack_that_is_missing_breaks_off_or_does_not_fit_holds_nothing_up() {
+async fn a_pack_that_is_missing_or_breaks_off_holds_nothing_up() {
     let operator = Operator::new();
     let account = Account::new();
     let first = operator.account(&account, 100);
     let others = (0..100).map(|_| Account::new()).map(|other| (other.key(), operator.account(&other, 100)));
-    let lines = std::iter::once((account.key(), first.clone())).chain(others);
-    let pack = lines.map(|(key, jwt)| format!("{key}|{jwt}")).collect::<Vec<_>>().join("\n");
+    let pack = pack_of(std::iter::once((account.key(), first.clone())).chain(others));
     let cases = [
         (Answer::new(404, "404 page not found\n"), "it answered with status 404 Not Found"),
-        (Answer::new(200, pack.clone()).cut_off(), "its pack broke off"),
+        (Answer::new(200, pack).cut_off(), "its pack broke off"),
         (Answer::new(200, "x".repeat(2 << 20)), "its pack cannot be read: line 1 is longer than any line of a pack"),
-        (Answer::new(200, pack), "there is no room for the rest of its pack"),
     ];
-    for (place, (answer, why)) in cases.into_iter().enumerate() {
+    for (answer, why) in cases {
         let pulled = first.clone();
         let primary = FakePrimary::new(move |path| match path {
             "/jwt/v1/pack?max=-1" => answer.clone(),
@@ -100,10 +99,37 @@ async fn a_pack_that_is_missing_breaks_off_or_does_not_fit_holds_nothing_up() {
         })
         .await;
         let launch = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__MODE", "mirror");
-        let bytes = if place == 3 { "64KiB" } else { "64MiB" };
-        let replica = launch.env("NAS_REPLICA__CACHE_BYTES", bytes).start_unready().await;
+        let replica = launch.start_unready().await;
         replica.logs(&format!("unable to initialize from primary, {}: {why}", primary.url)).await;
         assert_eq!(replica.http.get(&account.path()).await.expect(200).body, first, "{why}");
+    }
+}
+
+fn pack_of(lines: impl IntoIterator<Item = (String, String)>) -> String {
+    lines.into_iter().map(|(key, jwt)| format!("{key}|{jwt}")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn a_pack_that_the_memory_has_no_room_for_is_taken_whole_and_served_alone() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let accounts: Vec<_> = (0..100).map(|_| Account::new()).collect();
+    let jwts: Vec<_> = accounts.iter().map(|account| operator.account(account, 100)).collect();
+    let pack = pack_of(accounts.iter().map(Account::key).zip(jwts.iter().cloned()));
+    let primary = FakePrimary::new(move |path| match path {
+        "/jwt/v1/pack?max=-1" => Answer::new(200, pack.clone()),
+        _ => Answer::new(404, "404 page not found\n"),
+    })
+    .await;
+    let launch = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__MODE", "mirror").dir(folder.path());
+    let launch = launch.env("NAS_REPLICA__CACHE_BYTES", "64KiB");
+    let replica = launch.clone().start_unready().await;
+    replica.logs(&format!("100 JWTs of the pack of {} are at hand, 0 are refused", primary.url)).await;
+    assert_eq!(primary.requests(), 0, "nothing was asked for one by one");
+    drop(primary);
+    ends(replica).await;
+    let replica = launch.start_unready().await;
+    for (account, jwt) in accounts.iter().zip(&jwts) {
+        assert_eq!(replica.http.get(&account.path()).await.expect(200).body, *jwt);
     }
 }
 

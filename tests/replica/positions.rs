@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nats_account_server::feed::wire::{DigestAnswer, FollowerReport, Item, Page};
+use nats_account_server::feed::wire::{FollowerReport, Item, Page};
 use nats_account_server::feed::{Chain, Head, Operation, Session};
 use nats_account_server::testkit;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Proxy, Server, now, until};
+use crate::support::{Account, Answer, FakePrimary, Holdings, Launch, Operator, Proxy, Server, now, until};
 
 /// A primary of the test's own, with a feed that says where it is, and digests that can be switched off.
 #[derive(Clone)]
@@ -20,10 +20,8 @@ struct Script {
     changes: Arc<Mutex<Vec<Item>>>,
     /// What is answered about any account.
     account: Arc<Mutex<Answer>>,
-    /// What differs, for those who ask.
-    differs: Arc<Mutex<Vec<Item>>>,
-    /// Whether accounts can be compared.
-    compares: Arc<AtomicBool>,
+    /// What it holds, for those who compare.
+    holdings: Holdings,
     /// Whether the operator can be.
     knows_operator: Arc<AtomicBool>,
     reports: u16,
@@ -31,12 +29,12 @@ struct Script {
 
 impl Script {
     fn at(session: u8, serial: u64) -> Self {
+        let at = Head { session: Session([session; 16]), serial, chain: Chain([session; 32]) };
         Self {
-            at: Head { session: Session([session; 16]), serial, chain: Chain([session; 32]) },
+            at,
             changes: Arc::default(),
             account: Arc::new(Mutex::new(Answer::new(404, ""))),
-            differs: Arc::default(),
-            compares: Arc::new(AtomicBool::new(true)),
+            holdings: Holdings::new(at),
             knows_operator: Arc::new(AtomicBool::new(true)),
             reports: 204,
         }
@@ -46,8 +44,21 @@ impl Script {
         *self.account.lock() = answer;
     }
 
+    /// Whether accounts can be compared.
     fn compares(&self, compares: bool) {
-        self.compares.store(compares, Ordering::SeqCst);
+        self.holdings.are_away(!compares);
+    }
+
+    /// Holds what a change puts.
+    fn holds(&self, item: &Item) {
+        self.holdings.hold(item);
+    }
+
+    /// Says a change, and holds what it puts.
+    fn says(&self, item: Item) {
+        self.holdings.stand_at(Head { serial: item.serial, chain: Chain::parse(&item.chain).unwrap(), ..self.at });
+        self.holds(&item);
+        self.changes.lock().push(item);
     }
 
     async fn start(&self) -> FakePrimary {
@@ -71,23 +82,14 @@ impl Script {
             return Answer::stream(text);
         }
         match path {
-            "/jwt/v1/digests" if self.can_compare(body) => {
-                let is_asked = |item: &&Item| item.key.as_ref().is_some_and(|key| body.contains(&**key));
-                let items = self.differs.lock().iter().filter(is_asked).cloned().collect();
-                let head = at.serial + self.changes.lock().len() as u64;
-                let (session, chain) = (at.session.to_string(), at.chain.to_string());
-                let answer = DigestAnswer { session, serial: head, chain, floor: 0, items, next: None };
-                Answer::new(200, serde_json::to_string(&answer).unwrap())
-            }
-            "/jwt/v1/digests" => Answer::new(503, ""),
+            "/jwt/v1/digests" if body.contains("[\"O") => match self.knows_operator.load(Ordering::SeqCst) {
+                true => self.holdings.always_answer(path, body).unwrap(),
+                false => Answer::new(503, ""),
+            },
             "/jwt/v1/followers" => Answer::new(self.reports, ""),
             path if path.starts_with("/jwt/v1/accounts/") => self.account.lock().clone(),
-            _ => Answer::new(404, ""),
+            path => self.holdings.answer(path, body).unwrap_or_else(|| Answer::new(404, "")),
         }
-    }
-
-    fn can_compare(&self, body: &str) -> bool {
-        if body.contains("[\"O") { &self.knows_operator } else { &self.compares }.load(Ordering::SeqCst)
     }
 
     /// A change that follows, of an account.
@@ -123,10 +125,11 @@ async fn confirms(primary: &FakePrimary, script: &Script, serial: u64) {
 
 /// Waits until the server was asked for the operator, and again and again for accounts. What was to be reported since is.
 async fn asked_again(primary: &FakePrimary) {
-    let asked = |of: &str| primary.bodies("/jwt/v1/digests").iter().filter(|body| body.contains(of)).count();
-    until("it was asked for the operator", || async { asked("[\"O") > 0 }).await;
-    let before = asked("[\"A");
-    until("it was asked again what differs", || async { asked("[\"A") >= before + 2 }).await;
+    let named = |of: &str| primary.bodies("/jwt/v1/digests").iter().filter(|body| body.contains(of)).count();
+    until("it was asked for the operator", || async { named("[\"O") > 0 }).await;
+    let asked = || named("[\"A") + primary.heads("/jwt/v1/digests").len();
+    let before = asked();
+    until("it was asked again what differs", || async { asked() >= before + 2 }).await;
 }
 
 /// Pulls an account through a replica.
@@ -143,7 +146,9 @@ async fn what_is_being_compared_is_not_confirmed() {
     let way = Proxy::to(primaries[0].url.trim_start_matches("http://")).await;
     let replica = Launch::replica(&operator, &way.url()).start().await;
     confirms(&primaries[0], &first, 5).await;
-    pulls(&replica, &first, &account, &operator.account(&account, 100)).await;
+    let jwt = operator.account(&account, 100);
+    pulls(&replica, &first, &account, &jwt).await;
+    second.holds(&second.change(&account, &jwt));
     second.compares(false);
     way.lead_to(primaries[1].url.trim_start_matches("http://"));
     replica.follows().await;
@@ -165,17 +170,16 @@ async fn a_change_that_the_gate_refuses_is_not_confirmed() {
     let way = Proxy::to(primary.url.trim_start_matches("http://")).await;
     let replica = Launch::replica(&operator, &way.url()).start().await;
     confirms(&primary, &script, 5).await;
-    pulls(&replica, &script, &account, &operator.account(&account, 100)).await;
+    let first = script.change(&account, &operator.account(&account, 100));
+    pulls(&replica, &script, &account, first.jwt.as_ref().unwrap()).await;
     // Of another operator: it is refused in the feed, and when it is found by comparing.
-    let foreign = script.change(&account, &Operator::new().account(&account, 50));
-    script.differs.lock().push(foreign.clone());
-    script.changes.lock().push(foreign);
+    script.says(script.change(&account, &Operator::new().account(&account, 50)));
     way.cut();
     way.heal();
     until("the change has come", || async { replica.http.metric("serial", "").await == 6.0 }).await;
     asked_again(&primary).await;
     assert!(confirmed(&primary, &script).iter().all(|serial| *serial <= 5));
-    script.differs.lock().clear();
+    script.holds(&first);
     confirms(&primary, &script, 6).await;
 }
 
@@ -196,6 +200,7 @@ async fn what_another_server_gave_is_not_confirmed_until_it_is_compared() {
     confirms(&primaries[0], &followed, 0).await;
     asked_again(&primaries[0]).await;
     assert_eq!(confirmed(&primaries[0], &followed).last(), Some(&0));
+    assert!(confirmed(&primaries[1], &other).is_empty());
     // Nor is it by another process.
     let before = confirmed(&primaries[0], &followed).len();
     let replica = replica.stop_and_start().await;
@@ -219,7 +224,7 @@ async fn a_history_whose_operator_is_not_known_yet_is_not_confirmed() {
         jwt: Some(newer.clone()),
         ..script.change(&Account::new(), "")
     };
-    script.differs.lock().push(item);
+    script.holds(&item);
     let primary = script.start().await;
     let replica = Launch::replica(&operator, &primary.url).start().await;
     until("it was asked for the operator", || async { primary.bodies("/jwt/v1/digests").len() >= 2 }).await;
@@ -242,8 +247,7 @@ async fn a_change_to_an_operator_that_cannot_be_connected_is_not_confirmed() {
     let jwt = testkit::sign(&operator.claims(&[&unlisted], now() + 1), &unlisted);
     let change = script.change(&Account::new(), &jwt);
     let item = Item { kind: "operator".into(), key: Some(operator.key()), ..change };
-    script.differs.lock().push(item.clone());
-    script.changes.lock().push(item);
+    script.says(item);
     let before = primary.bodies("/jwt/v1/digests").len();
     let replica = replica.stop_and_start().await;
     until("the change has come", || async { replica.http.metric("replica_operator_unconnected", "").await == 1.0 })

@@ -11,8 +11,9 @@ use crate::support::{Account, Answer, FakePrimary, Launch, Operator, Reply, Serv
 async fn a_miss_is_pulled_once_and_then_answered_from_the_cache() {
     let operator = Operator::new();
     let primary = Server::primary(&operator).await;
-    let (account, replica) = (Account::new(), Server::replica(&operator, &primary.url).await);
+    let (account, fed) = (Account::new(), Account::new());
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
+    let replica = Server::replica(&operator, &primary.url).await;
     let owned = primary.http.get(&account.path()).await.expect(200);
     for _ in 0..5 {
         let reply = replica.http.get(&account.path()).await.expect(200);
@@ -20,6 +21,13 @@ async fn a_miss_is_pulled_once_and_then_answered_from_the_cache() {
         assert!(reply.header("age").parse::<u64>().unwrap() < 10);
         assert_eq!(reply.header("cache-control"), owned.header("cache-control"));
     }
+    assert_eq!(fetches(&replica).await, 1.0);
+    // What is pushed while the replica follows comes with its text.
+    let jwt = operator.account(&fed, 10);
+    primary.http.post(&fed.path(), jwt.clone()).await.expect(200);
+    // The first change is the operator's JWT.
+    until("the change has come", || async { replica.http.metric("serial", "").await == 3.0 }).await;
+    assert_eq!(replica.http.get(&fed.path()).await.expect(200).body, jwt);
     assert_eq!(fetches(&replica).await, 1.0);
     replica.http.get("/jwt/v1/accounts/").await.expect(200);
     assert_eq!(replica.http.get("/jwt/v1/operator").await.expect(200).body, operator.jwt());
@@ -52,9 +60,10 @@ async fn five_hundred_misses_at_once_make_one_request_to_the_primary() {
 async fn five_hundred_misses_at_once_make_one_request_to_a_real_primary() {
     let operator = Operator::new();
     let primary = Server::primary(&operator).await;
-    let (account, replica) = (Account::new(), Server::replica(&operator, &primary.url).await);
+    let account = Account::new();
     let jwt = operator.account(&account, 10);
     primary.http.post(&account.path(), jwt.clone()).await.expect(200);
+    let replica = Server::replica(&operator, &primary.url).await;
     for reply in at_once(&replica, &account).await {
         assert_eq!(reply.expect(200).body, jwt);
     }

@@ -11,8 +11,8 @@ fn in_folder(operator: &Operator, primary: &str, folder: &Path) -> Launch {
     Launch::replica(operator, primary).dir(folder)
 }
 
-fn snapshot(folder: &Path) -> std::path::PathBuf {
-    folder.join(".nats-account-server/snapshot.sqlite")
+fn store(folder: &Path) -> std::path::PathBuf {
+    folder.join(".nats-account-server/journal.sqlite")
 }
 
 /// Stops a server, which writes down what it knows.
@@ -21,12 +21,12 @@ pub(crate) async fn ends(mut server: Server) {
     server.exit().await;
 }
 
-/// Waits until so many JWTs are in the snapshot of a replica that runs: it is written every half second.
-pub(crate) async fn has_kept(folder: &Path, count: i64) {
-    until("the JWTs are in the snapshot", || async {
-        let open = rusqlite::Connection::open_with_flags(snapshot(folder), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let kept = open.and_then(|file| file.query_row("SELECT count(*) FROM copy", [], |row| row.get::<_, i64>(0)));
-        kept.is_ok_and(|kept| kept >= count)
+/// Waits until so many JWTs are in the store of a replica that runs.
+pub(crate) async fn has_stored(folder: &Path, count: i64) {
+    until("the JWTs are in the store", || async {
+        let open = rusqlite::Connection::open_with_flags(store(folder), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let texts = "SELECT count(*) FROM head WHERE kind = 1 AND row <> 0";
+        open.and_then(|file| file.query_row(texts, [], |row| row.get::<_, i64>(0))).is_ok_and(|kept| kept >= count)
     })
     .await;
 }
@@ -49,7 +49,7 @@ async fn it_serves_what_it_kept_with_its_primary_gone() {
     }
     replica.http.get(&Account::new().path()).await.expect(503);
     let ready = replica.http.get("/readyz?verbose").await.expect(200).body;
-    assert!(ready.contains("was last heard") && ready.contains("[+] snapshot: "), "{ready}");
+    assert!(ready.contains("was last heard") && ready.contains("[+] store: "), "{ready}");
     // And again after a crash, without anything new.
     replica.kill();
     let replica = replica.restart().await;
@@ -93,7 +93,7 @@ async fn it_does_not_go_back_behind_what_an_earlier_process_saw() {
     let launch = in_folder(&operator, &primary.url, folder.path()).env("NAS_REPLICA__TTL", "100ms");
     let mut replica = launch.start_unready().await;
     assert_eq!(replica.http.get(&account.path()).await.expect(200).body, newer);
-    has_kept(folder.path(), 1).await;
+    has_stored(folder.path(), 1).await;
     replica.kill();
     primary.now_answers(move |_| Answer::new(200, old.clone()));
     let replica = replica.restart().await;
@@ -107,7 +107,7 @@ async fn it_does_not_go_back_behind_what_an_earlier_process_saw() {
 }
 
 #[tokio::test]
-async fn a_copy_in_the_snapshot_passes_the_gate_before_it_is_served() {
+async fn a_copy_in_the_store_passes_the_gate_before_it_is_served() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
     let mut primary = Server::primary(&operator).await;
     let replica = in_folder(&operator, &primary.url, folder.path()).start().await;
@@ -126,7 +126,7 @@ async fn a_copy_in_the_snapshot_passes_the_gate_before_it_is_served() {
 }
 
 #[tokio::test]
-async fn a_damaged_snapshot_is_reported_and_the_sound_part_served() {
+async fn a_damaged_store_is_reported_and_the_sound_part_served() {
     let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
     let mut primary = Server::primary(&operator).await;
     let replica = in_folder(&operator, &primary.url, folder.path()).start().await;
@@ -136,7 +136,7 @@ async fn a_damaged_snapshot_is_reported_and_the_sound_part_served() {
     let mut replica = replica;
     replica.signal("TERM");
     replica.exit().await;
-    let file = snapshot(folder.path());
+    let file = store(folder.path());
     let whole = fs::metadata(&file).unwrap().len();
     // More pages at its end could be all that has copies in it: where they lie depends on what was written when.
     File::options().write(true).open(&file).unwrap().set_len(whole - 2 * 4096).unwrap();
@@ -174,7 +174,7 @@ async fn the_operator_that_was_pinned_stays_pinned() {
     let replica = launch.start().await;
     replica.logs("is trusted because the primary").await;
     let known = known(&operator, &primary, &replica, 1).await;
-    has_kept(folder.path(), 1).await;
+    has_stored(folder.path(), 1).await;
     drop(replica);
     primary.kill();
     let another = Server::primary(&liar).await;

@@ -82,8 +82,9 @@ async fn hears(two: &Two, primary: usize, replica: &Server, account: &Account, a
 async fn everything_goes_to_the_second_while_the_first_is_down_and_back_afterwards() {
     let two = Two::new().await;
     let urls = two.ways.each_ref().map(Proxy::url);
-    let replica = two.replica().await;
+    // What is pushed while the replica follows comes with the feed.
     let (held, cold) = (two.account().await, [two.account().await, two.account().await]);
+    let replica = two.replica().await;
     pulls(&replica, &held).await;
     let asked_second = two.primaries[1].http.metric("http_requests_total", "code=\"200\",route=\"account\"").await;
 

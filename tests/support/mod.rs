@@ -14,6 +14,7 @@ pub(crate) mod disk;
 pub(crate) mod fake;
 pub(crate) mod feed;
 pub(crate) mod fleet;
+pub(crate) mod holdings;
 pub(crate) mod http;
 pub(crate) mod login;
 pub(crate) mod mint;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use disk::SmallDisk;
 pub(crate) use fake::{Answer, FakePrimary};
+pub(crate) use holdings::Holdings;
 pub(crate) use http::{Http, Reply};
 pub(crate) use mint::{Account, Operator};
 pub(crate) use nats_server::{NatsLaunch, NatsServer, settled};

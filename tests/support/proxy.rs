@@ -1,6 +1,7 @@
 //! A TCP proxy between two processes: a network that can go silent, be cut, or lead elsewhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -35,6 +36,8 @@ pub(crate) struct Proxy {
     mode: watch::Sender<State>,
     /// Pieces of answers that were kept waiting since [`Proxy::hold`].
     held: watch::Sender<usize>,
+    /// Bytes that have passed, in both directions.
+    moved: Arc<AtomicU64>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -46,8 +49,10 @@ impl Proxy {
         let target = Arc::new(Mutex::new(target.to_owned()));
         let mode = watch::Sender::new((Mode::Forward, 0));
         let held = watch::Sender::new(0);
-        let accepting = tokio::spawn(accept(listener, target.clone(), mode.subscribe(), held.clone()));
-        Self { address, target, mode, held, accepting }
+        let moved = Arc::default();
+        let through = Through { held: held.clone(), moved: Arc::clone(&moved) };
+        let accepting = tokio::spawn(accept(listener, target.clone(), mode.subscribe(), through));
+        Self { address, target, mode, held, moved, accepting }
     }
 
     /// One that leads nowhere yet.
@@ -55,6 +60,11 @@ impl Proxy {
         let proxy = Self::to("127.0.0.1:1").await;
         proxy.cut();
         proxy
+    }
+
+    /// Bytes that have passed so far, in both directions.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::SeqCst)
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -109,14 +119,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: Arc<Mutex<String>>,
-    mode: watch::Receiver<State>,
+/// What is counted of what passes.
+#[derive(Clone)]
+struct Through {
     held: watch::Sender<usize>,
-) {
+    moved: Arc<AtomicU64>,
+}
+
+async fn accept(listener: TcpListener, target: Arc<Mutex<String>>, mode: watch::Receiver<State>, through: Through) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connection(client, target.clone(), mode.clone(), held.clone()));
+        tokio::spawn(connection(client, target.clone(), mode.clone(), through.clone()));
     }
 }
 
@@ -124,7 +136,7 @@ async fn connection(
     client: TcpStream,
     target: Arc<Mutex<String>>,
     mut mode: watch::Receiver<State>,
-    held: watch::Sender<usize>,
+    Through { held, moved }: Through,
 ) {
     let Ok(state) = mode.wait_for(|(mode, _)| *mode != Mode::Silent).await.map(|state| *state) else { return };
     if state.0 == Mode::Cut {
@@ -135,8 +147,8 @@ async fn connection(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = pump(from_client, to_server, mode.clone(), None) => {}
-        () = pump(from_server, to_client, mode.clone(), Some(held)) => {}
+        () = pump(from_client, to_server, mode.clone(), &moved, None) => {}
+        () = pump(from_server, to_client, mode.clone(), &moved, Some(held)) => {}
         _ = mode.wait_for(|(_, age)| *age != state.1) => {}
     }
 }
@@ -146,6 +158,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<State>,
+    moved: &AtomicU64,
     held: Option<watch::Sender<usize>>,
 ) {
     let passes = |mode| matches!(mode, Mode::Forward | Mode::Far(_)) || mode == Mode::Held && held.is_none();
@@ -162,5 +175,6 @@ async fn pump(
         if mode.wait_for(|(mode, _)| passes(*mode)).await.is_err() || to.write_all(&piece[..length]).await.is_err() {
             return;
         }
+        moved.fetch_add(length as u64, Ordering::SeqCst);
     }
 }

@@ -96,7 +96,8 @@ impl Follow {
                 // A client may have pulled the account since, so at the same `iat` what is held stays.
                 let content = AnsweredContent::Put(Arc::new(entry), None, Via::Pack);
                 let (is_last_word, is_kept) = (Still::always(false), Still::always(true));
-                Some(Ok(UpstreamWrite::Answered(Answered { key: found.key, content, is_last_word, is_kept })))
+                let answer = Answered { key: found.key, content, may_be_old: false, is_last_word, is_kept };
+                Some(Ok(UpstreamWrite::Answered(answer)))
             }
             Err(refusal) if refusal.is_conflict() => None,
             Err(refusal) => {

@@ -88,11 +88,11 @@ impl Held {
         answer: PullAnswer,
     ) -> Result<Option<Arc<CachedCopy>>, String> {
         let PullAnswer { said, source } = answer;
-        let AnswerSource { is_followed, is_of_followed, age, .. } = source;
+        let AnswerSource { is_of_followed, age, .. } = source;
         match said {
             PullResult::Version(entry, at) => {
                 let content = AnsweredContent::Put(entry, at, Via::Upstream);
-                match self.tell(key, asked, content, is_followed).await {
+                match self.tell(key, asked, content, source).await {
                     Ok(Outcome::Changed { .. } | Outcome::Same { .. }) => {
                         let copy = self.at_hand(key);
                         self.copies.note_asked(key, age);
@@ -108,7 +108,7 @@ impl Held {
             }
             PullResult::Refused(refusal) => self.refused(key, &refusal),
             PullResult::Unchanged => {
-                let _ = self.tell(key, asked, AnsweredContent::Unchanged, is_followed).await;
+                let _ = self.tell(key, asked, AnsweredContent::Unchanged, source).await;
                 self.copies.note_asked(key, age);
                 let held = asked.held.clone();
                 Ok(self.at_hand(key).or_else(|| self.unless_deleted(key, held?)))
@@ -116,7 +116,7 @@ impl Held {
             PullResult::Absent => {
                 if self.unconfirmed(key).is_some() {
                     tracing::debug!(account = %key, "the primary does not know {key}; this replica serves its copy");
-                    let _ = self.tell(key, asked, AnsweredContent::Absent, is_followed).await;
+                    let _ = self.tell(key, asked, AnsweredContent::Absent, source).await;
                     return Ok(self.unconfirmed(key));
                 }
                 // While the feed is live, another server may be further behind.
@@ -138,8 +138,16 @@ impl Held {
         key: &AccountKey,
         asked: &PullContext,
         content: AnsweredContent,
-        is_followed: bool,
+        source: AnswerSource,
     ) -> Result<Outcome, CommitError> {
+        let is_followed = source.is_followed;
+        // A primary is at the position of its session, or later.
+        let is_of_session = match (&content, self.store.position()) {
+            (AnsweredContent::Put(_, Some(at), _), Some(position)) => at.session == position.session.0,
+            _ => false,
+        };
+        let was_live = is_followed && asked.live.is_some() && self.freshness.live() == asked.live;
+        let may_be_old = !was_live && !(source.is_of_primary && is_of_session);
         let (held, before, key) = (self.clone(), asked.clone(), *key);
         let is_last_word =
             move || is_followed && held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;
@@ -147,10 +155,16 @@ impl Held {
         let answer = Answered {
             key,
             content,
+            may_be_old,
             is_last_word: Still::new(is_last_word),
             is_kept: Still::new(move || copies.gone(&key) == gone),
         };
-        self.store.write(UpstreamWrite::Answered(answer)).await
+        let outcome = self.store.write(UpstreamWrite::Answered(answer)).await;
+        if may_be_old {
+            // The position may have fallen, and a comparison of the account lifts it again.
+            self.positions.look_again();
+        }
+        outcome
     }
 
     /// The answer is of no use. An old version is a normal case, not an attack.

@@ -126,7 +126,7 @@ impl<'w> Play<'w> {
             Some(Some((version, by))) => PullResult::Version(self.account.entry(version), Some(self.position(by))),
         };
         let is_unchanged = matches!(said, PullResult::Unchanged);
-        let source = AnswerSource { is_followed: true, is_of_followed: true, age: 0 };
+        let source = AnswerSource { is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
         let answer = PullAnswer { said, source };
         if held.is_outdated(&key, &asked, &answer) {
             // The replica asks again, and nothing comes between.

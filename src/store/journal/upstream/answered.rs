@@ -7,7 +7,7 @@ use super::super::transaction::Transaction;
 use super::super::write::{CommitError, Outcome};
 use super::ordered::{TextPlace, UpstreamState};
 use super::{Answered, AnsweredContent};
-use crate::feed::Subject;
+use crate::feed::{Chain, Subject};
 use crate::gate::{Entry, Ordering, Position, Refusal, Via};
 
 impl Transaction<'_> {
@@ -20,7 +20,9 @@ impl Transaction<'_> {
         let before = self.load(&subject)?.unwrap_or_default();
         let is_last_word = answer.is_last_word.ask();
         match &answer.content {
-            AnsweredContent::Put(entry, at, via) => self.answered_put(&before, entry, *at, *via, is_last_word),
+            AnsweredContent::Put(entry, at, via) => {
+                self.answered_put(answer, &before, entry, (*at, *via), is_last_word)
+            }
             AnsweredContent::Unchanged | AnsweredContent::Absent if !is_last_word => Ok(Ok(Outcome::Kept)),
             AnsweredContent::Unchanged => {
                 let mut now = before.clone();
@@ -39,10 +41,10 @@ impl Transaction<'_> {
 
     fn answered_put(
         &mut self,
+        answer: &Answered,
         before: &Row,
         entry: &Arc<Entry>,
-        at: Option<Position>,
-        via: Via,
+        (at, via): (Option<Position>, Via),
         is_last_word: bool,
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let subject = Subject::Account(*entry.key());
@@ -54,7 +56,7 @@ impl Transaction<'_> {
             before.leaf(&subject).is_some_and(|leaf| leaf.short() == leaf_of(&subject, entry.identity()).short());
         // Without a feed nothing is ordered, and an answer is all there is.
         if !is_last_word && !is_what_was_ordered && self.meta.log.has_session() {
-            return self.answered_early(before, entry, at, via);
+            return self.answered_early(answer, before, entry, (at, via));
         }
         let mut now = before.clone();
         let state = self.order_version(&mut now, entry, via, at, TextPlace::Loose)?;
@@ -79,10 +81,10 @@ impl Transaction<'_> {
     /// Upstream has this version, or had it a moment ago. The feed is about to say what it ordered.
     fn answered_early(
         &mut self,
+        answer: &Answered,
         before: &Row,
         entry: &Arc<Entry>,
-        at: Option<Position>,
-        via: Via,
+        (at, via): (Option<Position>, Via),
     ) -> rusqlite::Result<Result<Outcome, CommitError>> {
         let subject = Subject::Account(*entry.key());
         match before.held.order(&entry.version(), via, at, &self.standing) {
@@ -94,6 +96,9 @@ impl Transaction<'_> {
             }
             Ordering::Newer | Ordering::Same => {
                 self.overlay(&subject, before, entry, via, at)?;
+                if answer.may_be_old {
+                    self.doubt_one(&subject)?;
+                }
                 Ok(Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) }))
             }
             Ordering::Behind => {
@@ -105,5 +110,13 @@ impl Transaction<'_> {
             Ordering::Refetch => Ok(Ok(Outcome::Refetch)),
             Ordering::Refused(refusal) => Ok(Err(refusal.into())),
         }
+    }
+
+    /// What is served of an account may be from before any position, until a comparison says what upstream ordered.
+    fn doubt_one(&mut self, subject: &Subject) -> rusqlite::Result<()> {
+        let before = self.load(subject)?.unwrap_or_default();
+        let now = Row { is_doubted: true, ..before.clone() };
+        self.meta.confirmed = (0, Chain::default());
+        self.settle_loose(subject, &before, &now, None)
     }
 }

@@ -139,6 +139,8 @@ pub struct Answered {
     pub key: AccountKey,
     /// What it said.
     pub content: AnsweredContent,
+    /// Whether it may be from before the position of this replica, because another server gave it.
+    pub may_be_old: bool,
     /// Whether nothing has happened to the account since the request began, and the server that is followed has answered:
     /// then this is what upstream ordered.
     pub is_last_word: Still,
