@@ -154,11 +154,12 @@ impl Transaction<'_> {
         for key in keys {
             let subject = Subject::Account(*key);
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
-            let (mut now, left) = (before.clone(), before.held.version().copied());
-            let mut id = now.removed;
+            let mut now = before.clone();
+            self.drop_overlay(&mut now)?;
+            let (mut id, left) = (now.removed, now.held.version().copied());
             if id == 0 {
                 id = match &left {
-                    Some(version) => self.store_removal(&subject, version, &before.digest, 0)?,
+                    Some(version) => self.store_removal(&subject, version, &now.digest, 0)?,
                     None => NO_CHANGE,
                 };
             }
