@@ -154,13 +154,15 @@ impl Transaction<'_> {
         for key in keys {
             let subject = Subject::Account(*key);
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
-            let (mut now, left) = (before.clone(), before.held.version().copied());
+            let mut now = before.clone();
+            self.drop_overlay(&mut now)?;
+            let left = now.held.version().copied();
             let id = match &left {
                 Some(_) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
-                Some(version) => self.store_removal(&subject, version, &before.digest, 0)?,
+                Some(version) => self.store_removal(&subject, version, &now.digest, 0)?,
                 None => NO_CHANGE,
             };
-            if before.held.is_live() || left.is_none() {
+            if now.held.is_live() || left.is_none() {
                 now.removed = id;
             }
             Self::order_removal(&mut now, &subject, left.map(|version| version.identity).as_ref(), id);

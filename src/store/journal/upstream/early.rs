@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 
 use super::super::head::Row;
@@ -11,6 +12,7 @@ use super::super::write::{CommitError, Outcome};
 use super::Still;
 use crate::clock;
 use crate::feed::Subject;
+use crate::feed::digest::{Leaf, LeafState};
 use crate::gate::{Digest, Entry, Ordering, Position, Refusal, Tombstone, Via};
 
 /// A JWT that upstream did not give.
@@ -55,7 +57,7 @@ impl Transaction<'_> {
             (way, order) => rule(
                 order,
                 KnownCopy {
-                    is_confirmed: before.is_live(),
+                    is_confirmed: self.is_confirmed(&before, &subject)?,
                     is_asked: early.is_asked.ask(),
                     is_accepted: way == EarlyWay::Accepted,
                 },
@@ -70,6 +72,22 @@ impl Transaction<'_> {
             }
             Ok(Ruling::Apply) => self.overlay(&subject, &before, entry, via, None).map(|()| Ok(Outcome::Early)),
         }
+    }
+
+    /// Whether upstream gave what is held or an earlier version, and no deletion followed.
+    fn is_confirmed(&self, row: &Row, subject: &Subject) -> rusqlite::Result<bool> {
+        let deleted = row.held.deleted().map(|deleted| Leaf::of(subject, &LeafState::Deleted(*deleted)));
+        Ok(match row.leaf(subject) {
+            _ if !row.is_live() => false,
+            Some(leaf) => Some(leaf) != deleted,
+            None => row.held.position().is_some() || !self.is_found(row.row)?,
+        })
+    }
+
+    fn is_found(&self, id: i64) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND via = ?2)")?
+            .query_row(params![id, Via::FirstScan.label()], |row| row.get(0))
     }
 
     /// Applies a delete request that upstream accepted from a client of this replica.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use super::super::effect::{AccountNow, Effect};
 use super::super::head::{NO_CHANGE, Row, leaf_of};
 use super::super::schema::Role;
 use super::super::transaction::{Record, Transaction};
@@ -180,12 +181,17 @@ impl Transaction<'_> {
     fn fed_removed(&mut self, key: &AccountKey, digest: &Digest, id: i64) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Account(*key);
         // Of an unknown account nothing is stored, because a removal proves nothing.
-        let Some(before) = self.load(&subject)? else { return Ok(Vec::new()) };
-        let left = self.left(&before, digest)?;
+        let Some(before) = self.load(&subject)? else {
+            // An answer under way may be older.
+            self.effects.push(Effect { key: *key, now: AccountNow::Gone, row: 0 });
+            return Ok(Vec::new());
+        };
         let mut now = before.clone();
-        if before.held.is_live() || before.held.version().is_none() {
+        self.drop_overlay(&mut now)?;
+        let left = self.left(&now, digest)?;
+        if now.held.is_live() || now.held.version().is_none() {
             // What is held here may be another version than the one that left.
-            now.removed = if left.as_ref() == before.held.identity() { id } else { NO_CHANGE };
+            now.removed = if left.as_ref() == now.held.identity() { id } else { NO_CHANGE };
         }
         Self::order_removal(&mut now, &subject, left.as_ref(), id);
         self.count(before.counted(), now.counted());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::super::effect::{AccountNow, Currency, Effect};
 use super::super::head::{Row, leaf_of};
@@ -10,7 +10,8 @@ use super::super::transaction::{Record, Transaction};
 use crate::clock;
 use crate::feed::digest::{Leaf, LeafState, Toggle};
 use crate::feed::{Operation, Subject, SubjectKind};
-use crate::gate::{Deletion, Entry, Ordering, Position, Refusal, Via};
+use crate::gate::{Deletion, Entry, Held, Ordering, Position, Refusal, Version, Via};
+use crate::key::{Kind, PublicKey};
 
 /// What the decision about a version came to.
 #[derive(Debug)]
@@ -136,6 +137,33 @@ impl Transaction<'_> {
     pub(super) fn order_nothing(&self, row: &mut Row, subject: &Subject) {
         row.set_ordered(subject, None, 0);
         (row.is_ahead, row.is_doubted) = (row.ordered.is_some() && !self.is_to_come(row), false);
+    }
+
+    /// Drops what was served before upstream had ordered it, because the account left there. What is held is what upstream had
+    /// ordered, if its version is known here.
+    pub(super) fn drop_overlay(&self, row: &mut Row) -> rusqlite::Result<()> {
+        let Some(ordered) = row.ordered else { return Ok(()) };
+        let stored = self
+            .connection
+            .prepare_cached(
+                "SELECT iat, identity, issuer, digest, exp, serial FROM change WHERE id = ?1 AND op = ?2 AND kind = ?3",
+            )?
+            .query_row(params![ordered.under, Operation::Put.tag(), SubjectKind::Account], |found| {
+                let issuer = PublicKey::from_raw(Kind::Operator, found.get(2)?);
+                let version = Version { iat: found.get(0)?, identity: found.get(1)?, issuer };
+                Ok((version, found.get(3)?, found.get(4)?, found.get::<_, u64>(5)?))
+            })
+            .optional()?;
+        if let Some((version, digest, exp, serial)) = stored {
+            // A place in an earlier log says nothing here.
+            let is_logged = ordered.under > self.meta.log.id(self.meta.log.floor.0);
+            let at = is_logged.then(|| self.meta.head.position(serial));
+            let (deleted, marks) = (row.held.deleted().copied(), row.held.marks().to_vec());
+            row.held = Held::restore_placed(Some(version), at, Vec::new(), deleted, marks);
+            (row.row, row.digest, row.exp) = (ordered.under, digest, exp);
+            row.is_level();
+        }
+        Ok(())
     }
 
     /// Stores what a write made of a key outside the order. `entry`: the JWT, if it changed.
