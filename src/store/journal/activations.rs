@@ -55,8 +55,7 @@ impl Transaction<'_> {
         if !is_listed && self.is_at_limit(account.raw(), limit)? {
             return Ok(Err(Refusal::from(ActivationRefusal::TooMany { account: *account, limit }).into()));
         }
-        let mut now = Row::default();
-        now.held = row.held.clone();
+        let mut now = Row { held: row.held.clone(), ..Row::default() };
         now.held.put(activation.version(), Some(self.next_position()), &standing);
         let toggle = Toggle::between(&place, row.leaf(&place), now.own_leaf(&place));
         let id = self
