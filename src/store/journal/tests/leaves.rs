@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::super::digests::Digests;
 use super::super::leaves::HEADS;
-use super::super::schema;
 use super::digests::{Change, World, of_everything, tree};
 use super::pack::{Attempt, open_under};
 use super::*;
@@ -84,33 +82,6 @@ fn pages(journal: &Journal) -> Vec<(usize, Option<SubjectKind>)> {
         after = page.next;
         if after.is_none() {
             return found;
-        }
-    }
-}
-
-/// A reader may see a commit before the tree in memory has it.
-#[tokio::test]
-async fn a_sum_is_as_of_the_transaction_that_reads_the_page() {
-    let (folder, mut world) = (tempfile::tempdir().expect("a folder"), World::new());
-    let path = folder.path().join("journal.sqlite");
-    let gate = Arc::new(Gate::new(Some(world.keys.trust(&[1], 100)), None, 3600));
-    let journal = open_under(&path, &gate);
-    of_everything(&mut world, &journal).await;
-    let late = journal.read(|connection| Digests::load(connection, schema::head(connection)?)).expect("readable");
-    let before = journal.head();
-    let put = Attempt::Put { account: 0, key: 0, iat: 103, exp: 0, via: Via::Post };
-    journal.commit(world.write(&Change::Attempt(put))).await.expect("a change");
-    assert_eq!((late.view(None).head, journal.head().serial), (before, before.serial + 1));
-    let own = Prefix::Bucket(0);
-    let places = [None, Some(Prefix::Node(0)), Some(own), Some(Prefix::Node(1)), Some(Prefix::Bucket(0x0101))];
-    let damage = format!("UPDATE change SET toggles = NULL WHERE serial = {}", journal.head().serial);
-    for damage in ["", &damage] {
-        rusqlite::Connection::open(&path).expect("opens").execute_batch(damage).expect("damaged");
-        for prefix in places {
-            let sum = |digests: &Digests| journal.read(|connection| digests.sum(connection, prefix)).expect("readable");
-            assert_eq!(sum(&late), sum(&journal.digests), "{prefix:?} {damage}");
-            let (_, kept) = journal.trees().expect("readable");
-            assert_eq!(sum(&late), (journal.head(), kept.sum(prefix)), "{prefix:?} {damage}");
         }
     }
 }

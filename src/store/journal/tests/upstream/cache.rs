@@ -54,7 +54,7 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     let bound = 300 * entries[0].token().len() as u64;
     let cache = open_cache(&path, bound, &wanted);
     cache.commit(Write::Upstream(UpstreamWrite::Begin(upstream.head()))).await.expect("begins");
-    cache.commit(Write::Upstream(UpstreamWrite::Level)).await.expect("ends");
+    cache.commit(Write::Upstream(UpstreamWrite::Level { is_whole: true })).await.expect("ends");
 
     upstream.commit_all(entries.iter().take(10).map(put).collect()).await;
     upstream.commit(signer.delete(&[&accounts[5], &accounts[6]], NOW + 1)).await.expect("deleted");
@@ -98,7 +98,8 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     cache.commit(Write::Upstream(UpstreamWrite::Begin(other.head()))).await.expect("begins");
     assert_eq!([1, 699].map(|n| is_served(&cache, n)), [true, false]);
     let nothing = ComparedContent::Nothing(crate::feed::Subject::Account(key(1)));
-    let nothing = Write::Upstream(UpstreamWrite::Compared(Compared { serial: 0, content: nothing }));
+    let nothing =
+        Write::Upstream(UpstreamWrite::Compared(Compared { as_of: u64::MAX >> 1, serial: 0, content: nothing }));
     cache.commit(nothing).await.expect("compared");
     assert!(is_served(&cache, 1), "absence is no deletion");
     let texts: u64 = rusqlite::Connection::open(&path)

@@ -228,7 +228,9 @@ impl World {
         let is_kept = now.1 == removed;
         now.0 += 1;
         let (is_last_word, is_kept) = (Still::always(is_last_word), Still::always(is_kept));
-        let _ = self.write(UpstreamWrite::Answered(Answered { key, content, may_be_old: false, is_last_word, is_kept })).await;
+        let _ = self
+            .write(UpstreamWrite::Answered(Answered { key, content, may_be_old: false, is_last_word, is_kept }))
+            .await;
     }
 
     async fn early(&mut self, made: Made, way: EarlyWay) {
