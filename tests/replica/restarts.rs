@@ -141,7 +141,7 @@ async fn a_damaged_store_is_reported_and_the_sound_part_served() {
     // More pages at its end could be all that has copies in it: where they lie depends on what was written when.
     File::options().write(true).open(&file).unwrap().set_len(whole - 2 * 4096).unwrap();
     let replica = replica.restart().await;
-    replica.logs("was cut off").await;
+    replica.logs("it was cut off").await;
     until("what is sound is served", || async {
         let mut served = 0;
         for (account, jwt) in &known {
@@ -156,7 +156,7 @@ async fn a_damaged_store_is_reported_and_the_sound_part_served() {
     })
     .await;
     let ready = replica.http.get("/readyz?verbose").await.body;
-    assert!(ready.contains("it was found cut off"), "{ready}");
+    assert!(ready.contains("it was found damaged"), "{ready}");
     replica.logs("was brought to a new file").await;
     // One that is no snapshot at all is moved away, and nothing stops.
     ends(replica).await;

@@ -225,7 +225,7 @@ impl Transaction<'_> {
         if before.row != 0 && before.held.version().is_some_and(|held| held.iat > version.iat) {
             let mut now = before.clone();
             now.set_ordered(&subject, Some(leaf_of(&subject, &version.identity)), id);
-            now.is_ahead = true;
+            now.is_ahead = now.ordered.is_some();
             return Ok(vec![Step { subject, before, now, entry: None }]);
         }
         let now = self.held_activation(&before, activation, id)?;
