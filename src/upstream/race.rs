@@ -74,11 +74,7 @@ impl Upstream {
         let is_of_followed = place == followed;
         UpstreamAnswer {
             fetched: given.fetched,
-            source: AnswerSource {
-                is_followed: is_of_followed && given.is_confirmed,
-                is_of_followed,
-                age: given.age,
-            },
+            source: AnswerSource { is_followed: is_of_followed && given.is_confirmed, is_of_followed, age: given.age },
         }
     }
 

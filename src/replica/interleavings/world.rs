@@ -187,7 +187,12 @@ impl World {
     }
 
     /// The feed brings a change.
-    pub(super) fn feed(&mut self, account: &Account, change: Change, newest: Option<Version>) -> Result<Outcome, CommitError> {
+    pub(super) fn feed(
+        &mut self,
+        account: &Account,
+        change: Change,
+        newest: Option<Version>,
+    ) -> Result<Outcome, CommitError> {
         let (content, read) = match change {
             Change::Put(version) => {
                 let entry = account.entry(version);

@@ -187,7 +187,9 @@ impl Transaction<'_> {
             return Ok(Vec::new());
         };
         let mut now = before.clone();
-        self.drop_overlay(&mut now)?;
+        if now.digest != *digest {
+            self.drop_overlay(&mut now)?;
+        }
         let left = self.left(&now, digest)?;
         now.removed = id;
         Self::order_removal(&mut now, &subject, left.as_ref(), id);

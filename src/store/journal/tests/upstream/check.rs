@@ -128,7 +128,9 @@ impl World {
         let mut told = BTreeSet::new();
         for node in 0..=u8::MAX {
             let ask = Ask { prefix: Some(Prefix::Node(node)), ..Ask::default() };
-            for difference in self.mirror.compare(&ask).expect("readable").expect("every state has its text").differences {
+            for difference in
+                self.mirror.compare(&ask).expect("readable").expect("every state has its text").differences
+            {
                 match difference {
                     Difference::Nothing(key) => panic!("{key:?} was not asked for"),
                     Difference::Deletion(_, stands) => told.extend(stands.into_iter().map(Subject::Account)),
