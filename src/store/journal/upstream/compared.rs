@@ -156,7 +156,8 @@ impl Transaction<'_> {
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
             let mut now = before.clone();
             self.drop_overlay(&mut now)?;
-            let left = now.held.version().copied();
+            // Of what is under something that was served early, maybe no version is known.
+            let left = now.held.version().filter(|_| now.ordered.is_none()).copied();
             let id = match &left {
                 Some(_) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
                 Some(version) => self.store_removal(&subject, version, &now.digest, 0)?,

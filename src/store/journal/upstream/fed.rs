@@ -187,7 +187,9 @@ impl Transaction<'_> {
             return Ok(Vec::new());
         };
         let mut now = before.clone();
-        self.drop_overlay(&mut now)?;
+        if now.digest != *digest {
+            self.drop_overlay(&mut now)?;
+        }
         let left = self.left(&now, digest)?;
         if now.held.is_live() || now.held.version().is_none() {
             // What is held here may be another version than the one that left.

@@ -142,7 +142,7 @@ impl Transaction<'_> {
     /// Drops what was served before upstream had ordered it, because the account left there. What is held is what upstream had
     /// ordered, if its version is known here.
     pub(super) fn drop_overlay(&self, row: &mut Row) -> rusqlite::Result<()> {
-        let Some(ordered) = row.ordered else { return Ok(()) };
+        let Some(ordered) = row.ordered.filter(|_| !self.is_to_come(row)) else { return Ok(()) };
         let stored = self
             .connection
             .prepare_cached(
