@@ -103,8 +103,9 @@ impl Transaction<'_> {
 
     /// Whether what is held is later in upstream's order than what the feed has brought, so that the feed is about to bring it.
     pub(super) fn is_to_come(&self, row: &Row) -> bool {
-        let head = &self.meta.head;
-        row.held.position().is_some_and(|at| at.session == head.session.0 && at.serial > head.serial)
+        let (head, log) = (&self.meta.head, &self.meta.log);
+        let is_later = |serial: u64| serial > head.serial && serial > log.lost;
+        row.held.position().is_some_and(|at| at.session == head.session.0 && is_later(at.serial))
     }
 
     /// Applies a deletion that upstream ordered to one account. `id`: the change with the request.
