@@ -234,8 +234,8 @@ impl<'w> Play<'w> {
 
     fn forward(&mut self) -> bool {
         // It waits for an answer that is under way.
-        if self.asked.is_some() || (self.model.given.is_some() && !self.model.is_held && !self.world.is_mirror()) {
-            // The second for the same reason as in [`Self::lose`].
+        // Of what was evicted, the text under it would be lost as in [`Self::lose`].
+        if self.asked.is_some() || (!self.world.is_mirror() && self.model.is_evicted()) {
             return false;
         }
         if !self.primary.commit(Put) {

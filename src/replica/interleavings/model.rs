@@ -218,6 +218,11 @@ impl Model {
         self.heard.is_some() || self.before_accepted.is_some()
     }
 
+    /// What upstream gave is live, and its text is not here.
+    pub(super) fn is_evicted(&self) -> bool {
+        !self.is_held && !self.is_removed && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted)
+    }
+
     /// Anything is known of the account.
     pub(super) fn is_known(&self) -> bool {
         self.given.is_some() || self.heard.is_some() || self.deleted.is_some()
