@@ -165,7 +165,7 @@ impl<'w> Play<'w> {
                     self.answer(Some(self.primary.log.len()));
                 }
             }
-            Change::Delete(second) => self.model.delete(second),
+            Change::Delete(second) => self.model.delete(second, true),
             Change::Remove => self.model.remove(newest),
         }
         true
@@ -221,7 +221,7 @@ impl<'w> Play<'w> {
             if self.fed <= looked.changes {
                 match looked.changes.checked_sub(1).map(|last| self.primary.log[last]) {
                     Some(Change::Put(version)) => _ = self.model.give(version, looked.changes - 1, By::Comparison),
-                    Some(Change::Delete(second)) => self.model.delete(second),
+                    Some(Change::Delete(second)) => self.model.delete(second, true),
                     Some(Change::Remove) if self.model.is_known() => self.model.remove(None),
                     _ => {}
                 }
@@ -257,7 +257,7 @@ impl<'w> Play<'w> {
         let Some(Change::Delete(second)) = self.primary.log.last().copied() else { return false };
         let request = self.account.request(second);
         self.world.wait(self.world.held().delete_early((*request).clone()));
-        self.model.delete(second);
+        self.model.delete(second, false);
         true
     }
 
