@@ -57,8 +57,6 @@ struct Play<'w> {
     asked: Option<(PullContext, usize)>,
     /// A comparison is under way.
     looked: Option<Looked>,
-    /// The number of changes up to which the feed or a comparison has brought everything.
-    known: usize,
 }
 
 impl<'w> Play<'w> {
@@ -78,7 +76,6 @@ impl<'w> Play<'w> {
             fed: 0,
             asked: None,
             looked: None,
-            known: 0,
         }
     }
 
@@ -152,7 +149,6 @@ impl<'w> Play<'w> {
         let newest = self.primary.newest(self.fed);
         let outcome = self.world.feed(&self.account, change, newest);
         self.fed += 1;
-        self.known = self.known.max(self.fed);
         self.catch_up();
         match change {
             Change::Put(version) => {
@@ -165,7 +161,7 @@ impl<'w> Play<'w> {
                     self.answer(Some(self.primary.log.len()));
                 }
             }
-            Change::Delete(second) => self.model.delete(second),
+            Change::Delete(second) => self.model.delete(second, true),
             Change::Remove => self.model.remove(newest),
         }
         true
@@ -221,21 +217,20 @@ impl<'w> Play<'w> {
             if self.fed <= looked.changes {
                 match looked.changes.checked_sub(1).map(|last| self.primary.log[last]) {
                     Some(Change::Put(version)) => _ = self.model.give(version, looked.changes - 1, By::Comparison),
-                    Some(Change::Delete(second)) => self.model.delete(second),
+                    Some(Change::Delete(second)) => self.model.delete(second, true),
                     Some(Change::Remove) if self.model.is_known() => self.model.remove(None),
                     _ => {}
                 }
             }
         }
         self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
-        self.known = self.known.max(looked.changes);
         true
     }
 
     fn forward(&mut self) -> bool {
         // It waits for an answer that is under way.
-        if self.asked.is_some() || (self.model.given.is_some() && !self.model.is_held && !self.world.is_mirror()) {
-            // The second for the same reason as in [`Self::lose`].
+        // Of what was evicted, the text under it would be lost as in [`Self::lose`].
+        if self.asked.is_some() || (!self.world.is_mirror() && self.model.is_evicted()) {
             return false;
         }
         if !self.primary.commit(Put) {
@@ -257,7 +252,7 @@ impl<'w> Play<'w> {
         let Some(Change::Delete(second)) = self.primary.log.last().copied() else { return false };
         let request = self.account.request(second);
         self.world.wait(self.world.held().delete_early((*request).clone()));
-        self.model.delete(second);
+        self.model.delete(second, false);
         true
     }
 
@@ -338,7 +333,8 @@ impl<'w> Play<'w> {
         let leaf = reader.leaf_of(&Subject::Account(self.account.key)).expect("readable");
         let may_be = |changes: usize| self.is_leaf(leaf, changes);
         if stand.is_level {
-            let known = self.known..=self.primary.log.len();
+            // A comparison may be ahead of the feed, whose changes come one by one nevertheless.
+            let known = self.fed..=self.primary.log.len();
             assert!(known.clone().any(may_be), "after {event:?}: a leaf that upstream has not had since {known:?}");
         }
         let mut sum = self.before.sum;

@@ -200,6 +200,8 @@ pub(super) struct Model {
     /// A later one that was only heard.
     pub(super) heard: Option<Version>,
     pub(super) deleted: Option<usize>,
+    /// The newest deletion that upstream has ordered.
+    pub(super) ordered_deletion: Option<usize>,
     pub(super) is_removed: bool,
     /// Its text is at hand.
     pub(super) is_held: bool,
@@ -216,6 +218,11 @@ impl Model {
     /// Something is served that upstream has not ordered so far.
     pub(super) fn is_early(&self) -> bool {
         self.heard.is_some() || self.before_accepted.is_some()
+    }
+
+    /// What upstream gave is live, and its text is not here.
+    pub(super) fn is_evicted(&self) -> bool {
+        !self.is_held && !self.is_removed && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted)
     }
 
     /// Anything is known of the account.
@@ -264,7 +271,13 @@ impl Model {
     }
 
     pub(super) fn hint(&mut self, version: Version) -> bool {
-        let is_confirmed = self.is_held && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted);
+        // Of what upstream accepted after a deletion, it is asked until it has ordered that.
+        let ordered = self.before_accepted.unwrap_or(self.given);
+        let is_live =
+            |given: Option<(Version, usize)>, deleted| given.is_some_and(|(given, _)| Some(given.0) > deleted);
+        let is_confirmed = self.is_held
+            && is_live(self.given, self.deleted)
+            && (self.ordered_deletion.is_none() || is_live(ordered, self.ordered_deletion));
         let is_applied = is_confirmed && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
         if is_applied {
             (self.heard, self.is_logged) = (Some(version), false);
@@ -273,7 +286,10 @@ impl Model {
         is_applied
     }
 
-    pub(super) fn delete(&mut self, second: usize) {
+    pub(super) fn delete(&mut self, second: usize, is_ordered: bool) {
+        if is_ordered {
+            self.ordered_deletion = self.ordered_deletion.max(Some(second));
+        }
         self.deleted = self.deleted.max(Some(second));
         (self.is_unknown, self.is_disturbed) = (false, true);
         self.heard = self.heard.filter(|heard| Some(heard.0) > self.deleted);
