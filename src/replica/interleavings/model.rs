@@ -179,10 +179,11 @@ impl Primary {
         match self.log[..changes].last() {
             None => true,
             Some(Change::Put(version)) => {
-                served.0 > version.0 || (served.0 == version.0 && place.is_some_and(|place| place + 1 >= changes))
+                // What the primary never had is not older than what it has.
+                served.0 > version.0 || (served.0 == version.0 && place.is_none_or(|place| place + 1 >= changes))
             }
             Some(Change::Delete(second)) => served.0 > *second,
-            Some(Change::Remove) => place.is_some_and(|place| place >= changes),
+            Some(Change::Remove) => place.is_none_or(|place| place >= changes),
         }
     }
 }
@@ -192,6 +193,10 @@ impl Primary {
 pub(super) struct Model {
     /// The newest version that upstream gave, and which change brought it.
     pub(super) given: Option<(Version, usize)>,
+    /// Its place in the present order of the primary is known.
+    pub(super) is_placed: bool,
+    /// What upstream had given before it accepted that version, which it has not ordered so far.
+    pub(super) before_accepted: Option<Option<(Version, usize)>>,
     /// A later one that was only heard.
     pub(super) heard: Option<Version>,
     pub(super) deleted: Option<usize>,
@@ -208,6 +213,16 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// Something is served that upstream has not ordered so far.
+    pub(super) fn is_early(&self) -> bool {
+        self.heard.is_some() || self.before_accepted.is_some()
+    }
+
+    /// Anything is known of the account.
+    pub(super) fn is_known(&self) -> bool {
+        self.given.is_some() || self.heard.is_some() || self.deleted.is_some()
+    }
+
     pub(super) fn newest(&self) -> Option<Version> {
         self.heard.or(self.given.map(|(version, _)| version))
     }
@@ -228,8 +243,18 @@ impl Model {
             return false;
         }
         let is_served = self.serves() == Some(version);
+        let is_tied = |other: Version| other.0 == version.0 && other != version;
+        if by == By::Feed
+            && self.heard.is_none()
+            && !self.is_placed
+            && self.given.is_some_and(|(given, _)| is_tied(given))
+        {
+            return true;
+        }
+        self.is_placed = by != By::Acceptance;
+        self.before_accepted = if by == By::Acceptance { self.before_accepted.or(Some(self.given)) } else { None };
         self.given = Some((version, change));
-        let is_tied = self.heard.is_some_and(|heard| heard.0 == version.0 && heard != version);
+        let is_tied = self.heard.is_some_and(is_tied);
         if (is_tied && by == By::Feed) || self.heard.is_some_and(|heard| heard.0 > version.0) {
             return is_tied;
         }
@@ -257,8 +282,14 @@ impl Model {
         }
     }
 
-    pub(super) fn remove(&mut self) {
+    /// The account leaves its read-only folder. `left`: the version, if that is said.
+    pub(super) fn remove(&mut self, left: Option<Version>) {
         (self.is_removed, self.heard, self.is_held) = (true, None, false);
+        if let Some(before) = self.before_accepted.take()
+            && left.is_none_or(|left| self.given.map(|(given, _)| given) != Some(left))
+        {
+            self.given = before;
+        }
         (self.is_unknown, self.is_disturbed) = (false, true);
     }
 
