@@ -147,7 +147,7 @@ impl Held {
             _ => false,
         };
         let was_live = is_followed && asked.live.is_some() && self.freshness.live() == asked.live;
-        let may_be_old = !was_live && !(source.is_of_primary && is_of_session);
+        let may_be_old = !(was_live || (source.is_of_primary && is_of_session));
         let (held, before, key) = (self.clone(), asked.clone(), *key);
         let is_last_word =
             move || is_followed && held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;
