@@ -125,8 +125,9 @@ impl Held {
                 });
                 Ok(None)
             }
-            // The deletion is known, so no answer is needed.
-            PullResult::Nothing(_) if self.is_deleted(key) => Ok(None),
+            // The deletion is known, so no answer is needed. What is in memory is not deleted, which saves a query while upstream is
+            // away and everybody asks.
+            PullResult::Nothing(_) if !self.copies.contains(key) && self.is_deleted(key) => Ok(None),
             PullResult::Nothing(error) => Err(error),
         }
     }
