@@ -247,6 +247,10 @@ impl Model {
         (self.is_unknown, self.is_disturbed) = (false, true);
         let is_later = self.given.is_none_or(|(given, by)| version == given || (version.0, change) >= (given.0, by));
         if self.deleted >= Some(version.0) || !is_later {
+            if self.ordered_deletion < Some(version.0) && by == By::Feed {
+                // It was ordered before what upstream accepted.
+                self.before_accepted = self.before_accepted.map(|_| Some((version, change)));
+            }
             return false;
         }
         let is_served = self.serves() == Some(version);
@@ -270,20 +274,19 @@ impl Model {
         false
     }
 
-    pub(super) fn hint(&mut self, version: Version) -> bool {
-        // Of what upstream accepted after a deletion, it is asked until it has ordered that.
+    /// Whether a later version that is heard may be served, and whether it must.
+    pub(super) fn may_hear(&self, version: Version) -> (bool, bool) {
+        // Of what upstream accepted after a deletion, it is asked at the latest until it has ordered that.
         let ordered = self.before_accepted.unwrap_or(self.given);
-        let is_live =
-            |given: Option<(Version, usize)>, deleted| given.is_some_and(|(given, _)| Some(given.0) > deleted);
-        let is_confirmed = self.is_held
-            && is_live(self.given, self.deleted)
-            && (self.ordered_deletion.is_none() || is_live(ordered, self.ordered_deletion));
-        let is_applied = is_confirmed && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
-        if is_applied {
-            (self.heard, self.is_logged) = (Some(version), false);
-            (self.is_unknown, self.is_disturbed) = (false, true);
-        }
-        is_applied
+        let is_confirmed = self.ordered_deletion.is_none()
+            || ordered.is_some_and(|(ordered, _)| Some(ordered.0) > self.ordered_deletion);
+        let may = self.is_held && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
+        (may, may && is_confirmed)
+    }
+
+    pub(super) fn hear(&mut self, version: Version) {
+        (self.heard, self.is_logged) = (Some(version), false);
+        (self.is_unknown, self.is_disturbed) = (false, true);
     }
 
     pub(super) fn delete(&mut self, second: usize, is_ordered: bool) {

@@ -11,8 +11,8 @@ use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
 use super::Still;
 use crate::clock;
-use crate::feed::Subject;
 use crate::feed::digest::{Leaf, LeafState};
+use crate::feed::{Operation, Subject};
 use crate::gate::{Digest, Entry, Ordering, Position, Refusal, Tombstone, Via};
 
 /// A JWT that upstream did not give.
@@ -79,9 +79,17 @@ impl Transaction<'_> {
         let deleted = row.held.deleted().map(|deleted| Leaf::of(subject, &LeafState::Deleted(*deleted)));
         Ok(match row.leaf(subject) {
             _ if !row.is_live() => false,
+            // The deletion that was ordered may be an earlier one.
+            Some(_) if row.ordered.is_some_and(|ordered| ordered.under != 0) => !self.is_delete(row.made_by())?,
             Some(leaf) => Some(leaf) != deleted,
             None => row.held.position().is_some() || !self.is_found(row.row)?,
         })
+    }
+
+    fn is_delete(&self, id: i64) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND op = ?2)")?
+            .query_row(params![id, Operation::Delete.tag()], |row| row.get(0))
     }
 
     fn is_found(&self, id: i64) -> rusqlite::Result<bool> {

@@ -217,7 +217,8 @@ impl Transaction<'_> {
         let leaf = left.map(|identity| Leaf::of(subject, &LeafState::Left(*identity)));
         // Of what is not known, nothing is said until the next comparison.
         row.set_ordered(subject, leaf, if leaf.is_some() { id } else { 0 });
-        (row.is_ahead, row.is_doubted) = (leaf.is_some() && row.ordered.is_some(), false);
+        // A deletion has nothing to add to what left.
+        (row.is_ahead, row.is_doubted) = (leaf.is_some() && row.ordered.is_some() && row.is_live(), false);
     }
 
     fn fed_activation(&mut self, activation: &Activation, id: i64) -> rusqlite::Result<Vec<Step>> {
