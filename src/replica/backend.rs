@@ -22,7 +22,7 @@ use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
     Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError,
-    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
+    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Whole, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
@@ -129,6 +129,18 @@ impl Backend for Replica {
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
         self.of_mirror(move |journal| journal.compare(&ask)).map(|compared| Ok(compared?.flatten())).boxed()
+    }
+
+    fn whole(&self) -> Whole {
+        let held = &self.parts.held;
+        if !self.parts.env.is_mirror() {
+            return Whole::Never;
+        }
+        if !held.store.reader().is_level() {
+            return Whole::NotYet("this mirror has not yet received everything that its primary holds");
+        }
+        let is_current = held.knows_all().is_some() && held.freshness.is_current();
+        Whole::Stored { journal: held.store.reader().clone(), is_current }
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
