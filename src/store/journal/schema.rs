@@ -186,6 +186,17 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// Why it may lack something that its primary has. `None`: it does not.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        match self.role {
+            Role::Primary => None,
+            Role::Cache => Some("it is a cache's, which holds only what was asked for"),
+            Role::Mirror if !self.log.has_session() => Some("it has received nothing yet"),
+            Role::Mirror if !self.is_level => Some("the mirror had not yet received everything that its primary held"),
+            Role::Mirror => None,
+        }
+    }
+
     /// Writes the state row.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Self { role, head, count, log, confirmed, is_level, is_whole, loose, .. } = self;
