@@ -252,8 +252,8 @@ metrics! { make:
         "Changes that clients sent to a replica, by mode and outcome",
         &["mode", "outcome"],
     )?;
-    pub replica_cache_entries: IntGauge = make.gauge("replica_cache_entries", "JWTs in a replica's cache")?;
-    pub replica_cache_bytes: IntGauge = make.gauge("replica_cache_bytes", "Bytes that a replica's cache counts")?;
+    pub replica_cache_entries: IntGauge = make.gauge("replica_cache_entries", "JWTs in a replica's read cache")?;
+    pub replica_cache_bytes: IntGauge = make.gauge("replica_cache_bytes", "Bytes that a replica's read cache counts")?;
     pub replica_heard: IntGauge = make.gauge(
         "replica_primary_heard_timestamp_seconds",
         "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",
@@ -268,7 +268,7 @@ metrics! { make:
     ))?;
     pub replica_snapshot_failures: IntCounter = make.counter(
         "replica_snapshot_failures_total",
-        "Times that a replica's snapshot could not be written",
+        "Always 0: a replica logs when its store cannot be written",
     )?;
     pub replica_ahead: IntGauge = make.gauge(
         "replica_ahead_accounts",

@@ -75,7 +75,6 @@ async fn a_cache_that_lost_its_session_moves_a_few_kilobytes_for_one_change() {
         cost(&measured, &format!("/jwt/v1/digests?prefix={prefix}")).await,
     ];
     let parts = format!("{moved} bytes were moved; the root costs {root}, its node {node}, its bucket {bucket}");
-    println!("{parts}");
     assert!(moved <= MOST, "{parts}");
     assert!(root + node + bucket < moved, "{parts}");
 }

@@ -199,17 +199,27 @@ async fn a_comparison_that_leads_nowhere_ends() {
     let hello = History::new(1).say("hello").text;
     let (session, chain) = (Session([1; 16]).to_string(), Chain::default().to_string());
     let at = json!({ "session": session, "serial": 0, "chain": chain, "floor": 0 });
-    let tree = |prefix: &str| {
+    let root = {
         let children: serde_json::Map<_, _> =
             (0..256).map(|n| (format!("{n:02x}"), json!("5d21e08a94c3b716"))).collect();
         let mut page = at.clone();
-        let _ = prefix;
         page.as_object_mut()
             .unwrap()
             .extend([("sum".into(), json!("1f0a5c9e2b7d4438")), ("children".into(), children.into())]);
         page.to_string()
     };
-    let (root, below) = (tree(""), at.clone());
+    let below = at.clone();
+    // There is always a next key, and nothing about any.
+    let next = move |after: Option<&str>| {
+        let mut raw = after.map_or([0; 32], |after| *AccountKey::parse(after).unwrap().raw());
+        let counter = u64::from_be_bytes(raw[8..16].try_into().unwrap()) + 1;
+        raw[8..16].copy_from_slice(&counter.to_be_bytes());
+        let mut page = below.clone();
+        let next = AccountKey::from_raw(raw).text();
+        let more = [("sum", json!("1f0a5c9e2b7d4438")), ("items", json!([])), ("next", json!(next))];
+        page.as_object_mut().unwrap().extend(more.map(|(name, value)| (name.to_owned(), value)));
+        Answer::new(200, page.to_string())
+    };
     let primary = FakePrimary::reading(move |path, body| {
         if path.starts_with("/jwt/v1/changes") {
             return Answer::stream(hello.clone());
@@ -217,27 +227,27 @@ async fn a_comparison_that_leads_nowhere_ends() {
         if !path.starts_with("/jwt/v1/digests") {
             return Answer::new(404, "no\n");
         }
+        if path.contains("leaves=true") {
+            return next(path.split_once("&after=").map(|(_, after)| after));
+        }
         if body.is_empty() {
             return Answer::new(200, root.clone());
         }
-        // There is always a next key, and nothing about any.
-        let after = serde_json::from_str::<serde_json::Value>(body).unwrap()["after"].as_str().map(str::to_owned);
-        let mut raw = after.map_or([0; 32], |after| *AccountKey::parse(&after).unwrap().raw());
-        let counter = u64::from_be_bytes(raw[8..16].try_into().unwrap()) + 1;
-        raw[8..16].copy_from_slice(&counter.to_be_bytes());
-        let mut page = below.clone();
-        let next = AccountKey::from_raw(raw).text();
-        page.as_object_mut().unwrap().extend([("items".into(), json!([])), ("next".into(), json!(next))]);
-        Answer::new(200, page.to_string())
+        next(serde_json::from_str::<serde_json::Value>(body).unwrap()["after"].as_str())
     })
     .await;
-    let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__MODE", "mirror").start_unready().await;
-    until("it is compared", || async { !primary.bodies("/jwt/v1/digests").is_empty() }).await;
-    let began = std::time::Instant::now();
-    while began.elapsed() < Duration::from_secs(3) {
-        replica.http.get("/readyz").await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let asked = || primary.bodies("/jwt/v1/digests").len() + primary.heads("/jwt/v1/digests").len();
+    for mode in ["mirror", "cache"] {
+        let before = asked();
+        let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__MODE", mode).start_unready().await;
+        // The root, and what differs.
+        until("it is compared", || async { asked() > before + 2 }).await;
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            replica.http.get("/readyz").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let asked = asked() - before;
+        assert!(asked < 600, "{mode}: {asked} questions");
     }
-    let asked = primary.bodies("/jwt/v1/digests").len();
-    assert!(asked < 600, "{asked} questions");
 }

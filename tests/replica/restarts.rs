@@ -141,7 +141,7 @@ async fn a_damaged_store_is_reported_and_the_sound_part_served() {
     // More pages at its end could be all that has copies in it: where they lie depends on what was written when.
     File::options().write(true).open(&file).unwrap().set_len(whole - 2 * 4096).unwrap();
     let replica = replica.restart().await;
-    replica.logs("was cut off").await;
+    replica.logs("it was cut off").await;
     until("what is sound is served", || async {
         let mut served = 0;
         for (account, jwt) in &known {
@@ -156,14 +156,46 @@ async fn a_damaged_store_is_reported_and_the_sound_part_served() {
     })
     .await;
     let ready = replica.http.get("/readyz?verbose").await.body;
-    assert!(ready.contains("it was found cut off"), "{ready}");
+    assert!(ready.contains("it was found damaged"), "{ready}");
     replica.logs("was brought to a new file").await;
-    // One that is no snapshot at all is moved away, and nothing stops.
+    let asides = || fs::read_dir(file.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name());
+    let asides = || asides().filter(|name| name.to_string_lossy().starts_with("journal.sqlite.damaged-")).count();
+    // With its log, if SQLite had one.
+    let before = asides();
+    assert!(before > 0);
+    // One that is no store at all is moved away, and nothing stops.
     ends(replica).await;
-    fs::write(&file, "not what it was").unwrap();
-    let replica = in_folder(&operator, &primary.url, folder.path()).start_unready().await;
-    replica.logs("was moved to").await;
-    replica.http.get(&known[0].0.path()).await.expect(503);
+    for junk in ["not what it was".to_owned(), "x".repeat(50_000)] {
+        fs::write(&file, junk).unwrap();
+        let replica = in_folder(&operator, &primary.url, folder.path()).start_unready().await;
+        replica.logs("was moved to").await;
+        replica.http.get(&known[0].0.path()).await.expect(503);
+        ends(replica).await;
+    }
+    assert!(asides() > before);
+}
+
+#[tokio::test]
+async fn a_deletion_outlives_a_damaged_store() {
+    let (operator, folder) = (Operator::new(), tempfile::tempdir().unwrap());
+    let mut primary = Server::primary(&operator).await;
+    let launch = in_folder(&operator, &primary.url, folder.path()).env("NAS_REPLICA__MODE", "mirror");
+    let replica = launch.clone().start().await;
+    replica.follows().await;
+    let known = known(&operator, &primary, &replica, 2).await;
+    let deleted = &known[0].0;
+    primary.http.delete(&deleted.path(), operator.delete_request(&[deleted], 0)).await.expect(200);
+    until("the deletion arrives", || async { replica.http.get(&deleted.path()).await.status == 404 }).await;
+    primary.kill();
+    let mut replica = replica;
+    replica.signal("TERM");
+    replica.exit().await;
+    // As a process leaves it that has found damage.
+    fs::write(store(folder.path()).with_extension("sqlite.damaged"), "").unwrap();
+    let replica = launch.start().await;
+    replica.logs("was brought to a new file").await;
+    assert_eq!(replica.http.get(&known[1].0.path()).await.expect(200).body, known[1].1);
+    replica.http.get(&deleted.path()).await.expect(404);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::config::units::millis;
 pub struct Replica {
     /// The name of this replica. Default: the host's name and the port.
     pub name: Option<String>,
-    /// How much of the primary this replica holds. Default `cache`.
+    /// How much of the primary this replica stores. Default `cache`.
     pub mode: ReplicaMode,
     /// Age at which an entry is checked against the primary while its change feed is away. Default 5 s.
     #[serde(with = "millis")]
@@ -22,7 +22,7 @@ pub struct Replica {
     /// Longest wait of one request for the primary. Default 1 s: nats-server itself waits 1.9 s and does not retry.
     #[serde(with = "millis")]
     pub timeout: Duration,
-    /// Memory for the cache, in bytes. Default 256 MiB.
+    /// Memory for the read cache, in bytes; the bound of what a cache stores. A mirror stores everything. Default 256 MiB.
     pub cache_bytes: u64,
     /// How long a key that the primary does not know is remembered as such. Default 2 s.
     #[serde(with = "millis")]
@@ -51,11 +51,11 @@ impl Default for Replica {
     }
 }
 
-/// How much of its primary a replica holds.
+/// How much of its primary a replica stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaMode {
-    /// What clients asked for, within a bound.
+    /// What clients asked for and the latest changes, within a bound.
     Cache,
     /// Everything.
     Mirror,

@@ -12,7 +12,8 @@ use crate::config::units::millis;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// Folder of tokens on a primary, of the snapshot on a replica. Default: none, everything is in memory.
+    /// Folder of tokens and of the journal on a primary, of the store on a replica. Default: none, and nothing outlives the
+    /// process.
     pub dir: Option<PathBuf>,
     /// Whether files are in sub-folders named after the last two characters of the key. Default: no.
     pub shard: bool,

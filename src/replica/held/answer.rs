@@ -125,8 +125,9 @@ impl Held {
                 });
                 Ok(None)
             }
-            // The deletion is known, so no answer is needed.
-            PullResult::Nothing(_) if self.is_deleted(key) => Ok(None),
+            // The deletion is known, so no answer is needed. What is in memory is not deleted, which saves a query while upstream is
+            // away and everybody asks.
+            PullResult::Nothing(_) if !self.copies.contains(key) && self.is_deleted(key) => Ok(None),
             PullResult::Nothing(error) => Err(error),
         }
     }
@@ -147,7 +148,7 @@ impl Held {
             _ => false,
         };
         let was_live = is_followed && asked.live.is_some() && self.freshness.live() == asked.live;
-        let may_be_old = !was_live && !(source.is_of_primary && is_of_session);
+        let may_be_old = !(was_live || (source.is_of_primary && is_of_session));
         let (held, before, key) = (self.clone(), asked.clone(), *key);
         let is_last_word =
             move || is_followed && held.freshness.live() == before.live && held.copies.generation(&key) == before.heard;

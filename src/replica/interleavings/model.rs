@@ -179,10 +179,11 @@ impl Primary {
         match self.log[..changes].last() {
             None => true,
             Some(Change::Put(version)) => {
-                served.0 > version.0 || (served.0 == version.0 && place.is_some_and(|place| place + 1 >= changes))
+                // What the primary never had is not older than what it has.
+                served.0 > version.0 || (served.0 == version.0 && place.is_none_or(|place| place + 1 >= changes))
             }
             Some(Change::Delete(second)) => served.0 > *second,
-            Some(Change::Remove) => place.is_some_and(|place| place >= changes),
+            Some(Change::Remove) => place.is_none_or(|place| place >= changes),
         }
     }
 }
@@ -192,9 +193,15 @@ impl Primary {
 pub(super) struct Model {
     /// The newest version that upstream gave, and which change brought it.
     pub(super) given: Option<(Version, usize)>,
+    /// Its place in the present order of the primary is known.
+    pub(super) is_placed: bool,
+    /// What upstream had given before it accepted that version, which it has not ordered so far.
+    pub(super) before_accepted: Option<Option<(Version, usize)>>,
     /// A later one that was only heard.
     pub(super) heard: Option<Version>,
     pub(super) deleted: Option<usize>,
+    /// The newest deletion that upstream has ordered.
+    pub(super) ordered_deletion: Option<usize>,
     pub(super) is_removed: bool,
     /// Its text is at hand.
     pub(super) is_held: bool,
@@ -208,6 +215,21 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// Something is served that upstream has not ordered so far.
+    pub(super) fn is_early(&self) -> bool {
+        self.heard.is_some() || self.before_accepted.is_some()
+    }
+
+    /// What upstream gave is live, and its text is not here.
+    pub(super) fn is_evicted(&self) -> bool {
+        !self.is_held && !self.is_removed && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted)
+    }
+
+    /// Anything is known of the account.
+    pub(super) fn is_known(&self) -> bool {
+        self.given.is_some() || self.heard.is_some() || self.deleted.is_some()
+    }
+
     pub(super) fn newest(&self) -> Option<Version> {
         self.heard.or(self.given.map(|(version, _)| version))
     }
@@ -228,8 +250,18 @@ impl Model {
             return false;
         }
         let is_served = self.serves() == Some(version);
+        let is_tied = |other: Version| other.0 == version.0 && other != version;
+        if by == By::Feed
+            && self.heard.is_none()
+            && !self.is_placed
+            && self.given.is_some_and(|(given, _)| is_tied(given))
+        {
+            return true;
+        }
+        self.is_placed = by != By::Acceptance;
+        self.before_accepted = if by == By::Acceptance { self.before_accepted.or(Some(self.given)) } else { None };
         self.given = Some((version, change));
-        let is_tied = self.heard.is_some_and(|heard| heard.0 == version.0 && heard != version);
+        let is_tied = self.heard.is_some_and(is_tied);
         if (is_tied && by == By::Feed) || self.heard.is_some_and(|heard| heard.0 > version.0) {
             return is_tied;
         }
@@ -239,7 +271,13 @@ impl Model {
     }
 
     pub(super) fn hint(&mut self, version: Version) -> bool {
-        let is_confirmed = self.is_held && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted);
+        // Of what upstream accepted after a deletion, it is asked until it has ordered that.
+        let ordered = self.before_accepted.unwrap_or(self.given);
+        let is_live =
+            |given: Option<(Version, usize)>, deleted| given.is_some_and(|(given, _)| Some(given.0) > deleted);
+        let is_confirmed = self.is_held
+            && is_live(self.given, self.deleted)
+            && (self.ordered_deletion.is_none() || is_live(ordered, self.ordered_deletion));
         let is_applied = is_confirmed && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
         if is_applied {
             (self.heard, self.is_logged) = (Some(version), false);
@@ -248,7 +286,10 @@ impl Model {
         is_applied
     }
 
-    pub(super) fn delete(&mut self, second: usize) {
+    pub(super) fn delete(&mut self, second: usize, is_ordered: bool) {
+        if is_ordered {
+            self.ordered_deletion = self.ordered_deletion.max(Some(second));
+        }
         self.deleted = self.deleted.max(Some(second));
         (self.is_unknown, self.is_disturbed) = (false, true);
         self.heard = self.heard.filter(|heard| Some(heard.0) > self.deleted);
@@ -257,8 +298,14 @@ impl Model {
         }
     }
 
-    pub(super) fn remove(&mut self) {
+    /// The account leaves its read-only folder. `left`: the version, if that is said.
+    pub(super) fn remove(&mut self, left: Option<Version>) {
         (self.is_removed, self.heard, self.is_held) = (true, None, false);
+        if let Some(before) = self.before_accepted.take()
+            && left.is_none_or(|left| self.given.map(|(given, _)| given) != Some(left))
+        {
+            self.given = before;
+        }
         (self.is_unknown, self.is_disturbed) = (false, true);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{PIECE, ResyncError, Run, short};
+use super::{MOST_PAGES, PIECE, ResyncError, Run, short};
 use crate::feed::digest::{Leaf, LeafPage, Prefix, Short, Sum, ViewParts};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session, Subject};
@@ -84,7 +84,7 @@ impl Run {
     /// what is held here is compared.
     async fn reconcile(&self, prefix: Option<Prefix>) -> Result<bool, ResyncError> {
         let mut after: Option<Subject> = None;
-        loop {
+        for _ in 0..MOST_PAGES {
             self.is_current()?;
             let Some(page) = self.resync.parts.upstream.followed().leaves(prefix, after).await? else {
                 self.compare_held().await?;
@@ -92,6 +92,9 @@ impl Run {
             };
             self.is_current()?;
             self.stands(&page.head)?;
+            if page.leaves.is_empty() && page.next.is_some() {
+                return Err(ResyncError::Format("the leaves"));
+            }
             let ours = self.held_between(prefix, after, page.next).await?;
             self.settle(reconcile(ours, &page)).await?;
             if page.next.is_none() {
@@ -99,6 +102,7 @@ impl Run {
             }
             after = page.next;
         }
+        Err(ResyncError::Format("an end"))
     }
 
     /// Compares what is held here by name.

@@ -37,9 +37,17 @@ pub enum Mended {
     MovedAway(PathBuf),
 }
 
-/// Whether the store at `path` is cut off, no database, or was found damaged by an earlier process.
+/// Whether the store at `path` is cut off, no database, or was found damaged by an earlier process. That is logged.
 pub(super) fn is_damaged(path: &Path) -> bool {
-    mark(path).exists() || !has_its_length(path) || !is_readable(path)
+    let how = if !has_its_length(path) {
+        "it was cut off"
+    } else if mark(path).exists() || !is_readable(path) {
+        "it is damaged"
+    } else {
+        return false;
+    };
+    tracing::error!("journal {}: {how}; this replica uses the rest", path.display());
+    true
 }
 
 /// Notes for the next start that the store is damaged.

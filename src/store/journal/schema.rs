@@ -35,6 +35,7 @@ CREATE TABLE meta (
     chain       BLOB    NOT NULL, -- 32 bytes, after the last change
     count       INTEGER NOT NULL, -- live accounts
     era         INTEGER NOT NULL, -- counts the orders
+    lost        INTEGER NOT NULL, -- serials of this session up to here may be of a history that upstream has lost
     since       INTEGER NOT NULL, -- the first of the orders with this session
     base        INTEGER NOT NULL, -- the id of a change of this order is base + serial
     floor       INTEGER NOT NULL, -- the log begins after this serial
@@ -204,7 +205,8 @@ impl Meta {
             .prepare_cached(
                 "UPDATE meta SET role = ?1, session = ?2, serial = ?3, chain = ?4, count = ?5, era = ?6, base = ?7,
                                  floor = ?8, floor_chain = ?9, confirmed = ?10, confirmed_chain = ?11, level = ?12,
-                                 whole = ?13, loose = ?14, since = ?15
+                                 whole = ?13, loose = ?14, since = ?15,
+                                 lost = ?16
                  WHERE id = 1",
             )?
             .execute(params![
@@ -223,6 +225,7 @@ impl Meta {
                 is_whole,
                 loose,
                 log.since,
+                log.lost,
             ])
             .map(drop)
     }
@@ -236,6 +239,8 @@ pub(crate) struct LogPlace {
     pub(crate) era: i64,
     /// The first of the orders with this session.
     pub(crate) since: i64,
+    /// Serials of this session up to here may be of a history that upstream has lost.
+    pub(crate) lost: u64,
     pub(crate) base: i64,
     /// The log begins after this serial, with this chain value.
     pub(crate) floor: (u64, Chain),
@@ -272,7 +277,7 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
     connection
         .prepare_cached(
             "SELECT role, session, serial, chain, count, era, base, floor, floor_chain, confirmed, confirmed_chain, level,
-                    whole, loose, since
+                    whole, loose, since, lost
              FROM meta WHERE id = 1",
         )?
         .query_row([], |row| {
@@ -283,7 +288,8 @@ pub(crate) fn meta(connection: &Connection) -> rusqlite::Result<Meta> {
                 head: Head { session, serial: row.get(2)?, chain: Chain(row.get(3)?) },
                 count: row.get(4)?,
                 log: LogPlace { session, era: row.get(5)?,
-                    since: row.get(14)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
+                    since: row.get(14)?,
+                    lost: row.get(15)?, base: row.get(6)?, floor: (row.get(7)?, Chain(row.get(8)?)) },
                 confirmed: (row.get(9)?, Chain(row.get(10)?)),
                 is_level: row.get(11)?,
                 is_whole: row.get(12)?,
@@ -300,8 +306,8 @@ pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()>
     connection
         .execute(
             "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
-                               confirmed_chain, level, whole, loose, heard, since)
-             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0, 1)",
+                               confirmed_chain, level, whole, loose, heard, since, lost)
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0, 1, 0)",
             (role.label(), session, Chain::default().0, role == Role::Primary),
         )
         .map(drop)

@@ -33,7 +33,7 @@ impl Transaction<'_> {
             AnsweredContent::Absent => {
                 let mut now = before.clone();
                 // The feed and comparisons say what became of it there.
-                now.is_ahead = now.own_leaf(&subject).is_some() && !self.is_to_come(&now);
+                now.is_ahead = now.ordered.is_some() && now.own_leaf(&subject).is_some() && !self.is_to_come(&now);
                 now.is_doubted = false;
                 self.settle_loose(&subject, &before, &now, None)?;
                 Ok(Ok(Outcome::Kept))

@@ -22,7 +22,9 @@ impl Transaction<'_> {
         let log = &mut self.meta.log;
         log.era += 1;
         if log.session != head.session {
-            (log.session, log.since) = (head.session, log.era);
+            (log.session, log.since, log.lost) = (head.session, log.era, 0);
+        } else if head.serial < self.meta.head.serial {
+            log.lost = log.lost.max(self.meta.head.serial);
         }
         log.base = last.max(0).saturating_sub(head.serial.cast_signed());
         log.floor = (head.serial, head.chain);

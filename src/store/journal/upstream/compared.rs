@@ -99,7 +99,7 @@ impl Transaction<'_> {
             UpstreamState::Held => (Some(entry), Ok(Outcome::Changed { serial: at.map_or(0, |at| at.serial) })),
             // The feed has not touched it, so what is held here is later in upstream's order only if the feed is about to bring it.
             UpstreamState::Behind => {
-                now.is_ahead = !self.is_to_come(&now);
+                now.is_ahead = now.ordered.is_some() && !self.is_to_come(&now);
                 (None, Ok(Outcome::Kept))
             }
             UpstreamState::Open => (None, Ok(Outcome::Refetch)),
@@ -156,7 +156,8 @@ impl Transaction<'_> {
             let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
             let mut now = before.clone();
             self.drop_overlay(&mut now)?;
-            let left = now.held.version().copied();
+            // Of what is under something that was served early, maybe no version is known.
+            let left = now.held.version().filter(|_| now.ordered.is_none()).copied();
             let id = match &left {
                 Some(_) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
                 Some(version) => self.store_removal(&subject, version, &now.digest, 0)?,
@@ -213,7 +214,7 @@ impl Transaction<'_> {
             let id = self.store_loose(&Record::of_activation(activation, Via::Feed, clock::unix_millis(), &[]), 0)?;
             let mut now = before.clone();
             now.set_ordered(&subject, Some(leaf_of(&subject, activation.identity())), id);
-            (now.is_ahead, now.is_doubted) = (!self.is_to_come(&now), false);
+            (now.is_ahead, now.is_doubted) = (now.ordered.is_some() && !self.is_to_come(&now), false);
             self.settle_loose(&subject, &before, &now, None)?;
             return Ok(Outcome::Kept);
         }

@@ -187,7 +187,9 @@ impl Transaction<'_> {
             return Ok(Vec::new());
         };
         let mut now = before.clone();
-        self.drop_overlay(&mut now)?;
+        if now.digest != *digest {
+            self.drop_overlay(&mut now)?;
+        }
         let left = self.left(&now, digest)?;
         if now.held.is_live() || now.held.version().is_none() {
             // What is held here may be another version than the one that left.
@@ -225,7 +227,7 @@ impl Transaction<'_> {
         if before.row != 0 && before.held.version().is_some_and(|held| held.iat > version.iat) {
             let mut now = before.clone();
             now.set_ordered(&subject, Some(leaf_of(&subject, &version.identity)), id);
-            now.is_ahead = true;
+            now.is_ahead = now.ordered.is_some();
             return Ok(vec![Step { subject, before, now, entry: None }]);
         }
         let now = self.held_activation(&before, activation, id)?;

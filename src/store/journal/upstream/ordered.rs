@@ -80,8 +80,8 @@ impl Transaction<'_> {
             TextPlace::Loose => self.store_entry(entry, via, at)?,
         };
         row.set_ordered(&subject, Some(leaf_of(&subject, entry.identity())), under);
-        (row.is_ahead, row.is_doubted) =
-            (matches!(state, UpstreamState::Ahead(_)), matches!(state, UpstreamState::Open));
+        let is_ahead = matches!(state, UpstreamState::Ahead(_)) && row.ordered.is_some();
+        (row.is_ahead, row.is_doubted) = (is_ahead, matches!(state, UpstreamState::Open));
         Ok(state)
     }
 
@@ -103,8 +103,9 @@ impl Transaction<'_> {
 
     /// Whether what is held is later in upstream's order than what the feed has brought, so that the feed is about to bring it.
     pub(super) fn is_to_come(&self, row: &Row) -> bool {
-        let head = &self.meta.head;
-        row.held.position().is_some_and(|at| at.session == head.session.0 && at.serial > head.serial)
+        let (head, log) = (&self.meta.head, &self.meta.log);
+        let is_later = |serial: u64| serial > head.serial && serial > log.lost;
+        row.held.position().is_some_and(|at| at.session == head.session.0 && is_later(at.serial))
     }
 
     /// Applies a deletion that upstream ordered to one account. `id`: the change with the request.
@@ -128,7 +129,7 @@ impl Transaction<'_> {
         } else {
             row.set_ordered(subject, Some(leaf), id);
             // A later deletion, or a later version.
-            (row.is_ahead, row.is_doubted) = (!self.is_to_come(row), false);
+            (row.is_ahead, row.is_doubted) = (row.ordered.is_some() && !self.is_to_come(row), false);
         }
         Ok(is_news)
     }
@@ -142,7 +143,7 @@ impl Transaction<'_> {
     /// Drops what was served before upstream had ordered it, because the account left there. What is held is what upstream had
     /// ordered, if its version is known here.
     pub(super) fn drop_overlay(&self, row: &mut Row) -> rusqlite::Result<()> {
-        let Some(ordered) = row.ordered else { return Ok(()) };
+        let Some(ordered) = row.ordered.filter(|_| !self.is_to_come(row)) else { return Ok(()) };
         let stored = self
             .connection
             .prepare_cached(

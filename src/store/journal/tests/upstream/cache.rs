@@ -73,13 +73,13 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     let (tree, computed) = cache.trees().expect("readable");
     assert!(tree == computed && tree == upstream.trees().expect("readable").0);
 
-    // A text that a later one replaces takes no place in the log, so nothing has to leave for it.
+    // Of a text that a later one replaces only the change itself takes place in the log, so little has to leave for it.
     for n in 1..200 {
         upstream.commit(put(&signer.entry(&accounts[699], NOW + n, "text"))).await.expect("newer");
         feed(&cache, &upstream).await;
     }
     let now = text_in_log(&path, &cache);
-    assert_eq!(cache.floor(), floor, "{now} bytes of {bound}");
+    assert!(now <= bound && cache.floor() <= floor + 256, "{now} bytes of {bound}");
 
     let (tree, floor, count) = (cache.trees().expect("readable").0, cache.floor(), cache.count());
     cache.close().await;

@@ -55,6 +55,10 @@ impl World {
             assert!(deleted >= before.deleted, "{key:?}: a deletion is undone");
             before.deleted = deleted;
             assert_eq!(stored.is_some(), row.is_live(), "{key:?}: what is served");
+            if row.removed != 0 {
+                // What was only heard is forgotten with what left.
+                before.version = row.held.version().copied();
+            }
             let Some(stored) = stored else { continue };
             let version = stored.entry.version();
             assert!(deleted.is_none_or(|deleted| version.iat > deleted), "{key:?}: a deletion is undone");
