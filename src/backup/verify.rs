@@ -73,7 +73,7 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         .query_row("SELECT at FROM change WHERE id = ?1", [meta.log.id(meta.head.serial)], |row| row.get(0))
         .optional()
         .map_err(unreadable)?;
-    let lacks = meta.lacks();
+    let lacks = meta.lacks_now(&connection).map_err(unreadable)?;
     Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history, role: meta.role, lacks })
 }
 

@@ -82,7 +82,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     /// A piece of what is stored here and differs from what the asker holds.
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>>;
 
-    /// Whether every account is stored here, and where it is read.
+    /// Whether every account is stored here, and where it is read. May block for a query, on a mirror.
     fn whole(&self) -> Whole;
 
     /// The fingerprints of all keys that exist.

@@ -132,15 +132,7 @@ impl Backend for Replica {
     }
 
     fn whole(&self) -> Whole {
-        let held = &self.parts.held;
-        if !self.parts.env.is_mirror() {
-            return Whole::Never;
-        }
-        if !held.store.reader().is_level() {
-            return Whole::NotYet("this mirror has not yet received everything that its primary holds");
-        }
-        let is_current = held.knows_all().is_some() && held.freshness.is_current();
-        Whole::Stored { journal: held.store.reader().clone(), is_current }
+        self.parts.held.whole()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {

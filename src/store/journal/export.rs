@@ -41,7 +41,7 @@ pub fn export(
     let connection = open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
     let meta = schema::meta(&connection).map_err(sqlite)?;
-    if let Some(why) = meta.lacks() {
+    if let Some(why) = meta.lacks_now(&connection).map_err(sqlite)? {
         return Err(StoreError::unusable(path, incomplete(why)));
     }
     let kept = super::super::operator::load(&connection).map_err(sqlite)?;

@@ -198,6 +198,17 @@ impl Meta {
         }
     }
 
+    /// The same, and looks whether the text of an account is still to come.
+    pub(crate) fn lacks_now(&self, connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
+        if self.role == Role::Primary || self.lacks().is_some() {
+            return Ok(self.lacks());
+        }
+        let query = "SELECT EXISTS (SELECT 1 FROM head WHERE kind = ?1 AND row = 0 AND removed = 0
+                         AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted))";
+        let is_textless: bool = connection.query_row(query, [SubjectKind::Account], |row| row.get(0))?;
+        Ok(is_textless.then_some("the mirror had not yet received the JWT of each account that its primary held"))
+    }
+
     /// Writes the state row.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Self { role, head, count, log, confirmed, is_level, is_whole, loose, .. } = self;
