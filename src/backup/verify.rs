@@ -11,7 +11,7 @@ use crate::feed::{Head, Operation, SubjectKind};
 use crate::gate::Digest;
 use crate::store::StoreError;
 use crate::store::journal::schema::Meta;
-use crate::store::journal::{head, open};
+use crate::store::journal::{Role, head, open};
 
 /// What a sound copy holds.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct Verified {
     pub changed_at: Option<i64>,
     /// Texts of versions that were replaced since, which do not match their digests. They are never served.
     pub damaged_history: u64,
+    /// Which server's it is.
+    pub role: Role,
+    /// Why it may lack something, as the copy of a replica; `None`: it does not.
+    pub lacks: Option<&'static str>,
 }
 
 /// Verifies a journal that no process writes. `progress` gets how many changes of how many are done.
@@ -69,7 +73,8 @@ pub fn verify(path: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verifie
         .query_row("SELECT at FROM change WHERE id = ?1", [meta.log.id(meta.head.serial)], |row| row.get(0))
         .optional()
         .map_err(unreadable)?;
-    Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history })
+    let lacks = meta.lacks_now(&connection).map_err(unreadable)?;
+    Ok(Verified { head: meta.head, accounts, deleted, changed_at, damaged_history, role: meta.role, lacks })
 }
 
 /// Verifies the chain. Returns id and serial of the changes whose texts do not match their digests. The inner error names the change that

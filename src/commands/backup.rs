@@ -1,24 +1,25 @@
 //! `backup`: a copy of the whole state in one file, while the server runs or after it.
 //!
 //! The state is the journal: every account, deletion and activation, the operator's JWT, and the history. The folder of
-//! tokens follows from it.
+//! tokens follows from it. A mirror that is in sync has the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Exit, existing_journal_of, say};
+use super::{Exit, readable_journal_of, say};
 use crate::backup::{self, Verified};
 use crate::calendar;
 use crate::config::Settings;
 use crate::folder::{self, FolderError, beside};
 use crate::logging::Bar;
 use crate::store::StoreError;
+use crate::store::journal::incomplete;
 
 const AFTER_HELP: &str = "\
 The copy has everything that was acknowledged before it began. It gets its name
 after it was verified, page by page and change by change. `restore` puts it
-back.
+back. The folder may be that of a primary, or of a mirror that is in sync.
 
 Example:
   nats-account-server backup -dir /var/lib/nas /backup/accounts.backup";
@@ -37,10 +38,13 @@ pub struct BackupArgs {
 
 /// Copies and verifies. 0: the file is there, whole.
 pub(super) fn run(settings: &Settings, args: &BackupArgs) -> Result<(), Exit> {
-    let (journal, file) = (existing_journal_of(settings)?, &args.file);
+    let (journal, file) = (readable_journal_of(settings)?, &args.file);
     refuse_to_overwrite(file, args.overwrite)?;
     let made = Unfinished::beside(file);
     let verified = make(&journal, &made.0).map_err(|error| format!("cannot back up: {error}"))?;
+    if let Some(why) = verified.lacks {
+        return Err(format!("cannot back up {}: {}", journal.display(), incomplete(why)).into());
+    }
     refuse_to_overwrite(file, args.overwrite)?;
     made.finish(file).map_err(|error| format!("cannot back up: {error}"))?;
     say(&format!("backed up {} to {}: {}", journal.display(), file.display(), describe(&verified)));

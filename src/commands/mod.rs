@@ -85,8 +85,13 @@ fn settings(cli: &Cli) -> Result<Settings, String> {
 /// The journal of the primary that these settings make.
 fn journal_of(settings: &Settings) -> Result<PathBuf, String> {
     if settings.is_replica() {
-        return Err("these are the settings of a replica, which has no journal: do this at its primary".to_owned());
+        return Err("these are the settings of a replica, which its primary changes: do this at the primary".to_owned());
     }
+    stored_journal_of(settings)
+}
+
+/// The journal that these settings make, of whatever server.
+fn stored_journal_of(settings: &Settings) -> Result<PathBuf, String> {
     crate::primary::Setup::of(settings).journal().ok_or_else(|| {
         "there is no journal on disk: give the folder of tokens that has it, as in -dir FOLDER".to_owned()
     })
@@ -94,7 +99,15 @@ fn journal_of(settings: &Settings) -> Result<PathBuf, String> {
 
 /// The same, which must be there.
 fn existing_journal_of(settings: &Settings) -> Result<PathBuf, String> {
-    let journal = journal_of(settings)?;
+    existing(journal_of(settings)?)
+}
+
+/// A journal to be read, of a primary or of a replica.
+fn readable_journal_of(settings: &Settings) -> Result<PathBuf, String> {
+    existing(stored_journal_of(settings)?)
+}
+
+fn existing(journal: PathBuf) -> Result<PathBuf, String> {
     if journal.exists() {
         return Ok(journal);
     }

@@ -1,7 +1,7 @@
 //! Checks that need all settings together.
 
 use super::error::ConfigError;
-use super::settings::{ClientAuth, Http, HttpTls, PackResponder, Settings, Tls};
+use super::settings::{ClientAuth, Http, HttpTls, PackResponder, ReplicaMode, ResolverMode, Settings, Tls};
 use super::urls;
 
 /// Refuses settings that contradict each other.
@@ -25,8 +25,13 @@ pub(super) fn check(settings: &Settings, warnings: &mut Vec<String>) -> Result<(
     if settings.nats.servers.is_empty() && !settings.nats.tls.is_empty() {
         warnings.push("nats.tls has no effect, because nats.servers is empty: NATS is not used".to_owned());
     }
-    if settings.is_replica() && settings.nats.pack_responder == PackResponder::On {
-        warnings.push("nats.pack_responder has no effect on a replica: a replica may lack accounts".to_owned());
+    let takes_part =
+        settings.replica.mode == ReplicaMode::Mirror && settings.nats.resolver == ResolverMode::Participant;
+    if settings.is_replica() && settings.nats.pack_responder == PackResponder::On && !takes_part {
+        warnings.push(
+            "nats.pack_responder has no effect on a replica, unless it is a mirror and nats.resolver is participant"
+                .to_owned(),
+        );
     }
     signing(settings, warnings);
     import_from(settings, warnings);

@@ -7,9 +7,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::query::Params;
-use super::{Shared, reply};
+use super::{Shared, caching, reply};
 use crate::key::AccountKey;
-use crate::node::{LookupError, StoredVersion};
+use crate::node::{LookupError, OldText, StoredVersion, Upstream};
 
 pub(super) async fn get(request: &HttpRequest, shared: &Shared, key: &str) -> HttpResponse {
     let key = match AccountKey::parse(key) {
@@ -40,17 +40,20 @@ async fn list(request: &HttpRequest, shared: &Shared, key: &AccountKey) -> HttpR
     if history.versions.is_empty() && !history.is_deleted {
         return reply::error(request, StatusCode::NOT_FOUND, "no matching account JWT");
     }
-    let current = history.versions.last().filter(|_| history.is_live).map(|version| version.serial);
-    let versions: Vec<Value> =
-        history.versions.iter().rev().map(|version| shown(version, current == Some(version.serial))).collect();
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({ "account": key.text(), "deleted": history.is_deleted, "versions": versions }))
+    let newest_first = history.versions.iter().rev().enumerate();
+    let versions: Vec<Value> = newest_first.map(|(at, version)| shown(version, at == 0 && history.is_live)).collect();
+    let mut history_of = json!({ "account": key.text(), "deleted": history.is_deleted, "versions": versions });
+    if history.begins_after > 0 {
+        history_of["floor"] = history.begins_after.into();
+    }
+    let response = HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(history_of);
+    aged(response, shared)
 }
 
 fn shown(version: &StoredVersion, is_current: bool) -> Value {
     json!({
-        "serial": version.serial,
+        // Upstream may not have ordered it yet.
+        "serial": Some(version.serial).filter(|serial| *serial != 0),
         "current": is_current,
         "iat": version.iat,
         "exp": version.exp,
@@ -62,13 +65,19 @@ fn shown(version: &StoredVersion, is_current: bool) -> Value {
 
 async fn text(request: &HttpRequest, shared: &Shared, key: &AccountKey, serial: u64) -> HttpResponse {
     match shared.node.text_of(key, serial).await {
-        Ok(Some(Some(text))) => HttpResponse::Ok()
-            .insert_header((header::CONTENT_TYPE, "text/plain"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .body(text),
-        Ok(Some(None)) => {
-            let message = format!("no such version\nthe history of {key} does not hold serial {serial}");
+        Ok(Some(OldText::Kept(text))) => {
+            let response = HttpResponse::Ok()
+                .insert_header((header::CONTENT_TYPE, "text/plain"))
+                .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .insert_header((header::CACHE_CONTROL, "no-store"))
+                .body(text);
+            aged(response, shared)
+        }
+        Ok(Some(OldText::Unknown { begins_after })) => {
+            let mut message = format!("no such version\nthe history of {key} does not hold serial {serial}");
+            if serial <= begins_after {
+                message.push_str(&format!(": the log of this server begins after serial {begins_after}"));
+            }
             reply::error(request, StatusCode::NOT_FOUND, &message)
         }
         Ok(None) => no_history(request),
@@ -76,8 +85,14 @@ async fn text(request: &HttpRequest, shared: &Shared, key: &AccountKey, serial: 
     }
 }
 
+/// On a replica, when the primary was last heard.
+fn aged(mut response: HttpResponse, shared: &Shared) -> HttpResponse {
+    caching::primary_age(response.headers_mut(), shared.node.upstream().and_then(Upstream::primary_age));
+    response
+}
+
 fn no_history(request: &HttpRequest) -> HttpResponse {
-    reply::error(request, StatusCode::NOT_FOUND, "this server keeps no history\nask its primary")
+    reply::error(request, StatusCode::NOT_FOUND, "a cache keeps no history\nask its primary")
 }
 
 fn failed(request: &HttpRequest, shared: &Shared, key: &AccountKey, error: &LookupError) -> HttpResponse {

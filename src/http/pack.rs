@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use super::peer::Client;
 use super::query::Params;
 use super::turns::Turn;
-use super::{Shared, reply};
+use super::{Shared, caching, reply};
 use crate::excerpt::excerpt;
 use crate::jwt;
-use crate::node::{Node, Served};
+use crate::node::{Ages, Node, Served, Upstream, Whole};
 
 /// Accounts that are read in one go.
 const PIECE: usize = 500;
@@ -34,9 +34,14 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
         Ok(max) => max,
         Err(message) => return reply::error(request, StatusCode::BAD_REQUEST, &message),
     };
-    if let Some(upstream) = shared.node.upstream() {
-        let message = format!("a replica may lack accounts\nask its primary, at {}", upstream.primary());
-        return reply::error(request, StatusCode::NOT_FOUND, &message);
+    match shared.node.whole() {
+        Whole::Stored { .. } => {}
+        Whole::NotYet(why) => return not_whole(request, why),
+        Whole::Never => {
+            let primary = shared.node.upstream().map(Upstream::primary).unwrap_or_default();
+            let message = format!("a cache may lack accounts\nask its primary, at {primary}");
+            return reply::error(request, StatusCode::NOT_FOUND, &message);
+        }
     }
     let mut response = HttpResponse::Ok();
     response
@@ -52,10 +57,7 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     };
     let first = match shared.node.served(None, PIECE.min(max)).await {
         Ok(Some(piece)) => piece,
-        Ok(None) => {
-            let message = "the folder is still being imported\na pack would lack accounts";
-            return reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", message);
-        }
+        Ok(None) => return not_whole(request, "this server does not store every account now"),
         Err(error) => {
             tracing::error!("cannot read a pack: {error}");
             let message = format!("error packing JWTs\n{}", error.for_clients());
@@ -65,7 +67,17 @@ pub(super) async fn get(request: &HttpRequest, shared: &Shared) -> HttpResponse 
     let (sender, receiver) = mpsc::channel(1);
     let packing = Packing { node: shared.node.clone(), left: max, is_first: true, sender, turn };
     tokio::spawn(packing.run(first));
-    response.streaming(stream::unfold(Some(receiver), next))
+    let mut response = response.streaming(stream::unfold(Some(receiver), next));
+    // A mirror that lost its primary answers as well. The ages say since when.
+    if let Some(age) = shared.node.upstream().and_then(Upstream::primary_age) {
+        caching::ages(response.headers_mut(), Ages { entry: age, primary: Some(age) });
+    }
+    response
+}
+
+fn not_whole(request: &HttpRequest, why: &str) -> HttpResponse {
+    let message = format!("{why}\na pack would lack accounts");
+    reply::try_later(request, StatusCode::SERVICE_UNAVAILABLE, "5", &message)
 }
 
 /// How many JWTs are wanted at most. A negative number is no limit, as it was.

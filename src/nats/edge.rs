@@ -10,8 +10,8 @@ use super::link::Purpose;
 use super::reconcile::{self, Comparer, Reconcile};
 use super::resolver::{Resolver, ResolverPolicy};
 use super::setup::ConnectError;
-use super::{Announcer, Link, Setup, Signer, activations, announce, discovery, replica_updates};
-use crate::config::Nats;
+use super::{Announcer, Connected, Link, Setup, Signer, activations, announce, discovery, replica_updates};
+use crate::config::{Nats, ReplicaMode};
 use crate::metrics::Metrics;
 use crate::node::{Again, Links, Node};
 
@@ -20,6 +20,7 @@ use crate::node::{Again, Links, Node};
 pub struct Edge {
     link: Arc<Link>,
     policy: Arc<ResolverPolicy>,
+    sync_interval: Duration,
     /// `None`: this is a replica.
     primary: Option<PrimaryParts>,
 }
@@ -32,17 +33,17 @@ struct PrimaryParts {
     comparer: Option<(Arc<Comparer>, Reconcile)>,
     /// With the subject of the signing service.
     signer: Option<(Arc<Signer>, String)>,
-    sync_interval: Duration,
 }
 
 impl Edge {
-    /// As the settings say. `None`: NATS is not configured. Fails only on what waiting cannot cure.
-    pub fn of(nats: &Nats, is_replica: bool, metrics: Arc<Metrics>) -> Result<Option<Self>, ConnectError> {
+    /// As the settings say. `replica`: what it keeps, if this is one. `None`: NATS is not configured. Fails only on what
+    /// waiting cannot cure.
+    pub fn of(nats: &Nats, replica: Option<ReplicaMode>, metrics: Arc<Metrics>) -> Result<Option<Self>, ConnectError> {
         let Some(setup) = Setup::of(nats) else { return Ok(None) };
         let link = Link::new(setup, metrics)?;
-        let policy = Arc::new(ResolverPolicy::of(nats, is_replica));
-        let primary = (!is_replica).then(|| PrimaryParts::of(nats, &link));
-        Ok(Some(Self { link, policy, primary }))
+        let policy = Arc::new(ResolverPolicy::of(nats, replica));
+        let primary = replica.is_none().then(|| PrimaryParts::of(nats, &link));
+        Ok(Some(Self { link, policy, sync_interval: nats.sync_interval, primary }))
     }
 
     /// What the node knows of it.
@@ -65,19 +66,20 @@ impl Edge {
     pub async fn start(self, node: &Arc<Node>) -> Result<(), ConnectError> {
         tracing::info!("connecting to NATS for notifications");
         tokio::spawn(self.link.clone().watch(node.clone()));
+        let connected = connect(&self.link, Purpose::Everyday).await?;
+        let packs = if self.policy.may_list() { Some(connect(&self.link, Purpose::Packs).await?) } else { None };
         match self.primary {
-            Some(primary) => primary.start(&self.link, self.policy, node).await,
+            Some(primary) => primary.start(&connected, node),
             None => {
-                let connected = connect(&self.link, Purpose::Everyday).await?;
-                Resolver::start(connected.clone(), None, node.clone(), self.policy).await;
                 if !self.link.has_creds() {
                     tokio::spawn(discovery::listen_for_nats_servers(connected.clone()));
                 }
                 tokio::spawn(replica_updates::hear(connected.clone(), node.clone()));
-                tokio::spawn(activations::hear_activations(connected, node.clone()));
-                Ok(())
+                tokio::spawn(activations::hear_activations(connected.clone(), node.clone()));
             }
         }
+        Resolver::start(connected, packs, self.sync_interval, node.clone(), self.policy).await;
+        Ok(())
     }
 }
 
@@ -89,13 +91,10 @@ impl PrimaryParts {
             .sign_request_subject
             .clone()
             .map(|subject| (Arc::new(Signer::new(link.clone(), subject.clone(), nats.sign_request_timeout)), subject));
-        Self { announcer, asked, comparer, signer, sync_interval: nats.sync_interval }
+        Self { announcer, asked, comparer, signer }
     }
 
-    async fn start(self, link: &Arc<Link>, policy: Arc<ResolverPolicy>, node: &Arc<Node>) -> Result<(), ConnectError> {
-        let connected = connect(link, Purpose::Everyday).await?;
-        let packs =
-            if policy.is_off() { None } else { Some((connect(link, Purpose::Packs).await?, self.sync_interval)) };
+    fn start(self, connected: &Arc<Connected>, node: &Arc<Node>) {
         if node.is_writable() {
             if let Some((_, subject)) = &self.signer {
                 tracing::info!("sending self-signed account JWTs to the signing service on {subject}");
@@ -108,7 +107,5 @@ impl PrimaryParts {
             comparer
         });
         announce::start(connected.clone(), node, self.asked, comparer);
-        Resolver::start(connected, packs, node.clone(), policy).await;
-        Ok(())
     }
 }

@@ -135,19 +135,26 @@ pub enum LookupError {
     /// It is stored, and may not be served.
     #[error(transparent)]
     Withheld(#[from] Withheld),
+    /// Not everything is stored here yet, for this reason.
+    #[error("{0}")]
+    NotYet(&'static str),
 }
 
 impl LookupError {
-    /// Whether it passes by itself: the folder is still being imported.
+    /// Whether it passes by itself: what there is is still being imported, or compared with upstream.
     pub fn is_importing(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_importing())
+        match self {
+            Self::Store(error) => error.is_importing(),
+            Self::NotYet(_) => true,
+            Self::Unavailable(_) | Self::Withheld(_) => false,
+        }
     }
 
     /// The reason as the clients of this server may read it: see [`StoreError::for_clients`].
     pub fn for_clients(&self) -> String {
         match self {
             Self::Store(error) => error.for_clients(),
-            Self::Unavailable(_) | Self::Withheld(_) => self.to_string(),
+            Self::Unavailable(_) | Self::Withheld(_) | Self::NotYet(_) => self.to_string(),
         }
     }
 }
@@ -189,4 +196,18 @@ pub struct History {
     pub is_live: bool,
     /// Whether the account is deleted.
     pub is_deleted: bool,
+    /// The log of changes begins after this serial.
+    pub begins_after: u64,
+}
+
+/// The text of one version of an account.
+#[derive(Debug, Clone)]
+pub enum OldText {
+    /// It is kept.
+    Kept(Vec<u8>),
+    /// There is no such version, or its text is not kept.
+    Unknown {
+        /// The log of changes begins after this serial.
+        begins_after: u64,
+    },
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Ages, Answer, Check, Digested, Feed, KeyList, LookupError, LookupNow, Miss, NoKeyList, Now, WriteError};
+use super::{
+    Ages, Answer, Check, Digested, Feed, KeyList, LookupError, LookupNow, Miss, NoKeyList, Now, Whole, WriteError,
+};
 use crate::feed::Subject;
 use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
@@ -79,6 +81,9 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 
     /// A piece of what is stored here and differs from what the asker holds.
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>>;
+
+    /// Whether every account is stored here, and where it is read. May block for a query, on a mirror.
+    fn whole(&self) -> Whole;
 
     /// The fingerprints of all keys that exist.
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>>;

@@ -115,6 +115,10 @@ impl Backend for Fake {
         ready(Ok(Digested::Unknown)).boxed()
     }
 
+    fn whole(&self) -> Whole {
+        Whole::Never
+    }
+
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
         ready(Err(NoKeyList::NotYet)).boxed()
     }

@@ -15,13 +15,10 @@ use crate::store::{JournalReader, StoreError, blocking};
 /// The owner of a journal.
 pub trait Ledger: Backend {
     /// What the journal answers.
-    fn journal(&self) -> &JournalReader;
+    fn journal(&self) -> &Arc<JournalReader>;
 
     /// Whether the accounts are those of a folder that is only read: nothing can be pushed then.
     fn is_read_only(&self) -> bool;
-
-    /// Whether the journal has everything that the folder held at the start.
-    fn is_complete(&self) -> bool;
 
     /// How many accounts are withheld.
     fn withheld(&self) -> u64;

@@ -20,6 +20,7 @@ mod read;
 mod signing;
 mod status;
 mod upstream;
+mod whole;
 mod write;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use answer::{
-    ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, Stamp, Unavailable, Withheld,
+    ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Now, OldText, Stamp, Unavailable, Withheld,
 };
 pub use backend::Backend;
 pub use delivery::{
@@ -49,6 +50,7 @@ pub use outgoing::Outgoing;
 pub use signing::{NoAnswer, Pushed, Sign, SignError};
 pub use status::Check;
 pub use upstream::{Ahead, AheadPage, ForwardError, ForwardTarget, Question, Relayed, Upstream, Write, Writes};
+pub use whole::Whole;
 pub use write::{CUTTING_OFF, Submitting, WriteError};
 
 // What is stored, as the edges pass it on.

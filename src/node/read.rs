@@ -1,22 +1,22 @@
 //! What is read: JWTs as each edge asks for them, their history, and lists of everything.
 //!
-//! Lists are those of a server that knows all its accounts. A replica does not, nor does a primary that still imports its
-//! folder: others would take what is left out for absent.
+//! Lists are those of a server that stores every account ([`Whole`]).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
-    ActivationAnswer, Ages, Answer, History, Ledger, LookupError, LookupNow, Miss, Node, Now, Served, StoreError,
+    ActivationAnswer, Ages, Answer, History, LookupError, LookupNow, Miss, Node, Now, OldText, Served, StoreError,
+    Whole,
 };
 use crate::clock;
 use crate::gate::{Judged, Tombstone};
 use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
-use crate::store::blocking;
 use crate::store::journal::{AccountStatus, ServedKeys};
+use crate::store::{JournalReader, blocking};
 
 impl Node {
     /// A JWT that can be served without waiting for anything.
@@ -62,28 +62,47 @@ impl Node {
 
     /// The versions that an account had. `Ok(None)`: this server keeps no history.
     pub async fn history(&self, key: &AccountKey) -> Result<Option<History>, LookupError> {
-        let Some(ledger) = self.ledger() else { return Ok(None) };
-        // Until it is looked up, its file may not be imported.
-        ledger.find(key).await?;
-        let key = *key;
-        let read = self.read(move |ledger| {
-            let standing = ledger.journal().status(&key)?;
+        if let Some(ledger) = self.ledger() {
+            // Until it is looked up, its file may not be imported.
+            ledger.find(key).await?;
+        }
+        let (key, gate) = (*key, self.gate.clone());
+        self.read_history(move |journal| {
+            let standing = journal.status(&key)?;
             Ok(History {
-                versions: ledger.journal().versions(&key)?,
-                is_live: ledger.served(&key)?.is_some(),
+                versions: journal.versions(&key)?,
+                is_live: matches!(&standing, AccountStatus::Live(stored) if gate.vouches(stored.entry.issuer())),
                 is_deleted: matches!(standing, AccountStatus::Deleted),
+                begins_after: journal.floor(),
             })
-        });
-        Ok(Some(read.await?))
+        })
+        .await
     }
 
-    /// The text of one version of an account, if it is kept. The outer `Ok(None)`: this server keeps no history.
-    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<Option<Vec<u8>>>, LookupError> {
-        if self.ledger().is_none() {
-            return Ok(None);
-        }
+    /// The text of one version of an account. `Ok(None)`: this server keeps no history.
+    pub async fn text_of(&self, key: &AccountKey, serial: u64) -> Result<Option<OldText>, LookupError> {
         let key = *key;
-        Ok(Some(self.read(move |ledger| ledger.journal().text_of(&key, serial)).await?))
+        self.read_history(move |journal| {
+            Ok(match journal.text_of(&key, serial)? {
+                Some(text) => OldText::Kept(text),
+                None => OldText::Unknown { begins_after: journal.floor() },
+            })
+        })
+        .await
+    }
+
+    /// Asks the journal about an account's past, on a thread that may block. `Ok(None)`: this server keeps no history.
+    async fn read_history<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&JournalReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, LookupError> {
+        let journal = match (self.ledger(), self.whole()) {
+            (Some(ledger), _) => ledger.journal().clone(),
+            (None, Whole::Stored { journal, .. }) => journal,
+            (None, Whole::NotYet(why)) => return Err(LookupError::NotYet(why)),
+            (None, Whole::Never) => return Ok(None),
+        };
+        Ok(Some(blocking(move || query(&journal)).await?))
     }
 
     /// The JWT of an account, if that can be told without waiting. One that has expired is none.
@@ -141,34 +160,21 @@ impl Node {
     }
 
     /// XOR of the SHA-256 of each JWT that is served now; see [`JournalReader::pack_hash`](crate::store::JournalReader::pack_hash).
-    /// `Ok(None)`: this server does not know all accounts.
+    /// `Ok(None)`: not every account is stored here.
     pub async fn pack_hash(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        let Some(ledger) = self.complete() else { return Ok(None) };
-        ledger.journal().pack_hash(clock::unix_seconds()).await.map(Some)
+        let Some(journal) = self.whole_journal() else { return Ok(None) };
+        journal.pack_hash(clock::unix_seconds()).await.map(Some)
     }
 
     /// The next JWTs that are served now, after `after` in the order of accounts' keys; see
-    /// [`JournalReader::served`](crate::store::JournalReader::served). `Ok(None)`: this server does not know all accounts.
+    /// [`JournalReader::served`](crate::store::JournalReader::served). `Ok(None)`: not every account is stored here.
     pub async fn served(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<Served>, StoreError> {
-        self.list(move |ledger| ledger.journal().served(after.as_ref(), limit, clock::unix_seconds())).await
+        self.list(move |journal| journal.served(after.as_ref(), limit, clock::unix_seconds())).await
     }
 
     /// The next accounts that are served now, after `after` in the order of their keys; see
-    /// [`JournalReader::served_keys`](crate::store::JournalReader::served_keys). `Ok(None)`: this server does not know all accounts.
+    /// [`JournalReader::served_keys`](crate::store::JournalReader::served_keys). `Ok(None)`: not every account is stored here.
     pub async fn served_keys(&self, after: Option<AccountKey>, limit: usize) -> Result<Option<ServedKeys>, StoreError> {
-        self.list(move |ledger| ledger.journal().served_keys(after.as_ref(), limit, clock::unix_seconds())).await
-    }
-
-    async fn list<T: Send + 'static>(
-        &self,
-        query: impl FnOnce(&dyn Ledger) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(ledger) = self.complete().cloned() else { return Ok(None) };
-        blocking(move || query(&*ledger)).await.map(Some)
-    }
-
-    /// The ledger, if it knows all its accounts.
-    fn complete(&self) -> Option<&Arc<dyn Ledger>> {
-        self.ledger().filter(|ledger| ledger.is_complete())
+        self.list(move |journal| journal.served_keys(after.as_ref(), limit, clock::unix_seconds())).await
     }
 }

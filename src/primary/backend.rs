@@ -19,7 +19,7 @@ use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
     Answer, Backend, Check, Digested, Feed, JournalFeed, KeyList, Ledger, Lookup, LookupError, LookupNow, Miss,
-    NoKeyList, Now, PackVerdict, Submitted, SubmittedActivation, Withheld, WriteError,
+    NoKeyList, Now, PackVerdict, Submitted, SubmittedActivation, Whole, Withheld, WriteError,
 };
 use crate::store::journal::{CommitError, Committing, NatsServerChange, Stored};
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
@@ -105,6 +105,14 @@ impl Backend for Arc<Primary> {
         self.once_complete(move |journal| journal.compare(&ask)).map(|compared| Ok(compared?.flatten())).boxed()
     }
 
+    fn whole(&self) -> Whole {
+        if self.progress().is_complete() {
+            Whole::Stored { journal: self.reader().clone(), is_current: true }
+        } else {
+            Whole::NotYet("the folder is still being imported")
+        }
+    }
+
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
         async move {
             if !self.progress().is_complete() {
@@ -143,16 +151,12 @@ impl Backend for Arc<Primary> {
 }
 
 impl Ledger for Arc<Primary> {
-    fn journal(&self) -> &JournalReader {
-        Primary::journal(self)
+    fn journal(&self) -> &Arc<JournalReader> {
+        self.reader()
     }
 
     fn is_read_only(&self) -> bool {
         Primary::is_read_only(self)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.progress().is_complete()
     }
 
     fn withheld(&self) -> u64 {

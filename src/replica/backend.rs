@@ -22,7 +22,7 @@ use crate::key::AccountKey;
 use crate::metrics::{Metrics, gauge};
 use crate::node::{
     Ages, AheadPage, Answer, Backend, Check, Digested, Feed, ForwardError, JournalFeed, KeyList, LookupError,
-    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Withheld, Write, WriteError,
+    LookupNow, Miss, NoKeyList, Now, Question, Relayed, Upstream, Whole, Withheld, Write, WriteError,
 };
 use crate::store::{Follower, FollowerChange, JournalReader, StoreError, blocking};
 
@@ -129,6 +129,10 @@ impl Backend for Replica {
 
     fn compare(&self, ask: Ask) -> BoxFuture<'_, Result<Digested<Comparison>, StoreError>> {
         self.of_mirror(move |journal| journal.compare(&ask)).map(|compared| Ok(compared?.flatten())).boxed()
+    }
+
+    fn whole(&self) -> Whole {
+        self.parts.held.whole()
     }
 
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {

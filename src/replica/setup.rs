@@ -46,7 +46,7 @@ impl Setup {
             upstream: upstream::Setup::of(settings),
             mode: replica.mode,
             cache_bytes: replica.cache_bytes,
-            history: settings.store.history,
+            history: settings.store.history.saturating_sub(1),
             ttl: replica.ttl,
             negative_ttl: replica.negative_ttl,
             writes: replica.writes,

@@ -41,7 +41,7 @@ impl Built {
             }
             None => {}
         }
-        let edge = Edge::of(&settings.nats, settings.is_replica(), metrics.clone())?;
+        let edge = Edge::of(&settings.nats, settings.replica_mode(), metrics.clone())?;
         let links = edge.as_ref().map(Edge::links).unwrap_or_default();
         let replica_forget = settings.nats.replica_forget;
         let node = Arc::new(role.node(NodeParts { gate, metrics, replica_forget, operator_file, links }));

@@ -18,6 +18,7 @@ mod old_primaries;
 mod outages;
 mod positions;
 mod pulls;
+mod reads;
 mod restarts;
 mod strangers;
 mod tiers;

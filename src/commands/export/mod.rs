@@ -1,4 +1,4 @@
-//! `export`: the accounts of a primary, written as other programs keep them.
+//! `export`: the accounts of a primary or of a mirror, written as other programs keep them.
 //!
 //! They come from the journal, whether or not the server runs, or over HTTP from one that does. What a target holds that is
 //! newer stays.
@@ -28,8 +28,9 @@ TARGET is a folder, an operator's folder of nsc if it holds .nsc, or - for a
 pack on the standard output. --format overrides this.
 
 Without --from, the accounts come from the journal of the folder that -dir or a
-configuration file names. A server may run on it. Accounts that were deleted
-there are marked as deleted in a target folder, too.
+configuration file names. A server may run on it: a primary, or a mirror that
+is in sync. Accounts that were deleted there are marked as deleted in a target
+folder, too.
 
 Examples:
   nats-account-server export -dir /var/lib/nas /new/folder
@@ -40,7 +41,7 @@ Examples:
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ExportArgs {
-    /// Read the pack of this running primary instead
+    /// Read the pack of this running primary or mirror instead
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Format of the target

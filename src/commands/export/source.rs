@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Sender};
 
-use super::super::existing_journal_of;
+use super::super::readable_journal_of;
 use super::ExportItem;
 use crate::clock;
 use crate::config::Settings;
@@ -14,15 +14,15 @@ use crate::gate::{Gate, Trust, Via};
 use crate::store::journal::{self, Exported};
 use crate::upstream::{Access, pack_lines};
 
-/// A primary, read.
+/// A server that stores every account, read.
 pub(super) enum ExportSource {
     /// Its journal.
     Journal { path: PathBuf, trust: Option<Arc<Trust>>, arrival: Arrival },
-    /// Its pack over HTTP.
+    /// Its pack, over HTTP.
     Url(Box<ExportRemote>),
 }
 
-/// A primary that runs. Every JWT of its pack passes the gate.
+/// One that runs. Every JWT of its pack passes the gate.
 pub(super) struct ExportRemote {
     url: reqwest::Url,
     access: Access,
@@ -38,7 +38,7 @@ impl ExportSource {
                 gate,
             })),
             None => Self::Journal {
-                path: existing_journal_of(settings)?,
+                path: readable_journal_of(settings)?,
                 trust: gate.trust(),
                 arrival: gate.arrival(Way::File, clock::unix_seconds()),
             },

@@ -5,6 +5,8 @@
 
 mod trust;
 
+use std::path::Path;
+
 use super::findings::Findings;
 use super::{Exit, say};
 use crate::config::Settings;
@@ -75,6 +77,20 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     );
     say("  3. Never start the old primary as a primary again. It may become a replica of this one.");
     Ok(())
+}
+
+/// Promotes the copy of a mirror that is in sync. The error says what is missing in it.
+pub(super) fn promote_copy(settings: &Settings, copy: &Path) -> Result<(), Exit> {
+    let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot restore: {error}"));
+    let standing = trust::trusted(settings, copy)?;
+    let promoted = journal::promote(copy, &standing, (nats::CURSOR, ANNOUNCED_AGAIN), Promoted::is_whole)
+        .map_err(|error| failed(&error))?;
+    list(&promoted);
+    if promoted.is_whole() {
+        Ok(())
+    } else {
+        Err(failed(&"the backup is that of a mirror that lacks something, as listed"))
+    }
 }
 
 /// Lists what is missing.

@@ -1,5 +1,7 @@
 //! `restore`: the state of a backup in the place of that of a stopped server.
 //!
+//! The backup of a mirror becomes the journal of a primary, as by `promote`.
+//!
 //! A restored journal is the beginning of a new session, so whoever followed the old one compares all that he holds
 //! instead of going on as if nothing had happened. What replicas hold newer than a backup had, they hand back
 //! ([`hand_back`]).
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::backup::{Unfinished, describe, verify};
 use super::findings::Findings;
 use super::operator;
+use super::promote;
 use super::{Exit, journal_of, runtime, say};
 use crate::backup;
 use crate::clock;
@@ -21,10 +24,12 @@ use crate::config::Settings;
 use crate::folder::private;
 use crate::primary;
 use crate::store::StoreError;
+use crate::store::journal::Role;
 use hand_back::HandBackArgs;
 
 const AFTER_HELP: &str = "\
-The server must be stopped. The present state is kept under another name. When
+The server must be stopped. The present state is kept under another name. A
+backup of a mirror becomes the state of a primary. When
 the server starts, it imports JWTs in the token folder that are newer than the
 backup. Newer deletions are not in the folder: send them again.
 
@@ -66,11 +71,21 @@ fn restore(settings: &Settings, file: &Path, replace: bool) -> Result<(), Exit> 
         return Err(format!("cannot restore: {what}").into());
     }
     let verified = verify(file).map_err(failed)?;
+    if let Some(why) = verified.lacks {
+        return Err(format!(
+            "cannot restore {}: {why}; use the backup of a primary, or of a mirror in sync",
+            file.display()
+        )
+        .into());
+    }
     let _locks = primary::Setup::of(settings).lock().map_err(failed)?;
     let made = Unfinished::beside(&journal);
     copy(file, &made.0).map_err(failed)?;
     if journal.exists() {
         operator::carry(&journal, &made.0)?;
+    }
+    if verified.role != Role::Primary {
+        promote::promote_copy(settings, &made.0)?;
     }
     let session = backup::renew(&made.0).map_err(failed)?;
     if journal.exists() {

@@ -58,6 +58,11 @@ impl Settings {
     pub fn is_replica(&self) -> bool {
         !self.primary.is_empty()
     }
+
+    /// What this server stores, if it is a replica.
+    pub fn replica_mode(&self) -> Option<ReplicaMode> {
+        self.is_replica().then_some(self.replica.mode)
+    }
 }
 
 /// Files for TLS, all PEM.

@@ -17,7 +17,12 @@ const REST: usize = 1024;
 /// Answers for as long as requests come, one after another.
 pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     while let Some((message, _room)) = messages.next().await {
-        if Resolver::reply_subject(message.reply.clone()).is_none() || !resolver.policy.settled().await.replies {
+        let reply = Resolver::reply_subject(message.reply);
+        let Some(reply) = reply.filter(|_| resolver.policy.may_list()) else {
+            resolver.count("list", "silent");
+            continue;
+        };
+        if !resolver.policy.settled().await.lists {
             resolver.count("list", "silent");
             continue;
         }
@@ -33,6 +38,11 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
                 );
                 (resolver.envelope.failure(None, &why), "too_long")
             }
+            // The primary answers, and an error of ours could be taken for the answer of all.
+            Ok(List::Early) if !resolver.node.is_primary() => {
+                resolver.count("list", "early");
+                continue;
+            }
             Ok(List::Early) => {
                 let why = "list failed - the folder is being imported, ask again";
                 (resolver.envelope.failure(None, why), "early")
@@ -44,7 +54,7 @@ pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
             }
         };
         resolver.count("list", outcome);
-        resolver.answer(message.reply, |_| answer).await;
+        resolver.send(reply, answer).await;
     }
 }
 
@@ -59,6 +69,9 @@ enum List {
 }
 
 async fn collect(resolver: &Resolver, most: usize) -> Result<List, StoreError> {
+    if !resolver.node.is_in_sync() {
+        return Ok(List::Early);
+    }
     let (mut keys, mut after) = (Vec::new(), None);
     loop {
         let Some(piece) = resolver.node.served_keys(after, PIECE).await? else { return Ok(List::Early) };

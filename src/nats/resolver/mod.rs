@@ -62,11 +62,12 @@ impl LogLines {
 }
 
 impl Resolver {
-    /// Begins to listen, for as long as the process lives. `packs`: the connection for packs, and how often packs are asked
-    /// for, on a primary.
+    /// Begins to listen, for as long as the process lives. `packs`: the connection for packs, if LIST and PACK may be
+    /// answered. `sync_interval`: how often a primary asks for packs.
     pub(super) async fn start(
         connected: Arc<Connected>,
-        packs: Option<(Arc<Connected>, Duration)>,
+        packs: Option<Arc<Connected>>,
+        sync_interval: Duration,
         node: Arc<Node>,
         policy: Arc<ResolverPolicy>,
     ) {
@@ -78,17 +79,20 @@ impl Resolver {
         if let Some(lookups) = resolver.queue(subjects::LOOKUP, "lookup", 64 << 20).await {
             tokio::spawn(lookup::serve(resolver.clone(), lookups));
         }
-        let Some((packs, sync_interval)) = packs else { return };
+        let Some(packs) = packs else { return };
         tokio::spawn(resolver.policy.clone().watch(resolver.connected.clone()));
-        tokio::spawn(resolver.policy.clone().tell(resolver.node.receipts().clone()));
-        update::start(&resolver).await;
         if let Some(lists) = resolver.queue(subjects::LIST, "list", 1 << 20).await {
             tokio::spawn(list::serve(resolver.clone(), lists));
         }
+        tokio::spawn(pack::serve(resolver.clone(), packs.clone()));
+        if !resolver.node.is_primary() {
+            return;
+        }
+        tokio::spawn(resolver.policy.clone().tell(resolver.node.receipts().clone()));
+        update::start(&resolver).await;
         if let Some(deletes) = resolver.queue(subjects::DELETE, "delete", 32 << 20).await {
             tokio::spawn(delete::serve(resolver.clone(), deletes));
         }
-        tokio::spawn(pack::serve(resolver.clone(), packs.clone()));
         if resolver.node.is_writable() {
             tokio::spawn(sync::run(resolver, packs, sync_interval));
         }

@@ -1,7 +1,7 @@
 //! PACK, answered: every JWT that is served, one in a message, and an empty message at the end.
 //!
 //! One member of the group `responder` gets each request, and the asker gets only what that member has. So this server
-//! joins the group only when it has everything.
+//! joins the group only when it has everything, and a mirror leaves it while it is not in sync.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const PIECE: usize = 500;
 const AT_ONCE: usize = 4;
 /// Requests that wait for their turn; more are left to ask again.
 const WAITING: usize = 64;
+/// How often is looked whether this server is in sync.
+const LOOK: Duration = Duration::from_millis(200);
 /// How long the connection may take to send a piece.
 const FLUSH: Duration = Duration::from_secs(30);
 
@@ -32,7 +34,7 @@ enum PackBroken {
     Connection,
     #[error("{0} accounts are left out, because their JWTs are damaged or too large for a message")]
     LeftOut(usize),
-    #[error("the folder is being imported")]
+    #[error("this server does not store every account now")]
     Early,
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -46,8 +48,8 @@ pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
         if resolver.node.draining().is_cancelled() {
             return;
         }
-        while !matches!(resolver.node.pack_hash().await, Ok(Some(_))) {
-            sleep(Duration::from_millis(200)).await;
+        while !resolver.node.is_in_sync() {
+            sleep(LOOK).await;
         }
         let group = subjects::RESPONDERS.to_owned();
         let Ok(mut requests) = packs.client().queue_subscribe(subjects::PACK, group).await else { return };
@@ -75,10 +77,22 @@ pub(super) async fn serve(resolver: Arc<Resolver>, packs: Arc<Connected>) {
                     }
                     None => break,
                 },
+                () = falls_behind(&resolver), if !is_leaving => is_leaving = leave(&mut requests).await,
                 () = resolver.policy.packs(false), if !is_leaving => is_leaving = leave(&mut requests).await,
                 () = resolver.node.draining().cancelled(), if !is_leaving => is_leaving = leave(&mut requests).await,
             }
         }
+    }
+}
+
+/// Waits until this server is a mirror that is not in sync.
+async fn falls_behind(resolver: &Resolver) {
+    // A primary that has everything once has it for good.
+    if resolver.node.is_primary() {
+        return std::future::pending().await;
+    }
+    while resolver.node.is_in_sync() {
+        sleep(LOOK).await;
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::super::Connected;
 use super::peers::Peers;
 use crate::backoff::drawn;
-use crate::config::{Nats, PackResponder, ResolverMode};
+use crate::config::{Nats, PackResponder, ReplicaMode, ResolverMode};
 use crate::key::AccountKey;
 use crate::node::{self, Receipts};
 
@@ -50,8 +50,10 @@ enum FullResolvers {
 /// What this server does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stance {
-    /// Answers UPDATE, LIST and DELETE.
+    /// Answers UPDATE and DELETE.
     pub(super) replies: bool,
+    /// Answers LIST.
+    pub(super) lists: bool,
     /// Is one of those that answer PACK.
     pub(super) packs: bool,
 }
@@ -61,7 +63,8 @@ pub(super) struct Stance {
 pub(in crate::nats) struct ResolverPolicy {
     mode: ResolverMode,
     responder: PackResponder,
-    is_replica: bool,
+    /// `None`: this is a primary.
+    replica: Option<ReplicaMode>,
     fleet: watch::Sender<FullResolvers>,
     hint: Notify,
     /// A full resolver has asked for a pack since the last look.
@@ -69,12 +72,12 @@ pub(in crate::nats) struct ResolverPolicy {
 }
 
 impl ResolverPolicy {
-    /// As the settings say. A replica leaves all but LOOKUP to its primary.
-    pub(in crate::nats) fn of(nats: &Nats, is_replica: bool) -> Self {
+    /// As the settings say. A replica leaves all but LOOKUP to its primary, unless it is a mirror and told to participate.
+    pub(in crate::nats) fn of(nats: &Nats, replica: Option<ReplicaMode>) -> Self {
         Self {
             mode: nats.resolver,
             responder: nats.pack_responder,
-            is_replica,
+            replica,
             fleet: watch::Sender::new(FullResolvers::Unknown),
             hint: Notify::new(),
             was_asked: AtomicBool::new(false),
@@ -84,6 +87,15 @@ impl ResolverPolicy {
     /// Whether nothing is answered or asked.
     pub(in crate::nats) fn is_off(&self) -> bool {
         self.mode == ResolverMode::Off
+    }
+
+    /// Whether LIST and PACK may be answered at all.
+    pub(in crate::nats) fn may_list(&self) -> bool {
+        match self.replica {
+            None => !self.is_off(),
+            Some(ReplicaMode::Mirror) => self.mode == ResolverMode::Participant,
+            Some(ReplicaMode::Cache) => false,
+        }
     }
 
     /// What to do, as far as is known.
@@ -148,7 +160,9 @@ impl ResolverPolicy {
             PackResponder::Auto => alone && matches!(self.mode, ResolverMode::Auto | ResolverMode::Participant),
             PackResponder::Off => false,
         };
-        Stance { replies: replies && !self.is_replica, packs: packs && !self.is_replica }
+        let may_list = self.may_list();
+        // A replica stores no change of its own, so it says nothing about one.
+        Stance { replies: replies && self.replica.is_none(), lists: replies && may_list, packs: packs && may_list }
     }
 
     /// Looks for full resolvers, again and again, for as long as the process lives.
@@ -211,11 +225,17 @@ impl node::Policy for ResolverPolicy {
         if self.mode == ResolverMode::Off {
             return "nothing is answered or asked (nats.resolver is off)".into();
         }
-        if self.is_replica {
-            return "LOOKUP is answered; UPDATE, LIST, DELETE and PACK are left to the primary".into();
-        }
         let stance = self.among(fleet);
         let answered = match (stance.replies, stance.packs) {
+            _ if self.replica.is_some() && !stance.lists => {
+                return "LOOKUP is answered; UPDATE, LIST, DELETE and PACK are left to the primary".into();
+            }
+            (_, true) if self.replica.is_some() => {
+                "LOOKUP, and LIST and PACK while this mirror is in sync, are answered; UPDATE and DELETE are left to the primary"
+            }
+            (_, false) if self.replica.is_some() => {
+                "LOOKUP, and LIST while this mirror is in sync, are answered; UPDATE and DELETE are left to the primary"
+            }
             (true, true) => "LOOKUP, UPDATE, LIST, DELETE and PACK are answered",
             (true, false) => "LOOKUP, UPDATE, LIST and DELETE are answered, PACK is not",
             (false, true) => "LOOKUP and PACK are answered; UPDATE and DELETE are applied without an answer",
@@ -279,14 +299,23 @@ mod tests {
         ];
         for (mode, responder, wanted) in table {
             let nats = Nats { resolver: mode, pack_responder: responder, ..Nats::default() };
-            let policy = ResolverPolicy::of(&nats, false);
-            let found = [FullResolvers::Unknown, FullResolvers::Full, FullResolvers::Without].map(|fleet| {
-                let Stance { replies, packs } = policy.among(fleet);
-                (replies, packs)
+            let fleets = [FullResolvers::Unknown, FullResolvers::Full, FullResolvers::Without];
+            let stances = |replica| {
+                let policy = ResolverPolicy::of(&nats, replica);
+                fleets.map(|fleet| policy.among(fleet))
+            };
+            let primary = wanted.map(|(replies, packs)| Stance { replies, lists: replies, packs });
+            assert_eq!(stances(None), primary, "{mode:?} {responder:?}");
+            // A mirror that participates does what only reads.
+            let takes_part = mode == R::Participant;
+            let mirror = primary.map(|Stance { packs, .. }| Stance {
+                replies: false,
+                lists: takes_part,
+                packs: packs && takes_part,
             });
-            assert_eq!(found, wanted, "{mode:?} {responder:?}");
-            let replica = ResolverPolicy::of(&nats, true).among(FullResolvers::Without);
-            assert_eq!(replica, Stance { replies: false, packs: false });
+            assert_eq!(stances(Some(ReplicaMode::Mirror)), mirror, "{mode:?} {responder:?}");
+            let nothing = Stance { replies: false, lists: false, packs: false };
+            assert_eq!(stances(Some(ReplicaMode::Cache)), [nothing; 3], "{mode:?} {responder:?}");
         }
     }
 }

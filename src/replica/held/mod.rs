@@ -6,7 +6,9 @@
 mod answer;
 mod early;
 mod system;
+mod whole;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 pub(super) use answer::{PullAnswer, PullContext, PullResult};
@@ -40,6 +42,8 @@ pub(super) struct Held {
     pub(super) positions: Positions,
     flights: Arc<Flights>,
     spread: Spread,
+    /// The order as of which the texts of all accounts were found here; 0: none.
+    texts_of: AtomicU64,
     /// The system account's JWT, if it is configured.
     system: OnceLock<Arc<CachedCopy>>,
 }
@@ -57,6 +61,7 @@ impl Held {
             copies,
             flights,
             spread: Spread::default(),
+            texts_of: AtomicU64::new(0),
             system: OnceLock::new(),
         })
     }

@@ -30,7 +30,7 @@ pub enum Exported {
 /// the operator vouches for. All are as of one moment, and expired ones are included. It ends when `take` returns false. A
 /// server may be writing the journal.
 ///
-/// The operator JWT is the configured one if it may take the place of the journal's, else the journal's.
+/// Fails if it is the journal of a replica that may lack accounts. The operator JWT is the configured one if it may take the place of the journal's, else the journal's.
 pub fn export(
     path: &Path,
     configured: Option<Arc<Trust>>,
@@ -40,6 +40,10 @@ pub fn export(
     let sqlite = StoreError::sqlite(path);
     let connection = open_foreign(path)?;
     connection.execute_batch("BEGIN").map_err(sqlite)?;
+    let meta = schema::meta(&connection).map_err(sqlite)?;
+    if let Some(why) = meta.lacks_now(&connection).map_err(sqlite)? {
+        return Err(StoreError::unusable(path, incomplete(why)));
+    }
     let kept = super::super::operator::load(&connection).map_err(sqlite)?;
     let trust = match (kept, configured) {
         (Some(kept), Some(configured)) => match admit(&kept, &configured, arrival) {
@@ -51,6 +55,13 @@ pub fn export(
     };
     each(&connection, trust.as_deref(), &mut take).map_err(sqlite)?;
     Ok(trust)
+}
+
+/// Says that a journal may lack something, and what to do.
+pub(crate) fn incomplete(why: &str) -> String {
+    format!(
+        "{why}: do this at its primary, or at a mirror that is in sync; if the primary is lost, see `promote --help`"
+    )
 }
 
 /// The operator JWTs in force in the journal at `path`, which a server may be writing.

@@ -8,6 +8,9 @@ use crate::feed::{Operation, SubjectKind};
 use crate::gate::{Digest, Identity, Via};
 use crate::key::AccountKey;
 
+/// The id of no change.
+const NO_CHANGE: i64 = 0;
+
 /// A version of an account's JWT, as its history tells.
 #[derive(Debug, Clone)]
 pub struct StoredVersion {
@@ -163,7 +166,8 @@ impl JournalReader {
                 return Ok(id);
             }
         }
-        Ok(meta.log.id(serial))
+        // Below the floor are changes of the order before, which have other places.
+        Ok(if serial <= meta.log.floor.0 { NO_CHANGE } else { meta.log.id(serial) })
     }
 }
 

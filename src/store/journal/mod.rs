@@ -65,6 +65,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
 pub use effect::{AccountNow, Currency, Effect};
+pub(crate) use export::incomplete;
 pub use export::{Exported, export, operator_in, role_of, trust_in};
 pub use history::{Fact, StoredVersion};
 pub use keys::KeyPiece;

@@ -94,7 +94,6 @@ struct Promotion<'c> {
     transaction: Transaction<'c>,
     signers: Signers,
     digests: Digests,
-    is_cache: bool,
 }
 
 impl<'c> Promotion<'c> {
@@ -104,24 +103,16 @@ impl<'c> Promotion<'c> {
         standing: &Standing,
         touched: &'c Touched,
     ) -> rusqlite::Result<Self> {
-        let is_cache = meta.role == Role::Cache;
         let (signers, digests) = (Signers::load(connection)?, Digests::load(connection, &meta)?);
         let standing = Arc::new(standing.clone());
         let transaction = Transaction::begin(connection, meta, 0, standing, Tally::new(0), touched);
-        Ok(Self { transaction, signers, digests, is_cache })
+        Ok(Self { transaction, signers, digests })
     }
 
     /// Finds what is missing.
     fn look(&self) -> rusqlite::Result<Promoted> {
         let (connection, meta) = (self.transaction.connection, &self.transaction.meta);
-        let mut other = Vec::new();
-        if self.is_cache {
-            other.push("it is a cache's, which holds only what was asked for".to_owned());
-        } else if !meta.log.has_session() {
-            other.push("it has received nothing yet".to_owned());
-        } else if !meta.is_level {
-            other.push("the mirror had not yet received everything that its primary held".to_owned());
-        }
+        let other = meta.lacks().map(str::to_owned).into_iter().collect();
         let keys = |condition: &str| -> rusqlite::Result<Vec<AccountKey>> {
             connection
                 .prepare(&format!("SELECT key FROM head WHERE kind = ?1 AND {condition} ORDER BY key"))?

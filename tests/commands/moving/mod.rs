@@ -4,6 +4,7 @@ mod at_start;
 mod backups;
 mod exports;
 mod imports;
+mod mirrors;
 mod sources;
 
 use std::collections::BTreeMap;

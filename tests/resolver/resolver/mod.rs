@@ -4,4 +4,5 @@ use crate::support::fleet;
 
 mod junk;
 mod manners;
+mod mirrors;
 mod requests;

@@ -9,7 +9,7 @@ use crate::feed::{Subject, SubjectKind};
 use crate::gate::Standing;
 use crate::store::journal::head::Row;
 use crate::store::journal::upstream::UpstreamWrite;
-use crate::store::journal::{Role, promote};
+use crate::store::journal::{Role, export, promote};
 
 fn made(account: u8, iat: i64, name: u8) -> Made {
     Made { account, iat, name }
@@ -99,4 +99,9 @@ async fn a_mirror_that_lacks_a_text_is_not_whole() {
     world.mirror.close().await;
     let found = promote(&world.path(), &Standing::default(), ("x", 0), |found| found.is_whole()).expect("looked");
     assert_eq!(found.missing, [key]);
+    let lacks = crate::backup::verify(&world.path(), |_, _| {}).expect("sound").lacks;
+    assert!(lacks.is_some_and(|lacks| lacks.contains("the JWT of each account")), "{lacks:?}");
+    let arrival = Arrival { way: Way::File, now: 0, max_iat_ahead: 0 };
+    let error = export(&world.path(), None, &arrival, |_| true).expect_err("not all are there").to_string();
+    assert!(error.contains("the JWT of each account"), "{error}");
 }
