@@ -139,13 +139,13 @@ async fn what_an_earlier_version_left_open_is_said_and_closed() {
 }
 
 #[tokio::test]
-async fn a_replica_keeps_its_snapshot_for_itself() {
+async fn a_replica_keeps_its_journal_for_itself() {
     let (operator, dir) = (Operator::new(), tempfile::tempdir().unwrap());
     let primary = Server::primary(&operator).await;
     let looking = Looking::at(&dir.path().join(STATE));
     let launch = Launch::replica(&operator, &primary.url).dir(dir.path()).umask("0000");
     let _replica = launch.start().await;
-    until("the snapshot is there", || async { dir.path().join(STATE).join("snapshot.sqlite-wal").exists() }).await;
+    until("the journal is there", || async { dir.path().join(STATE).join("journal.sqlite-wal").exists() }).await;
     assert_eq!(mode(&dir.path().join(STATE)), 0o700);
     assert!(modes(&dir.path().join(STATE)).values().all(|mode| *mode == 0o600));
     assert!(looking.seen().is_empty());

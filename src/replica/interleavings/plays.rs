@@ -1,0 +1,141 @@
+//! Which plays there are.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::prelude::*;
+
+use super::model::Event::{
+    self, Answer, AnswerOfThen, Ask, Break, Delete, DeleteLater, Fail, Feed, Forward, Hint, HintNext, Put, PutTie,
+    Remove, Restart,
+};
+use super::model::Model;
+use super::world::World;
+use super::{Heard, Play};
+use crate::config::ReplicaMode;
+
+/// Returns the first of the events that could not happen.
+fn play(world: &mut World, beginning: &[Event], events: &[Event]) -> Option<usize> {
+    let mut play = Play::new(world);
+    for event in beginning {
+        play.happens(*event);
+    }
+    let nothing = events.iter().position(|event| !play.happens(*event));
+    let stand = play.world.held().store.stand();
+    if nothing.is_none() || !stand.is_level || stand.doubted > 0 {
+        play.end();
+    }
+    nothing
+}
+
+/// Where plays begin: with nothing, with a copy, with one that left, that was deleted, that was heard, and with changes that
+/// the feed has not brought.
+const BEGINNINGS: [&[Event]; 7] = [
+    &[],
+    &[Put, Put, Feed, Feed, Ask, Answer],
+    &[Put, Put, Feed, Feed, Ask, Answer, Remove, Feed],
+    &[Put, Put, Feed, Feed, Ask, Answer, Delete, Feed],
+    &[Put, Put, Feed, Feed, Ask, Answer, HintNext],
+    &[Put, Feed, Ask, Answer, Put, PutTie],
+    &[Put, Feed, Put, Break],
+];
+
+fn modes() -> [ReplicaMode; 2] {
+    [ReplicaMode::Cache, ReplicaMode::Mirror]
+}
+
+/// All plays of two events. Fails with each that fails, unless there are many.
+fn play_all(mode: ReplicaMode) {
+    let (mut world, mut plays, mut failed) = (World::new(mode), 0, Vec::new());
+    for beginning in BEGINNINGS {
+        'first: for first in Event::ALL {
+            for second in Event::ALL {
+                let events = [first, second];
+                let played = catch_unwind(AssertUnwindSafe(|| play(&mut world, beginning, &events)));
+                match played {
+                    Ok(Some(0)) => continue 'first,
+                    Ok(Some(_)) => {}
+                    Ok(None) => plays += 1,
+                    Err(why) => {
+                        world = World::new(mode);
+                        let why = why.downcast::<String>().map_or_else(|_| String::new(), |text| *text);
+                        failed.push(format!("{beginning:?} {events:?} {why}"));
+                    }
+                }
+                assert!(failed.len() < 10, "{failed:#?}");
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(plays > 500, "{plays}");
+}
+
+#[test]
+fn whatever_a_cache_hears_in_whatever_order_it_serves_only_what_upstream_gave_or_something_newer() {
+    play_all(ReplicaMode::Cache);
+}
+
+#[test]
+fn whatever_a_mirror_hears_in_whatever_order_it_serves_only_what_upstream_gave_or_something_newer() {
+    play_all(ReplicaMode::Mirror);
+}
+
+#[test]
+fn the_same_holds_for_long_plays() {
+    // After a failure, the next play begins with another world.
+    let worlds = modes().map(|mode| (mode, RefCell::new(None)));
+    let events = prop::collection::vec(prop::sample::select(&Event::ALL[..]), 0..40);
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(events in events, beginning in 0..BEGINNINGS.len())| {
+        for (mode, place) in &worlds {
+            let mut world = place.take().unwrap_or_else(|| World::new(*mode));
+            let mut play = Play::new(&mut world);
+            for event in BEGINNINGS[beginning].iter().chain(&events) {
+                play.happens(*event);
+            }
+            play.end();
+            place.replace(Some(world));
+        }
+    });
+}
+
+#[test]
+fn what_was_found_on_disk_is_served_and_confirms_nothing() {
+    for mut world in modes().map(World::new) {
+        let mut play = Play::new(&mut world);
+        play.world.held().find(&play.account.entry((3, 0))).expect("it is the first");
+        let newer = play.account.entry((5, 0));
+        let heard = play.world.wait(play.world.held().hear(&newer)).expect("newer");
+        assert_eq!((heard, play.served()), (Heard::Ask, Some((3, 0))));
+        play.model = Model { heard: Some((3, 0)), is_held: true, ..Model::default() };
+        for event in [Restart, Put, Put, Put, Put, Put, HintNext, Hint, Ask, Fail, Hint, Ask, AnswerOfThen, HintNext] {
+            play.happens(event);
+        }
+        assert_eq!(play.served(), Some((5, 0)), "upstream has answered");
+        play.end();
+    }
+}
+
+#[test]
+fn a_play_may_come_to_the_end_of_the_versions() {
+    for mut world in modes().map(World::new) {
+        let mut play = Play::new(&mut world);
+        for event in BEGINNINGS[1].iter().chain(&[
+            Forward,
+            DeleteLater,
+            Forward,
+            Put,
+            Forward,
+            DeleteLater,
+            Put,
+            DeleteLater,
+            Put,
+            Forward,
+            DeleteLater,
+            HintNext,
+        ]) {
+            play.happens(*event);
+        }
+        play.end();
+    }
+}
