@@ -42,9 +42,9 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let state = folder.path().join(".nats-account-server");
     std::fs::create_dir(&state).unwrap();
-    let options = Options { path: Some(state.join("journal.sqlite")), history: 4, readers: 4 };
+    let options = Options::primary(Some(state.join("journal.sqlite")), 4, 4);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let journal = Arc::new(Journal::open(&options, |_| {}).unwrap());
+    let journal = Arc::new(Journal::open(&options, |_, _| {}).unwrap());
     let began = Instant::now();
     runtime.block_on(each(&journal, 256, move |writer, n| {
         let number = n * 256 + writer;

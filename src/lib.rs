@@ -14,7 +14,7 @@
 //!   Next to it, [`folder`] reads, writes, watches and locks folders of JWT files.
 //! * **3: [`feed`]** is the order of changes: sessions, serials, a hash chain, and their form on the wire. [`upstream`], one
 //!   floor up, is the client of other account servers.
-//! * **4: [`store`]** has the journal of a primary and the snapshot of a replica, in SQLite.
+//! * **4: [`store`]** has the journal, in SQLite: of a primary, and of a replica.
 //! * **5: [`node`]** is the port: what the edges can ask, and what the roles implement.
 //! * **6: [`primary`]** owns a journal; **[`replica`]** caches what a primary owns, and answers while the primary is
 //!   away. [`backup`] copies, verifies and restores the file of a journal.

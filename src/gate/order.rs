@@ -7,8 +7,8 @@
 //!
 //! That list is bounded, or a client that signs quickly could grow it without end. A second with [`MOST_IN_ONE_SECOND`]
 //! versions is full: it accepts no more, unless the primary's order says which is later. So a version that no longer
-//! fits into the list cannot come back either. The list is in the journal and in the snapshot, so it survives restarts,
-//! and followers have the same one.
+//! fits into the list cannot come back either. The list is in the journal, so it survives restarts, and followers
+//! have the same one.
 
 use super::entry::Identity;
 use super::high_water::Marks;

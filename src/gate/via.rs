@@ -31,7 +31,7 @@ pub enum Via {
     Upstream,
     /// A claims update over NATS, heard by a replica: a hint that carries its own proof.
     Hint,
-    /// A replica's snapshot on disk.
+    /// A replica's store, when it becomes a primary's.
     Snapshot,
 }
 

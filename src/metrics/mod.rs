@@ -266,9 +266,9 @@ metrics! { make:
         .namespace(PREFIX),
         &[],
     ))?;
-    pub replica_snapshot_failures: IntCounter = make.counter(
-        "replica_snapshot_failures_total",
-        "Always 0: a replica logs when its store cannot be written",
+    pub replica_store_failures: IntCounter = make.counter(
+        "replica_store_failures_total",
+        "Writes to a replica's store that failed",
     )?;
     pub replica_ahead: IntGauge = make.gauge(
         "replica_ahead_accounts",

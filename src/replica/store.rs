@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 
 use super::copies::Copies;
 use super::setup::{Env, StorePlace};
@@ -32,6 +33,7 @@ pub(super) struct Store {
     was_found: bool,
     identity: Mutex<FollowerId>,
     failing: AtomicBool,
+    failures: IntCounter,
     _lock: Option<FolderLock>,
 }
 
@@ -47,7 +49,8 @@ impl Store {
         let wanted = copies.clone();
         let options = Options {
             path,
-            history: env.setup.history,
+            // A cache keeps no versions that are no longer served.
+            history: if role == Role::Mirror { env.setup.history } else { 0 },
             readers: std::thread::available_parallelism().map_or(2, usize::from) * 2,
             role,
             cache: Some(CacheBound {
@@ -63,6 +66,7 @@ impl Store {
             was_found,
             identity: Mutex::default(),
             failing: AtomicBool::new(false),
+            failures: env.metrics.replica_store_failures.clone(),
             _lock: lock,
         };
         match store.journal.replica_id()? {
@@ -146,6 +150,7 @@ impl Store {
     pub(super) fn noted(&self, outcome: Result<Outcome, CommitError>) -> Result<Outcome, CommitError> {
         match &outcome {
             Err(CommitError::Failed(error)) => {
+                self.failures.inc();
                 if !self.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!("cannot write the store, and will retry: {error}");
                 }

@@ -1,4 +1,4 @@
-//! The replicas that follow a server, as its database remembers them: the journal of a primary, or the snapshot of a replica.
+//! The replicas that follow a server, as its database remembers them: its journal.
 //!
 //! These rows are no part of the history: no change and no sum depends on them.
 

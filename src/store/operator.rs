@@ -1,4 +1,4 @@
-//! The chain of operator JWTs, as journal and snapshot keep it: the same two tables in both.
+//! The chain of operator JWTs, as the journal keeps it, in two tables.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Follows the change feed of the primary.
 //!
-//! An unbroken run of changes is a *stretch*. The stretch that is live now keeps current what it confirms. A feed that
-//! continues where it stopped continues its stretch. A feed that cannot (another session, another chain) begins a new
-//! one, and the replica asks about earlier copies again when clients want them.
+//! An unbroken run of changes is a *stretch*, and keeps current what it confirms. A feed that continues where it stopped
+//! continues its stretch. One that cannot (another session, another chain) begins a new one at upstream's present end, and
+//! a comparison finds what else has changed.
 
 mod apply;
 mod error;

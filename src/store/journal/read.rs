@@ -166,12 +166,13 @@ impl JournalReader {
                      WHERE h.kind = ?1 AND h.key = ?2 AND h.removed = 0 AND (h.deleted IS NULL OR h.iat > h.deleted)",
                 )?
                 .query_row(params![SubjectKind::Account, key.raw()], |row| {
-                    let currency = (row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?);
-                    Ok((record(row)?, row.get(7)?, currency))
+                    let serial: u64 = row.get(7)?;
+                    let currency: (i64, i64, bool, i64) = (row.get(8)?, row.get(9)?, row.get(10)?, row.get(11)?);
+                    Ok((record(row)?, serial, currency))
                 })
                 .optional()
         })?;
-        let Some((record, serial, currency)): Option<(Record, u64, (i64, i64, bool, i64))> = found else {
+        let Some((record, serial, currency)) = found else {
             return Ok(None);
         };
         let stored = self.stored(record, serial)?;

@@ -49,11 +49,7 @@ async fn a_primary_that_was_set_back_gets_back_what_its_replicas_hold() {
     compared(&replica, 2).await;
     compared(&cache, 2).await;
     // The cache does not hold the deletion.
-    until("what is newer is counted", || async {
-        eprintln!("counted {} {}", ahead(&replica).await, ahead(&cache).await);
-        (ahead(&replica).await, ahead(&cache).await) == (4.0, 3.0)
-    })
-    .await;
+    until("what is newer is counted", || async { (ahead(&replica).await, ahead(&cache).await) == (4.0, 3.0) }).await;
     serves(&primary, &newer, &old).await;
 
     let other = Server::primary(&Operator::new()).await;

@@ -2,8 +2,8 @@
 
 mod cache;
 mod check;
+mod primary;
 mod promotion;
-mod upstream;
 mod world;
 
 use proptest::prelude::*;

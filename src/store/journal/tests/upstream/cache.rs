@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::super::*;
-use super::upstream::fed;
+use super::primary::fed;
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
 use crate::store::journal::{CacheBound, Role};

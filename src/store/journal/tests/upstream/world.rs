@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::digests::crashed;
 use super::super::*;
 use super::check::Served;
-use super::upstream::{Upstream, fed};
+use super::primary::{Upstream, fed};
 use super::{ACCOUNTS, Commit, Made, Step};
 use crate::feed::{Head, Subject};
 use crate::gate::{OperatorChain, Position};
