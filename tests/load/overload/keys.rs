@@ -27,7 +27,7 @@ fn expected(accounts: &[&Account]) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_primary_lists_what_exists_and_its_replicas_pass_it_on() {
+async fn a_primary_lists_what_exists_and_its_mirrors_pass_it_on() {
     let operator = Operator::new();
     let primary = Server::primary(&operator).await;
     let (first, deleted, last) = (Account::new(), Account::new(), Account::new());
@@ -37,9 +37,9 @@ async fn a_primary_lists_what_exists_and_its_replicas_pass_it_on() {
     }
     until("the list is of now", || async { listed(&primary.http).await == expected(&[&first, &deleted]) }).await;
     primary.http.delete(&deleted.path(), operator.delete_request(&[&deleted], 5)).await.expect(200);
-    let replica = Launch::replica(&operator, &primary.url).start().await;
+    let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__MODE", "mirror").start().await;
     follows(&replica).await;
-    let second = Launch::replica(&operator, &replica.url).start().await;
+    let second = Launch::replica(&operator, &replica.url).env("NAS_REPLICA__MODE", "mirror").start().await;
     follows(&second).await;
     primary.http.post(&last.path(), operator.account(&last, 10)).await.expect(200);
     for server in [&primary, &replica, &second] {
