@@ -8,7 +8,7 @@ use crate::gate::{Entry, Position};
 use crate::node::Stamp;
 use crate::store::journal::{Currency, Stored};
 
-/// A copy in the cache. Times are in milliseconds of [`clock::uptime_millis`](crate::clock::uptime_millis).
+/// A copy in the cache. Times are in milliseconds of [`clock::uptime_millis`].
 #[derive(Debug)]
 pub(super) struct CachedCopy {
     entry: Arc<Entry>,
