@@ -173,7 +173,7 @@ impl<'w> Play<'w> {
             return false;
         }
         let changes = self.primary.log.len();
-        let here = self.reader().leaf_of(&Subject::Account(self.account.key)).expect("readable");
+        let here = self.reader().leaf_to_ask_by(&Subject::Account(self.account.key)).expect("readable");
         self.looked = Some(Looked { changes, differs: here != self.primary.leaf(changes, &self.account) });
         self.world.write(UpstreamWrite::CompareAgain).expect("written");
         true
@@ -228,6 +228,10 @@ impl<'w> Play<'w> {
                     _ => {}
                 }
             }
+        }
+        if !looked.differs && self.world.held().store.stand().doubted > 0 {
+            let (as_of, content) = (self.serial(looked.changes), ComparedContent::Same(vec![key]));
+            self.world.write(UpstreamWrite::Compared(Compared { as_of, serial: 0, content })).expect("written");
         }
         self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
         true
@@ -373,7 +377,8 @@ impl<'w> Play<'w> {
         while self.fed < self.primary.log.len() {
             self.happens(Feed);
         }
-        if !self.world.held().store.stand().is_level {
+        let stand = self.world.held().store.stand();
+        if !stand.is_level || stand.doubted > 0 {
             self.happens(Look);
             self.happens(Compare);
         }

@@ -70,7 +70,7 @@ impl Run {
         let reader = held.store.reader().clone();
         let found = blocking(move || {
             let keys = reader.doubted(PIECE)?;
-            keys.into_iter().map(|key| Ok((key, reader.leaf_of(&key)?))).collect::<Result<Vec<_>, _>>()
+            keys.into_iter().map(|key| Ok((key, reader.leaf_to_ask_by(&key)?))).collect::<Result<Vec<_>, _>>()
         });
         let doubted: Vec<(Subject, Option<Leaf>)> = found.await?;
         if doubted.is_empty() {

@@ -98,6 +98,13 @@ impl Row {
         }
     }
 
+    /// Whether something is served although upstream ordered something else, of which only a digest is known: it may be a
+    /// deletion. Who serves that must ask.
+    pub(super) fn is_unsure(&self) -> bool {
+        let is_opaque = self.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0);
+        is_opaque && self.is_live()
+    }
+
     /// Notes what upstream ordered, next to what is held.
     pub(super) fn set_ordered(&mut self, key: &Subject, leaf: Option<Leaf>, under: i64) {
         self.ordered = (leaf != self.own_leaf(key)).then_some(Ordered { leaf, under });

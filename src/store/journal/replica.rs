@@ -98,6 +98,14 @@ impl JournalReader {
         Ok(self.read(|connection| head::load(connection, &log, subject))?.and_then(|row| row.leaf(subject)))
     }
 
+    /// The leaf by which upstream is asked about one key. `None`: it must say what it has, even if only a digest of that is
+    /// known here already. Blocks for a query.
+    pub fn leaf_to_ask_by(&self, subject: &Subject) -> Result<Option<Leaf>, StoreError> {
+        let log = self.state.log();
+        let row = self.read(|connection| head::load(connection, &log, subject))?;
+        Ok(row.filter(|row| !row.is_unsure()).and_then(|row| row.leaf(subject)))
+    }
+
     /// Keys after `after` that upstream has and whose text is not here. Blocks for a query.
     pub fn textless(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where(

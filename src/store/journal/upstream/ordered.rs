@@ -190,6 +190,11 @@ impl Transaction<'_> {
         now: &Row,
         entry: Option<&Arc<Entry>>,
     ) -> rusqlite::Result<()> {
+        let now = &Row {
+            is_doubted: now.is_doubted || now.is_unsure(),
+            is_ahead: now.is_ahead && !now.is_unsure(),
+            ..now.clone()
+        };
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);
