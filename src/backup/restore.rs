@@ -1,12 +1,12 @@
 //! Puts a copy of a journal in the place of a folder's journal.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use crate::feed::{Session, SubjectKind};
-use crate::folder::{self, beside};
+use crate::folder;
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 use crate::store::StoreError;
@@ -76,17 +76,8 @@ pub(super) fn named(kind: Option<SubjectKind>, key: [u8; 32]) -> String {
 /// Moves the copy at `made` to its place at `journal`, whose lock is held. What was there is kept in the same folder;
 /// returns where, if there was anything.
 pub fn replace(made: &Path, journal: &Path, now: i64) -> Result<Option<PathBuf>, StoreError> {
-    let aside = beside(journal, format!(".replaced-{now}"));
     fold(journal);
-    let mut kept = None;
-    // SQLite must never read the log of one into the other. So the log goes last, and a start in between moves it away.
-    for ending in ["", "-wal", "-shm"] {
-        let (old, new) = (beside(journal, ending), beside(&aside, ending));
-        if old.exists() {
-            fs::rename(&old, &new).map_err(StoreError::io("move away", &old))?;
-            kept = Some(aside.clone());
-        }
-    }
+    let kept = folder::move_aside(journal, &format!(".replaced-{now}"))?;
     folder::put_in_place(made, journal)?;
     Ok(kept)
 }

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU64;
 pub use error::FolderError;
 pub use layout::{FolderShard, Layout};
 pub use lock::FolderLock;
-pub use place::{beside, put_in_place, sync_folder};
+pub use place::{beside, move_aside, put_in_place, sync_folder};
 pub use private_key::private_key;
 pub use read::{Look, Stamp, Unread, changed, is_still, look, read};
 pub use walk::{Closed, Listing, Others, TokenFile, is_misnamed, list};

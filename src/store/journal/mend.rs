@@ -108,13 +108,8 @@ pub(super) fn mend(path: &Path, role: Role) -> Result<Mended, StoreError> {
         schema::meta(&damaged).ok()?;
         open::make_beside(path, role, |new| Rescue::new(&damaged, new).all()).ok()
     });
-    let kept = beside(path, format!(".damaged-{}", clock::unix_seconds()));
-    for ending in ["", "-wal", "-shm"] {
-        let (old, new) = (beside(path, ending), beside(&kept, ending));
-        if old.exists() {
-            fs::rename(&old, &new).map_err(StoreError::io("move away", &old))?;
-        }
-    }
+    let ending = format!(".damaged-{}", clock::unix_seconds());
+    let kept = folder::move_aside(path, &ending)?.unwrap_or_else(|| beside(path, ending));
     let mended = match rescued {
         Some((made, lost)) => {
             open::put_in_place(&made, path)?;
