@@ -22,8 +22,6 @@ use super::{Change, Head, Subject, SubjectKind};
 use crate::gate::{Deletion, Held, Identity};
 use crate::key::AccountKey;
 
-/// Buckets, one for each value of a key's first two bytes.
-const BUCKETS: usize = 1 << 16;
 /// Nodes above the buckets, one for each value of a key's first byte.
 const NODES: usize = 1 << 8;
 /// Bytes of a toggle: the bucket, big endian, and the digest to toggle in it.
@@ -49,7 +47,7 @@ impl Sum {
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.0 == [0; 32]
     }
 }
 
@@ -171,25 +169,42 @@ impl Toggle {
     }
 }
 
-/// All sums.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// All sums. Most places of a small tree are empty, and take no memory.
+#[derive(Debug, Clone)]
 pub struct Tree {
     root: Sum,
-    nodes: Vec<Sum>,
+    nodes: Vec<Node>,
+}
+
+/// The sums under one byte.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    sum: Sum,
+    /// One for each byte, once one was toggled.
     buckets: Vec<Sum>,
 }
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { root: Sum::default(), nodes: vec![Sum::default(); NODES], buckets: vec![Sum::default(); BUCKETS] }
+        Self { root: Sum::default(), nodes: vec![Node::default(); NODES] }
+    }
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.toggles() == other.toggles()
     }
 }
 
 impl Tree {
     /// Applies a toggle. The same toggle again undoes it.
     pub fn toggle(&mut self, toggle: &Toggle) {
-        let bucket = usize::from(toggle.bucket);
-        for sum in [&mut self.root, &mut self.nodes[bucket / NODES], &mut self.buckets[bucket]] {
+        let [node, bucket] = toggle.bucket.to_be_bytes();
+        let node = &mut self.nodes[usize::from(node)];
+        if node.buckets.is_empty() {
+            node.buckets = vec![Sum::default(); NODES];
+        }
+        for sum in [&mut self.root, &mut node.sum, &mut node.buckets[usize::from(bucket)]] {
             sum.toggle(&toggle.sum.0);
         }
     }
@@ -198,24 +213,35 @@ impl Tree {
     pub fn sum(&self, prefix: Option<Prefix>) -> Sum {
         match prefix {
             None => self.root,
-            Some(Prefix::Node(node)) => self.nodes[usize::from(node)],
-            Some(Prefix::Bucket(bucket)) => self.buckets[usize::from(bucket)],
+            Some(Prefix::Node(node)) => self.nodes[usize::from(node)].sum,
+            Some(Prefix::Bucket(bucket)) => {
+                let [node, bucket] = bucket.to_be_bytes();
+                self.nodes[usize::from(node)].buckets.get(usize::from(bucket)).copied().unwrap_or_default()
+            }
         }
     }
 
     /// The sums of a node's buckets, or of all nodes, each by the byte that leads to it. Empty ones are left out.
     pub fn children(&self, node: Option<u8>) -> Vec<(u8, Sum)> {
-        let sums = match node {
-            None => &self.nodes[..],
-            Some(node) => &self.buckets[usize::from(node) * NODES..][..NODES],
-        };
-        (0..=u8::MAX).zip(sums).filter(|(_, sum)| !sum.is_empty()).map(|(byte, sum)| (byte, *sum)).collect()
+        let filled = |(_, sum): &(u8, Sum)| !sum.is_empty();
+        match node {
+            None => (0..=u8::MAX).zip(self.nodes.iter().map(|node| node.sum)).filter(filled).collect(),
+            Some(node) => self.nodes[usize::from(node)].filled().collect(),
+        }
     }
 
     /// The toggles that make this tree from an empty one: one for each bucket that is not empty.
     pub fn toggles(&self) -> Vec<Toggle> {
-        let buckets = (0..=u16::MAX).zip(&self.buckets).filter(|(_, sum)| !sum.is_empty());
-        buckets.map(|(bucket, sum)| Toggle { bucket, sum: *sum }).collect()
+        let nodes = (0..=u8::MAX).zip(&self.nodes);
+        let toggle = |byte, (bucket, sum)| Toggle { bucket: u16::from_be_bytes([byte, bucket]), sum };
+        nodes.flat_map(|(byte, node)| node.filled().map(move |place| toggle(byte, place))).collect()
+    }
+}
+
+impl Node {
+    /// The buckets that are not empty, each by the byte that leads to it.
+    fn filled(&self) -> impl Iterator<Item = (u8, Sum)> {
+        (0..=u8::MAX).zip(self.buckets.iter().copied()).filter(|(_, sum)| !sum.is_empty())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::feed::digest::{Prefix, Sum, Toggle, Tree, View, ViewParts};
 use crate::feed::{Head, SubjectKind};
 
 /// Changes after which the tree is saved. This bounds what an open reads; a save writes 2 MiB. Tests make few changes.
-const SAVE_EVERY: u64 = if cfg!(test) { 5 } else { 10_000 };
+const SAVE_EVERY: u64 = if cfg!(test) { 20 } else { 10_000 };
 
 /// The tree, its position, and what is not saved.
 #[derive(Debug)]
@@ -104,9 +104,9 @@ impl Digests {
         self.with(|kept| {
             let is_cut = has_begun || kept.saved < meta.log.floor.0;
             if is_cut || kept.unsaved + toggles.len() >= SAVE_EVERY {
-                let mut tree = kept.tree.clone();
-                toggles.all().for_each(|toggle| tree.toggle(toggle));
-                write(connection, &tree, meta)?;
+                let mut all = kept.tree.toggles();
+                all.extend(toggles.all());
+                write(connection, &all, meta)?;
                 return Ok(true);
             }
             if !toggles.loose.is_empty() {
@@ -125,7 +125,7 @@ impl Digests {
                 return Ok(());
             }
             let transaction = connection.unchecked_transaction()?;
-            write(&transaction, &kept.tree, meta)?;
+            write(&transaction, &kept.tree.toggles(), meta)?;
             transaction.commit()?;
             (kept.saved, kept.unsaved) = (meta.head.serial, 0);
             Ok(())
@@ -139,13 +139,14 @@ impl Digests {
 
 /// Computes the tree from every head, and saves it.
 pub(super) fn recompute(connection: &Connection, meta: &Meta) -> rusqlite::Result<()> {
-    write(connection, &compute(connection, meta)?, meta)
+    write(connection, &compute(connection, meta)?.toggles(), meta)
 }
 
-fn write(connection: &Connection, tree: &Tree, meta: &Meta) -> rusqlite::Result<()> {
+/// Saves the toggles that make the tree.
+fn write(connection: &Connection, toggles: &[Toggle], meta: &Meta) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO digest (id, era, serial, toggles) VALUES (1, ?1, ?2, ?3)")?
-        .execute((meta.log.era, meta.head.serial, Toggle::encode(&tree.toggles())))?;
+        .execute((meta.log.era, meta.head.serial, Toggle::encode(toggles)))?;
     connection.prepare_cached("DELETE FROM toggle")?.execute([]).map(drop)
 }
 
