@@ -92,3 +92,21 @@ pub fn creds(jwt: &str, user: &KeyPair, note: &str) -> String {
         seed(user)
     )
 }
+
+/// A runner of so many random cases, the same at each run. With `PLAYS=5000`, there are as many others.
+#[cfg(test)]
+pub fn runner(cases: u32) -> proptest::test_runner::TestRunner {
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let others = std::env::var("PLAYS").ok().and_then(|plays| plays.parse().ok());
+    let config = Config {
+        cases: others.unwrap_or(cases),
+        max_shrink_iters: 60,
+        source_file: None,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    match others {
+        Some(_) => TestRunner::new(config),
+        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    }
+}

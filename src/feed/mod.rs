@@ -32,7 +32,7 @@ pub use ring::{Catchup, Link, Ring};
 use sha2::{Digest as _, Sha256};
 pub use subject::{Subject, SubjectKind};
 
-use crate::gate::{Activation, Digest, Entry, OperatorChain, Position, Tombstone, Via};
+use crate::gate::{Activation, Digest, Entry, Identity, OperatorChain, Position, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -207,6 +207,8 @@ pub enum Content {
         key: AccountKey,
         /// SHA-256 of the JWT that left.
         digest: Digest,
+        /// Which version that is; `None`: this server does not know it.
+        identity: Option<Identity>,
     },
     /// A change that this server cannot read, or that its gate rejected. It is passed on as it came.
     Passed(Arc<wire::Item>),

@@ -96,6 +96,10 @@ pub struct Item {
     /// digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Of an account's remove: which version left, as SHA-256 of its signed part, 64 hexadecimal digits. Earlier
+    /// builds do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Of the operator's put: the operator JWTs in force, oldest first; the last one is `jwt`. Since format 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
@@ -132,7 +136,10 @@ impl From<&Change> for Item {
             Content::PastActivation { id, digest } => past(Subject::Activation(*id), "put", digest),
             Content::Forgotten { id, digest } => past(Subject::Activation(*id), "remove", digest),
             Content::Superseded { key, digest } => past(Subject::Account(*key), "put", digest),
-            Content::Removed { key, digest } => past(Subject::Account(*key), "remove", digest),
+            Content::Removed { key, digest, identity } => Self {
+                identity: identity.map(|identity| data_encoding::HEXLOWER.encode(&identity)),
+                ..past(Subject::Account(*key), "remove", digest)
+            },
         }
     }
 }
@@ -151,16 +158,18 @@ impl Item {
             keys: Vec::new(),
             request: None,
             digest: None,
+            identity: None,
             links: Vec::new(),
         }
     }
 
     /// All memory that it takes, because upstream decides how much there is; bytes.
     pub fn weight(&self) -> usize {
-        let Self { chain, kind, op, key, jwt, keys, request, digest, links, serial: _, at: _ } = self;
+        let Self { chain, kind, op, key, jwt, keys, request, digest, identity, links, serial: _, at: _ } = self;
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let texts = |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
-        let given = text(key) + text(jwt) + text(request) + text(digest) + chain.len() + kind.len() + op.len();
+        let given =
+            text(key) + text(jwt) + text(request) + text(digest) + text(identity) + chain.len() + kind.len() + op.len();
         given + texts(keys) + texts(links)
     }
 

@@ -132,7 +132,7 @@ impl Gate {
                 | Via::Configured
                 | Via::Upstream
                 | Via::Feed
-                | Via::Snapshot => Ok(()),
+                | Via::Promotion => Ok(()),
                 Via::Post | Via::Update | Via::Pack | Via::Hint => Err(Refusal::NoOperator),
             };
         };

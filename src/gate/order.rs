@@ -184,7 +184,7 @@ impl Held {
             Via::Post | Via::Update | Via::EditedFile | Via::Configured => newer(),
             Via::Hint if tie.is_some() => Ordering::Refused(Refusal::Replaced),
             Via::Hint => Ordering::Refetch,
-            Via::Pack | Via::FirstScan | Via::Import | Via::Snapshot => Ordering::Refused(Refusal::Tie(offered.iat)),
+            Via::Pack | Via::FirstScan | Via::Import | Via::Promotion => Ordering::Refused(Refusal::Tie(offered.iat)),
             Via::Feed | Via::Upstream => match follow(held_at, tie, via, at) {
                 // Nothing proves that it is later, and it may have dropped out of the list.
                 Ordering::Newer if self.is_second_full() && !is_later(at, held_at) => {

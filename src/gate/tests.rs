@@ -82,7 +82,7 @@ fn expired_and_future_tokens_are_refused_where_a_change_is_asked_for_and_kept_wh
     for via in Via::ALL {
         let (time, ahead) = match via {
             Via::Post | Via::Update | Via::EditedFile | Via::Pack | Via::Hint => ("time", "future"),
-            Via::FirstScan | Via::Import | Via::Configured | Via::Feed | Via::Upstream | Via::Snapshot => {
+            Via::FirstScan | Via::Import | Via::Configured | Via::Feed | Via::Upstream | Via::Promotion => {
                 ("admitted", "admitted")
             }
         };
@@ -116,7 +116,7 @@ fn without_an_operator_only_what_is_found_or_followed_is_admitted() {
             | Via::Configured
             | Via::Upstream
             | Via::Feed
-            | Via::Snapshot => "admitted",
+            | Via::Promotion => "admitted",
             _ => "no_operator",
         };
         assert_eq!(reason(gate.admit(token.as_bytes(), None, via, NOW)), expected, "via {}", via.label());

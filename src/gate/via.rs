@@ -31,8 +31,8 @@ pub enum Via {
     Upstream,
     /// A claims update over NATS, heard by a replica: a hint that carries its own proof.
     Hint,
-    /// A replica's store, when it becomes a primary's.
-    Snapshot,
+    /// The store of a mirror, when it becomes the primary: what no primary had ordered.
+    Promotion,
 }
 
 impl Via {
@@ -48,7 +48,7 @@ impl Via {
         Self::Feed,
         Self::Upstream,
         Self::Hint,
-        Self::Snapshot,
+        Self::Promotion,
     ];
 
     /// The name in logs and metric labels.
@@ -64,7 +64,7 @@ impl Via {
             Self::Feed => "feed",
             Self::Upstream => "upstream",
             Self::Hint => "hint",
-            Self::Snapshot => "snapshot",
+            Self::Promotion => "promotion",
         }
     }
 
@@ -99,7 +99,7 @@ impl Via {
     pub const fn demands_valid_time(self) -> bool {
         match self {
             Self::Post | Self::Update | Self::EditedFile | Self::Pack | Self::Hint => true,
-            Self::FirstScan | Self::Import | Self::Configured | Self::Feed | Self::Upstream | Self::Snapshot => false,
+            Self::FirstScan | Self::Import | Self::Configured | Self::Feed | Self::Upstream | Self::Promotion => false,
         }
     }
 }

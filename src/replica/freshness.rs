@@ -126,6 +126,11 @@ impl Freshness {
     }
 
     /// Notes whether upstream has digests.
+    /// Whether upstream can be compared with.
+    pub(super) fn are_digests_there(&self) -> bool {
+        !self.without_digests.load(Ordering::Acquire)
+    }
+
     pub(super) fn has_digests(&self, has: bool) {
         self.without_digests.store(!has, Ordering::Release);
     }

@@ -100,6 +100,7 @@ fn feed(changes: &[(AccountText, Option<Chain>)]) -> Answer {
             keys: Vec::new(),
             request: None,
             digest: None,
+            identity: None,
             links: Vec::new(),
         };
         text.push_str(&format!("event: change\nid: {serial}\ndata: {}\n\n", serde_json::to_string(&item).unwrap()));

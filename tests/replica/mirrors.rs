@@ -153,13 +153,16 @@ async fn what_was_pulled_past_the_feed_and_is_lost_at_the_primary_is_found_when_
     let (operator, account) = (Operator::new(), Account::new());
     let jwt = operator.account(&account, 100);
     let (answer, is_there, has_feed) = (jwt.clone(), Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
-    let (there, feed) = (is_there.clone(), has_feed.clone());
+    let (there, feed, has_feed_too) = (is_there.clone(), has_feed.clone(), has_feed.clone());
     let primary = FakePrimary::new(move |path| match path {
         path if path.starts_with("/jwt/v1/changes") && feed.load(Ordering::SeqCst) => empty_feed(),
         path if path.starts_with("/jwt/v1/accounts/") && there.load(Ordering::SeqCst) => {
             Answer::new(200, answer.clone())
         }
-        path if path.starts_with("/jwt/v1/accounts/") => Answer::new(404, ""),
+        // It has no digests, so only an answer about the account can tell.
+        path if path.starts_with("/jwt/v1/accounts/") || has_feed_too.load(Ordering::SeqCst) => {
+            Answer::new(404, "no\n")
+        }
         _ => Answer::new(503, ""),
     })
     .await;

@@ -106,6 +106,7 @@ impl Script {
             keys: Vec::new(),
             request: None,
             digest: None,
+            identity: None,
             links: Vec::new(),
         }
     }

@@ -144,6 +144,7 @@ fn nothing(at: &Head, key: &Subject) -> Item {
         keys: Vec::new(),
         request: None,
         digest: None,
+        identity: None,
         links: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! A change as a follower gets it from upstream: typed, but not verified yet.
 
 use super::Item;
-use crate::feed::SubjectKind;
+use crate::feed::{SubjectKind, parse_hex};
+use crate::gate::{Digest, Identity};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -29,7 +30,12 @@ pub enum UpstreamContent<'i> {
     /// This operator-signed request deletes the accounts that it names.
     Delete(&'i str),
     /// The accounts left the read-only folder of the primary.
-    Removed,
+    Removed {
+        /// Which version; `None`: upstream does not say.
+        identity: Option<Identity>,
+        /// SHA-256 of its text; `None`: the item has none.
+        digest: Option<Digest>,
+    },
     /// Nothing exists for the accounts. Only comparisons answer that.
     Nothing,
     /// The operator JWTs in force, oldest first.
@@ -69,7 +75,10 @@ impl<'i> UpstreamContent<'i> {
         match SubjectKind::from_name(&item.kind) {
             Some(SubjectKind::Account) => match (jwt, item.request.as_deref(), item.op.as_str()) {
                 (None, Some(request), _) => Self::Delete(request),
-                (None, None, "remove") => Self::Removed,
+                (None, None, "remove") => {
+                    let read = |text: &Option<String>| text.as_deref().and_then(parse_hex);
+                    Self::Removed { identity: read(&item.identity), digest: read(&item.digest) }
+                }
                 (None, None, "none") => Self::Nothing,
                 _ => Self::Put { key: key.and_then(|key| AccountKey::parse(key).ok()), jwt },
             },

@@ -35,8 +35,8 @@ impl Follow {
                 }
                 Err(refusal) => self.rejected(item.serial, &refusal, change.accounts),
             },
-            UpstreamContent::Removed => match change.accounts[..] {
-                [key] => FedContent::Removed(key),
+            UpstreamContent::Removed { identity, .. } => match change.accounts[..] {
+                [key] => FedContent::Removed(key, *identity),
                 _ => FedContent::Rejected(change.accounts),
             },
             UpstreamContent::Operator { jwts, is_linked } => match jwts.last() {

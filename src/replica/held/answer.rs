@@ -116,7 +116,8 @@ impl Held {
             PullResult::Absent => {
                 if self.unconfirmed(key).is_some() {
                     tracing::debug!(account = %key, "the primary does not know {key}; this replica serves its copy");
-                    let _ = self.tell(key, asked, AnsweredContent::Absent, source).await;
+                    let content = AnsweredContent::Absent { is_comparable: self.freshness.are_digests_there() };
+                    let _ = self.tell(key, asked, content, source).await;
                     return Ok(self.unconfirmed(key));
                 }
                 // While the feed is live, another server may be further behind.

@@ -12,7 +12,7 @@ use std::future::pending;
 use futures_util::FutureExt as _;
 
 use crate::feed::Subject;
-use crate::feed::digest::{Leaf, Sum};
+use crate::feed::digest::{Leaf, Prefix, Short, Sum};
 use crate::gate::Position;
 use crate::replica::held::{Heard, PullAnswer, PullContext, PullResult};
 use crate::store::JournalReader;
@@ -20,8 +20,8 @@ use crate::store::journal::Outcome;
 use crate::store::journal::upstream::{Compared, ComparedContent, EarlyWay, UpstreamWrite};
 use crate::upstream::AnswerSource;
 use model::Event::{
-    self, Answer, AnswerOfThen, Ask, Break, Compare, Delete, DeleteLater, Evict, Fail, Feed, Forward, ForwardDelete,
-    Hint, HintNext, HintOld, HintTie, Look, Put, PutBack, PutTie, Remove, Restart,
+    self, Answer, AnswerOfLagging, AnswerOfThen, Ask, Break, Compare, Delete, DeleteLater, Evict, Fail, Feed, Forward,
+    ForwardDelete, Hint, HintNext, HintOld, HintTie, Look, Put, PutBack, PutTie, Remove, Restart,
 };
 use model::{By, Change, Model, Primary, SECONDS, Version};
 use world::{Account, World};
@@ -40,6 +40,18 @@ struct Looked {
     changes: usize,
     /// Whether the replica had something else.
     differs: bool,
+    /// Whether it had a text, of which it asks what became.
+    has_text: bool,
+}
+
+/// What the replica knows of a leaf whose text it has not.
+fn short(leaf: Option<Leaf>) -> Option<Short> {
+    leaf.map(|leaf| leaf.short())
+}
+
+/// The last change of this number of them.
+fn change_before(primary: &Primary, changes: usize) -> Option<Change> {
+    changes.checked_sub(1).map(|last| primary.log[last])
 }
 
 /// One play, about an account of its own.
@@ -54,8 +66,11 @@ struct Play<'w> {
     asked: Option<(PullContext, usize)>,
     /// A comparison is under way.
     looked: Option<Looked>,
-    /// A comparison found that the account left, which does not say which version did.
-    is_left_unsaid: bool,
+    /// The account left before this number of changes, and a comparison told what came after. Until the feed tells it as well,
+    /// nothing may be served.
+    left_before: usize,
+    /// The last comparison was as of this number of changes.
+    compared: usize,
 }
 
 impl<'w> Play<'w> {
@@ -75,7 +90,8 @@ impl<'w> Play<'w> {
             fed: 0,
             asked: None,
             looked: None,
-            is_left_unsaid: false,
+            left_before: 0,
+            compared: 0,
         }
     }
 
@@ -90,6 +106,11 @@ impl<'w> Play<'w> {
     /// The place of a change.
     fn position(&self, change: usize) -> Position {
         self.world.position(self.serial(change + 1))
+    }
+
+    /// Whether the last one of this number of changes is that the account left.
+    fn has_left(&self, changes: usize) -> bool {
+        matches!(change_before(&self.primary, changes), Some(Change::Remove))
     }
 
     /// The feed is live when it has brought everything.
@@ -112,9 +133,24 @@ impl<'w> Play<'w> {
 
     /// Answers the request that is under way with what was served after this number of changes; `None`: it fails.
     fn answer(&mut self, changes: Option<usize>) -> bool {
-        let Some((asked, begun)) = self.asked.take() else { return false };
+        let begun = self.asked.as_ref().map_or(0, |(_, begun)| *begun);
+        let source = AnswerSource { is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
+        self.answer_from(source, changes.map(|changes| changes.max(begun)))
+    }
+
+    /// The same, by a server that says nothing of its age.
+    fn answer_of_lagging(&mut self) -> bool {
+        match self.primary.log.len().checked_sub(1) {
+            Some(changes) => self.answer_from(AnswerSource::default(), Some(changes)),
+            None => false,
+        }
+    }
+
+    fn answer_from(&mut self, source: AnswerSource, changes: Option<usize>) -> bool {
+        let Some((asked, _)) = self.asked.take() else { return false };
         let (held, key) = (self.world.held().clone(), self.account.key);
-        let served = changes.map(|changes| self.primary.at(changes.max(begun)));
+        let served = changes.map(|changes| self.primary.at(changes));
+        let changes = changes.unwrap_or_default();
         let named =
             |version| asked.named().filter(|copy| copy.entry().identity() == self.account.entry(version).identity());
         let said = match served {
@@ -124,7 +160,7 @@ impl<'w> Play<'w> {
             Some(Some((version, by))) => PullResult::Version(self.account.entry(version), Some(self.position(by))),
         };
         let is_unchanged = matches!(said, PullResult::Unchanged);
-        let source = AnswerSource { is_followed: true, is_of_followed: true, is_of_primary: true, age: 0 };
+        let is_of_followed = source.is_of_followed;
         let answer = PullAnswer { said, source };
         if held.is_outdated(&key, &asked, &answer) {
             // The replica asks again, and nothing comes between.
@@ -137,7 +173,18 @@ impl<'w> Play<'w> {
         held.flights().remove(&key);
         match served {
             Some(Some((version, by))) if !is_unchanged => _ = self.model.give(version, by, By::Answer),
-            Some(None) if !self.model.is_held && !self.model.is_disturbed => self.model.is_unknown = true,
+            // It had left already, and a server that lagged gave it again.
+            Some(None)
+                if self.model.is_held
+                    && held.at_hand(&key).is_none()
+                    && self.model.serves() == self.primary.newest(changes) =>
+            {
+                self.model.remove(self.primary.newest(changes));
+            }
+            // What another server says is remembered only while the feed is not live.
+            Some(None) if !self.model.is_held && !self.model.is_disturbed => {
+                self.model.is_unknown = is_of_followed || held.copies.unknown.contains(&key);
+            }
             _ => {}
         }
         self.model.is_asked = false;
@@ -148,13 +195,16 @@ impl<'w> Play<'w> {
         let Some(change) = self.primary.log.get(self.fed).copied() else { return false };
         let newest = self.primary.newest(self.fed);
         let outcome = self.world.feed(&self.account, change, newest);
-        (self.fed, self.is_left_unsaid) = (self.fed + 1, false);
+        self.fed += 1;
         self.catch_up();
         match change {
             Change::Put(version) => {
-                let is_open = self.model.give(version, self.fed - 1, By::Feed);
-                assert_eq!(matches!(outcome, Ok(Outcome::Refetch)), is_open, "{outcome:?}");
-                if is_open {
+                // Of what was under an overlay that was dropped, the place in the order may be lost.
+                let may_ask = self.model.is_removed;
+                let (is_open, asks) =
+                    (self.model.give(version, self.fed - 1, By::Feed), matches!(outcome, Ok(Outcome::Refetch)));
+                assert!(asks == is_open || (asks && may_ask), "{outcome:?}");
+                if asks {
                     // Of two of one second, the primary tells.
                     self.answer(Some(self.primary.log.len()));
                     self.ask();
@@ -162,7 +212,16 @@ impl<'w> Play<'w> {
                 }
             }
             Change::Delete(second) => self.model.delete(second, true),
-            Change::Remove => self.model.remove(newest),
+            Change::Remove => {
+                self.left_before = self.compared;
+                let was_heard = self.model.heard.is_some();
+                self.model.remove(newest);
+                if was_heard && self.model.given.is_some_and(|(_, change)| change >= self.fed) {
+                    // What was answered ahead of the feed is forgotten under what is heard after it.
+                    let place = |left| self.primary.log[..self.fed].iter().rposition(|change| change.is_put(left));
+                    self.model.given = newest.and_then(|left| Some((left, place(left)?)));
+                }
+            }
         }
         true
     }
@@ -173,8 +232,12 @@ impl<'w> Play<'w> {
             return false;
         }
         let changes = self.primary.log.len();
-        let here = self.reader().leaf_to_ask_by(&Subject::Account(self.account.key)).expect("readable");
-        self.looked = Some(Looked { changes, differs: here != self.primary.leaf(changes, &self.account) });
+        let subject = Subject::Account(self.account.key);
+        let here = short(self.reader().leaf_to_ask_by(&subject).expect("readable"));
+        let differs = here != short(self.primary.leaf(changes, &self.account));
+        let held = self.reader().held_leaves(Some(Prefix::Bucket(subject.bucket())), None, None).expect("readable");
+        let has_text = held.iter().any(|(key, _, has_text)| *key == subject && *has_text);
+        self.looked = Some(Looked { changes, differs, has_text });
         self.world.write(UpstreamWrite::CompareAgain).expect("written");
         true
     }
@@ -203,35 +266,59 @@ impl<'w> Play<'w> {
 
     fn compare(&mut self) -> bool {
         let Some(looked) = self.looked.take() else { return false };
+        self.compared = looked.changes;
         let key = self.account.key;
-        let (content, change) = match looked.changes.checked_sub(1).map(|last| self.primary.log[last]) {
+        let (content, change) = match change_before(&self.primary, looked.changes) {
             None => (ComparedContent::Nothing(Subject::Account(key)), None),
             Some(Change::Put(version)) => (ComparedContent::Put(self.account.entry(version)), Some(looked.changes)),
             Some(Change::Delete(second)) => (ComparedContent::Delete(self.account.request(second), vec![key]), None),
-            Some(Change::Remove) => (ComparedContent::Removed(vec![key]), None),
+            Some(Change::Remove) => {
+                let left = self.account.entry(self.primary.newest(looked.changes).expect("a version left"));
+                let (identity, digest) = (Some(*left.identity()), *left.digest());
+                (ComparedContent::Removed { key, identity, digest }, None)
+            }
         };
-        if matches!(content, ComparedContent::Removed(_)) && self.fed < looked.changes && self.model.is_early() {
+        if matches!(content, ComparedContent::Removed { .. }) && self.fed < looked.changes && self.model.is_early() {
             // Nothing is served from then on, and the feed brings what was there before. The model serves that in between.
             self.looked = Some(looked);
             return false;
         }
-        self.is_left_unsaid |= looked.differs && matches!(content, ComparedContent::Removed(_));
+        let there = self.primary.leaf(looked.changes, &self.account);
+        if looked.differs
+            && !self.world.is_mirror()
+            && !looked.has_text
+            && let Some(leaf) = there
+        {
+            // A cache asks for no text that it does not have.
+            let (as_of, content) = (self.serial(looked.changes), ComparedContent::Leaf(Subject::Account(key), leaf));
+            self.world.write(UpstreamWrite::Compared(Compared { as_of, serial: 0, content })).expect("written");
+            self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
+            return true;
+        }
         if looked.differs {
             let (as_of, serial) = (self.serial(looked.changes), change.map_or(0, |changes| self.serial(changes)));
             // A refusal says that something else stays.
             let _ = self.world.write(UpstreamWrite::Compared(Compared { as_of, serial, content }));
             if self.fed <= looked.changes {
-                match looked.changes.checked_sub(1).map(|last| self.primary.log[last]) {
+                match change_before(&self.primary, looked.changes) {
                     Some(Change::Put(version)) => _ = self.model.give(version, looked.changes - 1, By::Comparison),
                     Some(Change::Delete(second)) => self.model.delete(second, true),
-                    Some(Change::Remove) if self.model.is_known() => self.model.remove(None),
+                    Some(Change::Remove) => self.model.remove(self.primary.newest(looked.changes)),
                     _ => {}
                 }
             }
         }
         if !looked.differs && self.world.held().store.stand().doubted > 0 {
-            let (as_of, content) = (self.serial(looked.changes), ComparedContent::Same(vec![key]));
+            let content = match there {
+                Some(_) => ComparedContent::Same(Subject::Account(key)),
+                None => ComparedContent::Nothing(Subject::Account(key)),
+            };
+            let as_of = self.serial(looked.changes);
             self.world.write(UpstreamWrite::Compared(Compared { as_of, serial: 0, content })).expect("written");
+            let newest = self.primary.newest(looked.changes);
+            if self.has_left(looked.changes) && self.fed <= looked.changes && self.model.serves() == newest {
+                self.model.remove(newest);
+            }
         }
         self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
         true
@@ -275,7 +362,7 @@ impl<'w> Play<'w> {
         let is_wanted = self.model.is_wanted(self.world.is_mirror());
         let (may, must) = self.model.may_hear(version);
         // Until the feed has brought everything, it may ask as well.
-        let must = must && self.fed == self.primary.log.len();
+        let must = must && self.fed == self.primary.log.len() && self.world.held().store.stand().doubted == 0;
         if matches!(heard, Ok(Heard::Applied)) {
             assert!(is_wanted && may, "{heard:?} {:?}", self.model);
             self.model.hear(version);
@@ -291,7 +378,14 @@ impl<'w> Play<'w> {
         if !self.world.is_mirror() {
             self.world.write(UpstreamWrite::Evict(vec![key])).expect("written");
         }
-        self.model.evict(self.world.is_mirror())
+        let could = self.model.evict(self.world.is_mirror());
+        // Of a version that left and came back, the log may still have the text.
+        if let Some((given, _)) = self.model.given
+            && self.primary.log.iter().filter(|change| change.is_put(given)).count() > 1
+        {
+            self.model.is_held = self.served().is_some();
+        }
+        could
     }
 
     fn restart(&mut self) -> bool {
@@ -318,6 +412,7 @@ impl<'w> Play<'w> {
             Ask => self.ask(),
             AnswerOfThen => self.answer(Some(0)),
             Answer => self.answer(Some(self.primary.log.len())),
+            AnswerOfLagging => self.answer_of_lagging(),
             Fail => self.answer(None),
             HintOld => self.hint(newest.and_then(|(second, _)| Some((second.checked_sub(1)?, 0)))),
             Hint => self.hint(newest),
@@ -335,17 +430,15 @@ impl<'w> Play<'w> {
         Some(self.account.version(copy.entry()).expect("one of the account"))
     }
 
-    /// Whether that is the leaf of the primary after this number of changes. Which version left is not said, so it is unknown
-    /// if that version never came.
+    /// Whether that is the leaf of the primary after this number of changes.
     fn is_leaf(&self, leaf: Option<Leaf>, changes: usize) -> bool {
-        let is_unknown = matches!(self.primary.log[..changes].last(), Some(Change::Remove))
-            && (self.is_left_unsaid || self.model.given.map(|(version, _)| version) != self.primary.newest(changes));
-        is_unknown || leaf == self.primary.leaf(changes, &self.account)
+        short(leaf) == short(self.primary.leaf(changes, &self.account))
     }
 
     fn check(&self, event: Event) {
         let served = self.served();
-        assert_eq!(served, self.model.serves(), "after {event:?}: {:?}", self.model);
+        let may_be_missing = self.fed < self.left_before && served.is_none();
+        assert!(served == self.model.serves() || may_be_missing, "after {event:?}: {served:?} {:?}", self.model);
         let (reader, stand) = (self.reader(), self.world.held().store.stand());
         assert_eq!(reader.count() - self.before.count, u64::from(served.is_some()), "after {event:?}: the count");
         // What was heard is in no digest.
@@ -377,10 +470,13 @@ impl<'w> Play<'w> {
         while self.fed < self.primary.log.len() {
             self.happens(Feed);
         }
-        let stand = self.world.held().store.stand();
-        if !stand.is_level || stand.doubted > 0 {
-            self.happens(Look);
-            self.happens(Compare);
+        // A comparison that was under way may have begun before the doubt.
+        for _ in 0..2 {
+            let stand = self.world.held().store.stand();
+            if !stand.is_level || stand.doubted > 0 {
+                self.happens(Look);
+                self.happens(Compare);
+            }
         }
         self.happens(Ask);
         self.happens(Answer);

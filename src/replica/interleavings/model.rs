@@ -44,6 +44,8 @@ pub(super) enum Event {
     AnswerOfThen,
     /// It is answered with what the primary holds now.
     Answer,
+    /// Another server answers it, which lags: with what the primary held before its last change.
+    AnswerOfLagging,
     /// It fails.
     Fail,
     /// A version before the primary's newest is heard.
@@ -61,7 +63,7 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Put,
         Self::PutTie,
         Self::PutBack,
@@ -77,6 +79,7 @@ impl Event {
         Self::Ask,
         Self::AnswerOfThen,
         Self::Answer,
+        Self::AnswerOfLagging,
         Self::Fail,
         Self::HintOld,
         Self::Hint,
@@ -103,6 +106,12 @@ pub(super) enum Change {
     Put(Version),
     Delete(usize),
     Remove,
+}
+
+impl Change {
+    pub(super) fn is_put(self, version: Version) -> bool {
+        matches!(self, Self::Put(put) if put == version)
+    }
 }
 
 /// The primary: its changes, and the newest version with what became of it.
@@ -151,7 +160,7 @@ impl Primary {
 
     /// The change that brought a version, the last one if there are several.
     pub(super) fn place(&self, version: Version) -> Option<usize> {
-        self.log.iter().rposition(|change| matches!(change, Change::Put(put) if *put == version))
+        self.log.iter().rposition(|change| change.is_put(version))
     }
 
     /// The newest version after this number of changes, even if it is no longer served.
@@ -203,6 +212,8 @@ pub(super) struct Model {
     /// The newest deletion that upstream has ordered.
     pub(super) ordered_deletion: Option<usize>,
     pub(super) is_removed: bool,
+    /// The last thing that upstream is known to have ordered is a deletion or a removal.
+    pub(super) is_gone_upstream: bool,
     /// Its text is at hand.
     pub(super) is_held: bool,
     /// Its text is in the log, which keeps the texts of the latest changes.
@@ -223,11 +234,6 @@ impl Model {
     /// What upstream gave is live, and its text is not here.
     pub(super) fn is_evicted(&self) -> bool {
         !self.is_held && !self.is_removed && self.given.is_some_and(|(given, _)| Some(given.0) > self.deleted)
-    }
-
-    /// Anything is known of the account.
-    pub(super) fn is_known(&self) -> bool {
-        self.given.is_some() || self.heard.is_some() || self.deleted.is_some()
     }
 
     pub(super) fn newest(&self) -> Option<Version> {
@@ -263,6 +269,7 @@ impl Model {
             return true;
         }
         self.is_placed = by != By::Acceptance;
+        self.is_gone_upstream &= matches!(by, By::Acceptance | By::Answer);
         self.before_accepted = if by == By::Acceptance { self.before_accepted.or(Some(self.given)) } else { None };
         self.given = Some((version, change));
         let is_tied = self.heard.is_some_and(is_tied);
@@ -276,12 +283,12 @@ impl Model {
 
     /// Whether a later version that is heard may be served, and whether it must.
     pub(super) fn may_hear(&self, version: Version) -> (bool, bool) {
-        // Of what upstream accepted after a deletion, it is asked at the latest until it has ordered that.
+        // Of what upstream accepted after a deletion or a removal, it is asked at the latest until it has ordered that.
         let ordered = self.before_accepted.unwrap_or(self.given);
         let is_confirmed = self.ordered_deletion.is_none()
             || ordered.is_some_and(|(ordered, _)| Some(ordered.0) > self.ordered_deletion);
         let may = self.is_held && !self.is_asked && self.newest().is_some_and(|newest| version.0 > newest.0);
-        (may, may && is_confirmed)
+        (may, may && is_confirmed && !self.is_gone_upstream)
     }
 
     pub(super) fn hear(&mut self, version: Version) {
@@ -292,6 +299,7 @@ impl Model {
     pub(super) fn delete(&mut self, second: usize, is_ordered: bool) {
         if is_ordered {
             self.ordered_deletion = self.ordered_deletion.max(Some(second));
+            self.is_gone_upstream = true;
         }
         self.deleted = self.deleted.max(Some(second));
         (self.is_unknown, self.is_disturbed) = (false, true);
@@ -303,7 +311,7 @@ impl Model {
 
     /// The account leaves its read-only folder. `left`: the version, if that is said.
     pub(super) fn remove(&mut self, left: Option<Version>) {
-        (self.is_removed, self.heard, self.is_held) = (true, None, false);
+        (self.is_removed, self.is_gone_upstream, self.heard, self.is_held) = (true, true, None, false);
         if let Some(before) = self.before_accepted.take()
             && left.is_none_or(|left| self.given.map(|(given, _)| given) != Some(left))
         {

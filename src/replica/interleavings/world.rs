@@ -203,8 +203,9 @@ impl World {
                 (Content::Delete(request.clone()), FedContent::Delete(request))
             }
             Change::Remove => {
-                let digest = newest.map_or([0; 32], |version| *account.entry(version).digest());
-                (Content::Removed { key: account.key, digest }, FedContent::Removed(account.key))
+                let entry = account.entry(newest.expect("a version left"));
+                let (digest, identity) = (*entry.digest(), Some(*entry.identity()));
+                (Content::Removed { key: account.key, digest, identity }, FedContent::Removed(account.key, identity))
             }
         };
         let serial = self.head.serial + 1;

@@ -11,7 +11,6 @@ use crate::feed::digest::{Leaf, LeafState, Short};
 use crate::feed::wire::{DigestAsk, UpstreamChange, UpstreamContent};
 use crate::gate::Via;
 use crate::generation::Generation;
-use crate::key::AccountKey;
 use crate::store::blocking;
 use crate::store::journal::upstream::{Compared, ComparedContent};
 
@@ -76,34 +75,34 @@ impl Run {
         if doubted.is_empty() {
             return Ok(());
         }
-        let generations: Vec<(AccountKey, Generation)> = doubted
-            .iter()
-            .filter_map(|(subject, _)| if let Subject::Account(key) = subject { Some(*key) } else { None })
-            .map(|key| (key, held.generation(&key)))
-            .collect();
+        let generation = |subject: &Subject| match subject {
+            Subject::Account(key) => Some(held.generation(key)),
+            _ => None,
+        };
+        let begun: Vec<Option<Generation>> = doubted.iter().map(|(subject, _)| generation(subject)).collect();
         let have = |(key, leaf): &(Subject, Option<Leaf>)| {
             (key.text(), leaf.map_or_else(Short::default, |leaf| leaf.short()).to_string())
         };
-        let mut ask = DigestAsk { have: doubted.iter().map(have).collect(), ..DigestAsk::default() };
+        let ask = DigestAsk { have: doubted.iter().map(have).collect(), ..DigestAsk::default() };
         let mut differing = HashSet::new();
-        loop {
-            let answer = self.resync.parts.upstream.followed().compare(&ask).await?;
-            let position = answer.position().ok_or(ResyncError::Format("the position"))?;
-            self.stands(&position)?;
-            for item in &answer.items {
-                differing.extend(UpstreamChange::from(item).accounts);
-            }
-            let (goes_on, as_of) = (super::goes_on(&mut ask, &answer)?, answer.serial);
-            self.resync.take(answer).await?;
-            if !goes_on {
-                let same = |(key, before): &&(AccountKey, Generation)| {
-                    !differing.contains(key) && held.generation(key) == *before
-                };
-                let same: Vec<AccountKey> = generations.iter().filter(same).map(|(key, _)| *key).collect();
-                let content = ComparedContent::Same(same);
-                return self.resync.write(vec![Compared { as_of, serial: 0, content }]).await;
-            }
-        }
+        let as_of = self
+            .ask_and_see(ask, |answer| {
+                for item in &answer.items {
+                    differing.extend(UpstreamChange::from(item).accounts.into_iter().map(Subject::Account));
+                    differing.extend(item.key.as_ref().and_then(|key| Subject::parse(key)));
+                }
+            })
+            .await?;
+        let same = doubted
+            .iter()
+            .zip(&begun)
+            .filter(|((subject, _), begun)| !differing.contains(subject) && generation(subject) == **begun);
+        let content = |(subject, leaf): &(Subject, Option<Leaf>)| match leaf {
+            Some(_) => ComparedContent::Same(*subject),
+            None => ComparedContent::Nothing(*subject),
+        };
+        let found = same.map(|(asked, _)| Compared { as_of, serial: 0, content: content(asked) });
+        self.resync.write(found.collect()).await
     }
 
     /// Applies the primary's operator JWT if it is another one. Returns whether the one in force is at least as new as

@@ -30,6 +30,8 @@ use crate::upstream::UpstreamError;
 const PIECE: usize = 1000;
 /// The number of answers without an end that end a question.
 const MOST_PAGES: usize = 4096;
+/// Pages without a difference in one answer, one after the other. A server looks at 20,000 keys for a page.
+const MOST_EMPTY_PAGES: usize = 64;
 /// The first and the longest pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -166,16 +168,26 @@ impl Run {
     }
 
     /// Asks what differs, and applies all of the answer.
-    async fn ask(&self, mut ask: DigestAsk) -> Result<(), ResyncError> {
+    async fn ask(&self, ask: DigestAsk) -> Result<(), ResyncError> {
+        self.ask_and_see(ask, |_| {}).await.map(drop)
+    }
+
+    /// The same, and shows each page before it is applied. Returns the serial as of which the last one holds.
+    async fn ask_and_see(&self, mut ask: DigestAsk, mut see: impl FnMut(&DigestAnswer)) -> Result<u64, ResyncError> {
+        let mut empty = 0;
         for _ in 0..MOST_PAGES {
             self.is_current()?;
             let answer = self.resync.parts.upstream.followed().compare(&ask).await?;
             self.is_current()?;
             self.stands(&answer.position().ok_or(ResyncError::Format("the position"))?)?;
-            let goes_on = goes_on(&mut ask, &answer)?;
+            empty = if answer.items.is_empty() { empty + 1 } else { 0 };
+            let (goes_on, as_of) = (goes_on(&mut ask, &answer)?, answer.serial);
+            see(&answer);
             self.resync.take(answer).await?;
-            if !goes_on {
-                return Ok(());
+            match goes_on {
+                false => return Ok(as_of),
+                true if empty >= MOST_EMPTY_PAGES => break,
+                true => {}
             }
         }
         Err(ResyncError::Format("an end"))

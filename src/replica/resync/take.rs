@@ -65,7 +65,10 @@ impl Resync {
                     Err(refusal) => self.rejected(&refusal, accounts),
                 })
             }
-            UpstreamContent::Removed => Some(ComparedContent::Removed(accounts)),
+            UpstreamContent::Removed { identity, digest } => match (&accounts[..], *digest) {
+                ([key], Some(digest)) => Some(ComparedContent::Removed { key: *key, identity: *identity, digest }),
+                _ => Some(ComparedContent::Rejected(accounts)),
+            },
             UpstreamContent::Activation { id, jwt: Some(jwt) } => parts.activations.compared(id, jwt),
             UpstreamContent::Forgotten(id) => {
                 parts.activations.forget(id);

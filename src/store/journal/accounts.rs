@@ -127,8 +127,8 @@ impl Transaction<'_> {
         now.removed = 1;
         let toggle = Toggle::between(&place, row.leaf(&place), now.own_leaf(&place));
         now.removed = self.append(
-            Content::Removed { key: *key, digest: row.digest },
-            Record::of_removal(&place, &version, &row.digest, via, at, &[toggle]),
+            Content::Removed { key: *key, digest: row.digest, identity: Some(version.identity) },
+            Record::of_removal(&place, (&version.identity, version.iat), &row.digest, via, at, &[toggle]),
         )?;
         now.is_level();
         self.save(&place, &now)?;

@@ -108,7 +108,14 @@ impl Transaction<'_> {
                 // No client asked for it. The nearest path is what the configuration wants.
                 Record {
                     exp: row.exp,
-                    ..Record::of_removal(&place, &version, &row.digest, Via::Configured, at, &[toggle])
+                    ..Record::of_removal(
+                        &place,
+                        (&version.identity, version.iat),
+                        &row.digest,
+                        Via::Configured,
+                        at,
+                        &[toggle],
+                    )
                 },
             )?;
             self.forget_activation(&place, row)?;

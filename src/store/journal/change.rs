@@ -6,13 +6,16 @@ use rusqlite::Row;
 
 use crate::clock;
 use crate::feed::{Chain, Change, Content, Operation, SubjectKind};
-use crate::gate::{Activation, Entry, OperatorChain, Origin, Record, Tombstone, Trust, Via};
+use crate::gate::{Activation, Entry, Identity, OperatorChain, Origin, Record, Tombstone, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, Kind, PublicKey};
 
 /// What [`RawChange::read`] reads.
 pub(super) const CHANGE: &str =
     "key, iat, exp, identity, issuer, digest, body, serial, at, op, chain, via, kind, links, id";
+
+/// Stands for a version that is not known here.
+pub(super) const NO_IDENTITY: Identity = [0; 32];
 
 /// A change as the database has it.
 pub(super) struct RawChange {
@@ -28,7 +31,7 @@ enum RawBody {
     Passed(Vec<u8>),
     Put(Record),
     Superseded { key: [u8; 32], digest: [u8; 32] },
-    Removed { key: [u8; 32], digest: [u8; 32] },
+    Removed { key: [u8; 32], digest: [u8; 32], identity: [u8; 32] },
     Delete(Vec<u8>),
     Operator { jwt: String, links: Option<String> },
     Activation { key: [u8; 32], digest: [u8; 32], token: Option<Vec<u8>> },
@@ -51,7 +54,7 @@ impl RawChange {
         } else if op == Operation::Delete.tag() {
             RawBody::Delete(row.get(6)?)
         } else if op == Operation::Remove.tag() {
-            RawBody::Removed { key: row.get(0)?, digest: row.get(5)? }
+            RawBody::Removed { key: row.get(0)?, digest: row.get(5)?, identity: row.get(3)? }
         } else if row.get_ref(6)? == rusqlite::types::ValueRef::Null {
             RawBody::Superseded { key: row.get(0)?, digest: row.get(5)? }
         } else {
@@ -89,7 +92,11 @@ impl RawChange {
             }
             RawBody::Passed(item) => Content::Passed(Arc::new(serde_json::from_slice(&item).ok()?)),
             RawBody::Superseded { key, digest } => Content::Superseded { key: AccountKey::from_raw(key), digest },
-            RawBody::Removed { key, digest } => Content::Removed { key: AccountKey::from_raw(key), digest },
+            RawBody::Removed { key, digest, identity } => Content::Removed {
+                key: AccountKey::from_raw(key),
+                digest,
+                identity: Some(identity).filter(|identity| *identity != NO_IDENTITY),
+            },
             RawBody::Delete(request) => Content::Delete(Arc::new(Tombstone::reopen(request.into())?)),
             RawBody::Activation { key, digest, token } => {
                 match token.and_then(|token| Activation::reopen(&token, &digest)) {

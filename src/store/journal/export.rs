@@ -89,7 +89,7 @@ fn each(
     take: &mut impl FnMut(Exported) -> bool,
 ) -> rusqlite::Result<()> {
     let mut deleted = connection.prepare(
-        "SELECT key, deleted FROM head WHERE kind = ?1 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
+        "SELECT key, deleted FROM head INDEXED BY deleted WHERE kind = ?1 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)",
     )?;
     let mut rows = deleted.query(params![SubjectKind::Account])?;
     while let Some(row) = rows.next()? {

@@ -26,6 +26,8 @@ const WRONG_SUM: &str = "the sum of a row does not fit it";
 const AHEAD: u8 = 1;
 /// Upstream may have something newer that could not be applied.
 const DOUBTED: u8 = 2;
+/// Something is served although only a digest is known of what upstream ordered.
+const UNSURE: u8 = 4;
 
 /// A row of `head`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,11 +100,27 @@ impl Row {
         }
     }
 
-    /// Whether something is served although upstream ordered something else, of which only a digest is known: it may be a
-    /// deletion. Who serves that must ask.
-    pub(super) fn is_unsure(&self) -> bool {
-        let is_opaque = self.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0);
-        is_opaque && self.is_live()
+    /// Whether an account is served, and it is not known whether that is later than what upstream ordered, because only a
+    /// digest of that is known. It may be a deletion.
+    pub(super) fn is_unsure(&self, key: &Subject) -> bool {
+        self.is_opaque() && !self.is_ahead && self.is_live() && key.kind() == SubjectKind::Account
+    }
+
+    /// Whether only a digest is known of what upstream ordered.
+    pub(super) fn is_opaque(&self) -> bool {
+        self.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0)
+    }
+
+    /// Notes that upstream has nothing later than what is held, and does not bring what is held either. That does not make it
+    /// later than something of which only a digest is known.
+    pub(super) fn note_ahead(&mut self, is_ahead: bool) {
+        self.is_ahead = is_ahead && self.ordered.is_some() && (self.is_ahead || !self.is_opaque());
+        self.is_doubted = false;
+    }
+
+    /// Whether only upstream can tell if what is here is what it has.
+    pub(super) fn must_ask(&self, key: &Subject) -> bool {
+        self.is_doubted || self.is_unsure(key)
     }
 
     /// Notes what upstream ordered, next to what is held.
@@ -126,8 +144,9 @@ impl Row {
         self.pointers().any(|pointer| pointer == id)
     }
 
-    const fn flags(&self) -> u8 {
-        (if self.is_ahead { AHEAD } else { 0 }) | (if self.is_doubted { DOUBTED } else { 0 })
+    fn flags(&self, key: &Subject) -> u8 {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        flag(self.is_ahead, AHEAD) | flag(self.is_doubted, DOUBTED) | flag(self.is_unsure(key), UNSURE)
     }
 
     /// Whether the feed keeps current what is served of the key.
@@ -222,7 +241,7 @@ pub(crate) fn find_damage(
 
 /// Writes the row of a key.
 pub(super) fn save(connection: &Connection, log: &LogPlace, subject: &Subject, row: &Row) -> rusqlite::Result<()> {
-    let columns = Columns::of(log, row);
+    let columns = Columns::of(log, subject, row);
     connection
         .prepare_cached(
             "INSERT INTO head (kind, key, row, era, serial, iat, exp, identity, issuer, digest, ties, history, deleted,
@@ -283,7 +302,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(log: &LogPlace, row: &Row) -> Self {
+    fn of(log: &LogPlace, key: &Subject, row: &Row) -> Self {
         let (version, deleted) = (row.held.version(), row.held.deleted());
         let serial = |at: Option<Position>| at.map_or(0, |at| write_place(log, at));
         let mut ties = Vec::with_capacity(row.held.ties().len() * TIE);
@@ -309,7 +328,7 @@ impl Columns {
             marks: marks::write(row.held.marks()),
             leaf: row.ordered.map(|ordered| ordered.leaf.map(leaf_bytes).unwrap_or_default()),
             under: row.ordered.map_or(0, |ordered| ordered.under),
-            flags: row.flags(),
+            flags: row.flags(key),
         }
     }
 

@@ -179,7 +179,7 @@ mod tests {
     fn what_was_committed_is_not_undone_by_what_was_read_before() {
         let index = Index::default();
         let (held, gone) = (AccountKey::from_raw([1; 32]), AccountKey::from_raw([2; 32]));
-        let removed = Content::Removed { key: gone, digest: [0; 32] };
+        let removed = Content::Removed { key: gone, digest: [0; 32], identity: None };
         index.load(&held, 3);
         index.follow(
             &Change {

@@ -24,7 +24,7 @@ use crate::gate::{Activation, Digest, Entry, OperatorChain, Standing, Tombstone,
 use crate::key::AccountKey;
 
 /// The path that the changes record.
-const VIA: Via = Via::Snapshot;
+const VIA: Via = Via::Promotion;
 
 /// What a promotion found, and made.
 #[derive(Debug)]
@@ -113,9 +113,11 @@ impl<'c> Promotion<'c> {
     fn look(&self) -> rusqlite::Result<Promoted> {
         let (connection, meta) = (self.transaction.connection, &self.transaction.meta);
         let other = meta.lacks().map(str::to_owned).into_iter().collect();
-        let keys = |condition: &str| -> rusqlite::Result<Vec<AccountKey>> {
+        let keys = |index: &str, condition: &str| -> rusqlite::Result<Vec<AccountKey>> {
             connection
-                .prepare(&format!("SELECT key FROM head WHERE kind = ?1 AND {condition} ORDER BY key"))?
+                .prepare(&format!(
+                    "SELECT key FROM head INDEXED BY {index} WHERE kind = ?1 AND {condition} ORDER BY key"
+                ))?
                 .query_map([SubjectKind::Account], |row| Ok(AccountKey::from_raw(row.get(0)?)))?
                 .collect()
         };
@@ -126,13 +128,14 @@ impl<'c> Promotion<'c> {
             accounts: meta.count,
             withheld: withheld.map(|(_, signed)| signed.accounts).sum(),
             deletions: count(
-                "SELECT count(DISTINCT deleted_row) FROM head WHERE kind = 1 AND deleted IS NOT NULL AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
+                "SELECT count(DISTINCT deleted_row) FROM head INDEXED BY deleted WHERE kind = 1 AND deleted IS NOT NULL AND deleted_row <> 0 AND (issuer = x'' OR iat <= deleted)",
             )?,
             activations: count("SELECT count(DISTINCT key) FROM activation")?,
             missing: keys(
+                "textless",
                 "row = 0 AND removed = 0 AND (issuer <> x'' OR length(leaf) > 0) AND (deleted IS NULL OR iat > deleted)",
             )?,
-            unproven: keys("deleted_row = 0 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)")?,
+            unproven: keys("deleted", "deleted_row = 0 AND deleted IS NOT NULL AND (issuer = x'' OR iat <= deleted)")?,
             other,
         })
     }
@@ -143,7 +146,12 @@ impl<'c> Promotion<'c> {
         let mut overlays = Vec::new();
         for kind in [SubjectKind::Account, SubjectKind::Activation] {
             let keys: Vec<[u8; 32]> = connection
-                .prepare("SELECT key FROM head WHERE kind = ?1 AND (leaf IS NOT NULL OR flags <> 0) ORDER BY key")?
+                // Each part has an index, because a mirror has few of them among many.
+                .prepare(
+                    "SELECT key FROM head INDEXED BY overlay WHERE kind = ?1 AND leaf IS NOT NULL AND row <> 0
+                     UNION SELECT key FROM head INDEXED BY textless WHERE kind = ?1 AND leaf IS NOT NULL AND row = 0
+                     UNION SELECT key FROM head INDEXED BY flagged WHERE kind = ?1 AND flags <> 0 ORDER BY key",
+                )?
                 .query_map([kind], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             overlays.extend(keys.into_iter().map(|key| Subject::from_raw(kind, key)));
@@ -202,8 +210,15 @@ impl<'c> Promotion<'c> {
         now.is_level();
         let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
         now.removed = self.transaction.append(
-            Content::Removed { key: *key, digest: row.digest },
-            Record::of_removal(subject, version, &row.digest, VIA, clock::unix_millis(), &[toggle]),
+            Content::Removed { key: *key, digest: row.digest, identity: Some(version.identity) },
+            Record::of_removal(
+                subject,
+                (&version.identity, version.iat),
+                &row.digest,
+                VIA,
+                clock::unix_millis(),
+                &[toggle],
+            ),
         )?;
         self.transaction.settle(subject, row, &now, None)
     }

@@ -103,36 +103,44 @@ impl JournalReader {
     pub fn leaf_to_ask_by(&self, subject: &Subject) -> Result<Option<Leaf>, StoreError> {
         let log = self.state.log();
         let row = self.read(|connection| head::load(connection, &log, subject))?;
-        Ok(row.filter(|row| !row.is_unsure()).and_then(|row| row.leaf(subject)))
+        Ok(row.filter(|row| !row.is_unsure(subject)).and_then(|row| row.leaf(subject)))
     }
 
     /// Keys after `after` that upstream has and whose text is not here. Blocks for a query.
     pub fn textless(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where(
+            "textless",
             "row = 0 AND removed = 0 AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted)",
             after,
             limit,
         )
     }
 
-    /// Accounts of which upstream may have something newer. Blocks for a query.
+    /// Accounts of which upstream may have something else. Blocks for a query.
     pub fn doubted(&self, limit: usize) -> Result<Vec<Subject>, StoreError> {
-        self.keys_where("flags <> 0 AND flags & 2", None, limit)
+        self.keys_where("flagged", "flags <> 0 AND flags & 6", None, limit)
     }
 
     /// Accounts after `after` of which upstream has something older, or nothing. Blocks for a query.
     pub fn ahead(&self, after: Option<&AccountKey>, limit: usize) -> Result<Vec<AccountKey>, StoreError> {
         let after = after.map(|after| Subject::Account(*after));
-        let found = self.keys_where("flags <> 0 AND flags & 1", after.as_ref(), limit)?;
+        let found = self.keys_where("flagged", "flags <> 0 AND flags & 1", after.as_ref(), limit)?;
         let account = |subject| if let Subject::Account(key) = subject { Some(key) } else { None };
         Ok(found.into_iter().filter_map(account).collect())
     }
 
-    fn keys_where(&self, condition: &str, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+    /// `index`: the one that has few keys besides. Left to itself, SQLite goes through all heads.
+    fn keys_where(
+        &self,
+        index: &str,
+        condition: &str,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<Subject>, StoreError> {
         let (kind, raw) = after.map_or((0, &[][..]), |after| (after.kind().code(), &after.raw()[..]));
         self.read_bulk(|connection| {
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT kind, key FROM head WHERE {condition} AND (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3"
+                "SELECT kind, key FROM head INDEXED BY {index} WHERE {condition} AND (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3"
             ))?;
             let mut rows = statement.query(params![kind, raw, limit])?;
             let mut found = Vec::new();

@@ -86,7 +86,8 @@ CREATE TABLE head (
     marks       BLOB    NOT NULL, -- of each other key that signed: 32 bytes, iat, reach
     leaf        BLOB,             -- of what upstream ordered, if that is something else; empty: nothing. Its first 8 or all 32 bytes
     under       INTEGER NOT NULL, -- the change with what upstream ordered, if that is something else; 0: it is not here
-    flags       INTEGER NOT NULL, -- 1: upstream has something older, or nothing; 2: it may have something newer
+    flags       INTEGER NOT NULL, -- 1: upstream has something older, or nothing; 2: it may have something newer; 4: only the
+                                  -- digest of what it has is known
     sum         BLOB    NOT NULL, -- 8 bytes over the row
     PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
@@ -94,8 +95,9 @@ CREATE VIEW live AS         -- accounts with a JWT that neither was deleted nor 
     SELECT key, row, serial, iat, exp, identity, issuer, digest FROM head
     WHERE kind = 1 AND row <> 0 AND removed = 0 AND (deleted IS NULL OR iat > deleted);
 CREATE INDEX expiry ON head (kind, exp) WHERE kind = 1 AND exp > 0;
-CREATE INDEX flagged ON head (flags, kind, key) WHERE flags <> 0;
+CREATE INDEX flagged ON head (kind, key, flags) WHERE flags <> 0;
 CREATE INDEX textless ON head (kind, key) WHERE row = 0;
+CREATE INDEX overlay ON head (kind, key) WHERE leaf IS NOT NULL AND row <> 0;
 CREATE INDEX deleted ON head (kind, key) WHERE deleted IS NOT NULL;
 CREATE TABLE cursor (
     name   TEXT PRIMARY KEY,
@@ -203,7 +205,7 @@ impl Meta {
         if self.role == Role::Primary || self.lacks().is_some() {
             return Ok(self.lacks());
         }
-        let query = "SELECT EXISTS (SELECT 1 FROM head WHERE kind = ?1 AND row = 0 AND removed = 0
+        let query = "SELECT EXISTS (SELECT 1 FROM head INDEXED BY textless WHERE kind = ?1 AND row = 0 AND removed = 0
                          AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted))";
         let is_textless: bool = connection.query_row(query, [SubjectKind::Account], |row| row.get(0))?;
         Ok(is_textless.then_some("the mirror had not yet received the JWT of each account that its primary held"))
@@ -277,7 +279,7 @@ impl LogPlace {
 /// Counts the keys with a flag.
 pub(super) fn count_flagged(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     connection.query_row(
-        "SELECT count(*) FILTER (WHERE flags & 1), count(*) FILTER (WHERE flags & 2) FROM head WHERE flags <> 0",
+        "SELECT count(*) FILTER (WHERE flags & 1), count(*) FILTER (WHERE flags & 6) FROM head INDEXED BY flagged WHERE flags <> 0",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )

@@ -13,7 +13,7 @@ use super::signers::{Live, Signed, Tally};
 use super::upstream::{Touched, TouchedNow};
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
-use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Version, Via};
+use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Via};
 use crate::key::PublicKey;
 
 /// The transaction under way: the connection and the state that its commit will make true.
@@ -309,7 +309,7 @@ impl<'a> Record<'a> {
     /// Those of a version that left: its account a read-only folder, or an activation because it had expired.
     pub(super) const fn of_removal(
         subject: &'a Subject,
-        version: &'a Version,
+        (identity, iat): (&'a Identity, i64),
         digest: &'a Digest,
         via: Via,
         at: i64,
@@ -321,9 +321,9 @@ impl<'a> Record<'a> {
             at,
             key: Some(subject.raw()),
             toggles,
-            iat: version.iat,
+            iat,
             exp: 0,
-            identity: &version.identity,
+            identity,
             issuer: None,
             digest,
             body: None,

@@ -24,6 +24,7 @@ fn feed(operator: &str, jwt: &str, links: &[&str]) -> String {
         keys: Vec::new(),
         request: None,
         digest: None,
+        identity: None,
         links: links.iter().map(ToString::to_string).collect(),
     };
     let json = |value: serde_json::Result<String>| value.unwrap();

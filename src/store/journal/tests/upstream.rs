@@ -9,6 +9,7 @@ mod world;
 use proptest::prelude::*;
 
 use super::super::upstream::EarlyWay;
+use crate::testkit;
 use world::World;
 
 /// Accounts that take part.
@@ -103,9 +104,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// `history`: earlier versions that the mirror keeps.
-async fn run(steps: &[Step], history: usize) {
+/// `history`: earlier versions that the mirror keeps. `says_what_left`: earlier builds do not.
+async fn run(steps: &[Step], history: usize, says_what_left: bool) {
     let mut world = World::new(history).await;
+    world.says_what_left = says_what_left;
     for step in steps {
         world.step(step).await;
         world.check();
@@ -113,14 +115,13 @@ async fn run(steps: &[Step], history: usize) {
     world.end().await;
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 60, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_mirror_ends_with_what_upstream_has_and_never_goes_back(
-        steps in prop::collection::vec(step(), 1..60),
-        history in 0..3usize,
-    ) {
-        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(run(&steps, history));
-    }
+#[test]
+fn a_mirror_ends_with_what_upstream_has_and_never_goes_back() {
+    let plays = (prop::collection::vec(step(), 1..60), 0..3usize, any::<bool>());
+    let played = testkit::runner(64).run(&plays, |(steps, history, says_what_left)| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(run(&steps, history, says_what_left));
+        Ok(())
+    });
+    played.unwrap_or_else(|failed| panic!("{failed}"));
 }

@@ -23,18 +23,24 @@ impl Transaction<'_> {
             AnsweredContent::Put(entry, at, via) => {
                 self.answered_put(answer, &before, entry, (*at, *via), is_last_word)
             }
-            AnsweredContent::Unchanged | AnsweredContent::Absent if !is_last_word => Ok(Ok(Outcome::Kept)),
+            AnsweredContent::Unchanged | AnsweredContent::Absent { .. } if !is_last_word => Ok(Ok(Outcome::Kept)),
             AnsweredContent::Unchanged => {
                 let mut now = before.clone();
                 now.is_level();
                 self.settle_loose(&subject, &before, &now, None)?;
                 Ok(Ok(Outcome::Same { serial: 0 }))
             }
-            AnsweredContent::Absent => {
+            AnsweredContent::Absent { is_comparable } => {
                 let mut now = before.clone();
-                // The feed and comparisons say what became of it there.
-                now.is_ahead = now.ordered.is_some() && now.own_leaf(&subject).is_some() && !self.is_to_come(&now);
-                now.is_doubted = false;
+                if now.is_live() && now.ordered.is_none() && *is_comparable {
+                    now.is_doubted = true;
+                } else if now.is_live() && now.ordered.is_none() {
+                    self.order_nothing(&mut now, &subject);
+                } else if now.own_leaf(&subject).is_some() {
+                    self.order_same(&mut now, &subject);
+                } else {
+                    now.note_ahead(false);
+                }
                 self.settle_loose(&subject, &before, &now, None)?;
                 Ok(Ok(Outcome::Kept))
             }

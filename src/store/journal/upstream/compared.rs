@@ -11,8 +11,8 @@ use super::ordered::{TextPlace, UpstreamState};
 use super::{Compared, ComparedContent};
 use crate::clock;
 use crate::feed::Subject;
-use crate::feed::digest::Leaf;
-use crate::gate::{Activation, Digest, Entry, Position, Refusal, Tombstone, Version, Via};
+use crate::feed::digest::{Leaf, LeafState};
+use crate::gate::{Activation, Digest, Entry, Identity, Position, Refusal, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -24,7 +24,9 @@ impl Transaction<'_> {
         match &compared.content {
             ComparedContent::Put(entry) => self.compared_put(entry, at, as_of),
             ComparedContent::Delete(tombstone, keys) => self.compared_deletion(tombstone, keys, as_of).map(Ok),
-            ComparedContent::Removed(keys) => self.compared_removal(keys, as_of).map(|()| Ok(changed)),
+            ComparedContent::Removed { key, identity, digest } => {
+                self.compared_removal(key, identity.as_ref(), digest, as_of).map(|()| Ok(changed))
+            }
             ComparedContent::Nothing(subject) => {
                 self.compare_one(subject, as_of, |this, row| this.order_nothing(row, subject)).map(|()| Ok(changed))
             }
@@ -44,15 +46,8 @@ impl Transaction<'_> {
                 Ok(Ok(changed))
             }
             ComparedContent::Rejected(keys) => self.compared_rejection(keys).map(|()| Ok(changed)),
-            ComparedContent::Same(keys) => {
-                for key in keys {
-                    self.compare_one(&Subject::Account(*key), as_of, |this, row| {
-                        // What the digest tree has of it is what upstream has.
-                        row.is_ahead = row.ordered.is_some() && !this.is_to_come(row);
-                        row.is_doubted = false;
-                    })?;
-                }
-                Ok(Ok(changed))
+            ComparedContent::Same(subject) => {
+                self.compare_one(subject, as_of, |this, row| this.order_same(row, subject)).map(|()| Ok(changed))
             }
         }
     }
@@ -75,6 +70,21 @@ impl Transaction<'_> {
         let mut now = before.clone();
         change(self, &mut now);
         self.settle_loose(subject, &before, &now, None)
+    }
+
+    /// What the digest tree has of a key is what upstream has.
+    pub(super) fn order_same(&mut self, row: &mut Row, subject: &Subject) {
+        let left = row.held.identity().map(|identity| Leaf::of(subject, &LeafState::Left(*identity)).short());
+        match row.ordered {
+            // A server that lags gave it again after it had left.
+            Some(ordered) if row.is_live() && ordered.leaf.map(|leaf| leaf.short()) == left => {
+                let before = row.counted();
+                row.removed = if ordered.under == 0 { NO_CHANGE } else { ordered.under };
+                row.is_level();
+                self.count(before, row.counted());
+            }
+            _ => row.note_ahead(!self.is_to_come(row)),
+        }
     }
 
     fn compared_put(
@@ -150,33 +160,47 @@ impl Transaction<'_> {
         self.store_loose(&Record::of_delete(tombstone, Via::Feed, clock::unix_millis(), &[], &digest), 0)
     }
 
-    fn compared_removal(&mut self, keys: &[AccountKey], as_of: u64) -> rusqlite::Result<()> {
-        for key in keys {
-            let subject = Subject::Account(*key);
-            let Some(before) = self.load(&subject)?.filter(|_| !self.is_touched(&subject, as_of)) else { continue };
-            let mut now = before.clone();
-            self.drop_overlay(&mut now)?;
-            // Of what is under something that was served early, maybe no version is known.
-            let left = now.held.version().filter(|_| now.ordered.is_none()).copied();
-            let id = match &left {
-                Some(_) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
-                Some(version) => self.store_removal(&subject, version, &now.digest, 0)?,
-                None => NO_CHANGE,
-            };
-            if now.held.is_live() || left.is_none() {
-                now.removed = id;
-            }
-            Self::order_removal(&mut now, &subject, left.map(|version| version.identity).as_ref(), id);
-            self.count(before.counted(), now.counted());
-            self.settle_loose(&subject, &before, &now, None)?;
+    fn compared_removal(
+        &mut self,
+        key: &AccountKey,
+        identity: Option<&Identity>,
+        digest: &Digest,
+        as_of: u64,
+    ) -> rusqlite::Result<()> {
+        let subject = Subject::Account(*key);
+        let found = self.load(&subject)?;
+        if self.is_touched(&subject, as_of) || (found.is_none() && identity.is_none()) {
+            return Ok(());
         }
-        Ok(())
+        let before = found.unwrap_or_default();
+        let mut now = before.clone();
+        if identity.is_none() || identity != now.held.identity() {
+            self.drop_overlay(&mut now)?;
+        }
+        let held = now.held.version().copied().filter(|held| match identity {
+            Some(identity) => held.identity == *identity,
+            // Of what is under something that was served early, maybe no version is known.
+            None => now.ordered.is_none(),
+        });
+        let left = held.map(|held| held.identity).or(identity.copied());
+        let id = match (&held, &left) {
+            (Some(_), _) if now.removed != 0 && now.removed != NO_CHANGE => now.removed,
+            (Some(held), _) => self.store_removal(&subject, (&held.identity, held.iat), &now.digest, 0)?,
+            (None, Some(left)) => self.store_removal(&subject, (left, 0), digest, 0)?,
+            (None, None) => NO_CHANGE,
+        };
+        if now.held.is_live() || held.is_none() {
+            now.removed = if held.is_some() { id } else { NO_CHANGE };
+        }
+        Self::order_removal(&mut now, &subject, left.as_ref(), id);
+        self.count(before.counted(), now.counted());
+        self.settle_loose(&subject, &before, &now, None)
     }
 
     fn store_removal(
         &mut self,
         subject: &Subject,
-        version: &Version,
+        version: (&Identity, i64),
         digest: &Digest,
         exp: i64,
     ) -> rusqlite::Result<i64> {
@@ -190,7 +214,7 @@ impl Transaction<'_> {
         let mut now = before.clone();
         now.is_level();
         if let Some(version) = before.held.version().filter(|_| before.removed == 0) {
-            now.removed = self.store_removal(&subject, version, &before.digest, before.exp)?;
+            now.removed = self.store_removal(&subject, (&version.identity, version.iat), &before.digest, before.exp)?;
             self.forget_activation(&subject, now.clone())?;
             now.row = now.row.max(0);
         }
@@ -214,7 +238,7 @@ impl Transaction<'_> {
             let id = self.store_loose(&Record::of_activation(activation, Via::Feed, clock::unix_millis(), &[]), 0)?;
             let mut now = before.clone();
             now.set_ordered(&subject, Some(leaf_of(&subject, activation.identity())), id);
-            (now.is_ahead, now.is_doubted) = (now.ordered.is_some() && !self.is_to_come(&now), false);
+            now.note_ahead(!self.is_to_come(&now));
             self.settle_loose(&subject, &before, &now, None)?;
             return Ok(Outcome::Kept);
         }
@@ -241,6 +265,6 @@ fn note_leaf(row: &mut Row, subject: &Subject, leaf: Leaf) {
         row.is_level();
     } else {
         row.set_ordered(subject, Some(leaf), 0);
-        row.is_doubted = false;
+        (row.is_ahead, row.is_doubted) = (false, false);
     }
 }

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use rusqlite::params;
 use sha2::{Digest as _, Sha256};
 
-use super::super::head::Row;
+use super::super::head::{Ordered, Row};
 use super::super::transaction::{Record, Transaction};
 use super::super::write::{CommitError, Outcome};
 use super::Still;
 use crate::clock;
-use crate::feed::digest::{Leaf, LeafState};
-use crate::feed::{Operation, Subject};
+use crate::feed::Subject;
 use crate::gate::{Digest, Entry, Ordering, Position, Refusal, Tombstone, Via};
 
 /// A JWT that upstream did not give.
@@ -57,7 +56,7 @@ impl Transaction<'_> {
             (way, order) => rule(
                 order,
                 KnownCopy {
-                    is_confirmed: self.is_confirmed(&before, &subject)?,
+                    is_confirmed: self.is_confirmed(&before)?,
                     is_asked: early.is_asked.ask(),
                     is_accepted: way == EarlyWay::Accepted,
                 },
@@ -74,22 +73,14 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether upstream gave what is held or an earlier version, and no deletion followed.
-    fn is_confirmed(&self, row: &Row, subject: &Subject) -> rusqlite::Result<bool> {
-        let deleted = row.held.deleted().map(|deleted| Leaf::of(subject, &LeafState::Deleted(*deleted)));
-        Ok(match row.leaf(subject) {
+    /// Whether upstream gave what is held or an earlier version, and no deletion or removal followed.
+    fn is_confirmed(&self, row: &Row) -> rusqlite::Result<bool> {
+        Ok(match row.ordered {
             _ if !row.is_live() => false,
-            // The deletion that was ordered may be an earlier one.
-            Some(_) if row.ordered.is_some_and(|ordered| ordered.under != 0) => !self.is_delete(row.made_by())?,
-            Some(leaf) => Some(leaf) != deleted,
-            None => row.held.position().is_some() || !self.is_found(row.row)?,
+            None => true,
+            Some(Ordered { leaf: Some(_), under }) => self.is_put(under)?,
+            Some(Ordered { leaf: None, .. }) => row.held.position().is_some() || !self.is_found(row.row)?,
         })
-    }
-
-    fn is_delete(&self, id: i64) -> rusqlite::Result<bool> {
-        self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND op = ?2)")?
-            .query_row(params![id, Operation::Delete.tag()], |row| row.get(0))
     }
 
     fn is_found(&self, id: i64) -> rusqlite::Result<bool> {

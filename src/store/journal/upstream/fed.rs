@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use super::super::change::NO_IDENTITY;
 use super::super::effect::{AccountNow, Effect};
 use super::super::head::{NO_CHANGE, Row, leaf_of};
 use super::super::schema::Role;
@@ -16,9 +17,6 @@ use crate::feed::{Content, Operation, Subject, SubjectKind};
 use crate::gate::{Activation, Digest, Entry, Identity, Tombstone, Via};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
-
-/// Stands for a version that is not known here.
-const NO_IDENTITY: Identity = [0; 32];
 
 /// A key that a change is about: what was there, what follows, and the JWT if it is held now.
 pub(super) struct Step {
@@ -60,12 +58,12 @@ impl Transaction<'_> {
             FedContent::Superseded(key) => (self.doubt(std::slice::from_ref(key))?, changed),
             FedContent::Rejected(keys) => (self.doubt(keys)?, changed),
             FedContent::Delete(tombstone) => (self.fed_delete(tombstone, tombstone.keys(), id)?, changed),
-            FedContent::Removed(key) => (self.fed_removed(key, &fed.digest, id)?, changed),
+            FedContent::Removed(key, identity) => (self.fed_removed(key, *identity, &fed.digest, id)?, changed),
             FedContent::Activation(activation) => (self.fed_activation(activation, id)?, changed),
             FedContent::OtherActivation(activation, identity) => {
                 (self.other_activation(activation, identity.as_ref(), self.passed(id))?, changed)
             }
-            FedContent::Forgotten(activation) => (self.fed_forgotten(activation, id)?, changed),
+            FedContent::Forgotten(activation) => (self.fed_forgotten(activation, &fed.digest, id)?, changed),
             FedContent::Operator(operator, version) => {
                 (self.other_operator(operator, version, self.passed(id))?, changed)
             }
@@ -92,15 +90,17 @@ impl Transaction<'_> {
             FedContent::Superseded(key) => {
                 (Content::Superseded { key: *key, digest: fed.digest }, past(fed, toggles, key))
             }
-            FedContent::Removed(key) => {
+            FedContent::Removed(key, identity) => {
                 // Which version left, if that is known.
-                let left = steps.first().map(|step| self.left(&step.before, &fed.digest)).transpose()?.flatten();
-                let identity = left.as_ref().unwrap_or(&NO_IDENTITY);
-                let record = Record { identity, ..past(fed, toggles, key) };
-                return self.log(Content::Removed { key: *key, digest: fed.digest }, record, operation).map(drop);
+                let known = || steps.first().map(|step| self.left(&step.before, &fed.digest)).transpose();
+                let identity = if identity.is_some() { *identity } else { known()?.flatten() };
+                let record = Record { identity: identity.as_ref().unwrap_or(&NO_IDENTITY), ..past(fed, toggles, key) };
+                let content = Content::Removed { key: *key, digest: fed.digest, identity };
+                return self.log(content, record, operation).map(drop);
             }
             FedContent::Forgotten(activation) => {
-                let left = steps.first().and_then(|step| step.before.held.identity());
+                let left = steps.first().filter(|step| step.before.digest == fed.digest);
+                let left = left.and_then(|step| step.before.held.identity());
                 let record = Record {
                     kind: Some(SubjectKind::Activation),
                     key: Some(activation.raw()),
@@ -178,19 +178,26 @@ impl Transaction<'_> {
         Ok(steps)
     }
 
-    fn fed_removed(&mut self, key: &AccountKey, digest: &Digest, id: i64) -> rusqlite::Result<Vec<Step>> {
+    fn fed_removed(
+        &mut self,
+        key: &AccountKey,
+        identity: Option<Identity>,
+        digest: &Digest,
+        id: i64,
+    ) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Account(*key);
-        // Of an unknown account nothing is stored, because a removal proves nothing.
-        let Some(before) = self.load(&subject)? else {
-            // An answer under way may be older.
+        let found = self.load(&subject)?;
+        if found.is_none() && identity.is_none() {
+            // Of an unknown account there is nothing to store. An answer under way may be older.
             self.effects.push(Effect { key: *key, now: AccountNow::Gone, row: 0 });
             return Ok(Vec::new());
-        };
+        }
+        let before = found.unwrap_or_default();
         let mut now = before.clone();
         if now.digest != *digest {
             self.drop_overlay(&mut now)?;
         }
-        let left = self.left(&now, digest)?;
+        let left = if identity.is_some() { identity } else { self.left(&now, digest)? };
         if now.held.is_live() || now.held.version().is_none() {
             // What is held here may be another version than the one that left.
             now.removed = if left.as_ref() == now.held.identity() { id } else { NO_CHANGE };
@@ -267,11 +274,12 @@ impl Transaction<'_> {
         Ok(vec![Step { subject, before, now, entry: None }])
     }
 
-    fn fed_forgotten(&mut self, id: &HashId, change: i64) -> rusqlite::Result<Vec<Step>> {
+    fn fed_forgotten(&mut self, id: &HashId, digest: &Digest, change: i64) -> rusqlite::Result<Vec<Step>> {
         let subject = Subject::Activation(*id);
         let Some(before) = self.load(&subject)? else { return Ok(Vec::new()) };
         let mut now = before.clone();
-        now.removed = change;
+        // What is held here may be another version than the one that expired.
+        now.removed = if before.digest == *digest { change } else { NO_CHANGE };
         self.forget_activation(&subject, now.clone())?;
         now.row = now.row.max(0);
         now.is_level();
@@ -308,7 +316,7 @@ fn subjects(content: &FedContent) -> Vec<Subject> {
     let accounts = |keys: &[AccountKey]| keys.iter().map(|key| Subject::Account(*key)).collect();
     match content {
         FedContent::Put(entry) => vec![Subject::Account(*entry.key())],
-        FedContent::Superseded(key) | FedContent::Removed(key) => vec![Subject::Account(*key)],
+        FedContent::Superseded(key) | FedContent::Removed(key, _) => vec![Subject::Account(*key)],
         FedContent::Delete(tombstone) => accounts(tombstone.keys()),
         FedContent::Rejected(keys) => accounts(keys),
         FedContent::Activation(activation) => vec![Subject::Activation(*activation.id())],

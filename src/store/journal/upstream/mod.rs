@@ -80,8 +80,8 @@ pub enum FedContent {
     Superseded(AccountKey),
     /// A request deletes the accounts that it names.
     Delete(Arc<Tombstone>),
-    /// An account left a read-only folder.
-    Removed(AccountKey),
+    /// An account left a read-only folder, in this version if upstream says which.
+    Removed(AccountKey, Option<Identity>),
     /// An activation that is to be stored.
     Activation(Arc<Activation>),
     /// An activation of which only the identity is known, or nothing.
@@ -114,8 +114,15 @@ pub enum ComparedContent {
     Put(Arc<Entry>),
     /// This request has deleted these accounts.
     Delete(Arc<Tombstone>, Vec<AccountKey>),
-    /// The accounts left a read-only folder.
-    Removed(Vec<AccountKey>),
+    /// An account left a read-only folder.
+    Removed {
+        /// The account.
+        key: AccountKey,
+        /// Which version left; `None`: upstream does not say.
+        identity: Option<Identity>,
+        /// SHA-256 of its text.
+        digest: Digest,
+    },
     /// Nothing.
     Nothing(Subject),
     /// A state with this leaf, whose text was not asked for.
@@ -128,8 +135,8 @@ pub enum ComparedContent {
     Operator(PublicKey, Identity, Arc<Item>),
     /// Something newer of these accounts that the gate rejected.
     Rejected(Vec<AccountKey>),
-    /// The same as here, of these accounts.
-    Same(Vec<AccountKey>),
+    /// The same as here.
+    Same(Subject),
 }
 
 /// An answer of upstream about an account.
@@ -156,7 +163,10 @@ pub enum AnsweredContent {
     /// What is held.
     Unchanged,
     /// Nothing.
-    Absent,
+    Absent {
+        /// Whether a comparison can tell what became of what was there.
+        is_comparable: bool,
+    },
 }
 
 /// A question that is answered when the write has its turn.

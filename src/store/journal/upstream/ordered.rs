@@ -129,7 +129,7 @@ impl Transaction<'_> {
         } else {
             row.set_ordered(subject, Some(leaf), id);
             // A later deletion, or a later version.
-            (row.is_ahead, row.is_doubted) = (row.ordered.is_some() && !self.is_to_come(row), false);
+            row.note_ahead(!self.is_to_come(row));
         }
         Ok(is_news)
     }
@@ -137,11 +137,11 @@ impl Transaction<'_> {
     /// Notes that upstream has nothing of a key. What is here stays: absence is never a deletion.
     pub(super) fn order_nothing(&self, row: &mut Row, subject: &Subject) {
         row.set_ordered(subject, None, 0);
-        (row.is_ahead, row.is_doubted) = (row.ordered.is_some() && !self.is_to_come(row), false);
+        row.note_ahead(!self.is_to_come(row));
     }
 
     /// Drops what was served before upstream had ordered it, because the account left there. What is held is what upstream had
-    /// ordered, if its version is known here.
+    /// ordered, or nothing if that is no version, or one of which only a digest is known.
     pub(super) fn drop_overlay(&self, row: &mut Row) -> rusqlite::Result<()> {
         let Some(ordered) = row.ordered.filter(|_| !self.is_to_come(row)) else { return Ok(()) };
         let stored = self
@@ -163,6 +163,10 @@ impl Transaction<'_> {
             row.held = Held::restore_placed(Some(version), at, Vec::new(), deleted, marks);
             (row.row, row.digest, row.exp) = (ordered.under, digest, exp);
             row.is_level();
+        } else {
+            row.held =
+                Held::restore_placed(None, None, Vec::new(), row.held.deleted().copied(), row.held.marks().to_vec());
+            row.row = 0;
         }
         Ok(())
     }
@@ -190,16 +194,12 @@ impl Transaction<'_> {
         now: &Row,
         entry: Option<&Arc<Entry>>,
     ) -> rusqlite::Result<()> {
-        let now = &Row {
-            is_doubted: now.is_doubted || now.is_unsure(),
-            is_ahead: now.is_ahead && !now.is_unsure(),
-            ..now.clone()
-        };
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);
             self.meta.ahead = self.meta.ahead + u64::from(now.is_ahead) - u64::from(before.is_ahead);
-            self.meta.doubted = self.meta.doubted + u64::from(now.is_doubted) - u64::from(before.is_doubted);
+            let doubted = [before, now].map(|row| u64::from(row.must_ask(subject)));
+            self.meta.doubted = self.meta.doubted + doubted[1] - doubted[0];
             self.release(before, now)?;
         }
         if let Subject::Account(key) = subject {
@@ -209,7 +209,7 @@ impl Transaction<'_> {
                 came: clock::unix_millis(),
             };
             // Of what stands upstream, only a digest is known.
-            let is_elsewhere = now.ordered.is_some_and(|ordered| ordered.leaf.is_some() && ordered.under == 0);
+            let is_elsewhere = now.is_opaque();
             let state = match entry {
                 _ if !now.held.is_live() && is_elsewhere && !now.is_ahead => AccountNow::Elsewhere,
                 _ if !now.held.is_live() || now.removed != 0 => AccountNow::Gone,

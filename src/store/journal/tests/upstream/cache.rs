@@ -8,8 +8,11 @@ use parking_lot::Mutex;
 
 use super::super::*;
 use super::primary::fed;
+use crate::feed::digest::{Leaf, LeafState};
+use crate::feed::{Head, Session, Subject};
+use crate::gate::Tombstone;
 use crate::key::AccountKey;
-use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
+use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, ComparedContent, Still, UpstreamWrite};
 use crate::store::journal::{CacheBound, Role};
 
 type Wanted = Arc<Mutex<HashSet<AccountKey>>>;
@@ -97,7 +100,7 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     let other = Journal::open(&Options::primary(None, 0, 1), |_, _| {}).expect("opens");
     cache.commit(Write::Upstream(UpstreamWrite::Begin(other.head()))).await.expect("begins");
     assert_eq!([1, 699].map(|n| is_served(&cache, n)), [true, false]);
-    let nothing = ComparedContent::Nothing(crate::feed::Subject::Account(key(1)));
+    let nothing = ComparedContent::Nothing(Subject::Account(key(1)));
     let nothing =
         Write::Upstream(UpstreamWrite::Compared(Compared { as_of: u64::MAX >> 1, serial: 0, content: nothing }));
     cache.commit(nothing).await.expect("compared");
@@ -109,4 +112,66 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     assert_eq!(texts, 1);
     let (tree, computed) = cache.trees().expect("readable");
     assert!(tree == computed);
+}
+
+/// Begins a comparison that finds the leaf of a deletion, and no text. Then a server that lags gives the JWT before that.
+async fn is_told_what_was_before_a_deletion(cache: &Journal, entry: &Arc<Entry>, deletion: &Arc<Tombstone>) {
+    let subject = Subject::Account(*entry.key());
+    let leaf = Leaf::of(&subject, &LeafState::Deleted(deletion.deletion()));
+    let leaf = ComparedContent::Leaf(subject, leaf);
+    let answer = Answered {
+        key: *entry.key(),
+        content: AnsweredContent::Put(entry.clone(), None, Via::Upstream),
+        may_be_old: false,
+        is_last_word: Still::always(false),
+        is_kept: Still::always(true),
+    };
+    for write in [
+        UpstreamWrite::Begin(Head { serial: 7, session: Session([7; 16]), chain: Chain([7; 32]) }),
+        UpstreamWrite::Compared(Compared { as_of: 7, serial: 0, content: leaf }),
+        UpstreamWrite::Level { is_whole: true },
+        UpstreamWrite::Answered(answer),
+    ] {
+        cache.commit(Write::Upstream(write)).await.expect("applied");
+    }
+    assert!(cache.get(entry.key()).expect("readable").is_some(), "nothing says that it was deleted");
+}
+
+#[tokio::test]
+async fn what_is_served_while_only_a_digest_of_upstream_s_state_is_known_is_in_doubt_until_upstream_says_what_it_has() {
+    let (signer, account) = (Signer::new(), KeyPair::new_account());
+    let entry = signer.entry(&account, NOW, "before");
+    let Write::Delete(deletion, _) = signer.delete(&[&account], NOW + 1) else { panic!("a deletion") };
+    let (key, subject) = (*entry.key(), Subject::Account(*entry.key()));
+    let absent = AnsweredContent::Absent { is_comparable: true };
+    let (is_last_word, is_kept) = (Still::always(true), Still::always(true));
+    let absent = UpstreamWrite::Answered(Answered { key, content: absent, may_be_old: false, is_last_word, is_kept });
+    let found = |content| UpstreamWrite::Compared(Compared { as_of: 7, serial: 0, content });
+    let evict = UpstreamWrite::Evict(vec![key]);
+
+    for (writes, is_served, is_ahead) in [
+        // A 404 does not say what became of it.
+        (vec![absent, found(ComparedContent::Delete(deletion.clone(), vec![key]))], false, false),
+        (vec![found(ComparedContent::Nothing(subject))], true, true),
+        (vec![evict], false, false),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.sqlite");
+        let cache = open_cache(&path, 1 << 20, &Wanted::default());
+        is_told_what_was_before_a_deletion(&cache, &entry, &deletion).await;
+        let (last, before) = writes.split_last().expect("a write");
+        for write in before {
+            cache.commit(Write::Upstream(write.clone())).await.expect("applied");
+        }
+        assert_eq!((cache.stand().doubted, cache.stand().ahead), (1, 0), "{last:?}");
+        assert_eq!(cache.doubted(9).expect("readable"), [subject]);
+        assert_eq!(cache.leaf_to_ask_by(&subject).expect("readable"), None, "upstream must give its text");
+        cache.close().await;
+
+        let cache = open_cache(&path, 1 << 20, &Wanted::default());
+        assert_eq!(cache.stand().doubted, 1, "after a restart");
+        cache.commit(Write::Upstream(last.clone())).await.expect("applied");
+        assert_eq!(cache.get(&key).expect("readable").is_some(), is_served, "{last:?}");
+        assert_eq!((cache.stand().doubted, cache.stand().ahead), (0, u64::from(is_ahead)), "{last:?}");
+    }
 }

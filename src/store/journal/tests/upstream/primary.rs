@@ -128,7 +128,7 @@ pub(super) fn fed(change: &Change, is_rejected: bool) -> Fed {
         Content::Put(entry) => FedContent::Put(entry.clone()),
         Content::Superseded { key, .. } => FedContent::Superseded(*key),
         Content::Delete(tombstone) => FedContent::Delete(tombstone.clone()),
-        Content::Removed { key, .. } => FedContent::Removed(*key),
+        Content::Removed { key, identity, .. } => FedContent::Removed(*key, *identity),
         Content::Activation(activation) => FedContent::Activation(activation.clone()),
         Content::PastActivation { id, .. } => FedContent::OtherActivation(*id, None),
         Content::Forgotten { id, .. } => FedContent::Forgotten(*id),
@@ -148,7 +148,9 @@ fn compared(difference: &Difference, key: Subject, as_of: u64) -> Compared {
         Difference::Change(change) => {
             let content = match &change.content {
                 Content::Put(entry) => ComparedContent::Put(entry.clone()),
-                Content::Removed { key, .. } => ComparedContent::Removed(vec![*key]),
+                Content::Removed { key, digest, identity } => {
+                    ComparedContent::Removed { key: *key, identity: *identity, digest: *digest }
+                }
                 Content::Activation(activation) => ComparedContent::Activation(activation.clone()),
                 Content::Operator(chain) => {
                     let item = Arc::new(crate::feed::wire::Item::from(change));

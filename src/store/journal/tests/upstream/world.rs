@@ -9,10 +9,12 @@ use super::super::*;
 use super::check::Served;
 use super::primary::{Upstream, fed};
 use super::{ACCOUNTS, Commit, Made, Step};
-use crate::feed::{Head, Subject};
+use crate::feed::{Head, Subject, SubjectKind};
 use crate::gate::{OperatorChain, Position};
 use crate::key::AccountKey;
-use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, Early, EarlyWay, Still, UpstreamWrite};
+use crate::store::journal::upstream::{
+    Answered, AnsweredContent, Compared, ComparedContent, Early, EarlyWay, FedContent, Still, UpstreamWrite,
+};
 use crate::store::journal::{Role, head};
 
 /// An answer under way, and what had happened when it was asked for.
@@ -36,6 +38,8 @@ pub(super) struct World {
     folder: tempfile::TempDir,
     history: usize,
     pub(super) mirror: Journal,
+    /// Whether upstream says which version left a read-only folder.
+    pub(super) says_what_left: bool,
     parts: Option<Vec<Part>>,
     asked: Vec<Asked>,
     /// How often something happened to an account here, and how often it was removed.
@@ -51,7 +55,7 @@ impl World {
         let mirror = open_mirror(&folder, history);
         let (parts, asked) = (None, Vec::new());
         let (touched, served) = (HashMap::new(), HashMap::new());
-        Self { upstream, folder, history, mirror, parts, asked, touched, served }
+        Self { upstream, folder, history, mirror, says_what_left: true, parts, asked, touched, served }
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -132,6 +136,8 @@ impl World {
         self.follow().await;
         for _ in 0..count {
             self.feed_one(false).await;
+            // An account may leave, and come back with the next change.
+            self.check();
         }
     }
 
@@ -146,8 +152,12 @@ impl World {
         if let Content::Operator(chain) = &change.content {
             self.trust(chain).await;
         }
+        let mut fed = fed(&change, is_rejected);
+        if let FedContent::Removed(_, identity) = &mut fed.content {
+            *identity = identity.filter(|_| self.says_what_left);
+        }
         // Upstream decides, whatever it is.
-        let _ = self.write(UpstreamWrite::Fed(Box::new(fed(&change, is_rejected)))).await;
+        let _ = self.write(UpstreamWrite::Fed(Box::new(fed))).await;
         assert_eq!((self.mirror.head().serial, self.mirror.head().chain), (change.serial, change.chain));
     }
 
@@ -172,7 +182,13 @@ impl World {
     fn difference(&self, key: Subject) -> Vec<Compared> {
         let log = self.mirror.state.log();
         let row = self.mirror.read(|connection| head::load(connection, &log, &key)).expect("readable");
-        self.upstream.compare(key, row.and_then(|row| row.leaf(&key)).map(|leaf| leaf.short()))
+        let mut found = self.upstream.compare(key, row.and_then(|row| row.leaf(&key)).map(|leaf| leaf.short()));
+        for compared in &mut found {
+            if let ComparedContent::Removed { identity, .. } = &mut compared.content {
+                *identity = identity.filter(|_| self.says_what_left);
+            }
+        }
+        found
     }
 
     async fn pieces(&mut self, count: usize) {
@@ -200,7 +216,8 @@ impl World {
     }
 
     fn is_doubted(&self, account: u8) -> bool {
-        self.rows().get(&Subject::Account(self.upstream.key(account))).is_some_and(|row| row.is_doubted)
+        let key = Subject::Account(self.upstream.key(account));
+        self.rows().get(&key).is_some_and(|row| row.must_ask(&key))
     }
 
     fn ask(&mut self, account: u8) {
@@ -211,7 +228,7 @@ impl World {
                 let at = Position { session: head.session.0, serial: stored.serial };
                 AnsweredContent::Put(stored.entry, Some(at), Via::Upstream)
             }
-            None => AnsweredContent::Absent,
+            None => AnsweredContent::Absent { is_comparable: true },
         };
         let (touched, removed) = *self.touched.entry(key).or_default();
         self.asked.push(Asked { key, content, session: head.session, touched, removed });
@@ -265,6 +282,14 @@ impl World {
             self.ask(account);
             self.answer(0).await;
             self.check();
+        }
+        let rows = self.rows();
+        for (key, row) in rows.iter().filter(|(key, row)| key.kind() != SubjectKind::Account && row.must_ask(key)) {
+            let found = self.upstream.compare(*key, row.leaf(key).map(|leaf| leaf.short()));
+            assert!(found.is_empty(), "the comparison has told everything of {key:?}: {found:?}");
+            let as_of = self.mirror.head().serial;
+            let same = Compared { as_of, serial: 0, content: ComparedContent::Same(*key) };
+            self.write(UpstreamWrite::Compared(same)).await.expect("applied");
         }
         self.check_is_level();
         let accounts: Vec<_> = (0..ACCOUNTS).map(|account| self.upstream.key(account)).collect();
