@@ -116,6 +116,7 @@ impl Operators {
             change.log();
         }
         let is_in_sync = matches!(replayed.end, ChainEnd::InSync | ChainEnd::Ahead);
+        let mut refused = None;
         match replayed.end {
             ChainEnd::InSync | ChainEnd::Ahead => turn.unconnected = None,
             ChainEnd::NotYet(seconds) => {
@@ -129,18 +130,21 @@ impl Operators {
             ChainEnd::Unconnected(refusal) => {
                 let is_known = turn.unconnected.as_ref().is_some_and(|(version, _)| version == last.version());
                 turn.unconnected = Some((*last.version(), refusal.to_string()));
-                self.env.metrics.replica_operator_unconnected.set(1);
-                if !is_known {
-                    tracing::warn!(
-                        "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
-                         {refusal}",
-                        self.upstream.shown()
-                    );
-                }
-                self.env.metrics.refused(via, &refusal.into());
+                refused = Some((refusal, is_known));
             }
         }
+        // Before the line, so that who reads that finds the gauge set.
         self.env.metrics.replica_operator_unconnected.set(i64::from(turn.unconnected.is_some()));
+        if let Some((refusal, is_known)) = refused {
+            if !is_known {
+                tracing::warn!(
+                    "the operator JWT of the primary {} cannot be connected with the one in force here, which stays: \
+                     {refusal}",
+                    self.upstream.shown()
+                );
+            }
+            self.env.metrics.refused(via, &refusal.into());
+        }
         Ok(is_in_sync)
     }
 
