@@ -18,7 +18,7 @@ const REST: usize = 1024;
 pub(super) async fn serve(resolver: Arc<Resolver>, mut messages: Queued) {
     while let Some((message, _room)) = messages.next().await {
         let reply = Resolver::reply_subject(message.reply);
-        let Some(reply) = reply.filter(|_| resolver.policy.may_list()) else {
+        let Some(reply) = reply else {
             resolver.count("list", "silent");
             continue;
         };

@@ -113,6 +113,10 @@ fn notice(resolver: &Resolver, request: &Message) {
 
 async fn answer(resolver: &Resolver, packs: &Connected, request: Message) {
     let Some(reply) = Resolver::reply_subject(request.reply) else { return };
+    if !resolver.node.is_in_sync() {
+        // It came before this server left the group.
+        return resolver.count("pack", "silent");
+    }
     let hash = match resolver.node.pack_hash().await {
         Ok(Some(hash)) => hash,
         Ok(None) => return,

@@ -45,10 +45,8 @@ fn no_snapshot(path: &Path) -> Result<(), StoreError> {
     }
     Err(StoreError::unusable(
         &snapshot,
-        "this is what an earlier build of a replica left, and this build does not read it. Move it away: the replica gets \
-         everything from its primary again. What only it held, because its primary lacks it, does not go along: hand that \
-         back first, with `restore --from` of that build, or make the replica the primary with its `promote`, then `export` \
-         with that build and `import` with this one",
+        "an earlier build of a replica left this, and this build cannot read it: move it away, and the replica gets \
+         everything from its primary; first hand back what only this replica has, with `restore --from` of the earlier build",
     ))
 }
 
