@@ -175,8 +175,8 @@ impl Upstream for Fake {
         ready(Err(ForwardError::Busy(self.primary()))).boxed()
     }
 
-    fn ahead(&self, _after: Option<&AccountKey>) -> AheadPage {
-        AheadPage { accounts: Vec::new(), next: None }
+    fn ahead(&self, _after: Option<&AccountKey>) -> Result<AheadPage, StoreError> {
+        Ok(AheadPage { accounts: Vec::new(), next: None })
     }
 
     fn hint<'a>(&'a self, _token: &'a [u8], _key: &'a AccountKey) -> BoxFuture<'a, Result<(), Refusal>> {

@@ -38,7 +38,7 @@ pub trait Upstream: Backend {
     fn ask(&self, question: Question) -> BoxFuture<'_, Result<Relayed, ForwardError>>;
 
     /// The accounts after `after` that are newer here than at the primary. Blocks for queries.
-    fn ahead(&self, after: Option<&AccountKey>) -> AheadPage;
+    fn ahead(&self, after: Option<&AccountKey>) -> Result<AheadPage, StoreError>;
 
     /// Judges a claims update that was heard over NATS: it is genuine or rejected, and may be old.
     fn hint<'a>(&'a self, token: &'a [u8], key: &'a AccountKey) -> BoxFuture<'a, Result<(), Refusal>>;
@@ -302,7 +302,7 @@ impl Node {
     pub async fn ahead(&self, after: Option<AccountKey>) -> Result<Option<(AheadPage, String)>, StoreError> {
         let Role::Replica(replica) = &self.role else { return Ok(None) };
         let (asked, primary) = (replica.clone(), replica.public_url().to_owned());
-        let page = blocking(move || Ok(asked.ahead(after.as_ref()))).await?;
+        let page = blocking(move || asked.ahead(after.as_ref())).await?;
         Ok(Some((page, primary)))
     }
 }

@@ -12,12 +12,9 @@ const ACCOUNTS: usize = 500;
 const TEXT: usize = 1 << 20;
 
 /// The accounts after `after` of which the primary holds something older, or nothing. Blocks for queries.
-pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
+pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> Result<AheadPage, StoreError> {
     let reader = held.store.reader();
-    let keys = reader.ahead(after, ACCOUNTS + 1).unwrap_or_else(|error| {
-        tracing::error!("cannot list what is newer here than at the primary: {error}");
-        Vec::new()
-    });
+    let keys = reader.ahead(after, ACCOUNTS + 1)?;
     let mut page = AheadPage { accounts: Vec::new(), next: None };
     let mut text = 0;
     for key in keys {
@@ -25,11 +22,11 @@ pub(super) fn page(held: &Held, after: Option<&AccountKey>) -> AheadPage {
             page.next = page.accounts.last().map(|last| *last.key());
             break;
         }
-        let account = account(held, key).unwrap_or(Ahead::Missing(key));
+        let account = account(held, key)?;
         text += account.text();
         page.accounts.push(account);
     }
-    page
+    Ok(page)
 }
 
 fn account(held: &Held, key: AccountKey) -> Result<Ahead, StoreError> {

@@ -138,10 +138,13 @@ impl Backend for Replica {
     fn key_list(&self) -> BoxFuture<'_, Result<KeyList, NoKeyList>> {
         let held = self.parts.held.clone();
         async move {
-            if held.knows_all().is_none() {
-                return Err(NoKeyList::NotYet);
-            }
-            blocking(move || Ok(KeyList::read(held.store.reader()))).await?
+            blocking(move || {
+                Ok(match held.whole() {
+                    Whole::Stored { journal, is_current: true } => KeyList::read(&journal),
+                    _ => Err(NoKeyList::NotYet),
+                })
+            })
+            .await?
         }
         .boxed()
     }
@@ -215,7 +218,7 @@ impl Upstream for Replica {
         self.forwarding.ask(question).boxed()
     }
 
-    fn ahead(&self, after: Option<&AccountKey>) -> AheadPage {
+    fn ahead(&self, after: Option<&AccountKey>) -> Result<AheadPage, StoreError> {
         ahead::page(&self.parts.held, after)
     }
 

@@ -10,12 +10,12 @@ use crate::clock;
 use crate::folder::{self, Layout};
 use crate::gate::Via;
 use crate::key::AccountKey;
-use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
+use crate::store::{StoreError, blocking};
 
 /// How often it is noted when the primary was heard.
 const HEARD: Duration = Duration::from_secs(2);
-/// Accounts that are read at once.
+/// Accounts that are read or evicted at once.
 const BATCH: usize = 256;
 
 /// Notes when the primary was heard, as long as the process lives.
@@ -28,6 +28,10 @@ pub(super) async fn note_heard(parts: Parts) {
             noted = heard;
             parts.held.store.write_soon(UpstreamWrite::Heard(heard));
         }
+        let (held, standing) = (parts.held.clone(), parts.env.gate.standing());
+        if let Err(error) = blocking(move || held.store.keep_operator(&standing)).await {
+            tracing::debug!("cannot read which operator JWT is stored: {error}");
+        }
     }
 }
 
@@ -37,8 +41,11 @@ pub(super) async fn evict(parts: Parts) {
     loop {
         let keys = evicted.take().await;
         // One that came back meanwhile is read from upstream again.
-        let gone = keys.into_iter().filter(|key| !parts.held.copies.contains(key)).collect();
-        let _ = parts.held.store.write(UpstreamWrite::Evict(gone)).await;
+        let gone: Vec<AccountKey> = keys.into_iter().filter(|key| !parts.held.copies.contains(key)).collect();
+        // Other writes come in between.
+        for piece in gone.chunks(BATCH) {
+            let _ = parts.held.store.write(UpstreamWrite::Evict(piece.to_vec())).await;
+        }
     }
 }
 

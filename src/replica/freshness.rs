@@ -125,12 +125,12 @@ impl Freshness {
         self.caught_up.swap(has, Ordering::AcqRel) != has
     }
 
-    /// Notes whether upstream has digests.
     /// Whether upstream can be compared with.
     pub(super) fn are_digests_there(&self) -> bool {
         !self.without_digests.load(Ordering::Acquire)
     }
 
+    /// Notes whether upstream has digests.
     pub(super) fn has_digests(&self, has: bool) {
         self.without_digests.store(!has, Ordering::Release);
     }

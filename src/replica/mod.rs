@@ -124,6 +124,10 @@ impl Replica {
 
     /// Asks about what the feed leaves in doubt, as long as the process lives.
     pub async fn settle_doubts(self: Arc<Self>) {
+        // The process before may have ended while texts were missing.
+        if self.parts.held.store.stand().is_level {
+            self.resync.fetch_texts();
+        }
         self.resync.clone().settle_doubts().await;
     }
 

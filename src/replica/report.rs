@@ -224,6 +224,7 @@ impl Reporting {
                      takes another id"
                 );
                 self.held.store.renew_identity();
+                progress.waits = Some((Instant::now() + progress.backoff.pause(), opened));
             }
             // An older server works without reports.
             Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => progress.waits = Some((rarely(), opened)),

@@ -12,7 +12,7 @@ use super::setup::{Env, StorePlace};
 use crate::config::ReplicaMode;
 use crate::feed::Head;
 use crate::folder::{FolderLock, private};
-use crate::gate::{OperatorChain, Standing};
+use crate::gate::Standing;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{
     CacheBound, CommitError, Committing, FILE, Mended, OperatorWrite, Options, Outcome, Role, Stand, Write,
@@ -138,12 +138,24 @@ impl Store {
 
     /// Notes which operator JWTs are in force, and does not wait.
     pub(super) fn note_operator(&self, standing: &Standing) {
-        if let Some(chain) = standing.chain().cloned() {
-            let _: &OperatorChain = &chain;
-            if self.journal.commit_soon(Write::Operator(OperatorWrite::Follow(chain))).is_none() {
-                tracing::warn!("the operator JWT is not stored yet: the store is busy");
-            }
+        if let Some(chain) = standing.chain().cloned()
+            && self.journal.commit_soon(Write::Operator(OperatorWrite::Follow(chain))).is_none()
+        {
+            tracing::warn!("the operator JWT is not stored yet: the store is busy");
         }
+    }
+
+    /// Notes them again if the store has others, because the write before was lost. Blocks for a query.
+    pub(super) fn keep_operator(&self, standing: &Standing) -> Result<(), StoreError> {
+        let stored = self.reader().operator()?;
+        let is_stored = match (standing.chain(), &stored) {
+            (Some(chain), Some(stored)) => stored.in_force().version() == chain.in_force().version(),
+            (chain, _) => chain.is_none(),
+        };
+        if !is_stored {
+            self.note_operator(standing);
+        }
+        Ok(())
     }
 
     /// Logs when writing begins to fail, and when it succeeds again.

@@ -19,7 +19,7 @@ async fn push(server: &Server, account: &Account, jwt: &str) {
 
 /// Waits until a replica has compared what it holds, so many times since its start.
 async fn compared(replica: &Server, times: usize) {
-    replica.logs_times("what is held is as there", times).await;
+    replica.logs_times("in sync with ", times).await;
     replica.follows().await;
 }
 

@@ -195,7 +195,7 @@ async fn a_cache_that_becomes_a_mirror_gives_no_pack_before_it_has_every_text() 
     let pack = primary.http.get(PACK).await.expect(200).body;
     let of = || mirror(&operator, &primary.url).dir(folder.path());
     let mut cache = of().env("NAS_REPLICA__MODE", "cache").env("NAS_REPLICA__CACHE_BYTES", "32KiB").start().await;
-    cache.logs("what is held is as there").await;
+    cache.logs("in sync with ").await;
     cache.signal("TERM");
     assert!(cache.exit().await.success());
     let replica = of().start_unready().await;

@@ -33,7 +33,9 @@ impl Activations {
         match jwt.map(|jwt| self.read(id, jwt)) {
             Some(Read::Stored(activation)) => FedContent::Activation(activation),
             Some(Read::Known(activation)) => FedContent::OtherActivation(*id, Some(*activation.identity())),
-            Some(Read::Unreadable) | None => FedContent::Unknown,
+            Some(Read::Unreadable) => FedContent::Unknown,
+            // A later change replaced it.
+            None => FedContent::OtherActivation(*id, None),
         }
     }
 

@@ -212,7 +212,8 @@ impl Follow {
                     continue;
                 }
             }
-            if handed.serial >= follower.target {
+            // After one that failed, none is written.
+            if result.is_ok() && handed.serial >= follower.target {
                 self.go_live(follower, handed.serial);
             }
             self.parts.env.metrics.replica_feed_lag.observe(seconds_since(handed.at));

@@ -23,7 +23,7 @@ use super::setup::Env;
 use super::spread::Spread;
 use super::store::Store;
 use crate::clock;
-use crate::feed::Head;
+use crate::feed::{Head, Subject};
 use crate::gate::Held as Order;
 use crate::generation::Generation;
 use crate::key::{AccountKey, PublicKey};
@@ -133,8 +133,12 @@ impl Held {
         match self.store.reader().is_unknown(key) {
             Some(is_unknown) => !is_unknown,
             None => {
-                let order = self.order(key);
-                order.version().is_some() || order.deleted().is_some()
+                // What cannot be read may exist.
+                let Ok(order) = self.store.reader().held(key) else { return true };
+                // Of some keys only a digest is known.
+                let has_leaf =
+                    || self.store.reader().leaf_of(&Subject::Account(*key)).map_or(true, |leaf| leaf.is_some());
+                order.version().is_some() || order.deleted().is_some() || has_leaf()
             }
         }
     }

@@ -103,6 +103,11 @@ impl<'w> Play<'w> {
         self.before.serial + u64::try_from(changes).expect("small")
     }
 
+    /// The position after a number of changes.
+    fn as_of(&self, changes: usize) -> Position {
+        self.world.position(self.serial(changes))
+    }
+
     /// The place of a change.
     fn position(&self, change: usize) -> Position {
         self.world.position(self.serial(change + 1))
@@ -290,13 +295,13 @@ impl<'w> Play<'w> {
             && let Some(leaf) = there
         {
             // A cache asks for no text that it does not have.
-            let (as_of, content) = (self.serial(looked.changes), ComparedContent::Leaf(Subject::Account(key), leaf));
+            let (as_of, content) = (self.as_of(looked.changes), ComparedContent::Leaf(Subject::Account(key), leaf));
             self.world.write(UpstreamWrite::Compared(Compared { as_of, serial: 0, content })).expect("written");
-            self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
+            self.world.level();
             return true;
         }
         if looked.differs {
-            let (as_of, serial) = (self.serial(looked.changes), change.map_or(0, |changes| self.serial(changes)));
+            let (as_of, serial) = (self.as_of(looked.changes), change.map_or(0, |changes| self.serial(changes)));
             // A refusal says that something else stays.
             let _ = self.world.write(UpstreamWrite::Compared(Compared { as_of, serial, content }));
             if self.fed <= looked.changes {
@@ -313,14 +318,14 @@ impl<'w> Play<'w> {
                 Some(_) => ComparedContent::Same(Subject::Account(key)),
                 None => ComparedContent::Nothing(Subject::Account(key)),
             };
-            let as_of = self.serial(looked.changes);
+            let as_of = self.as_of(looked.changes);
             self.world.write(UpstreamWrite::Compared(Compared { as_of, serial: 0, content })).expect("written");
             let newest = self.primary.newest(looked.changes);
             if self.has_left(looked.changes) && self.fed <= looked.changes && self.model.serves() == newest {
                 self.model.remove(newest);
             }
         }
-        self.world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
+        self.world.level();
         true
     }
 

@@ -140,7 +140,7 @@ impl World {
         let mut world = Self { replica: None, head, setup, operator, gate, now, _folder: folder, runtime };
         world.begin();
         world.write(UpstreamWrite::Begin(head)).expect("written");
-        world.write(UpstreamWrite::Level { is_whole: true }).expect("written");
+        world.level();
         world.held().freshness.has_caught_up(true);
         world
     }
@@ -170,6 +170,12 @@ impl World {
 
     pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// A comparison has ended.
+    pub(super) fn level(&self) {
+        let era = self.held().store.reader().era();
+        self.write(UpstreamWrite::Level { era, is_whole: true }).expect("written");
     }
 
     pub(super) fn write(&self, write: UpstreamWrite) -> Result<Outcome, CommitError> {

@@ -48,7 +48,7 @@ impl Resync {
         let held = &self.parts.held;
         let Some(from) = held.store.position() else { return Ok(false) };
         let number = self.begun.load(std::sync::atomic::Ordering::Acquire);
-        let run = Run { resync: self.clone(), from, number };
+        let run = Run { resync: self.clone(), from, era: held.store.reader().era(), number };
         let mut has_changed = false;
         if held.positions.doubts_operator() && run.operator().await? {
             held.positions.trust_operator();

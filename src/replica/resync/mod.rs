@@ -16,14 +16,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use super::parts::Parts;
 use crate::backoff::Backoff;
 use crate::feed::Head;
 use crate::feed::digest::Short;
 use crate::feed::wire::{DigestAnswer, DigestAsk};
+use crate::gate::Position;
 use crate::store::StoreError;
-use crate::store::journal::CommitError;
 use crate::store::journal::upstream::UpstreamWrite;
+use crate::store::journal::{CommitError, Outcome};
 use crate::upstream::UpstreamError;
 
 /// The number of keys of one question.
@@ -53,6 +56,8 @@ struct Run {
     resync: Arc<Resync>,
     /// The position from which the feed continues.
     from: Head,
+    /// The order in the store that begins there.
+    era: u64,
     number: u64,
 }
 
@@ -75,6 +80,22 @@ enum ResyncError {
     Outdated,
 }
 
+impl ResyncError {
+    /// The status by which a server says that it has no digests, or has none for this replica.
+    const fn without_digests(&self) -> Option<StatusCode> {
+        match self {
+            Self::Upstream(UpstreamError::Denied(status, _)) => Some(*status),
+            Self::Upstream(UpstreamError::Status(
+                status @ (StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN),
+            )) => Some(*status),
+            _ => None,
+        }
+    }
+}
+
 impl Resync {
     pub(super) fn new(parts: Parts) -> Self {
         Self { parts, begun: AtomicU64::new(0), is_under_way: AtomicBool::new(false), texts: texts::Texts::default() }
@@ -90,7 +111,8 @@ impl Resync {
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         self.is_under_way.store(true, Ordering::Release);
         self.parts.held.freshness.has_digests(true);
-        self.parts.env.runtime.spawn(Run { resync: self.clone(), from, number }.run());
+        let era = self.parts.held.store.reader().era();
+        self.parts.env.runtime.spawn(Run { resync: self.clone(), from, era, number }.run());
     }
 }
 
@@ -104,14 +126,10 @@ impl Run {
                     Err(error) => tracing::debug!("the end of a comparison cannot be stored: {error}"),
                 },
                 Err(ResyncError::Outdated) => return,
-                Err(ResyncError::Upstream(UpstreamError::Status(
-                    status @ (reqwest::StatusCode::NOT_FOUND
-                    | reqwest::StatusCode::METHOD_NOT_ALLOWED
-                    | reqwest::StatusCode::UNAUTHORIZED
-                    | reqwest::StatusCode::FORBIDDEN),
-                ))) => return self.without_digests(status),
-                Err(ResyncError::Upstream(UpstreamError::Denied(status, _))) => return self.without_digests(status),
                 Err(error) => {
+                    if let Some(status) = error.without_digests() {
+                        return self.without_digests(status);
+                    }
                     tracing::debug!(
                         "cannot compare with {}, and will retry: {error}",
                         self.resync.parts.upstream.shown()
@@ -125,30 +143,28 @@ impl Run {
     async fn done(&self, is_whole: bool) -> Result<(), ResyncError> {
         let (resync, parts) = (&self.resync, &self.resync.parts);
         self.is_current()?;
-        parts.held.store.write(UpstreamWrite::Level { is_whole }).await?;
+        if let Outcome::Kept = parts.held.store.write(UpstreamWrite::Level { era: self.era, is_whole }).await? {
+            return Err(ResyncError::Outdated);
+        }
         self.is_current()?;
         resync.is_under_way.store(false, Ordering::Release);
         parts.held.positions.look_again();
         parts.env.metrics.replica_feed_connected.set(i64::from(parts.held.freshness.is_following()));
-        tracing::info!(
-            "compared with {}: what is held is as there from serial {} on",
-            parts.upstream.shown(),
-            self.from.serial
-        );
+        tracing::info!("in sync with {} from serial {} on", parts.upstream.shown(), self.from.serial);
         parts.held.report_ahead(parts.upstream.shown());
         resync.fetch_texts();
         Ok(())
     }
 
     /// The server has no digests: the replica asks about copies when clients want them.
-    fn without_digests(&self, status: reqwest::StatusCode) {
+    fn without_digests(&self, status: StatusCode) {
         if self.is_current().is_err() {
             return;
         }
         let (resync, parts) = (&self.resync, &self.resync.parts);
         let (primary, fetched) =
             (parts.upstream.shown(), if parts.env.is_mirror() { ", and fetches missing ones then" } else { "" });
-        if matches!(status, reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN) {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             tracing::warn!(
                 "{primary} rejects requests of this replica for digests (status {status}); the replica checks JWTs as clients ask for \
                  them{fetched}. A hub forwards the token of the replica: give this replica the token of the primary"
@@ -172,25 +188,17 @@ impl Run {
         self.ask_and_see(ask, |_| {}).await.map(drop)
     }
 
-    /// The same, and shows each page before it is applied. Returns the serial as of which the last one holds.
-    async fn ask_and_see(&self, mut ask: DigestAsk, mut see: impl FnMut(&DigestAnswer)) -> Result<u64, ResyncError> {
-        let mut empty = 0;
-        for _ in 0..MOST_PAGES {
+    /// The same, and shows each page before it is applied. Returns the position as of which the last one
+    /// holds.
+    async fn ask_and_see(&self, ask: DigestAsk, mut see: impl FnMut(&DigestAnswer)) -> Result<Position, ResyncError> {
+        let look = |answer: &DigestAnswer, at: &Head| {
             self.is_current()?;
-            let answer = self.resync.parts.upstream.followed().compare(&ask).await?;
-            self.is_current()?;
-            self.stands(&answer.position().ok_or(ResyncError::Format("the position"))?)?;
-            empty = if answer.items.is_empty() { empty + 1 } else { 0 };
-            let (goes_on, as_of) = (goes_on(&mut ask, &answer)?, answer.serial);
-            see(&answer);
-            self.resync.take(answer).await?;
-            match goes_on {
-                false => return Ok(as_of),
-                true if empty >= MOST_EMPTY_PAGES => break,
-                true => {}
-            }
-        }
-        Err(ResyncError::Format("an end"))
+            self.stands(at)?;
+            see(answer);
+            Ok(())
+        };
+        self.is_current()?;
+        self.resync.ask_pages(ask, look).await
     }
 
     /// Fails if an answer as of this position is of no use.
@@ -202,6 +210,32 @@ impl Run {
         } else {
             Ok(())
         }
+    }
+}
+
+impl Resync {
+    /// Asks what differs, and applies each page of the answer that `look` does not reject. Returns the position as of which the
+    /// last one holds.
+    async fn ask_pages(
+        self: &Arc<Self>,
+        mut ask: DigestAsk,
+        mut look: impl FnMut(&DigestAnswer, &Head) -> Result<(), ResyncError>,
+    ) -> Result<Position, ResyncError> {
+        let mut empty = 0;
+        for _ in 0..MOST_PAGES {
+            let answer = self.parts.upstream.followed().compare(&ask).await?;
+            let at = answer.position().ok_or(ResyncError::Format("the position"))?;
+            look(&answer, &at)?;
+            empty = if answer.items.is_empty() { empty + 1 } else { 0 };
+            let (goes_on, as_of) = (goes_on(&mut ask, &answer)?, at.position(at.serial));
+            self.take(answer, as_of).await?;
+            match goes_on {
+                false => return Ok(as_of),
+                true if empty >= MOST_EMPTY_PAGES => break,
+                true => {}
+            }
+        }
+        Err(ResyncError::Format("an end"))
     }
 }
 

@@ -7,15 +7,15 @@ use super::{Resync, ResyncError};
 use crate::clock;
 use crate::feed::Subject;
 use crate::feed::wire::{DigestAnswer, Item, UpstreamChange, UpstreamContent};
-use crate::gate::{Refusal, Via};
+use crate::gate::{Position, Refusal, Via};
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
 use crate::store::journal::{CommitError, Outcome};
 
 impl Resync {
     /// Applies a piece of what differs.
-    pub(super) async fn take(self: &Arc<Self>, answer: DigestAnswer) -> Result<(), ResyncError> {
-        let (resync, as_of) = (self.clone(), answer.serial);
+    pub(super) async fn take(self: &Arc<Self>, answer: DigestAnswer, as_of: Position) -> Result<(), ResyncError> {
+        let resync = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let items = answer.items.iter();
             items

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{MOST_PAGES, PIECE, ResyncError, Run, short};
+use super::{MOST_EMPTY_PAGES, MOST_PAGES, PIECE, ResyncError, Run, short};
 use crate::feed::digest::{Leaf, LeafPage, Prefix, Short, Sum, ViewParts};
 use crate::feed::wire::{DigestAsk, DigestPage};
 use crate::feed::{Chain, Head, Session, Subject};
@@ -83,7 +83,7 @@ impl Run {
     /// Takes over the leaves of a whole place, a page at a time. Returns `false` if upstream does not list them: then only
     /// what is held here is compared.
     async fn reconcile(&self, prefix: Option<Prefix>) -> Result<bool, ResyncError> {
-        let mut after: Option<Subject> = None;
+        let (mut after, mut empty): (Option<Subject>, _) = (None, 0);
         for _ in 0..MOST_PAGES {
             self.is_current()?;
             let Some(page) = self.resync.parts.upstream.followed().leaves(prefix, after).await? else {
@@ -92,8 +92,10 @@ impl Run {
             };
             self.is_current()?;
             self.stands(&page.head)?;
-            if page.leaves.is_empty() && page.next.is_some() {
-                return Err(ResyncError::Format("the leaves"));
+            // Keys whose leaf is gone fill a page as well.
+            empty = if page.leaves.is_empty() { empty + 1 } else { 0 };
+            if empty > MOST_EMPTY_PAGES {
+                break;
             }
             let ours = self.held_between(prefix, after, page.next).await?;
             self.settle(reconcile(ours, &page)).await?;
@@ -194,7 +196,8 @@ impl Run {
 fn reconcile(ours: Vec<HeldLeaf>, theirs: &LeafPage) -> Reconciled {
     let mut left: HashMap<Subject, Short> = theirs.leaves.iter().map(|listed| (listed.key, listed.leaf)).collect();
     let (mut differences, mut held) = (Vec::new(), Vec::new());
-    let difference = |content| Compared { as_of: theirs.head.serial, serial: 0, content };
+    let as_of = theirs.head.position(theirs.head.serial);
+    let difference = |content| Compared { as_of, serial: 0, content };
     for (subject, leaf, has_text) in ours {
         match left.remove(&subject) {
             Some(short) if short == leaf.short() => {}

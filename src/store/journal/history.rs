@@ -157,11 +157,13 @@ impl JournalReader {
     /// The id of a change of an account. What came outside the order may have a place in it, too.
     fn id_of(&self, connection: &Connection, key: &AccountKey, serial: u64) -> rusqlite::Result<i64> {
         let meta = self.state.meta();
-        if serial > meta.log.floor.0 && serial <= meta.head.serial {
+        let kept = kept_ids(connection, key)?.unwrap_or_default();
+        // A version of an order before may have a serial that is in use again.
+        if serial > meta.log.floor.0 && kept.contains(&meta.log.id(serial)) {
             return Ok(meta.log.id(serial));
         }
         let mut place = connection.prepare_cached("SELECT serial FROM change WHERE id = ?1")?;
-        for id in kept_ids(connection, key)?.unwrap_or_default().into_iter().rev() {
+        for id in kept.into_iter().rev() {
             if serial != 0 && place.query_row([id], |row| row.get(0)).optional()? == Some(serial) {
                 return Ok(id);
             }

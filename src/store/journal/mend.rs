@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::super::error::StoreError;
 use super::super::{followers, operator};
 use super::digests;
-use super::head::{self, Found, Row};
+use super::head::{self, Found, NO_CHANGE, Row};
 use super::open;
 use super::schema::{self, Meta, Role};
 use super::signers::{self, Signers, Tally};
@@ -269,8 +269,8 @@ impl<'c> Rescue<'c> {
                 self.lost += 1;
             }
         }
-        if row.removed != 0 {
-            let _ = self.change(row.removed)?;
+        if row.removed != 0 && row.removed != NO_CHANGE && !self.change(row.removed)? {
+            row.removed = NO_CHANGE;
         }
         if let Some(ordered) = &mut row.ordered
             && ordered.under != 0

@@ -112,7 +112,13 @@ impl<'c> Promotion<'c> {
     /// Finds what is missing.
     fn look(&self) -> rusqlite::Result<Promoted> {
         let (connection, meta) = (self.transaction.connection, &self.transaction.meta);
-        let other = meta.lacks().map(str::to_owned).into_iter().collect();
+        let mut other: Vec<String> = meta.lacks().map(str::to_owned).into_iter().collect();
+        if meta.doubted > 0 {
+            other.push(format!(
+                "of {} accounts, the primary may have had something else than what the mirror served",
+                meta.doubted
+            ));
+        }
         let keys = |index: &str, condition: &str| -> rusqlite::Result<Vec<AccountKey>> {
             connection
                 .prepare(&format!(

@@ -116,6 +116,16 @@ impl JournalReader {
         )
     }
 
+    /// Keys after `after` that a request deleted which is not here. Blocks for a query.
+    pub fn requestless(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where(
+            "deleted",
+            "deleted IS NOT NULL AND deleted_row = 0 AND (issuer = x'' OR iat <= deleted)",
+            after,
+            limit,
+        )
+    }
+
     /// Accounts of which upstream may have something else. Blocks for a query.
     pub fn doubted(&self, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where("flagged", "flags <> 0 AND flags & 6", None, limit)

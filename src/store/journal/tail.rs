@@ -54,10 +54,11 @@ impl Tail {
     /// Shortens the log if there is too much with what the transaction adds. Returns the bytes that it has then.
     pub(super) fn shorten(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<u64> {
         let Some(bound) = &self.bound else { return Ok(0) };
-        for (before, last) in std::mem::take(&mut transaction.left) {
+        let left = std::mem::take(&mut transaction.left);
+        let before = if left.is_empty() { self.bytes } else { 0 };
+        for (before, last) in left {
             transaction.leave(before, last, &*bound.is_wanted)?;
         }
-        let before = if transaction.begun.is_some() { 0 } else { self.bytes };
         let around = (transaction.changes.len() * AROUND) as u64;
         let mut bytes = before.saturating_add(around).saturating_add_signed(transaction.log_bytes.get());
         if bytes > bound.log_bytes {

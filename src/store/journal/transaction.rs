@@ -100,7 +100,7 @@ impl<'c> Transaction<'c> {
     /// Brings the counts and sums of live accounts up to date with one account's step: the JWT that it had, and has now,
     /// if it has one.
     pub(super) fn count(&mut self, before: Option<Live>, after: Option<Live>) {
-        self.meta.count = self.meta.count + u64::from(after.is_some()) - u64::from(before.is_some());
+        self.meta.count = (self.meta.count + u64::from(after.is_some())).saturating_sub(u64::from(before.is_some()));
         self.tally.step(before, after);
     }
 

@@ -60,7 +60,7 @@ async fn a_mirror_is_backed_up_and_exported_and_its_backup_becomes_the_state_of_
     let hash = nats_account_server::jwt::activation_hash_id(&same.key(), &newer.key(), "a.b").unwrap();
     link.lead_to(second.host());
     serves(&mirror, &newer, &newest).await;
-    mirror.logs_times("what is held is as there", 2).await;
+    mirror.logs_times("in sync with ", 2).await;
     mirror.follows().await;
     // The deletion is newer here as well.
     until("it is ahead", || async { mirror.http.metric("replica_ahead_accounts", "").await == 3.0 }).await;

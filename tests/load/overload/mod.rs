@@ -40,7 +40,7 @@ impl Distance {
 
 /// Waits until a replica follows the feed and knows all keys.
 async fn follows(replica: &Server) {
-    replica.logs_times("what is held is as there", 1).await;
+    replica.logs_times("in sync with ", 1).await;
     replica.follows().await;
 }
 

@@ -39,13 +39,25 @@ impl Transaction<'_> {
     /// A comparison begins.
     pub(super) fn compare_again(&mut self) -> Outcome {
         (self.meta.is_level, self.meta.is_whole) = (false, false);
+        self.touched_now.misses_a_key = Some(false);
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }
     }
 
+    /// Upstream has a key of which nothing is known here, because the gate rejects what it has.
+    pub(super) fn miss_a_key(&mut self) {
+        self.meta.is_whole = false;
+        self.touched_now.misses_a_key = Some(true);
+        self.repaired.set(true);
+    }
+
     /// The comparison ended. `is_whole`: every key that upstream has is known.
-    pub(super) fn level(&mut self, is_whole: bool) -> Outcome {
-        (self.meta.is_level, self.meta.is_whole) = (true, is_whole);
+    pub(super) fn level(&mut self, era: u64, is_whole: bool) -> Outcome {
+        if era != self.meta.log.era.unsigned_abs() {
+            return Outcome::Kept;
+        }
+        let misses_a_key = self.touched_now.misses_a_key.unwrap_or(self.touched.misses_a_key);
+        (self.meta.is_level, self.meta.is_whole) = (true, is_whole && !misses_a_key);
         self.confirm();
         self.repaired.set(true);
         Outcome::Changed { serial: self.meta.head.serial }

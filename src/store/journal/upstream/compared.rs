@@ -18,7 +18,11 @@ use crate::key::AccountKey;
 
 impl Transaction<'_> {
     pub(super) fn compared(&mut self, compared: &Compared) -> rusqlite::Result<Result<Outcome, CommitError>> {
-        let as_of = compared.as_of;
+        if compared.as_of.session != self.meta.head.session.0 {
+            // Another order has begun since it was read.
+            return Ok(Ok(Outcome::Kept));
+        }
+        let as_of = compared.as_of.serial;
         let at = (compared.serial != 0).then(|| self.meta.head.position(compared.serial));
         let changed = Outcome::Changed { serial: compared.serial };
         match &compared.content {
@@ -35,6 +39,9 @@ impl Transaction<'_> {
             }
             ComparedContent::Activation(activation) => self.compared_activation(activation, as_of).map(Ok),
             ComparedContent::Forgotten(id) => self.compared_expiry(id, as_of).map(|()| Ok(changed)),
+            ComparedContent::Operator(operator, ..) if self.is_touched(&Subject::Operator(*operator), as_of) => {
+                Ok(Ok(Outcome::Kept))
+            }
             ComparedContent::Operator(operator, version, item) => {
                 let text = serde_json::to_vec(&**item).unwrap_or_default();
                 let digest: Digest = Sha256::digest(&text).into();
@@ -251,7 +258,10 @@ impl Transaction<'_> {
     fn compared_rejection(&mut self, keys: &[AccountKey]) -> rusqlite::Result<()> {
         for key in keys {
             let subject = Subject::Account(*key);
-            let Some(before) = self.load(&subject)? else { continue };
+            let Some(before) = self.load(&subject)? else {
+                self.miss_a_key();
+                continue;
+            };
             let now = Row { is_doubted: true, ..before.clone() };
             self.settle_loose(&subject, &before, &now, None)?;
         }

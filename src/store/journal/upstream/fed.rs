@@ -56,7 +56,14 @@ impl Transaction<'_> {
         Ok(match &fed.content {
             FedContent::Put(entry) => self.fed_put(entry, id)?,
             FedContent::Superseded(key) => (self.doubt(std::slice::from_ref(key))?, changed),
-            FedContent::Rejected(keys) => (self.doubt(keys)?, changed),
+            FedContent::Rejected(keys) => {
+                let steps = self.doubt(keys)?;
+                // It exists, and nothing here knows it.
+                if steps.len() < keys.len() {
+                    self.miss_a_key();
+                }
+                (steps, changed)
+            }
             FedContent::Delete(tombstone) => (self.fed_delete(tombstone, tombstone.keys(), id)?, changed),
             FedContent::Removed(key, identity) => (self.fed_removed(key, *identity, &fed.digest, id)?, changed),
             FedContent::Activation(activation) => (self.fed_activation(activation, id)?, changed),
@@ -130,6 +137,8 @@ impl Transaction<'_> {
             FedContent::Rejected(_) | FedContent::Unknown => {
                 // Nothing unverified is stored, so who comes later cannot go on from before it.
                 self.log(Content::Passed(fed.item.clone()), unread(fed, toggles), operation)?;
+                self.left.push((self.meta.log.id(self.meta.log.floor.0), self.meta.log.id(self.meta.head.serial)));
+                self.log_bytes.set(0);
                 self.meta.log.floor = (self.meta.head.serial, self.meta.head.chain);
                 return Ok(());
             }

@@ -41,6 +41,9 @@ pub enum UpstreamWrite {
     Compared(Compared),
     /// The comparison ended: what is held is what upstream had.
     Level {
+        /// The order that was compared, of [`JournalReader::era`](super::JournalReader::era). Another one that has begun since is
+        /// not level.
+        era: u64,
         /// Whether every key that upstream has is known.
         is_whole: bool,
     },
@@ -99,9 +102,9 @@ pub enum FedContent {
 /// A difference that a comparison found.
 #[derive(Debug, Clone)]
 pub struct Compared {
-    /// The position of upstream when it said so, in the session that is followed.
-    pub as_of: u64,
-    /// The place of the change upstream, in the session that is followed; 0: unknown.
+    /// The position of upstream when it said so. In another session than the one that is followed, it says nothing.
+    pub as_of: Position,
+    /// The place of the change upstream, in the same session; 0: unknown.
     pub serial: u64,
     /// What upstream has.
     pub content: ComparedContent,
@@ -202,7 +205,7 @@ impl Transaction<'_> {
             UpstreamWrite::Begin(head) => self.begin_order(*head).map(Ok),
             UpstreamWrite::Fed(fed) => self.fed(fed),
             UpstreamWrite::Compared(compared) => self.compared(compared),
-            UpstreamWrite::Level { is_whole } => Ok(Ok(self.level(*is_whole))),
+            UpstreamWrite::Level { era, is_whole } => Ok(Ok(self.level(*era, *is_whole))),
             UpstreamWrite::CompareAgain => Ok(Ok(self.compare_again())),
             UpstreamWrite::Answered(answer) => self.answered(answer),
             UpstreamWrite::Early(early) => self.early(early),

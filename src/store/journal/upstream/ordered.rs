@@ -82,6 +82,8 @@ impl Transaction<'_> {
         row.set_ordered(&subject, Some(leaf_of(&subject, entry.identity())), under);
         let is_ahead = matches!(state, UpstreamState::Ahead(_)) && row.ordered.is_some();
         (row.is_ahead, row.is_doubted) = (is_ahead, matches!(state, UpstreamState::Open));
+        // Room that was made may have lifted a deletion.
+        self.count(before.counted(), row.counted());
         Ok(state)
     }
 
@@ -197,9 +199,9 @@ impl Transaction<'_> {
         if now != before {
             self.save(subject, now)?;
             self.repaired.set(true);
-            self.meta.ahead = self.meta.ahead + u64::from(now.is_ahead) - u64::from(before.is_ahead);
-            let doubted = [before, now].map(|row| u64::from(row.must_ask(subject)));
-            self.meta.doubted = self.meta.doubted + doubted[1] - doubted[0];
+            let step = |count: u64, was: bool, is: bool| (count + u64::from(is)).saturating_sub(u64::from(was));
+            self.meta.ahead = step(self.meta.ahead, before.is_ahead, now.is_ahead);
+            self.meta.doubted = step(self.meta.doubted, before.must_ask(subject), now.must_ask(subject));
             self.release(before, now)?;
         }
         if let Subject::Account(key) = subject {

@@ -4,25 +4,39 @@ use std::collections::HashMap;
 
 use crate::feed::Subject;
 
-/// The largest number of keys that are remembered.
-const MOST: usize = 100_000;
+/// Keys after which the earlier ones begin to be forgotten. Up to twice as many are remembered.
+const MANY: usize = 100_000;
 
 /// When the feed last touched each key, by what was committed.
 #[derive(Debug, Default)]
 pub(in super::super) struct Touched {
     serials: HashMap<Subject, u64>,
+    /// Those before, which are forgotten next. So what is forgotten is at least [`MANY`] keys old, and a comparison that is
+    /// under way is later.
+    earlier: HashMap<Subject, u64>,
     /// What was touched up to here is not remembered.
     floor: u64,
+    /// Whether upstream has keys of which nothing is known here.
+    pub(super) misses_a_key: bool,
 }
 
 impl Touched {
     /// Nothing was touched after a serial.
     pub(in super::super) fn since(floor: u64) -> Self {
-        Self { serials: HashMap::new(), floor }
+        Self { floor, ..Self::default() }
     }
 
     fn is_after(&self, subject: &Subject, serial: u64) -> bool {
-        self.serials.get(subject).map_or(serial < self.floor, |touched| *touched > serial)
+        let touched = self.serials.get(subject).or_else(|| self.earlier.get(subject));
+        touched.map_or(serial < self.floor, |touched| *touched > serial)
+    }
+
+    fn add(&mut self, serials: HashMap<Subject, u64>) {
+        if self.serials.len() >= MANY {
+            let forgotten = std::mem::replace(&mut self.earlier, std::mem::take(&mut self.serials));
+            self.floor = forgotten.into_values().fold(self.floor, u64::max);
+        }
+        self.serials.extend(serials);
     }
 }
 
@@ -32,6 +46,8 @@ pub(in super::super) struct TouchedNow {
     serials: HashMap<Subject, u64>,
     /// Where another order began, if one did: what was noted before does not count.
     begun: Option<u64>,
+    /// [`Touched::misses_a_key`], if it changes.
+    pub(super) misses_a_key: Option<bool>,
 }
 
 impl TouchedNow {
@@ -59,9 +75,36 @@ impl TouchedNow {
         if let Some(floor) = self.begun {
             *touched = Touched::since(floor);
         }
-        if touched.serials.len() + self.serials.len() > MOST {
-            touched.floor = touched.serials.drain().map(|(_, serial)| serial).fold(touched.floor, u64::max);
+        touched.misses_a_key = self.misses_a_key.unwrap_or(touched.misses_a_key);
+        touched.add(self.serials);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::AccountKey;
+
+    #[test]
+    fn what_is_forgotten_is_far_behind() {
+        let subject = |n: u64| {
+            let mut raw = [0; 32];
+            raw[..8].copy_from_slice(&n.to_be_bytes());
+            Subject::Account(AccountKey::from_raw(raw))
+        };
+        let (mut touched, most) = (Touched::default(), MANY as u64);
+        for serial in 1..=3 * most {
+            let mut now = TouchedNow::default();
+            now.note(subject(serial), serial);
+            now.commit(&mut touched);
+            let (lately, now) = (serial.saturating_sub(most), TouchedNow::default());
+            assert!(!now.is_after(&touched, &subject(0), lately), "{serial}: a key that was not touched");
+            assert!(
+                now.is_after(&touched, &subject(serial), serial - 1)
+                    && !now.is_after(&touched, &subject(serial), serial)
+            );
         }
-        touched.serials.extend(self.serials);
+        assert!(touched.serials.len() + touched.earlier.len() <= 2 * MANY);
+        assert!(TouchedNow::default().is_after(&touched, &subject(1), 0), "it is not remembered");
     }
 }

@@ -15,6 +15,8 @@ use crate::key::AccountKey;
 use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, ComparedContent, Still, UpstreamWrite};
 use crate::store::journal::{CacheBound, Role};
 
+const HEAD: Head = Head { serial: 7, session: Session([7; 16]), chain: Chain([7; 32]) };
+
 type Wanted = Arc<Mutex<HashSet<AccountKey>>>;
 
 fn open_cache(path: &Path, log_bytes: u64, wanted: &Wanted) -> Journal {
@@ -57,7 +59,7 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     let bound = 300 * entries[0].token().len() as u64;
     let cache = open_cache(&path, bound, &wanted);
     cache.commit(Write::Upstream(UpstreamWrite::Begin(upstream.head()))).await.expect("begins");
-    cache.commit(Write::Upstream(UpstreamWrite::Level { is_whole: true })).await.expect("ends");
+    cache.commit(Write::Upstream(UpstreamWrite::Level { era: cache.era(), is_whole: true })).await.expect("ends");
 
     upstream.commit_all(entries.iter().take(10).map(put).collect()).await;
     upstream.commit(signer.delete(&[&accounts[5], &accounts[6]], NOW + 1)).await.expect("deleted");
@@ -101,8 +103,11 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     cache.commit(Write::Upstream(UpstreamWrite::Begin(other.head()))).await.expect("begins");
     assert_eq!([1, 699].map(|n| is_served(&cache, n)), [true, false]);
     let nothing = ComparedContent::Nothing(Subject::Account(key(1)));
-    let nothing =
-        Write::Upstream(UpstreamWrite::Compared(Compared { as_of: u64::MAX >> 1, serial: 0, content: nothing }));
+    let nothing = Write::Upstream(UpstreamWrite::Compared(Compared {
+        as_of: other.head().position(u64::MAX >> 1),
+        serial: 0,
+        content: nothing,
+    }));
     cache.commit(nothing).await.expect("compared");
     assert!(is_served(&cache, 1), "absence is no deletion");
     let texts: u64 = rusqlite::Connection::open(&path)
@@ -127,9 +132,9 @@ async fn is_told_what_was_before_a_deletion(cache: &Journal, entry: &Arc<Entry>,
         is_kept: Still::always(true),
     };
     for write in [
-        UpstreamWrite::Begin(Head { serial: 7, session: Session([7; 16]), chain: Chain([7; 32]) }),
-        UpstreamWrite::Compared(Compared { as_of: 7, serial: 0, content: leaf }),
-        UpstreamWrite::Level { is_whole: true },
+        UpstreamWrite::Begin(HEAD),
+        UpstreamWrite::Compared(Compared { as_of: HEAD.position(7), serial: 0, content: leaf }),
+        UpstreamWrite::Level { era: cache.era() + 1, is_whole: true },
         UpstreamWrite::Answered(answer),
     ] {
         cache.commit(Write::Upstream(write)).await.expect("applied");
@@ -146,7 +151,7 @@ async fn what_is_served_while_only_a_digest_of_upstream_s_state_is_known_is_in_d
     let absent = AnsweredContent::Absent { is_comparable: true };
     let (is_last_word, is_kept) = (Still::always(true), Still::always(true));
     let absent = UpstreamWrite::Answered(Answered { key, content: absent, may_be_old: false, is_last_word, is_kept });
-    let found = |content| UpstreamWrite::Compared(Compared { as_of: 7, serial: 0, content });
+    let found = |content| UpstreamWrite::Compared(Compared { as_of: HEAD.position(7), serial: 0, content });
     let evict = UpstreamWrite::Evict(vec![key]);
 
     for (writes, is_served, is_ahead) in [
@@ -174,4 +179,21 @@ async fn what_is_served_while_only_a_digest_of_upstream_s_state_is_known_is_in_d
         assert_eq!(cache.get(&key).expect("readable").is_some(), is_served, "{last:?}");
         assert_eq!((cache.stand().doubted, cache.stand().ahead), (0, u64::from(is_ahead)), "{last:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_read_of_an_order_that_has_ended_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = open_cache(&folder.path().join("journal.sqlite"), 1 << 20, &Wanted::default());
+    let entry = Signer::new().entry(&KeyPair::new_account(), NOW, "earlier");
+    cache.commit(Write::Upstream(UpstreamWrite::Begin(HEAD))).await.expect("begins");
+    let era = cache.era();
+    let next = Head { session: Session([8; 16]), ..HEAD };
+    cache.commit(Write::Upstream(UpstreamWrite::Begin(next))).await.expect("begins");
+    let found = Compared { as_of: HEAD.position(9), serial: 9, content: ComparedContent::Put(entry.clone()) };
+    for write in [UpstreamWrite::Compared(found), UpstreamWrite::Level { era, is_whole: true }] {
+        assert!(matches!(cache.commit(Write::Upstream(write.clone())).await, Ok(Outcome::Kept)), "{write:?}");
+    }
+    assert!(!cache.stand().is_level && cache.get(entry.key()).expect("readable").is_none());
+    assert_eq!(cache.leaf_of(&Subject::Account(*entry.key())).expect("readable"), None);
 }

@@ -9,7 +9,7 @@ use super::super::*;
 use super::{ACCOUNTS, Commit, Made};
 use crate::feed::digest::{Ask, Difference, Short};
 use crate::feed::{Change, Subject};
-use crate::gate::{Activation, OperatorChain};
+use crate::gate::{Activation, OperatorChain, Position};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Compared, ComparedContent, Fed, FedContent};
@@ -110,7 +110,7 @@ impl Upstream {
         let have = have.or_else(|| Short::parse("0123456789abcdef")).expect("a digest");
         let ask = Ask { have: BTreeMap::from([(key, have)]), ..Ask::default() };
         let told = self.journal.compare(&ask).expect("readable").expect("it has all");
-        let as_of = told.head.serial;
+        let as_of = told.head.position(told.head.serial);
         told.differences.iter().map(|difference| compared(difference, key, as_of)).collect()
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn fed(change: &Change, is_rejected: bool) -> Fed {
     Fed { item: Arc::new(item), chain: change.chain, digest, content }
 }
 
-fn compared(difference: &Difference, key: Subject, as_of: u64) -> Compared {
+fn compared(difference: &Difference, key: Subject, as_of: Position) -> Compared {
     let (serial, content) = match difference {
         Difference::Nothing(key) => (0, ComparedContent::Nothing(*key)),
         Difference::Deletion(change, stands) => match &change.content {

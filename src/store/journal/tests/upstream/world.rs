@@ -201,7 +201,7 @@ impl World {
                 Some(Part::Read(pieces)) => pieces,
                 Some(Part::Later(key)) => self.difference(key),
                 None => {
-                    self.write(UpstreamWrite::Level { is_whole: true }).await.expect("ends");
+                    self.write(UpstreamWrite::Level { era: self.mirror.era(), is_whole: true }).await.expect("ends");
                     self.parts = None;
                     return;
                 }
@@ -287,7 +287,7 @@ impl World {
         for (key, row) in rows.iter().filter(|(key, row)| key.kind() != SubjectKind::Account && row.must_ask(key)) {
             let found = self.upstream.compare(*key, row.leaf(key).map(|leaf| leaf.short()));
             assert!(found.is_empty(), "the comparison has told everything of {key:?}: {found:?}");
-            let as_of = self.mirror.head().serial;
+            let as_of = self.mirror.head().position(self.mirror.head().serial);
             let same = Compared { as_of, serial: 0, content: ComparedContent::Same(*key) };
             self.write(UpstreamWrite::Compared(same)).await.expect("applied");
         }
