@@ -47,7 +47,7 @@ async fn a_cache_that_lost_its_session_moves_a_few_kilobytes_for_one_change() {
     let second = primary_of(&operator, &dir.path().join("second"), &held).await;
     let way = Proxy::to(first.host()).await;
     let replica = Launch::replica(&operator, &way.url()).dir(&dir.path().join("replica")).start().await;
-    replica.logs("compared with").await;
+    replica.logs("in sync with").await;
     replica.follows().await;
     for (account, _) in &held[..20] {
         replica.http.get(&account.path()).await.expect(200);
@@ -57,7 +57,7 @@ async fn a_cache_that_lost_its_session_moves_a_few_kilobytes_for_one_change() {
 
     let before = way.moved();
     way.lead_to(second.host());
-    replica.logs_times("compared with", 2).await;
+    replica.logs_times("in sync with", 2).await;
     replica.follows().await;
     let moved = way.moved() - before;
     for (account, jwt) in &held[..20] {
@@ -90,7 +90,7 @@ async fn a_cache_that_restarts_where_it_was_compares_nothing() {
     let account = Account::new();
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     let replica = Launch::replica(&operator, &primary.url).dir(dir.path()).start().await;
-    replica.logs("compared with").await;
+    replica.logs("in sync with").await;
     let before = primary.http.metric("http_requests_total", "route=\"digests\"").await;
     assert!(before > 0.0);
     let replica = replica.stop_and_start().await;

@@ -69,7 +69,7 @@ async fn compared_at(server: &Server) -> f64 {
 
 /// How often a replica compared itself with its upstream.
 fn comparisons(replica: &Server) -> usize {
-    replica.log().matches("compared with").count()
+    replica.log().matches("in sync with").count()
 }
 
 /// The changes after a serial, as a server passes them on: serial, chain value and operation.

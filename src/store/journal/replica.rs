@@ -106,11 +106,11 @@ impl JournalReader {
         Ok(row.filter(|row| !row.is_unsure(subject)).and_then(|row| row.leaf(subject)))
     }
 
-    /// Keys after `after` that upstream has and whose text is not here. Blocks for a query.
+    /// Keys after `after` that upstream has and whose text is not here, the operator's aside. Blocks for a query.
     pub fn textless(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
         self.keys_where(
             "textless",
-            "row = 0 AND removed = 0 AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted)",
+            "kind <> 2 AND row = 0 AND removed = 0 AND coalesce(length(leaf), length(issuer)) > 0 AND (deleted IS NULL OR iat > deleted)",
             after,
             limit,
         )
