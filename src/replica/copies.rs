@@ -4,7 +4,6 @@
 //! before and after each change, so a copy that was read in between is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -36,7 +35,6 @@ pub(super) struct Copies {
 pub(super) struct Evicted {
     keys: Mutex<Vec<AccountKey>>,
     came: Notify,
-    is_full: AtomicBool,
 }
 
 impl Evicted {
@@ -62,7 +60,6 @@ impl Copies {
             .weigher(|_, copy: &Arc<CachedCopy>| copy.weight())
             .eviction_listener(move |key: Arc<AccountKey>, _, cause| {
                 if cause == moka::notification::RemovalCause::Size {
-                    listener.is_full.store(true, Ordering::Release);
                     // A mirror keeps all texts in its store.
                     if !is_mirror {
                         listener.keys.lock().push(*key);
@@ -94,11 +91,6 @@ impl Copies {
         // The cache counts only when its pending work is run.
         self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
-    }
-
-    /// Whether a copy had to leave because there was no room.
-    pub(super) fn is_full(&self) -> bool {
-        self.evicted.is_full.load(Ordering::Acquire)
     }
 
     pub(super) const fn evicted(&self) -> &Arc<Evicted> {

@@ -54,8 +54,9 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
     let _locks = setup.lock().map_err(|error| failed(&error))?;
     let standing = trust::trusted(settings, &journal)?;
     let decide = |found: &Promoted| (found.is_whole() || args.incomplete) && !args.dry_run;
-    let promoted = journal::promote(&journal, &standing, (nats::CURSOR, ANNOUNCED_AGAIN), decide)
-        .map_err(|error| failed(&error))?;
+    let promoted =
+        journal::promote(&journal, &standing, settings.store.history, (nats::CURSOR, ANNOUNCED_AGAIN), decide)
+            .map_err(|error| failed(&error))?;
     list(&promoted);
     let described = describe(&promoted);
     if !promoted.is_whole() && !args.incomplete {
@@ -83,8 +84,9 @@ pub(super) fn run(settings: &Settings, args: &PromoteArgs) -> Result<(), Exit> {
 pub(super) fn promote_copy(settings: &Settings, copy: &Path) -> Result<(), Exit> {
     let failed = |error: &dyn std::fmt::Display| Exit::from(format!("cannot restore: {error}"));
     let standing = trust::trusted(settings, copy)?;
-    let promoted = journal::promote(copy, &standing, (nats::CURSOR, ANNOUNCED_AGAIN), Promoted::is_whole)
-        .map_err(|error| failed(&error))?;
+    let promoted =
+        journal::promote(copy, &standing, settings.store.history, (nats::CURSOR, ANNOUNCED_AGAIN), Promoted::is_whole)
+            .map_err(|error| failed(&error))?;
     list(&promoted);
     if promoted.is_whole() {
         Ok(())

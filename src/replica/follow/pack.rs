@@ -20,8 +20,6 @@ enum PackError {
     Upstream(#[from] UpstreamError),
     #[error("its pack cannot be read: {0}")]
     Format(#[from] TooLong),
-    #[error("there is no room for the rest of its pack; this replica fetches those JWTs on demand")]
-    Full,
 }
 
 /// The number of lines by result.
@@ -50,15 +48,9 @@ impl Follow {
 
     async fn apply_pack(self: &Arc<Self>, tally: &mut PackTally) -> Result<(), PackError> {
         let mut pack = self.parts.upstream.current().pack().await?;
-        let (mut lines, mut bytes) = (Lines::default(), 0);
+        let mut lines = Lines::default();
         while let Some(piece) = pack.chunk().await? {
-            bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             self.apply_lines(lines.push(&piece)?, tally).await;
-            // A mirror keeps all of it in its store.
-            let is_full = self.parts.held.copies.is_full() || bytes > self.parts.env.setup.cache_bytes;
-            if is_full && !self.parts.env.is_mirror() {
-                return Err(PackError::Full);
-            }
         }
         self.apply_lines(lines.end().into_iter().collect(), tally).await;
         Ok(())

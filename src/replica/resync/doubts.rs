@@ -67,11 +67,17 @@ impl Run {
     async fn accounts(&self) -> Result<(), ResyncError> {
         let held = &self.resync.parts.held;
         let reader = held.store.reader().clone();
+        let after = *self.resync.asked_up_to.lock();
         let found = blocking(move || {
-            let keys = reader.doubted(PIECE)?;
+            let mut keys = reader.doubted(after.as_ref(), PIECE)?;
+            if keys.is_empty() && after.is_some() {
+                keys = reader.doubted(None, PIECE)?;
+            }
             keys.into_iter().map(|key| Ok((key, reader.leaf_to_ask_by(&key)?))).collect::<Result<Vec<_>, _>>()
         });
         let doubted: Vec<(Subject, Option<Leaf>)> = found.await?;
+        // Those that no answer settles leave the others their turn.
+        *self.resync.asked_up_to.lock() = doubted.last().map(|(subject, _)| *subject);
         if doubted.is_empty() {
             return Ok(());
         }

@@ -16,13 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 
 use super::parts::Parts;
 use crate::backoff::Backoff;
-use crate::feed::Head;
 use crate::feed::digest::Short;
 use crate::feed::wire::{DigestAnswer, DigestAsk};
+use crate::feed::{Head, Subject};
 use crate::gate::Position;
 use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
@@ -48,6 +49,8 @@ pub(super) struct Resync {
     /// Whether one is under way.
     is_under_way: AtomicBool,
     texts: texts::Texts,
+    /// The last key in doubt that was asked about.
+    asked_up_to: Mutex<Option<Subject>>,
 }
 
 /// One comparison.
@@ -98,7 +101,13 @@ impl ResyncError {
 
 impl Resync {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, begun: AtomicU64::new(0), is_under_way: AtomicBool::new(false), texts: texts::Texts::default() }
+        Self {
+            parts,
+            begun: AtomicU64::new(0),
+            is_under_way: AtomicBool::new(false),
+            texts: texts::Texts::default(),
+            asked_up_to: Mutex::default(),
+        }
     }
 
     /// Whether a comparison is under way.
@@ -241,7 +250,7 @@ impl Resync {
 
 /// Whether the answer continues. If so, `ask` is moved there. An answer that repeats itself would never end.
 fn goes_on(ask: &mut DigestAsk, answer: &DigestAnswer) -> Result<bool, ResyncError> {
-    let key = |text: &Option<String>| text.as_deref().and_then(crate::feed::Subject::parse);
+    let key = |text: &Option<String>| text.as_deref().and_then(Subject::parse);
     let (before, next) = (key(&ask.after), key(&answer.next));
     if answer.next.is_some() && (next.is_none() || next <= before) {
         return Err(ResyncError::Format("the next key"));

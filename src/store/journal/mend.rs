@@ -52,8 +52,10 @@ pub(super) fn is_damaged(path: &Path) -> bool {
 
 /// Notes for the next start that the store is damaged.
 pub(super) fn note(path: &Path) {
-    // Without the note, the damage is found again.
-    let _ = folder::private::create_if_missing(&mark(path));
+    // A temporary database has no name. Without the note, the damage is found again.
+    if path.is_file() {
+        let _ = folder::private::create_if_missing(&mark(path));
+    }
 }
 
 fn mark(path: &Path) -> PathBuf {

@@ -61,6 +61,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use activations::StoredActivation;
@@ -132,6 +133,30 @@ impl Deref for Journal {
     }
 }
 
+/// What of a journal is in memory.
+struct Loaded {
+    connection: Connection,
+    meta: schema::Meta,
+    digests: digests::Digests,
+    tail: tail::Tail,
+}
+
+impl Loaded {
+    fn from(options: &Options) -> Result<Self, StoreError> {
+        let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
+        let connection = match &options.path {
+            Some(path) => open::open_writer(path, options.role)?,
+            None => open::open_temporary(options.role)?,
+        };
+        let meta = open::load_meta(&connection, &path)?;
+        let digests = digests::Digests::load(&connection, &meta).map_err(StoreError::sqlite(&path))?;
+        let tail = tail::Tail::load(&connection, &meta, options.cache.clone()).map_err(StoreError::sqlite(&path))?;
+        // They are loaded by another connection. What is damaged of them is found here.
+        signers::Signers::load(&connection).map_err(StoreError::sqlite(&path))?;
+        Ok(Self { connection, meta, digests, tail })
+    }
+}
+
 impl Journal {
     /// Opens or creates a journal.
     ///
@@ -155,19 +180,22 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
         let role = options.role;
-        let mended = match &options.path {
+        let mut mended = match &options.path {
             Some(path) if role != Role::Primary && path.exists() && mend::is_damaged(path) => {
                 Some(mend::mend(path, role)?)
             }
             _ => None,
         };
-        let connection = match &options.path {
-            Some(path) => open::open_writer(path, role)?,
-            None => open::open_temporary(role)?,
+        let loaded = match (Loaded::from(options), &options.path) {
+            (Err(error), Some(path)) if role != Role::Primary && mended.is_none() && error.is_damage() => {
+                tracing::error!("{error}; this replica uses the rest");
+                mended = Some(mend::mend(path, role)?);
+                Loaded::from(options)?
+            }
+            (loaded, _) => loaded?,
         };
-        let meta = open::load_meta(&connection, &path)?;
-        let digests = Arc::new(digests::Digests::load(&connection, &meta).map_err(StoreError::sqlite(&path))?);
-        let tail = tail::Tail::load(&connection, &meta, options.cache.clone()).map_err(StoreError::sqlite(&path))?;
+        let Loaded { connection, meta, digests, tail } = loaded;
+        let digests = Arc::new(digests);
         let writer_connection = Arc::new(Mutex::new(connection));
         let connections = match &options.path {
             Some(path) => pool::Readers::open(path, options.readers)?,

@@ -56,10 +56,11 @@ impl Promoted {
 
 /// Promotes the store at `path`, which no other process uses, and trusts `standing` from then on. `decide` says whether to
 /// go on with what was found; if not, nothing is changed. `cursor`: something that follows the journal, and how many changes
-/// before the end it continues.
+/// before the end it continues. `history`: earlier versions that are kept of each account.
 pub fn promote(
     path: &Path,
     standing: &Standing,
+    history: usize,
     cursor: (&str, u64),
     decide: impl FnOnce(&Promoted) -> bool,
 ) -> Result<Promoted, StoreError> {
@@ -73,7 +74,7 @@ pub fn promote(
         let transaction = connection.unchecked_transaction()?;
         // No comparison runs beside it.
         let touched = Touched::default();
-        let mut promotion = Promotion::begin(&transaction, meta, standing, &touched)?;
+        let mut promotion = Promotion::begin(&transaction, meta, standing, history, &touched)?;
         let mut found = promotion.look()?;
         promotion.order_overlays()?;
         match standing.chain() {
@@ -101,11 +102,12 @@ impl<'c> Promotion<'c> {
         connection: &'c Connection,
         meta: Meta,
         standing: &Standing,
+        history: usize,
         touched: &'c Touched,
     ) -> rusqlite::Result<Self> {
         let (signers, digests) = (Signers::load(connection)?, Digests::load(connection, &meta)?);
         let standing = Arc::new(standing.clone());
-        let transaction = Transaction::begin(connection, meta, 0, standing, Tally::new(0), touched);
+        let transaction = Transaction::begin(connection, meta, history, standing, Tally::new(0), touched);
         Ok(Self { transaction, signers, digests })
     }
 
@@ -199,6 +201,12 @@ impl<'c> Promotion<'c> {
         };
         let mut now = row.clone();
         now.is_level();
+        // What the old primary had ordered before it is the version before it here.
+        if let Some(ordered) = row.ordered.filter(|_| !row.is_ahead)
+            && self.transaction.is_put(ordered.under)?
+        {
+            now.history = self.transaction.push_history(&row.history, ordered.under)?;
+        }
         let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
         let entry = Arc::new(entry);
         let id = self

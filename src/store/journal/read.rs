@@ -14,6 +14,7 @@ use super::digests::Digests;
 use super::effect::Currency;
 use super::files::Files;
 use super::index::{Index, Indexed};
+use super::mend;
 use super::nats_servers::{self, NatsServer};
 use super::pool::Readers;
 use super::schema::{self, Role};
@@ -102,12 +103,21 @@ impl JournalReader {
 
     /// Runs a query on a reader's connection. Blocks the calling thread for the time of the query.
     pub(super) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.connections.with(query).map_err(StoreError::sqlite(&self.path))
+        self.connections.with(query).map_err(|error| self.failed(error))
     }
 
     /// The same for a query that reads much, so that queries for single accounts do not wait for it.
     pub(super) fn read_bulk<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.connections.with_bulk(query).map_err(StoreError::sqlite(&self.path))
+        self.connections.with_bulk(query).map_err(|error| self.failed(error))
+    }
+
+    /// A replica repairs at its next start what is damaged.
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        let error = StoreError::sqlite(&self.path)(error);
+        if error.is_damage() && self.state.role() != Role::Primary {
+            mend::note(&self.path);
+        }
+        error
     }
 
     /// The live JWT of an account. Blocks for a query, about 5 µs when the pages are in memory.

@@ -126,9 +126,9 @@ impl JournalReader {
         )
     }
 
-    /// Accounts of which upstream may have something else. Blocks for a query.
-    pub fn doubted(&self, limit: usize) -> Result<Vec<Subject>, StoreError> {
-        self.keys_where("flagged", "flags <> 0 AND flags & 6", None, limit)
+    /// Keys after `after` of which upstream may have something else. Blocks for a query.
+    pub fn doubted(&self, after: Option<&Subject>, limit: usize) -> Result<Vec<Subject>, StoreError> {
+        self.keys_where("flagged", "flags <> 0 AND flags & 6", after, limit)
     }
 
     /// Accounts after `after` of which upstream has something older, or nothing. Blocks for a query.

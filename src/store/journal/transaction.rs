@@ -1,6 +1,7 @@
 //! The writer's transaction, and what every write in it does: append a change, and keep heads, texts and sums with it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -43,6 +44,10 @@ pub(super) struct Transaction<'c> {
     pub(super) log_bytes: Cell<i64>,
     /// The logs that were left, each by the ids before its first and of its last change.
     pub(super) left: Vec<(i64, i64)>,
+    /// Whether a head was damaged, and forgotten: the tree and the counts still have what it said.
+    pub(super) forgot: Cell<bool>,
+    /// Requests outside the order that a head no longer points to.
+    pub(super) released: BTreeSet<i64>,
 }
 
 impl<'c> Transaction<'c> {
@@ -70,11 +75,14 @@ impl<'c> Transaction<'c> {
             touched_now: TouchedNow::default(),
             log_bytes: Cell::new(0),
             left: Vec::new(),
+            forgot: Cell::new(false),
+            released: BTreeSet::new(),
         }
     }
 
     /// Writes the state row and the sums that the tally changed; the last statements before the commit.
     pub(super) fn write_meta(&mut self, signers: &[(PublicKey, Signed)]) -> rusqlite::Result<()> {
+        self.drop_released()?;
         signers::write(self.connection, signers)?;
         self.confirm();
         self.meta.write(self.connection)
@@ -86,6 +94,7 @@ impl<'c> Transaction<'c> {
         match head::load(self.connection, &self.meta.log, subject) {
             Err(error) if self.meta.role != Role::Primary && head::is_sum_wrong(&error) => {
                 tracing::error!("what is known of {} is damaged and forgotten", subject.text());
+                self.forgot.set(true);
                 Ok(None)
             }
             loaded => loaded,

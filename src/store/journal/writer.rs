@@ -274,6 +274,10 @@ impl Writer {
             }
         }
         let log_bytes = self.tail.shorten(&mut transaction)?;
+        if transaction.forgot.get() {
+            // The next start counts anew.
+            mend::note(&self.path);
+        }
         let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
         wrote |= transaction.repaired.get() || !transaction.changes.is_empty();
         if wrote {

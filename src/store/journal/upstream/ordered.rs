@@ -226,13 +226,28 @@ impl Transaction<'_> {
     }
 
     /// Drops the texts outside the order that a head no longer needs.
-    fn release(&self, before: &Row, now: &Row) -> rusqlite::Result<()> {
+    fn release(&mut self, before: &Row, now: &Row) -> rusqlite::Result<()> {
         for id in before.pointers().filter(|id| *id < 0 && !now.points_to(*id)) {
-            // Several accounts share a request.
-            let named = self.deleted_by(id)?;
+            let is_request: bool = self
+                .connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM change WHERE id = ?1 AND op = ?2)")?
+                .query_row(params![id, Operation::Delete.tag()], |row| row.get(0))?;
+            if is_request {
+                self.released.insert(id);
+            } else {
+                self.drop_body(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the requests outside the order that no head needs any more. Several accounts share one, so it is looked at once,
+    /// at the end of the transaction.
+    pub(in super::super) fn drop_released(&mut self) -> rusqlite::Result<()> {
+        for id in std::mem::take(&mut self.released) {
             let mut is_needed = false;
-            for subject in &named {
-                is_needed = is_needed || self.load(subject)?.is_some_and(|row| row.points_to(id));
+            for subject in self.deleted_by(id)? {
+                is_needed = is_needed || self.load(&subject)?.is_some_and(|row| row.points_to(id));
             }
             if !is_needed {
                 self.drop_body(id)?;

@@ -169,7 +169,7 @@ async fn what_is_served_while_only_a_digest_of_upstream_s_state_is_known_is_in_d
             cache.commit(Write::Upstream(write.clone())).await.expect("applied");
         }
         assert_eq!((cache.stand().doubted, cache.stand().ahead), (1, 0), "{last:?}");
-        assert_eq!(cache.doubted(9).expect("readable"), [subject]);
+        assert_eq!(cache.doubted(None, 9).expect("readable"), [subject]);
         assert_eq!(cache.leaf_to_ask_by(&subject).expect("readable"), None, "upstream must give its text");
         cache.close().await;
 
@@ -196,4 +196,40 @@ async fn what_was_read_of_an_order_that_has_ended_changes_nothing() {
     }
     assert!(!cache.stand().is_level && cache.get(entry.key()).expect("readable").is_none());
     assert_eq!(cache.leaf_of(&Subject::Account(*entry.key())).expect("readable"), None);
+}
+
+#[tokio::test]
+async fn a_head_that_is_found_damaged_is_forgotten_with_what_counted_it_at_the_next_start() {
+    let entry = Signer::new().entry(&KeyPair::new_account(), NOW, "served");
+    let subject = Subject::Account(*entry.key());
+    let put = |serial| {
+        let content = ComparedContent::Put(entry.clone());
+        UpstreamWrite::Compared(Compared { as_of: HEAD.position(serial), serial, content })
+    };
+    for is_found_by_a_write in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.sqlite");
+        let cache = open_cache(&path, 1 << 20, &Wanted::default());
+        for write in [UpstreamWrite::Begin(HEAD), put(7), UpstreamWrite::Level { era: 1, is_whole: true }] {
+            cache.commit(Write::Upstream(write)).await.expect("applied");
+        }
+        cache.close().await;
+        let edit = rusqlite::Connection::open(&path).expect("opens");
+        edit.execute("UPDATE head SET iat = iat + 1 WHERE kind = 1", []).expect("edited");
+        drop(edit);
+
+        let cache = open_cache(&path, 1 << 20, &Wanted::default());
+        assert!(cache.mended.is_none(), "nothing has looked at it");
+        if is_found_by_a_write {
+            cache.commit(Write::Upstream(put(7))).await.expect("applied");
+        } else {
+            assert!(cache.leaf_of(&subject).is_err(), "its sum is wrong");
+        }
+        cache.close().await;
+        let cache = open_cache(&path, 1 << 20, &Wanted::default());
+        assert!(cache.mended.is_some(), "by a write: {is_found_by_a_write}");
+        let (tree, computed) = cache.trees().expect("readable");
+        assert!(tree == computed && cache.count() == u64::from(is_found_by_a_write));
+        assert!(!cache.stand().is_level, "upstream has what was lost");
+    }
 }

@@ -181,7 +181,7 @@ impl World {
         let chain = self.mirror.operator().expect("readable");
         let standing = chain.map_or_else(Standing::default, |chain| Standing::default().after(Arc::new(chain)));
         self.mirror.close().await;
-        let promoted = promote(&self.path(), &standing, ("x", 0), |found| {
+        let promoted = promote(&self.path(), &standing, self.history, ("x", 0), |found| {
             assert!(found.is_whole(), "{found:?}");
             true
         })

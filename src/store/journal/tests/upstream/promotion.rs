@@ -71,7 +71,7 @@ async fn a_cache_and_a_mirror_that_was_not_compared_are_not_promoted_and_do_not_
         let journal = open_as();
         let (head, before) = (journal.head(), journal.trees().expect("readable").0);
         journal.close().await;
-        let found = promote(&path, &Standing::default(), ("x", 0), |found| {
+        let found = promote(&path, &Standing::default(), 2, ("x", 0), |found| {
             assert!(!found.other.is_empty(), "{role:?}: {found:?}");
             found.is_whole()
         })
@@ -97,7 +97,7 @@ async fn a_mirror_that_lacks_a_text_is_not_whole() {
     let rows: BTreeMap<_, _> = world.rows();
     assert!(rows.values().any(|row| row.row == 0 && row.held.version().is_some()), "{rows:?}");
     world.mirror.close().await;
-    let found = promote(&world.path(), &Standing::default(), ("x", 0), |found| found.is_whole()).expect("looked");
+    let found = promote(&world.path(), &Standing::default(), 2, ("x", 0), |found| found.is_whole()).expect("looked");
     assert_eq!(found.missing, [key]);
     let lacks = crate::backup::verify(&world.path(), |_, _| {}).expect("sound").lacks;
     assert!(lacks.is_some_and(|lacks| lacks.contains("the JWT of each account")), "{lacks:?}");

@@ -36,7 +36,7 @@ enum Part {
 pub(super) struct World {
     pub(super) upstream: Upstream,
     folder: tempfile::TempDir,
-    history: usize,
+    pub(super) history: usize,
     pub(super) mirror: Journal,
     /// Whether upstream says which version left a read-only folder.
     pub(super) says_what_left: bool,
