@@ -30,6 +30,9 @@ use crate::key::{AccountKey, PublicKey};
 use crate::node::Stamp;
 use crate::store::StoreError;
 
+/// How often a copy is read that commits come in between of.
+const READS: usize = 4;
+
 /// The cache and the store, and what says how current they are.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -90,14 +93,22 @@ impl Held {
         if self.store.reader().is_unknown(key) == Some(true) {
             return None;
         }
-        let read = self.copies.generation(key);
-        match self.store.reader().get(key) {
-            Ok(stored) => self.copies.take(key, &stored?, read),
-            Err(error) => {
-                tracing::error!(account = %key, "the JWT of {key} cannot be read: {error}");
-                None
+        let mut copy = None;
+        // What a commit came in between of is read again: a cache keeps only what is in memory when its log ends.
+        for _ in 0..READS {
+            let read = self.copies.generation(key);
+            copy = match self.store.reader().get(key) {
+                Ok(stored) => self.copies.take(key, &stored?, read),
+                Err(error) => {
+                    tracing::error!(account = %key, "the JWT of {key} cannot be read: {error}");
+                    return None;
+                }
+            };
+            if copy.is_none() || self.copies.contains(key) {
+                break;
             }
         }
+        copy
     }
 
     /// A copy that left the cache while a client waited for a newer one. `None` if it left because of a deletion, a

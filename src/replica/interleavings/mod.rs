@@ -49,11 +49,6 @@ fn short(leaf: Option<Leaf>) -> Option<Short> {
     leaf.map(|leaf| leaf.short())
 }
 
-/// The last change of this number of them.
-fn change_before(primary: &Primary, changes: usize) -> Option<Change> {
-    changes.checked_sub(1).map(|last| primary.log[last])
-}
-
 /// One play, about an account of its own.
 struct Play<'w> {
     world: &'w mut World,
@@ -115,7 +110,7 @@ impl<'w> Play<'w> {
 
     /// Whether the last one of this number of changes is that the account left.
     fn has_left(&self, changes: usize) -> bool {
-        matches!(change_before(&self.primary, changes), Some(Change::Remove))
+        matches!(self.primary.last(changes), Some(Change::Remove))
     }
 
     /// The feed is live when it has brought everything.
@@ -273,7 +268,7 @@ impl<'w> Play<'w> {
         let Some(looked) = self.looked.take() else { return false };
         self.compared = looked.changes;
         let key = self.account.key;
-        let (content, change) = match change_before(&self.primary, looked.changes) {
+        let (content, change) = match self.primary.last(looked.changes) {
             None => (ComparedContent::Nothing(Subject::Account(key)), None),
             Some(Change::Put(version)) => (ComparedContent::Put(self.account.entry(version)), Some(looked.changes)),
             Some(Change::Delete(second)) => (ComparedContent::Delete(self.account.request(second), vec![key]), None),
@@ -305,7 +300,7 @@ impl<'w> Play<'w> {
             // A refusal says that something else stays.
             let _ = self.world.write(UpstreamWrite::Compared(Compared { as_of, serial, content }));
             if self.fed <= looked.changes {
-                match change_before(&self.primary, looked.changes) {
+                match self.primary.last(looked.changes) {
                     Some(Change::Put(version)) => _ = self.model.give(version, looked.changes - 1, By::Comparison),
                     Some(Change::Delete(second)) => self.model.delete(second, true),
                     Some(Change::Remove) => self.model.remove(self.primary.newest(looked.changes)),

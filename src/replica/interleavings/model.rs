@@ -150,6 +150,11 @@ impl Primary {
         true
     }
 
+    /// The last one of this number of changes.
+    pub(super) fn last(&self, changes: usize) -> Option<Change> {
+        changes.checked_sub(1).map(|last| self.log[last])
+    }
+
     /// What was served after this number of changes, and which change brought it.
     pub(super) fn at(&self, changes: usize) -> Option<(Version, usize)> {
         match self.log[..changes].last()? {
