@@ -36,7 +36,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 pub use clients::{MOST_REQUESTS, client};
 pub use setup::{Access, Setup};
@@ -167,7 +166,7 @@ impl Upstream {
 
     /// Whether a request would probably be answered in time.
     pub(crate) fn accepts(&self, class: Class) -> bool {
-        self.current().places.accepts(class, Instant::now() + race::BUDGET)
+        self.current().places.accepts(class, Self::deadline())
     }
 
     /// Whether a server has ever answered as a primary does, with or without a feed.

@@ -13,18 +13,23 @@ use super::{AnswerSource, Class, Fetched, Upstream, UpstreamAnswer, UpstreamErro
 
 /// The time limit of all requests for one JWT together. A nats-server gives up after 1.9 s, and must get an answer
 /// before that.
-pub(super) const BUDGET: Duration = Duration::from_millis(1_400);
+const BUDGET: Duration = Duration::from_millis(1_400);
 
 impl Upstream {
+    /// Until when a request for one JWT that begins now must be answered.
+    pub(crate) fn deadline() -> Instant {
+        Instant::now() + BUDGET
+    }
+
     /// Requests one JWT by its path after `/jwt/v1/`. `etag`: the entity tag of the copy, if one of our servers gave
-    /// it. `class`: whether the key is known to exist.
+    /// it. `class`: whether the key is known to exist. `deadline`: of [`Upstream::deadline`].
     pub(crate) async fn fetch(
         &self,
         path: &str,
         etag: Option<&Bytes>,
         class: Class,
+        deadline: Instant,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let deadline = Instant::now() + BUDGET;
         // A server without an answer by then is slow, and the next one gets the request as well.
         let patience = self.timeout.min(BUDGET) / 2;
         let operator = self.operator_wanted();

@@ -206,7 +206,7 @@ impl Activations {
         let etag = held.as_ref().map(|cached| cached.judged.activation().etag());
         let exists = held.is_some() || self.exists(id);
         let class = if exists { Class::Known } else { Class::Unknown };
-        let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class).await;
+        let answer = self.upstream.fetch(&format!("activations/{id}"), etag, class, Upstream::deadline()).await;
         let is_followed = answer.as_ref().is_ok_and(|answer| answer.source.is_followed);
         let fetched = answer.map(|answer| answer.fetched);
         let undisturbed = || self.held.freshness.live() == stretch && self.heard.load(Ordering::SeqCst) == heard;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::cached_copy::CachedCopy;
 use super::flights::{Flight, Flights, Pulled};
@@ -18,6 +19,8 @@ use crate::key::AccountKey;
 use crate::node::{Miss, Unavailable};
 use crate::upstream::{Class, Fetched, Upstream};
 
+/// How long an answer waits for the primary and the store if there is no copy. A nats-server gives up after 1.9 s.
+const ANSWER_WAIT: Duration = Duration::from_millis(1_600);
 /// How long an answer waits for the primary if there is a copy.
 const STALE_WAIT: Duration = Duration::from_millis(700);
 /// The same for a primary that has not answered yet since the start.
@@ -52,7 +55,7 @@ impl Pull {
 
     /// The JWT of an account: from the cache, or pulled. `Ok(None)`: the primary does not know it.
     ///
-    /// Takes at most the time limit of one request, and less than a second if there is a copy.
+    /// Takes at most [`ANSWER_WAIT`], and less than a second if there is a copy.
     pub(super) async fn get(self: &Arc<Self>, key: &AccountKey) -> Result<Option<Arc<CachedCopy>>, Unavailable> {
         let held = self.held.at_hand(key);
         let found = match held {
@@ -60,7 +63,9 @@ impl Pull {
             Some(copy) => Ok(self.revalidated(key, copy).await),
             None => match self.miss(key) {
                 Miss::Absent => Ok(None),
-                Miss::Ask | Miss::AskUnknown { .. } => self.flight(*key).await,
+                Miss::Ask | Miss::AskUnknown { .. } => tokio::time::timeout(ANSWER_WAIT, self.flight(*key))
+                    .await
+                    .unwrap_or_else(|_| Err(self.unavailable("no answer in time"))),
                 Miss::Crowded => Err(self.crowded()),
             },
         };
@@ -130,19 +135,21 @@ impl Pull {
     }
 
     async fn fetch(&self, key: &AccountKey) -> Pulled {
+        // Both requests together must be in time.
+        let deadline = Upstream::deadline();
         let mut asked = self.held.asked(key);
-        let mut answer = self.ask(key, &asked).await;
+        let mut answer = self.ask(key, &asked, deadline).await;
         if self.held.is_outdated(key, &asked, &answer) {
             asked = self.held.asked(key);
-            answer = self.ask(key, &asked).await;
+            answer = self.ask(key, &asked, deadline).await;
         }
         self.held.answered(key, &asked, answer).await.map_err(|reason| self.unavailable(&reason))
     }
 
-    async fn ask(&self, key: &AccountKey, asked: &PullContext) -> PullAnswer {
+    async fn ask(&self, key: &AccountKey, asked: &PullContext, deadline: Instant) -> PullAnswer {
         let etag = asked.named().map(|copy| copy.entry().etag());
         let class = if self.held.was_seen(key) { Class::Known } else { Class::Unknown };
-        let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class).await;
+        let answer = self.upstream.fetch(&format!("accounts/{key}"), etag, class, deadline).await;
         if answer.is_ok() {
             self.held.freshness.server_answered();
         }
