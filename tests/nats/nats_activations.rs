@@ -391,14 +391,14 @@ async fn a_replica_takes_a_newer_one_for_the_copy_that_it_has() {
     // It has only what it hears.
     link.cut();
     until("the feed is lost", || async { replica.http.metric("replica_feed_connected", "").await == 0.0 }).await;
-    let second = stage.activation("orders", 50);
+    let mut claims = stage.exporter.activation_claims(&stage.importer, "orders", now() - 50);
+    let second = Told { token: stage.exporter.sign(&claims), ..first.clone() };
     second.publish(&other).await;
     second.is_served(&replica).await;
     assert_eq!(replica.http.metric("accepted_total", "path=\"hint\"").await, 1.0);
 
-    let mut tie = stage.exporter.activation_claims(&stage.importer, "orders", now() - 50);
-    tie["name"] = json!("another of the same second");
-    let tied = Told { token: stage.exporter.sign(&tie), ..second.clone() };
+    claims["name"] = json!("another of the same second");
+    let tied = Told { token: stage.exporter.sign(&claims), ..second.clone() };
     let stranger = Account::new();
     for (offer, reason) in [
         // Which of the two came later only the primary knows; this one is looked at before the next.
