@@ -15,6 +15,9 @@ use crate::store::{JournalReader, StoreError};
 
 /// A file is judged when nothing has happened to it for this long: editors empty a file before they write it.
 pub(super) const STILL: Duration = Duration::from_secs(1);
+/// A change that comes so soon after another one can have the same time, and one right after our own writing the stamp that
+/// was taken for it.
+const SAME_TIME: Duration = Duration::from_millis(50);
 /// Files whose stamp is remembered. Any other file has to be read.
 const REMEMBERED: u64 = 1 << 16;
 
@@ -30,13 +33,22 @@ pub(super) enum There {
     NotStill,
 }
 
+/// A file that we wrote or read.
+#[derive(Debug, Clone, Copy)]
+struct KnownFile {
+    stamp: Stamp,
+    digest: Digest,
+    /// Whether another content has another stamp: it was read when its last change was some time ago.
+    is_proven: bool,
+}
+
 /// What is remembered of the places of files.
 #[derive(Debug)]
 pub(super) struct Places {
     /// Whether files may wait to be written.
     behind: AtomicBool,
     /// What we wrote, or found to be what is held.
-    known: moka::sync::Cache<AccountKey, (Stamp, Digest)>,
+    known: moka::sync::Cache<AccountKey, KnownFile>,
     /// What cannot be used in the place of ours: when it was last changed, and first seen.
     suspects: moka::sync::Cache<AccountKey, (SystemTime, Instant)>,
 }
@@ -62,7 +74,7 @@ impl Places {
 
     /// Says what we wrote.
     pub(super) fn wrote(&self, key: &AccountKey, stamp: Stamp, digest: Digest) {
-        self.known.insert(*key, (stamp, digest));
+        self.known.insert(*key, KnownFile { stamp, digest, is_proven: false });
     }
 
     /// Forgets what we wrote.
@@ -84,7 +96,8 @@ impl Places {
             Err(Unread::Missing) => return Ok(There::Nothing),
             Err(unread) => return junk(home, unread),
         };
-        if let Some((stamp, digest)) = self.known.get(key)
+        let known = self.known.get(key);
+        if let Some(KnownFile { stamp, digest, is_proven: true }) = known
             && stamp == look.stamp
         {
             return Ok(There::Token(digest, Some(stamp)));
@@ -97,8 +110,10 @@ impl Places {
                     let is_still = look.is_still(STILL);
                     return Ok(if is_still { There::Decorated(look.stamp) } else { There::NotStill });
                 }
-                if is_held {
-                    self.known.insert(*key, (look.stamp, digest));
+                let is_ours = known.is_some_and(|known| (known.stamp, known.digest) == (look.stamp, digest));
+                if is_held || is_ours {
+                    let known = KnownFile { stamp: look.stamp, digest, is_proven: look.is_still(SAME_TIME) };
+                    self.known.insert(*key, known);
                     return Ok(There::Token(digest, Some(look.stamp)));
                 }
                 let may_wait = is_moved || self.behind.load(Ordering::Acquire);
