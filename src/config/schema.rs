@@ -139,6 +139,7 @@ pub(super) const KEYS: &[SettingKey] = &[
     key("replica.ttl", Duration { min: 1 }, &[]),
     key("replica.timeout", Duration { min: 1 }, &[("replicationtimeout", Millis)]),
     key("replica.cache_bytes", Size, &[]),
+    key("replica.warm", Bool, &[]),
     key("replica.negative_ttl", Duration { min: 0 }, &[]),
     key("replica.writes", Choice(&["refuse", "redirect", "forward"]), &[]),
     key("replica.token", Secret, &[]),

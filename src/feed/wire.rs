@@ -9,7 +9,7 @@ mod server_name;
 mod upstream;
 
 pub use ahead::{Ahead, AheadPage};
-pub use digests::{AskError, DigestAnswer, DigestAsk, DigestPage};
+pub use digests::{AskError, BACKGROUND, DigestAnswer, DigestAsk, DigestPage};
 pub use followers::{
     Below, Confirmation, FollowerReport, FollowerStatus, FollowersPage, Lowest, MAX_NAMED, MAX_REPORT, Named,
     ReportError,

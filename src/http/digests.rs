@@ -1,6 +1,6 @@
 //! `/jwt/v1/digests`: the digest tree, and what differs from what a follower holds. Specified in `docs/replication.md`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,7 +15,7 @@ use super::{Shared, outgoing, reply, writes};
 use crate::excerpt::excerpt;
 use crate::feed::Subject;
 use crate::feed::digest::Prefix;
-use crate::feed::wire::{AskError, DigestAnswer, DigestAsk, DigestPage};
+use crate::feed::wire::{AskError, BACKGROUND, DigestAnswer, DigestAsk, DigestPage};
 use crate::node::{Digested, ForwardError, Question, StoreError};
 
 /// A question for what differs: 1000 keys are about 80 KB.
@@ -100,10 +100,22 @@ pub(super) async fn compare(request: &HttpRequest, payload: web::Payload, shared
         Err(response) => return response,
     };
     let asker = Asker { request, shared, client, turn };
+    let begun = Instant::now();
     match asker.known(shared.node.compare(ask).await, Some(&body.bytes)).await {
-        Ok((comparison, asker)) => asker.json(&DigestAnswer::new(&comparison, FLOOR)).await,
+        Ok((comparison, asker)) => {
+            let mut answer = DigestAnswer::new(&comparison, FLOOR);
+            if Params::of(request).is_true(BACKGROUND) {
+                let now = Instant::now();
+                answer.pause = Some(whole_millis(shared.scarce.pace.after(now - begun, now)));
+            }
+            asker.json(&answer).await
+        }
         Err(response) => response,
     }
+}
+
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// A client whose turn it is.

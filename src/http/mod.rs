@@ -32,6 +32,7 @@ mod miss;
 mod notify;
 mod operator;
 mod outgoing;
+mod pace;
 mod pack;
 mod peer;
 mod places;

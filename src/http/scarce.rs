@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::follower_places::{self, FollowerPlace, FollowerPlaces, Full, GaveWay};
+use super::pace::Pace;
 use super::peer::Client;
 use super::turns::{self, Turns};
 use crate::metrics::Metrics;
@@ -64,6 +65,8 @@ pub(super) struct Scarce {
     pub(super) replays: Arc<Semaphore>,
     /// Turns at comparing.
     pub(super) comparisons: Turns,
+    /// The pace of comparisons in the background.
+    pub(super) pace: Pace,
     /// Turns at packs.
     pub(super) packs: Turns,
     metrics: Arc<Metrics>,
@@ -81,6 +84,7 @@ impl Scarce {
             sending: Turns::new(SENDING, cut_off("answer")),
             replays: Arc::new(Semaphore::new(REPLAYS)),
             comparisons: Turns::new(COMPARISONS, cut_off("answer")),
+            pace: Pace::new(),
             packs: Turns::new(PACKS, cut_off("pack")),
             gave_way: Throttle::every(Duration::from_secs(10)),
             metrics,

@@ -254,6 +254,10 @@ metrics! { make:
     )?;
     pub replica_cache_entries: IntGauge = make.gauge("replica_cache_entries", "JWTs in a replica's read cache")?;
     pub replica_cache_bytes: IntGauge = make.gauge("replica_cache_bytes", "Bytes that a replica's read cache counts")?;
+    pub replica_stored_bytes: IntGauge = make.gauge(
+        "replica_cache_stored_bytes",
+        "Bytes that the JWTs count which a cache stores, on disk or in memory; at most 9/8 of replica.cache_bytes",
+    )?;
     pub replica_heard: IntGauge = make.gauge(
         "replica_primary_heard_timestamp_seconds",
         "When the primary itself was last heard on the feed, whatever replicas are between, unix time; 0: never",

@@ -181,6 +181,7 @@ impl Backend for Replica {
         let (entries, bytes) = held.copies.size();
         metrics.replica_cache_entries.set(gauge(entries));
         metrics.replica_cache_bytes.set(gauge(bytes));
+        metrics.replica_stored_bytes.set(gauge(held.store.reader().texts().map_or(0, |(texts, _)| texts)));
         metrics.serial.set(gauge(held.freshness.serial()));
         metrics.replica_ahead.set(gauge(held.store.stand().ahead));
         metrics.clock_difference(self.parts.upstream.clock_difference());

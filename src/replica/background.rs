@@ -1,5 +1,5 @@
-//! What runs beside the store: the cache of an earlier process is filled, texts that left it leave the store, and when the
-//! primary was heard is noted.
+//! What runs beside the store: the cache of an earlier process is filled, texts for which a cache has no room leave the store,
+//! and when the primary was heard is noted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +10,30 @@ use crate::clock;
 use crate::folder::{self, Layout};
 use crate::gate::Via;
 use crate::key::AccountKey;
+use crate::store::journal::CommitError;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::{StoreError, blocking};
 
 /// How often it is noted when the primary was heard.
 const HEARD: Duration = Duration::from_secs(2);
-/// Accounts that are read or evicted at once.
+/// Accounts that are read at once.
 const BATCH: usize = 256;
+/// Accounts that are evicted at once. Other writes come in between.
+const EVICTED: usize = 16;
+/// How often a cache looks whether its texts are too many.
+const EVICT: Duration = Duration::from_millis(200);
+
+/// How soon it looks again if that did not help.
+const NOT_SOONER: Duration = Duration::from_secs(2);
+
+/// Why texts cannot be evicted.
+#[derive(Debug, thiserror::Error)]
+enum EvictError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] CommitError),
+}
 
 /// Notes when the primary was heard, as long as the process lives.
 pub(super) async fn note_heard(parts: Parts) {
@@ -35,16 +52,49 @@ pub(super) async fn note_heard(parts: Parts) {
     }
 }
 
-/// Drops the texts from the store that the cache has no room for, as long as the process lives.
+/// Drops texts from the store of a cache when they are too many, as long as the process lives: those that are not in memory,
+/// because clients did not ask for them, or not lately.
 pub(super) async fn evict(parts: Parts) {
-    let evicted = parts.held.copies.evicted().clone();
+    let mut after = None;
     loop {
-        let keys = evicted.take().await;
-        // One that came back meanwhile is read from upstream again.
-        let gone: Vec<AccountKey> = keys.into_iter().filter(|key| !parts.held.copies.contains(key)).collect();
-        // Other writes come in between.
-        for piece in gone.chunks(BATCH) {
-            let _ = parts.held.store.write(UpstreamWrite::Evict(piece.to_vec())).await;
+        tokio::time::sleep(EVICT).await;
+        if !is_too_full(&parts) {
+            continue;
+        }
+        if let Err(error) = evict_until_there_is_room(&parts, &mut after).await {
+            tracing::debug!("cannot evict JWTs from the store: {error}");
+        }
+        if is_too_full(&parts) {
+            // The rest is in the log, or in memory, which have bounds of their own.
+            tokio::time::sleep(NOT_SOONER).await;
+        }
+    }
+}
+
+fn is_too_full(parts: &Parts) -> bool {
+    parts.held.store.reader().texts().is_some_and(|(texts, bound)| texts > bound)
+}
+
+/// `after`: the key after which it goes on. Goes round once at most.
+async fn evict_until_there_is_room(parts: &Parts, after: &mut Option<AccountKey>) -> Result<(), EvictError> {
+    let (start, mut is_round) = (*after, false);
+    loop {
+        let (reader, from) = (parts.held.store.reader().clone(), *after);
+        let keys = blocking(move || reader.live_keys(from.as_ref(), BATCH)).await?;
+        let is_end = keys.len() < BATCH;
+        for piece in keys.chunks(EVICTED) {
+            *after = piece.last().copied();
+            let unused = piece.iter().filter(|key| !parts.held.copies.contains(key)).copied().collect();
+            parts.held.store.write(UpstreamWrite::Evict(unused)).await?;
+            if !is_too_full(parts) || (is_round && *after >= start) {
+                return Ok(());
+            }
+        }
+        if is_end {
+            if is_round || start.is_none() {
+                return Ok(());
+            }
+            (*after, is_round) = (None, true);
         }
     }
 }

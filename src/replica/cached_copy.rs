@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::clock;
 use crate::gate::{Entry, Position};
 use crate::node::Stamp;
-use crate::store::journal::{Currency, Stored};
+use crate::store::journal::{Currency, Stored, weight_of};
 
 /// A copy in the cache. Times are in milliseconds of [`clock::uptime_millis`].
 #[derive(Debug)]
@@ -63,10 +63,9 @@ impl CachedCopy {
         self.position.get().copied()
     }
 
-    /// Its weight in the cache, in bytes: the text, and the memory around it that `cargo bench --bench replication`
-    /// found for a million copies.
+    /// Its weight in the cache, in bytes.
     pub(super) fn weight(&self) -> u32 {
-        u32::try_from(self.entry.token().len() + 1200).unwrap_or(u32::MAX)
+        u32::try_from(weight_of(self.entry.token().len())).unwrap_or(u32::MAX)
     }
 
     pub(super) fn stretch(&self) -> u64 {

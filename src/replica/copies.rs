@@ -5,9 +5,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
 use super::cached_copy::CachedCopy;
 use super::setup::Env;
 use super::unknown::Unknown;
@@ -27,46 +24,16 @@ pub(super) struct Copies {
     generations: Generations,
     /// Moves when an account is deleted or removed, so that an answer under way is not cached.
     gone: Generations,
-    evicted: Arc<Evicted>,
-}
-
-/// Accounts that had to leave a cache because it was full.
-#[derive(Debug, Default)]
-pub(super) struct Evicted {
-    keys: Mutex<Vec<AccountKey>>,
-    came: Notify,
-}
-
-impl Evicted {
-    /// Waits for some, and takes them.
-    pub(super) async fn take(&self) -> Vec<AccountKey> {
-        loop {
-            let keys = std::mem::take(&mut *self.keys.lock());
-            if !keys.is_empty() {
-                return keys;
-            }
-            self.came.notified().await;
-        }
-    }
 }
 
 impl Copies {
     /// An empty cache of at most `bytes`.
     pub(super) fn new(env: &Env, bytes: u64) -> Self {
-        let evicted: Arc<Evicted> = Arc::default();
-        let (listener, is_mirror) = (evicted.clone(), env.is_mirror());
         let cache = moka::sync::Cache::builder()
             .max_capacity(bytes)
+            // What a client has just asked for is always cached: a replica answers for it when its primary is away.
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
             .weigher(|_, copy: &Arc<CachedCopy>| copy.weight())
-            .eviction_listener(move |key: Arc<AccountKey>, _, cause| {
-                if cause == moka::notification::RemovalCause::Size {
-                    // A mirror keeps all texts in its store.
-                    if !is_mirror {
-                        listener.keys.lock().push(*key);
-                        listener.came.notify_one();
-                    }
-                }
-            })
             .build();
         Self {
             gate: env.gate.clone(),
@@ -74,7 +41,6 @@ impl Copies {
             unknown: Unknown::new(env.setup.negative_ttl),
             generations: Generations::default(),
             gone: Generations::default(),
-            evicted,
         }
     }
 
@@ -91,10 +57,6 @@ impl Copies {
         // The cache counts only when its pending work is run.
         self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())
-    }
-
-    pub(super) const fn evicted(&self) -> &Arc<Evicted> {
-        &self.evicted
     }
 
     /// Moves when something happens to an account.

@@ -7,7 +7,9 @@ impl Replica {
     /// A replica stays ready without its primary, because it serves what it has.
     pub(super) fn readiness(&self) -> Vec<Check> {
         let (held, upstream) = (&self.parts.held, &self.parts.upstream);
-        let was_reached = held.freshness.silence().is_some() || upstream.was_reached();
+        // A position in the store is of a feed that an earlier process has followed.
+        let was_reached =
+            held.freshness.silence().is_some() || upstream.was_reached() || held.store.position().is_some();
         let mut checks = vec![Check { name: "primary", ok: was_reached, detail: self.primary_detail(was_reached) }];
         let is_mirror = self.parts.env.is_mirror();
         let mut add = |name, detail| checks.push(Check { name, ok: true, detail });

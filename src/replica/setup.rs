@@ -24,6 +24,8 @@ pub struct Setup {
     pub mode: ReplicaMode,
     /// The bound of the cache, in bytes.
     pub cache_bytes: u64,
+    /// Whether a cache fills itself before clients ask.
+    pub warm: bool,
     /// Versions kept per account besides the current one.
     pub history: usize,
     /// How long a copy is served without a request, if there is no feed.
@@ -46,6 +48,7 @@ impl Setup {
             upstream: upstream::Setup::of(settings),
             mode: replica.mode,
             cache_bytes: replica.cache_bytes,
+            warm: replica.warm,
             history: settings.store.history.saturating_sub(1),
             ttl: replica.ttl,
             negative_ttl: replica.negative_ttl,
@@ -111,5 +114,10 @@ impl Env {
     /// Whether the replica stores all JWTs.
     pub(super) fn is_mirror(&self) -> bool {
         self.setup.mode == ReplicaMode::Mirror
+    }
+
+    /// Whether it is a cache that fills itself.
+    pub(super) fn is_warm(&self) -> bool {
+        !self.is_mirror() && self.setup.warm
     }
 }

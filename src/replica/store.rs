@@ -55,6 +55,8 @@ impl Store {
             role,
             cache: Some(CacheBound {
                 log_bytes: (env.setup.cache_bytes / LOG_SHARE).min(MOST_LOG),
+                text_bytes: env.setup.cache_bytes,
+                keeps_unasked: env.setup.warm,
                 is_wanted: Arc::new(move |key| wanted.contains(key)),
             }),
         };

@@ -1,6 +1,6 @@
 //! Requests for the digests of a server, and for what differs there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -8,13 +8,15 @@ use serde::de::DeserializeOwned;
 use super::{UpstreamError, UpstreamServer};
 use crate::feed::Subject;
 use crate::feed::digest::{LeafPage, Prefix};
-use crate::feed::wire::{DigestAnswer, DigestAsk, DigestPage};
+use crate::feed::wire::{BACKGROUND, DigestAnswer, DigestAsk, DigestPage};
 
 /// The largest answer that is read, in bytes: about 1 MiB of text, the largest chain of operator JWTs, and the JSON
 /// around them.
 pub(crate) const MAX_ANSWER: usize = 4 << 20;
 /// The time limit of an answer. No client waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest pause that an answer can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl UpstreamServer {
     /// A place of the digest tree.
@@ -38,6 +40,19 @@ impl UpstreamServer {
     /// What differs there from what is here.
     pub(crate) async fn compare(&self, ask: &DigestAsk) -> Result<DigestAnswer, UpstreamError> {
         self.read(self.slow_request(Method::POST, "digests").json(ask)).await
+    }
+
+    /// The same, with how long to wait before the next question, so that upstream has little work with it.
+    pub(crate) async fn compare_in_background(
+        &self,
+        ask: &DigestAsk,
+    ) -> Result<(DigestAnswer, Duration), UpstreamError> {
+        let begun = Instant::now();
+        let request = self.slow_request(Method::POST, &format!("digests?{BACKGROUND}=true")).json(ask);
+        let answer: DigestAnswer = self.read(request).await?;
+        // An older server does not know the parameter. It worked no longer than this.
+        let pause = answer.pause.map_or_else(|| begun.elapsed() * 20, Duration::from_millis);
+        Ok((answer, pause.min(LONGEST_PAUSE)))
     }
 
     async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, UpstreamError> {

@@ -347,7 +347,8 @@ async fn the_feed_carries_activations_and_a_replica_pulls_what_it_is_asked_for()
         assert_eq!(replica.http.get(&path).await.expect(200).body, first);
     }
     let pulled = primary.http.metric("http_requests_total", "code=\"200\",route=\"activation\"").await;
-    assert_eq!(pulled, 1.0 + 1.0, "a push and a pull");
+    // The request may come just before the change, and then another one after it.
+    assert!((2.0..=3.0).contains(&pulled), "a push and a pull: {pulled}");
     let second = exporter.activation(&importer, "orders", 100);
     push(&primary, &second).await;
     serves(&replica, &path, &second).await;

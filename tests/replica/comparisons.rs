@@ -90,7 +90,8 @@ async fn a_cache_that_restarts_where_it_was_compares_nothing() {
     let account = Account::new();
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
     let replica = Launch::replica(&operator, &primary.url).dir(dir.path()).start().await;
-    replica.logs("in sync with").await;
+    let is_warm = || async { replica.http.metric("accepted_total", "path=\"upstream\"").await == 1.0 };
+    until("it has fetched the JWT", is_warm).await;
     let before = primary.http.metric("http_requests_total", "route=\"digests\"").await;
     assert!(before > 0.0);
     let replica = replica.stop_and_start().await;

@@ -24,6 +24,7 @@ mod strangers;
 mod tiers;
 mod tls;
 mod upstreams;
+mod warm;
 mod writes;
 
 use support::{Account, Operator, Server, until};

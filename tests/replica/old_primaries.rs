@@ -134,10 +134,11 @@ async fn a_pack_that_the_memory_has_no_room_for_is_taken_whole_and_served_alone(
 }
 
 #[tokio::test]
-async fn a_cache_does_not_ask_for_the_pack() {
+async fn a_cache_that_is_not_to_fill_itself_does_not_ask_for_the_pack() {
     let operator = Operator::new();
     let primary = FakePrimary::without_feed(|_| Answer::new(404, "no\n")).await;
-    let replica = Launch::replica(&operator, &primary.url).start_unready().await;
+    let launch = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__WARM", "false");
+    let replica = launch.start_unready().await;
     replica.logs("has no change feed").await;
     replica.http.get("/readyz").await.expect(200);
     assert!(primary.heads("/jwt/v1/pack").is_empty());

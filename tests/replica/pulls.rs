@@ -63,7 +63,7 @@ async fn five_hundred_misses_at_once_make_one_request_to_a_real_primary() {
     let account = Account::new();
     let jwt = operator.account(&account, 10);
     primary.http.post(&account.path(), jwt.clone()).await.expect(200);
-    let replica = Server::replica(&operator, &primary.url).await;
+    let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__WARM", "false").start().await;
     for reply in at_once(&replica, &account).await {
         assert_eq!(reply.expect(200).body, jwt);
     }

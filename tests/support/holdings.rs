@@ -127,6 +127,7 @@ impl Inside {
             floor: 0,
             items: items.map(|(_, item)| item).collect(),
             next: None,
+            pause: None,
         }
     }
 }

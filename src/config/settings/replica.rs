@@ -24,6 +24,8 @@ pub struct Replica {
     pub timeout: Duration,
     /// Memory for the read cache, in bytes; the bound of what a cache stores. A mirror stores everything. Default 256 MiB.
     pub cache_bytes: u64,
+    /// Whether a cache fetches JWTs in the background before clients ask for them, as long as there is room. Default true.
+    pub warm: bool,
     /// How long a key that the primary does not know is remembered as such. Default 2 s.
     #[serde(with = "millis")]
     pub negative_ttl: Duration,
@@ -43,6 +45,7 @@ impl Default for Replica {
             ttl: Duration::from_secs(5),
             timeout: Duration::from_secs(1),
             cache_bytes: 256 * 1024 * 1024,
+            warm: true,
             negative_ttl: Duration::from_secs(2),
             writes: ReplicaWrites::Refuse,
             token: None,

@@ -54,6 +54,9 @@ pub struct DigestAsk {
     pub after: Option<String>,
 }
 
+/// The parameter of a question that can wait: with `true`, the answer says for how long.
+pub const BACKGROUND: &str = "background";
+
 /// The differences.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DigestAnswer {
@@ -70,6 +73,9 @@ pub struct DigestAnswer {
     /// There is more: repeat the question with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Milliseconds until a client that fetches in the background may ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<u64>,
 }
 
 /// Why a question for what differs cannot be answered.
@@ -176,6 +182,7 @@ impl DigestAnswer {
             floor,
             items: comparison.differences.iter().map(|difference| item(difference, head)).collect(),
             next: comparison.next.map(|key| key.text()),
+            pause: None,
         }
     }
 

@@ -21,6 +21,7 @@ async fn a_replica_does_not_know_all_accounts() {
         },
         mode: ReplicaMode::Cache,
         cache_bytes: 1 << 20,
+        warm: false,
         history: 2,
         ttl: Duration::from_secs(5),
         negative_ttl: Duration::from_secs(1),

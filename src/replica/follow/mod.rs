@@ -13,7 +13,9 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use reqwest::StatusCode;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::parts::Parts;
@@ -57,13 +59,31 @@ struct FollowerState {
     /// How often the position was given up.
     restarts: u32,
     told: bool,
-    /// Whether the pack of a primary without a feed was requested.
-    packed: bool,
+    /// Reads the pack of a primary without a feed. Its result: whether that reached the end.
+    packing: Option<JoinHandle<bool>>,
+    has_tried_pack: bool,
+    /// Whether a pack was read.
+    is_packed: bool,
     live_since: Option<Instant>,
     /// Whether the stream has sent its greeting.
     greeted: bool,
     /// When the followers of this replica were last woken for a heartbeat.
     woken: Option<Instant>,
+}
+
+impl FollowerState {
+    /// Whether a pack was not read to its end, and none is being read.
+    fn needs_pack(&mut self) -> bool {
+        match self.packing.take_if(|packing| packing.is_finished()) {
+            // What it returned is there already.
+            Some(ended) => {
+                let is_whole = ended.now_or_never().is_some_and(|ended| ended.unwrap_or(false));
+                self.is_packed |= is_whole;
+                !self.is_packed
+            }
+            None => !self.is_packed && self.packing.is_none(),
+        }
+    }
 }
 
 impl Follow {
@@ -161,8 +181,9 @@ impl Follow {
                 }
                 // Without a feed this is the only way to learn of a change.
                 self.parts.operators.ask();
-                if self.parts.env.is_mirror() && !std::mem::replace(&mut follower.packed, true) {
-                    self.begin_with_pack();
+                if (self.parts.env.is_mirror() || self.parts.env.is_warm()) && follower.needs_pack() {
+                    let is_first = !std::mem::replace(&mut follower.has_tried_pack, true);
+                    follower.packing = Some(self.begin_with_pack(is_first));
                 }
                 return drawn(NO_FEED, 0.5..=1.0);
             }

@@ -1,9 +1,12 @@
-//! A mirror of an old primary, which has neither a feed nor digests, begins with the pack of the primary.
+//! A replica of an old primary, which has neither a feed nor digests, begins with the pack of the primary: a mirror with all
+//! of it, a cache with as much as it has room for.
 //!
 //! The pack gives copies to serve while the primary is away, and no more. The replica asks about each of them again
 //! like about any other.
 
 use std::sync::Arc;
+
+use tokio::task::JoinHandle;
 
 use super::Follow;
 use crate::clock;
@@ -30,20 +33,31 @@ struct PackTally {
 }
 
 impl Follow {
-    /// Applies the pack of the primary, in the background.
-    pub(super) fn begin_with_pack(self: &Arc<Self>) {
+    /// Applies the pack of the primary, in the background. `is_first`: none was tried before. The result says whether that
+    /// succeeded.
+    pub(super) fn begin_with_pack(self: &Arc<Self>, is_first: bool) -> JoinHandle<bool> {
         let follow = self.clone();
         self.parts.env.runtime.spawn(async move {
             let mut tally = PackTally::default();
-            if let Err(broken) = follow.apply_pack(&mut tally).await {
-                tracing::warn!("unable to initialize from primary, {}: {broken}", follow.parts.upstream.shown());
+            let applied = follow.apply_pack(&mut tally).await;
+            match &applied {
+                Err(broken) if is_first => {
+                    tracing::warn!("unable to initialize from primary, {}: {broken}", follow.parts.upstream.shown());
+                }
+                // It is tried again and again.
+                Err(broken) => {
+                    tracing::debug!("unable to initialize from primary, {}: {broken}", follow.parts.upstream.shown());
+                    return false;
+                }
+                Ok(()) => {}
             }
             let PackTally { taken, refused } = tally;
             tracing::info!(
                 "{taken} JWTs of the pack of {} are at hand, {refused} are refused",
                 follow.parts.upstream.shown()
             );
-        });
+            applied.is_ok()
+        })
     }
 
     async fn apply_pack(self: &Arc<Self>, tally: &mut PackTally) -> Result<(), PackError> {
@@ -51,6 +65,10 @@ impl Follow {
         let mut lines = Lines::default();
         while let Some(piece) = pack.chunk().await? {
             self.apply_lines(lines.push(&piece)?, tally).await;
+            if self.parts.held.store.reader().room() == 0 {
+                tracing::info!("the cache has no room for more JWTs (replica.cache_bytes)");
+                return Ok(());
+            }
         }
         self.apply_lines(lines.end().into_iter().collect(), tally).await;
         Ok(())

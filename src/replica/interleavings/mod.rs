@@ -373,10 +373,10 @@ impl<'w> Play<'w> {
     }
 
     fn evict(&mut self) -> bool {
-        let key = self.account.key;
-        self.world.held().copies.evict(&key);
-        if !self.world.is_mirror() {
-            self.world.write(UpstreamWrite::Evict(vec![key])).expect("written");
+        let (key, before) = (self.account.key, self.served());
+        if self.world.evict(key) {
+            assert_eq!(self.served(), before, "maybe nobody else has it");
+            return before.is_some();
         }
         let could = self.model.evict(self.world.is_mirror());
         // Of a version that left and came back, the log may still have the text.

@@ -12,7 +12,7 @@ use super::model::{Change, SECONDS, Version};
 use crate::clock;
 use crate::config::{ReplicaMode, ReplicaWrites};
 use crate::feed::wire::Item;
-use crate::feed::{Chain, Content, Head, Session};
+use crate::feed::{Chain, Content, Head, Session, Subject};
 use crate::gate::{Entry, Gate, Position, Tombstone, Trust, Via};
 use crate::jwt::encode;
 use crate::key::AccountKey;
@@ -128,6 +128,7 @@ impl World {
             mode,
             // Nothing leaves because of its size.
             cache_bytes: 1 << 30,
+            warm: false,
             history: 2,
             ttl: hour,
             negative_ttl: hour,
@@ -143,6 +144,16 @@ impl World {
         world.level();
         world.held().freshness.has_caught_up(true);
         world
+    }
+
+    /// Drops the text of an account from memory, and from the store of a cache. Returns whether upstream had not ordered it.
+    pub(super) fn evict(&mut self, key: AccountKey) -> bool {
+        let is_overlay = self.held().store.reader().is_overlay(&Subject::Account(key));
+        self.held().copies.evict(&key);
+        if !self.is_mirror() {
+            self.write(UpstreamWrite::Evict(vec![key])).expect("written");
+        }
+        is_overlay
     }
 
     fn begin(&mut self) {

@@ -53,6 +53,14 @@ pub(super) struct Resync {
     asked_up_to: Mutex<Option<Subject>>,
 }
 
+/// Whether a question can wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    Now,
+    /// Upstream says when the next one may come.
+    Background,
+}
+
 /// One comparison.
 #[derive(Debug, Clone)]
 struct Run {
@@ -173,13 +181,16 @@ impl Run {
         let (resync, parts) = (&self.resync, &self.resync.parts);
         let (primary, fetched) =
             (parts.upstream.shown(), if parts.env.is_mirror() { ", and fetches missing ones then" } else { "" });
+        let is_cold = if parts.env.is_warm() { ", and does not warm its cache" } else { "" };
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             tracing::warn!(
                 "{primary} rejects requests of this replica for digests (status {status}); the replica checks JWTs as clients ask for \
-                 them{fetched}. A hub forwards the token of the replica: give this replica the token of the primary"
+                 them{fetched}{is_cold}. A hub forwards the token of the replica: give this replica the token of the primary"
             );
         } else {
-            tracing::info!("{primary} has no digests; this replica checks JWTs as clients ask for them{fetched}");
+            tracing::info!(
+                "{primary} has no digests; this replica checks JWTs as clients ask for them{fetched}{is_cold}"
+            );
         }
         resync.is_under_way.store(false, Ordering::Release);
         parts.held.freshness.has_digests(false);
@@ -207,7 +218,7 @@ impl Run {
             Ok(())
         };
         self.is_current()?;
-        self.resync.ask_pages(ask, look).await
+        self.resync.ask_pages(ask, Haste::Now, look).await
     }
 
     /// Fails if an answer as of this position is of no use.
@@ -228,16 +239,22 @@ impl Resync {
     async fn ask_pages(
         self: &Arc<Self>,
         mut ask: DigestAsk,
+        haste: Haste,
         mut look: impl FnMut(&DigestAnswer, &Head) -> Result<(), ResyncError>,
     ) -> Result<Position, ResyncError> {
         let mut empty = 0;
         for _ in 0..MOST_PAGES {
-            let answer = self.parts.upstream.followed().compare(&ask).await?;
+            let server = self.parts.upstream.followed();
+            let (answer, pause) = match haste {
+                Haste::Now => (server.compare(&ask).await?, Duration::ZERO),
+                Haste::Background => server.compare_in_background(&ask).await?,
+            };
             let at = answer.position().ok_or(ResyncError::Format("the position"))?;
             look(&answer, &at)?;
             empty = if answer.items.is_empty() { empty + 1 } else { 0 };
             let (goes_on, as_of) = (goes_on(&mut ask, &answer)?, at.position(at.serial));
             self.take(answer, as_of).await?;
+            tokio::time::sleep(pause).await;
             match goes_on {
                 false => return Ok(as_of),
                 true if empty >= MOST_EMPTY_PAGES => break,

@@ -1,32 +1,48 @@
-//! Fetches the texts that a mirror lacks, in the background.
+//! Fetches the texts that are not here, in the background: a mirror all of them, a cache as long as there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{FIRST_PAUSE, LONGEST_PAUSE, Resync, ResyncError};
+use super::{FIRST_PAUSE, Haste, LONGEST_PAUSE, Resync, ResyncError};
 use crate::backoff::Backoff;
-use crate::feed::Subject;
 use crate::feed::digest::Short;
 use crate::feed::wire::DigestAsk;
+use crate::feed::{Subject, SubjectKind};
+use crate::store::journal::weight_of;
 use crate::store::{JournalReader, StoreError, blocking};
 
 /// The number of keys of one question. Their texts are about half a megabyte.
 const PIECE: usize = 400;
+/// The length of a text, about, in bytes.
+const LENGTH: usize = 1200;
 
 /// Lists some keys after a key.
 type ListOfKeys = fn(&JournalReader, Option<&Subject>, usize) -> Result<Vec<Subject>, StoreError>;
+
+/// A cache stores no activations.
+fn accounts_without_text(
+    reader: &JournalReader,
+    after: Option<&Subject>,
+    limit: usize,
+) -> Result<Vec<Subject>, StoreError> {
+    let mut keys = reader.textless(after, limit)?;
+    keys.retain(|key| key.kind() == SubjectKind::Account);
+    Ok(keys)
+}
 
 /// Whether texts are being fetched, and whether there may be more.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     is_busy: AtomicBool,
     is_wanted: AtomicBool,
+    /// Whether it was logged that a cache is full.
+    is_full_told: AtomicBool,
 }
 
 impl Resync {
     /// Fetches missing texts in the background.
     pub(in crate::replica) fn fetch_texts(self: &Arc<Self>) {
-        if !self.parts.env.is_mirror() {
+        if !self.parts.env.is_mirror() && !self.parts.env.is_warm() {
             return;
         }
         self.texts.is_wanted.store(true, Ordering::Release);
@@ -58,23 +74,38 @@ impl Resync {
     }
 
     async fn fetch_all_texts(self: &Arc<Self>) -> Result<(), ResyncError> {
-        self.fetch_each(JournalReader::textless).await?;
+        if self.parts.env.is_warm() {
+            return self.fetch_each(accounts_without_text, Haste::Background).await;
+        }
+        self.fetch_each(JournalReader::textless, Haste::Now).await?;
         // A cache forgets the requests, and may have become a mirror.
-        self.fetch_each(JournalReader::requestless).await
+        self.fetch_each(JournalReader::requestless, Haste::Now).await
     }
 
-    /// Fetches the states of all keys that `list` finds after a key.
-    async fn fetch_each(self: &Arc<Self>, list: ListOfKeys) -> Result<(), ResyncError> {
+    /// Fetches the states of all keys that `list` finds after a key, or of those for which there is room.
+    async fn fetch_each(self: &Arc<Self>, list: ListOfKeys, haste: Haste) -> Result<(), ResyncError> {
         let mut after: Option<Subject> = None;
-        loop {
+        while let Some(count) = self.room_for() {
             let (reader, from) = (self.parts.held.store.reader().clone(), after);
-            let keys = blocking(move || list(&reader, from.as_ref(), PIECE)).await?;
+            let keys = blocking(move || list(&reader, from.as_ref(), count)).await?;
             let Some(last) = keys.last().copied() else { return Ok(()) };
             after = Some(last);
             // No leaf equals this one, so the answer includes all of them.
             let none = Short::default().to_string();
             let have = keys.iter().map(|key| (key.text(), none.clone())).collect();
-            self.ask_pages(DigestAsk { have, ..DigestAsk::default() }, |_, _| Ok(())).await?;
+            self.ask_pages(DigestAsk { have, ..DigestAsk::default() }, haste, |_, _| Ok(())).await?;
         }
+        if !self.texts.is_full_told.swap(true, Ordering::AcqRel) {
+            tracing::info!(
+                "the cache has no room for more JWTs (replica.cache_bytes); the others are fetched when clients ask for them"
+            );
+        }
+        Ok(())
+    }
+
+    /// How many texts one question is about. `None`: there is no room for any.
+    fn room_for(&self) -> Option<usize> {
+        let count = self.parts.held.store.reader().room() / weight_of(LENGTH);
+        usize::try_from(count).ok().filter(|count| *count > 0).map(|count| count.min(PIECE))
     }
 }

@@ -133,6 +133,11 @@ impl Row {
         (self.ordered, self.is_ahead, self.is_doubted) = (None, false, false);
     }
 
+    /// Whether something is held that upstream, as far as is known, has not ordered.
+    pub(super) fn is_overlay(&self, subject: &Subject) -> bool {
+        self.ordered.is_some() && !self.is_unsure(subject)
+    }
+
     /// The changes that it needs.
     pub(super) fn pointers(&self) -> impl Iterator<Item = i64> {
         let under = self.ordered.map_or(0, |ordered| ordered.under);

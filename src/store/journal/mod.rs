@@ -81,7 +81,7 @@ pub use replica::{HeldLeaf, Stand};
 pub use schema::Role;
 pub use served::{Served, ServedKeys};
 pub use status::AccountStatus;
-pub use tail::{CacheBound, IsWanted};
+pub use tail::{CacheBound, IsWanted, weight_of};
 pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
@@ -201,7 +201,7 @@ impl Journal {
             Some(path) => pool::Readers::open(path, options.readers)?,
             None => pool::Readers::shared(writer_connection.clone()),
         };
-        let state = Arc::new(state::JournalState::new(&meta));
+        let state = Arc::new(state::JournalState::new(&meta, &tail));
         let meta_serial = meta.head.serial;
         let index = Arc::new(index::Index::default());
         let signers = connections.with(signers::Signers::load).map_err(StoreError::sqlite(&path))?;

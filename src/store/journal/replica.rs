@@ -61,6 +61,17 @@ impl JournalReader {
         self.state.era()
     }
 
+    /// What the texts that a cache stores weigh, and may weigh, as [`weight_of`](super::weight_of) counts them. `None`: it is no
+    /// cache, and has no bound.
+    pub fn texts(&self) -> Option<(u64, u64)> {
+        self.state.texts()
+    }
+
+    /// By how many bytes the texts of a cache may become more; 0: they are too many.
+    pub fn room(&self) -> u64 {
+        self.texts().map_or(u64::MAX, |(texts, bound)| bound.saturating_sub(texts))
+    }
+
     /// Whether this replica was compared with upstream since the order began.
     pub fn is_level(&self) -> bool {
         self.state.is_level()
@@ -104,6 +115,14 @@ impl JournalReader {
         let log = self.state.log();
         let row = self.read(|connection| head::load(connection, &log, subject))?;
         Ok(row.filter(|row| !row.is_unsure(subject)).and_then(|row| row.leaf(subject)))
+    }
+
+    /// Whether something is held of a key that upstream has not ordered.
+    #[cfg(test)]
+    pub fn is_overlay(&self, subject: &Subject) -> bool {
+        let log = self.state.log();
+        let row = self.read(|connection| head::load(connection, &log, subject)).expect("readable");
+        row.is_some_and(|row| row.is_overlay(subject))
     }
 
     /// Keys after `after` that upstream has and whose text is not here, the operator's aside. Blocks for a query.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use super::schema::{LogPlace, Meta, Role};
+use super::tail::Tail;
 use crate::feed::{Head, Ring};
 
 /// The state row after the last commit, and the latest changes of the order.
@@ -16,11 +17,17 @@ pub(super) struct JournalState {
     /// What every read of a replica asks: the order that is followed, 0 for none, and whether it is level.
     era: AtomicU64,
     level: AtomicBool,
+    /// The weight of all texts of a cache.
+    texts: AtomicU64,
+    /// Its bound; `None`: there is none.
+    bound: Option<u64>,
 }
 
 impl JournalState {
-    pub(super) fn new(meta: &Meta) -> Self {
+    pub(super) fn new(meta: &Meta, tail: &Tail) -> Self {
         Self {
+            texts: AtomicU64::new(tail.texts()),
+            bound: tail.bound(),
             meta: ArcSwap::from_pointee(meta.clone()),
             ring: ArcSwap::from_pointee(Ring::new(meta.head)),
             era: AtomicU64::new(era(meta)),
@@ -38,6 +45,16 @@ impl JournalState {
             // Its followers continue elsewhere.
             before.end();
         }
+    }
+
+    /// Notes what the texts of a cache weigh.
+    pub(super) fn set_texts(&self, bytes: u64) {
+        self.texts.store(bytes, Ordering::Release);
+    }
+
+    /// What the texts of a cache weigh, and may weigh. `None`: it is no cache.
+    pub(super) fn texts(&self) -> Option<(u64, u64)> {
+        self.bound.map(|bound| (self.texts.load(Ordering::Acquire), bound))
     }
 
     /// Ends the feed for all who follow it, although no other order began. Nothing is committed meanwhile.

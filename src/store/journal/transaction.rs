@@ -11,6 +11,7 @@ use super::head::{self, Row};
 use super::schema::{Meta, Role};
 use super::signers;
 use super::signers::{Live, Signed, Tally};
+use super::tail::weight_of;
 use super::upstream::{Touched, TouchedNow};
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
@@ -42,6 +43,8 @@ pub(super) struct Transaction<'c> {
     pub(super) touched_now: TouchedNow,
     /// By how many bytes the texts in the log become more.
     pub(super) log_bytes: Cell<i64>,
+    /// By how much the texts of a cache weigh more ([`weight_of`]).
+    pub(super) text_weight: Cell<i64>,
     /// The logs that were left, each by the ids before its first and of its last change.
     pub(super) left: Vec<(i64, i64)>,
     /// Whether a head was damaged, and forgotten: the tree and the counts still have what it said.
@@ -74,6 +77,7 @@ impl<'c> Transaction<'c> {
             touched,
             touched_now: TouchedNow::default(),
             log_bytes: Cell::new(0),
+            text_weight: Cell::new(0),
             left: Vec::new(),
             forgot: Cell::new(false),
             released: BTreeSet::new(),
@@ -202,24 +206,49 @@ impl<'c> Transaction<'c> {
                 chain,
                 record.body,
                 Toggle::encode(record.toggles),
-            ])
-            .map(drop)
+            ])?;
+        if let Some(body) = record.body {
+            self.weigh(weight_of(body.len()).cast_signed());
+        }
+        Ok(())
     }
 
     /// Forgets the text of a change. Outside the order, nothing of it is left.
     pub(super) fn drop_body(&self, id: i64) -> rusqlite::Result<()> {
-        if id > self.meta.log.id(self.meta.log.floor.0) && self.meta.role == Role::Cache {
-            let length: Option<i64> = self
-                .connection
-                .prepare_cached("SELECT coalesce(length(body), 0) FROM change WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))
-                .optional()?;
-            self.count_text(-length.unwrap_or(0));
+        if id < 0 {
+            return self.drop_row(id);
         }
-        let statement =
-            if id < 0 { "DELETE FROM change WHERE id = ?1" } else { "UPDATE change SET body = NULL WHERE id = ?1" };
-        self.connection.prepare_cached(statement)?.execute([id])?;
-        Ok(())
+        let length = self.text_goes(id)?;
+        if id > self.meta.log.id(self.meta.log.floor.0) {
+            self.count_text(-length);
+        }
+        self.connection.prepare_cached("UPDATE change SET body = NULL WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    /// Forgets a change of which the log has no need.
+    pub(super) fn drop_row(&self, id: i64) -> rusqlite::Result<()> {
+        self.text_goes(id)?;
+        self.repaired.set(true);
+        self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([id]).map(drop)
+    }
+
+    /// Counts a text that leaves a cache, and returns its length.
+    fn text_goes(&self, id: i64) -> rusqlite::Result<i64> {
+        if self.meta.role != Role::Cache {
+            return Ok(0);
+        }
+        let length: Option<Option<usize>> = self
+            .connection
+            .prepare_cached("SELECT length(body) FROM change WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        let Some(length) = length.flatten() else { return Ok(0) };
+        self.weigh(-weight_of(length).cast_signed());
+        Ok(length.cast_signed() as i64)
+    }
+
+    fn weigh(&self, bytes: i64) {
+        self.text_weight.set(self.text_weight.get().saturating_add(bytes));
     }
 
     /// Counts bytes that the log gets or loses.

@@ -19,7 +19,7 @@ use super::nats_servers;
 use super::schema::{Meta, Role};
 use super::signers::{Signed, Stats, Tally};
 use super::state::JournalState;
-use super::tail::Tail;
+use super::tail::{CacheSize, Tail};
 use super::transaction::Transaction;
 use super::upstream::{Touched, TouchedNow};
 use super::write::{CommitError, Outcome, Request, Write};
@@ -49,8 +49,7 @@ struct Transacted {
     /// Whether the digest tree was saved.
     is_saved: bool,
     touched: TouchedNow,
-    /// Bytes of text in a cache's log.
-    log_bytes: u64,
+    size: CacheSize,
     /// Of each write, in order.
     outcomes: Vec<Result<Outcome, CommitError>>,
     /// Whether there is anything to commit.
@@ -117,13 +116,13 @@ impl Writer {
                 begun,
                 is_saved,
                 touched,
-                log_bytes,
+                size,
                 outcomes,
                 ..
             }) => {
                 self.meta = meta;
                 touched.commit(&mut self.touched);
-                self.tail.set(log_bytes);
+                self.tail.set(size);
                 self.stats.set_count(self.meta.count);
                 self.stats.with_signers(|signers| signers.keys.extend(changed));
                 self.digests.follow(&toggles, self.meta.head, is_saved);
@@ -132,6 +131,7 @@ impl Writer {
                     self.gate.set_standing(Standing::clone(&standing));
                 }
                 self.state.set(&self.meta, begun);
+                self.state.set_texts(self.tail.texts());
                 if !changes.is_empty() || !effects.is_empty() {
                     // Durable. Caches and followers come before the answers, so that a client reads its own write.
                     if self.meta.role == Role::Primary {
@@ -273,7 +273,7 @@ impl Writer {
                 Request::PackHash(..) | Request::Close => {}
             }
         }
-        let log_bytes = self.tail.shorten(&mut transaction)?;
+        let size = self.tail.shorten(&mut transaction)?;
         if transaction.forgot.get() {
             // The next start counts anew.
             mend::note(&self.path);
@@ -307,7 +307,7 @@ impl Writer {
             begun,
             is_saved,
             touched,
-            log_bytes,
+            size,
             outcomes,
             wrote,
         })

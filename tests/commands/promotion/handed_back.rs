@@ -26,7 +26,7 @@ async fn a_primary_that_was_set_back_gets_back_what_its_replicas_hold() {
     let primary = launch.clone().start().await;
     let proxy = Proxy::to(primary.host()).await;
     let replica = mirror(&operator, &proxy.url(), &dir.path().join("mirror")).start().await;
-    let cache = Server::replica(&operator, &proxy.url()).await;
+    let cache = Launch::replica(&operator, &proxy.url()).env("NAS_REPLICA__WARM", "false").start().await;
     replica.follows().await;
     let newest = operator.account(&newer, 500);
     push(&primary, &newer, &newest).await;

@@ -16,7 +16,8 @@ async fn what_lacks_something_says_what_and_keeps_barring_what_is_older() {
         push(&primary, account, jwt).await;
     }
     // A cache knows all of them, and has the JWTs that it was asked for.
-    let replica = Launch::replica(&operator, &primary.url).dir(&folder).start().await;
+    let cache = Launch::replica(&operator, &primary.url).dir(&folder).env("NAS_REPLICA__WARM", "false");
+    let replica = cache.start().await;
     compared(&replica, 1).await;
     for (account, jwt) in accounts.iter().zip(&jwts).take(40) {
         serves(&replica, account, jwt).await;

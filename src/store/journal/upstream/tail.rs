@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::super::head::NO_CHANGE;
-use super::super::tail::AROUND;
+use super::super::tail::{AROUND, Keeping};
 use super::super::transaction::Transaction;
 use crate::feed::{Chain, Operation, Subject, SubjectKind};
 use crate::gate::Tombstone;
@@ -24,27 +24,31 @@ struct Leaving {
 }
 
 impl Transaction<'_> {
-    /// Forgets the texts of accounts that left the cache. What is remembered of them stays.
+    /// Forgets the texts of accounts for which a cache has no room. What is remembered of them stays, and what upstream has
+    /// not ordered, which maybe nobody else has.
     pub(super) fn evict(&mut self, keys: &[AccountKey]) -> rusqlite::Result<()> {
         for key in keys {
             let subject = Subject::Account(*key);
             let Some(before) = self.load(&subject)?.filter(|row| row.row != 0) else { continue };
+            if before.is_overlay(&subject) {
+                continue;
+            }
             // What is in the log leaves with that.
             if before.row > self.meta.log.id(self.meta.log.floor.0) {
                 continue;
             }
-            self.forget_row(before.row)?;
+            self.drop_row(before.row)?;
             self.let_go(&subject, before.row)?;
         }
         Ok(())
     }
 
-    /// Moves the floor of the log up by some changes. What `is_wanted` stays without its place in the log. Returns the bytes
+    /// Moves the floor of the log up by some changes. What `keeping` says stays without its place in the log. Returns the bytes
     /// that left.
-    pub(in super::super) fn shorten(&mut self, is_wanted: &dyn Fn(&AccountKey) -> bool) -> rusqlite::Result<u64> {
+    pub(in super::super) fn shorten(&mut self, keeping: &Keeping<'_>) -> rusqlite::Result<u64> {
         let (log, floor) = (self.meta.log, self.meta.log.floor.0);
         let last = (floor + PIECE).min(self.meta.head.serial);
-        let (reached, bytes) = self.leave(log.id(floor), log.id(last), is_wanted)?;
+        let (reached, bytes) = self.leave(log.id(floor), log.id(last), keeping)?;
         if let Some(floor) = reached {
             self.meta.log.floor = floor;
         }
@@ -58,7 +62,7 @@ impl Transaction<'_> {
         &mut self,
         before: i64,
         last: i64,
-        is_wanted: &dyn Fn(&AccountKey) -> bool,
+        keeping: &Keeping<'_>,
     ) -> rusqlite::Result<(Option<(u64, Chain)>, u64)> {
         let leaving: Vec<Leaving> = self
             .connection
@@ -79,13 +83,13 @@ impl Transaction<'_> {
             })?
             .collect::<rusqlite::Result<_>>()?;
         for change in &leaving {
-            self.leave_one(change, is_wanted)?;
+            self.leave_one(change, keeping)?;
         }
         let reached = leaving.last().map(|change| (change.serial, change.chain));
         Ok((reached, leaving.iter().map(|change| AROUND as u64 + change.bytes).sum()))
     }
 
-    fn leave_one(&mut self, change: &Leaving, is_wanted: &dyn Fn(&AccountKey) -> bool) -> rusqlite::Result<()> {
+    fn leave_one(&mut self, change: &Leaving, keeping: &Keeping<'_>) -> rusqlite::Result<()> {
         let subjects = match (SubjectKind::from_code(change.kind), change.key) {
             (Some(kind), Some(key)) => vec![Subject::from_raw(kind, key)],
             (Some(SubjectKind::Account), None) => self.deleted_by(change.id)?,
@@ -95,11 +99,12 @@ impl Transaction<'_> {
         let is_put = change.op == Operation::Put.tag();
         for subject in &subjects {
             let Subject::Account(key) = subject else { continue };
-            if is_put && is_wanted(key) && self.load(subject)?.is_some_and(|row| row.row == change.id) {
+            let is_kept = is_put && keeping.keeps(key, self.text_weight.get());
+            if is_kept && self.load(subject)?.is_some_and(|row| row.row == change.id) {
                 return Ok(());
             }
         }
-        self.forget_row(change.id)?;
+        self.drop_row(change.id)?;
         subjects.iter().try_for_each(|subject| self.let_go(subject, change.id))
     }
 
@@ -113,11 +118,6 @@ impl Transaction<'_> {
             .flatten();
         let tombstone = request.and_then(|request| Tombstone::reopen(request.into()));
         Ok(tombstone.map(|named| named.keys().iter().map(|key| Subject::Account(*key)).collect()).unwrap_or_default())
-    }
-
-    fn forget_row(&self, id: i64) -> rusqlite::Result<()> {
-        self.repaired.set(true);
-        self.connection.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([id]).map(drop)
     }
 
     /// A change is no longer here. What its head remembers of it stays.

@@ -13,7 +13,7 @@ use crate::feed::{Head, Session, Subject};
 use crate::gate::Tombstone;
 use crate::key::AccountKey;
 use crate::store::journal::upstream::{Answered, AnsweredContent, Compared, ComparedContent, Still, UpstreamWrite};
-use crate::store::journal::{CacheBound, Role};
+use crate::store::journal::{CacheBound, Role, weight_of};
 
 const HEAD: Head = Head { serial: 7, session: Session([7; 16]), chain: Chain([7; 32]) };
 
@@ -21,7 +21,11 @@ type Wanted = Arc<Mutex<HashSet<AccountKey>>>;
 
 fn open_cache(path: &Path, log_bytes: u64, wanted: &Wanted) -> Journal {
     let wanted = wanted.clone();
-    let bound = CacheBound { log_bytes, is_wanted: Arc::new(move |key| wanted.lock().contains(key)) };
+    let is_wanted = Arc::new(move |key: &AccountKey| wanted.lock().contains(key));
+    open_bounded(path, CacheBound { log_bytes, text_bytes: 1 << 30, keeps_unasked: false, is_wanted })
+}
+
+fn open_bounded(path: &Path, bound: CacheBound) -> Journal {
     let options = Options { role: Role::Cache, cache: Some(bound), ..Options::primary(Some(path.to_owned()), 0, 1) };
     Journal::open(&options, |_, _| {}).expect("opens")
 }
@@ -117,6 +121,50 @@ async fn the_log_of_a_cache_is_bounded_by_its_text_and_what_is_wanted_stays() {
     assert_eq!(texts, 1);
     let (tree, computed) = cache.trees().expect("readable");
     assert!(tree == computed);
+}
+
+#[tokio::test]
+async fn texts_that_nobody_asked_for_stay_as_long_as_there_is_room_and_all_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.sqlite");
+    let (signer, upstream) = (Signer::new(), Journal::open(&Options::primary(None, 0, 1), |_, _| {}).expect("opens"));
+    let accounts: Vec<_> = (0..900).map(|_| KeyPair::new_account()).collect();
+    let entries: Vec<_> = accounts.iter().map(|account| signer.entry(account, NOW, "text")).collect();
+    let (length, asked) = (entries[0].token().len(), *entries[450].key());
+    let bound = CacheBound {
+        log_bytes: 30 * length as u64,
+        text_bytes: 400 * weight_of(length),
+        keeps_unasked: true,
+        is_wanted: Arc::new(move |key| *key == asked),
+    };
+    let most = bound.text_bytes + bound.log_bytes;
+    let cache = open_bounded(&path, bound.clone());
+    cache.commit(Write::Upstream(UpstreamWrite::Begin(upstream.head()))).await.expect("begins");
+    cache.commit(Write::Upstream(UpstreamWrite::Level { era: cache.era(), is_whole: true })).await.expect("ends");
+    upstream.commit_all(entries.iter().map(put).collect()).await;
+    let again: Vec<_> =
+        accounts.iter().step_by(3).map(|account| put(&signer.entry(account, NOW + 1, "text"))).collect();
+    upstream.commit_all(again).await;
+    upstream.commit(signer.delete(&[&accounts[1], &accounts[2]], NOW + 1)).await.expect("deleted");
+    feed(&cache, &upstream).await;
+
+    let served =
+        |cache: &Journal| entries.iter().filter(|entry| cache.get(entry.key()).expect("readable").is_some()).count();
+    let is_served = |cache: &Journal| cache.get(&asked).expect("readable").is_some();
+    let (weight, count) = (cache.texts().expect("a cache").0, served(&cache));
+    // A log is cut by some hundred changes at a time.
+    assert!(weight <= most + 256 * weight_of(length), "{weight} of {most}");
+    assert!((330..=700).contains(&count), "{count}");
+    assert!(is_served(&cache), "what was asked for stays without room as well");
+    let keys = cache.live_keys(None, 1000).expect("readable");
+    cache.commit(Write::Upstream(UpstreamWrite::Evict(keys[..100].to_vec()))).await.expect("evicted");
+    let weight = cache.texts().expect("a cache").0;
+    let (served_before, was_served) = (served(&cache), is_served(&cache));
+    cache.close().await;
+    let cache = open_bounded(&path, bound);
+    assert_eq!(cache.texts().expect("a cache").0, weight, "it was counted right all the time");
+    assert_eq!((served(&cache), is_served(&cache)), (served_before, was_served));
+    assert!(served_before < count);
 }
 
 /// Begins a comparison that finds the leaf of a deletion, and no text. Then a server that lags gives the JWT before that.
