@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::query::Params;
 use super::route::Route;
-use super::{Shared, caching, mark, miss, notify, push, reply};
+use super::{Shared, caching, client, mark, miss, notify, push, reply};
 use crate::clock;
-use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor, Via};
+use crate::gate::{Activation, ActivationRefusal, Refusal, SentFor};
 use crate::jwt::{self, HashId};
 use crate::node::{ActivationAnswer, Again, WriteError};
 
@@ -20,7 +20,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(body) => body,
         Err(response) => return response,
     };
-    match shared.node.submit_activation(&body, SentFor::ANY, Via::Post).await {
+    match shared.node.submit_activation(&body, SentFor::ANY, client::sender(request, shared)).await {
         Ok(_) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).finish(),
         Err(WriteError::Refused(refusal)) => {
             let (status, message) = worded(&refusal);

@@ -13,6 +13,7 @@ use actix_web::http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_FOR
 use ipnet::IpNet;
 
 use super::Shared;
+use crate::gate::{Actor, Sender, Via};
 
 /// Entries that are read of a chain of addresses. The last address found counts if there are more.
 const MAX_HOPS: usize = 16;
@@ -26,6 +27,16 @@ pub(super) fn address(request: &HttpRequest, shared: &Shared) -> IpAddr {
     // A connection over TCP always has an address.
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     behind(peer, request.headers(), &shared.trusted_proxies)
+}
+
+/// Who sends a change, as the journal remembers it.
+pub(super) fn actor(request: &HttpRequest, shared: &Shared) -> Actor {
+    Some(address(request, shared).to_string().into())
+}
+
+/// The same, with the path.
+pub(super) fn sender(request: &HttpRequest, shared: &Shared) -> Sender {
+    Sender::new(Via::Post, actor(request, shared))
 }
 
 /// Finds the node that an entry of a header names.

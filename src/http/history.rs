@@ -60,6 +60,8 @@ fn shown(version: &StoredVersion, is_current: bool) -> Value {
         "identity": data_encoding::HEXLOWER.encode(&version.identity),
         "at": version.at,
         "via": version.via.label(),
+        // Of what came from another server, that one knows.
+        "actor": version.actor,
     })
 }
 

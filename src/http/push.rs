@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use super::bodies::{self, Body};
 use super::route::Route;
 use super::{Shared, client, propagation, reply, signing};
-use crate::gate::{Refusal, Via};
+use crate::gate::Refusal;
 use crate::key::AccountKey;
 use crate::node::{CUTTING_OFF, Pushed, WriteError};
 
@@ -42,7 +42,7 @@ pub(super) async fn post(request: &HttpRequest, payload: web::Payload, shared: &
         Ok(waiting) => waiting,
         Err(response) => return response,
     };
-    match shared.node.push(&body, &key).await {
+    match shared.node.push(&body, &key, client::actor(request, shared)).await {
         Ok(Pushed::Taken(submitted)) if !submitted.changed && waiting.is_none() => {
             shared.limits.changed_nothing(client::address(request, shared));
             done()
@@ -70,7 +70,7 @@ pub(super) async fn delete(request: &HttpRequest, payload: web::Payload, shared:
         Ok(waiting) => waiting,
         Err(response) => return response,
     };
-    match shared.node.delete(&body, Some(&key), Via::Post).await {
+    match shared.node.delete(&body, Some(&key), client::sender(request, shared)).await {
         Ok((tombstone, _)) => {
             let text = format!("deleted {} accounts\n{CUTTING_OFF}\n", tombstone.keys().len());
             match waiting {

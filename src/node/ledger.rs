@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::{Backend, Node, Role, WriteError};
-use crate::gate::{Activation, Entry, Held, Judged, OperatorChange, Position, Refusal, SentFor, Tombstone, Trust, Via};
+use crate::gate::{
+    Activation, Actor, Entry, Held, Judged, OperatorChange, Position, Refusal, Sender, SentFor, Tombstone, Trust, Via,
+};
 use crate::jwt::HashId;
 use crate::key::{AccountKey, PublicKey};
 use crate::store::journal::{CommitError, Committing, NatsServer, NatsServerChange, Pending, Stored};
@@ -42,7 +44,7 @@ pub trait Ledger: Backend {
     fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Arc<Entry>, CommitError>;
 
     /// Gives an admitted JWT its place in the order of changes: the second step.
-    fn enqueue(&self, entry: Arc<Entry>, via: Via) -> BoxFuture<'_, Result<Committing, CommitError>>;
+    fn enqueue(&self, entry: Arc<Entry>, sender: Sender) -> BoxFuture<'_, Result<Committing, CommitError>>;
 
     /// Waits until it is durable: the third step.
     fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> BoxFuture<'_, Result<Submitted, CommitError>>;
@@ -52,7 +54,7 @@ pub trait Ledger: Backend {
         &'a self,
         request: &'a [u8],
         expected: Option<&'a AccountKey>,
-        via: Via,
+        sender: Sender,
     ) -> BoxFuture<'a, Result<(Arc<Tombstone>, bool), CommitError>>;
 
     /// Stores an activation: durable when this returns.
@@ -60,7 +62,7 @@ pub trait Ledger: Backend {
         &'a self,
         token: &'a [u8],
         sent_for: SentFor<'a>,
-        via: Via,
+        sender: Sender,
     ) -> BoxFuture<'a, Result<SubmittedActivation, CommitError>>;
 
     /// Weighs the JWTs that a peer says it holds, and stores what is newer: durable when this returns. One verdict for
@@ -76,7 +78,12 @@ pub trait Ledger: Backend {
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
     /// `withhold`: how many accounts it may withhold at most.
-    fn push_operator(&self, trust: Arc<Trust>, withhold: u64) -> BoxFuture<'_, Result<OperatorChange, WriteError>>;
+    fn push_operator(
+        &self,
+        trust: Arc<Trust>,
+        withhold: u64,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<OperatorChange, WriteError>>;
 }
 
 /// What an account serves.

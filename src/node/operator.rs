@@ -6,7 +6,7 @@ use super::{Node, WriteError};
 use crate::clock;
 use crate::gate::operator::Way;
 use crate::gate::{
-    Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
+    Actor, Gate, MANY_LINKS, MOST_LINKS, OperatorChain, OperatorChange, OperatorRefusal, Origin, Refusal, Trust, Via,
 };
 use crate::jwt::given;
 use crate::store::journal::AccountStatus;
@@ -49,13 +49,13 @@ impl Node {
     /// Brings a pushed operator JWT into force: durable when this returns.
     ///
     /// `withhold`: how many accounts it may withhold at most.
-    pub async fn push_operator(&self, jwt: &[u8], withhold: u64) -> Result<OperatorChange, WriteError> {
+    pub async fn push_operator(&self, jwt: &[u8], withhold: u64, actor: Actor) -> Result<OperatorChange, WriteError> {
         let ledger = self.writable()?;
         let read = given(jwt).map_err(Refusal::from).and_then(|jwt| {
             Ok(Trust::from_operator_jwt(&jwt, clock::unix_seconds()).map_err(OperatorRefusal::Invalid)?)
         });
         let pushed = match read {
-            Ok(trust) => ledger.push_operator(Arc::new(trust), withhold).await,
+            Ok(trust) => ledger.push_operator(Arc::new(trust), withhold, actor).await,
             Err(refusal) => Err(refusal.into()),
         };
         self.count(Via::Post, pushed.as_ref().map(|_| ()));

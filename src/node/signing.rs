@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{Ledger, Node, Submitted, WriteError};
 use crate::clock;
-use crate::gate::{Held, Refusal, Via};
+use crate::gate::{Actor, Held, Refusal, Sender, Via};
 use crate::jwt::{self, AccountJwt};
 use crate::key::AccountKey;
 
@@ -102,6 +102,8 @@ struct SignRequest<'n> {
     ledger: &'n dyn Ledger,
     signing: &'n Signing,
     key: &'n AccountKey,
+    /// Who pushed it.
+    actor: Actor,
     claims: jwt::Registered,
 }
 
@@ -116,13 +118,13 @@ impl Signing {
 impl Node {
     /// Stores an account JWT that was pushed for `key`. If the account itself signed it and there is a signing service, that
     /// signs it first.
-    pub async fn push(&self, token: &[u8], key: &AccountKey) -> Result<Pushed, WriteError> {
+    pub async fn push(&self, token: &[u8], key: &AccountKey, actor: Actor) -> Result<Pushed, WriteError> {
         let ledger = self.writable()?;
         let admitted = ledger.admit(token, Some(key), Via::Post).map_err(WriteError::from);
         if let (Some(signing), Err(WriteError::Refused(refusal @ Refusal::IssuerKind { .. }))) =
             (&self.signing, &admitted)
         {
-            let result = self.have_signed(ledger, signing, token, key).await;
+            let result = self.have_signed(ledger, signing, token, (key, actor)).await;
             if let Err(WriteError::Sign(SignError::Issuer { .. })) = &result {
                 self.metrics.refused(Via::Post, refusal);
             }
@@ -132,7 +134,7 @@ impl Node {
         if let Err(error) = &admitted {
             self.count(Via::Post, Err(error));
         }
-        Ok(Pushed::Taken(self.enqueue(admitted?, Via::Post).await?.outcome(self).await?))
+        Ok(Pushed::Taken(self.enqueue(admitted?, Sender::new(Via::Post, actor)).await?.outcome(self).await?))
     }
 
     /// Requests that wait for an answer of the signing service.
@@ -145,12 +147,12 @@ impl Node {
         ledger: &dyn Ledger,
         signing: &Signing,
         token: &[u8],
-        key: &AccountKey,
+        (key, actor): (&AccountKey, Actor),
     ) -> Result<Pushed, WriteError> {
         // Neither fails: the gate has read the same token before.
         let text = jwt::given(token).map_err(Refusal::from)?;
         let claims = AccountJwt::decode(&text).map_err(Refusal::from)?.claims;
-        let request = SignRequest { node: self, ledger, signing, key, claims };
+        let request = SignRequest { node: self, ledger, signing, key, actor, claims };
         request.may_be_signed().await?;
         let _place = signing.places.try_acquire().map_err(|_| SignError::Busy)?;
         let answer = signing.signer.sign(Bytes::copy_from_slice(text.as_bytes())).await.map_err(SignError::NoAnswer)?;
@@ -202,11 +204,14 @@ impl SignRequest<'_> {
     async fn is_signed(&self, answer: &[u8]) -> Result<Pushed, WriteError> {
         // Something may have happened to the account since.
         self.may_be_signed().await?;
-        let submitted = self.node.submit(answer, Some(self.key), Via::Post).await.map_err(|error| match error {
-            // The fault is not the account's: whatever it sends, this must not come back.
-            WriteError::Refused(refusal) if refusal.is_foreign() => SignError::Wrong(refusal).into(),
-            error => error,
-        })?;
+        let submitted =
+            self.node.submit(answer, Some(self.key), Sender::new(Via::Post, self.actor.clone())).await.map_err(
+                |error| match error {
+                    // The fault is not the account's: whatever it sends, this must not come back.
+                    WriteError::Refused(refusal) if refusal.is_foreign() => SignError::Wrong(refusal).into(),
+                    error => error,
+                },
+            )?;
         let iat = self.claims.iat;
         let later = |last: Option<moka::Entry<_, i64>>| last.map_or(iat, |last| last.into_value().max(iat));
         self.signing.signed.entry(*self.key).and_upsert_with(later);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Ledger, Node, PackVerdict, Role, SignError, Submitted, SubmittedActivation};
-use crate::gate::{ActivationRefusal, Entry, Refusal, SentFor, Tombstone, Via};
+use crate::gate::{ActivationRefusal, Entry, Refusal, Sender, SentFor, Tombstone, Via};
 use crate::key::AccountKey;
 use crate::store::StoreError;
 use crate::store::journal::{CommitError, Committing};
@@ -82,9 +82,15 @@ impl Submitting {
 
 impl Node {
     /// Stores an account JWT: durable when this returns.
-    pub async fn submit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via) -> Result<Submitted, WriteError> {
-        let entry = self.admit(token, expected, via)?;
-        self.enqueue(entry, via).await?.outcome(self).await
+    pub async fn submit(
+        &self,
+        token: &[u8],
+        expected: Option<&AccountKey>,
+        sender: impl Into<Sender>,
+    ) -> Result<Submitted, WriteError> {
+        let sender = sender.into();
+        let entry = self.admit(token, expected, sender.via)?;
+        self.enqueue(entry, sender).await?.outcome(self).await
     }
 
     /// Passes an account JWT through the gate, the first step of [`Node::submit`]. Takes about 60 µs of the caller's thread.
@@ -95,8 +101,10 @@ impl Node {
 
     /// Gives an admitted JWT its place in the order of changes, the second step of [`Node::submit`]: those that are called
     /// one after another are committed in this order.
-    pub async fn enqueue(&self, entry: Arc<Entry>, via: Via) -> Result<Submitting, WriteError> {
-        let committing = self.writable()?.enqueue(entry.clone(), via).await;
+    pub async fn enqueue(&self, entry: Arc<Entry>, sender: impl Into<Sender>) -> Result<Submitting, WriteError> {
+        let sender = sender.into();
+        let via = sender.via;
+        let committing = self.writable()?.enqueue(entry.clone(), sender).await;
         let committing = committing.map_err(|error| self.failed(error, via))?;
         Ok(Submitting { entry, via, committing })
     }
@@ -140,9 +148,11 @@ impl Node {
         &self,
         token: &[u8],
         sent_for: SentFor<'_>,
-        via: Via,
+        sender: impl Into<Sender>,
     ) -> Result<SubmittedActivation, WriteError> {
-        let result = self.writable()?.submit_activation(token, sent_for, via).await.map_err(Into::into);
+        let sender = sender.into();
+        let via = sender.via;
+        let result = self.writable()?.submit_activation(token, sent_for, sender).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
         let submitted = result?;
         if submitted.changed {
@@ -188,9 +198,11 @@ impl Node {
         &self,
         request: &[u8],
         expected: Option<&AccountKey>,
-        via: Via,
+        sender: impl Into<Sender>,
     ) -> Result<(Arc<Tombstone>, bool), WriteError> {
-        let result = self.writable()?.delete(request, expected, via).await.map_err(Into::into);
+        let sender = sender.into();
+        let via = sender.via;
+        let result = self.writable()?.delete(request, expected, sender).await.map_err(Into::into);
         self.count(via, result.as_ref().map(|_| ()));
         result
     }

@@ -12,7 +12,7 @@ use super::seam::ScanMoment;
 use super::{Primary, split};
 use crate::clock;
 use crate::feed::{Change, Content};
-use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, SentFor, Unproven, Via};
+use crate::gate::{Activation, ActivationRefusal, Judged, Refusal, Sender, SentFor, Unproven, Via};
 use crate::jwt::HashId;
 use crate::node::{Lookup, SubmittedActivation};
 use crate::store::journal::{CommitError, Write};
@@ -73,8 +73,9 @@ impl Primary {
         self: &Arc<Self>,
         token: &[u8],
         sent_for: SentFor<'_>,
-        via: Via,
+        sender: impl Into<Sender>,
     ) -> Result<SubmittedActivation, CommitError> {
+        let Sender { via, actor } = sender.into();
         let unproven = self.gate.read_activation(token, sent_for, via, clock::unix_seconds())?;
         if self.imports_activation_before(via) {
             let id = *unproven.id();
@@ -85,7 +86,7 @@ impl Primary {
             None => self.lookup(unproven.account()).await.map_err(Arc::new)?,
         };
         let activation = prove(unproven, account)?;
-        let outcome = self.journal.commit(self.write(&activation, via)).await?;
+        let outcome = self.journal.commit_by(self.write(&activation, via), actor).await?;
         Ok(SubmittedActivation { activation, changed: split(outcome).0 })
     }
 

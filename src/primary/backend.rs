@@ -12,7 +12,7 @@ use crate::clock;
 use crate::feed::Subject;
 use crate::feed::digest::{Ask, Comparison, LeafPage, Prefix, View};
 use crate::gate::operator::Way;
-use crate::gate::{Entry, Held, Judged, OperatorChange, SentFor, Tombstone, Trust, Via};
+use crate::gate::{Actor, Entry, Held, Judged, OperatorChange, Sender, SentFor, Tombstone, Trust, Via};
 use crate::generation::Generation;
 use crate::jwt::{Called, HashId};
 use crate::key::AccountKey;
@@ -137,7 +137,7 @@ impl Backend for Arc<Primary> {
     }
 
     fn set_operator(&self, trust: Arc<Trust>) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
-        Primary::set_operator(self, trust, Way::File, None).boxed()
+        Primary::set_operator(self, trust, Way::File, None, None).boxed()
     }
 
     fn checks(&self) -> Vec<Check> {
@@ -187,8 +187,8 @@ impl Ledger for Arc<Primary> {
         Primary::admit(self, token, expected, via)
     }
 
-    fn enqueue(&self, entry: Arc<Entry>, via: Via) -> BoxFuture<'_, Result<Committing, CommitError>> {
-        Primary::enqueue(self, entry, via).boxed()
+    fn enqueue(&self, entry: Arc<Entry>, sender: Sender) -> BoxFuture<'_, Result<Committing, CommitError>> {
+        Primary::enqueue(self, entry, sender).boxed()
     }
 
     fn submitted(&self, entry: Arc<Entry>, committing: Committing) -> BoxFuture<'_, Result<Submitted, CommitError>> {
@@ -199,18 +199,18 @@ impl Ledger for Arc<Primary> {
         &'a self,
         request: &'a [u8],
         expected: Option<&'a AccountKey>,
-        via: Via,
+        sender: Sender,
     ) -> BoxFuture<'a, Result<(Arc<Tombstone>, bool), CommitError>> {
-        Primary::delete(self, request, expected, via).boxed()
+        Primary::delete(self, request, expected, sender).boxed()
     }
 
     fn submit_activation<'a>(
         &'a self,
         token: &'a [u8],
         sent_for: SentFor<'a>,
-        via: Via,
+        sender: Sender,
     ) -> BoxFuture<'a, Result<SubmittedActivation, CommitError>> {
-        Primary::submit_activation(self, token, sent_for, via).boxed()
+        Primary::submit_activation(self, token, sent_for, sender).boxed()
     }
 
     fn merge(&self, offers: Vec<(AccountKey, Bytes)>) -> BoxFuture<'_, Result<Vec<PackVerdict>, CommitError>> {
@@ -225,8 +225,13 @@ impl Ledger for Arc<Primary> {
         self.notes().set_nats_servers(changes).boxed()
     }
 
-    fn push_operator(&self, trust: Arc<Trust>, withhold: u64) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
-        Primary::set_operator(self, trust, Way::Post, Some(withhold)).boxed()
+    fn push_operator(
+        &self,
+        trust: Arc<Trust>,
+        withhold: u64,
+        actor: Actor,
+    ) -> BoxFuture<'_, Result<OperatorChange, WriteError>> {
+        Primary::set_operator(self, trust, Way::Post, Some(withhold), actor).boxed()
     }
 }
 

@@ -42,7 +42,7 @@ pub use source::Source;
 use crate::clock;
 use crate::feed::Ring;
 use crate::folder::FolderLock;
-use crate::gate::{Entry, Gate, OperatorChange, Refusal, Tombstone, Via};
+use crate::gate::{Entry, Gate, OperatorChange, Refusal, Sender, Tombstone, Via};
 use crate::generation::Generation;
 use crate::key::AccountKey;
 use crate::node::Submitted;
@@ -207,7 +207,7 @@ impl Primary {
         via: Via,
     ) -> Result<Submitted, CommitError> {
         let entry = self.admit(token, expected, via)?;
-        let committing = self.enqueue(entry.clone(), via).await?;
+        let committing = self.enqueue(entry.clone(), via.into()).await?;
         self.submitted(entry, committing).await
     }
 
@@ -227,9 +227,9 @@ impl Primary {
     }
 
     /// The second step: what is enqueued first is committed first.
-    pub async fn enqueue(self: &Arc<Self>, entry: Arc<Entry>, via: Via) -> Result<Committing, CommitError> {
-        self.import_before(std::slice::from_ref(entry.key()), via).await?;
-        self.journal.enqueue(Write::Put(entry, via)).await
+    pub async fn enqueue(self: &Arc<Self>, entry: Arc<Entry>, sender: Sender) -> Result<Committing, CommitError> {
+        self.import_before(std::slice::from_ref(entry.key()), sender.via).await?;
+        self.journal.enqueue_by(Write::Put(entry, sender.via), sender.actor).await
     }
 
     /// The third step: durable when this returns.
@@ -249,8 +249,9 @@ impl Primary {
         self: &Arc<Self>,
         request: &[u8],
         expected: Option<&AccountKey>,
-        via: Via,
+        sender: impl Into<Sender>,
     ) -> Result<(Arc<Tombstone>, bool), CommitError> {
+        let Sender { via, actor } = sender.into();
         let tombstone = Arc::new(self.gate.admit_delete(request, via, clock::unix_seconds())?);
         if let Some(expected) = expected
             && !tombstone.keys().contains(expected)
@@ -260,7 +261,7 @@ impl Primary {
         self.import_before(tombstone.keys(), via).await?;
         // The names are gone with the accounts.
         let accounts: Vec<_> = tombstone.keys().iter().map(|key| self.called(key)).collect();
-        let outcome = self.journal.commit(Write::Delete(tombstone.clone(), via)).await?;
+        let outcome = self.journal.commit_by(Write::Delete(tombstone.clone(), via), actor).await?;
         let changed = split(outcome).0;
         if changed {
             for account in &accounts {

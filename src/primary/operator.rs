@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Primary;
 use crate::clock;
 use crate::gate::operator::{Begun, Way, begin as decide};
-use crate::gate::{Gate, OperatorChange, Refusal, Standing, Trust};
+use crate::gate::{Actor, Gate, OperatorChange, Refusal, Standing, Trust};
 use crate::key::PublicKey;
 use crate::node::WriteError;
 use crate::store::StoreError;
@@ -86,6 +86,7 @@ impl Primary {
         trust: Arc<Trust>,
         way: Way,
         withhold: Option<u64>,
+        actor: Actor,
     ) -> Result<OperatorChange, WriteError> {
         let _turn = self.operator_turn.lock().await;
         let before = Arc::clone(&self.gate.standing());
@@ -100,7 +101,7 @@ impl Primary {
         if withhold.is_some_and(|most| change.withheld > most) {
             return Err(WriteError::Withholds { would: change.withheld });
         }
-        self.journal.commit(Write::Operator(OperatorWrite::Offer(trust, arrival))).await?;
+        self.journal.commit_by(Write::Operator(OperatorWrite::Offer(trust, arrival)), actor).await?;
         change.log();
         Ok(change)
     }

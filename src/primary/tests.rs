@@ -51,7 +51,7 @@ impl PrimaryWorld {
     }
 
     async fn set_operator(&self, trust: Trust) -> Result<OperatorChange, WriteError> {
-        self.primary.set_operator(Arc::new(trust), Way::File, None).await
+        self.primary.set_operator(Arc::new(trust), Way::File, None, None).await
     }
 
     fn listing(&self, keys: &[&KeyPair], age: i64) -> Trust {

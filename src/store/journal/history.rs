@@ -20,6 +20,8 @@ pub struct StoredVersion {
     pub at: i64,
     /// The path on which it came.
     pub via: Via,
+    /// Who sent it to this server. `None`: unknown, or it came from another server.
+    pub actor: Option<String>,
     /// Issue time, unix seconds.
     pub iat: i64,
     /// Expiry, unix seconds; 0 is never.
@@ -112,7 +114,7 @@ impl JournalReader {
         self.read(|connection| {
             let Some(ids) = kept_ids(connection, key)? else { return Ok(Vec::new()) };
             let mut statement = connection.prepare_cached(
-                "SELECT serial, at, via, iat, exp, identity, digest FROM change
+                "SELECT serial, at, via, iat, exp, identity, digest, actor FROM change
                      WHERE id = ?1 AND body IS NOT NULL",
             )?;
             let mut versions = Vec::with_capacity(ids.len());
@@ -195,5 +197,6 @@ fn version(row: &Row<'_>) -> rusqlite::Result<StoredVersion> {
         exp: row.get(4)?,
         identity: row.get(5)?,
         digest: row.get(6)?,
+        actor: row.get(7)?,
     })
 }

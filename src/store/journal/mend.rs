@@ -309,19 +309,18 @@ impl<'c> Rescue<'c> {
     }
 
     fn change(&self, id: i64) -> rusqlite::Result<bool> {
-        const COLUMNS: &str =
-            "id, serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body, toggles, links";
+        const COLUMNS: &str = "id, serial, at, op, kind, via, actor, key, iat, exp, identity, issuer, digest, chain, body, toggles, links";
         let read = self
             .damaged
             .prepare_cached(&format!("SELECT {COLUMNS} FROM change WHERE id = ?1"))?
-            .query_row([id], |row| (0..16).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<_>>>())
+            .query_row([id], |row| (0..17).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<_>>>())
             .optional();
         let Ok(Some(values)) = read else { return Ok(false) };
         let values: Vec<rusqlite::types::Value> = values;
         self.new
             .prepare_cached(&format!(
                 "INSERT OR REPLACE INTO change ({COLUMNS})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
             ))?
             .execute(rusqlite::params_from_iter(values))?;
         Ok(true)

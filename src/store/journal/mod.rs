@@ -86,7 +86,7 @@ pub use write::{CommitError, Committing, OperatorWrite, Outcome, Write};
 
 use super::error::StoreError;
 use crate::feed::Change;
-use crate::gate::Gate;
+use crate::gate::{Actor, Gate};
 use write::Request;
 
 /// Its name in the state folder.
@@ -256,28 +256,38 @@ impl Journal {
 
     /// Submits a write and waits until it is durable, rejected, or has failed.
     pub async fn commit(&self, write: Write) -> Result<Outcome, CommitError> {
-        self.enqueue(write).await?.outcome().await
+        self.commit_by(write, None).await
+    }
+
+    /// The same, and remembers who sent it.
+    pub async fn commit_by(&self, write: Write, actor: Actor) -> Result<Outcome, CommitError> {
+        self.enqueue_by(write, actor).await?.outcome().await
     }
 
     /// As [`Journal::commit`], on a thread that may be blocked.
     pub fn commit_blocking(&self, write: Write) -> Result<Outcome, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.blocking_send(Request::Write(write, reply)).map_err(|_| CommitError::closed())?;
+        self.queue.blocking_send(Request::Write(write, None, reply)).map_err(|_| CommitError::closed())?;
         answer.blocking_recv().map_err(|_| CommitError::closed())?
     }
 
     /// Submits a write, and waits only until it has its place: those that are enqueued one after another are decided and
     /// committed in this order.
     pub async fn enqueue(&self, write: Write) -> Result<Committing, CommitError> {
+        self.enqueue_by(write, None).await
+    }
+
+    /// The same, and remembers who sent it.
+    pub async fn enqueue_by(&self, write: Write, actor: Actor) -> Result<Committing, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Request::Write(write, reply)).await.map_err(|_| CommitError::closed())?;
+        self.queue.send(Request::Write(write, actor, reply)).await.map_err(|_| CommitError::closed())?;
         Ok(Committing(answer))
     }
 
     /// Submits a write without waiting, before others that come later. `None`: the queue is full or closed.
     pub fn commit_soon(&self, write: Write) -> Option<Committing> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Request::Write(write, reply)).ok()?;
+        self.queue.try_send(Request::Write(write, None, reply)).ok()?;
         Some(Committing(answer))
     }
 

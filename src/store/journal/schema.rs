@@ -8,7 +8,7 @@ use super::nats_servers;
 use crate::feed::{Chain, Head, Session, SubjectKind};
 
 /// The version of the format. A file of another version is refused.
-pub(super) const VERSION: i64 = 8;
+pub(super) const VERSION: i64 = 9;
 /// Marks the file as ours, for `file(1)` and for the check at open.
 pub(super) const APPLICATION_ID: i64 = 0x4e41_5331;
 
@@ -54,7 +54,8 @@ CREATE TABLE change (
     at       INTEGER NOT NULL,  -- when it was committed, unix milliseconds
     op       INTEGER NOT NULL,  -- 'p' put, 'd' delete, 'r' remove
     kind     INTEGER NOT NULL,  -- 1 account, 2 operator, 3 activation; 0: passed on as it is
-    via      TEXT    NOT NULL,
+    via      TEXT    NOT NULL,  -- the path on which it came to this server
+    actor    TEXT,              -- who sent it to this server, as an address; null: unknown
     key      BLOB,              -- 32 bytes; null for a delete, whose request names the keys
     iat      INTEGER NOT NULL,
     exp      INTEGER NOT NULL,

@@ -15,7 +15,7 @@ use super::tail::weight_of;
 use super::upstream::{Touched, TouchedNow};
 use crate::feed::digest::Toggle;
 use crate::feed::{Change, Content, Head, Operation, Subject, SubjectKind};
-use crate::gate::{Activation, Digest, Entry, Identity, Position, Standing, Tombstone, Via};
+use crate::gate::{Activation, Actor, Digest, Entry, Identity, Position, Standing, Tombstone, Via};
 use crate::key::PublicKey;
 
 /// The transaction under way: the connection and the state that its commit will make true.
@@ -25,6 +25,8 @@ pub(super) struct Transaction<'c> {
     pub(super) history: usize,
     /// The keys that count for this write. A change of the operator JWT changes them for the writes after it.
     pub(super) standing: Arc<Standing>,
+    /// Who sent the write.
+    pub(super) actor: Actor,
     /// What became live, and what is no longer.
     pub(super) tally: Tally,
     pub(super) changes: Vec<Arc<Change>>,
@@ -67,6 +69,7 @@ impl<'c> Transaction<'c> {
             meta,
             history,
             standing,
+            actor: None,
             tally,
             changes: Vec::new(),
             effects: Vec::new(),
@@ -187,8 +190,8 @@ impl<'c> Transaction<'c> {
         self.connection
             .prepare_cached(
                 "INSERT INTO change (id, serial, at, op, kind, via, key, iat, exp, identity, issuer, digest, chain, body,
-                                     toggles)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                     toggles, actor)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?
             .execute(params![
                 id,
@@ -206,6 +209,7 @@ impl<'c> Transaction<'c> {
                 chain,
                 record.body,
                 Toggle::encode(record.toggles),
+                self.actor.as_deref(),
             ])?;
         if let Some(body) = record.body {
             self.weigh(weight_of(body.len()).cast_signed());

@@ -9,7 +9,7 @@ use super::super::followers::{FollowerChange, FollowerId};
 use super::nats_servers::NatsServerChange;
 use super::upstream::UpstreamWrite;
 use crate::gate::operator::Arrival;
-use crate::gate::{Activation, Entry, OperatorChain, Refusal, Tombstone, Trust, Via};
+use crate::gate::{Activation, Actor, Entry, OperatorChain, Refusal, Tombstone, Trust, Via};
 use crate::jwt::HashId;
 use crate::key::AccountKey;
 
@@ -115,7 +115,7 @@ pub enum OperatorWrite {
 /// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Request {
-    Write(Write, oneshot::Sender<Result<Outcome, CommitError>>),
+    Write(Write, Actor, oneshot::Sender<Result<Outcome, CommitError>>),
     /// Many writes of one origin, answered together.
     Batch(Vec<Write>, oneshot::Sender<Vec<Result<Outcome, CommitError>>>),
     Cursor(&'static str, u64),
@@ -142,7 +142,7 @@ impl Request {
     pub(super) fn answer(self, mut next: impl FnMut() -> Result<Outcome, CommitError>) {
         // The caller may have gone. Its change is committed nevertheless.
         match self {
-            Self::Write(_, reply) => drop(reply.send(next())),
+            Self::Write(_, _, reply) => drop(reply.send(next())),
             Self::Batch(writes, reply) => drop(reply.send(writes.iter().map(|_| next()).collect())),
             _ => {}
         }

@@ -245,7 +245,11 @@ impl Writer {
         let at = clock::unix_millis();
         for request in group {
             match request {
-                Request::Write(write, _) => outcomes.push(transaction.apply(write, at)?),
+                Request::Write(write, actor, _) => {
+                    transaction.actor.clone_from(actor);
+                    outcomes.push(transaction.apply(write, at)?);
+                    transaction.actor = None;
+                }
                 Request::Batch(writes, _) => {
                     for write in writes {
                         outcomes.push(transaction.apply(write, at)?);

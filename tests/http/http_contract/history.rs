@@ -20,7 +20,7 @@ async fn the_last_versions_are_listed_and_shown_as_text() {
     assert_eq!(serials, [6, 5, 4], "newest first");
     for (at, version) in listed.iter().enumerate() {
         assert_eq!(version["current"], at == 0);
-        assert_eq!(version["via"], "post");
+        assert_eq!((&version["via"], &version["actor"]), (&"post".into(), &"127.0.0.1".into()));
         assert_eq!(version["iat"], now_of(&versions[4 - at]));
         let reply = server.http.get(&format!("{path}?serial={}", version["serial"])).await.expect(200);
         assert_eq!(reply.body, versions[4 - at]);
@@ -41,6 +41,26 @@ async fn the_last_versions_are_listed_and_shown_as_text() {
     server.http.get(&format!("{path}/")).await.expect(301);
     let replica = Server::replica(&operator, &server.url).await;
     assert!(replica.http.get(&path).await.expect(404).body.contains("ask its primary"));
+}
+
+#[tokio::test]
+async fn who_sent_a_change_is_remembered_here_and_travels_to_nobody() {
+    let operator = Operator::new();
+    let server = Launch::primary(&operator).env("NAS_HTTP__TRUSTED_PROXIES", "127.0.0.1").start().await;
+    let (account, path) = (Account::new(), |account: &Account| format!("{}/history", account.path()));
+    let jwt = operator.account(&account, 10);
+    let post = server.http.request("POST", &account.path()).header("x-forwarded-for", "192.0.2.7").body(jwt);
+    assert_eq!(post.send().await.unwrap().status(), 200);
+    let mirror = Launch::replica(&operator, &server.url).env("NAS_REPLICA__MODE", "mirror").start().await;
+    let history = server.http.get(&path(&account)).await.expect(200).json();
+    assert_eq!(history["versions"][0]["actor"], "192.0.2.7");
+    until("the mirror has it", || async { mirror.http.get(&path(&account)).await.status == 200 }).await;
+    let history = mirror.http.get(&path(&account)).await.expect(200).json();
+    assert_eq!((&history["versions"].as_array().unwrap().len(), &history["versions"][0]["actor"]), (&1, &().into()));
+    for feed in [&server, &mirror] {
+        let changes = feed.http.get("/jwt/v1/changes?since=0").await.body;
+        assert!(!changes.contains("192.0.2.7"), "{changes}");
+    }
 }
 
 /// The `iat` of a token.

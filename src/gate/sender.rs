@@ -1,0 +1,30 @@
+//! Who sent a change, and on which path.
+
+use std::sync::Arc;
+
+use super::Via;
+
+/// Who sent a change, for people: the address of a client. `None`: nobody in particular, or unknown.
+pub type Actor = Option<Arc<str>>;
+
+/// The path of a change, and who sent it. This server remembers both; they do not travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// The path on which it came.
+    pub via: Via,
+    /// Who sent it.
+    pub actor: Actor,
+}
+
+impl Sender {
+    /// A path, and who used it.
+    pub const fn new(via: Via, actor: Actor) -> Self {
+        Self { via, actor }
+    }
+}
+
+impl From<Via> for Sender {
+    fn from(via: Via) -> Self {
+        Self::new(via, None)
+    }
+}
