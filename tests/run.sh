@@ -24,7 +24,7 @@ if ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
 fi
 
 # Most tests mostly wait for other processes, so more of them than cores run well at the same time.
-RUST_TEST_THREADS=${RUST_TEST_THREADS:-5}
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 export RUST_TEST_THREADS
 
 say "cargo fmt --check"
