@@ -56,7 +56,7 @@ pub(crate) async fn run(world: &World) {
 async fn holds(port: u16) -> usize {
     let mut connection = Connection::open(port).await;
     connection.send(&get("/metrics")).await;
-    let name = "nats_account_server_replica_cache_entries ";
-    let entries = connection.body().lines().find_map(|line| line.strip_prefix(name));
-    entries.map_or(0, |count| count.parse().unwrap())
+    let name = "nats_account_server_accepted_total{path=\"upstream\"} ";
+    let taken = connection.body().lines().find_map(|line| line.strip_prefix(name));
+    taken.map_or(0, |count| count.parse().unwrap())
 }

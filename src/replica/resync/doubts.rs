@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::applying::Applying;
 use super::{LONGEST_PAUSE, PIECE, Resync, ResyncError, Run};
 use crate::backoff::Backoff;
 use crate::feed::Subject;
@@ -91,14 +92,16 @@ impl Run {
         };
         let ask = DigestAsk { have: doubted.iter().map(have).collect(), ..DigestAsk::default() };
         let mut differing = HashSet::new();
+        let mut applying = Applying::by(self.resync.clone());
         let as_of = self
-            .ask_and_see(ask, |answer| {
+            .ask_and_see(ask, &mut applying, |answer| {
                 for item in &answer.items {
                     differing.extend(UpstreamChange::from(item).accounts.into_iter().map(Subject::Account));
                     differing.extend(item.key.as_ref().and_then(|key| Subject::parse(key)));
                 }
             })
             .await?;
+        applying.end().await?;
         let same = doubted
             .iter()
             .zip(&begun)

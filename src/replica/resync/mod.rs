@@ -7,6 +7,7 @@
 //!
 //! What is newer here than at upstream stays, is served, and is reported.
 
+mod applying;
 mod doubts;
 mod take;
 mod texts;
@@ -29,6 +30,7 @@ use crate::store::StoreError;
 use crate::store::journal::upstream::UpstreamWrite;
 use crate::store::journal::{CommitError, Outcome};
 use crate::upstream::UpstreamError;
+use applying::Applying;
 
 /// The number of keys of one question.
 const PIECE: usize = 1000;
@@ -203,14 +205,19 @@ impl Run {
         if latest == self.number { Ok(()) } else { Err(ResyncError::Outdated) }
     }
 
-    /// Asks what differs, and applies all of the answer.
-    async fn ask(&self, ask: DigestAsk) -> Result<(), ResyncError> {
-        self.ask_and_see(ask, |_| {}).await.map(drop)
+    /// Asks what differs, and begins to apply all of the answer.
+    async fn ask(&self, ask: DigestAsk, applying: &mut Applying) -> Result<(), ResyncError> {
+        self.ask_and_see(ask, applying, |_| {}).await.map(drop)
     }
 
     /// The same, and shows each page before it is applied. Returns the position as of which the last one
     /// holds.
-    async fn ask_and_see(&self, ask: DigestAsk, mut see: impl FnMut(&DigestAnswer)) -> Result<Position, ResyncError> {
+    async fn ask_and_see(
+        &self,
+        ask: DigestAsk,
+        applying: &mut Applying,
+        mut see: impl FnMut(&DigestAnswer),
+    ) -> Result<Position, ResyncError> {
         let look = |answer: &DigestAnswer, at: &Head| {
             self.is_current()?;
             self.stands(at)?;
@@ -218,7 +225,7 @@ impl Run {
             Ok(())
         };
         self.is_current()?;
-        self.resync.ask_pages(ask, Haste::Now, look).await
+        self.resync.ask_pages(ask, Haste::Now, applying, look).await
     }
 
     /// Fails if an answer as of this position is of no use.
@@ -234,12 +241,13 @@ impl Run {
 }
 
 impl Resync {
-    /// Asks what differs, and applies each page of the answer that `look` does not reject. Returns the position as of which the
-    /// last one holds.
+    /// Asks what differs, and begins to apply each page of the answer that `look` does not reject. Returns the position as of which
+    /// the last one holds.
     async fn ask_pages(
         self: &Arc<Self>,
         mut ask: DigestAsk,
         haste: Haste,
+        applying: &mut Applying,
         mut look: impl FnMut(&DigestAnswer, &Head) -> Result<(), ResyncError>,
     ) -> Result<Position, ResyncError> {
         let mut empty = 0;
@@ -253,8 +261,12 @@ impl Resync {
             look(&answer, &at)?;
             empty = if answer.items.is_empty() { empty + 1 } else { 0 };
             let (goes_on, as_of) = (goes_on(&mut ask, &answer)?, at.position(at.serial));
-            self.take(answer, as_of).await?;
-            tokio::time::sleep(pause).await;
+            applying.take(answer, as_of).await?;
+            if haste == Haste::Background {
+                // How much room is left decides about the next question.
+                applying.end().await?;
+                tokio::time::sleep(pause).await;
+            }
             match goes_on {
                 false => return Ok(as_of),
                 true if empty >= MOST_EMPTY_PAGES => break,

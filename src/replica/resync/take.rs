@@ -12,19 +12,33 @@ use crate::key::AccountKey;
 use crate::store::journal::upstream::{Compared, ComparedContent, UpstreamWrite};
 use crate::store::journal::{CommitError, Outcome};
 
+/// Threads that check the signatures of one page.
+const MOST_THREADS: usize = 4;
+
 impl Resync {
-    /// Applies a piece of what differs.
-    pub(super) async fn take(self: &Arc<Self>, answer: DigestAnswer, as_of: Position) -> Result<(), ResyncError> {
-        let resync = self.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let items = answer.items.iter();
-            items
-                .flat_map(|item| resync.read(item))
-                .map(|(serial, content)| Compared { as_of, serial, content })
-                .collect()
-        });
-        let differences: Vec<Compared> = read.await.map_err(|_| ResyncError::Outdated)?;
-        self.write(differences).await
+    /// What the items of a page say, after the gate. Several threads check them.
+    pub(super) async fn read_all(
+        self: &Arc<Self>,
+        answer: DigestAnswer,
+        as_of: Position,
+    ) -> Result<Vec<Compared>, ResyncError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let mut items = answer.items;
+        let size = items.len().div_ceil(threads).max(1);
+        let mut parts = Vec::with_capacity(threads);
+        while !items.is_empty() {
+            let rest = items.split_off(items.len().min(size));
+            let (part, resync) = (std::mem::replace(&mut items, rest), self.clone());
+            parts.push(tokio::task::spawn_blocking(move || {
+                let found = part.iter().flat_map(|item| resync.read(item));
+                found.map(|(serial, content)| Compared { as_of, serial, content }).collect::<Vec<_>>()
+            }));
+        }
+        let mut differences = Vec::new();
+        for part in parts {
+            differences.extend(part.await.map_err(|_| ResyncError::Outdated)?);
+        }
+        Ok(differences)
     }
 
     /// Writes differences.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::applying::Applying;
 use super::{FIRST_PAUSE, Haste, LONGEST_PAUSE, Resync, ResyncError};
 use crate::backoff::Backoff;
 use crate::feed::digest::Short;
@@ -84,16 +85,16 @@ impl Resync {
 
     /// Fetches the states of all keys that `list` finds after a key, or of those for which there is room.
     async fn fetch_each(self: &Arc<Self>, list: ListOfKeys, haste: Haste) -> Result<(), ResyncError> {
-        let mut after: Option<Subject> = None;
+        let (mut after, mut applying) = (None, Applying::by(self.clone()));
         while let Some(count) = self.room_for() {
             let (reader, from) = (self.parts.held.store.reader().clone(), after);
             let keys = blocking(move || list(&reader, from.as_ref(), count)).await?;
-            let Some(last) = keys.last().copied() else { return Ok(()) };
+            let Some(last) = keys.last().copied() else { return applying.end().await };
             after = Some(last);
             // No leaf equals this one, so the answer includes all of them.
             let none = Short::default().to_string();
             let have = keys.iter().map(|key| (key.text(), none.clone())).collect();
-            self.ask_pages(DigestAsk { have, ..DigestAsk::default() }, haste, |_, _| Ok(())).await?;
+            self.ask_pages(DigestAsk { have, ..DigestAsk::default() }, haste, &mut applying, |_, _| Ok(())).await?;
         }
         if !self.texts.is_full_told.swap(true, Ordering::AcqRel) {
             tracing::info!(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::applying::Applying;
 use super::{MOST_EMPTY_PAGES, MOST_PAGES, PIECE, ResyncError, Run, short};
 use crate::feed::digest::{Leaf, LeafPage, Prefix, Short, Sum, ViewParts};
 use crate::feed::wire::{DigestAsk, DigestPage};
@@ -32,26 +33,27 @@ impl Run {
     }
 
     async fn mirror(&self) -> Result<(), ResyncError> {
+        let mut applying = Applying::by(self.resync.clone());
         for node in self.differing(None).await? {
             let buckets = self.differing(Some(Prefix::Node(node))).await?;
             if buckets.len() < MANY || self.held_under(Prefix::Node(node)).await?.len() > PIECE {
                 for low in buckets {
-                    self.fetch(bucket(node, low)).await?;
+                    self.fetch(bucket(node, low), &mut applying).await?;
                 }
             } else {
-                self.fetch(Prefix::Node(node)).await?;
+                self.fetch(Prefix::Node(node), &mut applying).await?;
             }
         }
-        Ok(())
+        applying.end().await
     }
 
     /// Fetches everything under a prefix that differs.
-    async fn fetch(&self, prefix: Prefix) -> Result<(), ResyncError> {
+    async fn fetch(&self, prefix: Prefix, applying: &mut Applying) -> Result<(), ResyncError> {
         let held = self.held_under(prefix).await?;
         // The answer repeats keys that are not named, which changes nothing.
         let have = held.iter().take(PIECE).map(|(key, leaf, _)| (key.text(), leaf.short().to_string())).collect();
         let prefix = Some(data_encoding::HEXLOWER.encode(&prefix.bytes()));
-        self.ask(DigestAsk { have, prefix, after: None }).await
+        self.ask(DigestAsk { have, prefix, after: None }, applying).await
     }
 
     async fn cache(&self) -> Result<bool, ResyncError> {
@@ -148,7 +150,9 @@ impl Run {
             return Ok(());
         }
         let have = leaves.iter().map(|(key, leaf)| (key.text(), leaf.short().to_string())).collect();
-        self.ask(DigestAsk { have, ..DigestAsk::default() }).await
+        let mut applying = Applying::by(self.resync.clone());
+        self.ask(DigestAsk { have, ..DigestAsk::default() }, &mut applying).await?;
+        applying.end().await
     }
 
     /// The bytes that lead to differing sums below a place.
