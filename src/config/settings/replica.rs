@@ -58,7 +58,7 @@ impl Default for Replica {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaMode {
-    /// What clients asked for and the latest changes, within a bound.
+    /// What there is room for: first what clients asked for, then the rest.
     Cache,
     /// Everything.
     Mirror,
