@@ -19,6 +19,10 @@ impl ToSql for SubjectKind {
     }
 }
 
+/// The ids of texts outside the order are above this, and negative. They rise, because the database packs what it appends: pages
+/// of what is put in front of the rest stay half empty.
+const BEFORE_LOOSE: i64 = -(1 << 62);
+
 /// Statements that a connection keeps prepared: more than there are, or some would be parsed again at each use.
 pub(super) const STATEMENTS: usize = 96;
 
@@ -321,8 +325,8 @@ pub(super) fn begin(connection: &Connection, role: Role) -> rusqlite::Result<()>
         .execute(
             "INSERT INTO meta (id, role, session, serial, chain, count, era, base, floor, floor_chain, confirmed,
                                confirmed_chain, level, whole, loose, heard, since, lost)
-             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, 0, 0, 1, 0)",
-            (role.label(), session, Chain::default().0, role == Role::Primary),
+             VALUES (1, ?1, ?2, 0, ?3, 0, 1, 0, 0, ?3, 0, ?3, ?4, ?4, ?5, 0, 1, 0)",
+            (role.label(), session, Chain::default().0, role == Role::Primary, BEFORE_LOOSE),
         )
         .map(drop)
 }

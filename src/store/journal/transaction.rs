@@ -172,7 +172,7 @@ impl<'c> Transaction<'c> {
 
     /// Stores a text that came outside the order, and returns its id. `serial`: its place, if it is known.
     pub(super) fn store_loose(&mut self, record: &Record<'_>, serial: u64) -> rusqlite::Result<i64> {
-        self.meta.loose -= 1;
+        self.meta.loose += 1;
         let id = self.meta.loose;
         self.repaired.set(true);
         self.insert(id, serial, &[], record, record.operation())?;
