@@ -1,5 +1,6 @@
-//! Applies pages one after the other, while the next ones are fetched and checked.
+//! Applies pages while the next ones are fetched.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -8,26 +9,28 @@ use super::{Resync, ResyncError};
 use crate::feed::wire::DigestAnswer;
 use crate::gate::Position;
 
-/// Pages that are being applied: at most one is written while the next one is checked.
+/// Pages that are checked or written at the same time. While one is written, the next one is checked, and the one after that
+/// is on its way.
+const MOST: usize = 2;
+
+/// Pages that are being applied.
 #[derive(Debug)]
 pub(super) struct Applying {
     resync: Arc<Resync>,
-    last: Option<JoinHandle<Result<(), ResyncError>>>,
+    pages: VecDeque<JoinHandle<Result<(), ResyncError>>>,
 }
 
 impl Applying {
     pub(super) const fn by(resync: Arc<Resync>) -> Self {
-        Self { resync, last: None }
+        Self { resync, pages: VecDeque::new() }
     }
 
-    /// Begins to apply a page. The error may be that of the page before.
+    /// Begins to apply a page. The error may be that of a page before.
     pub(super) async fn take(&mut self, answer: DigestAnswer, as_of: Position) -> Result<(), ResyncError> {
+        self.end_but(MOST - 1).await?;
         let resync = self.resync.clone();
-        let read = tokio::spawn(async move { resync.read_all(answer, as_of).await });
-        self.end().await?;
-        let resync = self.resync.clone();
-        self.last = Some(tokio::spawn(async move {
-            let differences = read.await.map_err(|_| ResyncError::Outdated)??;
+        self.pages.push_back(tokio::spawn(async move {
+            let differences = resync.read_all(answer, as_of).await?;
             resync.write(differences).await
         }));
         Ok(())
@@ -35,9 +38,16 @@ impl Applying {
 
     /// Waits until everything is applied.
     pub(super) async fn end(&mut self) -> Result<(), ResyncError> {
-        match self.last.take() {
-            Some(last) => last.await.map_err(|_| ResyncError::Outdated)?,
-            None => Ok(()),
+        self.end_but(0).await
+    }
+
+    /// Waits until no more than some pages are left.
+    async fn end_but(&mut self, left: usize) -> Result<(), ResyncError> {
+        while self.pages.len() > left
+            && let Some(page) = self.pages.pop_front()
+        {
+            page.await.map_err(|_| ResyncError::Outdated)??;
         }
+        Ok(())
     }
 }
