@@ -195,6 +195,21 @@ async fn a_body_that_rotted_is_not_served_others_are_and_a_push_or_its_file_puts
     until("its file puts it back", || async { server.http.get(&account.path()).await.body == *jwt }).await;
 }
 
+#[tokio::test]
+async fn a_name_that_changed_in_the_description_of_the_tables_is_found_before_anything_is_served() {
+    let sound = Sound::new().await;
+    // What is read first, and what only a part that starts later reads.
+    for (table, column) in [("head", "identity"), ("cursor", "serial"), ("toggle", "toggles"), ("follower", "name")] {
+        let mut bytes = sound.journal.clone();
+        for begin in positions(&sound.journal, &format!("CREATE TABLE {table} (")) {
+            let at = begin + positions(&sound.journal[begin..], &format!(" {column} "))[0] + 1;
+            bytes = flipped(&bytes, at, 0);
+        }
+        let outcome = sound.outcome(&format!("{table}.{column}"), &bytes).await;
+        assert_eq!(outcome, Outcome::Refused, "{table}.{column}");
+    }
+}
+
 /// Flips bits one by one, and looks that nothing wrong is ever served.
 async fn flips(sound: &Sound, places: impl Iterator<Item = usize>) {
     let (mut refused, mut served, mut failed, mut missing) = (0, 0, 0, 0);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ffi};
 
 use super::super::error::StoreError;
 use super::digests;
@@ -193,6 +193,11 @@ pub(crate) fn check_ours(connection: &Connection, path: &Path) -> Result<(), Sto
              this one; deletions and the history do not go along. If no such build wrote it, it is damaged: restore it from \
              a backup"
         ));
+    }
+    let parts = schema::parts(connection).map_err(sqlite)?;
+    if !schema::EXPECTED.iter().all(|expected| parts.contains(expected)) {
+        let text = format!("its tables are not those of format {VERSION}");
+        return Err(sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(text))));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The tables of the journal, and its state row.
 
+use std::sync::LazyLock;
+
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params};
 
@@ -142,6 +144,28 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     }
     connection.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}"))
 }
+
+/// The names of all tables, views and indexes, and of their columns. A bit of such a name that changed would be found by the
+/// first statement that has it, which may come late.
+pub(super) fn parts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare(
+            "SELECT type || ' ' || name || ' ' || tbl_name FROM sqlite_schema
+             UNION ALL SELECT m.name || '.' || c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+             ORDER BY 1",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// What [`parts`] returns at least of a journal that is as it was made.
+pub(super) static EXPECTED: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let made = Connection::open_in_memory().and_then(|connection| {
+        create(&connection)?;
+        parts(&connection)
+    });
+    made.unwrap_or_default()
+});
 
 /// What decides about the order of a journal's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
