@@ -145,6 +145,11 @@ impl From<&Change> for Item {
 }
 
 impl Item {
+    /// Says that a key has no state at a position. That is no change.
+    pub fn nothing(at: &Head, key: &Subject) -> Self {
+        Self { key: Some(key.text()), ..Self::new(at.serial, at.chain.to_string(), 0, key.kind(), "none") }
+    }
+
     /// A change that says no more than its operation yet.
     fn new(serial: u64, chain: String, at: i64, kind: SubjectKind, op: &str) -> Self {
         Self {

@@ -1,10 +1,10 @@
-//! Who sent a change, and on which path.
+//! The sender of a change, and the path of it.
 
 use std::sync::Arc;
 
 use super::Via;
 
-/// Who sent a change, for people: the address of a client. `None`: nobody in particular, or unknown.
+/// The sender of a change, for people: the address of a client. `None`: unknown.
 pub type Actor = Option<Arc<str>>;
 
 /// The path of a change, and who sent it. This server remembers both; they do not travel.
@@ -12,7 +12,7 @@ pub type Actor = Option<Arc<str>>;
 pub struct Sender {
     /// The path on which it came.
     pub via: Via,
-    /// Who sent it.
+    /// The sender.
     pub actor: Actor,
 }
 

@@ -29,7 +29,7 @@ pub(super) fn address(request: &HttpRequest, shared: &Shared) -> IpAddr {
     behind(peer, request.headers(), &shared.trusted_proxies)
 }
 
-/// Who sends a change, as the journal remembers it.
+/// The sender of a change, as the journal remembers it.
 pub(super) fn actor(request: &HttpRequest, shared: &Shared) -> Actor {
     Some(address(request, shared).to_string().into())
 }

@@ -1,4 +1,4 @@
-//! What runs beside the store: the cache of an earlier process is filled, texts for which a cache has no room leave the store,
+//! What runs next to the store: the cache of an earlier process is filled, texts for which a cache has no room leave the store,
 //! and when the primary was heard is noted.
 
 use std::path::Path;
@@ -148,7 +148,7 @@ fn import_tokens(parts: &Parts, root: &Path) -> u64 {
     for (path, key) in homes.chain(extras) {
         match import_token(parts, &path, &key) {
             Ok(()) => count += 1,
-            Err(reason) => tracing::warn!("{} is not taken in: {reason}", path.display()),
+            Err(reason) => tracing::warn!("{} is not imported: {reason}", path.display()),
         }
     }
     count
@@ -168,7 +168,9 @@ fn import_token(parts: &Parts, path: &Path, key: &AccountKey) -> Result<(), Stri
 pub(super) fn begin(parts: &Parts) -> Result<(), StoreError> {
     let runtime = &parts.env.runtime;
     runtime.spawn(note_heard(parts.clone()));
-    runtime.spawn(evict(parts.clone()));
+    if !parts.env.is_mirror() {
+        runtime.spawn(evict(parts.clone()));
+    }
     let filling = parts.clone();
     std::thread::Builder::new()
         .name("warm-up".into())

@@ -112,7 +112,7 @@ impl Replica {
         Ok(Arc::new(Self { parts, resync, relay, reporting, forwarding, follow }))
     }
 
-    /// Starts what runs beside the store. Fails if no thread can be started.
+    /// Starts what runs next to the store. Fails if no thread can be started.
     pub fn begin_writing(&self) -> Result<(), StoreError> {
         background::begin(&self.parts)
     }

@@ -232,7 +232,7 @@ async fn what_an_old_replica_left_in_the_folder_is_taken_in() {
     until("it is served", || async { replica.http.get(&good.path()).await.status == 200 }).await;
     assert_eq!(replica.http.get(&good.path()).await.expect(200).body, jwt);
     replica.http.get(&foreign.path()).await.expect(503);
-    replica.logs(&format!("{}.jwt is not taken in", foreign.key())).await;
+    replica.logs(&format!("{}.jwt is not imported", foreign.key())).await;
 }
 
 #[tokio::test]

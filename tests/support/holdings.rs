@@ -111,7 +111,7 @@ impl Inside {
             match self.held.get(key) {
                 Some((leaf, _)) if leaf.short() == *theirs => {}
                 Some((_, item)) => _ = differing.insert(*key, item.clone()),
-                None => _ = differing.insert(*key, nothing(&self.at, key)),
+                None => _ = differing.insert(*key, Item::nothing(&self.at, key)),
             }
         }
         for (key, (_, item)) in &self.held {
@@ -129,23 +129,5 @@ impl Inside {
             next: None,
             pause: None,
         }
-    }
-}
-
-/// Says that a key has no state.
-fn nothing(at: &Head, key: &Subject) -> Item {
-    Item {
-        serial: at.serial,
-        chain: at.chain.to_string(),
-        at: 0,
-        kind: key.kind().name().into(),
-        op: "none".into(),
-        key: Some(key.text()),
-        jwt: None,
-        keys: Vec::new(),
-        request: None,
-        digest: None,
-        identity: None,
-        links: Vec::new(),
     }
 }

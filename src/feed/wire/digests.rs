@@ -199,9 +199,6 @@ fn item(difference: &Difference, head: &Head) -> Item {
         Difference::Deletion(change, stands) => {
             Item { keys: stands.iter().map(AccountKey::text).collect(), ..Item::from(change) }
         }
-        Difference::Nothing(subject) => Item {
-            key: Some(subject.text()),
-            ..Item::new(head.serial, head.chain.to_string(), 0, subject.kind(), "none")
-        },
+        Difference::Nothing(subject) => Item::nothing(head, subject),
     }
 }

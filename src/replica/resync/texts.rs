@@ -62,7 +62,7 @@ impl Resync {
         });
     }
 
-    /// Tries until nothing is missing, or upstream has no digests: then the next comparison begins anew.
+    /// Tries until nothing is missing, or upstream has no digests: then the next comparison fetches them.
     async fn fetch_until_whole(self: &Arc<Self>) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while let Err(error) = self.fetch_all_texts().await {

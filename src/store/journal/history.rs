@@ -20,7 +20,7 @@ pub struct StoredVersion {
     pub at: i64,
     /// The path on which it came.
     pub via: Via,
-    /// Who sent it to this server. `None`: unknown, or it came from another server.
+    /// The sender, to this server. `None`: unknown, or it came from another server.
     pub actor: Option<String>,
     /// Issue time, unix seconds.
     pub iat: i64,

@@ -279,7 +279,7 @@ impl Writer {
         }
         let size = self.tail.shorten(&mut transaction)?;
         if transaction.forgot.get() {
-            // The next start counts anew.
+            // The next start counts again.
             mend::note(&self.path);
         }
         let signers = self.stats.with_signers(|signers| signers.after(&transaction.tally));
