@@ -15,9 +15,12 @@
 //! ```
 
 pub mod seed;
+mod signers;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+
+pub use signers::Signers;
 
 /// Length of every public nkey, in characters.
 pub const TEXT_LEN: usize = 56;

@@ -85,7 +85,8 @@ impl Gate {
     /// of it and is dropped: white space, and more where a person gives it ([`Via::is_given`]).
     pub fn admit(&self, token: &[u8], expected: Option<&AccountKey>, via: Via, now: i64) -> Result<Entry, Refusal> {
         let text = &*via.bare(token)?;
-        let decoded = AccountJwt::decode(text)?;
+        let standing = self.standing.load();
+        let decoded = AccountJwt::decode_of(text, standing.signers())?;
         let claims = &decoded.claims;
         if let Some(expected) = expected
             && claims.sub != expected.text()

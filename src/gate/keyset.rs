@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{OperatorChain, Trust};
-use crate::key::PublicKey;
+use crate::key::{PublicKey, Signers};
 
 /// The operator JWTs in force, and when each key that the last of them no longer lists was withdrawn.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct Standing {
     chain: Option<Arc<OperatorChain>>,
     /// The keys that are vouched for, sorted. `None`: without an operator every key is as good as another.
     keys: Option<Vec<PublicKey>>,
+    /// The same keys, with what makes it fast to check their signatures.
+    signers: Arc<Signers>,
     /// `iat` of the operator JWT in force.
     iat: i64,
     /// `iat` of the operator JWT that left a key out.
@@ -27,8 +29,9 @@ impl Standing {
     /// operator JWT that omitted it.
     pub fn restore(chain: Option<Arc<OperatorChain>>, withdrawn: HashMap<PublicKey, i64>) -> Self {
         let keys = chain.as_ref().map(|chain| chain.in_force().keys().to_vec());
+        let signers = Arc::new(Signers::new(keys.as_deref().unwrap_or_default()));
         let iat = chain.as_ref().map_or(0, |chain| chain.in_force().iat());
-        Self { chain, keys, iat, withdrawn }
+        Self { chain, keys, signers, iat, withdrawn }
     }
 
     /// The standing after another chain replaces this one.
@@ -45,7 +48,8 @@ impl Standing {
             withdrawn.entry(*key).or_insert(iat);
         }
         withdrawn.retain(|key, _| keys.binary_search(key).is_err());
-        Self { chain: self.chain.clone(), keys: Some(keys), iat, withdrawn }
+        let signers = Arc::new(Signers::new(&keys));
+        Self { chain: self.chain.clone(), keys: Some(keys), signers, iat, withdrawn }
     }
 
     /// The operator JWT in force.
@@ -61,6 +65,11 @@ impl Standing {
     /// Whether what this key signed may be served.
     pub fn vouches(&self, issuer: &PublicKey) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.binary_search(issuer).is_ok())
+    }
+
+    /// The keys that are vouched for, to check what they signed. None without an operator.
+    pub(super) fn signers(&self) -> &Signers {
+        &self.signers
     }
 
     /// The last `iat` of other versions that a version of `issuer` with this `iat` rejects.

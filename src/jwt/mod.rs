@@ -40,6 +40,8 @@ mod readable;
 mod rules;
 mod wire;
 
+use crate::key::Signers;
+
 pub use belongs::belongs;
 pub use called::Called;
 pub use claims::{Account, Activation, Generic, Operator, Registered, is_revoked};
@@ -66,14 +68,25 @@ pub type GenericJwt = Jwt<Generic>;
 impl AnyJwt {
     /// Decodes a bare token of any kind and checks its signature by its own issuer.
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
-        wire::decode(token)
+        wire::decode(token, None)
     }
 }
 
 impl AccountJwt {
     /// Decodes a bare account JWT and checks its signature by its own issuer. `sub` may be anything.
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
-        wire::decode(token)?.narrow(|body| match body {
+        wire::decode(token, None)?.account()
+    }
+
+    /// As [`Self::decode`], with the same result. It is faster if one of `signers` signed this JWT and many others.
+    pub fn decode_of(token: &str, signers: &Signers) -> Result<Self, DecodeError> {
+        wire::decode(token, Some(signers))?.account()
+    }
+}
+
+impl AnyJwt {
+    fn account(self) -> Result<AccountJwt, DecodeError> {
+        self.narrow(|body| match body {
             Body::Account(account) => Ok(*account),
             other => Err(DecodeError::Kind { wanted: "account", found: other.kind() }),
         })
@@ -83,7 +96,7 @@ impl AccountJwt {
 impl OperatorJwt {
     /// Decodes a bare operator JWT and checks its signature by its own issuer. `sub` may be anything.
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
-        wire::decode(token)?.narrow(|body| match body {
+        wire::decode(token, None)?.narrow(|body| match body {
             Body::Operator(operator) => Ok(operator),
             other => Err(DecodeError::Kind { wanted: "operator", found: other.kind() }),
         })
@@ -112,7 +125,7 @@ impl AccountJwt {
 impl ActivationJwt {
     /// Decodes a bare activation token and checks its signature by its own issuer. `sub` may be anything.
     pub fn decode(token: &str) -> Result<Self, DecodeError> {
-        wire::decode(token)?.narrow(|body| match body {
+        wire::decode(token, None)?.narrow(|body| match body {
             Body::Activation(activation) => Ok(activation),
             other => Err(DecodeError::Kind { wanted: "activation", found: other.kind() }),
         })

@@ -17,7 +17,7 @@ use super::error::{DecodeError, MAX_TOKEN_BYTES};
 use super::json::{self, Value};
 use super::quote::quote;
 use super::read::{Faults, FromJson, Members, members, read};
-use crate::key::{Kind, PublicKey};
+use crate::key::{Kind, PublicKey, Signers};
 
 /// A token's claims, decoded, with its issuer's signature checked.
 ///
@@ -67,8 +67,8 @@ pub enum Body {
     Generic(Generic),
 }
 
-/// Decodes a token of any kind, as the library's `Decode` does.
-pub(super) fn decode(token: &str) -> Result<Jwt<Body>, DecodeError> {
+/// Decodes a token of any kind, as the library's `Decode` does. `signers`: keys that sign many.
+pub(super) fn decode(token: &str, signers: Option<&Signers>) -> Result<Jwt<Body>, DecodeError> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(DecodeError::TooLarge(token.len()));
     }
@@ -80,7 +80,7 @@ pub(super) fn decode(token: &str) -> Result<Jwt<Body>, DecodeError> {
     let signature = unbase64(chunks.signature)?;
 
     let generation = if version <= 1 { 1 } else { 2 };
-    let signed = chunks.verify(generation, &claims.iss, &signature)?;
+    let signed = chunks.verify(generation, &claims.iss, &signature, signers)?;
     body.check_issuer(&claims.iss)?;
     Ok(Jwt { claims, version, body, signed })
 }
@@ -96,7 +96,7 @@ pub(super) fn decode_generic(token: &str) -> Result<Jwt<Generic>, DecodeError> {
 
     let generation = if header.alg == "ed25519" { 1 } else { 2 };
     let Document { registered: claims, mut body } = loose.document;
-    let signed = chunks.verify(generation, &claims.iss, &signature)?;
+    let signed = chunks.verify(generation, &claims.iss, &signature, None)?;
     if generation == 1 {
         body.adopt(loose.kind, loose.tags)?;
     }
@@ -120,15 +120,22 @@ impl<'t> Chunks<'t> {
     }
 
     /// Checks the signature, and says which part of the token it covers.
-    fn verify(&self, generation: u8, iss: &str, signature: &[u8]) -> Result<Range<usize>, DecodeError> {
+    fn verify(
+        &self,
+        generation: u8,
+        iss: &str,
+        signature: &[u8],
+        signers: Option<&Signers>,
+    ) -> Result<Range<usize>, DecodeError> {
         let payload_end = self.header.len() + 1 + self.payload.len();
         let signed = if generation == 1 { self.header.len() + 1..payload_end } else { 0..payload_end };
         let key = PublicKey::parse(iss).map_err(|_| DecodeError::Signature(generation))?;
-        if key.verify(&self.token.as_bytes()[signed.clone()], signature) {
-            Ok(signed)
-        } else {
-            Err(DecodeError::Signature(generation))
-        }
+        let message = &self.token.as_bytes()[signed.clone()];
+        let is_genuine = match signers {
+            Some(signers) => signers.verify(&key, message, signature),
+            None => key.verify(message, signature),
+        };
+        if is_genuine { Ok(signed) } else { Err(DecodeError::Signature(generation)) }
     }
 }
 
