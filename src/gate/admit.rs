@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 
-use super::entry::{Entry, sha256};
+use super::entry::Entry;
 use super::operator::{self, Arrival, Way};
 use super::{OperatorChain, Refusal, Standing, Trust, Via};
 use crate::jwt::AccountJwt;
@@ -106,8 +106,8 @@ impl Gate {
             return Err(Refusal::Invalid(issues));
         }
         self.check_not_ahead(claims.iat, via, now)?;
-        let identity = sha256(decoded.signing_input(text).as_bytes());
-        Ok(Entry::new(key, Bytes::copy_from_slice(text.as_bytes()), identity, issuer, claims.iat, claims.exp))
+        let token = Bytes::copy_from_slice(text.as_bytes());
+        Ok(Entry::new(key, token, decoded.signing_input(text), issuer, claims.iat, claims.exp))
     }
 
     /// Whether `iat` is ahead of the clock by more than is tolerated: kept on some paths, but worth a warning.

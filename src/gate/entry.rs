@@ -58,15 +58,9 @@ pub struct Record {
 pub struct Damaged(pub AccountKey);
 
 impl Entry {
-    pub(super) fn new(
-        key: AccountKey,
-        token: Bytes,
-        identity: Identity,
-        issuer: PublicKey,
-        iat: i64,
-        exp: i64,
-    ) -> Self {
-        let digest = sha256(&token);
+    /// `signed`: the part of the token that the signature covers.
+    pub(super) fn new(key: AccountKey, token: Bytes, signed: &str, issuer: PublicKey, iat: i64, exp: i64) -> Self {
+        let (digest, identity) = sums(&token, signed.as_bytes());
         Self { key, etag: etag(&digest), token, digest, identity, issuer, iat, exp }
     }
 
@@ -141,6 +135,16 @@ impl Entry {
     pub const fn is_expired(&self, now: i64) -> bool {
         self.exp > 0 && now > self.exp
     }
+}
+
+/// The digest of a token, and that of its signing input, with which most tokens begin.
+fn sums(token: &[u8], signed: &[u8]) -> (Digest, Identity) {
+    let hash = Sha256::new_with_prefix(signed);
+    let digest = match token.strip_prefix(signed) {
+        Some(rest) => hash.clone().chain_update(rest).finalize().into(),
+        None => sha256(token),
+    };
+    (digest, hash.finalize().into())
 }
 
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
