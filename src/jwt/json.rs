@@ -110,6 +110,8 @@ impl<'a> Parser<'a> {
         let start = self.at;
         let mut plain = true;
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            self.at += rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ').unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -117,7 +119,6 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(byte) if byte >= b' ' => self.at += 1,
                 _ => return Err(self.unexpected("in string literal")),
             }
         }
