@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
+
 /// Largest file that is read, in bytes: the largest token and some white space after it.
 const MAX_FILE: u64 = (1 << 20) + 4096;
 
@@ -99,14 +101,13 @@ pub fn is_still(path: &Path, for_this_long: Duration) -> bool {
 
 /// Reads one token file. It never waits for a pipe, and never reads more than the largest token.
 pub fn read(path: &Path) -> Result<(Look, Vec<u8>), Unread> {
-    look(path)?;
-    // It may have become a pipe since.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.try_into().unwrap_or(0))
-        .open(path)
-        .map_err(|error| unread(path, error))?;
+    // It may be a pipe or a terminal.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let file = match File::options().read(true).custom_flags(flags.try_into().unwrap_or(0)).open(path) {
+        Ok(file) => file,
+        // A socket, or a folder that may not be read, fails in a way that does not say what it is.
+        Err(error) => return Err(look(path).err().unwrap_or_else(|| unread(path, error))),
+    };
     let meta = file.metadata().map_err(Unread::Io)?;
     let look = Look::of(&meta);
     if !meta.is_file() {
@@ -116,7 +117,9 @@ pub fn read(path: &Path) -> Result<(Look, Vec<u8>), Unread> {
         return Err(Unread::TooLarge(meta.len()));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    (&file).take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Unread::Io)?;
+    // If more was added, the second look shows it. Some file systems do not know the size before.
+    let most = if meta.len() == 0 { MAX_FILE + 1 } else { meta.len() };
+    (&file).take(most).read_to_end(&mut bytes).map_err(Unread::Io)?;
     if file.metadata().map(|meta| Look::of(&meta)).map_err(Unread::Io)? != look {
         return Err(Unread::Changing);
     }
