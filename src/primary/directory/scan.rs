@@ -108,8 +108,8 @@ impl Scan<'_> {
         telling: &mut Telling,
     ) -> Result<(), StoreError> {
         let next = AtomicUsize::new(0);
-        // Twice as many as cores: while one waits for the disk, another one verifies.
-        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 2;
+        // Three times as many as cores: while some wait for the disk and for their commit, others verify.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from) * 3;
         let results = std::thread::scope(|scope| {
             let work = || self.work(count, &file, &next, tally);
             let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(work)).collect();
