@@ -71,6 +71,7 @@ impl Signers {
             && self.tables.fetch_add(1, Ordering::Relaxed) < TABLES
             && let Some(point) = CompressedEdwardsY(*key.raw()).decompress()
         {
+            LazyLock::force(&BASE);
             let _ = signer.table.set(Multiples::of(-point));
         }
         signer.table.get()
