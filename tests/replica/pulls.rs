@@ -13,7 +13,7 @@ async fn a_miss_is_pulled_once_and_then_answered_from_the_cache() {
     let primary = Server::primary(&operator).await;
     let (account, fed) = (Account::new(), Account::new());
     primary.http.post(&account.path(), operator.account(&account, 10)).await.expect(200);
-    let replica = Server::replica(&operator, &primary.url).await;
+    let replica = Launch::replica(&operator, &primary.url).env("NAS_REPLICA__WARM", "false").start().await;
     let owned = primary.http.get(&account.path()).await.expect(200);
     for _ in 0..5 {
         let reply = replica.http.get(&account.path()).await.expect(200);
