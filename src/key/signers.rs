@@ -92,12 +92,7 @@ fn verify(key: &PublicKey, table: &Multiples, message: &[u8], signature: &[u8]) 
     let Some(s) = Option::<Scalar>::from(Scalar::from_canonical_bytes(*s)) else { return false };
     let hash = Sha512::new().chain_update(r).chain_update(key.raw()).chain_update(message).finalize();
     let k = Scalar::from_bytes_mod_order_wide(&hash.into());
-    // All terms come before their sum, so that the processor fetches many from memory at once.
-    let mut terms = [EdwardsPoint::default(); 2 * ROWS];
-    let (of_base, of_key) = terms.split_at_mut(ROWS);
-    BASE.pick(&s, of_base);
-    table.pick(&k, of_key);
-    terms.iter().sum::<EdwardsPoint>().compress().as_bytes() == r
+    table.add(&k, BASE.add(&s, EdwardsPoint::default())).compress().as_bytes() == r
 }
 
 /// Multiples of a point. Row `n` has 1 to 128 times `256^n` of it.
@@ -120,21 +115,21 @@ impl Multiples {
         Self((0..ROWS).map(row).collect())
     }
 
-    /// Replaces zeros by the terms of `times` times the point. The time that it takes depends on `times`, which is public
-    /// here.
-    fn pick(&self, times: &Scalar, terms: &mut [EdwardsPoint]) {
-        let mut carry = 0;
-        for ((row, byte), term) in self.0.iter().zip(times.as_bytes()).zip(terms) {
+    /// `to` plus `times` times the point. The time that it takes depends on `times`, which is public here.
+    fn add(&self, times: &Scalar, to: EdwardsPoint) -> EdwardsPoint {
+        let (mut sum, mut carry) = (to, 0);
+        for (row, byte) in self.0.iter().zip(times.as_bytes()) {
             // Digits from -127 to 128 need half as many multiples as those from 0 to 255. The highest byte of a scalar is
             // small, so nothing is carried out of it.
             let digit = usize::from(*byte) + carry;
             carry = usize::from(digit > 128);
             if carry == 0 && digit > 0 {
-                *term = row[digit - 1];
+                sum += &row[digit - 1];
             } else if carry == 1 && digit < 256 {
-                *term = -row[255 - digit];
+                sum -= &row[255 - digit];
             }
         }
+        sum
     }
 }
 
@@ -182,10 +177,8 @@ mod tests {
             let point = ED25519_BASEPOINT_POINT * Scalar::from(7u64) + EIGHT_TORSION[torsion];
             let multiples = Multiples::of(point);
             for number in &numbers {
-                let mut terms = [EdwardsPoint::default(); ROWS];
-                multiples.pick(number, &mut terms);
-                let sum: EdwardsPoint = terms.iter().sum();
-                assert_eq!(sum.compress(), (point * number).compress(), "{number:?}");
+                let sum = multiples.add(number, point);
+                assert_eq!(sum.compress(), (point + point * number).compress(), "{number:?}");
             }
         }
     }
