@@ -9,9 +9,9 @@ use super::{Resync, ResyncError};
 use crate::feed::wire::DigestAnswer;
 use crate::gate::Position;
 
-/// Pages that are checked or written at the same time. While one is written, the next one is checked, and the one after that
-/// is on its way.
-const MOST: usize = 2;
+/// Pages that are checked or written at the same time, of about 1 MiB each. With fewer, the processors wait for the disk and for
+/// the next page.
+const MOST: usize = 4;
 
 /// Pages that are being applied.
 #[derive(Debug)]
