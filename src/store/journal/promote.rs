@@ -201,12 +201,6 @@ impl<'c> Promotion<'c> {
         };
         let mut now = row.clone();
         now.is_level();
-        // What the old primary had ordered before it is the version before it here.
-        if let Some(ordered) = row.ordered.filter(|_| !row.is_ahead)
-            && self.transaction.is_put(ordered.under)?
-        {
-            now.history = self.transaction.push_history(&row.history, ordered.under)?;
-        }
         let toggle = Toggle::between(subject, row.leaf(subject), now.leaf(subject));
         let entry = Arc::new(entry);
         let id = self

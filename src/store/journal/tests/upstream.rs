@@ -2,6 +2,7 @@
 
 mod cache;
 mod check;
+mod history;
 mod primary;
 mod promotion;
 mod world;
